@@ -1,0 +1,498 @@
+-- catalog.sql: the configuration: tables that a person edits, and the
+-- documents that the core takes
+
+-- private functions
+
+CREATE FUNCTION leadscore.refuse(problem text, value text, hint text) RETURNS boolean
+	LANGUAGE plpgsql VOLATILE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = problem,
+		DETAIL = 'The value is ' || coalesce(value, 'NULL') || '.', HINT = hint;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.refuse(text, text, text) IS 'the error of a failed check, for use in the check';
+
+CREATE FUNCTION leadscore.check_scorecard(document jsonb) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore.check_scorecard(jsonb) IS 'true, or an error that names the path of what is wrong';
+
+CREATE FUNCTION leadscore.check_condition(condition jsonpath) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore.check_condition(jsonpath) IS 'true, or an error if a jsonpath is no predicate';
+
+CREATE FUNCTION leadscore.signals_changed() RETURNS trigger
+	AS 'MODULE_PATHNAME' LANGUAGE C;
+
+COMMENT ON FUNCTION leadscore.signals_changed() IS 'trigger: tells every session that the signals have changed';
+
+-- signal
+
+CREATE TABLE leadscore.signal (
+	signal text PRIMARY KEY
+		CONSTRAINT signal_not_empty CHECK ((signal <> '') IS NOT FALSE OR leadscore.refuse(
+			'signal name is empty', '""', 'Name what is counted, such as "visit".')),
+	signal_id integer NOT NULL UNIQUE GENERATED ALWAYS AS IDENTITY,
+	subject text NOT NULL DEFAULT 'event'
+		CONSTRAINT signal_subject_known CHECK ((subject IN ('event', 'profile')) IS NOT FALSE OR leadscore.refuse(
+			'signal subject is unknown', subject, 'Write event or profile.')),
+	kind text
+		CONSTRAINT signal_kind_not_empty CHECK ((kind <> '') IS NOT FALSE OR leadscore.refuse(
+			'signal kind is empty', '""', 'Write NULL for any kind.')),
+	match jsonb
+		CONSTRAINT signal_match_is_object CHECK ((jsonb_typeof(match) = 'object') IS NOT FALSE OR leadscore.refuse(
+			'signal match is not a JSON object', match::text, 'Write an object such as {"device": "mobile"}, or NULL.')),
+	condition jsonpath
+		CONSTRAINT signal_condition_is_predicate CHECK (leadscore.check_condition(condition)),
+	description text,
+	CONSTRAINT signal_profile_has_no_kind CHECK ((subject <> 'profile' OR kind IS NULL) IS NOT FALSE OR leadscore.refuse(
+		'a profile signal has no kind', kind, 'Kinds belong to events; write NULL.'))
+);
+
+COMMENT ON TABLE leadscore.signal IS 'what is counted: an event''s kind and what its properties must look like, or what a profile must look like';
+COMMENT ON COLUMN leadscore.signal.signal IS 'name';
+COMMENT ON COLUMN leadscore.signal.signal_id IS 'number in timelines: assigned, stable, never used again';
+COMMENT ON COLUMN leadscore.signal.subject IS 'event or profile';
+COMMENT ON COLUMN leadscore.signal.kind IS 'the kind of event; NULL: any';
+COMMENT ON COLUMN leadscore.signal.match IS 'what the properties must contain, as with @>; NULL: anything';
+COMMENT ON COLUMN leadscore.signal.condition IS 'a predicate that the properties must meet, as with @@; NULL: none';
+COMMENT ON COLUMN leadscore.signal.description IS 'for people';
+
+-- A session counts with the signals that it has compiled: changes must always
+-- reach it, also those of replication.
+CREATE TRIGGER signals_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON leadscore.signal
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.signals_changed();
+ALTER TABLE leadscore.signal ENABLE ALWAYS TRIGGER signals_changed;
+
+-- model
+
+CREATE TABLE leadscore.model (
+	model text PRIMARY KEY
+		CONSTRAINT model_not_empty CHECK ((model <> '') IS NOT FALSE OR leadscore.refuse(
+			'model name is empty', '""', 'Name the model, such as "default".')),
+	description text,
+	floor float8
+		CONSTRAINT model_floor_finite CHECK ((floor > '-Infinity' AND floor < 'Infinity') IS NOT FALSE OR leadscore.refuse(
+			'model floor is not finite', floor::text, 'Write a number, or NULL for none.')),
+	ceiling float8
+		CONSTRAINT model_ceiling_finite CHECK ((ceiling > '-Infinity' AND ceiling < 'Infinity') IS NOT FALSE OR leadscore.refuse(
+			'model ceiling is not finite', ceiling::text, 'Write a number, or NULL for none.')),
+	intercept float8
+		CONSTRAINT model_intercept_finite CHECK ((intercept > '-Infinity' AND intercept < 'Infinity') IS NOT FALSE OR leadscore.refuse(
+			'model intercept is not finite', intercept::text, 'Write a number, or NULL for none.')),
+	slope float8
+		CONSTRAINT model_slope_finite CHECK ((slope > '-Infinity' AND slope < 'Infinity') IS NOT FALSE OR leadscore.refuse(
+			'model slope is not finite', slope::text, 'Write a number, or NULL for none.')),
+	CONSTRAINT model_floor_below_ceiling CHECK ((floor < ceiling) IS NOT FALSE OR leadscore.refuse(
+		'model floor is not below its ceiling', format('floor %s, ceiling %s', floor, ceiling), 'Lower the floor, or raise the ceiling.'))
+);
+
+COMMENT ON TABLE leadscore.model IS 'a way to score: models stand side by side on the same timelines';
+COMMENT ON COLUMN leadscore.model.model IS 'name';
+COMMENT ON COLUMN leadscore.model.description IS 'for people';
+COMMENT ON COLUMN leadscore.model.floor IS 'the lowest score; NULL: none';
+COMMENT ON COLUMN leadscore.model.ceiling IS 'the highest score; NULL: none';
+COMMENT ON COLUMN leadscore.model.intercept IS 'probability = 1 / (1 + exp(-(intercept + slope * (engagement + fit))))';
+COMMENT ON COLUMN leadscore.model.slope IS 'probability = 1 / (1 + exp(-(intercept + slope * (engagement + fit))))';
+
+-- category
+
+CREATE TABLE leadscore.category (
+	model text NOT NULL REFERENCES leadscore.model ON UPDATE CASCADE ON DELETE CASCADE,
+	category text NOT NULL
+		CONSTRAINT category_not_empty CHECK ((category <> '') IS NOT FALSE OR leadscore.refuse(
+			'category name is empty', '""', 'Name the category, such as "email".')),
+	min_points float8
+		CONSTRAINT category_min_points_finite CHECK ((min_points > '-Infinity' AND min_points < 'Infinity') IS NOT FALSE OR leadscore.refuse(
+			'category min_points is not finite', min_points::text, 'Write a number, or NULL for none.')),
+	max_points float8
+		CONSTRAINT category_max_points_finite CHECK ((max_points > '-Infinity' AND max_points < 'Infinity') IS NOT FALSE OR leadscore.refuse(
+			'category max_points is not finite', max_points::text, 'Write a number, or NULL for none.')),
+	PRIMARY KEY (model, category),
+	CONSTRAINT category_min_not_above_max CHECK ((min_points <= max_points) IS NOT FALSE OR leadscore.refuse(
+		'category min_points is above max_points', format('min_points %s, max_points %s', min_points, max_points), 'Swap the two.'))
+);
+
+COMMENT ON TABLE leadscore.category IS 'weights that are limited together';
+COMMENT ON COLUMN leadscore.category.model IS 'the model';
+COMMENT ON COLUMN leadscore.category.category IS 'name';
+COMMENT ON COLUMN leadscore.category.min_points IS 'the least that its weights come to together; NULL: no limit';
+COMMENT ON COLUMN leadscore.category.max_points IS 'the most that its weights come to together; NULL: no limit';
+
+-- stage
+
+CREATE TABLE leadscore.stage (
+	model text NOT NULL REFERENCES leadscore.model ON UPDATE CASCADE ON DELETE CASCADE,
+	stage text NOT NULL
+		CONSTRAINT stage_not_empty CHECK ((stage <> '') IS NOT FALSE OR leadscore.refuse(
+			'stage name is empty', '""', 'Name the stage, such as "decision".')),
+	position integer NOT NULL,
+	within interval
+		CONSTRAINT stage_within_positive CHECK ((within > '0') IS NOT FALSE OR leadscore.refuse(
+			'stage window is not above zero', within::text, 'Write a duration such as 30 days, or NULL for ever.')),
+	PRIMARY KEY (model, stage),
+	UNIQUE (model, position) DEFERRABLE
+);
+
+COMMENT ON TABLE leadscore.stage IS 'how far a lead has come: the highest position whose weights'' signals occurred within its window';
+COMMENT ON COLUMN leadscore.stage.model IS 'the model';
+COMMENT ON COLUMN leadscore.stage.stage IS 'name';
+COMMENT ON COLUMN leadscore.stage.position IS 'a higher one is further along';
+COMMENT ON COLUMN leadscore.stage.within IS 'how long an occurrence counts; NULL: for ever';
+
+-- weight
+
+CREATE TABLE leadscore.weight (
+	weight_id integer PRIMARY KEY GENERATED BY DEFAULT AS IDENTITY,
+	model text NOT NULL REFERENCES leadscore.model ON UPDATE CASCADE ON DELETE CASCADE,
+	signal text NOT NULL REFERENCES leadscore.signal ON UPDATE CASCADE,
+	measure text NOT NULL
+		CONSTRAINT weight_measure_known CHECK ((measure IN ('count', 'value', 'average_value', 'active_days', 'days_since_last', 'days_since_first', 'present')) IS NOT FALSE OR leadscore.refuse('weight measure is unknown', measure,
+				'Write count, value, average_value, active_days, days_since_last, days_since_first, or present for a profile signal.')),
+	points float8 NOT NULL
+		CONSTRAINT weight_points_finite CHECK ((points > '-Infinity' AND points < 'Infinity') IS NOT FALSE OR leadscore.refuse(
+			'weight points are not finite', points::text, 'Write a number.')),
+	curve text NOT NULL DEFAULT 'linear'
+		CONSTRAINT weight_curve_known CHECK ((curve IN ('linear', 'log')) IS NOT FALSE OR leadscore.refuse(
+			'weight curve is unknown', curve, 'Write linear or log.')),
+	half_life interval
+		CONSTRAINT weight_half_life_positive CHECK ((half_life > '0') IS NOT FALSE OR leadscore.refuse(
+			'weight half_life is not above zero', half_life::text, 'Write a duration such as 14 days, or NULL for no decay.')),
+	fades_over interval
+		CONSTRAINT weight_fades_over_positive CHECK ((fades_over > '0') IS NOT FALSE OR leadscore.refuse(
+			'weight fades_over is not above zero', fades_over::text, 'Write a duration such as 30 days, or NULL for no fading.')),
+	within interval
+		CONSTRAINT weight_within_positive CHECK ((within > '0') IS NOT FALSE OR leadscore.refuse(
+			'weight window is not above zero', within::text, 'Write a duration such as 90 days, or NULL for ever.')),
+	at_least float8
+		CONSTRAINT weight_at_least_finite CHECK ((at_least > '-Infinity' AND at_least < 'Infinity') IS NOT FALSE OR leadscore.refuse(
+			'weight at_least is not finite', at_least::text, 'Write a number, or NULL for no lower bound.')),
+	below float8
+		CONSTRAINT weight_below_finite CHECK ((below > '-Infinity' AND below < 'Infinity') IS NOT FALSE OR leadscore.refuse(
+			'weight below is not finite', below::text, 'Write a number, or NULL for no upper bound.')),
+	max_per_day integer
+		CONSTRAINT weight_max_per_day_positive CHECK ((max_per_day > 0) IS NOT FALSE OR leadscore.refuse(
+			'weight max_per_day is not above zero', max_per_day::text, 'Write a whole number from 1, or NULL for no limit.')),
+	min_points float8
+		CONSTRAINT weight_min_points_finite CHECK ((min_points > '-Infinity' AND min_points < 'Infinity') IS NOT FALSE OR leadscore.refuse(
+			'weight min_points is not finite', min_points::text, 'Write a number, or NULL for none.')),
+	max_points float8
+		CONSTRAINT weight_max_points_finite CHECK ((max_points > '-Infinity' AND max_points < 'Infinity') IS NOT FALSE OR leadscore.refuse(
+			'weight max_points is not finite', max_points::text, 'Write a number, or NULL for none.')),
+	category text,
+	stage text,
+	FOREIGN KEY (model, category) REFERENCES leadscore.category ON UPDATE CASCADE,
+	FOREIGN KEY (model, stage) REFERENCES leadscore.stage ON UPDATE CASCADE,
+	CONSTRAINT weight_at_least_below_below CHECK ((at_least < below) IS NOT FALSE OR leadscore.refuse(
+		'weight at_least is not below "below"', format('at_least %s, below %s', at_least, below), 'A band holds at_least <= measured < below.')),
+	CONSTRAINT weight_min_not_above_max CHECK ((min_points <= max_points) IS NOT FALSE OR leadscore.refuse(
+		'weight min_points is above max_points', format('min_points %s, max_points %s', min_points, max_points), 'Swap the two.'))
+);
+
+CREATE INDEX weight_model_idx ON leadscore.weight (model);
+CREATE INDEX weight_signal_idx ON leadscore.weight (signal);
+
+COMMENT ON TABLE leadscore.weight IS 'what a signal is worth to a model';
+COMMENT ON COLUMN leadscore.weight.weight_id IS 'number, assigned';
+COMMENT ON COLUMN leadscore.weight.model IS 'the model';
+COMMENT ON COLUMN leadscore.weight.signal IS 'the signal that is measured';
+COMMENT ON COLUMN leadscore.weight.measure IS 'count, value, average_value, active_days, days_since_last, days_since_first; present for a profile signal (the defaults are count and present)';
+COMMENT ON COLUMN leadscore.weight.points IS 'for each unit measured or, with a band, for being in it';
+COMMENT ON COLUMN leadscore.weight.curve IS 'linear: points * measured; log: points * ln(1 + measured)';
+COMMENT ON COLUMN leadscore.weight.half_life IS 'count and value: an hour this old counts half; NULL: no decay';
+COMMENT ON COLUMN leadscore.weight.fades_over IS 'count and value: an hour counts less and less, and nothing from this age on; NULL: no fading';
+COMMENT ON COLUMN leadscore.weight.within IS 'only hours younger than this are measured; NULL: all';
+COMMENT ON COLUMN leadscore.weight.at_least IS 'the band''s lower bound, included; NULL: none';
+COMMENT ON COLUMN leadscore.weight.below IS 'the band''s upper bound, not included; NULL: none';
+COMMENT ON COLUMN leadscore.weight.max_per_day IS 'count: the most occurrences of one UTC day, earliest first; NULL: all';
+COMMENT ON COLUMN leadscore.weight.min_points IS 'the least that the weight is worth; NULL: no limit';
+COMMENT ON COLUMN leadscore.weight.max_points IS 'the most that the weight is worth; NULL: no limit';
+COMMENT ON COLUMN leadscore.weight.category IS 'weights that are limited together';
+COMMENT ON COLUMN leadscore.weight.stage IS 'the stage that the signal shows';
+
+-- grade
+
+CREATE TABLE leadscore.grade (
+	model text NOT NULL REFERENCES leadscore.model ON UPDATE CASCADE ON DELETE CASCADE,
+	grade text NOT NULL
+		CONSTRAINT grade_not_empty CHECK ((grade <> '') IS NOT FALSE OR leadscore.refuse(
+			'grade name is empty', '""', 'Name the grade, such as "A".')),
+	min_fit float8
+		CONSTRAINT grade_min_fit_finite CHECK ((min_fit > '-Infinity' AND min_fit < 'Infinity') IS NOT FALSE OR leadscore.refuse(
+			'grade min_fit is not finite', min_fit::text, 'Write a number, or NULL for the grade of all others.')),
+	PRIMARY KEY (model, grade)
+);
+
+CREATE UNIQUE INDEX grade_min_fit_key ON leadscore.grade (model, coalesce(min_fit, '-Infinity'));
+
+COMMENT ON TABLE leadscore.grade IS 'grades by fit: the highest min_fit that is reached';
+COMMENT ON COLUMN leadscore.grade.model IS 'the model';
+COMMENT ON COLUMN leadscore.grade.grade IS 'name';
+COMMENT ON COLUMN leadscore.grade.min_fit IS 'the fit it takes; NULL: any';
+
+-- segment
+
+CREATE TABLE leadscore.segment (
+	model text NOT NULL REFERENCES leadscore.model ON UPDATE CASCADE ON DELETE CASCADE,
+	segment text NOT NULL
+		CONSTRAINT segment_not_empty CHECK ((segment <> '') IS NOT FALSE OR leadscore.refuse(
+			'segment name is empty', '""', 'Name the segment, such as "high".')),
+	position integer NOT NULL,
+	min_score float8
+		CONSTRAINT segment_min_score_finite CHECK ((min_score > '-Infinity' AND min_score < 'Infinity') IS NOT FALSE OR leadscore.refuse(
+			'segment min_score is not finite', min_score::text, 'Write a number, or NULL for no condition.')),
+	min_fit float8
+		CONSTRAINT segment_min_fit_finite CHECK ((min_fit > '-Infinity' AND min_fit < 'Infinity') IS NOT FALSE OR leadscore.refuse(
+			'segment min_fit is not finite', min_fit::text, 'Write a number, or NULL for no condition.')),
+	min_engagement float8
+		CONSTRAINT segment_min_engagement_finite CHECK ((min_engagement > '-Infinity' AND min_engagement < 'Infinity') IS NOT FALSE OR leadscore.refuse(
+			'segment min_engagement is not finite', min_engagement::text, 'Write a number, or NULL for no condition.')),
+	PRIMARY KEY (model, segment),
+	UNIQUE (model, position) DEFERRABLE
+);
+
+COMMENT ON TABLE leadscore.segment IS 'segments: the first by position whose conditions all hold';
+COMMENT ON COLUMN leadscore.segment.model IS 'the model';
+COMMENT ON COLUMN leadscore.segment.segment IS 'name';
+COMMENT ON COLUMN leadscore.segment.position IS 'the order in which segments are tried, lowest first';
+COMMENT ON COLUMN leadscore.segment.min_score IS 'the score it takes; NULL: any';
+COMMENT ON COLUMN leadscore.segment.min_fit IS 'the fit it takes; NULL: any';
+COMMENT ON COLUMN leadscore.segment.min_engagement IS 'the engagement it takes; NULL: any';
+
+-- what one table's check cannot see: the measure must fit the signal's subject
+
+CREATE FUNCTION leadscore.check_measure() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	subject text;
+BEGIN
+	SELECT s.subject INTO subject FROM leadscore.signal s WHERE s.signal = NEW.signal;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+			MESSAGE = format('signal "%s" does not exist', NEW.signal),
+			DETAIL = format('A weight of model "%s" names it.', NEW.model),
+			HINT = leadscore.known('signals', ARRAY(SELECT s.signal FROM leadscore.signal s ORDER BY 1));
+	END IF;
+	NEW.measure := coalesce(NEW.measure, CASE subject WHEN 'profile' THEN 'present' ELSE 'count' END);
+	IF (subject = 'profile') <> (NEW.measure = 'present') THEN
+		PERFORM leadscore.refuse(format('the measure does not fit the %s signal "%s"', subject, NEW.signal), NEW.measure,
+			CASE subject WHEN 'profile' THEN 'Profile signals are measured by present.'
+			ELSE 'Event signals are measured by count, value, average_value, active_days, days_since_last or days_since_first.' END);
+	END IF;
+	RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.check_measure() IS 'trigger: a weight''s measure fits its signal''s subject';
+
+CREATE TRIGGER check_measure BEFORE INSERT OR UPDATE OF signal, measure ON leadscore.weight
+	FOR EACH ROW EXECUTE FUNCTION leadscore.check_measure();
+
+CREATE FUNCTION leadscore.check_subject() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NEW.subject <> OLD.subject AND EXISTS (SELECT FROM leadscore.weight w WHERE w.signal = OLD.signal) THEN
+		PERFORM leadscore.refuse(format('signal "%s" has weights that measure it as %s', OLD.signal, OLD.subject), NEW.subject,
+			'Add a signal of another name, or delete its weights first.');
+	END IF;
+	RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.check_subject() IS 'trigger: a signal that has weights keeps its subject';
+
+CREATE TRIGGER check_subject BEFORE UPDATE OF subject ON leadscore.signal
+	FOR EACH ROW EXECUTE FUNCTION leadscore.check_subject();
+
+CREATE FUNCTION leadscore.known(things text, names text[]) RETURNS text
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	SELECT CASE WHEN cardinality(names) = 0 THEN format('There are no %s yet.', things)
+		ELSE format('The %s are: %s%s.', things, array_to_string(names[1:50], ', '),
+			CASE WHEN cardinality(names) > 50 THEN ', …' ELSE '' END) END;
+END;
+
+COMMENT ON FUNCTION leadscore.known(text, text[]) IS 'the hint that lists what there is';
+
+-- documents
+
+CREATE FUNCTION leadscore.signals() RETURNS jsonb
+	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT jsonb_build_object('signals', coalesce(jsonb_agg(
+		jsonb_strip_nulls(jsonb_build_object('signal_id', signal_id, 'signal', signal, 'kind', kind, 'condition', condition))
+			|| CASE WHEN match IS NULL THEN '{}' ELSE jsonb_build_object('match', match) END
+		ORDER BY signal_id), '[]'))
+	FROM leadscore.signal
+	WHERE subject = 'event'
+$$;
+
+COMMENT ON FUNCTION leadscore.signals() IS 'the event signals as the document that timeline_agg() takes';
+
+CREATE FUNCTION leadscore.model_named(name text) RETURNS text
+	LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	models text[];
+BEGIN
+	IF EXISTS (SELECT FROM leadscore.model m WHERE m.model = name) THEN
+		RETURN name;
+	END IF;
+	models := ARRAY(SELECT m.model FROM leadscore.model m ORDER BY 1);
+	IF name = 'default' AND cardinality(models) = 1 THEN
+		RETURN models[1];
+	END IF;
+	RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+		MESSAGE = format('model "%s" does not exist', name),
+		DETAIL = format('There is no row with the model "%s" in leadscore.model.', name),
+		HINT = CASE WHEN cardinality(models) = 0
+			THEN 'There are no models yet. Begin with SELECT leadscore.publish(leadscore.template(''ecommerce'')).'
+			ELSE leadscore.known('models', models) END;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.model_named(text)
+	IS 'the model of a name; default also means the only model there is';
+
+CREATE FUNCTION leadscore.scorecard(model text DEFAULT 'default') RETURNS jsonb
+	LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp SET IntervalStyle = 'postgres' SET extra_float_digits = 1
+AS $$
+DECLARE
+	name CONSTANT text := leadscore.model_named(model);
+BEGIN
+	RETURN (
+		SELECT jsonb_strip_nulls(to_jsonb(m)) || jsonb_build_object(
+			'signals', (SELECT coalesce(jsonb_agg(
+					jsonb_strip_nulls(to_jsonb(s) - 'match')
+						|| CASE WHEN s.match IS NULL THEN '{}' ELSE jsonb_build_object('match', s.match) END
+					ORDER BY s.signal_id), '[]')
+				FROM leadscore.signal s
+				WHERE s.signal IN (SELECT w.signal FROM leadscore.weight w WHERE w.model = name)),
+			'weights', (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(w) - 'model') ORDER BY w.weight_id), '[]')
+				FROM leadscore.weight w WHERE w.model = name),
+			'categories', (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(c) - 'model') ORDER BY c.category), '[]')
+				FROM leadscore.category c WHERE c.model = name),
+			'stages', (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(t) - 'model') ORDER BY t.position), '[]')
+				FROM leadscore.stage t WHERE t.model = name),
+			'grades', (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(g) - 'model') ORDER BY g.min_fit DESC NULLS LAST), '[]')
+				FROM leadscore.grade g WHERE g.model = name),
+			'segments', (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(e) - 'model') ORDER BY e.position), '[]')
+				FROM leadscore.segment e WHERE e.model = name))
+		FROM leadscore.model m
+		WHERE m.model = name);
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.scorecard(text) IS 'a model, whole, as the document that score(), appraise() and publish() take';
+
+CREATE FUNCTION leadscore.publish(document jsonb) RETURNS text
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	name CONSTANT text := document ->> 'model';
+	kept integer[];
+	changed text[];
+BEGIN
+	IF document IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'the document is NULL',
+			HINT = 'Pass a scorecard document, such as leadscore.template(''ecommerce'').';
+	END IF;
+	PERFORM leadscore.check_scorecard(document);
+
+	INSERT INTO leadscore.model (model, description, floor, ceiling, intercept, slope)
+	SELECT d.model, d.description, d.floor, d.ceiling, d.intercept, d.slope
+	FROM jsonb_to_record(document)
+		AS d (model text, description text, floor float8, ceiling float8, intercept float8, slope float8)
+	ON CONFLICT (model) DO UPDATE
+	SET description = excluded.description, floor = excluded.floor, ceiling = excluded.ceiling,
+		intercept = excluded.intercept, slope = excluded.slope;
+
+	WITH gone AS (DELETE FROM leadscore.weight w WHERE w.model = name RETURNING w.weight_id)
+	SELECT array_agg(weight_id) INTO kept FROM gone;
+	DELETE FROM leadscore.category c WHERE c.model = name;
+	DELETE FROM leadscore.stage t WHERE t.model = name;
+	DELETE FROM leadscore.grade g WHERE g.model = name;
+	DELETE FROM leadscore.segment e WHERE e.model = name;
+
+	WITH wanted AS (
+		SELECT d.ordinal, d.signal, coalesce(d.subject, 'event') AS subject, d.kind,
+			nullif(d.match, 'null') AS match, d.condition, d.description
+		FROM ROWS FROM (jsonb_to_recordset(document -> 'signals')
+			AS (signal text, subject text, kind text, match jsonb, condition jsonpath, description text))
+			WITH ORDINALITY AS d (signal, subject, kind, match, condition, description, ordinal)
+		ORDER BY d.ordinal
+	), written AS (
+		INSERT INTO leadscore.signal AS s (signal, subject, kind, match, condition, description)
+		SELECT signal, subject, kind, match, condition, description FROM wanted
+		WHERE NOT EXISTS (
+			SELECT FROM leadscore.signal o
+			WHERE o.signal = wanted.signal
+			AND (o.subject, o.kind, o.match, o.condition::text, o.description)
+				IS NOT DISTINCT FROM (wanted.subject, wanted.kind, wanted.match, wanted.condition::text, wanted.description))
+		ON CONFLICT (signal) DO UPDATE
+		SET subject = excluded.subject, kind = excluded.kind, match = excluded.match,
+			condition = excluded.condition, description = excluded.description
+		RETURNING s.signal, s.subject, s.kind, s.match, s.condition
+	)
+	SELECT array_agg(w.signal ORDER BY w.signal) INTO changed
+	FROM written w LEFT JOIN leadscore.signal o USING (signal)
+	WHERE w.subject = 'event'
+	AND (o.subject, o.kind, o.match, o.condition::text)
+		IS DISTINCT FROM (w.subject, w.kind, w.match, w.condition::text);
+
+	INSERT INTO leadscore.category (model, category, min_points, max_points)
+	SELECT name, d.category, d.min_points, d.max_points
+	FROM jsonb_to_recordset(nullif(document -> 'categories', 'null')) AS d (category text, min_points float8, max_points float8);
+
+	INSERT INTO leadscore.stage (model, stage, position, within)
+	SELECT name, d.stage, d.position, d.within
+	FROM jsonb_to_recordset(nullif(document -> 'stages', 'null')) AS d (stage text, position integer, within interval);
+
+	INSERT INTO leadscore.grade (model, grade, min_fit)
+	SELECT name, d.grade, d.min_fit
+	FROM jsonb_to_recordset(nullif(document -> 'grades', 'null')) AS d (grade text, min_fit float8);
+
+	INSERT INTO leadscore.segment (model, segment, position, min_score, min_fit, min_engagement)
+	SELECT name, d.segment, d.position, d.min_score, d.min_fit, d.min_engagement
+	FROM jsonb_to_recordset(nullif(document -> 'segments', 'null'))
+		AS d (segment text, position integer, min_score float8, min_fit float8, min_engagement float8);
+
+	INSERT INTO leadscore.weight (weight_id, model, signal, measure, points, curve, half_life, fades_over, within,
+		at_least, below, max_per_day, min_points, max_points, category, stage)
+	SELECT CASE WHEN d.weight_id = ANY (kept) THEN d.weight_id
+			ELSE nextval(pg_get_serial_sequence('leadscore.weight', 'weight_id')) END,
+		name, d.signal, d.measure, d.points, coalesce(d.curve, 'linear'), d.half_life, d.fades_over, d.within,
+		d.at_least, d.below, d.max_per_day, d.min_points, d.max_points, d.category, d.stage
+	FROM ROWS FROM (jsonb_to_recordset(nullif(document -> 'weights', 'null'))
+		AS (weight_id integer, signal text, measure text, points float8, curve text,
+			half_life interval, fades_over interval, within interval, at_least float8, below float8,
+			max_per_day integer, min_points float8, max_points float8, category text, stage text))
+		WITH ORDINALITY AS d (weight_id, signal, measure, points, curve, half_life, fades_over, within,
+			at_least, below, max_per_day, min_points, max_points, category, stage, ordinal)
+	ORDER BY d.ordinal;
+
+	IF changed IS NOT NULL AND EXISTS (SELECT FROM leadscore.lead_timeline) THEN
+		RAISE NOTICE USING MESSAGE = format('past events are not yet counted for the signals %s', array_to_string(changed, ', ')),
+			HINT = 'CALL leadscore.rebuild() counts them.';
+	END IF;
+	RETURN name;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.publish(jsonb) IS 'makes a scorecard document the model of its name, all or nothing';
+
+SELECT pg_catalog.pg_extension_config_dump('leadscore.signal', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.signal_signal_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.model', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.category', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.stage', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.weight', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.weight_weight_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.grade', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.segment', '');

@@ -1,0 +1,195 @@
+-- face.sql: what people look at: views, the snapshot, and functions by lead_id
+
+-- live
+
+CREATE VIEW leadscore.lead_score AS
+SELECT m.model, s.lead_id,
+	(a.appraisal).score,
+	(a.appraisal).engagement,
+	(a.appraisal).fit,
+	(a.appraisal).probability,
+	(a.appraisal).grade,
+	(a.appraisal).stage,
+	(a.appraisal).segment,
+	(a.appraisal).last_active
+FROM leadscore.model m
+CROSS JOIN LATERAL (SELECT leadscore.scorecard(m.model) AS card OFFSET 0) c
+CROSS JOIN (
+	SELECT t.lead_id, t.timeline, l.profile
+	FROM leadscore.lead_timeline t LEFT JOIN leadscore.lead l ON l.lead_id = t.lead_id
+	UNION ALL
+	SELECT l.lead_id, NULL, l.profile
+	FROM leadscore.lead l
+	WHERE NOT EXISTS (SELECT FROM leadscore.lead_timeline t WHERE t.lead_id = l.lead_id)
+) s
+CROSS JOIN LATERAL (SELECT leadscore.appraise(c.card, s.timeline, s.profile, now()) AS appraisal OFFSET 0) a;
+
+COMMENT ON VIEW leadscore.lead_score IS 'every lead on every model, live';
+COMMENT ON COLUMN leadscore.lead_score.model IS 'the model';
+COMMENT ON COLUMN leadscore.lead_score.lead_id IS 'the lead';
+COMMENT ON COLUMN leadscore.lead_score.score IS 'engagement + fit, within the model''s floor and ceiling';
+COMMENT ON COLUMN leadscore.lead_score.engagement IS 'points of the event signals';
+COMMENT ON COLUMN leadscore.lead_score.fit IS 'points of the profile signals';
+COMMENT ON COLUMN leadscore.lead_score.probability IS 'of a conversion, where the model has intercept and slope';
+COMMENT ON COLUMN leadscore.lead_score.grade IS 'by fit';
+COMMENT ON COLUMN leadscore.lead_score.stage IS 'the furthest stage reached within its window';
+COMMENT ON COLUMN leadscore.lead_score.segment IS 'the first segment whose conditions hold';
+COMMENT ON COLUMN leadscore.lead_score.last_active IS 'the last hour of any signal';
+
+-- the snapshot
+
+CREATE MATERIALIZED VIEW leadscore.lead_segment AS
+SELECT s.model, s.lead_id, s.score, s.engagement, s.fit, s.probability, s.grade, s.stage, s.segment, s.last_active,
+	date_trunc('hour', now(), 'UTC') AS scored_at
+FROM leadscore.lead_score s;
+
+CREATE UNIQUE INDEX lead_segment_key ON leadscore.lead_segment (model, lead_id);
+CREATE INDEX lead_segment_score_idx ON leadscore.lead_segment (model, segment, score DESC);
+
+COMMENT ON MATERIALIZED VIEW leadscore.lead_segment IS 'every lead on every model, as of the last refresh_segments()';
+COMMENT ON COLUMN leadscore.lead_segment.model IS 'the model';
+COMMENT ON COLUMN leadscore.lead_segment.lead_id IS 'the lead';
+COMMENT ON COLUMN leadscore.lead_segment.score IS 'engagement + fit, within the model''s floor and ceiling';
+COMMENT ON COLUMN leadscore.lead_segment.engagement IS 'points of the event signals';
+COMMENT ON COLUMN leadscore.lead_segment.fit IS 'points of the profile signals';
+COMMENT ON COLUMN leadscore.lead_segment.probability IS 'of a conversion, where the model has intercept and slope';
+COMMENT ON COLUMN leadscore.lead_segment.grade IS 'by fit';
+COMMENT ON COLUMN leadscore.lead_segment.stage IS 'the furthest stage reached within its window';
+COMMENT ON COLUMN leadscore.lead_segment.segment IS 'the first segment whose conditions hold';
+COMMENT ON COLUMN leadscore.lead_segment.last_active IS 'the last hour of any signal';
+COMMENT ON COLUMN leadscore.lead_segment.scored_at IS 'the hour as of which the row was scored';
+
+CREATE FUNCTION leadscore.refresh_segments("concurrently" boolean DEFAULT true) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF "concurrently" THEN
+		REFRESH MATERIALIZED VIEW CONCURRENTLY leadscore.lead_segment;
+	ELSE
+		REFRESH MATERIALIZED VIEW leadscore.lead_segment;
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.refresh_segments(boolean)
+	IS 'brings lead_segment up to date; concurrently does not lock readers out';
+
+CREATE VIEW leadscore.segment_summary AS
+WITH found AS (
+	SELECT s.model, s.segment, count(*) AS leads, avg(s.score) AS average_score,
+		min(s.score) AS lowest_score, max(s.score) AS highest_score, max(s.scored_at) AS scored_at
+	FROM leadscore.lead_segment s
+	GROUP BY s.model, s.segment
+)
+SELECT coalesce(d.model, f.model) AS model,
+	coalesce(d.segment, f.segment) AS segment,
+	d.position,
+	coalesce(f.leads, 0) AS leads,
+	round(coalesce(f.leads, 0) / nullif(sum(f.leads) OVER (PARTITION BY coalesce(d.model, f.model)), 0), 4) AS share,
+	f.average_score, f.lowest_score, f.highest_score, f.scored_at
+FROM leadscore.segment d FULL JOIN found f ON f.model = d.model AND f.segment = d.segment
+ORDER BY 1, 3;
+
+COMMENT ON VIEW leadscore.segment_summary IS 'how many leads each segment of each model has, in the snapshot';
+COMMENT ON COLUMN leadscore.segment_summary.model IS 'the model';
+COMMENT ON COLUMN leadscore.segment_summary.segment IS 'the segment; NULL: leads that are in none';
+COMMENT ON COLUMN leadscore.segment_summary.position IS 'the order in which segments are tried';
+COMMENT ON COLUMN leadscore.segment_summary.leads IS 'how many leads are in it';
+COMMENT ON COLUMN leadscore.segment_summary.share IS 'their share of the model''s leads, 0 to 1';
+COMMENT ON COLUMN leadscore.segment_summary.average_score IS 'their mean score';
+COMMENT ON COLUMN leadscore.segment_summary.lowest_score IS 'their lowest score';
+COMMENT ON COLUMN leadscore.segment_summary.highest_score IS 'their highest score';
+COMMENT ON COLUMN leadscore.segment_summary.scored_at IS 'the hour as of which they were scored';
+
+-- by lead_id
+
+CREATE FUNCTION leadscore.score(lead_id text, model text DEFAULT 'default', at timestamptz DEFAULT now()) RETURNS float8
+	LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT leadscore.score(leadscore.scorecard(model),
+		(SELECT t.timeline FROM leadscore.lead_timeline t WHERE t.lead_id = score.lead_id),
+		(SELECT l.profile FROM leadscore.lead l WHERE l.lead_id = score.lead_id), at)
+	WHERE score.lead_id IS NOT NULL;
+END;
+
+COMMENT ON FUNCTION leadscore.score(text, text, timestamptz) IS 'the score of a lead at an instant';
+
+CREATE FUNCTION leadscore.explain(lead_id text, model text DEFAULT 'default', at timestamptz DEFAULT now())
+	RETURNS TABLE (signal text, measure text, measured float8, points float8, uncapped_points float8,
+		category text, stage text, last_at timestamptz, reason text)
+	LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	WITH lead AS MATERIALIZED (
+		SELECT leadscore.scorecard(model) AS card,
+			(SELECT t.timeline FROM leadscore.lead_timeline t WHERE t.lead_id = explain.lead_id) AS timeline,
+			(SELECT l.profile FROM leadscore.lead l WHERE l.lead_id = explain.lead_id) AS profile
+		WHERE explain.lead_id IS NOT NULL
+	), contribution AS MATERIALIZED (
+		SELECT c.*
+		FROM lead CROSS JOIN LATERAL leadscore.contributions(lead.card, lead.timeline, lead.profile, at) c
+	), part AS (
+		-- a category clamps its event weights and its profile weights separately
+		SELECT c.category, sum(c.points) AS points, least(greatest(sum(c.points), d.min_points), d.max_points) AS clamped,
+			d.min_points, d.max_points
+		FROM contribution c
+		JOIN (SELECT r.category, r.min_points, r.max_points
+			FROM lead CROSS JOIN LATERAL jsonb_to_recordset(lead.card -> 'categories')
+				AS r (category text, min_points float8, max_points float8)) d ON d.category = c.category
+		GROUP BY c.category, c.measure = 'present', d.min_points, d.max_points
+	), total AS (
+		SELECT (a.appraisal).score AS score, (a.appraisal).engagement + (a.appraisal).fit AS points, a.card
+		FROM (SELECT leadscore.appraise(lead.card, lead.timeline, lead.profile, at) AS appraisal, lead.card FROM lead OFFSET 0) a
+	), line AS (
+		SELECT 1 AS part, c.signal, c.measure, c.measured, c.points, c.uncapped_points, c.category, c.stage, c.last_at,
+			format('%s: %s', c.signal, CASE c.measure
+				WHEN 'count' THEN format('counts %s', round(c.measured::numeric, 2))
+				WHEN 'value' THEN format('value %s', round(c.measured::numeric, 2))
+				WHEN 'average_value' THEN format('%s on average', round(c.measured::numeric, 2))
+				WHEN 'active_days' THEN format('on %s days', c.measured)
+				WHEN 'days_since_last' THEN format('last %s days ago', round(c.measured::numeric, 1))
+				WHEN 'days_since_first' THEN format('first %s days ago', round(c.measured::numeric, 1))
+				ELSE 'the profile has it' END)
+			|| CASE WHEN c.points <> c.uncapped_points
+				THEN format(', %s points limited to %s', round(c.uncapped_points::numeric, 2), round(c.points::numeric, 2))
+				ELSE '' END AS reason
+		FROM contribution c WHERE c.points <> 0 OR c.uncapped_points <> 0
+		UNION ALL
+		SELECT 2, NULL, NULL, NULL, p.clamped - p.points, NULL, p.category, NULL, NULL,
+			CASE WHEN p.clamped < p.points THEN format('category %s: at most %s points', p.category, p.max_points)
+			ELSE format('category %s: at least %s points', p.category, p.min_points) END
+		FROM part p WHERE p.clamped <> p.points
+		UNION ALL
+		SELECT 3, NULL, NULL, NULL, t.score - t.points, NULL, NULL, NULL, NULL,
+			CASE WHEN t.score < t.points THEN format('ceiling: the score is at most %s', t.score)
+			ELSE format('floor: the score is at least %s', t.score) END
+		FROM total t WHERE t.score <> t.points
+	)
+	SELECT line.signal, line.measure, line.measured, line.points, line.uncapped_points,
+		line.category, line.stage, line.last_at, line.reason
+	FROM line
+	ORDER BY line.part, abs(line.points) DESC, line.signal, line.measure;
+END;
+
+COMMENT ON FUNCTION leadscore.explain(text, text, timestamptz) IS 'a lead''s score, line by line: the points add up to the score';
+
+CREATE FUNCTION leadscore.score_history(lead_id text, model text DEFAULT 'default',
+	"from" timestamptz DEFAULT now() - interval '30 days', "to" timestamptz DEFAULT now(), step interval DEFAULT '1 day')
+	RETURNS TABLE (at timestamptz, score float8, segment text)
+	LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	WITH lead AS MATERIALIZED (
+		SELECT leadscore.scorecard(model) AS card,
+			(SELECT t.timeline FROM leadscore.lead_timeline t WHERE t.lead_id = score_history.lead_id) AS timeline,
+			(SELECT l.profile FROM leadscore.lead l WHERE l.lead_id = score_history.lead_id) AS profile
+		WHERE score_history.lead_id IS NOT NULL
+	)
+	SELECT h.at, (h.appraisal).score, (h.appraisal).segment
+	FROM (SELECT g.at, leadscore.appraise(lead.card, lead.timeline, lead.profile, g.at) AS appraisal
+		FROM lead CROSS JOIN generate_series("from", "to", step) AS g (at) OFFSET 0) h
+	ORDER BY h.at;
+END;
+
+COMMENT ON FUNCTION leadscore.score_history(text, text, timestamptz, timestamptz, interval)
+	IS 'a lead''s score at instants of the past or future';
+
+SELECT pg_catalog.pg_extension_config_dump('leadscore.lead_segment', '');

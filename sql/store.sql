@@ -1,0 +1,496 @@
+-- store.sql: events, leads and their timelines, and the triggers that keep
+-- timelines true
+
+-- tables
+
+CREATE FUNCTION leadscore.check_event(lead_id text, kind text, occurred_at timestamptz, value numeric, properties jsonb) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore.check_event(text, text, timestamptz, numeric, jsonb)
+	IS 'true, or an error that says what is wrong with an event';
+
+CREATE TABLE leadscore.event (
+	event_id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+	lead_id text NOT NULL,
+	kind text NOT NULL,
+	occurred_at timestamptz NOT NULL DEFAULT now(),
+	value numeric,
+	properties jsonb,
+	dedup_key text UNIQUE,
+	CONSTRAINT event_valid CHECK (leadscore.check_event(lead_id, kind, occurred_at, value, properties))
+);
+
+CREATE INDEX event_lead_id_idx ON leadscore.event (lead_id, occurred_at);
+
+COMMENT ON TABLE leadscore.event IS 'what leads did; tracked from the start';
+COMMENT ON COLUMN leadscore.event.event_id IS 'number, assigned';
+COMMENT ON COLUMN leadscore.event.lead_id IS 'who did it: 1 to 1024 bytes';
+COMMENT ON COLUMN leadscore.event.kind IS 'what was done, such as visit or purchase';
+COMMENT ON COLUMN leadscore.event.occurred_at IS 'when, in the years 1970 to 9999 (UTC)';
+COMMENT ON COLUMN leadscore.event.value IS 'what it was worth, such as the order''s total: below 10^12, kept to six decimals';
+COMMENT ON COLUMN leadscore.event.properties IS 'more about it: an object';
+COMMENT ON COLUMN leadscore.event.dedup_key IS 'a key of the sender''s: INSERT ... ON CONFLICT (dedup_key) DO NOTHING takes an event once';
+
+CREATE TABLE leadscore.lead (
+	lead_id text PRIMARY KEY
+		CONSTRAINT lead_id_length CHECK ((octet_length(lead_id) BETWEEN 1 AND 1024) IS NOT FALSE OR leadscore.refuse(
+			'lead_id is empty or too long', format('of %s bytes', octet_length(lead_id)), 'Name the lead by 1 to 1024 bytes.')),
+	profile jsonb
+		CONSTRAINT lead_profile_is_object CHECK ((jsonb_typeof(profile) = 'object') IS NOT FALSE OR leadscore.refuse(
+			'lead profile is not a JSON object', profile::text, 'Write an object such as {"country": "DE"}, or NULL.'))
+);
+
+COMMENT ON TABLE leadscore.lead IS 'who leads are';
+COMMENT ON COLUMN leadscore.lead.lead_id IS 'the lead';
+COMMENT ON COLUMN leadscore.lead.profile IS 'attributes that profile signals look at: an object';
+
+CREATE TABLE leadscore.lead_timeline (
+	lead_id text PRIMARY KEY,
+	timeline leadscore.timeline NOT NULL
+);
+
+COMMENT ON TABLE leadscore.lead_timeline IS 'each lead''s timeline, kept by record(); a lead that no signal has counted has no row';
+COMMENT ON COLUMN leadscore.lead_timeline.lead_id IS 'the lead';
+COMMENT ON COLUMN leadscore.lead_timeline.timeline IS 'what it did';
+
+-- triggers
+
+CREATE FUNCTION leadscore.record() RETURNS trigger
+	AS 'MODULE_PATHNAME' LANGUAGE C;
+
+COMMENT ON FUNCTION leadscore.record() IS 'trigger: adds a statement''s rows to the timelines of their leads; made by track()';
+
+CREATE FUNCTION leadscore.record_profile() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO, MDY'
+	SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex' SET lc_monetary = 'C'
+AS $$
+DECLARE
+	mapping CONSTANT jsonb := TG_ARGV[0];
+	new_rows CONSTANT text := leadscore.profile_query(TG_RELID, mapping, 'leadscore_new');
+	old_rows CONSTANT text := leadscore.profile_query(TG_RELID, mapping,
+		CASE TG_OP WHEN 'TRUNCATE' THEN TG_RELID::regclass::text ELSE 'leadscore_old' END);
+BEGIN
+	IF TG_OP <> 'INSERT' THEN
+		EXECUTE format(
+			'UPDATE leadscore.lead l SET profile = l.profile - ARRAY(SELECT jsonb_object_keys(o.profile))'
+			' FROM (%s) o WHERE l.lead_id = o.lead_id AND l.profile IS NOT NULL', old_rows);
+	END IF;
+	IF TG_OP IN ('INSERT', 'UPDATE') THEN
+		EXECUTE leadscore.profile_upsert(new_rows);
+	END IF;
+	IF TG_OP <> 'INSERT' THEN
+		EXECUTE format(
+			'DELETE FROM leadscore.lead l USING (%s) o WHERE l.lead_id = o.lead_id AND l.profile = %L', old_rows, '{}');
+	END IF;
+	RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.record_profile() IS 'trigger: keeps lead.profile true to a table''s rows; made by track_profile()';
+
+-- sources: the triggers are their registry, with the mapping as their argument
+
+CREATE VIEW leadscore.source AS
+SELECT t.tgrelid::regclass AS source,
+	CASE p.proname WHEN 'record' THEN 'timeline' ELSE 'profile' END AS feeds,
+	m.mapping ->> 'lead_id' AS lead_id,
+	m.mapping ->> 'kind' AS kind,
+	m.mapping ->> 'kind_column' AS kind_column,
+	m.mapping ->> 'occurred_at' AS occurred_at,
+	m.mapping ->> 'value' AS value,
+	ARRAY(SELECT jsonb_array_elements_text(m.mapping -> 'properties')) AS properties,
+	regexp_replace(t.tgname, '_insert$', '') AS trigger_prefix,
+	m.mapping
+FROM pg_trigger t
+JOIN pg_proc p ON p.oid = t.tgfoid AND p.pronamespace = 'leadscore'::regnamespace
+	AND p.proname IN ('record', 'record_profile')
+CROSS JOIN LATERAL (
+	SELECT convert_from(substring(t.tgargs FROM 1 FOR octet_length(t.tgargs) - 1), getdatabaseencoding())::jsonb AS mapping
+	OFFSET 0
+) m
+WHERE t.tgnargs = 1 AND t.tgname ~ '_insert$';
+
+COMMENT ON VIEW leadscore.source IS 'the tables that are tracked, and how their rows are read';
+COMMENT ON COLUMN leadscore.source.source IS 'the table';
+COMMENT ON COLUMN leadscore.source.feeds IS 'timeline (rows are events) or profile (rows are leads)';
+COMMENT ON COLUMN leadscore.source.lead_id IS 'the column that names the lead';
+COMMENT ON COLUMN leadscore.source.kind IS 'the kind of all its events, where it is one';
+COMMENT ON COLUMN leadscore.source.kind_column IS 'the column that names the kind';
+COMMENT ON COLUMN leadscore.source.occurred_at IS 'the column with the time';
+COMMENT ON COLUMN leadscore.source.value IS 'the column with the value';
+COMMENT ON COLUMN leadscore.source.properties IS 'the columns that are properties';
+COMMENT ON COLUMN leadscore.source.trigger_prefix IS 'how the names of its triggers begin';
+COMMENT ON COLUMN leadscore.source.mapping IS 'the argument of its triggers';
+
+-- private functions: a source's rows as a query. What it reads equals what
+-- record() reads (src/source.c), to the bit.
+
+CREATE FUNCTION leadscore.column_type(source regclass, name text) RETURNS regtype
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	type oid;
+	base oid;
+BEGIN
+	SELECT a.atttypid INTO type FROM pg_attribute a
+	WHERE a.attrelid = source AND a.attname = name AND a.attnum > 0 AND NOT a.attisdropped;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_column',
+			MESSAGE = format('column "%s" of table %s does not exist', name, source),
+			DETAIL = format('The mapping of %s names the column "%s".', source, name),
+			HINT = leadscore.known('columns', ARRAY(SELECT a.attname::text FROM pg_attribute a
+				WHERE a.attrelid = source AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum));
+	END IF;
+	LOOP
+		SELECT t.typbasetype INTO base FROM pg_type t WHERE t.oid = type AND t.typtype = 'd';
+		EXIT WHEN NOT FOUND;
+		type := base;
+	END LOOP;
+	RETURN type;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.column_type(regclass, text) IS 'the type of a column, below any domain';
+
+CREATE FUNCTION leadscore.column_text(source regclass, name text) RETURNS text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE
+		WHEN leadscore.column_type(source, name) IN ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype,
+			'numeric'::regtype, 'text'::regtype, 'varchar'::regtype, 'bpchar'::regtype, 'uuid'::regtype)
+		THEN format('%I::text', name)
+		ELSE format('nullif(format(''%%s'', %I), '''')', name) END
+$$;
+
+COMMENT ON FUNCTION leadscore.column_text(regclass, text) IS 'an expression for a column as text';
+
+CREATE FUNCTION leadscore.column_properties(source regclass, names jsonb) RETURNS text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE
+		WHEN count(*) = 0 THEN 'NULL::jsonb'
+		WHEN count(*) = 1 AND min(leadscore.column_type(source, name)::oid) = 'jsonb'::regtype
+		THEN format('CASE WHEN jsonb_typeof(%1$I) = ''object'' THEN %1$I END', min(name))
+		ELSE format('jsonb_build_object(%s)', string_agg(format('%L, %I', name, name), ', ' ORDER BY ordinal)) END
+	FROM jsonb_array_elements_text(names) WITH ORDINALITY AS n (name, ordinal)
+$$;
+
+COMMENT ON FUNCTION leadscore.column_properties(regclass, jsonb) IS 'an expression for columns as an object';
+
+CREATE FUNCTION leadscore.source_query(source regclass, mapping jsonb) RETURNS text
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	time_column CONSTANT text := mapping ->> 'occurred_at';
+	value_column CONSTANT text := mapping ->> 'value';
+BEGIN
+	RETURN format(
+		'SELECT lead_id, kind, occurred_at, value, properties FROM ('
+		'SELECT %s AS lead_id, %s AS kind, %s AS occurred_at, %s AS value, %s AS properties FROM %s) r'
+		' WHERE octet_length(lead_id) BETWEEN 1 AND 1024 AND leadscore.scorable(kind, occurred_at, value, NULL)',
+		leadscore.column_text(source, mapping ->> 'lead_id'),
+		CASE WHEN mapping ? 'kind' THEN format('%L::text', mapping ->> 'kind')
+			ELSE leadscore.column_text(source, mapping ->> 'kind_column') END,
+		format(CASE leadscore.column_type(source, time_column)
+			WHEN 'date'::regtype THEN '(CASE WHEN %1$I BETWEEN ''1970-01-01'' AND ''9999-12-31'' THEN %1$I END)::timestamp AT TIME ZONE ''UTC'''
+			WHEN 'timestamp'::regtype THEN '%I AT TIME ZONE ''UTC'''
+			ELSE '%I' END, time_column),
+		CASE WHEN value_column IS NULL THEN 'NULL::numeric' ELSE format('%I::numeric', value_column) END,
+		leadscore.column_properties(source, mapping -> 'properties'),
+		source);
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.source_query(regclass, jsonb) IS 'a query for the rows of a source as events, those left out that cannot be scored';
+
+CREATE FUNCTION leadscore.profile_query(source regclass, mapping jsonb, rows text) RETURNS text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format(
+		'SELECT DISTINCT ON (lead_id) lead_id, profile FROM (SELECT %s AS lead_id, %s AS profile FROM %s) r'
+		' WHERE octet_length(lead_id) BETWEEN 1 AND 1024 AND profile IS NOT NULL ORDER BY lead_id, profile',
+		leadscore.column_text(source, mapping ->> 'lead_id'),
+		leadscore.column_properties(source, mapping -> 'properties'), rows)
+$$;
+
+COMMENT ON FUNCTION leadscore.profile_query(regclass, jsonb, text) IS 'a query for the rows of a table of customers as profiles';
+
+CREATE FUNCTION leadscore.profile_upsert(query text) RETURNS text
+	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format(
+		'INSERT INTO leadscore.lead AS l (lead_id, profile) SELECT lead_id, profile FROM (%s) n ORDER BY lead_id COLLATE "C"'
+		' ON CONFLICT (lead_id) DO UPDATE SET profile = coalesce(l.profile, %L) || excluded.profile', query, '{}')
+$$;
+
+COMMENT ON FUNCTION leadscore.profile_upsert(text) IS 'a statement that merges the profiles of a query into lead';
+
+CREATE FUNCTION leadscore.source_timelines(lead_ids text[] DEFAULT NULL, sources jsonb DEFAULT NULL)
+	RETURNS TABLE (lead_id text, timeline leadscore.timeline)
+	LANGUAGE plpgsql STABLE
+	SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO, MDY'
+	SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex' SET lc_monetary = 'C'
+AS $$
+DECLARE
+	events text;
+BEGIN
+	IF sources IS NULL THEN
+		SELECT string_agg(leadscore.source_query(s.source, s.mapping), ' UNION ALL ') INTO events
+		FROM leadscore.source s WHERE s.feeds = 'timeline';
+	ELSE
+		SELECT string_agg(leadscore.source_query((s ->> 'source')::oid, s -> 'mapping'), ' UNION ALL ') INTO events
+		FROM jsonb_array_elements(sources) s;
+	END IF;
+	IF events IS NULL THEN
+		RETURN;
+	END IF;
+	RETURN QUERY EXECUTE format(
+		'SELECT lead_id, timeline FROM ('
+		'SELECT lead_id, leadscore.timeline_agg((SELECT leadscore.signals()), kind, occurred_at, value, properties) AS timeline'
+		' FROM (%s) e %s GROUP BY lead_id) t WHERE timeline IS NOT NULL',
+		events, CASE WHEN lead_ids IS NULL THEN '' ELSE 'WHERE lead_id = ANY ($1)' END)
+	USING lead_ids;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.source_timelines(text[], jsonb) IS 'timelines aggregated from the rows of sources';
+
+CREATE FUNCTION leadscore.add_source(source regclass, mapping jsonb, subtract boolean DEFAULT false) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	INSERT INTO leadscore.lead_timeline AS t (lead_id, timeline)
+	SELECT s.lead_id, CASE WHEN subtract THEN OPERATOR(leadscore.-) s.timeline ELSE s.timeline END
+	FROM leadscore.source_timelines(NULL, jsonb_build_array(jsonb_build_object('source', source::oid, 'mapping', mapping))) s
+	ORDER BY s.lead_id COLLATE "C"
+	ON CONFLICT (lead_id) DO UPDATE SET timeline = t.timeline OPERATOR(leadscore.+) excluded.timeline;
+	IF subtract THEN
+		DELETE FROM leadscore.lead_timeline t WHERE t.timeline OPERATOR(leadscore.=) '{}'::leadscore.timeline;
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.add_source(regclass, jsonb, boolean) IS 'adds every row of a source to the timelines, or subtracts it';
+
+CREATE FUNCTION leadscore.check_source(source regclass) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF source IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'the source is NULL', HINT = 'Name a table.';
+	END IF;
+	IF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = source AND c.relkind IN ('r', 'p')) THEN
+		RAISE EXCEPTION USING ERRCODE = 'wrong_object_type', MESSAGE = format('%s is not a table', source),
+			DETAIL = 'Only tables and partitioned tables have the triggers that tracking needs.',
+			HINT = 'Track the table that the view, foreign table or sequence stands for.';
+	END IF;
+	IF EXISTS (SELECT FROM pg_class c WHERE c.oid = source AND c.relnamespace = 'leadscore'::regnamespace) THEN
+		RAISE EXCEPTION USING ERRCODE = 'wrong_object_type', MESSAGE = format('%s is a table of leadscore', source),
+			DETAIL = 'leadscore.event is tracked from the start; the others hold what is computed.',
+			HINT = 'Name a table of your own.';
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.check_source(regclass) IS 'refuses what cannot be tracked';
+
+CREATE FUNCTION leadscore.check_properties(source regclass, properties name[]) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	name name;
+BEGIN
+	IF cardinality(properties) > 50 THEN
+		RAISE EXCEPTION USING ERRCODE = 'program_limit_exceeded', MESSAGE = 'a source has at most 50 properties',
+			DETAIL = format('There are %s.', cardinality(properties)), HINT = 'Name only columns that signals look at.';
+	END IF;
+	FOREACH name IN ARRAY coalesce(properties, '{}') LOOP
+		IF leadscore.column_type(source, name) = 'json'::regtype THEN
+			RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch', MESSAGE = format('column "%s" cannot be a property', name),
+				DETAIL = 'It is of type json, whose text need not be valid as jsonb: a row could then fail.',
+				HINT = 'Change the column to jsonb.';
+		END IF;
+	END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.check_properties(regclass, name[]) IS 'refuses columns that cannot be properties';
+
+CREATE FUNCTION leadscore.create_triggers(source regclass, mapping jsonb, function text) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	prefix text;
+	event text;
+BEGIN
+	IF EXISTS (SELECT FROM leadscore.source s WHERE s.source = create_triggers.source AND s.mapping = create_triggers.mapping
+			AND s.feeds = CASE function WHEN 'record' THEN 'timeline' ELSE 'profile' END) THEN
+		RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('%s is already tracked in this way', source),
+			DETAIL = format('The mapping is %s.', mapping), HINT = 'See leadscore.source; leadscore.untrack() ends tracking.';
+	END IF;
+	SELECT format('leadscore_%s', 1 + coalesce(max(substring(s.trigger_prefix FROM '[0-9]+$')::integer), 0)) INTO prefix
+	FROM leadscore.source s WHERE s.source = create_triggers.source;
+	FOREACH event IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate'] LOOP
+		EXECUTE format('CREATE TRIGGER %I %s %s ON %s %s FOR EACH STATEMENT EXECUTE FUNCTION leadscore.%I(%L)',
+			prefix || '_' || event,
+			CASE event WHEN 'truncate' THEN 'BEFORE' ELSE 'AFTER' END, event, source,
+			CASE event WHEN 'insert' THEN 'REFERENCING NEW TABLE AS leadscore_new'
+				WHEN 'update' THEN 'REFERENCING NEW TABLE AS leadscore_new OLD TABLE AS leadscore_old'
+				WHEN 'delete' THEN 'REFERENCING OLD TABLE AS leadscore_old' ELSE '' END,
+			function, mapping);
+	END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.create_triggers(regclass, jsonb, text) IS 'makes the four triggers of a source';
+
+-- functions
+
+CREATE FUNCTION leadscore.track(source regclass, lead_id name, kind text DEFAULT NULL, kind_column name DEFAULT NULL,
+	occurred_at name DEFAULT NULL, value name DEFAULT NULL, properties name[] DEFAULT NULL) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	mapping CONSTANT jsonb := jsonb_strip_nulls(jsonb_build_object('lead_id', lead_id, 'kind', kind, 'kind_column', kind_column,
+		'occurred_at', occurred_at, 'value', value, 'properties', properties));
+	type regtype;
+BEGIN
+	PERFORM leadscore.check_source(source);
+	IF lead_id IS NULL OR occurred_at IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
+			MESSAGE = format('track() needs the column %s', CASE WHEN lead_id IS NULL THEN 'lead_id' ELSE 'occurred_at' END),
+			DETAIL = 'An event belongs to a lead and has a time.',
+			HINT = 'For example: SELECT leadscore.track(''shop.orders'', lead_id => ''customer_id'', kind => ''purchase'', occurred_at => ''placed_at'', value => ''total'').';
+	END IF;
+	IF (kind IS NULL) = (kind_column IS NULL) OR kind = '' THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'track() needs either kind or kind_column',
+			DETAIL = format('kind is %s, kind_column is %s.', coalesce(quote_literal(kind), 'NULL'), coalesce(quote_literal(kind_column), 'NULL')),
+			HINT = 'Give kind if all rows are of one kind, kind_column if a column names it.';
+	END IF;
+
+	type := leadscore.column_type(source, occurred_at);
+	IF type NOT IN ('timestamptz'::regtype, 'timestamp'::regtype, 'date'::regtype) THEN
+		RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch', MESSAGE = format('column "%s" is no time', occurred_at),
+			DETAIL = format('It is of type %s.', type), HINT = 'Name a column of type timestamptz, timestamp (read as UTC) or date.';
+	END IF;
+	IF value IS NOT NULL THEN
+		type := leadscore.column_type(source, value);
+		IF type NOT IN ('numeric'::regtype, 'bigint'::regtype, 'integer'::regtype, 'smallint'::regtype, 'real'::regtype, 'float8'::regtype) THEN
+			RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch', MESSAGE = format('column "%s" is no number', value),
+				DETAIL = format('It is of type %s.', type), HINT = 'Name a column of a numeric type.';
+		END IF;
+	END IF;
+	PERFORM leadscore.check_properties(source, properties);
+	PERFORM leadscore.source_query(source, mapping);	-- names the columns that are missing
+
+	PERFORM leadscore.create_triggers(source, mapping, 'record');
+	PERFORM leadscore.add_source(source, mapping);
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.track(regclass, name, text, name, name, name, name[])
+	IS 'counts the rows of a table as events, those there are and those to come';
+
+CREATE FUNCTION leadscore.track_profile(source regclass, lead_id name, properties name[]) RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO, MDY'
+	SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex' SET lc_monetary = 'C'
+AS $$
+DECLARE
+	mapping CONSTANT jsonb := jsonb_build_object('lead_id', lead_id, 'properties', properties);
+	query text;
+BEGIN
+	PERFORM leadscore.check_source(source);
+	IF lead_id IS NULL OR coalesce(cardinality(properties), 0) = 0 THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'track_profile() needs lead_id and properties',
+			DETAIL = 'A profile belongs to a lead and has at least one attribute.',
+			HINT = 'For example: SELECT leadscore.track_profile(''shop.customers'', ''customer_id'', ''{country,age}'').';
+	END IF;
+	PERFORM leadscore.check_properties(source, properties);
+	query := leadscore.profile_upsert(leadscore.profile_query(source, mapping, source::text));
+	PERFORM leadscore.create_triggers(source, mapping, 'record_profile');
+	EXECUTE query;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.track_profile(regclass, name, name[])
+	IS 'keeps lead.profile true to a table of customers, its rows of today and those to come';
+
+CREATE FUNCTION leadscore.untrack(source regclass) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	tracked record;
+	event text;
+	n integer := 0;
+BEGIN
+	PERFORM leadscore.check_source(source);
+	EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source);
+	FOR tracked IN SELECT s.feeds, s.mapping, s.trigger_prefix FROM leadscore.source s WHERE s.source = untrack.source LOOP
+		IF tracked.feeds = 'timeline' THEN
+			PERFORM leadscore.add_source(source, tracked.mapping, subtract => true);
+		END IF;
+		FOREACH event IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate'] LOOP
+			EXECUTE format('DROP TRIGGER %I ON %s', tracked.trigger_prefix || '_' || event, source);
+		END LOOP;
+		n := n + 1;
+	END LOOP;
+	IF n = 0 THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('%s is not tracked', source),
+			DETAIL = 'It has no triggers of leadscore.',
+			HINT = leadscore.known('tracked tables', ARRAY(SELECT DISTINCT s.source::text FROM leadscore.source s ORDER BY 1));
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.untrack(regclass) IS 'ends tracking of a table and takes its rows out of the timelines; profiles stay';
+
+CREATE FUNCTION leadscore.verify() RETURNS TABLE (lead_id text, stored leadscore.timeline, expected leadscore.timeline)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(t.lead_id, e.lead_id), t.timeline, e.timeline
+	FROM leadscore.lead_timeline t FULL JOIN leadscore.source_timelines() e ON t.lead_id = e.lead_id
+	WHERE t.timeline IS NULL OR e.timeline IS NULL OR t.timeline OPERATOR(leadscore.<>) e.timeline
+$$;
+
+COMMENT ON FUNCTION leadscore.verify() IS 'the leads whose stored timeline differs from the one aggregated from the events: none';
+
+CREATE PROCEDURE leadscore.rebuild(lead_ids text[] DEFAULT NULL)
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_transaction_state',
+			MESSAGE = 'rebuild() must run at the isolation level read committed',
+			DETAIL = format('The level is %s.', current_setting('transaction_isolation')),
+			HINT = 'Events written since the transaction began would be lost. SET default_transaction_isolation = ''read committed'' first.';
+	END IF;
+	-- Writers that have counted are waited for until they commit, so the next
+	-- statement sees their events; those to come wait for us.
+	LOCK TABLE leadscore.lead_timeline IN SHARE ROW EXCLUSIVE MODE;
+	WITH expected AS MATERIALIZED (
+		SELECT s.lead_id, s.timeline FROM leadscore.source_timelines(rebuild.lead_ids) s
+	), gone AS (
+		DELETE FROM leadscore.lead_timeline t
+		WHERE (rebuild.lead_ids IS NULL OR t.lead_id = ANY (rebuild.lead_ids))
+		AND NOT EXISTS (SELECT FROM expected e WHERE e.lead_id = t.lead_id)
+	)
+	INSERT INTO leadscore.lead_timeline AS t (lead_id, timeline)
+	SELECT e.lead_id, e.timeline FROM expected e
+	ON CONFLICT (lead_id) DO UPDATE SET timeline = excluded.timeline
+	WHERE t.timeline OPERATOR(leadscore.<>) excluded.timeline;
+END
+$$;
+
+COMMENT ON PROCEDURE leadscore.rebuild(text[]) IS 'makes timelines anew from the events: of the given leads, or of all';
+
+-- the table event is tracked from the start
+
+SELECT leadscore.create_triggers('leadscore.event', '{"lead_id": "lead_id", "kind_column": "kind",
+	"occurred_at": "occurred_at", "value": "value", "properties": ["properties"]}', 'record');
+
+SELECT pg_catalog.pg_extension_config_dump('leadscore.event', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.event_event_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.lead', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.lead_timeline', '');

@@ -1,0 +1,107 @@
+-- types.sql: the type timeline
+
+-- type
+
+CREATE TYPE leadscore.timeline;
+
+CREATE FUNCTION leadscore.timeline_in(cstring) RETURNS leadscore.timeline
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION leadscore.timeline_out(leadscore.timeline) RETURNS cstring
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION leadscore.timeline_recv(internal) RETURNS leadscore.timeline
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION leadscore.timeline_send(leadscore.timeline) RETURNS bytea
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE TYPE leadscore.timeline (
+	INPUT = leadscore.timeline_in,
+	OUTPUT = leadscore.timeline_out,
+	RECEIVE = leadscore.timeline_recv,
+	SEND = leadscore.timeline_send,
+	STORAGE = external
+);
+
+COMMENT ON TYPE leadscore.timeline IS 'a lead''s history: occurrences and value of each signal by UTC hour';
+COMMENT ON FUNCTION leadscore.timeline_in(cstring) IS 'timeline from text';
+COMMENT ON FUNCTION leadscore.timeline_out(leadscore.timeline) IS 'timeline to text';
+COMMENT ON FUNCTION leadscore.timeline_recv(internal) IS 'timeline from the wire';
+COMMENT ON FUNCTION leadscore.timeline_send(leadscore.timeline) IS 'timeline to the wire: its bytes as stored';
+
+-- private functions
+
+CREATE FUNCTION leadscore.timeline_eq(leadscore.timeline, leadscore.timeline) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION leadscore.timeline_ne(leadscore.timeline, leadscore.timeline) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION leadscore.timeline_hash(leadscore.timeline) RETURNS integer
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION leadscore.timeline_hash_extended(leadscore.timeline, bigint) RETURNS bigint
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION leadscore.timeline_add(leadscore.timeline, leadscore.timeline) RETURNS leadscore.timeline
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION leadscore.timeline_subtract(leadscore.timeline, leadscore.timeline) RETURNS leadscore.timeline
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION leadscore.timeline_plus(leadscore.timeline) RETURNS leadscore.timeline
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION leadscore.timeline_minus(leadscore.timeline) RETURNS leadscore.timeline
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore.timeline_eq(leadscore.timeline, leadscore.timeline) IS 'implementation of = operator';
+COMMENT ON FUNCTION leadscore.timeline_ne(leadscore.timeline, leadscore.timeline) IS 'implementation of <> operator';
+COMMENT ON FUNCTION leadscore.timeline_hash(leadscore.timeline) IS 'hash';
+COMMENT ON FUNCTION leadscore.timeline_hash_extended(leadscore.timeline, bigint) IS 'hash with a seed';
+COMMENT ON FUNCTION leadscore.timeline_add(leadscore.timeline, leadscore.timeline) IS 'implementation of + operator';
+COMMENT ON FUNCTION leadscore.timeline_subtract(leadscore.timeline, leadscore.timeline) IS 'implementation of - operator';
+COMMENT ON FUNCTION leadscore.timeline_plus(leadscore.timeline) IS 'implementation of + operator';
+COMMENT ON FUNCTION leadscore.timeline_minus(leadscore.timeline) IS 'implementation of - operator';
+
+-- operators
+
+CREATE OPERATOR leadscore.= (
+	LEFTARG = leadscore.timeline, RIGHTARG = leadscore.timeline, FUNCTION = leadscore.timeline_eq,
+	COMMUTATOR = OPERATOR(leadscore.=), NEGATOR = OPERATOR(leadscore.<>),
+	RESTRICT = eqsel, JOIN = eqjoinsel, HASHES
+);
+
+CREATE OPERATOR leadscore.<> (
+	LEFTARG = leadscore.timeline, RIGHTARG = leadscore.timeline, FUNCTION = leadscore.timeline_ne,
+	COMMUTATOR = OPERATOR(leadscore.<>), NEGATOR = OPERATOR(leadscore.=),
+	RESTRICT = neqsel, JOIN = neqjoinsel
+);
+
+CREATE OPERATOR leadscore.+ (
+	LEFTARG = leadscore.timeline, RIGHTARG = leadscore.timeline, FUNCTION = leadscore.timeline_add,
+	COMMUTATOR = OPERATOR(leadscore.+)
+);
+
+CREATE OPERATOR leadscore.- (
+	LEFTARG = leadscore.timeline, RIGHTARG = leadscore.timeline, FUNCTION = leadscore.timeline_subtract
+);
+
+CREATE OPERATOR leadscore.+ (RIGHTARG = leadscore.timeline, FUNCTION = leadscore.timeline_plus);
+
+CREATE OPERATOR leadscore.- (RIGHTARG = leadscore.timeline, FUNCTION = leadscore.timeline_minus);
+
+COMMENT ON OPERATOR leadscore.= (leadscore.timeline, leadscore.timeline) IS 'equal';
+COMMENT ON OPERATOR leadscore.<> (leadscore.timeline, leadscore.timeline) IS 'not equal';
+COMMENT ON OPERATOR leadscore.+ (leadscore.timeline, leadscore.timeline) IS 'add hour by hour';
+COMMENT ON OPERATOR leadscore.- (leadscore.timeline, leadscore.timeline) IS 'subtract hour by hour';
+COMMENT ON OPERATOR leadscore.+ (NONE, leadscore.timeline) IS 'the timeline itself';
+COMMENT ON OPERATOR leadscore.- (NONE, leadscore.timeline) IS 'negate every occurrence and value';
+
+CREATE OPERATOR CLASS leadscore.timeline_ops DEFAULT FOR TYPE leadscore.timeline USING hash AS
+	OPERATOR 1 leadscore.= (leadscore.timeline, leadscore.timeline),
+	FUNCTION 1 leadscore.timeline_hash(leadscore.timeline),
+	FUNCTION 2 leadscore.timeline_hash_extended(leadscore.timeline, bigint);
+
+COMMENT ON OPERATOR CLASS leadscore.timeline_ops USING hash IS 'equality of timelines';

@@ -1,0 +1,536 @@
+/*
+ * appraise.c: scoring: a scorecard, a timeline and a profile at an instant.
+ *
+ * One routine, appraise_lead(), is behind score(), appraise(),
+ * contributions() and features(), so they cannot disagree. It walks the
+ * timeline's signals and the scorecard's groups side by side; the hours of a
+ * signal that has weights are unpacked once, oldest first, and each weight
+ * then reads the part of them that lies within its window.
+ */
+#include "appraise.h"
+
+#include <math.h>
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(score);
+PG_FUNCTION_INFO_V1(appraise);
+PG_FUNCTION_INFO_V1(contributions);
+PG_FUNCTION_INFO_V1(features);
+
+/* The hours of one signal up to the instant, oldest first: the scorecard's scratch arrays. */
+typedef struct Activity
+{
+	int32		n;
+	int32		hour;			/* of the instant */
+	const int32 *ages;			/* hours, descending, all >= 0 */
+	const double *occurrences;
+	const double *values;
+} Activity;
+
+/* ---------- one weight ---------- */
+
+/* The first of the hours that are younger than a window. */
+static inline int32
+first_within(const Activity *a, int32 within)
+{
+	int32		low = 0;
+	int32		high = a->n;
+
+	if (within == 0)
+		return 0;
+	while (low < high)
+	{
+		int32		middle = low + (high - low) / 2;
+
+		if (a->ages[middle] >= within)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* The occurrences from hour "first" on, decayed, at most so many a UTC day. */
+static double
+measure_count(const Weight *w, const Activity *a, int32 first)
+{
+	double		sum = 0;
+	int32		day = -1;
+	double		left = 0;
+
+	if (w->max_per_day == 0)
+	{
+		if (w->decay == NULL)
+			for (int32 i = first; i < a->n; i++)
+				sum += a->occurrences[i];
+		else
+			for (int32 i = first; i < a->n; i++)
+				sum += a->occurrences[i] * decay_factor(w->decay, a->ages[i]);
+		return sum;
+	}
+
+	for (int32 i = first; i < a->n; i++)
+	{
+		int32		this_day = (a->hour - a->ages[i]) / HOURS_A_DAY;
+		double		counted;
+
+		if (this_day != day)
+		{
+			day = this_day;
+			left = w->max_per_day;
+		}
+		counted = Min(a->occurrences[i], left);
+		left -= counted;
+		sum += w->decay ? counted * decay_factor(w->decay, a->ages[i]) : counted;
+	}
+	return sum;
+}
+
+static double
+measure_value(const Weight *w, const Activity *a, int32 first)
+{
+	double		sum = 0;
+
+	if (w->decay == NULL)
+		for (int32 i = first; i < a->n; i++)
+			sum += a->values[i];
+	else
+		for (int32 i = first; i < a->n; i++)
+			if (a->values[i] != 0)
+				sum += a->values[i] * decay_factor(w->decay, a->ages[i]);
+	return sum;
+}
+
+static double
+measure_active_days(const Activity *a, int32 first)
+{
+	int32		days = 0;
+	int32		day = -1;
+
+	for (int32 i = first; i < a->n; i++)
+	{
+		int32		this_day = (a->hour - a->ages[i]) / HOURS_A_DAY;
+
+		if (this_day != day)
+		{
+			day = this_day;
+			days++;
+		}
+	}
+	return days;
+}
+
+/* What a weight measures; false if there was no activity in its window. */
+static inline bool
+measure(const Weight *w, const Activity *a, double *measured)
+{
+	int32		first = first_within(a, w->within);
+	double		value;
+	double		occurrences;
+
+	if (first == a->n)
+		return false;
+
+	switch (w->measure)
+	{
+		case MEASURE_COUNT:
+			*measured = measure_count(w, a, first);
+			return true;
+		case MEASURE_VALUE:
+			*measured = measure_value(w, a, first);
+			return true;
+		case MEASURE_AVERAGE_VALUE:
+			value = occurrences = 0;
+			for (int32 i = first; i < a->n; i++)
+			{
+				value += a->values[i];
+				occurrences += a->occurrences[i];
+			}
+			if (occurrences == 0)
+				return false;
+			*measured = value / occurrences;
+			return true;
+		case MEASURE_ACTIVE_DAYS:
+			*measured = measure_active_days(a, first);
+			return true;
+		case MEASURE_DAYS_SINCE_LAST:
+			*measured = a->ages[a->n - 1] / (double) HOURS_A_DAY;
+			return true;
+		case MEASURE_DAYS_SINCE_FIRST:
+			*measured = a->ages[first] / (double) HOURS_A_DAY;
+			return true;
+		case MEASURE_PRESENT:
+			break;
+	}
+	return false;
+}
+
+/* What a measured figure is worth, before the weight's own clamp. */
+static inline double
+worth(const Weight *w, double measured)
+{
+	if (w->banded)
+		return measured >= w->at_least && measured < w->below ? w->points : 0;
+	if (w->log_curve)
+		return w->points * log1p(Max(0.0, measured));
+	return w->points * measured;
+}
+
+static inline double
+clamp(double x, double low, double high)
+{
+	return x < low ? low : x > high ? high : x;
+}
+
+/* Book a weight's worth: into its category's part, or straight into the total. */
+static inline void
+book(Scorecard *card, int32 index, double measured, int32 last_hour,
+	 double *total, Contribution *contributions)
+{
+	const Weight *w = &card->weights[index];
+	double		uncapped = worth(w, measured);
+	double		points = clamp(uncapped, w->min_points, w->max_points);
+
+	if (w->part >= 0)
+		card->parts[w->part].sum += points;
+	else
+		*total += points;
+	if (contributions)
+		contributions[index] = (Contribution) {true, measured, uncapped, points, last_hour};
+}
+
+/* ---------- one lead ---------- */
+
+static void
+scratch_reserve(Scorecard *card, uint32 n)
+{
+	int32		capacity = 64;
+
+	if (n <= (uint32) card->scratch_capacity)
+		return;
+	while ((uint32) capacity < n)
+		capacity *= 2;
+	if (card->scratch_capacity > 0)
+	{
+		pfree(card->ages);
+		pfree(card->occurrences);
+		pfree(card->values);
+		card->scratch_capacity = 0;
+	}
+	card->ages = MemoryContextAllocHuge(card->context, capacity * sizeof(int32));
+	card->occurrences = MemoryContextAllocHuge(card->context, capacity * sizeof(double));
+	card->values = MemoryContextAllocHuge(card->context, capacity * sizeof(double));
+	card->scratch_capacity = capacity;
+}
+
+/* Unpack the reader's signal up to the hour; returns how many hours there are. */
+static inline int32
+unpack_signal(Scorecard *card, TimelineReader *reader, int32 hour)
+{
+	int32		n = 0;
+
+	scratch_reserve(card, reader->left);
+	while (reader->left > 0)
+	{
+		int64		occurrences;
+		int64		value;
+
+		timeline_next_entry(reader, &occurrences, &value);
+		if (reader->hour <= hour)
+		{
+			card->ages[n] = hour - reader->hour;
+			card->occurrences[n] = (double) occurrences;
+			card->values[n] = value == 0 ? 0.0 : (double) value / MILLIONTHS;
+			n++;
+		}
+	}
+	return n;
+}
+
+/* Read over the reader's signal; returns its last hour up to an hour, or NO_HOUR. */
+static inline int32
+skip_signal(TimelineReader *reader, int32 hour)
+{
+	int32		last = NO_HOUR;
+
+	while (reader->left > 0)
+	{
+		int64		occurrences;
+		int64		value;
+
+		timeline_next_entry(reader, &occurrences, &value);
+		if (reader->hour <= hour)
+			last = reader->hour;
+	}
+	return last;
+}
+
+/* A weight's signal has occurred, that many hours ago: the lead may have come a stage further. */
+static inline void
+reach_stage(const Scorecard *card, const Weight *w, int32 age, Appraisal *appraisal)
+{
+	const Stage *stage;
+
+	if (w->stage < 0)
+		return;
+	stage = &card->stages[w->stage];
+	if (stage->within != 0 && age >= stage->within)
+		return;
+	if (appraisal->stage < 0 || stage->position > card->stages[appraisal->stage].position)
+		appraisal->stage = w->stage;
+}
+
+static void
+appraise_timeline(Scorecard *card, const struct varlena *timeline, int32 hour,
+				  Appraisal *appraisal, Contribution *contributions)
+{
+	const SignalWeights *group = card->groups;
+	const SignalWeights *end = card->groups + card->ngroups;
+	TimelineReader reader;
+
+	timeline_read(&reader, timeline);
+	while (timeline_next_signal(&reader))
+	{
+		Activity	activity;
+		int32		last;
+
+		while (group < end && group->signal_id < reader.signal_id)
+			group++;
+		if (group == end || group->signal_id != reader.signal_id)
+		{
+			last = skip_signal(&reader, hour);
+			appraisal->last_hour = Max(appraisal->last_hour, last);
+			continue;
+		}
+
+		activity.n = unpack_signal(card, &reader, hour);
+		if (activity.n == 0)
+			continue;
+		activity.hour = hour;
+		activity.ages = card->ages;
+		activity.occurrences = card->occurrences;
+		activity.values = card->values;
+		last = hour - activity.ages[activity.n - 1];
+		appraisal->last_hour = Max(appraisal->last_hour, last);
+
+		for (int32 i = 0; i < group->n; i++)
+		{
+			const Weight *w = &card->weights[group->weights[i]];
+			double		measured;
+
+			reach_stage(card, w, hour - last, appraisal);
+			if (measure(w, &activity, &measured))
+				book(card, group->weights[i], measured, last, &appraisal->engagement, contributions);
+		}
+	}
+}
+
+static void
+appraise_profile(Scorecard *card, Jsonb *profile, Appraisal *appraisal, Contribution *contributions)
+{
+	for (int32 i = 0; i < card->nprofiles; i++)
+	{
+		const SignalWeights *group = &card->profiles[i];
+
+		if (!group->any_profile && !property_matcher_matches(&group->matcher, profile))
+			continue;
+		for (int32 j = 0; j < group->n; j++)
+		{
+			reach_stage(card, &card->weights[group->weights[j]], 0, appraisal);
+			book(card, group->weights[j], 1, NO_HOUR, &appraisal->fit, contributions);
+		}
+	}
+}
+
+void
+appraise_lead(Scorecard *card, const struct varlena *timeline, Jsonb *profile,
+			  int32 hour, Appraisal *appraisal, Contribution *contributions)
+{
+	appraisal->engagement = appraisal->fit = 0;
+	appraisal->stage = -1;
+	appraisal->last_hour = NO_HOUR;
+	for (int32 i = 0; i < card->nparts; i++)
+		card->parts[i].sum = 0;
+	if (contributions)
+		for (int32 i = 0; i < card->nweights; i++)
+			contributions[i] = (Contribution) {.last_hour = NO_HOUR};
+
+	if (timeline)
+		appraise_timeline(card, timeline, hour, appraisal, contributions);
+	if (profile)
+		appraise_profile(card, profile, appraisal, contributions);
+
+	for (int32 i = 0; i < card->nparts; i++)
+	{
+		const CategoryPart *part = &card->parts[i];
+		double		sum = clamp(part->sum, part->min_points, part->max_points);
+
+		if (part->profile)
+			appraisal->fit += sum;
+		else
+			appraisal->engagement += sum;
+	}
+	appraisal->score = clamp(appraisal->engagement + appraisal->fit, card->floor, card->ceiling);
+}
+
+/* ---------- SQL functions: (scorecard, timeline, profile, at) ---------- */
+
+/*
+ * Read the four arguments and appraise; false if the scorecard or the instant
+ * is NULL.
+ */
+static bool
+appraise_arguments(FunctionCallInfo fcinfo, Scorecard **card, Appraisal *appraisal,
+				   Contribution **contributions)
+{
+	struct varlena *timeline;
+	Jsonb	   *profile = NULL;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(3))
+		return false;
+	*card = doc_compiled(fcinfo, 0, scorecard_compile);
+	timeline = PG_ARGISNULL(1) ? NULL : PG_GETARG_TIMELINE(1);
+	if (!PG_ARGISNULL(2) && (*card)->nprofiles > 0)
+		profile = PG_GETARG_JSONB_P(2);
+	if (contributions)
+		*contributions = palloc(Max((*card)->nweights, 1) * sizeof(Contribution));
+	appraise_lead(*card, timeline, profile, hour_of(PG_GETARG_TIMESTAMPTZ(3)), appraisal,
+				  contributions ? *contributions : NULL);
+	return true;
+}
+
+static Datum
+instant_datum(int32 hour, bool *isnull)
+{
+	*isnull = hour == NO_HOUR;
+	return *isnull ? (Datum) 0 : TimestampTzGetDatum(instant_of(hour));
+}
+
+static Datum
+text_datum(const char *s, bool *isnull)
+{
+	*isnull = s == NULL;
+	return s ? CStringGetTextDatum(s) : (Datum) 0;
+}
+
+/* The score alone. */
+Datum
+score(PG_FUNCTION_ARGS)
+{
+	Scorecard  *card;
+	Appraisal	appraisal;
+
+	if (!appraise_arguments(fcinfo, &card, &appraisal, NULL))
+		PG_RETURN_NULL();
+	PG_RETURN_FLOAT8(appraisal.score);
+}
+
+/* The whole appraisal: (score, engagement, fit, probability, grade, stage, segment, last_active). */
+Datum
+appraise(PG_FUNCTION_ARGS)
+{
+	Scorecard  *card;
+	Appraisal	appraisal;
+	Datum		values[8];
+	bool		nulls[8] = {0};
+	const char *grade = NULL;
+	const char *segment = NULL;
+
+	if (!appraise_arguments(fcinfo, &card, &appraisal, NULL))
+		PG_RETURN_NULL();
+	if (card->row == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(card->context);
+		TupleDesc	row;
+
+		if (get_call_result_type(fcinfo, NULL, &row) != TYPEFUNC_COMPOSITE)
+			elog(ERROR, "return type must be a row type");
+		card->row = BlessTupleDesc(row);
+		MemoryContextSwitchTo(old);
+	}
+
+	for (int32 i = 0; i < card->ngrades && grade == NULL; i++)
+		if (appraisal.fit >= card->grades[i].min_fit)
+			grade = card->grades[i].grade;
+	for (int32 i = 0; i < card->nsegments && segment == NULL; i++)
+		if (appraisal.score >= card->segments[i].min_score &&
+			appraisal.fit >= card->segments[i].min_fit &&
+			appraisal.engagement >= card->segments[i].min_engagement)
+			segment = card->segments[i].segment;
+
+	values[0] = Float8GetDatum(appraisal.score);
+	values[1] = Float8GetDatum(appraisal.engagement);
+	values[2] = Float8GetDatum(appraisal.fit);
+	nulls[3] = !card->has_probability;
+	values[3] = Float8GetDatum(1 / (1 + exp(-(card->intercept +
+											  card->slope * (appraisal.engagement + appraisal.fit)))));
+	values[4] = text_datum(grade, &nulls[4]);
+	values[5] = text_datum(appraisal.stage < 0 ? NULL : card->stages[appraisal.stage].stage, &nulls[5]);
+	values[6] = text_datum(segment, &nulls[6]);
+	values[7] = instant_datum(appraisal.last_hour, &nulls[7]);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(card->row, values, nulls)));
+}
+
+/* What each weight came to, in the document's order. */
+Datum
+contributions(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Scorecard  *card;
+	Appraisal	appraisal;
+	Contribution *contributions;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (!appraise_arguments(fcinfo, &card, &appraisal, &contributions))
+		return (Datum) 0;
+	for (int32 i = 0; i < card->nweights; i++)
+	{
+		const Weight *w = &card->weights[i];
+		const Contribution *c = &contributions[i];
+		Datum		values[9];
+		bool		nulls[9] = {0};
+
+		nulls[0] = !w->has_weight_id;
+		values[0] = Int32GetDatum(w->weight_id);
+		values[1] = CStringGetTextDatum(w->signal);
+		values[2] = CStringGetTextDatum(w->measure_name);
+		nulls[3] = !c->active;
+		values[3] = Float8GetDatum(c->measured);
+		values[4] = Float8GetDatum(c->points);
+		values[5] = Float8GetDatum(c->uncapped_points);
+		values[6] = text_datum(w->category, &nulls[6]);
+		values[7] = text_datum(w->stage_name, &nulls[7]);
+		values[8] = instant_datum(c->last_hour, &nulls[8]);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+/* What each weight measured, in the document's order; NULL where there was nothing to measure. */
+Datum
+features(PG_FUNCTION_ARGS)
+{
+	Scorecard  *card;
+	Appraisal	appraisal;
+	Contribution *contributions;
+	Datum	   *values;
+	bool	   *nulls;
+	int			lower = 1;
+
+	if (!appraise_arguments(fcinfo, &card, &appraisal, &contributions))
+		PG_RETURN_NULL();
+	values = palloc(Max(card->nweights, 1) * sizeof(Datum));
+	nulls = palloc(Max(card->nweights, 1) * sizeof(bool));
+	for (int32 i = 0; i < card->nweights; i++)
+	{
+		nulls[i] = !contributions[i].active;
+		values[i] = Float8GetDatum(contributions[i].measured);
+	}
+	PG_RETURN_ARRAYTYPE_P(construct_md_array(values, nulls, 1, &card->nweights, &lower,
+											 FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}

@@ -1,0 +1,38 @@
+/*
+ * appraise.h: what a timeline and a profile are worth on a scorecard.
+ */
+#ifndef LEADSCORE_APPRAISE_H
+#define LEADSCORE_APPRAISE_H
+
+#include "scorecard.h"
+
+#define NO_HOUR PG_INT32_MIN
+
+/* What one weight came to. */
+typedef struct Contribution
+{
+	bool		active;			/* false: nothing to measure, worth 0 */
+	double		measured;
+	double		uncapped_points;
+	double		points;
+	int32		last_hour;		/* of the signal within the weight's window, or NO_HOUR */
+} Contribution;
+
+/* What a lead came to. */
+typedef struct Appraisal
+{
+	double		engagement;
+	double		fit;
+	double		score;
+	int32		stage;			/* index, or -1 */
+	int32		last_hour;		/* of any signal, or NO_HOUR */
+} Appraisal;
+
+/*
+ * Score a lead at an hour. Timeline and profile may be NULL. Where
+ * "contributions" is not NULL it has room for one entry a weight.
+ */
+extern void appraise_lead(Scorecard *card, const struct varlena *timeline, Jsonb *profile,
+						  int32 hour, Appraisal *appraisal, Contribution *contributions);
+
+#endif							/* LEADSCORE_APPRAISE_H */

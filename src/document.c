@@ -1,0 +1,384 @@
+/*
+ * document.c: reading a jsonb configuration document strictly.
+ */
+#include "document.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "datatype/timestamp.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
+
+/* Compiled documents kept by one call site: a query over several models has several. */
+#define MAX_COMPILED 8
+
+/* ---------- errors ---------- */
+
+/* Write the path below the root, such as weights[3].half_life. */
+static void
+append_path(StringInfo buf, const DocPath *path)
+{
+	if (path->parent == NULL)
+		return;
+	append_path(buf, path->parent);
+	if (path->key == NULL)
+		appendStringInfo(buf, "[%d]", path->index);
+	else
+		appendStringInfo(buf, "%s%s", buf->len > 0 ? "." : "", path->key);
+}
+
+/* Refuse a document for what stands at a path. */
+void
+doc_fail(const DocPath *path, const char *problem, const char *hint)
+{
+	const DocPath *root = path;
+	StringInfoData place;
+
+	while (root->parent)
+		root = root->parent;
+	initStringInfo(&place);
+	append_path(&place, path);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid %s document at \"%s\"", root->key, place.len > 0 ? place.data : "$"),
+			 errdetail("%s", problem),
+			 hint ? errhint("%s", hint) : 0));
+}
+
+/* Refuse a member of an object. */
+pg_attribute_noreturn() static void
+member_fail(const DocPath *path, const char *key, const char *problem, const char *hint)
+{
+	DocPath		member = {path, key, 0};
+
+	doc_fail(&member, problem, hint);
+}
+
+static const char *
+words_of(const JsonbValue *value)
+{
+	switch (value->type)
+	{
+		case jbvString:
+			return psprintf("the string \"%s\"",
+							pnstrdup(value->val.string.val, Min(value->val.string.len, 100)));
+		case jbvNumeric:
+			return psprintf("the number %s",
+							DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric))));
+		case jbvBool:
+			return value->val.boolean ? "the boolean true" : "the boolean false";
+		case jbvBinary:
+			return JsonContainerIsObject(value->val.binary.data) ? "an object" : "an array";
+		default:
+			return "null";
+	}
+}
+
+/* ---------- members ---------- */
+
+/* Refuse members whose names are not among the known ones (a NULL-ended list). */
+void
+doc_check_members(JsonbContainer *object, const DocPath *path, const char *const *known)
+{
+	JsonbIterator *it = JsonbIteratorInit(object);
+	JsonbValue	v;
+	JsonbIteratorToken token;
+
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		const char *const *k;
+
+		if (token != WJB_KEY)
+			continue;
+		for (k = known; *k; k++)
+			if ((int) strlen(*k) == v.val.string.len && memcmp(*k, v.val.string.val, v.val.string.len) == 0)
+				break;
+		if (*k == NULL)
+		{
+			StringInfoData hint;
+
+			initStringInfo(&hint);
+			appendStringInfoString(&hint, "Known members are ");
+			for (k = known; *k; k++)
+				appendStringInfo(&hint, "%s%s", *k, k[1] ? ", " : ".");
+			member_fail(path, pnstrdup(v.val.string.val, Min(v.val.string.len, 100)),
+						"There is no such member here.", hint.data);
+		}
+	}
+}
+
+/* A member's value; false if it is absent or null. */
+bool
+doc_member(JsonbContainer *object, const char *key, JsonbValue *value)
+{
+	return getKeyJsonValueFromContainer(object, key, strlen(key), value) != NULL &&
+		value->type != jbvNull;
+}
+
+/* A string member that is not empty, or NULL. */
+char *
+doc_string(JsonbContainer *object, const DocPath *path, const char *key, bool required)
+{
+	JsonbValue	v;
+
+	if (!doc_member(object, key, &v))
+	{
+		if (required)
+			member_fail(path, key, "It is missing.", NULL);
+		return NULL;
+	}
+	if (v.type != jbvString)
+		member_fail(path, key, psprintf("It is %s.", words_of(&v)), "Write a string.");
+	if (v.val.string.len == 0)
+		member_fail(path, key, "It is the empty string.", "Leave the member out, or write null.");
+	return pnstrdup(v.val.string.val, v.val.string.len);
+}
+
+/* A string member for people, which may be empty and is not kept. */
+void
+doc_comment(JsonbContainer *object, const DocPath *path, const char *key)
+{
+	JsonbValue	v;
+
+	if (doc_member(object, key, &v) && v.type != jbvString)
+		member_fail(path, key, psprintf("It is %s.", words_of(&v)), "Write a string.");
+}
+
+/* A number member; false if it is absent. */
+bool
+doc_number(JsonbContainer *object, const DocPath *path, const char *key, double *number)
+{
+	JsonbValue	v;
+
+	if (!doc_member(object, key, &v))
+		return false;
+	if (v.type != jbvNumeric)
+		member_fail(path, key, psprintf("It is %s.", words_of(&v)), "Write a number.");
+	*number = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
+												 NumericGetDatum(v.val.numeric)));
+	if (!isfinite(*number))
+		member_fail(path, key, "It is too large for double precision.", "Write a finite number.");
+	return true;
+}
+
+/* A whole-number member of at least a given size; false if it is absent. */
+bool
+doc_integer(JsonbContainer *object, const DocPath *path, const char *key, int32 least, int32 *integer)
+{
+	double		number;
+
+	if (!doc_number(object, path, key, &number))
+		return false;
+	if (number != floor(number) || number < least || number > PG_INT32_MAX)
+		member_fail(path, key, psprintf("It is the number %g.", number),
+					psprintf("Write a whole number from %d to %d.", least, PG_INT32_MAX));
+	*integer = (int32) number;
+	return true;
+}
+
+/*
+ * Read a text with a type's input function; what that refuses is reported with
+ * the path. The error is only caught to be raised again, so no subtransaction
+ * is needed.
+ */
+void *
+doc_input(const DocPath *path, const char *key, PGFunction input, const char *text, int32 typmod)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile Datum result = (Datum) 0;
+
+	PG_TRY();
+	{
+		result = DirectFunctionCall3(input, CStringGetDatum(text),
+									 ObjectIdGetDatum(InvalidOid), Int32GetDatum(typmod));
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION &&
+			ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION)
+			PG_RE_THROW();
+		FlushErrorState();
+		member_fail(path, key, psprintf("%s.", error->message), error->hint);
+	}
+	PG_END_TRY();
+	return DatumGetPointer(result);
+}
+
+/*
+ * An interval member in whole hours, rounded up, with a month of 30 days and a
+ * year of 365.25 as extract(epoch) counts them; false if it is absent.
+ */
+bool
+doc_hours(JsonbContainer *object, const DocPath *path, const char *key, int32 *hours)
+{
+	static const char *const hint = "Write a duration such as \"14 days\" or \"36 hours\".";
+	char	   *text;
+	Interval   *interval;
+	double		seconds;
+	JsonbValue	v;
+
+	if (!doc_member(object, key, &v))
+		return false;
+	if (v.type != jbvString)
+		member_fail(path, key, psprintf("It is %s.", words_of(&v)), hint);
+	text = pnstrdup(v.val.string.val, v.val.string.len);
+	interval = doc_input(path, key, interval_in, text, -1);
+	seconds = (interval->month / MONTHS_PER_YEAR) * (DAYS_PER_YEAR * SECS_PER_DAY) +
+		(interval->month % MONTHS_PER_YEAR) * (double) DAYS_PER_MONTH * SECS_PER_DAY +
+		interval->day * (double) SECS_PER_DAY + interval->time / (double) USECS_PER_SEC;
+	if (seconds <= 0)
+		member_fail(path, key, psprintf("The interval \"%s\" is not above zero.", text), hint);
+	if (ceil(seconds / SECS_PER_HOUR) > PG_INT32_MAX / 4)
+		member_fail(path, key, psprintf("The interval \"%s\" is too long.", text),
+					"Leave the member out for no limit.");
+	*hours = (int32) ceil(seconds / SECS_PER_HOUR);
+	return true;
+}
+
+/* An object member, or NULL. */
+Jsonb *
+doc_object(JsonbContainer *object, const DocPath *path, const char *key)
+{
+	JsonbValue	v;
+
+	if (!doc_member(object, key, &v))
+		return NULL;
+	if (v.type != jbvBinary || !JsonContainerIsObject(v.val.binary.data))
+		member_fail(path, key, psprintf("It is %s.", words_of(&v)), "Write an object.");
+	return JsonbValueToJsonb(&v);
+}
+
+/* One of a NULL-ended list of words, by its position; "otherwise" if it is absent. */
+int
+doc_choice(JsonbContainer *object, const DocPath *path, const char *key,
+		   const char *const *choices, int otherwise)
+{
+	char	   *word = doc_string(object, path, key, false);
+	StringInfoData hint;
+
+	if (word == NULL)
+		return otherwise;
+	for (int i = 0; choices[i]; i++)
+		if (strcmp(word, choices[i]) == 0)
+			return i;
+	initStringInfo(&hint);
+	appendStringInfoString(&hint, "Write one of ");
+	for (int i = 0; choices[i]; i++)
+		appendStringInfo(&hint, "%s%s", choices[i], choices[i + 1] ? ", " : ".");
+	member_fail(path, key, psprintf("It is \"%s\".", word), hint.data);
+}
+
+/* An array member. */
+void
+doc_array(JsonbContainer *object, const DocPath *path, const char *key, DocArray *array)
+{
+	JsonbValue	v;
+
+	memset(array, 0, sizeof(*array));
+	array->path = (DocPath) {path, key, 0};
+	if (!doc_member(object, key, &v))
+		return;
+	if (v.type != jbvBinary || !JsonContainerIsArray(v.val.binary.data))
+		doc_fail(&array->path, psprintf("It is %s.", words_of(&v)), "Write an array of objects.");
+	array->container = v.val.binary.data;
+	array->n = JsonContainerSize(v.val.binary.data);
+}
+
+/* An element of an array, which must be an object with known members only. */
+JsonbContainer *
+doc_element(const DocArray *array, int index, DocPath *path, const char *const *known)
+{
+	JsonbValue *v = getIthJsonbValueFromContainer(array->container, index);
+
+	*path = (DocPath) {&array->path, NULL, index};
+	if (v->type != jbvBinary || !JsonContainerIsObject(v->val.binary.data))
+		doc_fail(path, psprintf("It is %s.", words_of(v)), "Write an object.");
+	doc_check_members(v->val.binary.data, path, known);
+	return v->val.binary.data;
+}
+
+/* ---------- compiled documents ---------- */
+
+/* One compiled document; a document in the query is a list of these, the last used first. */
+typedef struct CompiledDocument
+{
+	struct CompiledDocument *next;
+	MemoryContext context;		/* holds all of it */
+	Jsonb	   *document;		/* what was compiled */
+	void	   *compiled;
+} CompiledDocument;
+
+/* What fn_extra points to. */
+typedef struct CompiledDocuments
+{
+	CompiledDocument *first;
+	bool		constant;		/* the argument cannot change in this query */
+} CompiledDocuments;
+
+/*
+ * The compiled form of a document argument, compiled once a query.
+ *
+ * A constant is compiled at the first call. Anything else, such as the value
+ * of a scalar sub-select or a column, is compared with what was compiled,
+ * byte by byte: a few tens of nanoseconds, where an address that is the same
+ * proves nothing.
+ */
+void *
+doc_compiled(FunctionCallInfo fcinfo, int argument, DocCompile compile)
+{
+	FmgrInfo   *flinfo = fcinfo->flinfo;
+	CompiledDocuments *cache = flinfo->fn_extra;
+	Jsonb	   *document;
+	CompiledDocument **link;
+	CompiledDocument *entry;
+	MemoryContext context;
+	MemoryContext old;
+	int			n = 0;
+
+	if (cache && cache->constant && cache->first)
+		return cache->first->compiled;
+	if (cache == NULL)
+	{
+		cache = MemoryContextAllocZero(flinfo->fn_mcxt, sizeof(CompiledDocuments));
+		cache->constant = get_fn_expr_arg_stable(flinfo, argument);
+		flinfo->fn_extra = cache;
+	}
+
+	document = PG_GETARG_JSONB_P(argument);
+	for (link = &cache->first; (entry = *link) != NULL; link = &entry->next)
+	{
+		if (VARSIZE(entry->document) == VARSIZE(document) &&
+			memcmp(entry->document, document, VARSIZE(document)) == 0)
+		{
+			*link = entry->next;
+			entry->next = cache->first;
+			cache->first = entry;
+			return entry->compiled;
+		}
+		if (++n == MAX_COMPILED)
+		{
+			*link = NULL;
+			MemoryContextDelete(entry->context);
+			break;
+		}
+	}
+
+	context = AllocSetContextCreate(flinfo->fn_mcxt, "leadscore document", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(context);
+	entry = palloc0(sizeof(CompiledDocument));
+	entry->context = context;
+	entry->document = (Jsonb *) memcpy(palloc(VARSIZE(document)), document, VARSIZE(document));
+	entry->compiled = compile(entry->document);
+	MemoryContextSwitchTo(old);
+	entry->next = cache->first;
+	cache->first = entry;
+	return entry->compiled;
+}

@@ -1,0 +1,6 @@
+/*
+ * leadscore.c: the module.
+ */
+#include "compat.h"
+
+PG_MODULE_MAGIC;

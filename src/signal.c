@@ -1,0 +1,365 @@
+/*
+ * signal.c: which signals an event counts for.
+ *
+ * signals() hands the configuration over as a document:
+ *
+ *     {"signals": [{"signal_id": 1, "signal": "visit", "kind": "visit",
+ *                   "match": {...}, "condition": "$.price > 100"}, ...]}
+ */
+#include "signal.h"
+
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+
+PG_FUNCTION_INFO_V1(check_condition);
+
+/* A kind's name, which need not end with a zero. */
+typedef struct KindName
+{
+	const char *text;
+	int			length;
+} KindName;
+
+/* A kind of event and its signals: an entry of an open-addressing hash table. */
+typedef struct KindEntry
+{
+	KindName	name;
+	uint32		hash;
+	char		status;
+	Signal	   *signals;		/* the chain */
+} KindEntry;
+
+static inline uint32
+kind_name_hash(KindName name)
+{
+	return hash_bytes((const unsigned char *) name.text, name.length);
+}
+
+static inline bool
+kind_name_equal(KindName a, KindName b)
+{
+	return a.length == b.length && memcmp(a.text, b.text, a.length) == 0;
+}
+
+#define SH_PREFIX kind
+#define SH_ELEMENT_TYPE KindEntry
+#define SH_KEY_TYPE KindName
+#define SH_KEY name
+#define SH_HASH_KEY(tb, key) kind_name_hash(key)
+#define SH_EQUAL(tb, a, b) kind_name_equal(a, b)
+#define SH_STORE_HASH
+#define SH_GET_HASH(tb, a) ((a)->hash)
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+/* ---------- properties ---------- */
+
+/* Whether a jsonpath reads dates or times anywhere. */
+static bool
+condition_reads_time(JsonPathItem *item)
+{
+	JsonPathItem part;
+
+	check_stack_depth();
+	if (JSONPATH_READS_TIME(item->type))
+		return true;
+	switch (item->type)
+	{
+		case jpiAnd:
+		case jpiOr:
+		case jpiEqual:
+		case jpiNotEqual:
+		case jpiLess:
+		case jpiGreater:
+		case jpiLessOrEqual:
+		case jpiGreaterOrEqual:
+		case jpiAdd:
+		case jpiSub:
+		case jpiMul:
+		case jpiDiv:
+		case jpiMod:
+		case jpiStartsWith:
+			jspGetLeftArg(item, &part);
+			if (condition_reads_time(&part))
+				return true;
+			jspGetRightArg(item, &part);
+			if (condition_reads_time(&part))
+				return true;
+			break;
+		case jpiNot:
+		case jpiIsUnknown:
+		case jpiExists:
+		case jpiFilter:
+		case jpiPlus:
+		case jpiMinus:
+			jspGetArg(item, &part);
+			if (condition_reads_time(&part))
+				return true;
+			break;
+		default:
+			break;
+	}
+	return jspGetNext(item, &part) && condition_reads_time(&part);
+}
+
+/* Why a jsonpath cannot be a condition, or NULL. */
+static const char *
+condition_fault(JsonPath *condition, const char **hint)
+{
+	JsonPathItem item;
+
+	jspInit(&item, condition);
+	if (condition_reads_time(&item))
+	{
+		*hint = "Compare text in ISO form instead, such as $.day >= \"2026-11-01\".";
+		return "It reads dates or times, whose meaning depends on the session's time zone.";
+	}
+	while (jspGetNext(&item, &item))
+		;
+	if (item.type == jpiFilter)
+	{
+		*hint = "Write exists(...) around it, as in exists($.items[*] ? (@.price > 100)).";
+		return "It selects values, where a condition must be true or false.";
+	}
+	return NULL;
+}
+
+/* The check of the column condition: true, or an error. */
+Datum
+check_condition(PG_FUNCTION_ARGS)
+{
+	const char *hint;
+	const char *fault = condition_fault((JsonPath *) PG_DETOAST_DATUM(PG_GETARG_DATUM(0)), &hint);
+
+	if (fault)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("signal condition is no predicate that can be counted on"),
+				 errdetail("The condition is %s. %s",
+						   DatumGetCString(DirectFunctionCall1(jsonpath_out, PG_GETARG_DATUM(0))), fault),
+				 errhint("%s", hint)));
+	PG_RETURN_BOOL(true);
+}
+
+/* Compile the members match and condition of an object. */
+void
+property_matcher_compile(PropertyMatcher *matcher, JsonbContainer *object, const DocPath *path)
+{
+	char	   *condition = doc_string(object, path, "condition", false);
+
+	matcher->match = doc_object(object, path, "match");
+	matcher->condition = NULL;
+	if (condition)
+	{
+		DocPath		member = {path, "condition", 0};
+		const char *hint;
+		const char *fault;
+
+		matcher->condition = doc_input(path, "condition", jsonpath_in, condition, -1);
+		fault = condition_fault(matcher->condition, &hint);
+		if (fault)
+			doc_fail(&member, fault, hint);
+	}
+
+	matcher->flat = true;
+	if (matcher->match)
+	{
+		JsonbIterator *it = JsonbIteratorInit(&matcher->match->root);
+		JsonbValue	v;
+		JsonbIteratorToken token;
+
+		while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+			if (token == WJB_VALUE && v.type == jbvBinary)
+				matcher->flat = false;
+	}
+}
+
+static bool
+scalars_equal(const JsonbValue *a, const JsonbValue *b)
+{
+	if (a->type != b->type)
+		return false;
+	switch (a->type)
+	{
+		case jbvNull:
+			return true;
+		case jbvString:
+			return a->val.string.len == b->val.string.len &&
+				memcmp(a->val.string.val, b->val.string.val, a->val.string.len) == 0;
+		case jbvNumeric:
+			return DatumGetBool(DirectFunctionCall2(numeric_eq,
+													NumericGetDatum(a->val.numeric),
+													NumericGetDatum(b->val.numeric)));
+		case jbvBool:
+			return a->val.boolean == b->val.boolean;
+		default:
+			return false;
+	}
+}
+
+/* properties @> match, where match has scalar members only: a look-up for each. */
+static bool
+contains_flat(JsonbContainer *properties, Jsonb *match)
+{
+	JsonbIterator *it = JsonbIteratorInit(&match->root);
+	JsonbValue	key;
+	JsonbValue	wanted;
+	JsonbIteratorToken token;
+	bool		result = true;
+
+	while (result && (token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
+	{
+		JsonbValue	found;
+
+		if (token != WJB_KEY)
+			continue;
+		(void) JsonbIteratorNext(&it, &wanted, true);
+		result = getKeyJsonValueFromContainer(properties, key.val.string.val,
+											  key.val.string.len, &found) != NULL &&
+			scalars_equal(&found, &wanted);
+	}
+	if (!result)
+		pfree(it);
+	return result;
+}
+
+/* Whether properties look as the matcher wants them. */
+bool
+property_matcher_matches(const PropertyMatcher *matcher, Jsonb *properties)
+{
+	if (!JB_ROOT_IS_OBJECT(properties))
+		return false;
+
+	if (matcher->match)
+	{
+		if (matcher->flat)
+		{
+			if (!contains_flat(&properties->root, matcher->match))
+				return false;
+		}
+		else
+		{
+			JsonbIterator *have = JsonbIteratorInit(&properties->root);
+			JsonbIterator *want = JsonbIteratorInit(&matcher->match->root);
+
+			if (!JsonbDeepContains(&have, &want))
+				return false;
+		}
+	}
+
+	if (matcher->condition)
+	{
+		/* like properties @@ condition; an error or a NULL in it is no match */
+		LOCAL_FCINFO(call, 2);
+		Datum		result;
+
+		InitFunctionCallInfoData(*call, NULL, 2, InvalidOid, NULL, NULL);
+		call->args[0].value = JsonbPGetDatum(properties);
+		call->args[0].isnull = false;
+		call->args[1].value = PointerGetDatum(matcher->condition);
+		call->args[1].isnull = false;
+		result = jsonb_path_match_opr(call);
+		if (call->isnull || !DatumGetBool(result))
+			return false;
+	}
+	return true;
+}
+
+/* ---------- signals ---------- */
+
+static int
+signal_id_compare(const void *a, const void *b)
+{
+	int32		x = *(const int32 *) a;
+	int32		y = *(const int32 *) b;
+
+	return (x > y) - (x < y);
+}
+
+/* Compile a signals() document, in the current memory context. */
+void *
+signal_set_compile(Jsonb *document)
+{
+	static const char *const members[] = {"signals", NULL};
+	static const char *const signal_members[] = {"signal_id", "signal", "kind", "match", "condition", NULL};
+	DocPath		root = {NULL, "signals", 0};
+	SignalSet  *set = palloc0(sizeof(SignalSet));
+	DocArray	array;
+	int32	   *ids;
+
+	if (!JB_ROOT_IS_OBJECT(document))
+		doc_fail(&root, "It is not an object.", "Pass (SELECT leadscore.signals()).");
+	doc_check_members(&document->root, &root, members);
+	doc_array(&document->root, &root, "signals", &array);
+
+	set->kinds = kind_create(CurrentMemoryContext, Max(array.n, 8), NULL);
+	ids = palloc(Max(array.n, 1) * sizeof(int32));
+	for (int i = 0; i < array.n; i++)
+	{
+		DocPath		path;
+		JsonbContainer *object = doc_element(&array, i, &path, signal_members);
+		Signal	   *signal = palloc0(sizeof(Signal));
+		char	   *kind = doc_string(object, &path, "kind", false);
+		Signal	  **chain = &set->any_kind;
+
+		if (!doc_integer(object, &path, "signal_id", 0, &signal->signal_id))
+			doc_fail(&path, "It has no signal_id.", "Pass (SELECT leadscore.signals()).");
+		ids[i] = signal->signal_id;
+		property_matcher_compile(&signal->matcher, object, &path);
+		signal->looks_inside = signal->matcher.match || signal->matcher.condition;
+		if (kind)
+		{
+			KindName	name = {kind, strlen(kind)};
+			bool		found;
+			KindEntry  *entry = kind_insert(set->kinds, name, &found);
+
+			if (!found)
+				entry->signals = NULL;
+			chain = &entry->signals;
+		}
+		signal->next = *chain;
+		*chain = signal;
+	}
+
+	qsort(ids, array.n, sizeof(int32), signal_id_compare);
+	for (int i = 1; i < array.n; i++)
+		if (ids[i] == ids[i - 1])
+			doc_fail(&array.path, psprintf("The signal_id %d stands there twice.", ids[i]),
+					 "Give each signal a signal_id of its own.");
+	pfree(ids);
+	return set;
+}
+
+/* Count an event, "sign" times, for every signal that it matches. The builder may move. */
+TimelineBuilder *
+signal_set_count(const SignalSet *set, const Event *event, int64 sign, TimelineBuilder *builder)
+{
+	KindName	name = {event->kind, event->kind_length};
+	KindEntry  *entry = kind_lookup(set->kinds, name);
+	const Signal *chains[2] = {entry ? entry->signals : NULL, set->any_kind};
+	Jsonb	   *properties = NULL;
+	bool		fetched = false;
+
+	for (int i = 0; i < 2; i++)
+	{
+		for (const Signal *signal = chains[i]; signal; signal = signal->next)
+		{
+			if (signal->looks_inside)
+			{
+				if (!fetched)
+					properties = event->fetch_properties(event->row);
+				fetched = true;
+				if (properties == NULL || !property_matcher_matches(&signal->matcher, properties))
+					continue;
+			}
+			builder = timeline_builder_add(builder, signal->signal_id, event->hour,
+										   sign, sign * event->value);
+		}
+	}
+	return builder;
+}

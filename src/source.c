@@ -1,0 +1,385 @@
+/*
+ * source.c: reading the rows of a tracked table as events.
+ *
+ * What is read here must equal, to the bit, what the query of
+ * leadscore.source_query() reads: rebuild() and verify() use that one.
+ */
+#include "source.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+static HTAB *sources = NULL;
+
+/* ---------- the mapping ---------- */
+
+/* A table has changed: its mappings must be looked up again. */
+static void
+forget_sources(Datum arg pg_attribute_unused(), Oid table)
+{
+	HASH_SEQ_STATUS scan;
+	Source	   *source;
+
+	hash_seq_init(&scan, sources);
+	while ((source = hash_seq_search(&scan)) != NULL)
+		if (table == InvalidOid || source->table == table)
+			source->valid = false;
+}
+
+/* Whether the text of a type depends on nothing but the value. */
+static bool
+text_is_fixed(Oid type)
+{
+	switch (type)
+	{
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case NUMERICOID:
+		case BOOLOID:
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+		case NAMEOID:
+		case UUIDOID:
+		case JSONBOID:
+			return true;
+		default:
+			return type_is_enum(type);
+	}
+}
+
+/* Find a column; false (with the source's problem set) if the table has none of that name. */
+static bool
+map_column(Source *source, Relation relation, const char *name, SourceColumn *column)
+{
+	TupleDesc	row = RelationGetDescr(relation);
+
+	if (name == NULL)
+		return true;
+	for (int i = 0; i < row->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(row, i);
+
+		if (!attribute->attisdropped && strcmp(NameStr(attribute->attname), name) == 0)
+		{
+			Oid			output;
+			bool		is_varlena;
+
+			column->attnum = attribute->attnum;
+			column->type = getBaseType(attribute->atttypid);
+			getTypeOutputInfo(column->type, &output, &is_varlena);
+			fmgr_info_cxt(output, &column->output, source->context);
+			source->last_column = Max(source->last_column, column->attnum);
+			return true;
+		}
+	}
+	source->problem = psprintf("There is no column \"%s\" any more.", name);
+	return false;
+}
+
+/* Prepare the call jsonb_build_object(name, value, ...). */
+static void
+map_properties(Source *source, Relation relation, char **names, int n)
+{
+	FmgrInfo   *function = palloc0(sizeof(FmgrInfo));
+	List	   *arguments = NIL;
+	FunctionCallInfo call = palloc0(SizeForFunctionCallInfo(2 * Max(n, 1)));
+
+	source->property_columns = palloc(n * sizeof(AttrNumber));
+	for (int i = 0; i < n; i++)
+	{
+		SourceColumn column = {0};
+		Param	   *value = makeNode(Param);
+		Datum		name = CStringGetTextDatum(names[i]);
+
+		if (!map_column(source, relation, names[i], &column))
+			return;
+		source->property_columns[i] = column.attnum;
+		source->pinned_settings |= !text_is_fixed(column.type);
+		if (n == 1 && column.type == JSONBOID)
+			source->whole_properties = true;
+
+		value->paramkind = PARAM_EXEC;
+		value->paramtype = TupleDescAttr(RelationGetDescr(relation), column.attnum - 1)->atttypid;
+		value->paramtypmod = -1;
+		arguments = lappend(arguments, makeConst(TEXTOID, -1, InvalidOid, -1, name, false, false));
+		arguments = lappend(arguments, value);
+		call->args[2 * i].value = name;
+	}
+	source->nproperties = n;
+	fmgr_info_cxt(F_JSONB_BUILD_OBJECT_ANY, function, source->context);
+	fmgr_info_set_expr((Node *) makeFuncExpr(F_JSONB_BUILD_OBJECT_ANY, JSONBOID, arguments, InvalidOid,
+											 InvalidOid, COERCE_EXPLICIT_CALL), function);
+	InitFunctionCallInfoData(*call, function, 2 * n, InvalidOid, NULL, NULL);
+	source->build_properties = call;
+}
+
+/* Read the mapping from the trigger's argument. */
+static void
+map_source(Source *source, Trigger *trigger, Relation relation)
+{
+	DocPath		root = {NULL, "source", 0};
+	Jsonb	   *mapping;
+	JsonbContainer *object;
+	JsonbValue	properties;
+	char	   *kind;
+
+	if (trigger->tgnargs != 1)
+	{
+		source->problem = "The trigger was not made by leadscore.track().";
+		return;
+	}
+	mapping = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(trigger->tgargs[0])));
+	object = &mapping->root;
+	if (!JB_ROOT_IS_OBJECT(mapping))
+	{
+		source->problem = "The trigger was not made by leadscore.track().";
+		return;
+	}
+
+	kind = doc_string(object, &root, "kind", false);
+	source->constant_kind = kind;
+	source->constant_kind_length = kind ? strlen(kind) : 0;
+	if (!map_column(source, relation, doc_string(object, &root, "lead_id", true), &source->lead_id) ||
+		!map_column(source, relation, doc_string(object, &root, "kind_column", kind == NULL), &source->kind) ||
+		!map_column(source, relation, doc_string(object, &root, "occurred_at", true), &source->occurred_at) ||
+		!map_column(source, relation, doc_string(object, &root, "value", false), &source->value))
+		return;
+	source->pinned_settings = !text_is_fixed(source->lead_id.type) ||
+		(kind == NULL && !text_is_fixed(source->kind.type));
+
+	if (doc_member(object, "properties", &properties) && properties.type == jbvBinary)
+	{
+		int			n = JsonContainerSize(properties.val.binary.data);
+		char	  **names = palloc(Max(n, 1) * sizeof(char *));
+
+		for (int i = 0; i < n; i++)
+		{
+			JsonbValue *name = getIthJsonbValueFromContainer(properties.val.binary.data, i);
+
+			names[i] = name->type == jbvString ? pnstrdup(name->val.string.val, name->val.string.len) : "";
+		}
+		if (n > 0)
+			map_properties(source, relation, names, n);
+	}
+}
+
+/* The mapping of a trigger, looked up when it is first used after a change. */
+Source *
+source_of_trigger(Trigger *trigger, Relation relation)
+{
+	Source	   *source;
+	bool		found;
+	MemoryContext old;
+
+	if (sources == NULL)
+	{
+		HASHCTL		ctl = {.keysize = sizeof(Oid), .entrysize = sizeof(Source), .hcxt = TopMemoryContext};
+
+		sources = hash_create("leadscore sources", 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+		CacheRegisterRelcacheCallback(forget_sources, (Datum) 0);
+	}
+
+	source = hash_search(sources, &trigger->tgoid, HASH_ENTER, &found);
+	if (found && source->valid && source->table == RelationGetRelid(relation))
+		return source;
+
+	if (found && source->context)
+		MemoryContextDelete(source->context);
+	memset((char *) source + sizeof(Oid), 0, sizeof(Source) - sizeof(Oid));
+	source->table = RelationGetRelid(relation);
+	source->context = AllocSetContextCreate(TopMemoryContext, "leadscore source", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(source->context);
+	map_source(source, trigger, relation);
+	MemoryContextSwitchTo(old);
+	source->valid = true;
+	return source;
+}
+
+/* ---------- rows ---------- */
+
+/* A column as text; false if it is NULL. */
+static bool
+read_text(SourceColumn *column, TupleTableSlot *slot, const char **text, int *length)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(slot, column->attnum, &isnull);
+
+	if (isnull)
+		return false;
+	switch (column->type)
+	{
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+			{
+				struct varlena *v = PG_DETOAST_DATUM_PACKED(value);
+
+				*text = VARDATA_ANY(v);
+				*length = VARSIZE_ANY_EXHDR(v);
+				if (column->type == BPCHAROID)
+					*length = bpchartruelen((char *) *text, *length);
+				return true;
+			}
+		case INT8OID:
+			{
+				char	   *buffer = palloc(MAXINT8LEN + 1);
+
+				*length = pg_lltoa(DatumGetInt64(value), buffer);
+				*text = buffer;
+				return true;
+			}
+		case INT4OID:
+			{
+				char	   *buffer = palloc(12);
+
+				*length = pg_ltoa(DatumGetInt32(value), buffer);
+				*text = buffer;
+				return true;
+			}
+		default:
+			*text = OutputFunctionCall(&column->output, value);
+			*length = strlen(*text);
+			return true;
+	}
+}
+
+/* A column as an instant; a time without time zone is read as UTC. */
+static bool
+read_instant(SourceColumn *column, TupleTableSlot *slot, TimestampTz *instant)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(slot, column->attnum, &isnull);
+
+	if (isnull)
+		return false;
+	if (column->type == DATEOID)
+	{
+		DateADT		date = DatumGetDateADT(value);
+
+		if (DATE_NOT_FINITE(date) || date < -POSTGRES_EPOCH_JDATE || date > 10000 * 366)
+			return false;
+		*instant = (int64) date * USECS_PER_DAY;
+	}
+	else
+		*instant = DatumGetTimestampTz(value);	/* a timestamp is the same number */
+	return true;
+}
+
+/* A column as a value in millionths; false if it is not a finite number below 10^12. */
+static bool
+read_value(SourceColumn *column, TupleTableSlot *slot, int64 *millionths)
+{
+	bool		isnull;
+	Datum		value;
+	int64		whole;
+
+	*millionths = 0;
+	if (column->attnum == 0)
+		return true;
+	value = slot_getattr(slot, column->attnum, &isnull);
+	if (isnull)
+		return true;
+	switch (column->type)
+	{
+		case NUMERICOID:
+			return numeric_to_millionths(DatumGetNumeric(value), millionths);
+		case FLOAT4OID:
+			return numeric_to_millionths(DatumGetNumeric(DirectFunctionCall1(float4_numeric, value)), millionths);
+		case FLOAT8OID:
+			return numeric_to_millionths(DatumGetNumeric(DirectFunctionCall1(float8_numeric, value)), millionths);
+		case INT2OID:
+			whole = DatumGetInt16(value);
+			break;
+		case INT4OID:
+			whole = DatumGetInt32(value);
+			break;
+		case INT8OID:
+			whole = DatumGetInt64(value);
+			break;
+		default:
+			return false;
+	}
+	if (whole <= -VALUE_LIMIT || whole >= VALUE_LIMIT)
+		return false;
+	*millionths = whole * MILLIONTHS;
+	return true;
+}
+
+/* The row's properties as an object, or NULL. */
+static Jsonb *
+read_properties(void *arg)
+{
+	SourceRow  *row = arg;
+	Source	   *source = row->source;
+	Datum		value;
+	bool		isnull;
+
+	if (source->nproperties == 0)
+		return NULL;
+	if (source->whole_properties)
+	{
+		Jsonb	   *properties;
+
+		value = slot_getattr(row->slot, source->property_columns[0], &isnull);
+		if (isnull)
+			return NULL;
+		properties = DatumGetJsonbP(value);
+		return JB_ROOT_IS_OBJECT(properties) ? properties : NULL;
+	}
+
+	for (int i = 0; i < source->nproperties; i++)
+	{
+		NullableDatum *argument = &source->build_properties->args[2 * i + 1];
+
+		argument->value = slot_getattr(row->slot, source->property_columns[i], &argument->isnull);
+	}
+	source->build_properties->isnull = false;
+	return DatumGetJsonbP(FunctionCallInvoke(source->build_properties));
+}
+
+/*
+ * Read a row as an event; false if it cannot be scored: no lead (NULL, empty
+ * or over LEAD_ID_MAX bytes), no kind, no time in the years 1970 to 9999, or a
+ * value that is not a number below 10^12. Such rows are passed over, for the
+ * user's statement must not fail for us.
+ */
+bool
+source_read(Source *source, TupleTableSlot *slot, SourceRow *row)
+{
+	TimestampTz occurred_at;
+
+	row->source = source;
+	row->slot = slot;
+	slot_getsomeattrs(slot, source->last_column);
+
+	if (!read_instant(&source->occurred_at, slot, &occurred_at) ||
+		!hour_is_valid(occurred_at) ||
+		!read_value(&source->value, slot, &row->event.value) ||
+		!read_text(&source->lead_id, slot, &row->lead_id, &row->lead_id_length) ||
+		row->lead_id_length == 0 || row->lead_id_length > LEAD_ID_MAX)
+		return false;
+
+	row->event.kind = source->constant_kind;
+	row->event.kind_length = source->constant_kind_length;
+	if (row->event.kind == NULL &&
+		(!read_text(&source->kind, slot, &row->event.kind, &row->event.kind_length) ||
+		 row->event.kind_length == 0))
+		return false;
+
+	row->event.hour = hour_of(occurred_at);
+	row->event.fetch_properties = read_properties;
+	row->event.row = row;
+	return true;
+}

@@ -1,0 +1,63 @@
+/*
+ * source.h: how the rows of a tracked table are read as events.
+ *
+ * The mapping is the one argument of the table's triggers, a JSON object:
+ *
+ *     {"lead_id": "customer_id", "kind": "purchase", "occurred_at": "placed_at",
+ *      "value": "total", "properties": ["channel", "device"]}
+ *
+ * "kind_column" stands instead of "kind" where a column names the kind.
+ */
+#ifndef LEADSCORE_SOURCE_H
+#define LEADSCORE_SOURCE_H
+
+#include "signal.h"
+
+#include "executor/tuptable.h"
+#include "utils/rel.h"
+#include "utils/reltrigger.h"
+
+/* One column of the mapping. */
+typedef struct SourceColumn
+{
+	AttrNumber	attnum;			/* 0: not mapped */
+	Oid			type;			/* base type */
+	FmgrInfo	output;			/* of types that are not read directly */
+} SourceColumn;
+
+/* A mapping, looked up once a session and dropped when its table changes. */
+typedef struct Source
+{
+	Oid			trigger;		/* hash key */
+	Oid			table;
+	bool		valid;
+	MemoryContext context;		/* holds what the pointers point to */
+	const char *problem;		/* why rows cannot be read, or NULL */
+	AttrNumber	last_column;	/* the highest that is mapped */
+	SourceColumn lead_id;
+	SourceColumn kind;
+	SourceColumn occurred_at;
+	SourceColumn value;
+	const char *constant_kind;
+	int			constant_kind_length;
+	bool		whole_properties;	/* one jsonb column is the object itself */
+	bool		pinned_settings;	/* some column's text depends on settings */
+	int			nproperties;
+	AttrNumber *property_columns;
+	FunctionCallInfo build_properties;	/* jsonb_build_object(name, value, ...) */
+} Source;
+
+/* A row, read as an event. */
+typedef struct SourceRow
+{
+	Source	   *source;
+	TupleTableSlot *slot;
+	const char *lead_id;
+	int			lead_id_length;
+	Event		event;
+} SourceRow;
+
+extern Source *source_of_trigger(Trigger *trigger, Relation relation);
+extern bool source_read(Source *source, TupleTableSlot *slot, SourceRow *row);
+
+#endif							/* LEADSCORE_SOURCE_H */

@@ -1,0 +1,2 @@
+CREATE EXTENSION leadscore;
+SELECT leadscore.publish(leadscore.template('ecommerce')) AS model \gset

@@ -1,0 +1,131 @@
+# Functions of the harness: sourced by test/run and by the goals in test/goals.
+
+heading() { printf '\n== %s\n' "$*"; }
+
+die() { printf '%s\n' "$*" >&2; exit 1; }
+
+# ---------------------------------------------------------------- as the caller
+
+as_root()
+{
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+# Sets PG_CONFIG, after installing what Debian packages are missing. (Debian's server package makes and starts a
+# cluster of its own when it is first installed; that one is left alone.)
+provide_server()
+{
+    local packages missing=()
+
+    if [ -n "${PG_CONFIG:-}" ]; then
+        return
+    fi
+    PGMAJOR=${PGMAJOR:-$(newest_installed)}
+    PGMAJOR=${PGMAJOR:-$(newest_available)}
+    packages=(build-essential libipc-run-perl "postgresql-$PGMAJOR" "postgresql-server-dev-$PGMAJOR")
+    for package in "${packages[@]}"; do
+        if [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" != installed ]; then
+            missing+=("$package")
+        fi
+    done
+    if [ ${#missing[@]} -gt 0 ]; then
+        heading "installing ${missing[*]}"
+        as_root true 2>/dev/null || die "Not root, and no sudo without a password. As root: apt-get install ${missing[*]}"
+        install_packages "${missing[@]}" > /dev/null 2>&1 ||
+            { as_root apt-get -qq update && install_packages "${missing[@]}" > /dev/null; }
+    fi
+    PG_CONFIG=/usr/lib/postgresql/$PGMAJOR/bin/pg_config
+}
+
+install_packages()
+{
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends -y "$@"
+}
+
+newest() { grep -o '[0-9][0-9]*' | sort -n | tail -n 1; }
+
+newest_installed()
+{
+    { ls -d /usr/lib/postgresql/*/bin/postgres 2>/dev/null || true; } | newest || true
+}
+
+newest_available()
+{
+    local pattern='^postgresql-server-dev-[0-9]+$'
+
+    apt-cache search --names-only "$pattern" | newest ||
+        { as_root apt-get -qq update >&2 && apt-cache search --names-only "$pattern" | newest; } ||
+        die "No package postgresql-server-dev-NN is to be had. Install a PostgreSQL server, or set PG_CONFIG."
+}
+
+# The server refuses to run as root.
+unprivileged_user()
+{
+    if [ "$(id -u)" != 0 ]; then id -un; elif id postgres > /dev/null 2>&1; then echo postgres; else echo nobody; fi
+}
+
+own_workspace()
+{
+    if [ "$(id -u)" = 0 ]; then
+        chown -R "$(unprivileged_user):" "$workspace"
+    fi
+}
+
+# Runs a goal's script in the workspace, with nothing of the caller's PostgreSQL or make settings.
+unprivileged()
+{
+    local as=() user
+
+    if [ "$(id -u)" = 0 ]; then
+        user=$(unprivileged_user)
+        as=(setpriv --reuid "$user" --regid "$(id -g "$user")" --init-groups)
+    fi
+    (
+        cd "$workspace/tree"
+        export WORKSPACE=$workspace REAL_PG_CONFIG=$PG_CONFIG HOME=$workspace TMPDIR=$workspace LC_ALL=C.UTF-8
+        unset "${!PG@}" "${!MAKE@}" MFLAGS SHARED_DATA
+        if [ -d "$workspace/data" ]; then
+            export SHARED_DATA=$workspace/data
+        fi
+        exec "${as[@]}" "$@"
+    )
+}
+
+# ---------------------------------------------------------------- as the worker, in the workspace
+
+# Runs a command whose output matters only when it fails.
+quietly()
+{
+    "$@" > "$WORKSPACE/quietly.log" 2>&1 || { cat "$WORKSPACE/quietly.log"; die "failed: $*"; }
+}
+
+# Builds the extension and installs it into a copy of the server's installation. (A server finds its files relative
+# to where its program lies, so the copy needs real programs; everything else is links.)
+install_extension()
+{
+    local copy=$WORKSPACE/server directory
+
+    heading "building with $("$REAL_PG_CONFIG" --version)"
+    bindir=$copy$("$REAL_PG_CONFIG" --bindir)
+    pgxs_tests=$(dirname "$("$REAL_PG_CONFIG" --pgxs)")/../test
+    for directory in "$("$REAL_PG_CONFIG" --pkglibdir)" "$("$REAL_PG_CONFIG" --sharedir)"; do
+        mkdir -p "$copy$directory"
+        cp -rs "$directory/." "$copy$directory"
+    done
+    find "$copy" -depth -name 'leadscore*' -exec rm -r {} +    # the machine may have one installed
+    mkdir -p "$bindir"
+    cp -L "$("$REAL_PG_CONFIG" --bindir)"/* "$bindir"
+    quietly make --silent --jobs="$(nproc)" install PG_CONFIG="$REAL_PG_CONFIG" DESTDIR="$copy" "$@"
+    PATH=$bindir:$PATH
+}
+
+# Starts a server in the workspace and points libpq at it. Arguments are settings: name=value.
+start_server()
+{
+    export PGDATA=$WORKSPACE/data_directory PGHOST=$WORKSPACE PGUSER=postgres
+
+    quietly initdb --username=postgres --auth=trust --encoding=UTF8 --no-locale --no-sync
+    printf '%s\n' "listen_addresses = ''" "unix_socket_directories = '$WORKSPACE'" "fsync = off" "timezone = 'UTC'" \
+        "$@" >> "$PGDATA/postgresql.conf"
+    quietly pg_ctl start --wait --log="$WORKSPACE/server.log"
+}
