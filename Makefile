@@ -1,11 +1,11 @@
 # leadscore, a PostgreSQL extension
 #
 #   make, make install, make installcheck, make clean      need a server and its development files (PGXS)
-#   make check, make demo                                  need nothing: see test/run
+#   make check, make demo, make bench                      need nothing: see test/run
 #
 # WERROR=1 turns the compiler's warnings about our files into errors.
 
-HARNESS = check demo
+HARNESS = check demo bench
 
 ifneq (,$(filter $(HARNESS),$(MAKECMDGOALS)))
 
@@ -21,7 +21,7 @@ EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(EXTENSION).co
 MODULE_big = leadscore
 OBJS       = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
 
-SQL_PARTS  = types core catalog templates store face
+SQL_PARTS  = types core catalog templates store maintenance identity face privileges
 DATA_built = sql/leadscore--$(EXTVERSION).sql
 DATA       = $(wildcard sql/leadscore--*--*.sql)
 

@@ -397,7 +397,6 @@ AS $$
 DECLARE
 	name CONSTANT text := document ->> 'model';
 	kept integer[];
-	changed text[];
 BEGIN
 	IF document IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'the document is NULL',
@@ -426,25 +425,18 @@ BEGIN
 		FROM ROWS FROM (jsonb_to_recordset(document -> 'signals')
 			AS (signal text, subject text, kind text, match jsonb, condition jsonpath, description text))
 			WITH ORDINALITY AS d (signal, subject, kind, match, condition, description, ordinal)
-		ORDER BY d.ordinal
-	), written AS (
-		INSERT INTO leadscore.signal AS s (signal, subject, kind, match, condition, description)
-		SELECT signal, subject, kind, match, condition, description FROM wanted
-		WHERE NOT EXISTS (
-			SELECT FROM leadscore.signal o
-			WHERE o.signal = wanted.signal
-			AND (o.subject, o.kind, o.match, o.condition::text, o.description)
-				IS NOT DISTINCT FROM (wanted.subject, wanted.kind, wanted.match, wanted.condition::text, wanted.description))
-		ON CONFLICT (signal) DO UPDATE
-		SET subject = excluded.subject, kind = excluded.kind, match = excluded.match,
-			condition = excluded.condition, description = excluded.description
-		RETURNING s.signal, s.subject, s.kind, s.match, s.condition
 	)
-	SELECT array_agg(w.signal ORDER BY w.signal) INTO changed
-	FROM written w LEFT JOIN leadscore.signal o USING (signal)
-	WHERE w.subject = 'event'
-	AND (o.subject, o.kind, o.match, o.condition::text)
-		IS DISTINCT FROM (w.subject, w.kind, w.match, w.condition::text);
+	INSERT INTO leadscore.signal AS s (signal, subject, kind, match, condition, description)
+	SELECT w.signal, w.subject, w.kind, w.match, w.condition, w.description FROM wanted w
+	WHERE NOT EXISTS (
+		SELECT FROM leadscore.signal o
+		WHERE o.signal = w.signal
+		AND (o.subject, o.kind, o.match, o.condition::text, o.description)
+			IS NOT DISTINCT FROM (w.subject, w.kind, w.match, w.condition::text, w.description))
+	ORDER BY w.ordinal
+	ON CONFLICT (signal) DO UPDATE
+	SET subject = excluded.subject, kind = excluded.kind, match = excluded.match,
+		condition = excluded.condition, description = excluded.description;
 
 	INSERT INTO leadscore.category (model, category, min_points, max_points)
 	SELECT name, d.category, d.min_points, d.max_points
@@ -477,10 +469,6 @@ BEGIN
 			at_least, below, max_per_day, min_points, max_points, category, stage, ordinal)
 	ORDER BY d.ordinal;
 
-	IF changed IS NOT NULL AND EXISTS (SELECT FROM leadscore.lead_timeline) THEN
-		RAISE NOTICE USING MESSAGE = format('past events are not yet counted for the signals %s', array_to_string(changed, ', ')),
-			HINT = 'CALL leadscore.rebuild() counts them.';
-	END IF;
 	RETURN name;
 END
 $$;

@@ -16,13 +16,20 @@ FROM leadscore.model m
 CROSS JOIN LATERAL (SELECT leadscore.scorecard(m.model) AS card OFFSET 0) c
 CROSS JOIN (
 	SELECT t.lead_id, t.timeline, l.profile
-	FROM leadscore.lead_timeline t LEFT JOIN leadscore.lead l ON l.lead_id = t.lead_id
+	FROM leadscore.current_timeline t LEFT JOIN leadscore.lead l ON l.lead_id = t.lead_id
 	UNION ALL
 	SELECT l.lead_id, NULL, l.profile
 	FROM leadscore.lead l
-	WHERE NOT EXISTS (SELECT FROM leadscore.lead_timeline t WHERE t.lead_id = l.lead_id)
+	WHERE NOT EXISTS (SELECT FROM leadscore.current_timeline t WHERE t.lead_id = l.lead_id)
+	AND NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.alias = l.lead_id)
 ) s
-CROSS JOIN LATERAL (SELECT leadscore.appraise(c.card, s.timeline, s.profile, now()) AS appraisal OFFSET 0) a;
+CROSS JOIN LATERAL (SELECT leadscore.appraise(c.card, s.timeline, s.profile, now()) AS appraisal OFFSET 0) a
+-- where row-level security hides leads or events from the user, it hides their scores
+WHERE (NOT (SELECT row_security_active('leadscore.lead'))
+	OR EXISTS (SELECT FROM leadscore.lead v WHERE v.lead_id = s.lead_id))
+AND (NOT (SELECT row_security_active('leadscore.event'))
+	OR EXISTS (SELECT FROM leadscore.event v WHERE v.lead_id = s.lead_id)
+	OR EXISTS (SELECT FROM leadscore.lead_alias w JOIN leadscore.event v ON v.lead_id = w.alias WHERE w.lead_id = s.lead_id));
 
 COMMENT ON VIEW leadscore.lead_score IS 'every lead on every model, live';
 COMMENT ON COLUMN leadscore.lead_score.model IS 'the model';
@@ -60,7 +67,7 @@ COMMENT ON COLUMN leadscore.lead_segment.last_active IS 'the last hour of any si
 COMMENT ON COLUMN leadscore.lead_segment.scored_at IS 'the hour as of which the row was scored';
 
 CREATE FUNCTION leadscore.refresh_segments("concurrently" boolean DEFAULT true) RETURNS void
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF "concurrently" THEN
@@ -101,14 +108,22 @@ COMMENT ON COLUMN leadscore.segment_summary.lowest_score IS 'their lowest score'
 COMMENT ON COLUMN leadscore.segment_summary.highest_score IS 'their highest score';
 COMMENT ON COLUMN leadscore.segment_summary.scored_at IS 'the hour as of which they were scored';
 
--- by lead_id
+-- by lead_id: an alias stands for its lead, an unknown one has done nothing
+
+CREATE FUNCTION leadscore.lead_named(name text) RETURNS text
+	LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT coalesce((SELECT a.lead_id FROM leadscore.lead_alias a WHERE a.alias = name), name);
+END;
+
+COMMENT ON FUNCTION leadscore.lead_named(text) IS 'the lead of an alias, or the lead itself';
 
 CREATE FUNCTION leadscore.score(lead_id text, model text DEFAULT 'default', at timestamptz DEFAULT now()) RETURNS float8
 	LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT leadscore.score(leadscore.scorecard(model),
-		(SELECT t.timeline FROM leadscore.lead_timeline t WHERE t.lead_id = score.lead_id),
-		(SELECT l.profile FROM leadscore.lead l WHERE l.lead_id = score.lead_id), at)
+		(SELECT t.timeline FROM leadscore.current_timeline t WHERE t.lead_id = leadscore.lead_named(score.lead_id)),
+		(SELECT l.profile FROM leadscore.lead l WHERE l.lead_id = leadscore.lead_named(score.lead_id)), at)
 	WHERE score.lead_id IS NOT NULL;
 END;
 
@@ -121,8 +136,8 @@ CREATE FUNCTION leadscore.explain(lead_id text, model text DEFAULT 'default', at
 BEGIN ATOMIC
 	WITH lead AS MATERIALIZED (
 		SELECT leadscore.scorecard(model) AS card,
-			(SELECT t.timeline FROM leadscore.lead_timeline t WHERE t.lead_id = explain.lead_id) AS timeline,
-			(SELECT l.profile FROM leadscore.lead l WHERE l.lead_id = explain.lead_id) AS profile
+			(SELECT t.timeline FROM leadscore.current_timeline t WHERE t.lead_id = leadscore.lead_named(explain.lead_id)) AS timeline,
+			(SELECT l.profile FROM leadscore.lead l WHERE l.lead_id = leadscore.lead_named(explain.lead_id)) AS profile
 		WHERE explain.lead_id IS NOT NULL
 	), contribution AS MATERIALIZED (
 		SELECT c.*
@@ -179,8 +194,8 @@ CREATE FUNCTION leadscore.score_history(lead_id text, model text DEFAULT 'defaul
 BEGIN ATOMIC
 	WITH lead AS MATERIALIZED (
 		SELECT leadscore.scorecard(model) AS card,
-			(SELECT t.timeline FROM leadscore.lead_timeline t WHERE t.lead_id = score_history.lead_id) AS timeline,
-			(SELECT l.profile FROM leadscore.lead l WHERE l.lead_id = score_history.lead_id) AS profile
+			(SELECT t.timeline FROM leadscore.current_timeline t WHERE t.lead_id = leadscore.lead_named(score_history.lead_id)) AS timeline,
+			(SELECT l.profile FROM leadscore.lead l WHERE l.lead_id = leadscore.lead_named(score_history.lead_id)) AS profile
 		WHERE score_history.lead_id IS NOT NULL
 	)
 	SELECT h.at, (h.appraisal).score, (h.appraisal).segment

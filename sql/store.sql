@@ -53,7 +53,38 @@ COMMENT ON TABLE leadscore.lead_timeline IS 'each lead''s timeline, kept by reco
 COMMENT ON COLUMN leadscore.lead_timeline.lead_id IS 'the lead';
 COMMENT ON COLUMN leadscore.lead_timeline.timeline IS 'what it did';
 
+CREATE TABLE leadscore.lead_alias (
+	alias text PRIMARY KEY,
+	lead_id text NOT NULL
+);
+
+CREATE INDEX lead_alias_lead_id_idx ON leadscore.lead_alias (lead_id);
+
+COMMENT ON TABLE leadscore.lead_alias IS 'other names of leads, such as those of anonymous visitors that became known; kept by identify()';
+COMMENT ON COLUMN leadscore.lead_alias.alias IS 'the name in events';
+COMMENT ON COLUMN leadscore.lead_alias.lead_id IS 'the lead that they count for';
+
+CREATE TABLE leadscore.pending_delta (
+	lead_id text NOT NULL,
+	delta leadscore.timeline NOT NULL
+);
+
+CREATE INDEX pending_delta_lead_id_idx ON leadscore.pending_delta (lead_id);
+
+COMMENT ON TABLE leadscore.pending_delta IS 'what deferred sources have added and fold() has not yet merged; reads include it';
+COMMENT ON COLUMN leadscore.pending_delta.lead_id IS 'the lead, as the event names it';
+COMMENT ON COLUMN leadscore.pending_delta.delta IS 'what is added to its timeline';
+
 -- triggers
+
+CREATE FUNCTION leadscore.aliases_changed() RETURNS trigger
+	AS 'MODULE_PATHNAME' LANGUAGE C;
+
+COMMENT ON FUNCTION leadscore.aliases_changed() IS 'trigger: tells every session that there are aliases';
+
+CREATE TRIGGER aliases_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON leadscore.lead_alias
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.aliases_changed();
+ALTER TABLE leadscore.lead_alias ENABLE ALWAYS TRIGGER aliases_changed;
 
 CREATE FUNCTION leadscore.record() RETURNS trigger
 	AS 'MODULE_PATHNAME' LANGUAGE C;
@@ -91,7 +122,7 @@ COMMENT ON FUNCTION leadscore.record_profile() IS 'trigger: keeps lead.profile t
 
 -- sources: the triggers are their registry, with the mapping as their argument
 
-CREATE VIEW leadscore.source AS
+CREATE VIEW leadscore.source_trigger AS
 SELECT t.tgrelid::regclass AS source,
 	CASE p.proname WHEN 'record' THEN 'timeline' ELSE 'profile' END AS feeds,
 	m.mapping ->> 'lead_id' AS lead_id,
@@ -100,6 +131,7 @@ SELECT t.tgrelid::regclass AS source,
 	m.mapping ->> 'occurred_at' AS occurred_at,
 	m.mapping ->> 'value' AS value,
 	ARRAY(SELECT jsonb_array_elements_text(m.mapping -> 'properties')) AS properties,
+	CASE p.proname WHEN 'record' THEN coalesce(m.mapping ->> 'maintenance', 'immediate') END AS maintenance,
 	regexp_replace(t.tgname, '_insert$', '') AS trigger_prefix,
 	m.mapping
 FROM pg_trigger t
@@ -111,6 +143,14 @@ CROSS JOIN LATERAL (
 ) m
 WHERE t.tgnargs = 1 AND t.tgname ~ '_insert$';
 
+COMMENT ON VIEW leadscore.source_trigger IS 'the tables that have triggers of ours: sources, and their partitions and children';
+
+CREATE VIEW leadscore.source AS
+SELECT s.source, s.feeds, s.lead_id, s.kind, s.kind_column, s.occurred_at, s.value, s.properties, s.maintenance,
+	s.trigger_prefix, s.mapping
+FROM leadscore.source_trigger s
+WHERE NOT s.mapping ? 'partition';
+
 COMMENT ON VIEW leadscore.source IS 'the tables that are tracked, and how their rows are read';
 COMMENT ON COLUMN leadscore.source.source IS 'the table';
 COMMENT ON COLUMN leadscore.source.feeds IS 'timeline (rows are events) or profile (rows are leads)';
@@ -120,6 +160,7 @@ COMMENT ON COLUMN leadscore.source.kind_column IS 'the column that names the kin
 COMMENT ON COLUMN leadscore.source.occurred_at IS 'the column with the time';
 COMMENT ON COLUMN leadscore.source.value IS 'the column with the value';
 COMMENT ON COLUMN leadscore.source.properties IS 'the columns that are properties';
+COMMENT ON COLUMN leadscore.source.maintenance IS 'immediate, or deferred: see fold()';
 COMMENT ON COLUMN leadscore.source.trigger_prefix IS 'how the names of its triggers begin';
 COMMENT ON COLUMN leadscore.source.mapping IS 'the argument of its triggers';
 
@@ -178,7 +219,7 @@ $$;
 
 COMMENT ON FUNCTION leadscore.column_properties(regclass, jsonb) IS 'an expression for columns as an object';
 
-CREATE FUNCTION leadscore.source_query(source regclass, mapping jsonb) RETURNS text
+CREATE FUNCTION leadscore.source_query(source regclass, mapping jsonb, rows text DEFAULT NULL) RETURNS text
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -198,11 +239,11 @@ BEGIN
 			ELSE '%I' END, time_column),
 		CASE WHEN value_column IS NULL THEN 'NULL::numeric' ELSE format('%I::numeric', value_column) END,
 		leadscore.column_properties(source, mapping -> 'properties'),
-		source);
+		coalesce(rows, source::text));
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.source_query(regclass, jsonb) IS 'a query for the rows of a source as events, those left out that cannot be scored';
+COMMENT ON FUNCTION leadscore.source_query(regclass, jsonb, text) IS 'a query for the rows of a source as events, those left out that cannot be scored';
 
 CREATE FUNCTION leadscore.profile_query(source regclass, mapping jsonb, rows text) RETURNS text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -226,52 +267,29 @@ $$;
 
 COMMENT ON FUNCTION leadscore.profile_upsert(text) IS 'a statement that merges the profiles of a query into lead';
 
-CREATE FUNCTION leadscore.source_timelines(lead_ids text[] DEFAULT NULL, sources jsonb DEFAULT NULL)
-	RETURNS TABLE (lead_id text, timeline leadscore.timeline)
-	LANGUAGE plpgsql STABLE
-	SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO, MDY'
-	SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex' SET lc_monetary = 'C'
+CREATE FUNCTION leadscore.timeline_query(source regclass, mapping jsonb, with_children boolean, lead_id text DEFAULT NULL) RETURNS text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-	events text;
-BEGIN
-	IF sources IS NULL THEN
-		SELECT string_agg(leadscore.source_query(s.source, s.mapping), ' UNION ALL ') INTO events
-		FROM leadscore.source s WHERE s.feeds = 'timeline';
-	ELSE
-		SELECT string_agg(leadscore.source_query((s ->> 'source')::oid, s -> 'mapping'), ' UNION ALL ') INTO events
-		FROM jsonb_array_elements(sources) s;
-	END IF;
-	IF events IS NULL THEN
-		RETURN;
-	END IF;
-	RETURN QUERY EXECUTE format(
+	SELECT format(
 		'SELECT lead_id, timeline FROM ('
-		'SELECT lead_id, leadscore.timeline_agg((SELECT leadscore.signals()), kind, occurred_at, value, properties) AS timeline'
-		' FROM (%s) e %s GROUP BY lead_id) t WHERE timeline IS NOT NULL',
-		events, CASE WHEN lead_ids IS NULL THEN '' ELSE 'WHERE lead_id = ANY ($1)' END)
-	USING lead_ids;
-END
+		'SELECT lead_id, leadscore.timeline_agg(%L, kind, occurred_at, value, properties) AS timeline'
+		' FROM (%s) e %s GROUP BY lead_id) t WHERE timeline IS NOT NULL ORDER BY lead_id COLLATE "C"',
+		leadscore.signals(),
+		leadscore.source_query(source, mapping, CASE WHEN with_children THEN source::text ELSE 'ONLY ' || source END),
+		CASE WHEN lead_id IS NULL THEN '' ELSE format('WHERE lead_id = %L', lead_id) END)
 $$;
 
-COMMENT ON FUNCTION leadscore.source_timelines(text[], jsonb) IS 'timelines aggregated from the rows of sources';
+COMMENT ON FUNCTION leadscore.timeline_query(regclass, jsonb, boolean, text) IS 'a query for the timelines of a source''s rows, in the order of their leads';
 
-CREATE FUNCTION leadscore.add_source(source regclass, mapping jsonb, subtract boolean DEFAULT false) RETURNS void
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	INSERT INTO leadscore.lead_timeline AS t (lead_id, timeline)
-	SELECT s.lead_id, CASE WHEN subtract THEN OPERATOR(leadscore.-) s.timeline ELSE s.timeline END
-	FROM leadscore.source_timelines(NULL, jsonb_build_array(jsonb_build_object('source', source::oid, 'mapping', mapping))) s
-	ORDER BY s.lead_id COLLATE "C"
-	ON CONFLICT (lead_id) DO UPDATE SET timeline = t.timeline OPERATOR(leadscore.+) excluded.timeline;
-	IF subtract THEN
-		DELETE FROM leadscore.lead_timeline t WHERE t.timeline OPERATOR(leadscore.=) '{}'::leadscore.timeline;
-	END IF;
-END
-$$;
+CREATE FUNCTION leadscore.add_source(source regclass, mapping jsonb, with_children boolean, subtract boolean) RETURNS void
+	AS 'MODULE_PATHNAME' LANGUAGE C STRICT;
 
-COMMENT ON FUNCTION leadscore.add_source(regclass, jsonb, boolean) IS 'adds every row of a source to the timelines, or subtracts it';
+COMMENT ON FUNCTION leadscore.add_source(regclass, jsonb, boolean, boolean) IS 'adds every row of a source to the timelines, or subtracts it';
+
+CREATE FUNCTION leadscore.read_source(source regclass, mapping jsonb, lead_id text) RETURNS leadscore.timeline
+	AS 'MODULE_PATHNAME' LANGUAGE C STRICT;
+
+COMMENT ON FUNCTION leadscore.read_source(regclass, jsonb, text) IS 'the timeline of one lead''s rows in a source, read as the table''s owner';
 
 CREATE FUNCTION leadscore.check_source(source regclass) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -324,13 +342,8 @@ DECLARE
 	prefix text;
 	event text;
 BEGIN
-	IF EXISTS (SELECT FROM leadscore.source s WHERE s.source = create_triggers.source AND s.mapping = create_triggers.mapping
-			AND s.feeds = CASE function WHEN 'record' THEN 'timeline' ELSE 'profile' END) THEN
-		RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('%s is already tracked in this way', source),
-			DETAIL = format('The mapping is %s.', mapping), HINT = 'See leadscore.source; leadscore.untrack() ends tracking.';
-	END IF;
 	SELECT format('leadscore_%s', 1 + coalesce(max(substring(s.trigger_prefix FROM '[0-9]+$')::integer), 0)) INTO prefix
-	FROM leadscore.source s WHERE s.source = create_triggers.source;
+	FROM leadscore.source_trigger s WHERE s.source = create_triggers.source;
 	FOREACH event IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate'] LOOP
 		EXECUTE format('CREATE TRIGGER %I %s %s ON %s %s FOR EACH STATEMENT EXECUTE FUNCTION leadscore.%I(%L)',
 			prefix || '_' || event,
@@ -343,19 +356,104 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.create_triggers(regclass, jsonb, text) IS 'makes the four triggers of a source';
+COMMENT ON FUNCTION leadscore.create_triggers(regclass, jsonb, text) IS 'makes the four triggers of a table';
+
+CREATE FUNCTION leadscore.drop_triggers(source regclass, prefix text) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	event text;
+BEGIN
+	FOREACH event IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate'] LOOP
+		EXECUTE format('DROP TRIGGER %I ON %s', prefix || '_' || event, source);
+	END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.drop_triggers(regclass, text) IS 'drops the four triggers of a table';
+
+CREATE FUNCTION leadscore.children(source regclass) RETURNS SETOF regclass
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH RECURSIVE child AS (
+		SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = source AND NOT i.inhdetachpending
+		UNION
+		SELECT i.inhrelid FROM pg_inherits i JOIN child c ON i.inhparent = c.inhrelid WHERE NOT i.inhdetachpending
+	)
+	SELECT inhrelid::regclass FROM child
+$$;
+
+COMMENT ON FUNCTION leadscore.children(regclass) IS 'the partitions and inheritance children of a table, at any depth';
+
+-- A statement fires the triggers of the table that it names. So partitions and
+-- children have triggers of their own, for what is written to them directly;
+-- their rows are read through the source.
+
+CREATE FUNCTION leadscore.begin_tracking(source regclass, mapping jsonb, function text) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	what CONSTANT text := CASE function WHEN 'record' THEN 'timeline' ELSE 'profile' END;
+	other regclass;
+	child regclass;
+BEGIN
+	IF EXISTS (SELECT FROM leadscore.source s WHERE s.source = begin_tracking.source AND s.feeds = what
+			AND s.mapping - 'maintenance' = begin_tracking.mapping - 'maintenance') THEN
+		RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('%s is already tracked in this way', source),
+			DETAIL = format('The mapping is %s.', mapping), HINT = 'See leadscore.source; leadscore.untrack() ends tracking.';
+	END IF;
+	SELECT s.source INTO other FROM leadscore.source s
+	WHERE s.feeds = what
+	AND (s.source IN (SELECT leadscore.children(begin_tracking.source)) OR begin_tracking.source IN (SELECT leadscore.children(s.source)));
+	IF FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('%s is already tracked through %s', source, other),
+			DETAIL = 'One of the two is a partition or child of the other: its rows would count twice.',
+			HINT = format('SELECT leadscore.untrack(%L) first.', other);
+	END IF;
+
+	EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source);
+	PERFORM leadscore.create_triggers(source, mapping, function);
+	FOR child IN SELECT leadscore.children(source) LOOP
+		PERFORM leadscore.track_child(child, mapping, function);
+	END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.begin_tracking(regclass, jsonb, text) IS 'makes the triggers of a source, its partitions and children';
+
+CREATE FUNCTION leadscore.track_child(child regclass, mapping jsonb, function text) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF EXISTS (SELECT FROM pg_class c WHERE c.oid = child AND c.relkind = 'f') THEN
+		RAISE NOTICE USING MESSAGE = format('rows written to the foreign table %s are not counted', child),
+			DETAIL = 'A foreign table has no statement triggers.',
+			HINT = 'leadscore.verify() finds what differs, CALL leadscore.rebuild() mends it.';
+	ELSE
+		PERFORM leadscore.create_triggers(child, mapping || '{"partition": true}', function);
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.track_child(regclass, jsonb, text) IS 'makes the triggers of a partition or child';
 
 -- functions
 
 CREATE FUNCTION leadscore.track(source regclass, lead_id name, kind text DEFAULT NULL, kind_column name DEFAULT NULL,
-	occurred_at name DEFAULT NULL, value name DEFAULT NULL, properties name[] DEFAULT NULL) RETURNS void
+	occurred_at name DEFAULT NULL, value name DEFAULT NULL, properties name[] DEFAULT NULL,
+	maintenance text DEFAULT 'immediate') RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	mapping CONSTANT jsonb := jsonb_strip_nulls(jsonb_build_object('lead_id', lead_id, 'kind', kind, 'kind_column', kind_column,
-		'occurred_at', occurred_at, 'value', value, 'properties', properties));
+		'occurred_at', occurred_at, 'value', value, 'properties', properties, 'maintenance', nullif(maintenance, 'immediate')));
 	type regtype;
 BEGIN
+	IF maintenance IS NULL OR maintenance NOT IN ('immediate', 'deferred') THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'maintenance is unknown',
+			DETAIL = format('It is %s.', coalesce(quote_literal(maintenance), 'NULL')), HINT = 'Write immediate or deferred.';
+	END IF;
 	PERFORM leadscore.check_source(source);
 	IF lead_id IS NULL OR occurred_at IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
@@ -384,12 +482,12 @@ BEGIN
 	PERFORM leadscore.check_properties(source, properties);
 	PERFORM leadscore.source_query(source, mapping);	-- names the columns that are missing
 
-	PERFORM leadscore.create_triggers(source, mapping, 'record');
-	PERFORM leadscore.add_source(source, mapping);
+	PERFORM leadscore.begin_tracking(source, mapping, 'record');
+	PERFORM leadscore.add_source(source, mapping, with_children => true, subtract => false);
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.track(regclass, name, text, name, name, name, name[])
+COMMENT ON FUNCTION leadscore.track(regclass, name, text, name, name, name, name[], text)
 	IS 'counts the rows of a table as events, those there are and those to come';
 
 CREATE FUNCTION leadscore.track_profile(source regclass, lead_id name, properties name[]) RETURNS void
@@ -409,7 +507,7 @@ BEGIN
 	END IF;
 	PERFORM leadscore.check_properties(source, properties);
 	query := leadscore.profile_upsert(leadscore.profile_query(source, mapping, source::text));
-	PERFORM leadscore.create_triggers(source, mapping, 'record_profile');
+	PERFORM leadscore.begin_tracking(source, mapping, 'record_profile');
 	EXECUTE query;
 END
 $$;
@@ -422,17 +520,20 @@ CREATE FUNCTION leadscore.untrack(source regclass) RETURNS void
 AS $$
 DECLARE
 	tracked record;
-	event text;
+	child record;
 	n integer := 0;
 BEGIN
 	PERFORM leadscore.check_source(source);
 	EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source);
 	FOR tracked IN SELECT s.feeds, s.mapping, s.trigger_prefix FROM leadscore.source s WHERE s.source = untrack.source LOOP
 		IF tracked.feeds = 'timeline' THEN
-			PERFORM leadscore.add_source(source, tracked.mapping, subtract => true);
+			PERFORM leadscore.add_source(source, tracked.mapping, with_children => true, subtract => true);
 		END IF;
-		FOREACH event IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate'] LOOP
-			EXECUTE format('DROP TRIGGER %I ON %s', tracked.trigger_prefix || '_' || event, source);
+		PERFORM leadscore.drop_triggers(source, tracked.trigger_prefix);
+		FOR child IN SELECT s.source, s.trigger_prefix FROM leadscore.source_trigger s
+				WHERE s.feeds = tracked.feeds AND s.mapping = tracked.mapping || '{"partition": true}'
+				AND s.source IN (SELECT leadscore.children(untrack.source)) LOOP
+			PERFORM leadscore.drop_triggers(child.source, child.trigger_prefix);
 		END LOOP;
 		n := n + 1;
 	END LOOP;
@@ -446,44 +547,49 @@ $$;
 
 COMMENT ON FUNCTION leadscore.untrack(regclass) IS 'ends tracking of a table and takes its rows out of the timelines; profiles stay';
 
-CREATE FUNCTION leadscore.verify() RETURNS TABLE (lead_id text, stored leadscore.timeline, expected leadscore.timeline)
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT coalesce(t.lead_id, e.lead_id), t.timeline, e.timeline
-	FROM leadscore.lead_timeline t FULL JOIN leadscore.source_timelines() e ON t.lead_id = e.lead_id
-	WHERE t.timeline IS NULL OR e.timeline IS NULL OR t.timeline OPERATOR(leadscore.<>) e.timeline
-$$;
+-- partitions and children that come and go
 
-COMMENT ON FUNCTION leadscore.verify() IS 'the leads whose stored timeline differs from the one aggregated from the events: none';
-
-CREATE PROCEDURE leadscore.rebuild(lead_ids text[] DEFAULT NULL)
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION leadscore.follow_children() RETURNS event_trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	child record;
 BEGIN
-	IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_transaction_state',
-			MESSAGE = 'rebuild() must run at the isolation level read committed',
-			DETAIL = format('The level is %s.', current_setting('transaction_isolation')),
-			HINT = 'Events written since the transaction began would be lost. SET default_transaction_isolation = ''read committed'' first.';
-	END IF;
-	-- Writers that have counted are waited for until they commit, so the next
-	-- statement sees their events; those to come wait for us.
-	LOCK TABLE leadscore.lead_timeline IN SHARE ROW EXCLUSIVE MODE;
-	WITH expected AS MATERIALIZED (
-		SELECT s.lead_id, s.timeline FROM leadscore.source_timelines(rebuild.lead_ids) s
-	), gone AS (
-		DELETE FROM leadscore.lead_timeline t
-		WHERE (rebuild.lead_ids IS NULL OR t.lead_id = ANY (rebuild.lead_ids))
-		AND NOT EXISTS (SELECT FROM expected e WHERE e.lead_id = t.lead_id)
-	)
-	INSERT INTO leadscore.lead_timeline AS t (lead_id, timeline)
-	SELECT e.lead_id, e.timeline FROM expected e
-	ON CONFLICT (lead_id) DO UPDATE SET timeline = excluded.timeline
-	WHERE t.timeline OPERATOR(leadscore.<>) excluded.timeline;
+	FOR child IN
+		SELECT c.child, s.mapping, s.feeds
+		FROM leadscore.source s CROSS JOIN LATERAL leadscore.children(s.source) AS c (child)
+		WHERE EXISTS (SELECT FROM pg_class k WHERE k.oid = c.child AND k.relkind <> 'f')
+		AND NOT EXISTS (SELECT FROM leadscore.source_trigger t
+			WHERE t.source = c.child AND t.feeds = s.feeds AND t.mapping = s.mapping || '{"partition": true}')
+	LOOP
+		PERFORM leadscore.track_child(child.child, child.mapping, CASE child.feeds WHEN 'timeline' THEN 'record' ELSE 'record_profile' END);
+		IF child.feeds = 'timeline' THEN
+			PERFORM leadscore.add_source(child.child, child.mapping, with_children => false, subtract => false);
+		END IF;
+	END LOOP;
+
+	FOR child IN
+		SELECT t.source, t.mapping - 'partition' AS mapping, t.feeds, t.trigger_prefix
+		FROM leadscore.source_trigger t
+		WHERE t.mapping ? 'partition'
+		AND NOT EXISTS (SELECT FROM leadscore.source s
+			WHERE s.feeds = t.feeds AND s.mapping = t.mapping - 'partition' AND t.source IN (SELECT leadscore.children(s.source)))
+	LOOP
+		IF child.feeds = 'timeline' THEN
+			PERFORM leadscore.add_source(child.source, child.mapping, with_children => false, subtract => true);
+		END IF;
+		PERFORM leadscore.drop_triggers(child.source, child.trigger_prefix);
+	END LOOP;
 END
 $$;
 
-COMMENT ON PROCEDURE leadscore.rebuild(text[]) IS 'makes timelines anew from the events: of the given leads, or of all';
+COMMENT ON FUNCTION leadscore.follow_children() IS 'event trigger: partitions and children of a source are tracked when they come, and no longer when they go';
+
+CREATE EVENT TRIGGER leadscore_follow_children ON ddl_command_end
+	WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE')
+	EXECUTE FUNCTION leadscore.follow_children();
+
+COMMENT ON EVENT TRIGGER leadscore_follow_children IS 'keeps tracking true to partitions that are made, attached and detached';
 
 -- the table event is tracked from the start
 
@@ -494,3 +600,5 @@ SELECT pg_catalog.pg_extension_config_dump('leadscore.event', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.event_event_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.lead', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.lead_timeline', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.lead_alias', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.pending_delta', '');

@@ -8,6 +8,7 @@
 
 #include "postgres.h"
 
+#include "executor/executor.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -41,6 +42,17 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, int flags)
 	MemoryContextSwitchTo(old);
 }
 #endif
+
+/* 16 added an argument. */
+static inline void
+eval_plan_qual_init(EPQState *epq, EState *estate)
+{
+#if PG_VERSION_NUM >= 160000
+	EvalPlanQualInit(epq, estate, NULL, NIL, -1, NIL);
+#else
+	EvalPlanQualInit(epq, estate, NULL, NIL, -1);
+#endif
+}
 
 /* 17 brought jsonpath methods that read dates and times beside .datetime(). */
 #if PG_VERSION_NUM >= 170000

@@ -2,330 +2,69 @@
  * record.c: the trigger that keeps timelines true.
  *
  *     statement's rows ──source──▶ events ──signals──▶ one delta a lead
- *                                                        │ in lead_id order
+ *                                                        │ delta.c
  *                                                        ▼
- *                                  lead_timeline.timeline + delta
+ *                           lead_timeline.timeline + delta, or pending_delta
  *
  * New rows are added and old rows subtracted, so that an UPDATE of anything
  * comes out right, and one that changes nothing that counts writes nothing.
  *
  * lead_timeline is locked (as any writer locks it) before the signals are
- * looked up: rebuild() holds a stronger lock, so whoever waited for it counts
- * with the signals that the rebuild has used.
+ * looked up: rebuild() waits for the holders of that lock, so whoever takes it
+ * afterwards counts with the signals that the rebuild uses.
+ *
+ * Rows are read as the user who wrote them, or for TRUNCATE as the table's
+ * owner, for a type's functions may be anybody's. Only our own tables are
+ * written as our owner.
  */
-#include "record.h"
+#include "catalog.h"
+#include "delta.h"
+#include "source.h"
 
 #include "access/table.h"
-#include "access/xact.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
-#include "common/hashfn.h"
 #include "executor/spi.h"
-#include "utils/array.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/guc.h"
-#include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rls.h"
 #include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(record);
-PG_FUNCTION_INFO_V1(signals_changed);
+PG_FUNCTION_INFO_V1(add_source);
+PG_FUNCTION_INFO_V1(read_source);
 
-/* Leads written by one statement of ours. */
+/* Leads read at a time from a whole table. */
 #define BATCH 10000
 
-/* ---------- deltas: lead -> what a statement adds ---------- */
+/* ---------- whose rights ---------- */
 
-typedef struct LeadId
+typedef struct Identity
 {
-	const char *text;
-	int			length;
-} LeadId;
+	Oid			user;
+	int			security;
+} Identity;
 
-typedef struct LeadDelta
+static Identity
+become(Oid user, int flags)
 {
-	LeadId		lead_id;
-	uint32		hash;
-	char		status;
-	TimelineBuilder *builder;
-} LeadDelta;
+	Identity	before;
 
-static inline uint32
-lead_id_hash(LeadId lead_id)
-{
-	return hash_bytes((const unsigned char *) lead_id.text, lead_id.length);
-}
-
-static inline bool
-lead_id_equal(LeadId a, LeadId b)
-{
-	return a.length == b.length && memcmp(a.text, b.text, a.length) == 0;
-}
-
-#define SH_PREFIX delta
-#define SH_ELEMENT_TYPE LeadDelta
-#define SH_KEY_TYPE LeadId
-#define SH_KEY lead_id
-#define SH_HASH_KEY(tb, key) lead_id_hash(key)
-#define SH_EQUAL(tb, a, b) lead_id_equal(a, b)
-#define SH_STORE_HASH
-#define SH_GET_HASH(tb, a) ((a)->hash)
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
-
-/* By bytes, so that every session writes leads in the same order. */
-static int
-delta_compare(const void *a, const void *b)
-{
-	LeadId		x = (*(LeadDelta *const *) a)->lead_id;
-	LeadId		y = (*(LeadDelta *const *) b)->lead_id;
-	int			order = memcmp(x.text, y.text, Min(x.length, y.length));
-
-	return order != 0 ? order : (x.length > y.length) - (x.length < y.length);
-}
-
-/* ---------- signals, kept between statements ---------- */
-
-static SignalSet *signals = NULL;
-static MemoryContext signals_context = NULL;
-static bool signals_valid = false;
-static bool signals_watched = false;
-static Oid	signal_table = InvalidOid;
-
-static void
-signals_invalidate(Datum arg pg_attribute_unused(), Oid table)
-{
-	if (table == InvalidOid || table == signal_table)
-		signals_valid = false;
-}
-
-static Oid
-our_table(const char *name)
-{
-	return get_relname_relid(name, get_namespace_oid("leadscore", false));
-}
-
-/*
- * The signals as of now. They are read with a snapshot of this moment, whatever
- * the transaction's isolation: what is kept is then as new as the last
- * invalidation, and a timeline always follows the configuration in force.
- */
-const SignalSet *
-current_signals(void)
-{
-	MemoryContext context;
-	MemoryContext old;
-	bool		isnull;
-	Datum		document;
-
-	if (!signals_watched)
-	{
-		CacheRegisterRelcacheCallback(signals_invalidate, (Datum) 0);
-		signals_watched = true;
-	}
-	if (signals_valid && signal_table == our_table("signal"))
-		return signals;
-
-	signal_table = our_table("signal");
-	signals_valid = true;		/* an invalidation from here on resets it */
-
-	PushActiveSnapshot(GetLatestSnapshot());
-	SPI_connect();
-	if (SPI_execute("SELECT leadscore.signals()", true, 1) != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "could not read the signals");
-	document = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	context = AllocSetContextCreate(TopMemoryContext, "leadscore signals", ALLOCSET_SMALL_SIZES);
-	PG_TRY();
-	{
-		old = MemoryContextSwitchTo(context);
-		signals = signal_set_compile((Jsonb *) PG_DETOAST_DATUM_COPY(document));
-		MemoryContextSwitchTo(old);
-	}
-	PG_CATCH();
-	{
-		signals_valid = false;
-		MemoryContextDelete(context);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-	SPI_finish();
-	PopActiveSnapshot();
-
-	if (signals_context)
-		MemoryContextDelete(signals_context);
-	signals_context = context;
-	return signals;
-}
-
-/*
- * Trigger on the table signal: tell every session, and say that history waits.
- */
-Datum
-signals_changed(PG_FUNCTION_ARGS)
-{
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"signals_changed\" was not called as a trigger")));
-	CacheInvalidateRelcache(trigger->tg_relation);
-	return PointerGetDatum(NULL);
-}
-
-/* ---------- collecting ---------- */
-
-/* Add the rows of a transition table, "sign" times. */
-static void
-collect(delta_hash *deltas, Source *source, Tuplestorestate *rows, TupleDesc row_type,
-		const SignalSet *set, int sign)
-{
-	MemoryContext keep = CurrentMemoryContext;
-	MemoryContext scratch = AllocSetContextCreate(keep, "leadscore row", ALLOCSET_DEFAULT_SIZES);
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(row_type, &TTSOpsMinimalTuple);
-
-	tuplestore_rescan(rows);
-	while (tuplestore_gettupleslot(rows, true, false, slot))
-	{
-		SourceRow	row;
-		LeadDelta  *delta;
-		bool		found;
-
-		MemoryContextReset(scratch);
-		MemoryContextSwitchTo(scratch);
-		if (!source_read(source, slot, &row))
-			continue;
-		delta = delta_insert(deltas, (LeadId) {row.lead_id, row.lead_id_length}, &found);
-		if (!found)
-		{
-			char	   *text = MemoryContextAlloc(keep, row.lead_id_length);
-
-			delta->lead_id.text = memcpy(text, row.lead_id, row.lead_id_length);
-			delta->builder = timeline_builder_create(keep);
-		}
-		delta->builder = signal_set_count(set, &row.event, sign, delta->builder);
-	}
-	MemoryContextSwitchTo(keep);
-	ExecDropSingleTupleTableSlot(slot);
-	MemoryContextDelete(scratch);
-}
-
-/* ---------- writing ---------- */
-
-/* Plans kept for the session; made again if the extension was. */
-static SPIPlanPtr upsert_plan = NULL;
-static SPIPlanPtr sweep_plan = NULL;
-static Oid	plans_table = InvalidOid;
-
-static SPIPlanPtr
-keep_plan(const char *command, int nargs, Oid *types)
-{
-	SPIPlanPtr	plan = SPI_prepare(command, nargs, types);
-
-	if (plan == NULL || SPI_keepplan(plan) != 0)
-		elog(ERROR, "could not prepare \"%s\"", command);
-	return plan;
+	GetUserIdAndSecContext(&before.user, &before.security);
+	SetUserIdAndSecContext(user, before.security | SECURITY_LOCAL_USERID_CHANGE | flags);
+	return before;
 }
 
 static void
-prepare_plans(Relation timelines)
+become_again(Identity identity)
 {
-	Oid			types[2] = {TEXTARRAYOID,
-	get_array_type(TupleDescAttr(RelationGetDescr(timelines), 1)->atttypid)};
-
-	if (plans_table == RelationGetRelid(timelines))
-		return;
-	if (upsert_plan)
-		SPI_freeplan(upsert_plan);
-	if (sweep_plan)
-		SPI_freeplan(sweep_plan);
-	upsert_plan = sweep_plan = NULL;
-	plans_table = InvalidOid;
-	upsert_plan = keep_plan("INSERT INTO leadscore.lead_timeline AS t (lead_id, timeline)"
-							" SELECT d.lead_id, d.timeline"
-							" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS d (lead_id, timeline)"
-							" ON CONFLICT (lead_id) DO UPDATE"
-							" SET timeline = t.timeline OPERATOR(leadscore.+) excluded.timeline",
-							2, types);
-	sweep_plan = keep_plan("DELETE FROM leadscore.lead_timeline"
-						   " WHERE lead_id OPERATOR(pg_catalog.=) ANY ($1)"
-						   " AND timeline OPERATOR(leadscore.=) '{}'::leadscore.timeline",
-						   1, types);
-	plans_table = RelationGetRelid(timelines);
+	SetUserIdAndSecContext(identity.user, identity.security);
 }
 
-/*
- * Add the deltas to lead_timeline, in lead_id order: two statements that share
- * leads then wait for each other, but never in a circle. Timelines that become
- * empty are removed.
- */
-static void
-apply(delta_hash *deltas, Relation timelines, bool subtracted)
-{
-	delta_iterator it;
-	LeadDelta  *delta;
-	LeadDelta **sorted = palloc_extended(Max(deltas->members, 1) * sizeof(LeadDelta *), MCXT_ALLOC_HUGE);
-	int			n = 0;
-	Oid			timeline_type = TupleDescAttr(RelationGetDescr(timelines), 1)->atttypid;
-
-	delta_start_iterate(deltas, &it);
-	while ((delta = delta_iterate(deltas, &it)) != NULL)
-	{
-		timeline_builder_compact(delta->builder);
-		if (delta->builder->n > 0)
-			sorted[n++] = delta;
-	}
-	if (n == 0)
-		return;
-	qsort(sorted, n, sizeof(LeadDelta *), delta_compare);
-
-	SPI_connect();
-	prepare_plans(timelines);
-	for (int first = 0; first < n; first += BATCH)
-	{
-		int			size = Min(BATCH, n - first);
-		Datum	   *ids = palloc(size * sizeof(Datum));
-		Datum	   *values = palloc(size * sizeof(Datum));
-		Datum		arguments[2];
-
-		for (int i = 0; i < size; i++)
-		{
-			LeadDelta  *d = sorted[first + i];
-
-			ids[i] = PointerGetDatum(cstring_to_text_with_len(d->lead_id.text, d->lead_id.length));
-			values[i] = PointerGetDatum(timeline_encode(d->builder->entries, d->builder->n));
-		}
-		arguments[0] = PointerGetDatum(construct_array(ids, size, TEXTOID, -1, false, TYPALIGN_INT));
-		arguments[1] = PointerGetDatum(construct_array(values, size, timeline_type, -1, false, TYPALIGN_INT));
-		if (SPI_execute_plan(upsert_plan, arguments, NULL, false, 0) != SPI_OK_INSERT ||
-			(subtracted && SPI_execute_plan(sweep_plan, arguments, NULL, false, 0) != SPI_OK_DELETE))
-			elog(ERROR, "could not write timelines");
-	}
-	SPI_finish();
-}
-
-/* Before a TRUNCATE: subtract every row of the table. */
-static void
-subtract_table(Relation relation, Trigger *trigger)
-{
-	Oid			types[2] = {OIDOID, TEXTOID};
-	Datum		arguments[2] = {ObjectIdGetDatum(RelationGetRelid(relation)), CStringGetTextDatum(trigger->tgargs[0])};
-
-	SPI_connect();
-	if (SPI_execute_with_args("SELECT leadscore.add_source($1::pg_catalog.regclass, $2::pg_catalog.jsonb, subtract => true)",
-							  2, types, arguments, NULL, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not subtract the table");
-	SPI_finish();
-}
-
-/* ---------- the trigger ---------- */
-
-/* Make the text of every type depend on its value alone, as source_query() does. */
+/* Make the text of every type depend on its value alone, as source_timelines() does. */
 static void
 pin_settings(void)
 {
@@ -338,6 +77,163 @@ pin_settings(void)
 		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
 }
+
+/* ---------- collecting ---------- */
+
+/* Count the rows of a transition table, "sign" times. */
+static void
+collect_rows(Deltas *deltas, Source *source, Tuplestorestate *rows, TupleDesc row_type,
+			 const SignalSet *signals, int sign)
+{
+	MemoryContext keep = CurrentMemoryContext;
+	MemoryContext scratch = AllocSetContextCreate(keep, "leadscore row", ALLOCSET_DEFAULT_SIZES);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(row_type, &TTSOpsMinimalTuple);
+
+	MemoryContextSwitchTo(scratch);
+	tuplestore_rescan(rows);
+	while (tuplestore_gettupleslot(rows, true, false, slot))
+	{
+		SourceRow	row;
+
+		MemoryContextReset(scratch);
+		if (source_read(source, slot, &row))
+		{
+			TimelineBuilder **builder = deltas_of(deltas, row.lead_id, row.lead_id_length);
+
+			*builder = signal_set_count(signals, &row.event, sign, *builder);
+		}
+	}
+	MemoryContextSwitchTo(keep);
+	ExecDropSingleTupleTableSlot(slot);
+	MemoryContextDelete(scratch);
+}
+
+/* ---------- whole tables ---------- */
+
+/*
+ * Prepare timeline_query() for a table: all of its leads, or one. SPI must be
+ * connected, and the query then run as the table's owner.
+ */
+static SPIPlanPtr
+prepare_timeline_query(Relation relation, Datum mapping, bool with_children, Datum lead_id, bool all_leads)
+{
+	Oid			types[4] = {OIDOID, JSONBOID, BOOLOID, TEXTOID};
+	Datum		arguments[4] = {ObjectIdGetDatum(RelationGetRelid(relation)), mapping, BoolGetDatum(with_children), lead_id};
+	char		nulls[4] = {' ', ' ', ' ', all_leads ? 'n' : ' '};
+	SPIPlanPtr	plan;
+
+	if (SPI_execute_with_args("SELECT leadscore.timeline_query($1::pg_catalog.regclass, $2, $3, $4)",
+							  4, types, arguments, nulls, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not make the query of a source");
+	plan = SPI_prepare(SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1), 0, NULL);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare the query of a source");
+	return plan;
+}
+
+/*
+ * Add every row of a table to the timelines, "sign" times, in batches of leads
+ * that go up in the order of lead_timeline's keys. The rows are read with a
+ * snapshot of the moment, as the table's owner.
+ */
+static void
+add_table(Relation relation, Datum mapping, bool with_children, int sign, Relation timelines)
+{
+	Identity	us = become(timelines->rd_rel->relowner, 0);
+	int			settings = NewGUCNestLevel();
+	Portal		portal = NULL;
+	SPIPlanPtr	plan;
+
+	pin_settings();
+	SPI_connect();
+	PushActiveSnapshot(GetLatestSnapshot());
+	plan = prepare_timeline_query(relation, mapping, with_children, (Datum) 0, true);
+	for (;;)
+	{
+		MemoryContext batch = AllocSetContextCreate(CurrentMemoryContext, "leadscore batch", ALLOCSET_DEFAULT_SIZES);
+		MemoryContext old = MemoryContextSwitchTo(batch);
+		Deltas	   *deltas = deltas_create(batch);
+		Identity	before = become(relation->rd_rel->relowner, SECURITY_RESTRICTED_OPERATION);
+
+		if (portal == NULL)
+			portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
+		SPI_cursor_fetch(portal, true, BATCH);
+		become_again(before);
+		if (SPI_processed == 0)
+			break;
+
+		for (uint64 row = 0; row < SPI_processed; row++)
+		{
+			HeapTuple	tuple = SPI_tuptable->vals[row];
+			bool		isnull;
+			text	   *lead_id = DatumGetTextPP(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 1, &isnull));
+			Datum		timeline = SPI_getbinval(tuple, SPI_tuptable->tupdesc, 2, &isnull);
+			TimelineBuilder **builder = deltas_of(deltas, VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id));
+
+			*builder = timeline_builder_add_timeline(*builder, DatumGetTimeline(timeline), sign);
+		}
+		SPI_freetuptable(SPI_tuptable);
+		deltas_apply(deltas, timelines);
+		MemoryContextSwitchTo(old);
+		MemoryContextDelete(batch);
+	}
+	SPI_cursor_close(portal);
+	PopActiveSnapshot();
+	SPI_finish();
+	AtEOXact_GUC(true, settings);
+	become_again(us);
+}
+
+/*
+ * add_source(source, mapping, with_children, subtract): add the rows of a
+ * table to the timelines, or subtract them.
+ */
+Datum
+add_source(PG_FUNCTION_ARGS)
+{
+	Relation	relation = table_open(PG_GETARG_OID(0), AccessShareLock);
+	Relation	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
+
+	add_table(relation, PG_GETARG_DATUM(1), PG_GETARG_BOOL(2), PG_GETARG_BOOL(3) ? -1 : 1, timelines);
+	table_close(timelines, NoLock);
+	table_close(relation, NoLock);
+	PG_RETURN_VOID();
+}
+
+/* read_source(source, mapping, lead_id): the timeline of one lead's rows, NULL if there are none. */
+Datum
+read_source(PG_FUNCTION_ARGS)
+{
+	Relation	relation = table_open(PG_GETARG_OID(0), AccessShareLock);
+	int			settings = NewGUCNestLevel();
+	Datum		timeline = (Datum) 0;
+	bool		found;
+	SPIPlanPtr	plan;
+	Identity	before;
+
+	pin_settings();
+	SPI_connect();
+	plan = prepare_timeline_query(relation, PG_GETARG_DATUM(1), true, PG_GETARG_DATUM(2), false);
+	before = become(relation->rd_rel->relowner, SECURITY_RESTRICTED_OPERATION);
+	if (SPI_execute_plan(plan, NULL, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read a source");
+	become_again(before);
+	found = SPI_processed > 0;
+	if (found)
+	{
+		bool		isnull;
+
+		timeline = SPI_datumTransfer(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull), false, -1);
+	}
+	SPI_finish();
+	AtEOXact_GUC(true, settings);
+	table_close(relation, NoLock);
+	if (!found)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(timeline);
+}
+
+/* ---------- the trigger ---------- */
 
 /*
  * Whether pg_restore or a plain dump is loading our own event table. The
@@ -360,8 +256,9 @@ record(PG_FUNCTION_ARGS)
 	Relation	timelines;
 	MemoryContext context;
 	MemoryContext old;
-	Oid			user;
-	int			security;
+	Deltas	   *deltas;
+	const SignalSet *signals;
+	Identity	user;
 	int			settings = -1;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_STATEMENT(data->tg_event))
@@ -386,33 +283,42 @@ record(PG_FUNCTION_ARGS)
 
 	context = AllocSetContextCreate(CurrentMemoryContext, "leadscore record", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
+	deltas = deltas_create(context);
 	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
-	GetUserIdAndSecContext(&user, &security);
-	SetUserIdAndSecContext(timelines->rd_rel->relowner, security | SECURITY_LOCAL_USERID_CHANGE);
+
+
+	if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
+	{
+		/* the table's children are truncated, and subtracted, each by itself */
+		add_table(data->tg_relation, DirectFunctionCall1(jsonb_in, CStringGetDatum(data->tg_trigger->tgargs[0])),
+				  false, -1, timelines);
+		goto done;
+	}
+
+	user = become(timelines->rd_rel->relowner, 0);
+	signals = current_signals();
+	become_again(user);
+
 	if (source->pinned_settings)
 	{
 		settings = NewGUCNestLevel();
 		pin_settings();
 	}
-
-	if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
-		subtract_table(data->tg_relation, data->tg_trigger);
-	else
-	{
-		TupleDesc	row_type = RelationGetDescr(data->tg_relation);
-		const SignalSet *set = current_signals();
-		delta_hash *deltas = delta_create(context, 16, NULL);
-
-		if (data->tg_newtable)
-			collect(deltas, source, data->tg_newtable, row_type, set, 1);
-		if (data->tg_oldtable)
-			collect(deltas, source, data->tg_oldtable, row_type, set, -1);
-		apply(deltas, timelines, data->tg_oldtable != NULL);
-	}
-
+	if (data->tg_newtable)
+		collect_rows(deltas, source, data->tg_newtable, RelationGetDescr(data->tg_relation), signals, 1);
+	if (data->tg_oldtable)
+		collect_rows(deltas, source, data->tg_oldtable, RelationGetDescr(data->tg_relation), signals, -1);
 	if (settings >= 0)
 		AtEOXact_GUC(true, settings);
-	SetUserIdAndSecContext(user, security);
+
+	user = become(timelines->rd_rel->relowner, 0);
+	if (source->deferred)
+		deltas_defer(deltas);
+	else
+		deltas_apply(deltas, timelines);
+	become_again(user);
+
+done:
 	table_close(timelines, NoLock);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);

@@ -412,15 +412,6 @@ group_compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static int
-int32_compare(const void *a, const void *b)
-{
-	int32		x = *(const int32 *) a;
-	int32		y = *(const int32 *) b;
-
-	return (x > y) - (x < y);
-}
-
 static void
 read_weight(CardReader *reader, JsonbContainer *object, const DocPath *path, int32 index)
 {

@@ -272,15 +272,6 @@ property_matcher_matches(const PropertyMatcher *matcher, Jsonb *properties)
 
 /* ---------- signals ---------- */
 
-static int
-signal_id_compare(const void *a, const void *b)
-{
-	int32		x = *(const int32 *) a;
-	int32		y = *(const int32 *) b;
-
-	return (x > y) - (x < y);
-}
-
 /* Compile a signals() document, in the current memory context. */
 void *
 signal_set_compile(Jsonb *document)
@@ -326,7 +317,7 @@ signal_set_compile(Jsonb *document)
 		*chain = signal;
 	}
 
-	qsort(ids, array.n, sizeof(int32), signal_id_compare);
+	qsort(ids, array.n, sizeof(int32), int32_compare);
 	for (int i = 1; i < array.n; i++)
 		if (ids[i] == ids[i - 1])
 			doc_fail(&array.path, psprintf("The signal_id %d stands there twice.", ids[i]),

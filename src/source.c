@@ -129,6 +129,7 @@ map_properties(Source *source, Relation relation, char **names, int n)
 static void
 map_source(Source *source, Trigger *trigger, Relation relation)
 {
+	static const char *const maintenances[] = {"immediate", "deferred", NULL};
 	DocPath		root = {NULL, "source", 0};
 	Jsonb	   *mapping;
 	JsonbContainer *object;
@@ -148,6 +149,7 @@ map_source(Source *source, Trigger *trigger, Relation relation)
 		return;
 	}
 
+	source->deferred = doc_choice(object, &root, "maintenance", maintenances, 0) == 1;
 	kind = doc_string(object, &root, "kind", false);
 	source->constant_kind = kind;
 	source->constant_kind_length = kind ? strlen(kind) : 0;

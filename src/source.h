@@ -7,6 +7,9 @@
  *      "value": "total", "properties": ["channel", "device"]}
  *
  * "kind_column" stands instead of "kind" where a column names the kind.
+ * "maintenance": "deferred" has record() append to pending_delta, and
+ * "partition": true marks the triggers of a partition or child table, whose
+ * rows are read through its parent.
  */
 #ifndef LEADSCORE_SOURCE_H
 #define LEADSCORE_SOURCE_H
@@ -41,6 +44,7 @@ typedef struct Source
 	const char *constant_kind;
 	int			constant_kind_length;
 	bool		whole_properties;	/* one jsonb column is the object itself */
+	bool		deferred;		/* append to pending_delta instead */
 	bool		pinned_settings;	/* some column's text depends on settings */
 	int			nproperties;
 	AttrNumber *property_columns;

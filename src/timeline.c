@@ -21,6 +21,15 @@ StaticAssertDecl(sizeof(TimelineEntry) == 24, "an entry is packed without holes"
 StaticAssertDecl(BUILDER_HEAD + 2 * sizeof(TimelineEntry) == BUILDER_START,
 				 "a new builder holds two entries in 64 bytes");
 
+int
+int32_compare(const void *a, const void *b)
+{
+	int32		x = *(const int32 *) a;
+	int32		y = *(const int32 *) b;
+
+	return (x > y) - (x < y);
+}
+
 /* ---------- instants and values ---------- */
 
 /* Whether an instant lies in the years that a timeline can hold. */
@@ -357,6 +366,28 @@ bool
 timeline_is_empty(const struct varlena *timeline)
 {
 	return VARSIZE_ANY_EXHDR(timeline) <= 1;
+}
+
+/* Whether adding a timeline could leave less than there was. */
+bool
+timeline_takes_away(const struct varlena *timeline)
+{
+	TimelineReader reader;
+
+	timeline_read(&reader, timeline);
+	while (timeline_next_signal(&reader))
+	{
+		while (reader.left > 0)
+		{
+			int64		occurrences;
+			int64		value;
+
+			timeline_next_entry(&reader, &occurrences, &value);
+			if (occurrences < 0 || value < 0)
+				return true;
+		}
+	}
+	return false;
 }
 
 /* ---------- adding ---------- */

@@ -90,6 +90,7 @@ extern uint32 timeline_decode(const struct varlena *timeline, TimelineEntry **en
 extern struct varlena *timeline_encode(const TimelineEntry *entries, uint32 n);
 extern struct varlena *timeline_combine(const struct varlena *a, const struct varlena *b, int sign);
 extern bool timeline_is_empty(const struct varlena *timeline);
+extern bool timeline_takes_away(const struct varlena *timeline);
 
 /* building */
 extern TimelineBuilder *timeline_builder_create(MemoryContext context);
@@ -98,6 +99,9 @@ extern TimelineBuilder *timeline_builder_add(TimelineBuilder *builder, int32 sig
 extern TimelineBuilder *timeline_builder_add_timeline(TimelineBuilder *builder,
 													  const struct varlena *timeline, int sign);
 extern void timeline_builder_compact(TimelineBuilder *builder);
+
+/* for qsort and bsearch */
+extern int	int32_compare(const void *a, const void *b);
 
 /* instants and values */
 extern int32 hour_of(TimestampTz instant);

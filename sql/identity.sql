@@ -1,0 +1,195 @@
+-- identity.sql: anonymous visitors that become known, and people to forget
+--
+-- A change of an alias takes the rows of both names in lead_timeline, in the
+-- order of their keys, before it moves anything; src/delta.c tells why writers
+-- then end up right.
+
+CREATE FUNCTION leadscore.check_lead_id(name text, argument text) RETURNS void
+	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF name IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('%s is NULL', argument), HINT = 'Name a lead.';
+	END IF;
+	IF octet_length(name) NOT BETWEEN 1 AND 1024 THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('%s is empty or too long', argument),
+			DETAIL = format('It has %s bytes.', octet_length(name)), HINT = 'A lead is named by 1 to 1024 bytes.';
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.check_lead_id(text, text) IS 'refuses what cannot name a lead';
+
+CREATE FUNCTION leadscore.hold_timelines(VARIADIC lead_ids text[]) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	INSERT INTO leadscore.lead_timeline AS t (lead_id, timeline)
+	SELECT l.lead_id, '{}'::leadscore.timeline
+	FROM (SELECT DISTINCT unnest(lead_ids) AS lead_id) l
+	ORDER BY l.lead_id COLLATE "C"
+	ON CONFLICT (lead_id) DO UPDATE SET timeline = t.timeline;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.hold_timelines(text[]) IS 'locks rows of lead_timeline, in the order of their keys, made where there are none';
+
+CREATE FUNCTION leadscore.release_timelines(VARIADIC lead_ids text[]) RETURNS void
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+	DELETE FROM leadscore.lead_timeline t
+	WHERE t.lead_id = ANY (lead_ids) AND t.timeline OPERATOR(leadscore.=) '{}'::leadscore.timeline
+$$;
+
+COMMENT ON FUNCTION leadscore.release_timelines(text[]) IS 'removes rows of lead_timeline that are empty';
+
+CREATE FUNCTION leadscore.hold_names(VARIADIC names text[]) RETURNS void
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+	-- identify(), unidentify() and forget() of the same names come one after the other
+	SELECT pg_advisory_xact_lock(hashtextextended('leadscore ' || n.name, 0))
+	FROM (SELECT DISTINCT unnest(names) AS name ORDER BY 1) n
+$$;
+
+COMMENT ON FUNCTION leadscore.hold_names(text[]) IS 'keeps other changes of the same names waiting until the transaction ends';
+
+CREATE FUNCTION leadscore.identify(alias text, lead_id text) RETURNS text
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	target text := lead_id;
+	known text;
+BEGIN
+	PERFORM leadscore.check_lead_id(alias, 'alias');
+	PERFORM leadscore.check_lead_id(lead_id, 'lead_id');
+	PERFORM leadscore.hold_names(alias, lead_id);
+
+	SELECT a.lead_id INTO known FROM leadscore.lead_alias a WHERE a.alias = identify.lead_id;
+	IF FOUND THEN
+		target := known;
+		PERFORM leadscore.hold_names(target);
+		RAISE NOTICE USING MESSAGE = format('"%s" is itself an alias: "%s" now counts for "%s"', lead_id, alias, target);
+	END IF;
+	IF alias = target THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('"%s" cannot be an alias of itself', alias),
+			DETAIL = CASE WHEN alias = lead_id THEN 'Alias and lead are the same.' ELSE format('"%s" is an alias of "%s".', lead_id, alias) END,
+			HINT = 'An alias is another name of a lead.';
+	END IF;
+	SELECT a.lead_id INTO known FROM leadscore.lead_alias a WHERE a.alias = identify.alias;
+	IF FOUND THEN
+		IF known = target THEN
+			RETURN target;
+		END IF;
+		RAISE EXCEPTION USING ERRCODE = 'unique_violation', MESSAGE = format('"%s" is already an alias of another lead', alias),
+			DETAIL = format('It counts for "%s".', known), HINT = format('SELECT leadscore.unidentify(%L) first.', alias);
+	END IF;
+
+	PERFORM leadscore.hold_timelines(alias, target);
+	INSERT INTO leadscore.lead_alias (alias, lead_id) VALUES (alias, target);
+	-- aliases of the alias go with it
+	UPDATE leadscore.lead_alias a SET lead_id = target WHERE a.lead_id = identify.alias;
+	UPDATE leadscore.lead_timeline t SET timeline = t.timeline OPERATOR(leadscore.+) o.timeline
+	FROM leadscore.lead_timeline o
+	WHERE t.lead_id = target AND o.lead_id = identify.alias;
+	DELETE FROM leadscore.lead_timeline t WHERE t.lead_id = identify.alias;
+	PERFORM leadscore.release_timelines(target);
+	RETURN target;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.identify(text, text) IS 'makes a name an alias of a lead: its past and future events count for the lead';
+
+CREATE FUNCTION leadscore.unidentify(alias text) RETURNS text
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	known text;
+	own leadscore.timeline;
+BEGIN
+	PERFORM leadscore.check_lead_id(alias, 'alias');
+	PERFORM leadscore.hold_names(alias);
+	SELECT a.lead_id INTO known FROM leadscore.lead_alias a WHERE a.alias = unidentify.alias;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('"%s" is not an alias', alias),
+			DETAIL = 'There is no such row in leadscore.lead_alias.', HINT = 'Its events count for itself.';
+	END IF;
+
+	PERFORM leadscore.hold_timelines(alias, known);
+	-- the events of the alias itself, without what is pending: that follows the alias by itself
+	SELECT coalesce((SELECT leadscore.timeline_sum(leadscore.read_source(s.source, s.mapping, alias))
+			FROM leadscore.source s WHERE s.feeds = 'timeline'), '{}')
+		OPERATOR(leadscore.-) coalesce((SELECT leadscore.timeline_sum(p.delta)
+			FROM leadscore.pending_delta p WHERE p.lead_id = unidentify.alias), '{}')
+		INTO own;
+	DELETE FROM leadscore.lead_alias a WHERE a.alias = unidentify.alias;
+	UPDATE leadscore.lead_timeline t
+	SET timeline = CASE t.lead_id WHEN known THEN t.timeline OPERATOR(leadscore.-) own ELSE t.timeline OPERATOR(leadscore.+) own END
+	WHERE t.lead_id IN (known, unidentify.alias);
+	PERFORM leadscore.release_timelines(known, alias);
+	RETURN known;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.unidentify(text) IS 'gives an alias its events back: they count for itself again';
+
+CREATE FUNCTION leadscore.forget(lead_id text, tracked boolean DEFAULT false)
+	RETURNS TABLE (source regclass, removed bigint, remaining bigint)
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	lead text;
+	names text[];
+	name text;
+	rows record;
+	timelines bigint;
+BEGIN
+	PERFORM leadscore.check_lead_id(lead_id, 'lead_id');
+	lead := coalesce((SELECT a.lead_id FROM leadscore.lead_alias a WHERE a.alias = forget.lead_id), lead_id);
+	PERFORM leadscore.hold_names(lead, lead_id);
+	names := ARRAY(SELECT a.alias FROM leadscore.lead_alias a WHERE a.lead_id = lead) || lead;
+	SELECT count(*) INTO timelines FROM leadscore.lead_timeline t WHERE t.lead_id = lead;
+
+	FOR rows IN SELECT DISTINCT s.source, s.lead_id AS key FROM leadscore.source s ORDER BY 1 LOOP
+		source := rows.source;
+		removed := 0;
+		IF tracked OR rows.source = 'leadscore.event'::regclass THEN
+			EXECUTE format('DELETE FROM %s WHERE %s = ANY ($1)', rows.source, leadscore.column_text(rows.source, rows.key)) USING names;
+			GET DIAGNOSTICS removed = ROW_COUNT;
+		END IF;
+		EXECUTE format('SELECT count(*) FROM %s WHERE %s = ANY ($1)', rows.source, leadscore.column_text(rows.source, rows.key))
+			INTO remaining USING names;
+		RETURN NEXT;
+	END LOOP;
+
+	source := 'leadscore.lead_alias';
+	removed := cardinality(names) - 1;
+	remaining := 0;
+	FOREACH name IN ARRAY names LOOP
+		IF name <> lead THEN
+			PERFORM leadscore.unidentify(name);
+		END IF;
+	END LOOP;
+	RETURN NEXT;
+
+	source := 'leadscore.lead';
+	DELETE FROM leadscore.lead l WHERE l.lead_id = ANY (names);
+	GET DIAGNOSTICS removed = ROW_COUNT;
+	RETURN NEXT;
+
+	-- timelines follow their events: what remains of them is what remains there
+	PERFORM leadscore.fold();
+	source := 'leadscore.lead_timeline';
+	SELECT count(*) INTO remaining FROM leadscore.lead_timeline t WHERE t.lead_id = ANY (names);
+	removed := greatest(timelines - remaining, 0);
+	RETURN NEXT;
+
+	source := 'leadscore.lead_segment';
+	removed := 0;
+	SELECT count(*) INTO remaining FROM leadscore.lead_segment g WHERE g.lead_id = ANY (names);
+	RETURN NEXT;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.forget(text, boolean)
+	IS 'removes a person, under all names, from our tables and, where asked, from tracked ones, and says how many rows';

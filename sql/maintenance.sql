@@ -1,0 +1,361 @@
+-- maintenance.sql: timelines against events: verify, rebuild, fold, status
+
+-- what is stored: timelines with what is pending
+
+CREATE VIEW leadscore.current_timeline AS
+SELECT t.lead_id, t.timeline
+FROM leadscore.lead_timeline t
+WHERE NOT (SELECT EXISTS (SELECT FROM leadscore.pending_delta))
+UNION ALL
+SELECT u.lead_id, leadscore.timeline_sum(u.timeline)
+FROM (
+	SELECT t.lead_id, t.timeline FROM leadscore.lead_timeline t
+	UNION ALL
+	SELECT p.lead_id, p.delta FROM leadscore.pending_delta p
+	WHERE NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.alias = p.lead_id)
+	UNION ALL
+	SELECT a.lead_id, p.delta FROM leadscore.lead_alias a JOIN leadscore.pending_delta p ON p.lead_id = a.alias
+) u
+WHERE (SELECT EXISTS (SELECT FROM leadscore.pending_delta))
+GROUP BY u.lead_id;
+
+COMMENT ON VIEW leadscore.current_timeline IS 'each lead''s timeline as of now: lead_timeline with what is pending';
+COMMENT ON COLUMN leadscore.current_timeline.lead_id IS 'the lead';
+COMMENT ON COLUMN leadscore.current_timeline.timeline IS 'what it did';
+
+-- private functions
+
+CREATE FUNCTION leadscore.in_transaction_block() RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
+
+CREATE FUNCTION leadscore.wait_for_writers() RETURNS void
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
+
+CREATE FUNCTION leadscore.only(timeline leadscore.timeline, signal_ids integer[]) RETURNS leadscore.timeline
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore.in_transaction_block() IS 'whether a procedure must not commit';
+COMMENT ON FUNCTION leadscore.wait_for_writers() IS 'waits for the transactions that are writing timelines now';
+COMMENT ON FUNCTION leadscore.only(leadscore.timeline, integer[]) IS 'the part of a timeline that belongs to some signals';
+
+CREATE FUNCTION leadscore.source_timelines(lead_ids text[] DEFAULT NULL, signals jsonb DEFAULT NULL, resolve boolean DEFAULT true)
+	RETURNS TABLE (lead_id text, timeline leadscore.timeline)
+	LANGUAGE plpgsql STABLE
+	SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO, MDY'
+	SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex' SET lc_monetary = 'C'
+AS $$
+DECLARE
+	document CONSTANT jsonb := coalesce(signals, leadscore.signals());
+	-- the kinds that the signals take; NULL: any
+	kinds CONSTANT text[] := (SELECT CASE WHEN bool_and(s ? 'kind') THEN array_agg(s ->> 'kind') END
+		FROM jsonb_array_elements(document -> 'signals') s);
+	names text[] := lead_ids;
+	aliases CONSTANT boolean := resolve AND EXISTS (SELECT FROM leadscore.lead_alias);
+	events text;
+BEGIN
+	SELECT string_agg(leadscore.source_query(s.source, s.mapping), ' UNION ALL ') INTO events
+	FROM leadscore.source s
+	WHERE s.feeds = 'timeline' AND (kinds IS NULL OR s.kind IS NULL OR s.kind = ANY (kinds));
+	IF events IS NULL OR document = '{"signals": []}' THEN
+		RETURN;
+	END IF;
+	IF aliases AND lead_ids IS NOT NULL THEN
+		names := lead_ids || ARRAY(SELECT a.alias FROM leadscore.lead_alias a WHERE a.lead_id = ANY (lead_ids));
+	END IF;
+	RETURN QUERY EXECUTE format(
+		'SELECT lead_id, timeline FROM ('
+		'SELECT %s AS lead_id, leadscore.timeline_agg($1, e.kind, e.occurred_at, e.value, e.properties) AS timeline'
+		' FROM (%s) e %s WHERE ($2 IS NULL OR e.lead_id = ANY ($2)) AND ($3 IS NULL OR e.kind = ANY ($3))'
+		' GROUP BY 1) t WHERE timeline IS NOT NULL AND ($4 IS NULL OR lead_id = ANY ($4))',
+		CASE WHEN aliases THEN 'coalesce(a.lead_id, e.lead_id)' ELSE 'e.lead_id' END,
+		events,
+		CASE WHEN aliases THEN 'LEFT JOIN leadscore.lead_alias a ON a.alias = e.lead_id' ELSE '' END)
+	USING document, names, CASE WHEN signals IS NOT NULL THEN kinds END, lead_ids;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.source_timelines(text[], jsonb, boolean) IS 'timelines aggregated from the rows of all sources';
+
+-- verify
+
+CREATE FUNCTION leadscore.verify() RETURNS TABLE (lead_id text, stored leadscore.timeline, expected leadscore.timeline)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(t.lead_id, e.lead_id), t.timeline, e.timeline
+	FROM leadscore.current_timeline t FULL JOIN leadscore.source_timelines() e ON t.lead_id = e.lead_id
+	WHERE coalesce(t.timeline, '{}') OPERATOR(leadscore.<>) coalesce(e.timeline, '{}')
+$$;
+
+COMMENT ON FUNCTION leadscore.verify() IS 'the leads whose stored timeline differs from the one aggregated from the events: none';
+
+-- rebuild
+--
+-- Every writer commits its events together with what they add to timelines. So
+-- what a timeline lacks is the same in every snapshot, whatever is written
+-- meanwhile: it is found in one snapshot and added later, in batches, without
+-- keeping a writer out. Only writers that still count with signals of before
+-- must have ended first.
+
+CREATE FUNCTION leadscore.find_corrections(lead_ids text[], signals jsonb) RETURNS bigint
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET client_min_messages = 'warning'
+AS $$
+DECLARE
+	signal_ids CONSTANT integer[] := ARRAY(SELECT (s ->> 'signal_id')::integer FROM jsonb_array_elements(signals -> 'signals') s);
+	n bigint;
+BEGIN
+	DROP TABLE IF EXISTS pg_temp.leadscore_correction;
+	CREATE TEMP TABLE leadscore_correction AS
+	SELECT coalesce(t.lead_id, e.lead_id) AS lead_id,
+		coalesce(e.timeline, '{}'::leadscore.timeline) OPERATOR(leadscore.-) coalesce(t.timeline, '{}'::leadscore.timeline) AS correction
+	FROM leadscore.source_timelines(find_corrections.lead_ids, signals) e
+	FULL JOIN (
+		SELECT c.lead_id, CASE WHEN signals IS NULL THEN c.timeline ELSE leadscore.only(c.timeline, signal_ids) END AS timeline
+		FROM leadscore.current_timeline c
+		WHERE find_corrections.lead_ids IS NULL OR c.lead_id = ANY (find_corrections.lead_ids)
+	) t ON t.lead_id = e.lead_id
+	WHERE coalesce(t.timeline, '{}'::leadscore.timeline) OPERATOR(leadscore.<>) coalesce(e.timeline, '{}'::leadscore.timeline)
+	ORDER BY coalesce(t.lead_id, e.lead_id) COLLATE "C";
+	GET DIAGNOSTICS n = ROW_COUNT;
+	RETURN n;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.find_corrections(text[], jsonb) IS 'puts what timelines lack into the temporary table leadscore_correction, and says how many there are';
+
+CREATE FUNCTION leadscore.apply_corrections(max_rows integer) RETURNS bigint
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	taken text[];
+BEGIN
+	-- the table is in order, so a batch is its first rows
+	WITH batch AS (
+		DELETE FROM pg_temp.leadscore_correction c
+		WHERE c.ctid = ANY (ARRAY(SELECT d.ctid FROM pg_temp.leadscore_correction d LIMIT max_rows))
+		RETURNING c.lead_id, c.correction
+	), written AS (
+		INSERT INTO leadscore.lead_timeline AS t (lead_id, timeline)
+		SELECT b.lead_id, b.correction FROM batch b ORDER BY b.lead_id COLLATE "C"
+		ON CONFLICT (lead_id) DO UPDATE SET timeline = t.timeline OPERATOR(leadscore.+) excluded.timeline
+		RETURNING t.lead_id
+	)
+	SELECT array_agg(w.lead_id) INTO taken FROM written w;
+	DELETE FROM leadscore.lead_timeline t
+	WHERE t.lead_id = ANY (taken) AND t.timeline OPERATOR(leadscore.=) '{}'::leadscore.timeline;
+	RETURN coalesce(cardinality(taken), 0);
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.apply_corrections(integer) IS 'adds a batch of corrections to the timelines, and says how many';
+
+CREATE FUNCTION leadscore.signals_named(names text[]) RETURNS jsonb
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	document CONSTANT jsonb := leadscore.signals();
+	missing text;
+BEGIN
+	SELECT n INTO missing FROM unnest(names) n
+	WHERE n IS NULL OR NOT EXISTS (SELECT FROM jsonb_array_elements(document -> 'signals') s WHERE s ->> 'signal' = n)
+	LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('event signal "%s" does not exist', missing),
+			DETAIL = 'There is no row with that signal and the subject event in leadscore.signal.',
+			HINT = leadscore.known('event signals', ARRAY(SELECT s ->> 'signal' FROM jsonb_array_elements(document -> 'signals') s ORDER BY 1));
+	END IF;
+	RETURN jsonb_build_object('signals', (
+		SELECT jsonb_agg(s) FROM jsonb_array_elements(document -> 'signals') s WHERE s ->> 'signal' = ANY (names)));
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.signals_named(text[]) IS 'signals() cut down to some';
+
+-- A procedure that commits must not SET anything: every name is qualified.
+
+CREATE PROCEDURE leadscore.rebuild(lead_ids text[] DEFAULT NULL, signals text[] DEFAULT NULL)
+	LANGUAGE plpgsql
+AS $$
+DECLARE
+	batch CONSTANT integer := 20000;
+	may_commit CONSTANT boolean := NOT leadscore.in_transaction_block();
+	document jsonb;
+	counting jsonb;
+	total bigint;
+	done bigint := 0;
+	step bigint;
+	began CONSTANT timestamptz := pg_catalog.clock_timestamp();
+	reported timestamptz := began;
+BEGIN
+	IF pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.<>) ALL (ARRAY['read committed', 'read uncommitted']) THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_transaction_state',
+			MESSAGE = 'rebuild() must run at the isolation level read committed',
+			DETAIL = pg_catalog.format('The level is %s.', pg_catalog.current_setting('transaction_isolation')),
+			HINT = 'Events written since the transaction began could be lost. SET default_transaction_isolation = ''read committed'' first.';
+	END IF;
+	IF signals IS NOT NULL THEN
+		document := leadscore.signals_named(signals);
+	END IF;
+	IF may_commit THEN
+		COMMIT;
+	END IF;
+	PERFORM leadscore.wait_for_writers();
+	counting := leadscore.signal_definitions(signals);
+	total := leadscore.find_corrections(lead_ids, document);
+	LOOP
+		IF may_commit THEN
+			COMMIT;
+		END IF;
+		step := leadscore.apply_corrections(batch);
+		EXIT WHEN step OPERATOR(pg_catalog.=) 0;
+		done := done OPERATOR(pg_catalog.+) step;
+		IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) (reported OPERATOR(pg_catalog.+) '1 second'::interval) THEN
+			reported := pg_catalog.clock_timestamp();
+			RAISE NOTICE 'rebuild: % of % leads corrected, % a second', done, total,
+				pg_catalog.round((done OPERATOR(pg_catalog./) extract(epoch FROM (reported OPERATOR(pg_catalog.-) began)))::numeric);
+		END IF;
+	END LOOP;
+	IF lead_ids IS NULL THEN
+		PERFORM leadscore.signals_counted(counting);
+	END IF;
+	DROP TABLE pg_temp.leadscore_correction;
+END
+$$;
+
+COMMENT ON PROCEDURE leadscore.rebuild(text[], text[])
+	IS 'adds to timelines what they lack: of the given leads and signals, or of all; writers go on meanwhile';
+
+-- what history has been counted with
+
+CREATE TABLE leadscore.counted_signal (
+	signal_id integer PRIMARY KEY,
+	definition jsonb NOT NULL
+);
+
+COMMENT ON TABLE leadscore.counted_signal IS 'the signals that past events have been counted for, as they were then';
+COMMENT ON COLUMN leadscore.counted_signal.signal_id IS 'the signal';
+COMMENT ON COLUMN leadscore.counted_signal.definition IS 'its kind, match and condition';
+
+CREATE VIEW leadscore.signal_definition AS
+SELECT s.signal, s.signal_id, jsonb_build_object('kind', s.kind, 'match', s.match, 'condition', s.condition) AS definition
+FROM leadscore.signal s
+WHERE s.subject = 'event';
+
+COMMENT ON VIEW leadscore.signal_definition IS 'the event signals as they are now';
+
+CREATE FUNCTION leadscore.signal_definitions(signals text[]) RETURNS jsonb
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT jsonb_build_object(
+		'all', signals IS NULL,
+		'definitions', coalesce(jsonb_object_agg(d.signal_id, d.definition), '{}'))
+	FROM leadscore.signal_definition d
+	WHERE signals IS NULL OR d.signal = ANY (signals)
+$$;
+
+COMMENT ON FUNCTION leadscore.signal_definitions(text[]) IS 'what a rebuild counts with, for signals_counted()';
+
+CREATE FUNCTION leadscore.signals_counted(counting jsonb) RETURNS void
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF counting -> 'all' = 'true' THEN
+		DELETE FROM leadscore.counted_signal c WHERE NOT counting -> 'definitions' ? c.signal_id::text;
+	END IF;
+	INSERT INTO leadscore.counted_signal AS c (signal_id, definition)
+	SELECT d.key::integer, d.value FROM jsonb_each(counting -> 'definitions') d ORDER BY 1
+	ON CONFLICT (signal_id) DO UPDATE SET definition = excluded.definition WHERE c.definition <> excluded.definition;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.signals_counted(jsonb) IS 'notes that past events have been counted';
+
+CREATE FUNCTION leadscore.history_exists() RETURNS boolean
+	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	tracked regclass;
+	found boolean;
+BEGIN
+	FOR tracked IN SELECT DISTINCT s.source FROM leadscore.source s WHERE s.feeds = 'timeline' LOOP
+		EXECUTE format('SELECT EXISTS (SELECT FROM %s)', tracked) INTO found;
+		IF found THEN
+			RETURN true;
+		END IF;
+	END LOOP;
+	RETURN false;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.history_exists() IS 'whether any source has a row';
+
+CREATE FUNCTION leadscore.note_signals() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	waiting text[];
+BEGIN
+	IF NOT leadscore.history_exists() THEN
+		PERFORM leadscore.signals_counted(leadscore.signal_definitions(NULL));
+		RETURN NULL;
+	END IF;
+	waiting := ARRAY(SELECT d.signal FROM leadscore.signal_definition d
+		WHERE NOT EXISTS (SELECT FROM leadscore.counted_signal c WHERE c.signal_id = d.signal_id AND c.definition = d.definition)
+		ORDER BY 1);
+	IF waiting <> '{}' THEN
+		RAISE NOTICE USING MESSAGE = format('past events are not yet counted for %s', array_to_string(waiting, ', ')),
+			HINT = format('CALL leadscore.rebuild(signals => %L) counts them; see leadscore.status.', waiting);
+	END IF;
+	RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.note_signals() IS 'trigger: says that history waits for a rebuild';
+
+CREATE TRIGGER note_signals AFTER INSERT OR UPDATE OR DELETE ON leadscore.signal
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.note_signals();
+
+-- status
+
+CREATE VIEW leadscore.status AS
+SELECT 'signal' AS object, d.signal AS name, 'past events are not yet counted' AS state,
+	format('CALL leadscore.rebuild(signals => %L)', ARRAY[d.signal]) AS action
+FROM leadscore.signal_definition d
+WHERE NOT EXISTS (SELECT FROM leadscore.counted_signal c WHERE c.signal_id = d.signal_id AND c.definition = d.definition)
+UNION ALL
+SELECT 'signal', 'number ' || c.signal_id, 'was deleted, but is still in timelines', 'CALL leadscore.rebuild()'
+FROM leadscore.counted_signal c
+WHERE NOT EXISTS (SELECT FROM leadscore.signal_definition d WHERE d.signal_id = c.signal_id)
+UNION ALL
+SELECT 'source', s.source::text, format('column %s does not exist', quote_ident(m.name)),
+	format('SELECT leadscore.untrack(%L), then track() it again', s.source)
+FROM leadscore.source s
+CROSS JOIN LATERAL unnest(ARRAY[s.lead_id, s.kind_column, s.occurred_at, s.value] || s.properties) AS m (name)
+WHERE m.name IS NOT NULL
+AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = s.source AND a.attname = m.name AND a.attnum > 0 AND NOT a.attisdropped)
+UNION ALL
+SELECT 'pending_delta', p.leads || ' leads', 'deltas wait to be merged; reads include them', 'SELECT leadscore.fold()'
+FROM (SELECT count(DISTINCT lead_id) AS leads FROM leadscore.pending_delta) p
+WHERE p.leads > 0;
+
+COMMENT ON VIEW leadscore.status IS 'what waits for the DBA: nothing, if it has no rows';
+COMMENT ON COLUMN leadscore.status.object IS 'signal, source or pending_delta';
+COMMENT ON COLUMN leadscore.status.name IS 'which';
+COMMENT ON COLUMN leadscore.status.state IS 'what is the matter';
+COMMENT ON COLUMN leadscore.status.action IS 'what to do';
+
+-- fold
+
+CREATE FUNCTION leadscore.fold_rows(max_rows bigint) RETURNS bigint
+	AS 'MODULE_PATHNAME', 'fold' LANGUAGE C;
+
+COMMENT ON FUNCTION leadscore.fold_rows(bigint) IS 'implementation of fold(), as the owner';
+
+CREATE FUNCTION leadscore.fold(max_rows bigint DEFAULT NULL) RETURNS bigint
+	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT leadscore.fold_rows(max_rows)
+$$;
+
+COMMENT ON FUNCTION leadscore.fold(bigint) IS 'merges pending deltas into timelines, at most so many rows, and says how many';
+
+SELECT pg_catalog.pg_extension_config_dump('leadscore.counted_signal', '');

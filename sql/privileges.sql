@@ -1,0 +1,85 @@
+-- privileges.sql: who may do what
+--
+-- PUBLIC may call what is pure: the type, the core, and the checks of tables.
+-- All else is granted: to readers, writers and admins.
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA leadscore FROM PUBLIC;
+REVOKE ALL ON ALL PROCEDURES IN SCHEMA leadscore FROM PUBLIC;
+GRANT USAGE ON SCHEMA leadscore TO PUBLIC;
+
+DO $$
+DECLARE
+	function regprocedure;
+BEGIN
+	FOR function IN
+		SELECT p.oid FROM pg_catalog.pg_proc p
+		WHERE p.pronamespace = 'leadscore'::pg_catalog.regnamespace
+		AND (p.proname LIKE 'timeline\_%' AND p.proname <> 'timeline_query'
+			OR p.proname IN ('scorable', 'appraise', 'contributions', 'features', 'template', 'templates', 'only',
+				'check_event', 'check_scorecard', 'check_condition', 'refuse', 'known')
+			OR p.oid = 'leadscore.score(jsonb, leadscore.timeline, jsonb, timestamptz)'::pg_catalog.regprocedure)
+	LOOP
+		EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO PUBLIC', function);
+	END LOOP;
+END
+$$;
+
+CREATE FUNCTION leadscore.grant_reader(role regrole) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA leadscore TO %s', role);
+	EXECUTE format('REVOKE SELECT ON leadscore.event FROM %s', role);
+	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.signals(), leadscore.scorecard(text), leadscore.model_named(text),'
+		' leadscore.lead_named(text), leadscore.score(text, text, timestamptz), leadscore.explain(text, text, timestamptz),'
+		' leadscore.score_history(text, text, timestamptz, timestamptz, interval) TO %s', role);
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.grant_reader(regrole) IS 'lets a role read scores, segments and configuration, as dashboards do';
+
+CREATE FUNCTION leadscore.grant_writer(role regrole) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	EXECUTE format('GRANT INSERT ON leadscore.event TO %s', role);
+	EXECUTE format('GRANT SELECT (event_id, dedup_key) ON leadscore.event TO %s', role);	-- RETURNING, ON CONFLICT
+	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.identify(text, text), leadscore.unidentify(text) TO %s', role);
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.grant_writer(regrole) IS 'lets a role insert events and identify visitors, as shop back ends do';
+
+CREATE FUNCTION leadscore.grant_admin(role regrole) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA leadscore TO %s', role);
+	EXECUTE format('GRANT USAGE ON ALL SEQUENCES IN SCHEMA leadscore TO %s', role);
+	EXECUTE format('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA leadscore TO %s', role);
+	EXECUTE format('GRANT EXECUTE ON ALL PROCEDURES IN SCHEMA leadscore TO %s', role);
+	EXECUTE format('REVOKE EXECUTE ON FUNCTION leadscore.grant_reader(regrole), leadscore.grant_writer(regrole), leadscore.grant_admin(regrole) FROM %s', role);
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.grant_admin(regrole) IS 'lets a role configure models, track its own tables, rebuild and forget';
+
+REVOKE ALL ON FUNCTION leadscore.grant_reader(regrole), leadscore.grant_writer(regrole), leadscore.grant_admin(regrole) FROM PUBLIC;
+
+-- Where the server has it, views read with the rights of the user, so that
+-- row-level security on our tables holds in them.
+
+DO $$
+DECLARE
+	view regclass;
+BEGIN
+	IF pg_catalog.current_setting('server_version_num')::integer >= 150000 THEN
+		FOR view IN
+			SELECT c.oid FROM pg_catalog.pg_class c
+			WHERE c.relnamespace = 'leadscore'::pg_catalog.regnamespace AND c.relkind = 'v'
+		LOOP
+			EXECUTE pg_catalog.format('ALTER VIEW %s SET (security_invoker = true)', view);
+		END LOOP;
+	END IF;
+END
+$$;
