@@ -1,11 +1,11 @@
 # leadscore, a PostgreSQL extension
 #
 #   make, make install, make installcheck, make clean      need a server and its development files (PGXS)
-#   make check, make demo, make bench                      need nothing: see test/run
+#   make check, make demo and the others of HARNESS         need nothing: see test/run
 #
 # WERROR=1 turns the compiler's warnings about our files into errors.
 
-HARNESS = check demo bench
+HARNESS = check check-sanitize check-valgrind check-versions fuzz sqlsmith demo bench
 
 ifneq (,$(filter $(HARNESS),$(MAKECMDGOALS)))
 

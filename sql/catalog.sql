@@ -359,33 +359,115 @@ $$;
 COMMENT ON FUNCTION leadscore.model_named(text)
 	IS 'the model of a name; default also means the only model there is';
 
-CREATE FUNCTION leadscore.scorecard(model text DEFAULT 'default') RETURNS jsonb
-	LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
+-- Each model's document is kept, so that a score by lead_id need not gather it
+-- from seven tables.
+
+CREATE TABLE leadscore.model_document (
+	model text PRIMARY KEY,
+	document jsonb NOT NULL
+);
+
+ALTER TABLE leadscore.model_document ALTER COLUMN document SET STORAGE EXTERNAL;
+
+COMMENT ON TABLE leadscore.model_document IS 'each model, whole: what scorecard() gives; kept by triggers on the configuration tables';
+COMMENT ON COLUMN leadscore.model_document.model IS 'the model';
+COMMENT ON COLUMN leadscore.model_document.document IS 'its scorecard document';
+
+CREATE FUNCTION leadscore.make_document(name text) RETURNS jsonb
+	LANGUAGE sql STABLE STRICT
 	SET search_path = pg_catalog, pg_temp SET IntervalStyle = 'postgres' SET extra_float_digits = 1
 AS $$
+	SELECT jsonb_strip_nulls(to_jsonb(m)) || jsonb_build_object(
+		'signals', (SELECT coalesce(jsonb_agg(
+				jsonb_strip_nulls(to_jsonb(s) - 'match')
+					|| CASE WHEN s.match IS NULL THEN '{}' ELSE jsonb_build_object('match', s.match) END
+				ORDER BY s.signal_id), '[]')
+			FROM leadscore.signal s
+			WHERE s.signal IN (SELECT w.signal FROM leadscore.weight w WHERE w.model = name)),
+		'weights', (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(w) - 'model') ORDER BY w.weight_id), '[]')
+			FROM leadscore.weight w WHERE w.model = name),
+		'categories', (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(c) - 'model') ORDER BY c.category), '[]')
+			FROM leadscore.category c WHERE c.model = name),
+		'stages', (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(t) - 'model') ORDER BY t.position), '[]')
+			FROM leadscore.stage t WHERE t.model = name),
+		'grades', (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(g) - 'model') ORDER BY g.min_fit DESC NULLS LAST), '[]')
+			FROM leadscore.grade g WHERE g.model = name),
+		'segments', (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(e) - 'model') ORDER BY e.position), '[]')
+			FROM leadscore.segment e WHERE e.model = name))
+	FROM leadscore.model m
+	WHERE m.model = name
+$$;
+
+COMMENT ON FUNCTION leadscore.make_document(text) IS 'a model''s document, gathered from the configuration tables';
+
+CREATE FUNCTION leadscore.keep_documents(models text[] DEFAULT NULL) RETURNS void
+	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	DELETE FROM leadscore.model_document d
+	WHERE (models IS NULL OR d.model = ANY (models))
+	AND NOT EXISTS (SELECT FROM leadscore.model m WHERE m.model = d.model);
+
+	INSERT INTO leadscore.model_document AS d (model, document)
+	SELECT m.model, leadscore.make_document(m.model)
+	FROM leadscore.model m WHERE models IS NULL OR m.model = ANY (models)
+	ORDER BY m.model
+	ON CONFLICT (model) DO UPDATE SET document = excluded.document WHERE d.document <> excluded.document;
+$$;
+
+COMMENT ON FUNCTION leadscore.keep_documents(text[]) IS 'brings model_document up to date: some models, or all';
+
+CREATE FUNCTION leadscore.configuration_changed() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
 DECLARE
-	name CONSTANT text := leadscore.model_named(model);
+	models text[];
+	changed text := CASE TG_OP WHEN 'INSERT' THEN 'SELECT * FROM new_rows' WHEN 'DELETE' THEN 'SELECT * FROM old_rows'
+		ELSE 'SELECT * FROM new_rows UNION ALL SELECT * FROM old_rows' END;
 BEGIN
-	RETURN (
-		SELECT jsonb_strip_nulls(to_jsonb(m)) || jsonb_build_object(
-			'signals', (SELECT coalesce(jsonb_agg(
-					jsonb_strip_nulls(to_jsonb(s) - 'match')
-						|| CASE WHEN s.match IS NULL THEN '{}' ELSE jsonb_build_object('match', s.match) END
-					ORDER BY s.signal_id), '[]')
-				FROM leadscore.signal s
-				WHERE s.signal IN (SELECT w.signal FROM leadscore.weight w WHERE w.model = name)),
-			'weights', (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(w) - 'model') ORDER BY w.weight_id), '[]')
-				FROM leadscore.weight w WHERE w.model = name),
-			'categories', (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(c) - 'model') ORDER BY c.category), '[]')
-				FROM leadscore.category c WHERE c.model = name),
-			'stages', (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(t) - 'model') ORDER BY t.position), '[]')
-				FROM leadscore.stage t WHERE t.model = name),
-			'grades', (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(g) - 'model') ORDER BY g.min_fit DESC NULLS LAST), '[]')
-				FROM leadscore.grade g WHERE g.model = name),
-			'segments', (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(e) - 'model') ORDER BY e.position), '[]')
-				FROM leadscore.segment e WHERE e.model = name))
-		FROM leadscore.model m
-		WHERE m.model = name);
+	IF TG_OP <> 'TRUNCATE' THEN
+		EXECUTE format(CASE TG_TABLE_NAME
+			WHEN 'signal' THEN 'SELECT array_agg(DISTINCT w.model) FROM leadscore.weight w WHERE w.signal IN (SELECT c.signal FROM (%s) c)'
+			ELSE 'SELECT array_agg(DISTINCT c.model) FROM (%s) c' END,
+			changed) INTO models;
+		IF models IS NULL THEN
+			RETURN NULL;
+		END IF;
+	END IF;
+	PERFORM leadscore.keep_documents(models);
+	RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.configuration_changed() IS 'trigger: keeps model_document up to date';
+
+DO $$
+DECLARE
+	name text;
+BEGIN
+	FOREACH name IN ARRAY ARRAY['signal', 'model', 'category', 'stage', 'weight', 'grade', 'segment'] LOOP
+		EXECUTE format('CREATE TRIGGER keep_documents_insert AFTER INSERT ON leadscore.%I REFERENCING NEW TABLE AS new_rows'
+			' FOR EACH STATEMENT EXECUTE FUNCTION leadscore.configuration_changed()', name);
+		EXECUTE format('CREATE TRIGGER keep_documents_update AFTER UPDATE ON leadscore.%I REFERENCING NEW TABLE AS new_rows OLD TABLE AS old_rows'
+			' FOR EACH STATEMENT EXECUTE FUNCTION leadscore.configuration_changed()', name);
+		EXECUTE format('CREATE TRIGGER keep_documents_delete AFTER DELETE ON leadscore.%I REFERENCING OLD TABLE AS old_rows'
+			' FOR EACH STATEMENT EXECUTE FUNCTION leadscore.configuration_changed()', name);
+		EXECUTE format('CREATE TRIGGER keep_documents_truncate AFTER TRUNCATE ON leadscore.%I'
+			' FOR EACH STATEMENT EXECUTE FUNCTION leadscore.configuration_changed()', name);
+	END LOOP;
+END
+$$;
+
+CREATE FUNCTION leadscore.scorecard(model text DEFAULT 'default') RETURNS jsonb
+	LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	document jsonb;
+BEGIN
+	SELECT d.document INTO document FROM leadscore.model_document d WHERE d.model = scorecard.model;
+	IF NOT FOUND THEN
+		SELECT d.document INTO document FROM leadscore.model_document d WHERE d.model = leadscore.model_named(scorecard.model);
+	END IF;
+	RETURN document;
 END
 $$;
 
@@ -400,6 +482,7 @@ DECLARE
 BEGIN
 	IF document IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'the document is NULL',
+			DETAIL = 'There is nothing to publish.',
 			HINT = 'Pass a scorecard document, such as leadscore.template(''ecommerce'').';
 	END IF;
 	PERFORM leadscore.check_scorecard(document);

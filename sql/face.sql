@@ -118,14 +118,35 @@ END;
 
 COMMENT ON FUNCTION leadscore.lead_named(text) IS 'the lead of an alias, or the lead itself';
 
+-- PL/pgSQL keeps the plans of a session; planning is most of what one score
+-- would cost. For the same reason nothing is SET here, and every name qualified.
+
 CREATE FUNCTION leadscore.score(lead_id text, model text DEFAULT 'default', at timestamptz DEFAULT now()) RETURNS float8
-	LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-	SELECT leadscore.score(leadscore.scorecard(model),
-		(SELECT t.timeline FROM leadscore.current_timeline t WHERE t.lead_id = leadscore.lead_named(score.lead_id)),
-		(SELECT l.profile FROM leadscore.lead l WHERE l.lead_id = leadscore.lead_named(score.lead_id)), at)
-	WHERE score.lead_id IS NOT NULL;
-END;
+	LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
+AS $$
+DECLARE
+	lead text := lead_id;
+	card jsonb;
+	timeline leadscore.timeline;
+	pending boolean;
+BEGIN
+	SELECT a.lead_id INTO lead FROM leadscore.lead_alias a WHERE a.alias OPERATOR(pg_catalog.=) score.lead_id;
+	IF NOT FOUND THEN
+		lead := lead_id;
+	END IF;
+	SELECT d.document INTO card FROM leadscore.model_document d WHERE d.model OPERATOR(pg_catalog.=) score.model;
+	IF NOT FOUND THEN
+		card := leadscore.scorecard(model);
+	END IF;
+	SELECT t.timeline, EXISTS (SELECT FROM leadscore.pending_delta) INTO timeline, pending
+	FROM leadscore.lead_timeline t WHERE t.lead_id OPERATOR(pg_catalog.=) lead;
+	IF pending IS NOT FALSE THEN
+		SELECT t.timeline INTO timeline FROM leadscore.current_timeline t WHERE t.lead_id OPERATOR(pg_catalog.=) lead;
+	END IF;
+	RETURN leadscore.score(card, timeline,
+		(SELECT l.profile FROM leadscore.lead l WHERE l.lead_id OPERATOR(pg_catalog.=) lead), at);
+END
+$$;
 
 COMMENT ON FUNCTION leadscore.score(text, text, timestamptz) IS 'the score of a lead at an instant';
 
@@ -160,7 +181,7 @@ BEGIN ATOMIC
 				WHEN 'count' THEN format('counts %s', round(c.measured::numeric, 2))
 				WHEN 'value' THEN format('value %s', round(c.measured::numeric, 2))
 				WHEN 'average_value' THEN format('%s on average', round(c.measured::numeric, 2))
-				WHEN 'active_days' THEN format('on %s days', c.measured)
+				WHEN 'active_days' THEN format('active days %s', c.measured)
 				WHEN 'days_since_last' THEN format('last %s days ago', round(c.measured::numeric, 1))
 				WHEN 'days_since_first' THEN format('first %s days ago', round(c.measured::numeric, 1))
 				ELSE 'the profile has it' END)

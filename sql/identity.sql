@@ -9,7 +9,8 @@ CREATE FUNCTION leadscore.check_lead_id(name text, argument text) RETURNS void
 AS $$
 BEGIN
 	IF name IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('%s is NULL', argument), HINT = 'Name a lead.';
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('%s is NULL', argument),
+			DETAIL = 'Leads and aliases have names.', HINT = 'Name a lead.';
 	END IF;
 	IF octet_length(name) NOT BETWEEN 1 AND 1024 THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('%s is empty or too long', argument),

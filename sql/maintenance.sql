@@ -216,6 +216,7 @@ BEGIN
 	END LOOP;
 	IF lead_ids IS NULL THEN
 		PERFORM leadscore.signals_counted(counting);
+		PERFORM leadscore.keep_documents();
 	END IF;
 	DROP TABLE pg_temp.leadscore_correction;
 END

@@ -168,7 +168,7 @@ COMMENT ON COLUMN leadscore.source.mapping IS 'the argument of its triggers';
 -- record() reads (src/source.c), to the bit.
 
 CREATE FUNCTION leadscore.column_type(source regclass, name text) RETURNS regtype
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	type oid;
@@ -237,7 +237,7 @@ BEGIN
 			WHEN 'date'::regtype THEN '(CASE WHEN %1$I BETWEEN ''1970-01-01'' AND ''9999-12-31'' THEN %1$I END)::timestamp AT TIME ZONE ''UTC'''
 			WHEN 'timestamp'::regtype THEN '%I AT TIME ZONE ''UTC'''
 			ELSE '%I' END, time_column),
-		CASE WHEN value_column IS NULL THEN 'NULL::numeric' ELSE format('%I::numeric', value_column) END,
+		CASE WHEN leadscore.column_type(source, value_column) IS NULL THEN 'NULL::numeric' ELSE format('%I::numeric', value_column) END,
 		leadscore.column_properties(source, mapping -> 'properties'),
 		coalesce(rows, source::text));
 END
@@ -296,7 +296,8 @@ CREATE FUNCTION leadscore.check_source(source regclass) RETURNS void
 AS $$
 BEGIN
 	IF source IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'the source is NULL', HINT = 'Name a table.';
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'the source is NULL',
+			DETAIL = 'A source is a table whose rows are events or leads.', HINT = 'Name a table.';
 	END IF;
 	IF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = source AND c.relkind IN ('r', 'p')) THEN
 		RAISE EXCEPTION USING ERRCODE = 'wrong_object_type', MESSAGE = format('%s is not a table', source),
@@ -527,7 +528,12 @@ BEGIN
 	EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source);
 	FOR tracked IN SELECT s.feeds, s.mapping, s.trigger_prefix FROM leadscore.source s WHERE s.source = untrack.source LOOP
 		IF tracked.feeds = 'timeline' THEN
-			PERFORM leadscore.add_source(source, tracked.mapping, with_children => true, subtract => true);
+			BEGIN
+				PERFORM leadscore.add_source(source, tracked.mapping, with_children => true, subtract => true);
+			EXCEPTION WHEN undefined_column THEN
+				RAISE NOTICE USING MESSAGE = format('the rows of %s stay in the timelines', source), DETAIL = SQLERRM || '.',
+					HINT = 'CALL leadscore.rebuild() takes them out.';
+			END;
 		END IF;
 		PERFORM leadscore.drop_triggers(source, tracked.trigger_prefix);
 		FOR child IN SELECT s.source, s.trigger_prefix FROM leadscore.source_trigger s

@@ -101,8 +101,7 @@ measure_value(const Weight *w, const Activity *a, int32 first)
 			sum += a->values[i];
 	else
 		for (int32 i = first; i < a->n; i++)
-			if (a->values[i] != 0)
-				sum += a->values[i] * decay_factor(w->decay, a->ages[i]);
+			sum += a->values[i] * decay_factor(w->decay, a->ages[i]);
 	return sum;
 }
 
@@ -228,9 +227,12 @@ scratch_reserve(Scorecard *card, uint32 n)
 	card->scratch_capacity = capacity;
 }
 
-/* Unpack the reader's signal up to the hour; returns how many hours there are. */
+/*
+ * Unpack the reader's signal up to the hour, with values if they are needed;
+ * returns how many hours there are.
+ */
 static inline int32
-unpack_signal(Scorecard *card, TimelineReader *reader, int32 hour)
+unpack_signal(Scorecard *card, TimelineReader *reader, int32 hour, bool needs_values)
 {
 	int32		n = 0;
 
@@ -241,13 +243,12 @@ unpack_signal(Scorecard *card, TimelineReader *reader, int32 hour)
 		int64		value;
 
 		timeline_next_entry(reader, &occurrences, &value);
-		if (reader->hour <= hour)
-		{
-			card->ages[n] = hour - reader->hour;
-			card->occurrences[n] = (double) occurrences;
-			card->values[n] = value == 0 ? 0.0 : (double) value / MILLIONTHS;
-			n++;
-		}
+		/* later hours are written too, but not kept */
+		card->ages[n] = hour - reader->hour;
+		card->occurrences[n] = (double) occurrences;
+		if (needs_values)
+			card->values[n] = (double) value / MILLIONTHS;
+		n += reader->hour <= hour;
 	}
 	return n;
 }
@@ -308,7 +309,7 @@ appraise_timeline(Scorecard *card, const struct varlena *timeline, int32 hour,
 			continue;
 		}
 
-		activity.n = unpack_signal(card, &reader, hour);
+		activity.n = unpack_signal(card, &reader, hour, group->needs_values);
 		if (activity.n == 0)
 			continue;
 		activity.hour = hour;

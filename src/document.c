@@ -13,7 +13,7 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
-/* Compiled documents kept by one call site: a query over several models has several. */
+/* Compiled documents kept by a call site, and by the session: a query over several models has several. */
 #define MAX_COMPILED 8
 
 /* ---------- errors ---------- */
@@ -307,78 +307,145 @@ doc_element(const DocArray *array, int index, DocPath *path, const char *const *
 
 /* ---------- compiled documents ---------- */
 
-/* One compiled document; a document in the query is a list of these, the last used first. */
+/*
+ * A compiled document. The session keeps those used last, by content, so there
+ * is nothing to invalidate. One that a running query refers to is not removed.
+ */
 typedef struct CompiledDocument
 {
 	struct CompiledDocument *next;
 	MemoryContext context;		/* holds all of it */
+	DocCompile	compile;
 	Jsonb	   *document;		/* what was compiled */
 	void	   *compiled;
+	int			references;		/* from call sites */
 } CompiledDocument;
 
-/* What fn_extra points to. */
-typedef struct CompiledDocuments
+/* What fn_extra points to: the documents of one call site, the last used first. */
+typedef struct CallSite
 {
-	CompiledDocument *first;
+	int			n;
 	bool		constant;		/* the argument cannot change in this query */
-} CompiledDocuments;
+	CompiledDocument *documents[MAX_COMPILED];
+	MemoryContextCallback release;
+} CallSite;
 
-/*
- * The compiled form of a document argument, compiled once a query.
- *
- * A constant is compiled at the first call. Anything else, such as the value
- * of a scalar sub-select or a column, is compared with what was compiled,
- * byte by byte: a few tens of nanoseconds, where an address that is the same
- * proves nothing.
- */
-void *
-doc_compiled(FunctionCallInfo fcinfo, int argument, DocCompile compile)
+static CompiledDocument *session_documents = NULL;
+
+static bool
+same_document(const CompiledDocument *entry, const Jsonb *document)
 {
-	FmgrInfo   *flinfo = fcinfo->flinfo;
-	CompiledDocuments *cache = flinfo->fn_extra;
-	Jsonb	   *document;
+	return VARSIZE(entry->document) == VARSIZE(document) &&
+		memcmp(entry->document, document, VARSIZE(document)) == 0;
+}
+
+/* A query has ended: its call site refers to nothing any more. */
+static void
+release_call_site(void *arg)
+{
+	CallSite   *site = arg;
+
+	for (int i = 0; i < site->n; i++)
+		site->documents[i]->references--;
+}
+
+/* The session's compiled form of a document, made if there is none; the last used is first. */
+static CompiledDocument *
+session_document(Jsonb *document, DocCompile compile)
+{
 	CompiledDocument **link;
 	CompiledDocument *entry;
 	MemoryContext context;
 	MemoryContext old;
 	int			n = 0;
 
-	if (cache && cache->constant && cache->first)
-		return cache->first->compiled;
-	if (cache == NULL)
+	for (link = &session_documents; (entry = *link) != NULL; link = &entry->next)
 	{
-		cache = MemoryContextAllocZero(flinfo->fn_mcxt, sizeof(CompiledDocuments));
-		cache->constant = get_fn_expr_arg_stable(flinfo, argument);
-		flinfo->fn_extra = cache;
-	}
-
-	document = PG_GETARG_JSONB_P(argument);
-	for (link = &cache->first; (entry = *link) != NULL; link = &entry->next)
-	{
-		if (VARSIZE(entry->document) == VARSIZE(document) &&
-			memcmp(entry->document, document, VARSIZE(document)) == 0)
+		if (entry->compile == compile && same_document(entry, document))
 		{
 			*link = entry->next;
-			entry->next = cache->first;
-			cache->first = entry;
-			return entry->compiled;
+			entry->next = session_documents;
+			session_documents = entry;
+			return entry;
 		}
-		if (++n == MAX_COMPILED)
-		{
-			*link = NULL;
-			MemoryContextDelete(entry->context);
-			break;
-		}
+		n++;
 	}
 
-	context = AllocSetContextCreate(flinfo->fn_mcxt, "leadscore document", ALLOCSET_SMALL_SIZES);
+	/* hangs below the caller's memory until it is complete */
+	context = AllocSetContextCreate(CurrentMemoryContext, "leadscore document", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(context);
 	entry = palloc0(sizeof(CompiledDocument));
 	entry->context = context;
+	entry->compile = compile;
 	entry->document = (Jsonb *) memcpy(palloc(VARSIZE(document)), document, VARSIZE(document));
 	entry->compiled = compile(entry->document);
 	MemoryContextSwitchTo(old);
-	entry->next = cache->first;
-	cache->first = entry;
+	MemoryContextSetParent(context, TopMemoryContext);
+	entry->next = session_documents;
+	session_documents = entry;
+
+	/* those used longest ago go */
+	for (link = &entry->next; *link && n >= MAX_COMPILED;)
+	{
+		CompiledDocument *last = *link;
+
+		if (last->references == 0 && --n < MAX_COMPILED)
+		{
+			*link = last->next;
+			MemoryContextDelete(last->context);
+		}
+		else
+			link = &last->next;
+	}
+	return entry;
+}
+
+/*
+ * The compiled form of a document argument.
+ *
+ * A constant is looked up at the first call. Anything else, such as the value
+ * of a scalar sub-select or a column, is compared with what was compiled, byte
+ * by byte: a few tens of nanoseconds, where an address that is the same proves
+ * nothing.
+ */
+void *
+doc_compiled(FunctionCallInfo fcinfo, int argument, DocCompile compile)
+{
+	FmgrInfo   *flinfo = fcinfo->flinfo;
+	CallSite   *site = flinfo->fn_extra;
+	Jsonb	   *document;
+	CompiledDocument *entry;
+
+	if (site && site->constant && site->n > 0)
+		return site->documents[0]->compiled;
+	if (site == NULL)
+	{
+		site = MemoryContextAllocZero(flinfo->fn_mcxt, sizeof(CallSite));
+		site->constant = get_fn_expr_arg_stable(flinfo, argument);
+		site->release.func = release_call_site;
+		site->release.arg = site;
+		MemoryContextRegisterResetCallback(flinfo->fn_mcxt, &site->release);
+		flinfo->fn_extra = site;
+	}
+
+	document = PG_GETARG_JSONB_P(argument);
+	for (int i = 0; i < site->n; i++)
+	{
+		entry = site->documents[i];
+		if (same_document(entry, document))
+		{
+			memmove(&site->documents[1], &site->documents[0], i * sizeof(CompiledDocument *));
+			site->documents[0] = entry;
+			return entry->compiled;
+		}
+	}
+
+	entry = session_document(document, compile);
+	if (site->n == MAX_COMPILED)
+		site->documents[--site->n]->references--;
+	memmove(&site->documents[1], &site->documents[0], site->n * sizeof(CompiledDocument *));
+	site->documents[0] = entry;
+	site->n++;
+	entry->references++;
 	return entry->compiled;
 }

@@ -89,21 +89,22 @@ collect_rows(Deltas *deltas, Source *source, Tuplestorestate *rows, TupleDesc ro
 	MemoryContext scratch = AllocSetContextCreate(keep, "leadscore row", ALLOCSET_DEFAULT_SIZES);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(row_type, &TTSOpsMinimalTuple);
 
-	MemoryContextSwitchTo(scratch);
+	/* a row that was spilled is read into the current context, and must not lie in what is reset */
 	tuplestore_rescan(rows);
 	while (tuplestore_gettupleslot(rows, true, false, slot))
 	{
 		SourceRow	row;
 
 		MemoryContextReset(scratch);
+		MemoryContextSwitchTo(scratch);
 		if (source_read(source, slot, &row))
 		{
 			TimelineBuilder **builder = deltas_of(deltas, row.lead_id, row.lead_id_length);
 
 			*builder = signal_set_count(signals, &row.event, sign, *builder);
 		}
+		MemoryContextSwitchTo(keep);
 	}
-	MemoryContextSwitchTo(keep);
 	ExecDropSingleTupleTableSlot(slot);
 	MemoryContextDelete(scratch);
 }

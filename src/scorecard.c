@@ -10,48 +10,44 @@
 
 PG_FUNCTION_INFO_V1(check_scorecard);
 
-/* Look-ups before a decay table is made: one lead's score needs none. */
-#define DECAY_TABLE_AFTER 512
-/* Ages above this (seven years) are computed each time. */
-#define DECAY_TABLE_LIMIT 65536
+/* Look-ups before decay tables are made: one lead's score needs none. */
+#define DECAY_TABLES_AFTER 200
+/* Ages of more blocks (seven years) are computed each time. */
+#define DECAY_MAX_BLOCKS 1024
 
 /* ---------- decay ---------- */
 
 static double
-decay_compute(const Decay *decay, int32 age)
+half_lives(const Decay *decay, int32 age)
 {
-	double		factor = 1;
-
-	if (decay->half_life > 0)
-		factor = exp2(-(double) age / decay->half_life);
-	if (decay->fades_over > 0)
-		factor *= Max(0.0, 1.0 - (double) age / decay->fades_over);
-	return factor;
+	return decay->half_life > 0 ? exp2(-(double) age / decay->half_life) : 1;
 }
 
-/* The factor of an age that the table does not hold yet. */
+/* 2^(-age/half_life) of an age that is not in the tables; the same bits as with them. */
 double
 decay_factor_slow(Decay *decay, int32 age)
 {
-	double		factor = decay_compute(decay, age);
+	int32		nblocks = Max(64, decay->nblocks);
 
-	if (age < decay->capacity)
-		decay->factors[age] = factor;
-	else if (age < DECAY_TABLE_LIMIT && ++decay->misses > DECAY_TABLE_AFTER)
+	if (age / DECAY_BLOCK < DECAY_MAX_BLOCKS && ++decay->misses > DECAY_TABLES_AFTER)
 	{
-		int32		capacity = Max(1024, decay->capacity);
-
-		while (capacity <= age)
-			capacity *= 2;
-		if (decay->factors)
-			pfree(decay->factors);
-		decay->capacity = 0;
-		decay->factors = MemoryContextAlloc(decay->context, capacity * sizeof(double));
-		for (int32 i = 0; i < capacity; i++)
-			decay->factors[i] = -1;
-		decay->capacity = capacity;
+		while (nblocks <= age / DECAY_BLOCK)
+			nblocks *= 2;
+		if (decay->nblocks > 0)
+		{
+			decay->nblocks = 0;
+			pfree(decay->blocks);
+			pfree(decay->rest);
+		}
+		decay->blocks = MemoryContextAlloc(decay->context, nblocks * sizeof(double));
+		decay->rest = MemoryContextAlloc(decay->context, DECAY_BLOCK * sizeof(double));
+		for (int32 i = 0; i < nblocks; i++)
+			decay->blocks[i] = half_lives(decay, i * DECAY_BLOCK);
+		for (int32 i = 0; i < DECAY_BLOCK; i++)
+			decay->rest[i] = half_lives(decay, i);
+		decay->nblocks = nblocks;
 	}
-	return factor;
+	return half_lives(decay, age / DECAY_BLOCK * DECAY_BLOCK) * half_lives(decay, age % DECAY_BLOCK);
 }
 
 /* ---------- names ---------- */
@@ -401,6 +397,8 @@ group_weight(CardReader *reader, CardSignal *signal, int32 index)
 		group->weights = repalloc(group->weights, group->capacity * sizeof(int32));
 	}
 	group->weights[group->n++] = index;
+	if (card->weights[index].measure == MEASURE_VALUE || card->weights[index].measure == MEASURE_AVERAGE_VALUE)
+		group->needs_values = true;
 }
 
 static int

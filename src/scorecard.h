@@ -33,16 +33,21 @@ typedef enum Measure
 } Measure;
 
 /*
- * How much an hour of a certain age counts: a table that is filled as ages are
- * asked for, and only made once they have been asked for often.
+ * How much an hour of a certain age counts: 2^(-age/half_life), split into a
+ * factor for the whole blocks of DECAY_BLOCK hours and one for the rest. The
+ * two tables stay in the processor's nearest cache, whatever the number of
+ * half-lives; they are made once the decay has been asked for often.
  */
+#define DECAY_BLOCK 64
+
 typedef struct Decay
 {
 	int32		half_life;		/* hours; 0: none */
 	int32		fades_over;		/* hours; 0: none */
-	double	   *factors;		/* by age; below 0: not yet computed */
-	int32		capacity;
-	int32		misses;			/* look-ups outside the table */
+	int32		nblocks;		/* in the tables; 0: not made yet */
+	int32		misses;			/* look-ups outside the tables */
+	double	   *blocks;			/* 2^(-DECAY_BLOCK * i / half_life) */
+	double	   *rest;			/* 2^(-i / half_life), i < DECAY_BLOCK */
 	MemoryContext context;
 } Decay;
 
@@ -74,6 +79,7 @@ typedef struct Weight
 typedef struct SignalWeights
 {
 	int32		signal_id;		/* of an event signal */
+	bool		needs_values;	/* some weight measures values */
 	PropertyMatcher matcher;	/* of a profile signal */
 	bool		any_profile;	/* a profile signal without a matcher */
 	int32		n;
@@ -153,9 +159,15 @@ extern double decay_factor_slow(Decay *decay, int32 age);
 static inline double
 decay_factor(Decay *decay, int32 age)
 {
-	if (likely(age < decay->capacity && decay->factors[age] >= 0))
-		return decay->factors[age];
-	return decay_factor_slow(decay, age);
+	double		factor;
+
+	if (likely(age < decay->nblocks * DECAY_BLOCK))
+		factor = decay->blocks[age / DECAY_BLOCK] * decay->rest[age % DECAY_BLOCK];
+	else
+		factor = decay_factor_slow(decay, age);
+	if (decay->fades_over > 0)
+		factor *= Max(0.0, 1.0 - (double) age / decay->fades_over);
+	return factor;
 }
 
 #endif							/* LEADSCORE_SCORECARD_H */

@@ -16,6 +16,8 @@
 
 #define BUILDER_HEAD offsetof(TimelineBuilder, entries)
 #define BUILDER_START 64
+/* Smaller builders are enlarged without a look at whether sorting would make room. */
+#define COMPACT_FROM 42
 
 StaticAssertDecl(sizeof(TimelineEntry) == 24, "an entry is packed without holes");
 StaticAssertDecl(BUILDER_HEAD + 2 * sizeof(TimelineEntry) == BUILDER_START,
@@ -318,19 +320,6 @@ timeline_read(TimelineReader *reader, const struct varlena *timeline)
 	reader->left = 0;
 }
 
-/* Go to the next signal; all entries of the one before it must have been read. */
-bool
-timeline_next_signal(TimelineReader *reader)
-{
-	Assert(reader->left == 0);
-	if (reader->next >= reader->end)
-		return false;
-	reader->signal_id += (int32) timeline_varint(&reader->next, reader->end);
-	reader->left = (uint32) timeline_varint(&reader->next, reader->end);
-	reader->hour = reader->base;
-	return true;
-}
-
 /* All entries of a timeline, in order. */
 uint32
 timeline_decode(const struct varlena *timeline, TimelineEntry **entries)
@@ -409,19 +398,28 @@ entry_add(TimelineEntry *a, int64 occurrences, int64 value, int sign)
 				 errhint("Record the value in a larger unit, such as thousands.")));
 }
 
+/* Signal, then hour: as one number, so that comparing is one comparison. */
+static inline uint64
+entry_key(const TimelineEntry *e)
+{
+	return (uint64) (uint32) e->signal_id << 32 | (uint32) e->hour;
+}
+
 static inline int
 entry_compare(const TimelineEntry *a, const TimelineEntry *b)
 {
-	if (a->signal_id != b->signal_id)
-		return a->signal_id < b->signal_id ? -1 : 1;
-	return (a->hour > b->hour) - (a->hour < b->hour);
+	uint64		x = entry_key(a);
+	uint64		y = entry_key(b);
+
+	return (x > y) - (x < y);
 }
 
-static int
-entry_compare_qsort(const void *a, const void *b)
-{
-	return entry_compare(a, b);
-}
+#define ST_SORT sort_entries
+#define ST_ELEMENT_TYPE TimelineEntry
+#define ST_COMPARE(a, b) entry_compare(a, b)
+#define ST_SCOPE static
+#define ST_DEFINE
+#include "lib/sort_template.h"
 
 /* a + sign * b */
 struct varlena *
@@ -485,7 +483,7 @@ timeline_builder_compact(TimelineBuilder *builder)
 	for (uint32 i = 1; i < n && sorted; i++)
 		sorted = entry_compare(&entries[i - 1], &entries[i]) <= 0;
 	if (!sorted)
-		qsort(entries, n, sizeof(TimelineEntry), entry_compare_qsort);
+		sort_entries(entries, n);
 
 	for (uint32 i = 0; i < n;)
 	{
@@ -521,7 +519,8 @@ timeline_builder_add(TimelineBuilder *builder, int32 signal_id, int32 hour,
 
 	if (builder->n == builder->capacity)
 	{
-		timeline_builder_compact(builder);
+		if (builder->capacity >= COMPACT_FROM)
+			timeline_builder_compact(builder);
 		if (builder->n > builder->capacity / 4 * 3)
 		{
 			/* a power of two bytes, as the allocator rounds up to one */

@@ -55,8 +55,8 @@ typedef struct TimelineEntry
 /*
  * What an aggregate builds a timeline in: one chunk of memory that starts at
  * 64 bytes (most leads have a handful of events) and doubles. Entries are
- * appended as they come; a full builder is sorted, merged and, only if that
- * frees less than a quarter of it, enlarged.
+ * appended as they come; from a kilobyte on a full builder is sorted, merged
+ * and, only if that frees less than a quarter of it, enlarged.
  */
 typedef struct TimelineBuilder
 {
@@ -83,7 +83,6 @@ typedef struct TimelineReader
 /* reading */
 extern const char *timeline_fault(const uint8 *bytes, Size length);
 extern void timeline_read(TimelineReader *reader, const struct varlena *timeline);
-extern bool timeline_next_signal(TimelineReader *reader);
 extern uint32 timeline_decode(const struct varlena *timeline, TimelineEntry **entries);
 
 /* writing */
@@ -114,23 +113,29 @@ static inline uint64
 timeline_varint(const uint8 **next, const uint8 *end)
 {
 	const uint8 *p = *next;
-	uint64		result;
-	int			shift = 0;
+	uint64		result = 0;
 
-	if (likely(p < end && *p < 0x80))
+	/* one or two bytes are the rule */
+	if (likely(end - p >= 2))
 	{
-		*next = p + 1;
-		return *p;
+		if (p[0] < 0x80)
+		{
+			*next = p + 1;
+			return p[0];
+		}
+		if (p[1] < 0x80)
+		{
+			*next = p + 2;
+			return (p[0] & 0x7f) | (uint64) p[1] << 7;
+		}
 	}
-	result = 0;
-	while (p < end && shift < 64)
+	for (int shift = 0; p < end && shift < 64; shift += 7)
 	{
 		uint8		byte = *p++;
 
 		result |= (uint64) (byte & 0x7f) << shift;
 		if (byte < 0x80)
 			break;
-		shift += 7;
 	}
 	*next = p;
 	return result;
@@ -140,6 +145,19 @@ static inline int64
 timeline_unzigzag(uint64 v)
 {
 	return (int64) (v >> 1) ^ -(int64) (v & 1);
+}
+
+/* Go to the next signal; all entries of the one before it must have been read. */
+static inline bool
+timeline_next_signal(TimelineReader *reader)
+{
+	Assert(reader->left == 0);
+	if (reader->next >= reader->end)
+		return false;
+	reader->signal_id += (int32) timeline_varint(&reader->next, reader->end);
+	reader->left = (uint32) timeline_varint(&reader->next, reader->end);
+	reader->hour = reader->base;
+	return true;
 }
 
 /* Read the next entry of the reader's signal; reader->left must not be 0. */

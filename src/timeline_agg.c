@@ -176,6 +176,7 @@ count_event(FunctionCallInfo fcinfo, int sign)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("signals must not be null"),
+				 errdetail("Without signals nothing is counted."),
 				 errhint("Pass (SELECT leadscore.signals()).")));
 	if (event_from_arguments(fcinfo, 2, 0, filter_hint, &event))
 	{

@@ -11,19 +11,25 @@ as_root()
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 
-# Sets PG_CONFIG, after installing what Debian packages are missing. (Debian's server package makes and starts a
-# cluster of its own when it is first installed; that one is left alone.)
+# Sets PG_CONFIG, after installing what Debian packages are missing, the named ones included. (Debian's server package
+# makes and starts a cluster of its own when it is first installed; that one is left alone.)
 provide_server()
 {
-    local packages missing=()
-
     if [ -n "${PG_CONFIG:-}" ]; then
         return
     fi
     PGMAJOR=${PGMAJOR:-$(newest_installed)}
     PGMAJOR=${PGMAJOR:-$(newest_available)}
-    packages=(build-essential libipc-run-perl "postgresql-$PGMAJOR" "postgresql-server-dev-$PGMAJOR")
-    for package in "${packages[@]}"; do
+    provide_packages build-essential libipc-run-perl "postgresql-$PGMAJOR" "postgresql-server-dev-$PGMAJOR" "$@"
+    PG_CONFIG=/usr/lib/postgresql/$PGMAJOR/bin/pg_config
+}
+
+# Installs those of the named packages that are missing.
+provide_packages()
+{
+    local package missing=()
+
+    for package in "$@"; do
         if [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" != installed ]; then
             missing+=("$package")
         fi
@@ -34,7 +40,6 @@ provide_server()
         install_packages "${missing[@]}" > /dev/null 2>&1 ||
             { as_root apt-get -qq update && install_packages "${missing[@]}" > /dev/null; }
     fi
-    PG_CONFIG=/usr/lib/postgresql/$PGMAJOR/bin/pg_config
 }
 
 install_packages()
@@ -66,6 +71,7 @@ unprivileged_user()
 
 own_workspace()
 {
+    chmod -R u+rwX "$workspace"
     if [ "$(id -u)" = 0 ]; then
         chown -R "$(unprivileged_user):" "$workspace"
     fi
@@ -128,4 +134,83 @@ start_server()
     printf '%s\n' "listen_addresses = ''" "unix_socket_directories = '$WORKSPACE'" "fsync = off" "timezone = 'UTC'" \
         "$@" >> "$PGDATA/postgresql.conf"
     quietly pg_ctl start --wait --log="$WORKSPACE/server.log"
+}
+
+# Adds up tests in the variables passed and failed.
+# pg_regress and pg_isolation_regress are alike in their options and in how they report.
+# Their summary: "All 3 tests passed" or "1 of 3 tests failed"; with neither, they could not run at all.
+regress()
+{
+    local program=$1 output=$2 total=0 bad=1
+    shift 2
+
+    mkdir -p "$output"
+    "$program" --bindir="$bindir" --outputdir="$output" --load-extension=leadscore "$@" 2>&1 |
+        tee "$output/summary" | grep -vxE 'SET|(CREATE|ALTER|DROP) (DATABASE|EXTENSION)|=+ .* =+' ||
+        cat "$output/regression.diffs" || true
+    if [[ $(< "$output/summary") =~ All\ ([0-9]+)\ tests\ passed ]]; then
+        total=${BASH_REMATCH[1]} bad=0
+    elif [[ $(< "$output/summary") =~ ([0-9]+)\ of\ ([0-9]+)\ tests\ failed ]]; then
+        total=${BASH_REMATCH[2]} bad=${BASH_REMATCH[1]}
+    else
+        total=1
+    fi
+    passed=$((passed + total - bad)) failed=$((failed + bad))
+}
+
+names() { basename --multiple --suffix="$1" "${@:2}"; }
+
+# Runs files of test/sql, against expected/.
+sql_tests()
+{
+    touch $(names .sql "$@" | sed 's,.*,test/expected/&.out,')    # a missing output is a difference like others
+    names .sql "$@" | xargs -n 20 echo test: > "$WORKSPACE/schedule"
+    regress "$pgxs_tests/regress/pg_regress" "$WORKSPACE/sql" --inputdir=test --dbname=contrib_regression \
+        --launcher=test/own_database --schedule="$WORKSPACE/schedule" --max-connections=4
+}
+
+stop_server() { quietly pg_ctl stop --wait --mode=fast; }
+
+# ---------------------------------------------------------------- sanitizers
+
+# Only the extension is instrumented; the server is made ready to load it by start_sanitized.
+install_sanitized()
+{
+    sanitized=(with_llvm=no PG_CPPFLAGS="-include $PWD/test/guarded_memory.h"
+        PG_CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=address -fno-omit-frame-pointer")
+    install_extension "${sanitized[@]}"
+}
+
+# Leaks are the memory contexts' business. The server measures its stack by addresses, so stack frames stay where they are.
+start_sanitized()
+{
+    local cc library
+
+    reports=$WORKSPACE/reports
+    mkdir -p "$reports"
+    cc=$(make --silent --no-print-directory --eval 'compiler: ; @echo $(CC)' compiler PG_CONFIG="$REAL_PG_CONFIG")
+    library=$($cc -print-file-name=libasan.so)
+    [ -e "$library" ] || die "The compiler $cc has no libasan.so."
+    LD_PRELOAD=$library:$($cc -print-file-name=libubsan.so) \
+        ASAN_OPTIONS=detect_leaks=0:halt_on_error=1:abort_on_error=1:detect_stack_use_after_return=0:quarantine_size_mb=64:log_path=$reports/asan \
+        UBSAN_OPTIONS=print_stacktrace=1:log_path=$reports/ubsan \
+        start_server "$@"
+}
+
+# Counts as a failed test if there is a report about our code, or a crash.
+sanitizer_reports()
+{
+    local report bad=0
+
+    for report in "$reports"/*; do
+        if [ -e "$report" ] && grep -qE 'leadscore(_fuzz)?\.so|src/[a-z_]+\.[ch]:' "$report"; then
+            head -n 60 "$report"
+            bad=1
+        fi
+    done
+    if grep -E 'was terminated by signal' "$WORKSPACE/server.log"; then
+        bad=1
+    fi
+    [ "$bad" = 1 ] || echo none
+    passed=$((passed + 1 - bad)) failed=$((failed + bad))
 }

@@ -17,7 +17,7 @@ SELECT n, jsonb_build_object(
 		'profession', pg_temp.choice('{teacher,engineer,nurse,designer,clerk,student,retired}', pg_temp.chance(n, 3)))
 FROM generate_series(1, 20000) AS n;
 
--- Activity is heavy-tailed: half the leads have 15 events or fewer, one has 2,800. A lead is active from some day
+-- Activity is heavy-tailed: half the leads have 15 events or fewer, one has 1,200. A lead is active from some day
 -- day on, up to now or up to another day. The kinds stand in order of seriousness; the keener a lead, the more
 -- later ones.
 INSERT INTO leadscore.event (lead_id, kind, occurred_at, value, properties)
@@ -30,7 +30,7 @@ SELECT lead,
 			THEN jsonb_build_object('category', category, 'url', format('/%s/%s', category, 1 + n % 500))
 			ELSE '{}' END
 FROM generate_series(1, 400000) AS n,
-	LATERAL (SELECT 1 + floor(20000 * pg_temp.chance(n, 11) ^ 2)::int * 7919 % 20000) AS l (lead),
+	LATERAL (SELECT 1 + floor(20000 * pg_temp.chance(n, 11) ^ 1.7)::int * 7919 % 20000) AS l (lead),
 	LATERAL (SELECT 0.9 * pg_temp.chance(lead, 21), least(1, 0.3 + pg_temp.chance(lead, 22)),
 		pg_temp.chance(lead, 23)) AS a (begins, reach, reserve),
 	LATERAL (SELECT begins + (1 - begins) * reach) AS e (ends),
