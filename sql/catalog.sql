@@ -131,8 +131,8 @@ CREATE TABLE leadscore.stage (
 			'stage name is empty', '""', 'Name the stage, such as "decision".')),
 	position integer NOT NULL,
 	within interval
-		CONSTRAINT stage_within_positive CHECK ((within > '0') IS NOT FALSE OR leadscore.refuse(
-			'stage window is not above zero', within::text, 'Write a duration such as 30 days, or NULL for ever.')),
+		CONSTRAINT stage_within_positive CHECK ((extract(epoch FROM within) > 0 AND extract(epoch FROM within) <= 1e12) IS NOT FALSE OR leadscore.refuse(
+			'stage window is not above zero, or too long', within::text, 'Write a duration such as 30 days, or NULL for ever.')),
 	PRIMARY KEY (model, stage),
 	UNIQUE (model, position) DEFERRABLE
 );
@@ -159,14 +159,14 @@ CREATE TABLE leadscore.weight (
 		CONSTRAINT weight_curve_known CHECK ((curve IN ('linear', 'log')) IS NOT FALSE OR leadscore.refuse(
 			'weight curve is unknown', curve, 'Write linear or log.')),
 	half_life interval
-		CONSTRAINT weight_half_life_positive CHECK ((half_life > '0') IS NOT FALSE OR leadscore.refuse(
-			'weight half_life is not above zero', half_life::text, 'Write a duration such as 14 days, or NULL for no decay.')),
+		CONSTRAINT weight_half_life_positive CHECK ((extract(epoch FROM half_life) > 0 AND extract(epoch FROM half_life) <= 1e12) IS NOT FALSE OR leadscore.refuse(
+			'weight half_life is not above zero, or too long', half_life::text, 'Write a duration such as 14 days, or NULL for no decay.')),
 	fades_over interval
-		CONSTRAINT weight_fades_over_positive CHECK ((fades_over > '0') IS NOT FALSE OR leadscore.refuse(
-			'weight fades_over is not above zero', fades_over::text, 'Write a duration such as 30 days, or NULL for no fading.')),
+		CONSTRAINT weight_fades_over_positive CHECK ((extract(epoch FROM fades_over) > 0 AND extract(epoch FROM fades_over) <= 1e12) IS NOT FALSE OR leadscore.refuse(
+			'weight fades_over is not above zero, or too long', fades_over::text, 'Write a duration such as 30 days, or NULL for no fading.')),
 	within interval
-		CONSTRAINT weight_within_positive CHECK ((within > '0') IS NOT FALSE OR leadscore.refuse(
-			'weight window is not above zero', within::text, 'Write a duration such as 90 days, or NULL for ever.')),
+		CONSTRAINT weight_within_positive CHECK ((extract(epoch FROM within) > 0 AND extract(epoch FROM within) <= 1e12) IS NOT FALSE OR leadscore.refuse(
+			'weight window is not above zero, or too long', within::text, 'Write a duration such as 90 days, or NULL for ever.')),
 	at_least float8
 		CONSTRAINT weight_at_least_finite CHECK ((at_least > '-Infinity' AND at_least < 'Infinity') IS NOT FALSE OR leadscore.refuse(
 			'weight at_least is not finite', at_least::text, 'Write a number, or NULL for no lower bound.')),
@@ -270,6 +270,12 @@ AS $$
 DECLARE
 	subject text;
 BEGIN
+	IF NOT EXISTS (SELECT FROM leadscore.model m WHERE m.model = NEW.model) THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+			MESSAGE = format('model "%s" does not exist', NEW.model),
+			DETAIL = format('A weight of signal "%s" names it.', NEW.signal),
+			HINT = leadscore.known('models', ARRAY(SELECT m.model FROM leadscore.model m ORDER BY 1));
+	END IF;
 	SELECT s.subject INTO subject FROM leadscore.signal s WHERE s.signal = NEW.signal;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
@@ -289,7 +295,7 @@ $$;
 
 COMMENT ON FUNCTION leadscore.check_measure() IS 'trigger: a weight''s measure fits its signal''s subject';
 
-CREATE TRIGGER check_measure BEFORE INSERT OR UPDATE OF signal, measure ON leadscore.weight
+CREATE TRIGGER check_measure BEFORE INSERT OR UPDATE OF model, signal, measure ON leadscore.weight
 	FOR EACH ROW EXECUTE FUNCTION leadscore.check_measure();
 
 CREATE FUNCTION leadscore.check_subject() RETURNS trigger
@@ -505,7 +511,7 @@ BEGIN
 	WITH wanted AS (
 		SELECT d.ordinal, d.signal, coalesce(d.subject, 'event') AS subject, d.kind,
 			nullif(d.match, 'null') AS match, d.condition, d.description
-		FROM ROWS FROM (jsonb_to_recordset(document -> 'signals')
+		FROM ROWS FROM (jsonb_to_recordset(nullif(document -> 'signals', 'null'))
 			AS (signal text, subject text, kind text, match jsonb, condition jsonpath, description text))
 			WITH ORDINALITY AS d (signal, subject, kind, match, condition, description, ordinal)
 	)
@@ -527,7 +533,7 @@ BEGIN
 
 	INSERT INTO leadscore.stage (model, stage, position, within)
 	SELECT name, d.stage, d.position, d.within
-	FROM jsonb_to_recordset(nullif(document -> 'stages', 'null')) AS d (stage text, position integer, within interval);
+	FROM jsonb_to_recordset(nullif(document -> 'stages', 'null')) AS d (stage text, position numeric, within interval);
 
 	INSERT INTO leadscore.grade (model, grade, min_fit)
 	SELECT name, d.grade, d.min_fit
@@ -536,18 +542,18 @@ BEGIN
 	INSERT INTO leadscore.segment (model, segment, position, min_score, min_fit, min_engagement)
 	SELECT name, d.segment, d.position, d.min_score, d.min_fit, d.min_engagement
 	FROM jsonb_to_recordset(nullif(document -> 'segments', 'null'))
-		AS d (segment text, position integer, min_score float8, min_fit float8, min_engagement float8);
+		AS d (segment text, position numeric, min_score float8, min_fit float8, min_engagement float8);
 
 	INSERT INTO leadscore.weight (weight_id, model, signal, measure, points, curve, half_life, fades_over, within,
 		at_least, below, max_per_day, min_points, max_points, category, stage)
-	SELECT CASE WHEN d.weight_id = ANY (kept) THEN d.weight_id
+	SELECT CASE WHEN d.weight_id::integer = ANY (kept) THEN d.weight_id::integer
 			ELSE nextval(pg_get_serial_sequence('leadscore.weight', 'weight_id')) END,
 		name, d.signal, d.measure, d.points, coalesce(d.curve, 'linear'), d.half_life, d.fades_over, d.within,
 		d.at_least, d.below, d.max_per_day, d.min_points, d.max_points, d.category, d.stage
 	FROM ROWS FROM (jsonb_to_recordset(nullif(document -> 'weights', 'null'))
-		AS (weight_id integer, signal text, measure text, points float8, curve text,
+		AS (weight_id numeric, signal text, measure text, points float8, curve text,
 			half_life interval, fades_over interval, within interval, at_least float8, below float8,
-			max_per_day integer, min_points float8, max_points float8, category text, stage text))
+			max_per_day numeric, min_points float8, max_points float8, category text, stage text))
 		WITH ORDINALITY AS d (weight_id, signal, measure, points, curve, half_life, fades_over, within,
 			at_least, below, max_per_day, min_points, max_points, category, stage, ordinal)
 	ORDER BY d.ordinal;

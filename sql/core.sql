@@ -3,19 +3,19 @@
 -- private functions
 
 CREATE FUNCTION leadscore.timeline_agg_transition(internal, jsonb, text, timestamptz, numeric, jsonb) RETURNS internal
-	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 15;
 
 CREATE FUNCTION leadscore.timeline_agg_inverse(internal, jsonb, text, timestamptz, numeric, jsonb) RETURNS internal
-	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 15;
 
 CREATE FUNCTION leadscore.timeline_agg_final(internal) RETURNS leadscore.timeline
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 
 CREATE FUNCTION leadscore.timeline_sum_transition(internal, leadscore.timeline) RETURNS internal
-	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 15;
 
 CREATE FUNCTION leadscore.timeline_sum_inverse(internal, leadscore.timeline) RETURNS internal
-	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 15;
 
 CREATE FUNCTION leadscore.timeline_sum_final(internal) RETURNS leadscore.timeline
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;

@@ -76,14 +76,36 @@ $$;
 
 COMMENT ON FUNCTION leadscore.source_timelines(text[], jsonb, boolean) IS 'timelines aggregated from the rows of all sources';
 
+-- TRUNCATE, ATTACH and DETACH PARTITION do not obey snapshots: the sources are
+-- locked against them before the snapshot is taken that they are read with.
+
+CREATE FUNCTION leadscore.hold_sources() RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	tracked regclass;
+BEGIN
+	FOR tracked IN SELECT DISTINCT s.source FROM leadscore.source s WHERE s.feeds = 'timeline' ORDER BY 1 LOOP
+		EXECUTE format('LOCK TABLE %s IN ACCESS SHARE MODE', tracked);
+	END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.hold_sources() IS 'keeps the sources from being truncated until the transaction ends';
+
 -- verify
 
 CREATE FUNCTION leadscore.verify() RETURNS TABLE (lead_id text, stored leadscore.timeline, expected leadscore.timeline)
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+	PERFORM leadscore.hold_sources();
+	RETURN QUERY
 	SELECT coalesce(t.lead_id, e.lead_id), t.timeline, e.timeline
 	FROM leadscore.current_timeline t FULL JOIN leadscore.source_timelines() e ON t.lead_id = e.lead_id
-	WHERE coalesce(t.timeline, '{}') OPERATOR(leadscore.<>) coalesce(e.timeline, '{}')
+	WHERE coalesce(t.timeline, '{}') OPERATOR(leadscore.<>) coalesce(e.timeline, '{}');
+END
 $$;
 
 COMMENT ON FUNCTION leadscore.verify() IS 'the leads whose stored timeline differs from the one aggregated from the events: none';
@@ -103,6 +125,7 @@ DECLARE
 	signal_ids CONSTANT integer[] := ARRAY(SELECT (s ->> 'signal_id')::integer FROM jsonb_array_elements(signals -> 'signals') s);
 	n bigint;
 BEGIN
+	PERFORM leadscore.hold_sources();
 	DROP TABLE IF EXISTS pg_temp.leadscore_correction;
 	CREATE TEMP TABLE leadscore_correction AS
 	SELECT coalesce(t.lead_id, e.lead_id) AS lead_id,
@@ -242,6 +265,9 @@ FROM leadscore.signal s
 WHERE s.subject = 'event';
 
 COMMENT ON VIEW leadscore.signal_definition IS 'the event signals as they are now';
+COMMENT ON COLUMN leadscore.signal_definition.signal IS 'name';
+COMMENT ON COLUMN leadscore.signal_definition.signal_id IS 'number in timelines';
+COMMENT ON COLUMN leadscore.signal_definition.definition IS 'its kind, match and condition';
 
 CREATE FUNCTION leadscore.signal_definitions(signals text[]) RETURNS jsonb
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp

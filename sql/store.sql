@@ -34,7 +34,7 @@ COMMENT ON COLUMN leadscore.event.dedup_key IS 'a key of the sender''s: INSERT .
 CREATE TABLE leadscore.lead (
 	lead_id text PRIMARY KEY
 		CONSTRAINT lead_id_length CHECK ((octet_length(lead_id) BETWEEN 1 AND 1024) IS NOT FALSE OR leadscore.refuse(
-			'lead_id is empty or too long', format('of %s bytes', octet_length(lead_id)), 'Name the lead by 1 to 1024 bytes.')),
+			'lead_id is empty or too long', left(quote_literal(lead_id), 100), 'Name the lead by 1 to 1024 bytes.')),
 	profile jsonb
 		CONSTRAINT lead_profile_is_object CHECK ((jsonb_typeof(profile) = 'object') IS NOT FALSE OR leadscore.refuse(
 			'lead profile is not a JSON object', profile::text, 'Write an object such as {"country": "DE"}, or NULL.'))
@@ -98,10 +98,20 @@ CREATE FUNCTION leadscore.record_profile() RETURNS trigger
 AS $$
 DECLARE
 	mapping CONSTANT jsonb := TG_ARGV[0];
-	new_rows CONSTANT text := leadscore.profile_query(TG_RELID, mapping, 'leadscore_new');
-	old_rows CONSTANT text := leadscore.profile_query(TG_RELID, mapping,
-		CASE TG_OP WHEN 'TRUNCATE' THEN TG_RELID::regclass::text ELSE 'leadscore_old' END);
+	new_rows text;
+	old_rows text;
 BEGIN
+	BEGIN
+		new_rows := leadscore.profile_query(TG_RELID, mapping, 'leadscore_new');
+		old_rows := leadscore.profile_query(TG_RELID, mapping,
+			CASE TG_OP WHEN 'TRUNCATE' THEN TG_RELID::regclass::text ELSE 'leadscore_old' END);
+	EXCEPTION WHEN undefined_column THEN
+		RAISE WARNING USING ERRCODE = 'undefined_column',
+			MESSAGE = format('leadscore cannot read table %s: profiles stay as they are', TG_RELID::regclass),
+			DETAIL = SQLERRM || '.',
+			HINT = 'Call leadscore.untrack() and leadscore.track_profile() with the columns of today.';
+		RETURN NULL;
+	END;
 	IF TG_OP <> 'INSERT' THEN
 		EXECUTE format(
 			'UPDATE leadscore.lead l SET profile = l.profile - ARRAY(SELECT jsonb_object_keys(o.profile))'
@@ -144,6 +154,17 @@ CROSS JOIN LATERAL (
 WHERE t.tgnargs = 1 AND t.tgname ~ '_insert$';
 
 COMMENT ON VIEW leadscore.source_trigger IS 'the tables that have triggers of ours: sources, and their partitions and children';
+COMMENT ON COLUMN leadscore.source_trigger.source IS 'the table';
+COMMENT ON COLUMN leadscore.source_trigger.feeds IS 'timeline or profile';
+COMMENT ON COLUMN leadscore.source_trigger.lead_id IS 'the column that names the lead';
+COMMENT ON COLUMN leadscore.source_trigger.kind IS 'the kind of all its events, where it is one';
+COMMENT ON COLUMN leadscore.source_trigger.kind_column IS 'the column that names the kind';
+COMMENT ON COLUMN leadscore.source_trigger.occurred_at IS 'the column with the time';
+COMMENT ON COLUMN leadscore.source_trigger.value IS 'the column with the value';
+COMMENT ON COLUMN leadscore.source_trigger.properties IS 'the columns that are properties';
+COMMENT ON COLUMN leadscore.source_trigger.maintenance IS 'immediate or deferred';
+COMMENT ON COLUMN leadscore.source_trigger.trigger_prefix IS 'how the names of its triggers begin';
+COMMENT ON COLUMN leadscore.source_trigger.mapping IS 'the argument of its triggers';
 
 CREATE VIEW leadscore.source AS
 SELECT s.source, s.feeds, s.lead_id, s.kind, s.kind_column, s.occurred_at, s.value, s.properties, s.maintenance,
@@ -173,8 +194,9 @@ AS $$
 DECLARE
 	type oid;
 	base oid;
+	generated "char";
 BEGIN
-	SELECT a.atttypid INTO type FROM pg_attribute a
+	SELECT a.atttypid, a.attgenerated INTO type, generated FROM pg_attribute a
 	WHERE a.attrelid = source AND a.attname = name AND a.attnum > 0 AND NOT a.attisdropped;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_column',
@@ -182,6 +204,11 @@ BEGIN
 			DETAIL = format('The mapping of %s names the column "%s".', source, name),
 			HINT = leadscore.known('columns', ARRAY(SELECT a.attname::text FROM pg_attribute a
 				WHERE a.attrelid = source AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum));
+	END IF;
+	IF generated = 'v' THEN
+		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
+			MESSAGE = format('column "%s" of table %s is a virtual generated column', name, source),
+			DETAIL = 'Triggers do not see what it holds.', HINT = 'Make it STORED, or name another column.';
 	END IF;
 	LOOP
 		SELECT t.typbasetype INTO base FROM pg_type t WHERE t.oid = type AND t.typtype = 'd';
@@ -304,6 +331,10 @@ BEGIN
 			DETAIL = 'Only tables and partitioned tables have the triggers that tracking needs.',
 			HINT = 'Track the table that the view, foreign table or sequence stands for.';
 	END IF;
+	IF EXISTS (SELECT FROM pg_class c WHERE c.oid = source AND c.relpersistence = 't') THEN
+		RAISE EXCEPTION USING ERRCODE = 'wrong_object_type', MESSAGE = format('%s is a temporary table', source),
+			DETAIL = 'Other sessions could not read it to verify or rebuild.', HINT = 'Track a permanent table.';
+	END IF;
 	IF EXISTS (SELECT FROM pg_class c WHERE c.oid = source AND c.relnamespace = 'leadscore'::regnamespace) THEN
 		RAISE EXCEPTION USING ERRCODE = 'wrong_object_type', MESSAGE = format('%s is a table of leadscore', source),
 			DETAIL = 'leadscore.event is tracked from the start; the others hold what is computed.',
@@ -398,6 +429,7 @@ DECLARE
 	other regclass;
 	child regclass;
 BEGIN
+	EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source);
 	IF EXISTS (SELECT FROM leadscore.source s WHERE s.source = begin_tracking.source AND s.feeds = what
 			AND s.mapping - 'maintenance' = begin_tracking.mapping - 'maintenance') THEN
 		RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('%s is already tracked in this way', source),
@@ -413,7 +445,6 @@ BEGIN
 			HINT = format('SELECT leadscore.untrack(%L) first.', other);
 	END IF;
 
-	EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source);
 	PERFORM leadscore.create_triggers(source, mapping, function);
 	FOR child IN SELECT leadscore.children(source) LOOP
 		PERFORM leadscore.track_child(child, mapping, function);

@@ -12,10 +12,16 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "utils/relcache.h"
 
 /* 16 moved the varlena macros out of postgres.h. */
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
+#endif
+
+/* 18 took away this spelling of pg_noreturn, which may also stand behind a declaration. */
+#if PG_VERSION_NUM >= 180000
+#define pg_attribute_noreturn() __attribute__((noreturn))
 #endif
 
 /* 15 brought the one-call set-up of a materialized set-returning function. */
@@ -53,6 +59,11 @@ eval_plan_qual_init(EPQState *epq, EState *estate)
 	EvalPlanQualInit(epq, estate, NULL, NIL, -1);
 #endif
 }
+
+/* 18 added an argument. */
+#if PG_VERSION_NUM >= 180000
+#define RelationGetPrimaryKeyIndex(relation) RelationGetPrimaryKeyIndex(relation, false)
+#endif
 
 /* 17 brought jsonpath methods that read dates and times beside .datetime(). */
 #if PG_VERSION_NUM >= 170000

@@ -8,6 +8,12 @@
  * Adding commutes, so it is right to add to a version of the row that is newer
  * than the transaction's snapshot.
  *
+ * A statement may fire several triggers: INSERT ... ON CONFLICT DO UPDATE, MERGE,
+ * a WITH that writes. Were each to write for itself, the order would hold for
+ * each, but not for the statement. So their deltas are collected, and written
+ * together when the statement has fired them all. COPY and TRUNCATE, which are
+ * no queries, fire one trigger of ours for each mapping, and write at once.
+ *
  * Aliases. An alias is resolved before its delta is written, and checked again
  * after: once the row is ours, identify() and unidentify(), which take the rows
  * of both names, have either finished, and we see what they did, or wait for
@@ -27,6 +33,7 @@
 #include "common/hashfn.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
@@ -35,6 +42,8 @@
 #include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(fold);
+
+void		_PG_init(void);
 
 /* Leads written by one statement. */
 #define BATCH 10000
@@ -436,20 +445,26 @@ append_pending(LeadDelta **leads, int n, Oid timeline_type)
 	SPI_finish();
 }
 
-/* Take deltas off the rows that they were added to, which we hold, and append them instead. */
+/*
+ * Take deltas off the rows that they were added to, and append them instead.
+ * The rows are ours, though an emptied one may be gone and is then made anew.
+ */
 static void
 move_strays(Relation timelines, Stray *strays, int n)
 {
 	LeadDelta **leads = palloc(n * sizeof(LeadDelta *));
+	LeadDelta **back = palloc(n * sizeof(LeadDelta *));
+	struct varlena *empty = timeline_encode(NULL, 0);
 
 	for (int i = 0; i < n; i++)
 	{
-		struct varlena *empty = timeline_encode(NULL, 0);
-
-		if (!update_row(timelines, strays[i].old_target, timeline_combine(empty, strays[i].lead->delta, -1)))
-			elog(ERROR, "a timeline that was just written is gone");
 		leads[i] = strays[i].lead;
+		back[i] = palloc0(sizeof(LeadDelta));
+		back[i]->target = strays[i].old_target;
+		back[i]->delta = timeline_combine(empty, strays[i].lead->delta, -1);
 	}
+	qsort(back, n, sizeof(LeadDelta *), target_compare);
+	upsert_rows(timelines, back, n);
 	append_pending(leads, n, timeline_type_of(timelines));
 }
 
@@ -485,7 +500,7 @@ deltas_apply(Deltas *deltas, Relation timelines)
 }
 
 /* Append the deltas to pending_delta: no row is locked, nobody waits. */
-void
+static void
 deltas_defer(Deltas *deltas)
 {
 	LeadDelta **leads;
@@ -498,6 +513,110 @@ deltas_defer(Deltas *deltas)
 	append_pending(leads, n, timeline_type_of(pending));
 	table_close(pending, NoLock);
 }
+
+/* ---------- whose rights ---------- */
+
+Identity
+become(Oid user, int flags)
+{
+	Identity	before;
+
+	GetUserIdAndSecContext(&before.user, &before.security);
+	SetUserIdAndSecContext(user, before.security | SECURITY_LOCAL_USERID_CHANGE | flags);
+	return before;
+}
+
+void
+become_again(Identity identity)
+{
+	SetUserIdAndSecContext(identity.user, identity.security);
+}
+
+void
+deltas_write(Deltas *deltas, bool deferred)
+{
+	Relation	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
+	Identity	user = become(timelines->rd_rel->relowner, 0);
+
+	if (deferred)
+		deltas_defer(deltas);
+	else
+		deltas_apply(deltas, timelines);
+	become_again(user);
+	table_close(timelines, NoLock);
+}
+
+/* ---------- statements ---------- */
+
+/* A query whose triggers are firing. */
+typedef struct Statement
+{
+	MemoryContext context;		/* of the query */
+	Deltas	   *immediate;		/* or NULL */
+	Deltas	   *deferred;		/* or NULL */
+} Statement;
+
+static Statement *statement = NULL;
+static ExecutorFinish_hook_type previous_finish = NULL;
+
+Deltas *
+statement_deltas(bool deferred)
+{
+	Deltas	  **deltas;
+
+	if (statement == NULL)
+		return NULL;
+	deltas = deferred ? &statement->deferred : &statement->immediate;
+	if (*deltas == NULL)
+		*deltas = deltas_create(AllocSetContextCreate(statement->context, "leadscore deltas", ALLOCSET_DEFAULT_SIZES));
+	return *deltas;
+}
+
+static void
+write_statement(Statement *finished)
+{
+	MemoryContext old = MemoryContextSwitchTo(finished->context);
+
+	if (finished->deferred)
+		deltas_write(finished->deferred, true);
+	if (finished->immediate)
+		deltas_write(finished->immediate, false);
+	MemoryContextSwitchTo(old);
+}
+
+/* The end of a query, in which its AFTER triggers fire. */
+static void
+finish(QueryDesc *query)
+{
+	Statement  *outer = statement;
+	Statement	this = {.context = query->estate->es_query_cxt};
+
+	statement = &this;
+	PG_TRY();
+	{
+		if (previous_finish)
+			previous_finish(query);
+		else
+			standard_ExecutorFinish(query);
+	}
+	PG_FINALLY();
+	{
+		statement = outer;
+	}
+	PG_END_TRY();
+	if (this.immediate || this.deferred)
+		write_statement(&this);
+}
+
+/* When the module is loaded: see the ends of queries. */
+void
+_PG_init(void)
+{
+	previous_finish = ExecutorFinish_hook;
+	ExecutorFinish_hook = finish;
+}
+
+/* ---------- fold ---------- */
 
 /*
  * Merge pending deltas into the timelines: at most so many rows (NULL: all),

@@ -13,9 +13,26 @@ typedef struct Deltas Deltas;
 
 extern Deltas *deltas_create(MemoryContext context);
 extern TimelineBuilder **deltas_of(Deltas *deltas, const char *lead_id, int length);
-
-/* As the owner of the tables: add to lead_timeline, or append to pending_delta. */
 extern void deltas_apply(Deltas *deltas, Relation timelines);
-extern void deltas_defer(Deltas *deltas);
+
+/*
+ * Where a trigger collects: the deltas of the statement that has fired it,
+ * which are added (or, of deferred sources, appended) when it has fired all of
+ * its triggers; NULL if we cannot see the statement end.
+ */
+extern Deltas *statement_deltas(bool deferred);
+
+/* Add, or append to pending_delta, as the owner of the tables. */
+extern void deltas_write(Deltas *deltas, bool deferred);
+
+/* Acting as another user, for a while. */
+typedef struct Identity
+{
+	Oid			user;
+	int			security;
+} Identity;
+
+extern Identity become(Oid user, int flags);
+extern void become_again(Identity identity);
 
 #endif							/* LEADSCORE_DELTA_H */

@@ -2,6 +2,7 @@
  * document.c: reading a jsonb configuration document strictly.
  */
 #include "document.h"
+#include "timeline.h"
 
 #include <math.h>
 
@@ -15,6 +16,8 @@
 
 /* Compiled documents kept by a call site, and by the session: a query over several models has several. */
 #define MAX_COMPILED 8
+/* The longest interval: 31,688 years, as the tables' checks have it. */
+#define MAX_SECONDS 1e12
 
 /* ---------- errors ---------- */
 
@@ -65,7 +68,7 @@ words_of(const JsonbValue *value)
 	{
 		case jbvString:
 			return psprintf("the string \"%s\"",
-							pnstrdup(value->val.string.val, Min(value->val.string.len, 100)));
+							excerpt(value->val.string.val, value->val.string.len, 100));
 		case jbvNumeric:
 			return psprintf("the number %s",
 							DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric))));
@@ -105,7 +108,7 @@ doc_check_members(JsonbContainer *object, const DocPath *path, const char *const
 			appendStringInfoString(&hint, "Known members are ");
 			for (k = known; *k; k++)
 				appendStringInfo(&hint, "%s%s", *k, k[1] ? ", " : ".");
-			member_fail(path, pnstrdup(v.val.string.val, Min(v.val.string.len, 100)),
+			member_fail(path, excerpt(v.val.string.val, v.val.string.len, 100),
 						"There is no such member here.", hint.data);
 		}
 	}
@@ -128,13 +131,14 @@ doc_string(JsonbContainer *object, const DocPath *path, const char *key, bool re
 	if (!doc_member(object, key, &v))
 	{
 		if (required)
-			member_fail(path, key, "It is missing.", NULL);
+			member_fail(path, key, "It is missing.", "Write a string that is not empty.");
 		return NULL;
 	}
 	if (v.type != jbvString)
 		member_fail(path, key, psprintf("It is %s.", words_of(&v)), "Write a string.");
 	if (v.val.string.len == 0)
-		member_fail(path, key, "It is the empty string.", "Leave the member out, or write null.");
+		member_fail(path, key, "It is the empty string.",
+					required ? "Write a string that is not empty." : "Leave the member out, or write null.");
 	return pnstrdup(v.val.string.val, v.val.string.len);
 }
 
@@ -146,6 +150,13 @@ doc_comment(JsonbContainer *object, const DocPath *path, const char *key)
 
 	if (doc_member(object, key, &v) && v.type != jbvString)
 		member_fail(path, key, psprintf("It is %s.", words_of(&v)), "Write a string.");
+}
+
+static bool
+numeric_is_zero(Numeric number)
+{
+	return DatumGetInt32(DirectFunctionCall2(numeric_cmp, NumericGetDatum(number),
+											 NumericGetDatum(int64_to_numeric(0)))) == 0;
 }
 
 /* A number member; false if it is absent. */
@@ -160,8 +171,8 @@ doc_number(JsonbContainer *object, const DocPath *path, const char *key, double 
 		member_fail(path, key, psprintf("It is %s.", words_of(&v)), "Write a number.");
 	*number = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
 												 NumericGetDatum(v.val.numeric)));
-	if (!isfinite(*number))
-		member_fail(path, key, "It is too large for double precision.", "Write a finite number.");
+	if (!isfinite(*number) || (*number == 0 && !numeric_is_zero(v.val.numeric)))
+		member_fail(path, key, "It is too large or too small for double precision.", "Write a number that fits.");
 	return true;
 }
 
@@ -174,7 +185,7 @@ doc_integer(JsonbContainer *object, const DocPath *path, const char *key, int32 
 	if (!doc_number(object, path, key, &number))
 		return false;
 	if (number != floor(number) || number < least || number > PG_INT32_MAX)
-		member_fail(path, key, psprintf("It is the number %g.", number),
+		member_fail(path, key, psprintf("It is the number %.15g.", number),
 					psprintf("Write a whole number from %d to %d.", least, PG_INT32_MAX));
 	*integer = (int32) number;
 	return true;
@@ -186,7 +197,8 @@ doc_integer(JsonbContainer *object, const DocPath *path, const char *key, int32 
  * is needed.
  */
 void *
-doc_input(const DocPath *path, const char *key, PGFunction input, const char *text, int32 typmod)
+doc_input(const DocPath *path, const char *key, PGFunction input, const char *text, int32 typmod,
+		  const char *hint)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile Datum result = (Datum) 0;
@@ -206,7 +218,7 @@ doc_input(const DocPath *path, const char *key, PGFunction input, const char *te
 			ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION)
 			PG_RE_THROW();
 		FlushErrorState();
-		member_fail(path, key, psprintf("%s.", error->message), error->hint);
+		member_fail(path, key, psprintf("%s.", error->message), hint);
 	}
 	PG_END_TRY();
 	return DatumGetPointer(result);
@@ -230,13 +242,13 @@ doc_hours(JsonbContainer *object, const DocPath *path, const char *key, int32 *h
 	if (v.type != jbvString)
 		member_fail(path, key, psprintf("It is %s.", words_of(&v)), hint);
 	text = pnstrdup(v.val.string.val, v.val.string.len);
-	interval = doc_input(path, key, interval_in, text, -1);
+	interval = doc_input(path, key, interval_in, text, -1, hint);
 	seconds = (interval->month / MONTHS_PER_YEAR) * (DAYS_PER_YEAR * SECS_PER_DAY) +
 		(interval->month % MONTHS_PER_YEAR) * (double) DAYS_PER_MONTH * SECS_PER_DAY +
 		interval->day * (double) SECS_PER_DAY + interval->time / (double) USECS_PER_SEC;
 	if (seconds <= 0)
 		member_fail(path, key, psprintf("The interval \"%s\" is not above zero.", text), hint);
-	if (ceil(seconds / SECS_PER_HOUR) > PG_INT32_MAX / 4)
+	if (seconds > MAX_SECONDS)
 		member_fail(path, key, psprintf("The interval \"%s\" is too long.", text),
 					"Leave the member out for no limit.");
 	*hours = (int32) ceil(seconds / SECS_PER_HOUR);

@@ -42,7 +42,7 @@ extern void doc_array(JsonbContainer *object, const DocPath *path, const char *k
 extern JsonbContainer *doc_element(const DocArray *array, int index, DocPath *path,
 								   const char *const *known);
 extern void *doc_input(const DocPath *path, const char *key, PGFunction input, const char *text,
-					   int32 typmod);
+					   int32 typmod, const char *hint);
 
 extern int	doc_choice(JsonbContainer *object, const DocPath *path, const char *key,
 					   const char *const *choices, int otherwise);

@@ -40,30 +40,6 @@ PG_FUNCTION_INFO_V1(read_source);
 /* Leads read at a time from a whole table. */
 #define BATCH 10000
 
-/* ---------- whose rights ---------- */
-
-typedef struct Identity
-{
-	Oid			user;
-	int			security;
-} Identity;
-
-static Identity
-become(Oid user, int flags)
-{
-	Identity	before;
-
-	GetUserIdAndSecContext(&before.user, &before.security);
-	SetUserIdAndSecContext(user, before.security | SECURITY_LOCAL_USERID_CHANGE | flags);
-	return before;
-}
-
-static void
-become_again(Identity identity)
-{
-	SetUserIdAndSecContext(identity.user, identity.security);
-}
-
 /* Make the text of every type depend on its value alone, as source_timelines() does. */
 static void
 pin_settings(void)
@@ -258,6 +234,7 @@ record(PG_FUNCTION_ARGS)
 	MemoryContext context;
 	MemoryContext old;
 	Deltas	   *deltas;
+	Deltas	   *collected;
 	const SignalSet *signals;
 	Identity	user;
 	int			settings = -1;
@@ -284,7 +261,8 @@ record(PG_FUNCTION_ARGS)
 
 	context = AllocSetContextCreate(CurrentMemoryContext, "leadscore record", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
-	deltas = deltas_create(context);
+	collected = statement_deltas(source->deferred);
+	deltas = collected ? collected : deltas_create(context);
 	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
 
 
@@ -312,12 +290,8 @@ record(PG_FUNCTION_ARGS)
 	if (settings >= 0)
 		AtEOXact_GUC(true, settings);
 
-	user = become(timelines->rd_rel->relowner, 0);
-	if (source->deferred)
-		deltas_defer(deltas);
-	else
-		deltas_apply(deltas, timelines);
-	become_again(user);
+	if (collected == NULL)
+		deltas_write(deltas, source->deferred);
 
 done:
 	table_close(timelines, NoLock);

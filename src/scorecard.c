@@ -15,6 +15,9 @@ PG_FUNCTION_INFO_V1(check_scorecard);
 /* Ages of more blocks (seven years) are computed each time. */
 #define DECAY_MAX_BLOCKS 1024
 
+/* What any weight is worth at the most. */
+#define MOST_POINTS 1e290
+
 /* ---------- decay ---------- */
 
 static double
@@ -457,6 +460,9 @@ read_weight(CardReader *reader, JsonbContainer *object, const DocPath *path, int
 	read_bounds(object, path, "at_least", &w->at_least, "below", &w->below, false);
 	w->banded = !isinf(w->at_least) || !isinf(w->below);
 	read_bounds(object, path, "min_points", &w->min_points, "max_points", &w->max_points, true);
+	/* whatever the points, sums stay finite */
+	w->min_points = Max(w->min_points, -MOST_POINTS);
+	w->max_points = Min(w->max_points, MOST_POINTS);
 
 	w->part = w->stage = -1;
 	w->category = doc_string(object, path, "category", false);

@@ -160,7 +160,8 @@ property_matcher_compile(PropertyMatcher *matcher, JsonbContainer *object, const
 		const char *hint;
 		const char *fault;
 
-		matcher->condition = doc_input(path, "condition", jsonpath_in, condition, -1);
+		matcher->condition = doc_input(path, "condition", jsonpath_in, condition, -1,
+									   "Write a jsonpath predicate such as $.price > 100.");
 		fault = condition_fault(matcher->condition, &hint);
 		if (fault)
 			doc_fail(&member, fault, hint);

@@ -4,6 +4,7 @@
 #include "timeline.h"
 
 #include "common/int.h"
+#include "mb/pg_wchar.h"
 #include "port/pg_bitutils.h"
 #include "utils/timestamp.h"
 
@@ -22,6 +23,13 @@
 StaticAssertDecl(sizeof(TimelineEntry) == 24, "an entry is packed without holes");
 StaticAssertDecl(BUILDER_HEAD + 2 * sizeof(TimelineEntry) == BUILDER_START,
 				 "a new builder holds two entries in 64 bytes");
+
+/* A copy of at most so many bytes of a text, not cut within a character. */
+char *
+excerpt(const char *text, int length, int limit)
+{
+	return pnstrdup(text, pg_mbcliplen(text, length, limit));
+}
 
 int
 int32_compare(const void *a, const void *b)

@@ -99,6 +99,9 @@ extern TimelineBuilder *timeline_builder_add_timeline(TimelineBuilder *builder,
 													  const struct varlena *timeline, int sign);
 extern void timeline_builder_compact(TimelineBuilder *builder);
 
+/* at most so many bytes of a text, for an error message */
+extern char *excerpt(const char *text, int length, int limit);
+
 /* for qsort and bsearch */
 extern int	int32_compare(const void *a, const void *b);
 

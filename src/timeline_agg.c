@@ -40,6 +40,14 @@ is_object(Datum datum)
 	return (header & JB_FOBJECT) != 0;
 }
 
+static char *
+jsonb_excerpt(Datum datum)
+{
+	char	   *text = DatumGetCString(DirectFunctionCall1(jsonb_out, datum));
+
+	return excerpt(text, strlen(text), 200);
+}
+
 static Jsonb *
 detoast_properties(void *row)
 {
@@ -113,8 +121,7 @@ event_from_arguments(FunctionCallInfo fcinfo, int first, int check, const char *
 		ereport(ERROR,
 				(errcode(check ? check : ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("event properties are not a JSON object"),
-				 errdetail("The properties are %.200s.",
-						   DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(first + 3)))),
+				 errdetail("The properties are %s.", jsonb_excerpt(PG_GETARG_DATUM(first + 3))),
 				 errhint("%s", hint ? hint : "Write an object such as {\"device\": \"mobile\"}, or NULL.")));
 	return true;
 }

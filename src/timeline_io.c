@@ -46,8 +46,9 @@ text_fail(TextCursor *c, const char *expected)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
-			 errmsg("invalid input syntax for type leadscore.timeline: \"%.100s\"", c->text),
-			 errdetail("Expected %s at character %d: \"%.30s\".", expected, (int) (c->p - c->text) + 1, c->p),
+			 errmsg("invalid input syntax for type leadscore.timeline: \"%s\"", excerpt(c->text, strlen(c->text), 100)),
+			 errdetail("Expected %s at byte %d: \"%s\".", expected, (int) (c->p - c->text) + 1,
+					   excerpt(c->p, strlen(c->p), 30)),
 			 errhint("A timeline looks like {1: 2026-11-21T13Z 2 49.9, 2026-11-21T15Z 1; 4: 2026-11-22T00Z 1}.")));
 }
 
@@ -123,7 +124,7 @@ take_number(TextCursor *c, int decimals, const char *expected)
 overflow:
 	ereport(ERROR,
 			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-			 errmsg("timeline number out of range: \"%.30s\"", start),
+			 errmsg("timeline number out of range: \"%s\"", excerpt(start, strlen(start), 30)),
 			 errdetail("Occurrences, and values in millionths, must fit into 64 bits.")));
 }
 

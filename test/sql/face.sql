@@ -1,0 +1,98 @@
+\set ECHO none
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set helper :abs_srcdir '/helper.sql'
+\i :helper
+\set ECHO all
+-- What people look at: by lead_id, live, and as a snapshot. (Models here know no decay, so that scores stand still.)
+SELECT publish('{"model": "shop", "ceiling": 100,
+	"signals": [{"signal": "visit", "kind": "visit"}, {"signal": "buy", "kind": "buy"}, {"signal": "de", "subject": "profile", "match": {"country": "DE"}}],
+	"weights": [{"signal": "visit", "points": 3, "max_points": 12, "category": "web"}, {"signal": "visit", "measure": "active_days", "points": 2, "category": "web"},
+		{"signal": "buy", "points": 25}, {"signal": "buy", "measure": "value", "points": 0.5, "max_points": 30}, {"signal": "de", "points": 10}],
+	"categories": [{"category": "web", "max_points": 14}],
+	"segments": [{"segment": "high", "position": 1, "min_score": 60}, {"segment": "medium", "position": 2, "min_score": 20}, {"segment": "low", "position": 3, "min_score": 0}, {"segment": "best", "position": 0, "min_score": 100}]}');
+INSERT INTO event (lead_id, kind, occurred_at, value) VALUES ('ann', 'visit', '2026-01-01', NULL), ('ann', 'visit', '2026-01-02', NULL), ('bob', 'buy', '2026-01-01', 20), ('cyd', 'buy', '2026-01-01', 100), ('cyd', 'buy', '2026-01-05', 100), ('cyd', 'buy', '2026-01-09', 100),
+	('dan', 'visit', '2026-01-01', NULL), ('dan', 'visit', '2026-01-01', NULL), ('dan', 'visit', '2026-01-02', NULL), ('dan', 'visit', '2026-01-03', NULL), ('dan', 'visit', '2026-01-04', NULL);
+INSERT INTO lead VALUES ('bob', '{"country": "DE"}'), ('eve', '{"country": "DE"}'), ('fay', NULL);
+
+-- ann: 2 * 3 + 2 * 2 = 10.  bob: 25 + 20 * 0.5 + 10 = 45.  cyd: 75 + 30 (of 150) = 105, at most 100.
+-- dan: 12 (of 15) + 4 days * 2 = 20, at most 14.  eve: 10.  fay and leads that nobody knows: 0.
+SELECT lead_id, score(lead_id), score(lead_id, 'shop', '2026-01-01 12:00') AS on_the_first FROM unnest('{ann,bob,cyd,dan,eve,fay,nobody}'::text[]) lead_id;
+SELECT score(NULL) IS NULL AS nobody, score('ann', NULL) IS NULL AS no_model, score('ann', 'shop', NULL) IS NULL AS no_instant;
+SELECT model, lead_id, score, engagement, fit, probability, grade, stage, segment, last_active FROM lead_score ORDER BY lead_id;
+
+-- explain(): line by line, clamps as rows of their own; the points add up to the score
+SELECT signal, measure, measured, points, uncapped_points, category, last_at, reason FROM explain('cyd');
+SELECT signal, measure, measured, points, uncapped_points, category, last_at, reason FROM explain('dan', 'shop');
+SELECT signal, measure, measured, points, reason FROM explain('bob', 'shop', '2026-01-01');
+SELECT count(*) FROM explain('nobody');
+SELECT count(*) FROM explain(NULL);
+SELECT l, (SELECT coalesce(sum(points), 0) FROM explain(l)) = score(l) AS adds_up FROM unnest('{ann,bob,cyd,dan,eve,fay,nobody}'::text[]) l;
+
+-- the same of the three templates, for 30 leads of all kinds of events
+SELECT publish(template(template)) FROM templates();
+INSERT INTO event (lead_id, kind, occurred_at, value, properties)
+SELECT 'lead ' || n % 30, kinds[1 + n * 7 % cardinality(kinds)], '2026-01-01'::timestamptz + n * interval '157 minutes', n % 200, CASE n % 3 WHEN 0 THEN '{"device": "mobile"}' WHEN 1 THEN '{"page": "pricing"}' END::jsonb
+FROM generate_series(1, 1500) n, (SELECT array_agg(DISTINCT kind ORDER BY kind) AS kinds FROM signal WHERE kind IS NOT NULL) k;
+INSERT INTO lead SELECT 'lead ' || n, jsonb_build_object('country', CASE n % 2 WHEN 0 THEN 'DE' END, 'age', n * 2, 'employees', n * 50, 'job_role', CASE n % 3 WHEN 0 THEN 'decision_maker' WHEN 1 THEN 'student' END) FROM generate_series(0, 35) n;
+SELECT model, count(*), count(DISTINCT e.score) > 5 AS differ, bool_and(abs(e.score - e.explained) < 1e-9) AS adds_up,
+	count(*) FILTER (WHERE e.clamps > 0) > 0 AS some_are_clamped
+FROM (SELECT m.model, score(l.lead_id, m.model, at) AS score, x.*
+	FROM model m, lead l, unnest(ARRAY['2026-03-01', '2026-07-01', '2027-06-01']::timestamptz[]) at,
+		LATERAL (SELECT coalesce(sum(points), 0) AS explained, count(*) FILTER (WHERE signal IS NULL) AS clamps FROM explain(l.lead_id, m.model, at)) x
+	WHERE l.lead_id LIKE 'lead%' AND m.model <> 'shop') e
+GROUP BY model ORDER BY model;
+DELETE FROM event WHERE lead_id LIKE 'lead%';
+DELETE FROM lead WHERE lead_id LIKE 'lead%';
+DELETE FROM model WHERE model <> 'shop';
+CALL rebuild();		-- the templates' signals count the events above, too
+
+-- score_history(): the score at instants of the past and future
+SELECT * FROM score_history('cyd', 'shop', '2025-12-31', '2026-01-10', '2 days');
+SELECT * FROM score_history('nobody', 'shop', '2026-01-01', '2026-01-02');
+SELECT count(*) AS days, min(score) = max(score) AS constant, max(at) = now() AS ends_now FROM score_history('ann');
+
+-- The snapshot is as of the last refresh, in either way of refreshing; the live view always of now.
+SELECT count(*) FROM lead_segment;
+SELECT refresh_segments(concurrently => false);
+SELECT model, lead_id, score, segment, scored_at <= now() AND scored_at > now() - interval '2 hours' AS fresh FROM lead_segment ORDER BY lead_id;
+INSERT INTO event (lead_id, kind, occurred_at, value) VALUES ('ann', 'buy', '2026-01-03', 60);
+SELECT v.lead_id, s.score AS snapshot, s.segment, v.score AS live, v.segment AS live_segment FROM lead_score v JOIN lead_segment s USING (model, lead_id) WHERE v.score <> s.score;
+SELECT refresh_segments();
+SELECT score, segment FROM lead_segment WHERE lead_id = 'ann';
+SELECT model, segment, position, leads, share, average_score, lowest_score, highest_score FROM segment_summary;
+
+-- Changing a weight, a half-life, a window or a segment changes the next read, with no rebuild.
+CREATE FUNCTION ann() RETURNS TABLE (score float8, segment text) LANGUAGE sql AS $$SELECT score, segment FROM score_history('ann', 'shop', '2026-01-03', '2026-01-03')$$;
+SELECT * FROM ann();												-- 6 + 4 + 25 + 30 = 65
+UPDATE weight SET points = 20 WHERE signal = 'buy' AND measure = 'count';
+SELECT * FROM ann();												-- 60
+UPDATE weight SET half_life = '1 day' WHERE signal = 'visit' AND measure = 'count';
+SELECT * FROM ann();												-- the visits 1 and 2 days ago: 3 * (0.25 + 0.5) = 2.25: 56.25
+UPDATE weight SET within = '24 hours' WHERE signal = 'visit';
+SELECT * FROM ann();												-- none of them: 50
+UPDATE weight SET fades_over = '1 day', half_life = NULL, within = NULL, max_per_day = 1 WHERE signal = 'visit';
+SELECT * FROM ann();												-- active days only: 54
+UPDATE segment SET min_score = 50 WHERE segment = 'high';
+SELECT * FROM ann();
+DELETE FROM segment WHERE segment = 'high';
+SELECT * FROM ann();
+UPDATE model SET ceiling = 5;
+SELECT * FROM ann();
+SELECT count(*) FROM verify();
+
+-- "default" is the model of that name or, where there is none, the only one there is
+SELECT publish('{"model": "second"}');
+SELECT score('ann', 'second');
+\pset tuples_only on
+\pset format unaligned
+SELECT refused('SELECT score(''ann'')');
+\pset tuples_only off
+\pset format aligned
+SELECT publish('{"model": "default", "signals": [{"signal": "buy", "kind": "buy"}], "weights": [{"signal": "buy", "points": 1000}]}');
+SELECT score('ann'), (SELECT count(*) FROM explain('ann')) AS lines, scorecard() ->> 'model' AS model;
+SELECT model, count(*) FROM lead_score GROUP BY model ORDER BY model;
+DELETE FROM model;
+SELECT count(*) FROM lead_score;
+SELECT refresh_segments();
+SELECT count(*) FROM lead_segment;
+SELECT * FROM segment_summary;
