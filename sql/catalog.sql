@@ -62,7 +62,7 @@ COMMENT ON COLUMN leadscore.signal.condition IS 'a predicate that the properties
 COMMENT ON COLUMN leadscore.signal.description IS 'for people';
 
 -- A session counts with the signals that it has compiled: changes must always
--- reach it, also those of replication.
+-- reach it, also those made under session_replication_role = replica.
 CREATE TRIGGER signals_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON leadscore.signal
 	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.signals_changed();
 ALTER TABLE leadscore.signal ENABLE ALWAYS TRIGGER signals_changed;
@@ -409,6 +409,11 @@ COMMENT ON FUNCTION leadscore.make_document(text) IS 'a model''s document, gathe
 CREATE FUNCTION leadscore.keep_documents(models text[] DEFAULT NULL) RETURNS void
 	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+	-- changes of one model are gathered one after the other, each seeing those before it
+	SELECT pg_advisory_xact_lock(hashtextextended('leadscore model ' || m.model, 0))
+	FROM (SELECT model FROM leadscore.model UNION SELECT model FROM leadscore.model_document ORDER BY 1) m
+	WHERE models IS NULL OR m.model = ANY (models);
+
 	DELETE FROM leadscore.model_document d
 	WHERE (models IS NULL OR d.model = ANY (models))
 	AND NOT EXISTS (SELECT FROM leadscore.model m WHERE m.model = d.model);
@@ -459,6 +464,8 @@ BEGIN
 			' FOR EACH STATEMENT EXECUTE FUNCTION leadscore.configuration_changed()', name);
 		EXECUTE format('CREATE TRIGGER keep_documents_truncate AFTER TRUNCATE ON leadscore.%I'
 			' FOR EACH STATEMENT EXECUTE FUNCTION leadscore.configuration_changed()', name);
+		EXECUTE format('ALTER TABLE leadscore.%I ENABLE ALWAYS TRIGGER keep_documents_insert, ENABLE ALWAYS TRIGGER keep_documents_update,'
+			' ENABLE ALWAYS TRIGGER keep_documents_delete, ENABLE ALWAYS TRIGGER keep_documents_truncate', name);
 	END LOOP;
 END
 $$;
@@ -473,7 +480,8 @@ BEGIN
 	IF NOT FOUND THEN
 		SELECT d.document INTO document FROM leadscore.model_document d WHERE d.model = leadscore.model_named(scorecard.model);
 	END IF;
-	RETURN document;
+	-- a restore may have kept the triggers from firing
+	RETURN coalesce(document, leadscore.make_document(leadscore.model_named(model)));
 END
 $$;
 

@@ -69,7 +69,6 @@ BEGIN
 	IF FOUND THEN
 		target := known;
 		PERFORM leadscore.hold_names(target);
-		RAISE NOTICE USING MESSAGE = format('"%s" is itself an alias: "%s" now counts for "%s"', lead_id, alias, target);
 	END IF;
 	IF alias = target THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('"%s" cannot be an alias of itself', alias),
@@ -83,6 +82,10 @@ BEGIN
 		END IF;
 		RAISE EXCEPTION USING ERRCODE = 'unique_violation', MESSAGE = format('"%s" is already an alias of another lead', alias),
 			DETAIL = format('It counts for "%s".', known), HINT = format('SELECT leadscore.unidentify(%L) first.', alias);
+	END IF;
+
+	IF target <> lead_id THEN
+		RAISE NOTICE USING MESSAGE = format('"%s" is itself an alias: "%s" now counts for "%s"', lead_id, alias, target);
 	END IF;
 
 	PERFORM leadscore.hold_timelines(alias, target);
@@ -144,14 +147,18 @@ DECLARE
 	name text;
 	rows record;
 	timelines bigint;
+	leads bigint;
 BEGIN
 	PERFORM leadscore.check_lead_id(lead_id, 'lead_id');
 	lead := coalesce((SELECT a.lead_id FROM leadscore.lead_alias a WHERE a.alias = forget.lead_id), lead_id);
 	PERFORM leadscore.hold_names(lead, lead_id);
 	names := ARRAY(SELECT a.alias FROM leadscore.lead_alias a WHERE a.lead_id = lead) || lead;
 	SELECT count(*) INTO timelines FROM leadscore.lead_timeline t WHERE t.lead_id = lead;
+	SELECT count(*) INTO leads FROM leadscore.lead l WHERE l.lead_id = ANY (names);
 
-	FOR rows IN SELECT DISTINCT s.source, s.lead_id AS key FROM leadscore.source s ORDER BY 1 LOOP
+	-- customers last: other tables may refer to them
+	FOR rows IN SELECT s.source, s.lead_id AS key, max(s.feeds) = 'timeline' AS first FROM leadscore.source s
+			GROUP BY 1, 2 ORDER BY 3 DESC, 1 LOOP
 		source := rows.source;
 		removed := 0;
 		IF tracked OR rows.source = 'leadscore.event'::regclass THEN
@@ -175,7 +182,7 @@ BEGIN
 
 	source := 'leadscore.lead';
 	DELETE FROM leadscore.lead l WHERE l.lead_id = ANY (names);
-	GET DIAGNOSTICS removed = ROW_COUNT;
+	removed := leads;
 	RETURN NEXT;
 
 	-- timelines follow their events: what remains of them is what remains there

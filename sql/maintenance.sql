@@ -17,7 +17,8 @@ FROM (
 	SELECT a.lead_id, p.delta FROM leadscore.lead_alias a JOIN leadscore.pending_delta p ON p.lead_id = a.alias
 ) u
 WHERE (SELECT EXISTS (SELECT FROM leadscore.pending_delta))
-GROUP BY u.lead_id;
+GROUP BY u.lead_id
+HAVING leadscore.timeline_sum(u.timeline) OPERATOR(leadscore.<>) '{}';
 
 COMMENT ON VIEW leadscore.current_timeline IS 'each lead''s timeline as of now: lead_timeline with what is pending';
 COMMENT ON COLUMN leadscore.current_timeline.lead_id IS 'the lead';
@@ -41,7 +42,7 @@ COMMENT ON FUNCTION leadscore.only(leadscore.timeline, integer[]) IS 'the part o
 CREATE FUNCTION leadscore.source_timelines(lead_ids text[] DEFAULT NULL, signals jsonb DEFAULT NULL, resolve boolean DEFAULT true)
 	RETURNS TABLE (lead_id text, timeline leadscore.timeline)
 	LANGUAGE plpgsql STABLE
-	SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO, MDY'
+	SET search_path = pg_catalog, pg_temp SET row_security = off SET TimeZone = 'UTC' SET DateStyle = 'ISO, MDY'
 	SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex' SET lc_monetary = 'C'
 AS $$
 DECLARE
@@ -96,7 +97,7 @@ COMMENT ON FUNCTION leadscore.hold_sources() IS 'keeps the sources from being tr
 -- verify
 
 CREATE FUNCTION leadscore.verify() RETURNS TABLE (lead_id text, stored leadscore.timeline, expected leadscore.timeline)
-	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET row_security = off
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -118,8 +119,28 @@ COMMENT ON FUNCTION leadscore.verify() IS 'the leads whose stored timeline diffe
 -- keeping a writer out. Only writers that still count with signals of before
 -- must have ended first.
 
+-- What one rebuild has found, another must not add too: a rebuild that begins
+-- ends those before it, at their next batch.
+
+CREATE TABLE leadscore.rebuild_run (
+	run bigint NOT NULL
+);
+
+INSERT INTO leadscore.rebuild_run (run) VALUES (0);
+
+COMMENT ON TABLE leadscore.rebuild_run IS 'the rebuild that began last';
+COMMENT ON COLUMN leadscore.rebuild_run.run IS 'its number';
+
+CREATE FUNCTION leadscore.begin_rebuild() RETURNS bigint
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+	UPDATE leadscore.rebuild_run SET run = run + 1 RETURNING run
+$$;
+
+COMMENT ON FUNCTION leadscore.begin_rebuild() IS 'gives a rebuild its number, when those before it have ended their batch';
+
 CREATE FUNCTION leadscore.find_corrections(lead_ids text[], signals jsonb) RETURNS bigint
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET client_min_messages = 'warning'
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET row_security = off SET client_min_messages = 'warning'
 AS $$
 DECLARE
 	signal_ids CONSTANT integer[] := ARRAY(SELECT (s ->> 'signal_id')::integer FROM jsonb_array_elements(signals -> 'signals') s);
@@ -145,12 +166,17 @@ $$;
 
 COMMENT ON FUNCTION leadscore.find_corrections(text[], jsonb) IS 'puts what timelines lack into the temporary table leadscore_correction, and says how many there are';
 
-CREATE FUNCTION leadscore.apply_corrections(max_rows integer) RETURNS bigint
+CREATE FUNCTION leadscore.apply_corrections(this_run bigint, max_rows integer) RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	taken text[];
 BEGIN
+	PERFORM FROM leadscore.rebuild_run r WHERE r.run = this_run FOR SHARE;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'object_in_use', MESSAGE = 'another rebuild has begun',
+			DETAIL = 'It corrects what is left.', HINT = 'Run one rebuild at a time.';
+	END IF;
 	-- the table is in order, so a batch is its first rows
 	WITH batch AS (
 		DELETE FROM pg_temp.leadscore_correction c
@@ -169,7 +195,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.apply_corrections(integer) IS 'adds a batch of corrections to the timelines, and says how many';
+COMMENT ON FUNCTION leadscore.apply_corrections(bigint, integer) IS 'adds a batch of corrections to the timelines, and says how many';
 
 CREATE FUNCTION leadscore.signals_named(names text[]) RETURNS jsonb
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -201,6 +227,7 @@ AS $$
 DECLARE
 	batch CONSTANT integer := 20000;
 	may_commit CONSTANT boolean := NOT leadscore.in_transaction_block();
+	run bigint;
 	document jsonb;
 	counting jsonb;
 	total bigint;
@@ -221,6 +248,10 @@ BEGIN
 	IF may_commit THEN
 		COMMIT;
 	END IF;
+	run := leadscore.begin_rebuild();
+	IF may_commit THEN
+		COMMIT;
+	END IF;
 	PERFORM leadscore.wait_for_writers();
 	counting := leadscore.signal_definitions(signals);
 	total := leadscore.find_corrections(lead_ids, document);
@@ -228,7 +259,7 @@ BEGIN
 		IF may_commit THEN
 			COMMIT;
 		END IF;
-		step := leadscore.apply_corrections(batch);
+		step := leadscore.apply_corrections(run, batch);
 		EXIT WHEN step OPERATOR(pg_catalog.=) 0;
 		done := done OPERATOR(pg_catalog.+) step;
 		IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) (reported OPERATOR(pg_catalog.+) '1 second'::interval) THEN
@@ -321,16 +352,19 @@ AS $$
 DECLARE
 	waiting text[];
 BEGIN
-	IF NOT leadscore.history_exists() THEN
-		PERFORM leadscore.signals_counted(leadscore.signal_definitions(NULL));
+	IF leadscore.in_restore() THEN
 		RETURN NULL;
 	END IF;
-	waiting := ARRAY(SELECT d.signal FROM leadscore.signal_definition d
-		WHERE NOT EXISTS (SELECT FROM leadscore.counted_signal c WHERE c.signal_id = d.signal_id AND c.definition = d.definition)
-		ORDER BY 1);
-	IF waiting <> '{}' THEN
-		RAISE NOTICE USING MESSAGE = format('past events are not yet counted for %s', array_to_string(waiting, ', ')),
-			HINT = format('CALL leadscore.rebuild(signals => %L) counts them; see leadscore.status.', waiting);
+	IF NOT leadscore.history_exists() THEN
+		PERFORM leadscore.signals_counted(leadscore.signal_definitions(NULL));
+	ELSIF TG_OP <> 'DELETE' THEN
+		waiting := ARRAY(SELECT d.signal FROM leadscore.signal_definition d JOIN changed_signals n ON n.signal = d.signal
+			WHERE NOT EXISTS (SELECT FROM leadscore.counted_signal c WHERE c.signal_id = d.signal_id AND c.definition = d.definition)
+			ORDER BY 1);
+		IF waiting <> '{}' THEN
+			RAISE NOTICE USING MESSAGE = format('past events are not yet counted for %s', array_to_string(waiting, ', ')),
+				HINT = format('CALL leadscore.rebuild(signals => %L) counts them; see leadscore.status.', waiting);
+		END IF;
 	END IF;
 	RETURN NULL;
 END
@@ -338,7 +372,11 @@ $$;
 
 COMMENT ON FUNCTION leadscore.note_signals() IS 'trigger: says that history waits for a rebuild';
 
-CREATE TRIGGER note_signals AFTER INSERT OR UPDATE OR DELETE ON leadscore.signal
+CREATE TRIGGER note_signals_insert AFTER INSERT ON leadscore.signal REFERENCING NEW TABLE AS changed_signals
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.note_signals();
+CREATE TRIGGER note_signals_update AFTER UPDATE ON leadscore.signal REFERENCING NEW TABLE AS changed_signals
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.note_signals();
+CREATE TRIGGER note_signals_delete AFTER DELETE ON leadscore.signal
 	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.note_signals();
 
 -- status

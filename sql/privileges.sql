@@ -28,9 +28,13 @@ CREATE FUNCTION leadscore.grant_reader(role regrole) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA leadscore TO %s', role);
-	EXECUTE format('REVOKE SELECT ON leadscore.event FROM %s', role);
-	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.signals(), leadscore.scorecard(text), leadscore.model_named(text),'
+	EXECUTE format('GRANT SELECT ON leadscore.signal, leadscore.model, leadscore.weight, leadscore.category, leadscore.stage,'
+		' leadscore.grade, leadscore.segment, leadscore.model_document, leadscore.lead, leadscore.lead_timeline,'
+		' leadscore.lead_alias, leadscore.pending_delta, leadscore.counted_signal, leadscore.signal_definition,'
+		' leadscore.source_trigger, leadscore.source, leadscore.status, leadscore.current_timeline, leadscore.lead_score,'
+		' leadscore.lead_segment, leadscore.segment_summary TO %s', role);
+	EXECUTE format('GRANT SELECT (lead_id) ON leadscore.event TO %s', role);	-- for row-level security in lead_score
+	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.signals(), leadscore.scorecard(text), leadscore.make_document(text), leadscore.model_named(text),'
 		' leadscore.lead_named(text), leadscore.score(text, text, timestamptz), leadscore.explain(text, text, timestamptz),'
 		' leadscore.score_history(text, text, timestamptz, timestamptz, interval) TO %s', role);
 END

@@ -92,43 +92,25 @@ CREATE FUNCTION leadscore.record() RETURNS trigger
 COMMENT ON FUNCTION leadscore.record() IS 'trigger: adds a statement''s rows to the timelines of their leads; made by track()';
 
 CREATE FUNCTION leadscore.record_profile() RETURNS trigger
-	LANGUAGE plpgsql SECURITY DEFINER
-	SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO, MDY'
-	SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex' SET lc_monetary = 'C'
-AS $$
-DECLARE
-	mapping CONSTANT jsonb := TG_ARGV[0];
-	new_rows text;
-	old_rows text;
-BEGIN
-	BEGIN
-		new_rows := leadscore.profile_query(TG_RELID, mapping, 'leadscore_new');
-		old_rows := leadscore.profile_query(TG_RELID, mapping,
-			CASE TG_OP WHEN 'TRUNCATE' THEN TG_RELID::regclass::text ELSE 'leadscore_old' END);
-	EXCEPTION WHEN undefined_column THEN
-		RAISE WARNING USING ERRCODE = 'undefined_column',
-			MESSAGE = format('leadscore cannot read table %s: profiles stay as they are', TG_RELID::regclass),
-			DETAIL = SQLERRM || '.',
-			HINT = 'Call leadscore.untrack() and leadscore.track_profile() with the columns of today.';
-		RETURN NULL;
-	END;
-	IF TG_OP <> 'INSERT' THEN
-		EXECUTE format(
-			'UPDATE leadscore.lead l SET profile = l.profile - ARRAY(SELECT jsonb_object_keys(o.profile))'
-			' FROM (%s) o WHERE l.lead_id = o.lead_id AND l.profile IS NOT NULL', old_rows);
-	END IF;
-	IF TG_OP IN ('INSERT', 'UPDATE') THEN
-		EXECUTE leadscore.profile_upsert(new_rows);
-	END IF;
-	IF TG_OP <> 'INSERT' THEN
-		EXECUTE format(
-			'DELETE FROM leadscore.lead l USING (%s) o WHERE l.lead_id = o.lead_id AND l.profile = %L', old_rows, '{}');
-	END IF;
-	RETURN NULL;
-END
-$$;
+	AS 'MODULE_PATHNAME' LANGUAGE C;
 
 COMMENT ON FUNCTION leadscore.record_profile() IS 'trigger: keeps lead.profile true to a table''s rows; made by track_profile()';
+
+CREATE FUNCTION leadscore.add_delta(lead_id text, timeline leadscore.timeline, delta leadscore.timeline) RETURNS leadscore.timeline
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+
+COMMENT ON FUNCTION leadscore.add_delta(text, leadscore.timeline, leadscore.timeline)
+	IS 'timeline + delta, or the timeline with a warning if an hour overflows';
+
+CREATE FUNCTION leadscore.in_restore() RETURNS boolean
+	LANGUAGE sql STABLE
+AS $$
+	-- settings that every dump begins with
+	SELECT pg_catalog.current_setting('check_function_bodies') OPERATOR(pg_catalog.=) 'off'
+		AND pg_catalog.current_setting('row_security') OPERATOR(pg_catalog.=) 'off'
+$$;
+
+COMMENT ON FUNCTION leadscore.in_restore() IS 'whether a dump is being restored: what triggers would add is in it';
 
 -- sources: the triggers are their registry, with the mapping as their argument
 
@@ -272,27 +254,23 @@ $$;
 
 COMMENT ON FUNCTION leadscore.source_query(regclass, jsonb, text) IS 'a query for the rows of a source as events, those left out that cannot be scored';
 
-CREATE FUNCTION leadscore.profile_query(source regclass, mapping jsonb, rows text) RETURNS text
+CREATE FUNCTION leadscore.profile_query(source regclass, mapping jsonb, with_children boolean) RETURNS text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT format(
-		'SELECT DISTINCT ON (lead_id) lead_id, profile FROM (SELECT %s AS lead_id, %s AS profile FROM %s) r'
-		' WHERE octet_length(lead_id) BETWEEN 1 AND 1024 AND profile IS NOT NULL ORDER BY lead_id, profile',
+		'SELECT lead_id, profile FROM (SELECT %s AS lead_id, %s AS profile FROM %s) r'
+		' WHERE octet_length(lead_id) BETWEEN 1 AND 1024 AND profile IS NOT NULL',
 		leadscore.column_text(source, mapping ->> 'lead_id'),
-		leadscore.column_properties(source, mapping -> 'properties'), rows)
+		leadscore.column_properties(source, mapping -> 'properties'),
+		CASE WHEN with_children THEN source::text ELSE 'ONLY ' || source END)
 $$;
 
-COMMENT ON FUNCTION leadscore.profile_query(regclass, jsonb, text) IS 'a query for the rows of a table of customers as profiles';
+COMMENT ON FUNCTION leadscore.profile_query(regclass, jsonb, boolean) IS 'a query for the rows of a table of customers as profiles';
 
-CREATE FUNCTION leadscore.profile_upsert(query text) RETURNS text
-	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT format(
-		'INSERT INTO leadscore.lead AS l (lead_id, profile) SELECT lead_id, profile FROM (%s) n ORDER BY lead_id COLLATE "C"'
-		' ON CONFLICT (lead_id) DO UPDATE SET profile = coalesce(l.profile, %L) || excluded.profile', query, '{}')
-$$;
+CREATE FUNCTION leadscore.add_profiles(source regclass, mapping jsonb, with_children boolean, subtract boolean) RETURNS void
+	AS 'MODULE_PATHNAME' LANGUAGE C STRICT;
 
-COMMENT ON FUNCTION leadscore.profile_upsert(text) IS 'a statement that merges the profiles of a query into lead';
+COMMENT ON FUNCTION leadscore.add_profiles(regclass, jsonb, boolean, boolean) IS 'merges the rows of a table of customers into the profiles, or takes them out';
 
 CREATE FUNCTION leadscore.timeline_query(source regclass, mapping jsonb, with_children boolean, lead_id text DEFAULT NULL) RETURNS text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -523,13 +501,10 @@ COMMENT ON FUNCTION leadscore.track(regclass, name, text, name, name, name, name
 	IS 'counts the rows of a table as events, those there are and those to come';
 
 CREATE FUNCTION leadscore.track_profile(source regclass, lead_id name, properties name[]) RETURNS void
-	LANGUAGE plpgsql
-	SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO, MDY'
-	SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex' SET lc_monetary = 'C'
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	mapping CONSTANT jsonb := jsonb_build_object('lead_id', lead_id, 'properties', properties);
-	query text;
 BEGIN
 	PERFORM leadscore.check_source(source);
 	IF lead_id IS NULL OR coalesce(cardinality(properties), 0) = 0 THEN
@@ -538,9 +513,9 @@ BEGIN
 			HINT = 'For example: SELECT leadscore.track_profile(''shop.customers'', ''customer_id'', ''{country,age}'').';
 	END IF;
 	PERFORM leadscore.check_properties(source, properties);
-	query := leadscore.profile_upsert(leadscore.profile_query(source, mapping, source::text));
+	PERFORM leadscore.profile_query(source, mapping, true);	-- names the columns that are missing
 	PERFORM leadscore.begin_tracking(source, mapping, 'record_profile');
-	EXECUTE query;
+	PERFORM leadscore.add_profiles(source, mapping, with_children => true, subtract => false);
 END
 $$;
 
@@ -592,6 +567,9 @@ AS $$
 DECLARE
 	child record;
 BEGIN
+	IF leadscore.in_restore() THEN
+		RETURN;
+	END IF;
 	FOR child IN
 		SELECT c.child, s.mapping, s.feeds
 		FROM leadscore.source s CROSS JOIN LATERAL leadscore.children(s.source) AS c (child)
@@ -602,6 +580,8 @@ BEGIN
 		PERFORM leadscore.track_child(child.child, child.mapping, CASE child.feeds WHEN 'timeline' THEN 'record' ELSE 'record_profile' END);
 		IF child.feeds = 'timeline' THEN
 			PERFORM leadscore.add_source(child.child, child.mapping, with_children => false, subtract => false);
+		ELSE
+			PERFORM leadscore.add_profiles(child.child, child.mapping, with_children => false, subtract => false);
 		END IF;
 	END LOOP;
 
@@ -614,6 +594,8 @@ BEGIN
 	LOOP
 		IF child.feeds = 'timeline' THEN
 			PERFORM leadscore.add_source(child.source, child.mapping, with_children => false, subtract => true);
+		ELSE
+			PERFORM leadscore.add_profiles(child.source, child.mapping, with_children => false, subtract => true);
 		END IF;
 		PERFORM leadscore.drop_triggers(child.source, child.trigger_prefix);
 	END LOOP;

@@ -41,6 +41,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+PG_FUNCTION_INFO_V1(add_delta);
 PG_FUNCTION_INFO_V1(fold);
 
 void		_PG_init(void);
@@ -118,8 +119,20 @@ deltas_of(Deltas *deltas, const char *lead_id, int length)
 	{
 		lead->lead_id.text = memcpy(MemoryContextAlloc(deltas->context, length), lead_id, length);
 		lead->builder = timeline_builder_create(deltas->context);
+		lead->builder->lenient = true;
 	}
 	return &lead->builder;
+}
+
+/* A shop's statement does not fail because an hour's total is absurd. */
+static void
+warn_overflow(const char *lead_id, int length)
+{
+	ereport(WARNING,
+			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+			 errmsg("leadscore does not count an event of lead \"%s\"", excerpt(lead_id, length, 100)),
+			 errdetail("The occurrences or the value of an hour would not fit into 64 bits (values count in millionths)."),
+			 errhint("Correct the values, then CALL leadscore.rebuild().")));
 }
 
 /* The leads whose delta is not empty, with the delta encoded and each its own target. */
@@ -135,7 +148,9 @@ deltas_complete(Deltas *deltas, LeadDelta ***leads)
 	while ((lead = delta_iterate(deltas->leads, &it)) != NULL)
 	{
 		timeline_builder_compact(lead->builder);
-		if (lead->builder->n == 0)
+		if (lead->builder->overflowed)
+			warn_overflow(lead->lead_id.text, lead->lead_id.length);
+		if (lead->builder->n == 0 || lead->builder->overflowed)
 			continue;
 		lead->delta = timeline_encode(lead->builder->entries, lead->builder->n);
 		lead->target = cstring_to_text_with_len(lead->lead_id.text, lead->lead_id.length);
@@ -177,7 +192,7 @@ static const char *const commands[N_PLANS] = {
 	" SELECT d.lead_id, d.delta"
 	" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS d (lead_id, delta)"
 	" ON CONFLICT (lead_id) DO UPDATE"
-	" SET timeline = t.timeline OPERATOR(leadscore.+) excluded.timeline",
+	" SET timeline = leadscore.add_delta(t.lead_id, t.timeline, excluded.timeline)",
 
 	"DELETE FROM leadscore.lead_timeline"
 	" WHERE lead_id OPERATOR(pg_catalog.=) ANY ($1)"
@@ -324,6 +339,21 @@ resolve(LeadDelta **leads, int n, Oid timeline_type, Stray **strays)
 
 /* ---------- writing ---------- */
 
+/* timeline + delta, or the timeline with a warning if an hour overflows: (lead_id, timeline, delta) */
+Datum
+add_delta(PG_FUNCTION_ARGS)
+{
+	text	   *lead_id = PG_GETARG_TEXT_PP(0);
+	struct varlena *timeline = PG_GETARG_TIMELINE(1);
+	bool		overflowed = false;
+	struct varlena *sum = timeline_combine(timeline, PG_GETARG_TIMELINE(2), 1, &overflowed);
+
+	if (!overflowed)
+		PG_RETURN_POINTER(sum);
+	warn_overflow(VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id));
+	PG_RETURN_POINTER(timeline);
+}
+
 /*
  * Add a delta to one lead's row, if there is one; false if there is none.
  * Removes the row when nothing is left of it.
@@ -354,11 +384,14 @@ update_row(Relation timelines, text *lead_id, struct varlena *delta)
 	if (exists)
 	{
 		struct varlena *sum;
+		bool		overflowed = false;
 
 		slot_getallattrs(found);
-		sum = timeline_combine(DatumGetTimeline(found->tts_values[1]), delta, 1);
+		sum = timeline_combine(DatumGetTimeline(found->tts_values[1]), delta, 1, &overflowed);
 		ExecOpenIndices(result, false);
-		if (timeline_is_empty(sum))
+		if (overflowed)
+			warn_overflow(VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id));
+		else if (timeline_is_empty(sum))
 			ExecSimpleRelationDelete(result, estate, &epq, found);
 		else
 		{
@@ -400,7 +433,7 @@ upsert_rows(Relation timelines, LeadDelta **leads, int n)
 			struct varlena *sum = leads[i]->delta;
 
 			for (i++; i < n && text_compare(target, leads[i]->target) == 0; i++)
-				sum = timeline_combine(sum, leads[i]->delta, 1);
+				sum = timeline_combine(sum, leads[i]->delta, 1, NULL);
 			if (timeline_is_empty(sum))
 				continue;
 			sweep = sweep || timeline_takes_away(sum);
@@ -461,7 +494,7 @@ move_strays(Relation timelines, Stray *strays, int n)
 		leads[i] = strays[i].lead;
 		back[i] = palloc0(sizeof(LeadDelta));
 		back[i]->target = strays[i].old_target;
-		back[i]->delta = timeline_combine(empty, strays[i].lead->delta, -1);
+		back[i]->delta = timeline_combine(empty, strays[i].lead->delta, -1, NULL);
 	}
 	qsort(back, n, sizeof(LeadDelta *), target_compare);
 	upsert_rows(timelines, back, n);

@@ -40,20 +40,6 @@ PG_FUNCTION_INFO_V1(read_source);
 /* Leads read at a time from a whole table. */
 #define BATCH 10000
 
-/* Make the text of every type depend on its value alone, as source_timelines() does. */
-static void
-pin_settings(void)
-{
-	static const char *const settings[][2] = {
-		{"TimeZone", "UTC"}, {"DateStyle", "ISO, MDY"}, {"IntervalStyle", "postgres"},
-		{"extra_float_digits", "1"}, {"bytea_output", "hex"}, {"lc_monetary", "C"}
-	};
-
-	for (Size i = 0; i < lengthof(settings); i++)
-		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-}
-
 /* ---------- collecting ---------- */
 
 /* Count the rows of a transition table, "sign" times. */
@@ -171,6 +157,7 @@ add_source(PG_FUNCTION_ARGS)
 	Relation	relation = table_open(PG_GETARG_OID(0), AccessShareLock);
 	Relation	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
 
+	check_may_read(relation, timelines->rd_rel->relowner);
 	add_table(relation, PG_GETARG_DATUM(1), PG_GETARG_BOOL(2), PG_GETARG_BOOL(3) ? -1 : 1, timelines);
 	table_close(timelines, NoLock);
 	table_close(relation, NoLock);
@@ -187,7 +174,10 @@ read_source(PG_FUNCTION_ARGS)
 	bool		found;
 	SPIPlanPtr	plan;
 	Identity	before;
+	Relation	timelines = table_open(our_table("lead_timeline"), AccessShareLock);
 
+	check_may_read(relation, timelines->rd_rel->relowner);
+	table_close(timelines, NoLock);
 	pin_settings();
 	SPI_connect();
 	plan = prepare_timeline_query(relation, PG_GETARG_DATUM(1), true, PG_GETARG_DATUM(2), false);
@@ -248,16 +238,8 @@ record(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 
 	source = source_of_trigger(data->tg_trigger, data->tg_relation);
-	if (source->problem)
-	{
-		ereport(WARNING,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("leadscore cannot read table \"%s\": its rows are not counted",
-						RelationGetRelationName(data->tg_relation)),
-				 errdetail("%s", source->problem),
-				 errhint("Call leadscore.untrack() and leadscore.track() with the columns of today, then leadscore.rebuild().")));
+	if (source_has_problem(source, data->tg_relation, "its rows are not counted"))
 		return PointerGetDatum(NULL);
-	}
 
 	context = AllocSetContextCreate(CurrentMemoryContext, "leadscore record", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);

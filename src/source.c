@@ -9,10 +9,12 @@
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
+#include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -154,12 +156,12 @@ map_source(Source *source, Trigger *trigger, Relation relation)
 	source->constant_kind = kind;
 	source->constant_kind_length = kind ? strlen(kind) : 0;
 	if (!map_column(source, relation, doc_string(object, &root, "lead_id", true), &source->lead_id) ||
-		!map_column(source, relation, doc_string(object, &root, "kind_column", kind == NULL), &source->kind) ||
-		!map_column(source, relation, doc_string(object, &root, "occurred_at", true), &source->occurred_at) ||
+		!map_column(source, relation, doc_string(object, &root, "kind_column", false), &source->kind) ||
+		!map_column(source, relation, doc_string(object, &root, "occurred_at", false), &source->occurred_at) ||
 		!map_column(source, relation, doc_string(object, &root, "value", false), &source->value))
 		return;
 	source->pinned_settings = !text_is_fixed(source->lead_id.type) ||
-		(kind == NULL && !text_is_fixed(source->kind.type));
+		(source->kind.attnum > 0 && !text_is_fixed(source->kind.type));
 
 	if (doc_member(object, "properties", &properties) && properties.type == jbvBinary)
 	{
@@ -207,6 +209,41 @@ source_of_trigger(Trigger *trigger, Relation relation)
 	MemoryContextSwitchTo(old);
 	source->valid = true;
 	return source;
+}
+
+/* Whether a source cannot be read: the user's statement goes on, with a warning. */
+bool
+source_has_problem(Source *source, Relation relation, const char *consequence)
+{
+	if (source->problem)
+		ereport(WARNING,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("leadscore cannot read table \"%s\": %s", RelationGetRelationName(relation), consequence),
+				 errdetail("%s", source->problem),
+				 errhint("Call leadscore.untrack(), track the table again with the columns of today, then CALL leadscore.rebuild().")));
+	return source->problem != NULL;
+}
+
+/* Whole tables are read as their owner, for those who could read them anyhow, and for us. */
+void
+check_may_read(Relation relation, Oid us)
+{
+	if (GetUserId() != us && pg_class_aclcheck(RelationGetRelid(relation), GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, RelationGetRelationName(relation));
+}
+
+/* Make the text of every type depend on its value alone, as source_timelines() does. */
+void
+pin_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"TimeZone", "UTC"}, {"DateStyle", "ISO, MDY"}, {"IntervalStyle", "postgres"},
+		{"extra_float_digits", "1"}, {"bytea_output", "hex"}, {"lc_monetary", "C"}
+	};
+
+	for (Size i = 0; i < lengthof(settings); i++)
+		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
 }
 
 /* ---------- rows ---------- */
@@ -351,6 +388,29 @@ read_properties(void *arg)
 	return DatumGetJsonbP(FunctionCallInvoke(source->build_properties));
 }
 
+static void
+begin_row(Source *source, TupleTableSlot *slot, SourceRow *row)
+{
+	row->source = source;
+	row->slot = slot;
+	slot_getsomeattrs(slot, source->last_column);
+}
+
+static bool
+read_lead_id(SourceRow *row)
+{
+	return read_text(&row->source->lead_id, row->slot, &row->lead_id, &row->lead_id_length) &&
+		row->lead_id_length > 0 && row->lead_id_length <= LEAD_ID_MAX;
+}
+
+/* Read a row as a profile: its attributes, or NULL if it names no lead or has none. */
+Jsonb *
+source_read_profile(Source *source, TupleTableSlot *slot, SourceRow *row)
+{
+	begin_row(source, slot, row);
+	return read_lead_id(row) ? read_properties(row) : NULL;
+}
+
 /*
  * Read a row as an event; false if it cannot be scored: no lead (NULL, empty
  * or over LEAD_ID_MAX bytes), no kind, no time in the years 1970 to 9999, or a
@@ -362,21 +422,17 @@ source_read(Source *source, TupleTableSlot *slot, SourceRow *row)
 {
 	TimestampTz occurred_at;
 
-	row->source = source;
-	row->slot = slot;
-	slot_getsomeattrs(slot, source->last_column);
-
-	if (!read_instant(&source->occurred_at, slot, &occurred_at) ||
+	begin_row(source, slot, row);
+	if (source->occurred_at.attnum == 0 || !read_instant(&source->occurred_at, slot, &occurred_at) ||
 		!hour_is_valid(occurred_at) ||
 		!read_value(&source->value, slot, &row->event.value) ||
-		!read_text(&source->lead_id, slot, &row->lead_id, &row->lead_id_length) ||
-		row->lead_id_length == 0 || row->lead_id_length > LEAD_ID_MAX)
+		!read_lead_id(row))
 		return false;
 
 	row->event.kind = source->constant_kind;
 	row->event.kind_length = source->constant_kind_length;
 	if (row->event.kind == NULL &&
-		(!read_text(&source->kind, slot, &row->event.kind, &row->event.kind_length) ||
+		(source->kind.attnum == 0 || !read_text(&source->kind, slot, &row->event.kind, &row->event.kind_length) ||
 		 row->event.kind_length == 0))
 		return false;
 

@@ -6,7 +6,8 @@
  *     {"lead_id": "customer_id", "kind": "purchase", "occurred_at": "placed_at",
  *      "value": "total", "properties": ["channel", "device"]}
  *
- * "kind_column" stands instead of "kind" where a column names the kind.
+ * "kind_column" stands instead of "kind" where a column names the kind; a table
+ * of customers has neither, nor a time: its rows are profiles.
  * "maintenance": "deferred" has record() append to pending_delta, and
  * "partition": true marks the triggers of a partition or child table, whose
  * rows are read through its parent.
@@ -62,6 +63,10 @@ typedef struct SourceRow
 } SourceRow;
 
 extern Source *source_of_trigger(Trigger *trigger, Relation relation);
+extern bool source_has_problem(Source *source, Relation relation, const char *consequence);
 extern bool source_read(Source *source, TupleTableSlot *slot, SourceRow *row);
+extern Jsonb *source_read_profile(Source *source, TupleTableSlot *slot, SourceRow *row);
+extern void pin_settings(void);
+extern void check_may_read(Relation relation, Oid us);
 
 #endif							/* LEADSCORE_SOURCE_H */

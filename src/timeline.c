@@ -19,6 +19,7 @@
 #define BUILDER_START 64
 /* Smaller builders are enlarged without a look at whether sorting would make room. */
 #define COMPACT_FROM 42
+#define MAX_CAPACITY ((1U << 30) - 1)
 
 StaticAssertDecl(sizeof(TimelineEntry) == 24, "an entry is packed without holes");
 StaticAssertDecl(BUILDER_HEAD + 2 * sizeof(TimelineEntry) == BUILDER_START,
@@ -389,21 +390,41 @@ timeline_takes_away(const struct varlena *timeline)
 
 /* ---------- adding ---------- */
 
-/* Add sign times b to a, or say which hour cannot hold the sum. */
-static inline void
-entry_add(TimelineEntry *a, int64 occurrences, int64 value, int sign)
+/* Add sign times (occurrences, value) to an entry; false if it cannot hold the sum, and keeps what it had. */
+static inline bool
+entry_add(TimelineEntry *e, int64 occurrences, int64 value, int sign)
 {
+	TimelineEntry sum = *e;
+
 	if (sign >= 0
-		? (pg_add_s64_overflow(a->occurrences, occurrences, &a->occurrences) ||
-		   pg_add_s64_overflow(a->value, value, &a->value))
-		: (pg_sub_s64_overflow(a->occurrences, occurrences, &a->occurrences) ||
-		   pg_sub_s64_overflow(a->value, value, &a->value)))
+		? (pg_add_s64_overflow(e->occurrences, occurrences, &sum.occurrences) ||
+		   pg_add_s64_overflow(e->value, value, &sum.value))
+		: (pg_sub_s64_overflow(e->occurrences, occurrences, &sum.occurrences) ||
+		   pg_sub_s64_overflow(e->value, value, &sum.value)))
+		return false;
+	*e = sum;
+	return true;
+}
+
+/* An hour cannot hold a sum: an error, unless that is to be noted. */
+static void
+overflow(const TimelineEntry *e, bool *overflowed)
+{
+	if (overflowed == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("timeline hour out of range"),
 				 errdetail("The occurrences or the value of signal %d in the hour of %s do not fit into 64 bits (values count in millionths).",
-						   a->signal_id, timestamptz_to_str(instant_of(a->hour))),
+						   e->signal_id, timestamptz_to_str(instant_of(e->hour))),
 				 errhint("Record the value in a larger unit, such as thousands.")));
+	*overflowed = true;
+}
+
+static void
+builder_overflow(TimelineBuilder *builder, const TimelineEntry *e)
+{
+	overflow(e, builder->lenient ? &(bool) {false} : NULL);
+	builder->overflowed = true;
 }
 
 /* Signal, then hour: as one number, so that comparing is one comparison. */
@@ -429,9 +450,12 @@ entry_compare(const TimelineEntry *a, const TimelineEntry *b)
 #define ST_DEFINE
 #include "lib/sort_template.h"
 
-/* a + sign * b */
+/*
+ * a + sign * b. An hour that overflows is an error or, where there is room to
+ * note it, noted.
+ */
 struct varlena *
-timeline_combine(const struct varlena *a, const struct varlena *b, int sign)
+timeline_combine(const struct varlena *a, const struct varlena *b, int sign, bool *overflowed)
 {
 	TimelineEntry *ea;
 	TimelineEntry *eb;
@@ -456,7 +480,8 @@ timeline_combine(const struct varlena *a, const struct varlena *b, int sign)
 		}
 		if (order >= 0)
 		{
-			entry_add(e, eb[j].occurrences, eb[j].value, sign);
+			if (!entry_add(e, eb[j].occurrences, eb[j].value, sign))
+				overflow(&eb[j], overflowed);
 			j++;
 		}
 		if (e->occurrences != 0 || e->value != 0)
@@ -475,6 +500,7 @@ timeline_builder_create(MemoryContext context)
 
 	builder->n = 0;
 	builder->capacity = (BUILDER_START - BUILDER_HEAD) / sizeof(TimelineEntry);
+	builder->lenient = builder->overflowed = false;
 	builder->inputs = 0;
 	return builder;
 }
@@ -499,7 +525,8 @@ timeline_builder_compact(TimelineBuilder *builder)
 
 		while (i < n && entry_compare(&e, &entries[i]) == 0)
 		{
-			entry_add(&e, entries[i].occurrences, entries[i].value, 1);
+			if (!entry_add(&e, entries[i].occurrences, entries[i].value, 1))
+				builder_overflow(builder, &e);
 			i++;
 		}
 		if (e.occurrences != 0 || e.value != 0)
@@ -520,22 +547,23 @@ timeline_builder_add(TimelineBuilder *builder, int32 signal_id, int32 hour,
 		e = &builder->entries[builder->n - 1];
 		if (e->signal_id == signal_id && e->hour == hour)
 		{
-			entry_add(e, occurrences, value, 1);
+			if (!entry_add(e, occurrences, value, 1))
+				builder_overflow(builder, e);
 			return builder;
 		}
 	}
 
-	if (builder->n == builder->capacity)
+	if (builder->n == (uint32) builder->capacity)
 	{
-		if (builder->capacity >= COMPACT_FROM)
+		if ((uint32) builder->capacity >= COMPACT_FROM)
 			timeline_builder_compact(builder);
-		if (builder->n > builder->capacity / 4 * 3)
+		if (builder->n > (uint32) builder->capacity / 4 * 3)
 		{
 			/* a power of two bytes, as the allocator rounds up to one */
 			Size		size = 2 * pg_nextpower2_size_t(BUILDER_HEAD + (Size) builder->capacity * sizeof(TimelineEntry));
 
 			builder = repalloc_huge(builder, size);
-			builder->capacity = (uint32) Min((size - BUILDER_HEAD) / sizeof(TimelineEntry), PG_UINT32_MAX);
+			builder->capacity = (uint32) Min((size - BUILDER_HEAD) / sizeof(TimelineEntry), MAX_CAPACITY);
 		}
 	}
 
@@ -565,7 +593,8 @@ timeline_builder_add_timeline(TimelineBuilder *builder, const struct varlena *ti
 			timeline_next_entry(&reader, &occurrences, &value);
 			e.signal_id = reader.signal_id;
 			e.hour = reader.hour;
-			entry_add(&e, occurrences, value, sign);
+			if (!entry_add(&e, occurrences, value, sign))
+				builder_overflow(builder, &e);
 			builder = timeline_builder_add(builder, e.signal_id, e.hour, e.occurrences, e.value);
 		}
 	}

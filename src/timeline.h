@@ -61,7 +61,9 @@ typedef struct TimelineEntry
 typedef struct TimelineBuilder
 {
 	uint32		n;				/* entries in use */
-	uint32		capacity;
+	uint32		capacity:30;
+	uint32		lenient:1;		/* an hour that overflows is noted, not an error */
+	uint32		overflowed:1;	/* that has happened */
 	int64		inputs;			/* what went in, less what was taken out */
 	TimelineEntry entries[FLEXIBLE_ARRAY_MEMBER];
 } TimelineBuilder;
@@ -87,7 +89,8 @@ extern uint32 timeline_decode(const struct varlena *timeline, TimelineEntry **en
 
 /* writing */
 extern struct varlena *timeline_encode(const TimelineEntry *entries, uint32 n);
-extern struct varlena *timeline_combine(const struct varlena *a, const struct varlena *b, int sign);
+extern struct varlena *timeline_combine(const struct varlena *a, const struct varlena *b, int sign,
+										bool *overflowed);
 extern bool timeline_is_empty(const struct varlena *timeline);
 extern bool timeline_takes_away(const struct varlena *timeline);
 

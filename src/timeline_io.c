@@ -372,14 +372,14 @@ timeline_hash_extended(PG_FUNCTION_ARGS)
 Datum
 timeline_add(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_POINTER(timeline_combine(PG_GETARG_TIMELINE(0), PG_GETARG_TIMELINE(1), 1));
+	PG_RETURN_POINTER(timeline_combine(PG_GETARG_TIMELINE(0), PG_GETARG_TIMELINE(1), 1, NULL));
 }
 
 /* timeline - timeline */
 Datum
 timeline_subtract(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_POINTER(timeline_combine(PG_GETARG_TIMELINE(0), PG_GETARG_TIMELINE(1), -1));
+	PG_RETURN_POINTER(timeline_combine(PG_GETARG_TIMELINE(0), PG_GETARG_TIMELINE(1), -1, NULL));
 }
 
 /* + timeline */
@@ -395,7 +395,7 @@ timeline_minus(PG_FUNCTION_ARGS)
 {
 	struct varlena *empty = timeline_encode(NULL, 0);
 
-	PG_RETURN_POINTER(timeline_combine(empty, PG_GETARG_TIMELINE(0), -1));
+	PG_RETURN_POINTER(timeline_combine(empty, PG_GETARG_TIMELINE(0), -1, NULL));
 }
 
 /* ---------- entries ---------- */

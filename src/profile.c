@@ -1,0 +1,217 @@
+/*
+ * profile.c: the trigger that keeps lead.profile true to a table of customers.
+ *
+ * A row's attributes are merged into the profile of its lead; those of an old
+ * row are taken out first. As in record.c, rows are read as the user who wrote
+ * them, whole tables as their owner, and only our own tables are written as
+ * ours.
+ */
+#include "catalog.h"
+#include "delta.h"
+#include "source.h"
+
+#include "access/table.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+PG_FUNCTION_INFO_V1(record_profile);
+PG_FUNCTION_INFO_V1(add_profiles);
+
+/* Profiles of leads, as two arrays side by side: text[] and jsonb[]. */
+typedef struct Profiles
+{
+	ArrayBuildState *lead_ids;
+	ArrayBuildState *profiles;
+	Datum		arrays[2];		/* once all are collected */
+} Profiles;
+
+static void
+add_profile(Profiles *profiles, Datum lead_id, Datum profile)
+{
+	profiles->lead_ids = accumArrayResult(profiles->lead_ids, lead_id, false, TEXTOID, CurrentMemoryContext);
+	profiles->profiles = accumArrayResult(profiles->profiles, profile, false, JSONBOID, CurrentMemoryContext);
+}
+
+/* Collect the rows of a transition table. */
+static void
+collect_profiles(Profiles *profiles, Source *source, Tuplestorestate *rows, TupleDesc row_type)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(row_type, &TTSOpsMinimalTuple);
+
+	tuplestore_rescan(rows);
+	while (tuplestore_gettupleslot(rows, true, false, slot))
+	{
+		SourceRow	row;
+		Jsonb	   *profile = source_read_profile(source, slot, &row);
+
+		if (profile)
+			add_profile(profiles, PointerGetDatum(cstring_to_text_with_len(row.lead_id, row.lead_id_length)),
+						JsonbPGetDatum(profile));
+	}
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+/* Collect the rows of a whole table, read as its owner. */
+static void
+collect_table(Profiles *profiles, Relation relation, Datum mapping, bool with_children, Oid us)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Oid			types[3] = {OIDOID, JSONBOID, BOOLOID};
+	Datum		arguments[3] = {ObjectIdGetDatum(RelationGetRelid(relation)), mapping, BoolGetDatum(with_children)};
+	int			settings = NewGUCNestLevel();
+	Identity	before = become(us, 0);
+	char	   *query;
+
+	pin_settings();
+	SPI_connect();
+	PushActiveSnapshot(GetLatestSnapshot());
+	if (SPI_execute_with_args("SELECT leadscore.profile_query($1::pg_catalog.regclass, $2, $3)",
+							  3, types, arguments, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not make the query of a source");
+	query = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	become_again(before);
+
+	before = become(relation->rd_rel->relowner, SECURITY_RESTRICTED_OPERATION);
+	if (SPI_execute(query, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read a source");
+	become_again(before);
+	PopActiveSnapshot();
+
+	MemoryContextSwitchTo(context);
+	for (uint64 row = 0; row < SPI_processed; row++)
+	{
+		bool		isnull;
+
+		/* accumArrayResult copies them */
+		add_profile(profiles, SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 1, &isnull),
+					SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 2, &isnull));
+	}
+	SPI_finish();
+	AtEOXact_GUC(true, settings);
+}
+
+/* Run a statement over profiles, as our owner. */
+static void
+write_profiles(const char *command, Profiles *profiles, int expected)
+{
+	Oid			types[2] = {TEXTARRAYOID, get_array_type(JSONBOID)};
+
+	if (profiles->lead_ids == NULL)
+		return;
+	if (profiles->arrays[0] == (Datum) 0)
+	{
+		profiles->arrays[0] = makeArrayResult(profiles->lead_ids, CurrentMemoryContext);
+		profiles->arrays[1] = makeArrayResult(profiles->profiles, CurrentMemoryContext);
+	}
+	SPI_connect();
+	if (SPI_execute_with_args(command, 2, types, profiles->arrays, NULL, false, 0) != expected)
+		elog(ERROR, "could not write profiles");
+	SPI_finish();
+}
+
+/*
+ * Take the attributes of old rows out of the profiles, then merge those of new
+ * rows into them. Where a lead has several rows, one is taken.
+ */
+static void
+change_profiles(Profiles *old_rows, Profiles *new_rows, Oid us)
+{
+	Identity	before = become(us, 0);
+
+	write_profiles("UPDATE leadscore.lead AS l"
+				   " SET profile = l.profile OPERATOR(pg_catalog.-) ARRAY(SELECT pg_catalog.jsonb_object_keys(o.profile))"
+				   " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS o (lead_id, profile)"
+				   " WHERE l.lead_id OPERATOR(pg_catalog.=) o.lead_id AND l.profile IS NOT NULL",
+				   old_rows, SPI_OK_UPDATE);
+	write_profiles("INSERT INTO leadscore.lead AS l (lead_id, profile)"
+				   " SELECT DISTINCT ON (n.lead_id COLLATE \"C\") n.lead_id, n.profile"
+				   " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS n (lead_id, profile)"
+				   " ORDER BY n.lead_id COLLATE \"C\", n.profile"
+				   " ON CONFLICT (lead_id) DO UPDATE"
+				   " SET profile = COALESCE(l.profile, '{}') OPERATOR(pg_catalog.||) excluded.profile",
+				   new_rows, SPI_OK_INSERT);
+	write_profiles("DELETE FROM leadscore.lead AS l"
+				   " USING ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS o (lead_id, profile)"
+				   " WHERE l.lead_id OPERATOR(pg_catalog.=) o.lead_id AND l.profile OPERATOR(pg_catalog.=) '{}'",
+				   old_rows, SPI_OK_DELETE);
+	become_again(before);
+}
+
+static Oid
+our_owner(void)
+{
+	Relation	timelines = table_open(our_table("lead_timeline"), AccessShareLock);
+	Oid			owner = timelines->rd_rel->relowner;
+
+	table_close(timelines, NoLock);
+	return owner;
+}
+
+/* AFTER INSERT/UPDATE/DELETE FOR EACH STATEMENT, BEFORE TRUNCATE, on a table of customers. */
+Datum
+record_profile(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+	Profiles	old_rows = {0};
+	Profiles	new_rows = {0};
+	Source	   *source;
+	MemoryContext context;
+	MemoryContext old;
+	int			settings;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_STATEMENT(data->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"record_profile\" was not called as a statement trigger"),
+				 errhint("Use leadscore.track_profile() to make the triggers of a table.")));
+	source = source_of_trigger(data->tg_trigger, data->tg_relation);
+	if (source_has_problem(source, data->tg_relation, "its rows are no profiles"))
+		return PointerGetDatum(NULL);
+
+	context = AllocSetContextCreate(CurrentMemoryContext, "leadscore profiles", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
+		collect_table(&old_rows, data->tg_relation,
+					  DirectFunctionCall1(jsonb_in, CStringGetDatum(data->tg_trigger->tgargs[0])), false, our_owner());
+	settings = NewGUCNestLevel();
+	if (source->pinned_settings)
+		pin_settings();
+	if (data->tg_oldtable)
+		collect_profiles(&old_rows, source, data->tg_oldtable, RelationGetDescr(data->tg_relation));
+	if (data->tg_newtable)
+		collect_profiles(&new_rows, source, data->tg_newtable, RelationGetDescr(data->tg_relation));
+	AtEOXact_GUC(true, settings);
+	change_profiles(&old_rows, &new_rows, our_owner());
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * add_profiles(source, mapping, with_children, subtract): merge the rows of a
+ * table into the profiles, or take them out.
+ */
+Datum
+add_profiles(PG_FUNCTION_ARGS)
+{
+	Profiles	rows = {0};
+	Profiles	none = {0};
+	Relation	relation = table_open(PG_GETARG_OID(0), AccessShareLock);
+	Oid			us = our_owner();
+
+	check_may_read(relation, us);
+	collect_table(&rows, relation, PG_GETARG_DATUM(1), PG_GETARG_BOOL(2), us);
+	change_profiles(PG_GETARG_BOOL(3) ? &rows : &none, PG_GETARG_BOOL(3) ? &none : &rows, us);
+	table_close(relation, NoLock);
+	PG_RETURN_VOID();
+}
