@@ -373,7 +373,8 @@ CREATE TABLE leadscore.model_document (
 	document jsonb NOT NULL
 );
 
-ALTER TABLE leadscore.model_document ALTER COLUMN document SET STORAGE EXTERNAL;
+-- Compressed, not out of line: the core compares documents as they come.
+ALTER TABLE leadscore.model_document ALTER COLUMN document SET STORAGE MAIN;
 
 COMMENT ON TABLE leadscore.model_document IS 'each model, whole: what scorecard() gives; kept by triggers on the configuration tables';
 COMMENT ON COLUMN leadscore.model_document.model IS 'the model';

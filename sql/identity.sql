@@ -54,6 +54,11 @@ $$;
 
 COMMENT ON FUNCTION leadscore.hold_names(text[]) IS 'keeps other changes of the same names waiting until the transaction ends';
 
+CREATE FUNCTION leadscore.check_aliases_seen(names text[]) RETURNS void
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+
+COMMENT ON FUNCTION leadscore.check_aliases_seen(text[]) IS 'a serialization failure, if aliases of the names have changed since the snapshot';
+
 CREATE FUNCTION leadscore.identify(alias text, lead_id text) RETURNS text
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -64,6 +69,7 @@ BEGIN
 	PERFORM leadscore.check_lead_id(alias, 'alias');
 	PERFORM leadscore.check_lead_id(lead_id, 'lead_id');
 	PERFORM leadscore.hold_names(alias, lead_id);
+	PERFORM leadscore.check_aliases_seen(ARRAY[alias, lead_id]);
 
 	SELECT a.lead_id INTO known FROM leadscore.lead_alias a WHERE a.alias = identify.lead_id;
 	IF FOUND THEN
@@ -112,12 +118,14 @@ DECLARE
 BEGIN
 	PERFORM leadscore.check_lead_id(alias, 'alias');
 	PERFORM leadscore.hold_names(alias);
+	PERFORM leadscore.check_aliases_seen(ARRAY[alias]);
 	SELECT a.lead_id INTO known FROM leadscore.lead_alias a WHERE a.alias = unidentify.alias;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('"%s" is not an alias', alias),
 			DETAIL = 'There is no such row in leadscore.lead_alias.', HINT = 'Its events count for itself.';
 	END IF;
 
+	PERFORM leadscore.hold_sources();
 	PERFORM leadscore.hold_timelines(alias, known);
 	-- the events of the alias itself, without what is pending: that follows the alias by itself
 	SELECT coalesce((SELECT leadscore.timeline_sum(leadscore.read_source(s.source, s.mapping, alias))

@@ -119,25 +119,18 @@ COMMENT ON FUNCTION leadscore.verify() IS 'the leads whose stored timeline diffe
 -- keeping a writer out. Only writers that still count with signals of before
 -- must have ended first.
 
--- What one rebuild has found, another must not add too: a rebuild that begins
--- ends those before it, at their next batch.
+CREATE FUNCTION leadscore.hold_rebuild() RETURNS void
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 
-CREATE TABLE leadscore.rebuild_run (
-	run bigint NOT NULL
-);
+CREATE FUNCTION leadscore.release_rebuild() RETURNS void
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 
-INSERT INTO leadscore.rebuild_run (run) VALUES (0);
+CREATE FUNCTION leadscore.add_deltas(lead_ids text[], deltas leadscore.timeline[]) RETURNS void
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-COMMENT ON TABLE leadscore.rebuild_run IS 'the rebuild that began last';
-COMMENT ON COLUMN leadscore.rebuild_run.run IS 'its number';
-
-CREATE FUNCTION leadscore.begin_rebuild() RETURNS bigint
-	LANGUAGE sql SET search_path = pg_catalog, pg_temp
-AS $$
-	UPDATE leadscore.rebuild_run SET run = run + 1 RETURNING run
-$$;
-
-COMMENT ON FUNCTION leadscore.begin_rebuild() IS 'gives a rebuild its number, when those before it have ended their batch';
+COMMENT ON FUNCTION leadscore.hold_rebuild() IS 'waits for rebuilds of other sessions, and keeps them waiting';
+COMMENT ON FUNCTION leadscore.release_rebuild() IS 'lets the next rebuild begin';
+COMMENT ON FUNCTION leadscore.add_deltas(text[], leadscore.timeline[]) IS 'adds to timelines, aliases resolved';
 
 CREATE FUNCTION leadscore.find_corrections(lead_ids text[], signals jsonb) RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET row_security = off SET client_min_messages = 'warning'
@@ -166,36 +159,26 @@ $$;
 
 COMMENT ON FUNCTION leadscore.find_corrections(text[], jsonb) IS 'puts what timelines lack into the temporary table leadscore_correction, and says how many there are';
 
-CREATE FUNCTION leadscore.apply_corrections(this_run bigint, max_rows integer) RETURNS bigint
+CREATE FUNCTION leadscore.apply_corrections(max_rows integer) RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	taken text[];
+	lead_ids text[];
+	corrections leadscore.timeline[];
 BEGIN
-	PERFORM FROM leadscore.rebuild_run r WHERE r.run = this_run FOR SHARE;
-	IF NOT FOUND THEN
-		RAISE EXCEPTION USING ERRCODE = 'object_in_use', MESSAGE = 'another rebuild has begun',
-			DETAIL = 'It corrects what is left.', HINT = 'Run one rebuild at a time.';
-	END IF;
 	-- the table is in order, so a batch is its first rows
 	WITH batch AS (
 		DELETE FROM pg_temp.leadscore_correction c
 		WHERE c.ctid = ANY (ARRAY(SELECT d.ctid FROM pg_temp.leadscore_correction d LIMIT max_rows))
 		RETURNING c.lead_id, c.correction
-	), written AS (
-		INSERT INTO leadscore.lead_timeline AS t (lead_id, timeline)
-		SELECT b.lead_id, b.correction FROM batch b ORDER BY b.lead_id COLLATE "C"
-		ON CONFLICT (lead_id) DO UPDATE SET timeline = t.timeline OPERATOR(leadscore.+) excluded.timeline
-		RETURNING t.lead_id
 	)
-	SELECT array_agg(w.lead_id) INTO taken FROM written w;
-	DELETE FROM leadscore.lead_timeline t
-	WHERE t.lead_id = ANY (taken) AND t.timeline OPERATOR(leadscore.=) '{}'::leadscore.timeline;
-	RETURN coalesce(cardinality(taken), 0);
+	SELECT array_agg(b.lead_id), array_agg(b.correction) INTO lead_ids, corrections FROM batch b;
+	PERFORM leadscore.add_deltas(lead_ids, corrections);
+	RETURN coalesce(cardinality(lead_ids), 0);
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.apply_corrections(bigint, integer) IS 'adds a batch of corrections to the timelines, and says how many';
+COMMENT ON FUNCTION leadscore.apply_corrections(integer) IS 'adds a batch of corrections to the timelines, and says how many';
 
 CREATE FUNCTION leadscore.signals_named(names text[]) RETURNS jsonb
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -227,7 +210,6 @@ AS $$
 DECLARE
 	batch CONSTANT integer := 20000;
 	may_commit CONSTANT boolean := NOT leadscore.in_transaction_block();
-	run bigint;
 	document jsonb;
 	counting jsonb;
 	total bigint;
@@ -248,18 +230,19 @@ BEGIN
 	IF may_commit THEN
 		COMMIT;
 	END IF;
-	run := leadscore.begin_rebuild();
+	PERFORM leadscore.hold_rebuild();
 	IF may_commit THEN
 		COMMIT;
 	END IF;
-	PERFORM leadscore.wait_for_writers();
+	-- of signals that change while we wait, somebody may still count with those of before
 	counting := leadscore.signal_definitions(signals);
+	PERFORM leadscore.wait_for_writers();
 	total := leadscore.find_corrections(lead_ids, document);
 	LOOP
 		IF may_commit THEN
 			COMMIT;
 		END IF;
-		step := leadscore.apply_corrections(run, batch);
+		step := leadscore.apply_corrections(batch);
 		EXIT WHEN step OPERATOR(pg_catalog.=) 0;
 		done := done OPERATOR(pg_catalog.+) step;
 		IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) (reported OPERATOR(pg_catalog.+) '1 second'::interval) THEN
@@ -273,6 +256,7 @@ BEGIN
 		PERFORM leadscore.keep_documents();
 	END IF;
 	DROP TABLE pg_temp.leadscore_correction;
+	PERFORM leadscore.release_rebuild();
 END
 $$;
 
@@ -355,9 +339,15 @@ BEGIN
 	IF leadscore.in_restore() THEN
 		RETURN NULL;
 	END IF;
-	IF NOT leadscore.history_exists() THEN
-		PERFORM leadscore.signals_counted(leadscore.signal_definitions(NULL));
-	ELSIF TG_OP <> 'DELETE' THEN
+	IF NOT leadscore.history_exists() AND current_setting('transaction_isolation') = 'read committed' THEN
+		-- nor may there be a first event that somebody is writing now, with the signals of before
+		LOCK TABLE leadscore.lead_timeline IN SHARE ROW EXCLUSIVE MODE;
+		IF NOT leadscore.history_exists() THEN
+			PERFORM leadscore.signals_counted(leadscore.signal_definitions(NULL));
+			RETURN NULL;
+		END IF;
+	END IF;
+	IF TG_OP <> 'DELETE' THEN
 		waiting := ARRAY(SELECT d.signal FROM leadscore.signal_definition d JOIN changed_signals n ON n.signal = d.signal
 			WHERE NOT EXISTS (SELECT FROM leadscore.counted_signal c WHERE c.signal_id = d.signal_id AND c.definition = d.definition)
 			ORDER BY 1);
@@ -397,6 +387,13 @@ FROM leadscore.source s
 CROSS JOIN LATERAL unnest(ARRAY[s.lead_id, s.kind_column, s.occurred_at, s.value] || s.properties) AS m (name)
 WHERE m.name IS NOT NULL
 AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = s.source AND a.attname = m.name AND a.attnum > 0 AND NOT a.attisdropped)
+UNION ALL
+SELECT 'source', c.child::text, format('is a partition or child of %s, but has no triggers', s.source),
+	format('SELECT leadscore.untrack(%L), then track() it again', s.source)
+FROM leadscore.source s CROSS JOIN LATERAL leadscore.children(s.source) AS c (child)
+WHERE EXISTS (SELECT FROM pg_class k WHERE k.oid = c.child AND k.relkind <> 'f')
+AND NOT EXISTS (SELECT FROM leadscore.source_trigger t
+	WHERE t.source = c.child AND t.feeds = s.feeds AND t.mapping = s.mapping || '{"partition": true}')
 UNION ALL
 SELECT 'pending_delta', p.leads || ' leads', 'deltas wait to be merged; reads include them', 'SELECT leadscore.fold()'
 FROM (SELECT count(DISTINCT lead_id) AS leads FROM leadscore.pending_delta) p

@@ -309,9 +309,9 @@ BEGIN
 			DETAIL = 'Only tables and partitioned tables have the triggers that tracking needs.',
 			HINT = 'Track the table that the view, foreign table or sequence stands for.';
 	END IF;
-	IF EXISTS (SELECT FROM pg_class c WHERE c.oid = source AND c.relpersistence = 't') THEN
-		RAISE EXCEPTION USING ERRCODE = 'wrong_object_type', MESSAGE = format('%s is a temporary table', source),
-			DETAIL = 'Other sessions could not read it to verify or rebuild.', HINT = 'Track a permanent table.';
+	IF EXISTS (SELECT FROM pg_class c WHERE c.oid = source AND c.relpersistence <> 'p') THEN
+		RAISE EXCEPTION USING ERRCODE = 'wrong_object_type', MESSAGE = format('%s is a temporary or unlogged table', source),
+			DETAIL = 'Its rows are gone when the session ends, or after a crash; timelines stay.', HINT = 'Track a permanent, logged table.';
 	END IF;
 	IF EXISTS (SELECT FROM pg_class c WHERE c.oid = source AND c.relnamespace = 'leadscore'::regnamespace) THEN
 		RAISE EXCEPTION USING ERRCODE = 'wrong_object_type', MESSAGE = format('%s is a table of leadscore', source),

@@ -42,6 +42,7 @@
 #include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(add_delta);
+PG_FUNCTION_INFO_V1(add_deltas);
 PG_FUNCTION_INFO_V1(fold);
 
 void		_PG_init(void);
@@ -412,9 +413,12 @@ update_row(Relation timelines, text *lead_id, struct varlena *delta)
 	return exists;
 }
 
-/* Add to many leads' rows, which are in order; leads may repeat. */
+/*
+ * Add to many leads' rows, which are in order; leads may repeat. Rows that become
+ * empty are removed; "sweep" tells that even adding may empty one.
+ */
 static void
-upsert_rows(Relation timelines, LeadDelta **leads, int n)
+upsert_rows(Relation timelines, LeadDelta **leads, int n, bool sweep)
 {
 	Oid			type = timeline_type_of(timelines);
 	Datum	   *ids = palloc(Min(n, BATCH) * sizeof(Datum));
@@ -425,7 +429,6 @@ upsert_rows(Relation timelines, LeadDelta **leads, int n)
 	{
 		Datum		arguments[2];
 		int			size = 0;
-		bool		sweep = false;
 
 		while (i < n && size < BATCH)
 		{
@@ -497,7 +500,7 @@ move_strays(Relation timelines, Stray *strays, int n)
 		back[i]->delta = timeline_combine(empty, strays[i].lead->delta, -1, NULL);
 	}
 	qsort(back, n, sizeof(LeadDelta *), target_compare);
-	upsert_rows(timelines, back, n);
+	upsert_rows(timelines, back, n, true);
 	append_pending(leads, n, timeline_type_of(timelines));
 }
 
@@ -519,7 +522,7 @@ deltas_apply(Deltas *deltas, Relation timelines)
 		!update_row(timelines, leads[0]->target, leads[0]->delta))
 	{
 		qsort(leads, n, sizeof(LeadDelta *), target_compare);
-		upsert_rows(timelines, leads, n);
+		upsert_rows(timelines, leads, n, false);
 	}
 
 	AcceptInvalidationMessages();
@@ -650,6 +653,30 @@ _PG_init(void)
 }
 
 /* ---------- fold ---------- */
+
+/* add_deltas(lead_ids, deltas): add to timelines what rebuild() has found to lack, aliases resolved. */
+Datum
+add_deltas(PG_FUNCTION_ARGS)
+{
+	Deltas	   *deltas = deltas_create(CurrentMemoryContext);
+	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(1);
+	Datum	   *ids;
+	Datum	   *values;
+	int			nids;
+	int			nvalues;
+
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), TEXTOID, -1, false, TYPALIGN_INT, &ids, NULL, &nids);
+	deconstruct_array(array, ARR_ELEMTYPE(array), -1, false, TYPALIGN_INT, &values, NULL, &nvalues);
+	for (int i = 0; i < Min(nids, nvalues); i++)
+	{
+		text	   *lead_id = DatumGetTextPP(ids[i]);
+		TimelineBuilder **builder = deltas_of(deltas, VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id));
+
+		*builder = timeline_builder_add_timeline(*builder, DatumGetTimeline(values[i]), 1);
+	}
+	deltas_write(deltas, false);
+	PG_RETURN_VOID();
+}
 
 /*
  * Merge pending deltas into the timelines: at most so many rows (NULL: all),

@@ -4,6 +4,8 @@
 #include "document.h"
 #include "timeline.h"
 
+#include "access/detoast.h"
+
 #include <math.h>
 
 #include "catalog/pg_type.h"
@@ -328,7 +330,8 @@ typedef struct CompiledDocument
 	struct CompiledDocument *next;
 	MemoryContext context;		/* holds all of it */
 	DocCompile	compile;
-	Jsonb	   *document;		/* what was compiled */
+	struct varlena *document;	/* what was compiled, as it came: compressed, if it was */
+	Size		size;
 	void	   *compiled;
 	int			references;		/* from call sites */
 } CompiledDocument;
@@ -345,10 +348,9 @@ typedef struct CallSite
 static CompiledDocument *session_documents = NULL;
 
 static bool
-same_document(const CompiledDocument *entry, const Jsonb *document)
+same_document(const CompiledDocument *entry, const struct varlena *document)
 {
-	return VARSIZE(entry->document) == VARSIZE(document) &&
-		memcmp(entry->document, document, VARSIZE(document)) == 0;
+	return entry->size == VARSIZE_ANY(document) && memcmp(entry->document, document, entry->size) == 0;
 }
 
 /* A query has ended: its call site refers to nothing any more. */
@@ -363,7 +365,7 @@ release_call_site(void *arg)
 
 /* The session's compiled form of a document, made if there is none; the last used is first. */
 static CompiledDocument *
-session_document(Jsonb *document, DocCompile compile)
+session_document(const struct varlena *document, DocCompile compile)
 {
 	CompiledDocument **link;
 	CompiledDocument *entry;
@@ -389,8 +391,9 @@ session_document(Jsonb *document, DocCompile compile)
 	entry = palloc0(sizeof(CompiledDocument));
 	entry->context = context;
 	entry->compile = compile;
-	entry->document = (Jsonb *) memcpy(palloc(VARSIZE(document)), document, VARSIZE(document));
-	entry->compiled = compile(entry->document);
+	entry->size = VARSIZE_ANY(document);
+	entry->document = memcpy(palloc(entry->size), document, entry->size);
+	entry->compiled = compile(DatumGetJsonbPCopy(PointerGetDatum(document)));
 	MemoryContextSwitchTo(old);
 	MemoryContextSetParent(context, TopMemoryContext);
 	entry->next = session_documents;
@@ -417,15 +420,16 @@ session_document(Jsonb *document, DocCompile compile)
  *
  * A constant is looked up at the first call. Anything else, such as the value
  * of a scalar sub-select or a column, is compared with what was compiled, byte
- * by byte: a few tens of nanoseconds, where an address that is the same proves
- * nothing.
+ * by byte, where an address that is the same proves nothing. A document that
+ * comes compressed, as from model_document, is compared so: it is never
+ * unpacked, and a quarter of the bytes is to be read.
  */
 void *
 doc_compiled(FunctionCallInfo fcinfo, int argument, DocCompile compile)
 {
 	FmgrInfo   *flinfo = fcinfo->flinfo;
 	CallSite   *site = flinfo->fn_extra;
-	Jsonb	   *document;
+	struct varlena *document;
 	CompiledDocument *entry;
 
 	if (site && site->constant && site->n > 0)
@@ -440,7 +444,9 @@ doc_compiled(FunctionCallInfo fcinfo, int argument, DocCompile compile)
 		flinfo->fn_extra = site;
 	}
 
-	document = PG_GETARG_JSONB_P(argument);
+	document = PG_GETARG_RAW_VARLENA_P(argument);
+	if (VARATT_IS_EXTERNAL(document))
+		document = detoast_external_attr(document);
 	for (int i = 0; i < site->n; i++)
 	{
 		entry = site->documents[i];

@@ -5,12 +5,18 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "utils/array.h"
+#include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(in_transaction_block);
 PG_FUNCTION_INFO_V1(wait_for_writers);
+PG_FUNCTION_INFO_V1(hold_rebuild);
+PG_FUNCTION_INFO_V1(release_rebuild);
+PG_FUNCTION_INFO_V1(check_aliases_seen);
 PG_FUNCTION_INFO_V1(only);
 
 /* Whether BEGIN was said, so that a procedure must not commit. */
@@ -31,6 +37,98 @@ wait_for_writers(PG_FUNCTION_ARGS)
 
 	SET_LOCKTAG_RELATION(tag, MyDatabaseId, our_table("lead_timeline"));
 	WaitForLockers(tag, ShareLock, false);
+	PG_RETURN_VOID();
+}
+
+/*
+ * One rebuild at a time: what one has found, another must not add too. The lock
+ * outlives the commits of a rebuild; it goes when that ends or fails.
+ */
+#define REBUILD_LOCK 0x6c656164	/* an advisory lock of a class of its own */
+
+static bool rebuilding = false;
+
+static void
+rebuild_aborted(XactEvent event, void *arg pg_attribute_unused())
+{
+	if (event == XACT_EVENT_ABORT && rebuilding)
+	{
+		LOCKTAG		tag;
+
+		rebuilding = false;
+		SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, REBUILD_LOCK, 0, 3);
+		(void) LockRelease(&tag, ExclusiveLock, true);
+	}
+}
+
+/* hold_rebuild(): wait for the rebuilds of other sessions, and keep them waiting. */
+Datum
+hold_rebuild(PG_FUNCTION_ARGS)
+{
+	static bool watching = false;
+	bool		session = !IsTransactionBlock();
+	LOCKTAG		tag;
+
+	if (!watching)
+		RegisterXactCallback(rebuild_aborted, NULL);
+	watching = true;
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, REBUILD_LOCK, 0, 3);
+	(void) LockAcquire(&tag, ExclusiveLock, session, false);
+	rebuilding = session;
+	PG_RETURN_VOID();
+}
+
+/* release_rebuild(): the rebuild has ended. */
+Datum
+release_rebuild(PG_FUNCTION_ARGS)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, REBUILD_LOCK, 0, 3);
+	if (rebuilding)
+		(void) LockRelease(&tag, ExclusiveLock, true);
+	rebuilding = false;
+	PG_RETURN_VOID();
+}
+
+/*
+ * check_aliases_seen(names): at the stricter levels of isolation, refuse to go
+ * on from aliases that have changed since the transaction's snapshot.
+ */
+Datum
+check_aliases_seen(PG_FUNCTION_ARGS)
+{
+	static const char *const query =
+		"SELECT pg_catalog.count(*) FROM leadscore.lead_alias"
+		" WHERE alias OPERATOR(pg_catalog.=) ANY ($1) OR lead_id OPERATOR(pg_catalog.=) ANY ($1)";
+	Oid			type = TEXTARRAYOID;
+	Datum		names = PG_GETARG_DATUM(0);
+	int64		counts[2];
+	SPIPlanPtr	plan;
+	Snapshot	now;
+
+	if (!IsolationUsesXactSnapshot())
+		PG_RETURN_VOID();
+	SPI_connect();
+	plan = SPI_prepare(query, 1, &type);
+	now = RegisterSnapshot(GetLatestSnapshot());
+	for (int i = 0; i < 2; i++)
+	{
+		bool		isnull;
+
+		if (SPI_execute_snapshot(plan, &names, NULL, i == 0 ? GetTransactionSnapshot() : now, InvalidSnapshot,
+								 true, false, 1) != SPI_OK_SELECT)
+			elog(ERROR, "could not read aliases");
+		counts[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	}
+	UnregisterSnapshot(now);
+	SPI_finish();
+	if (counts[0] != counts[1])
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent update"),
+				 errdetail("An alias of one of the names has changed."),
+				 errhint("The transaction might succeed if retried.")));
 	PG_RETURN_VOID();
 }
 

@@ -182,7 +182,8 @@ read_source(PG_FUNCTION_ARGS)
 	SPI_connect();
 	plan = prepare_timeline_query(relation, PG_GETARG_DATUM(1), true, PG_GETARG_DATUM(2), false);
 	before = become(relation->rd_rel->relowner, SECURITY_RESTRICTED_OPERATION);
-	if (SPI_execute_plan(plan, NULL, NULL, false, 1) != SPI_OK_SELECT)
+	/* in the caller's snapshot, so that it fits what else the caller reads */
+	if (SPI_execute_plan(plan, NULL, NULL, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read a source");
 	become_again(before);
 	found = SPI_processed > 0;

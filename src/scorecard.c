@@ -10,10 +10,12 @@
 
 PG_FUNCTION_INFO_V1(check_scorecard);
 
-/* Look-ups before decay tables are made: one lead's score needs none. */
-#define DECAY_TABLES_AFTER 200
-/* Ages of more blocks (seven years) are computed each time. */
-#define DECAY_MAX_BLOCKS 1024
+/* Look-ups before a decay table is made: one lead's score needs none. */
+#define DECAY_TABLE_AFTER 512
+/* Ages above this (seven years) are computed each time. */
+#define DECAY_TABLE_LIMIT 65536
+/* Signals with a higher number are searched for. */
+#define SIGNAL_IDS_LIMIT 4096
 
 /* What any weight is worth at the most. */
 #define MOST_POINTS 1e290
@@ -21,36 +23,38 @@ PG_FUNCTION_INFO_V1(check_scorecard);
 /* ---------- decay ---------- */
 
 static double
-half_lives(const Decay *decay, int32 age)
+decay_compute(const Decay *decay, int32 age)
 {
-	return decay->half_life > 0 ? exp2(-(double) age / decay->half_life) : 1;
+	double		factor = 1;
+
+	if (decay->half_life > 0)
+		factor = exp2(-(double) age / decay->half_life);
+	if (decay->fades_over > 0)
+		factor *= Max(0.0, 1.0 - (double) age / decay->fades_over);
+	return factor;
 }
 
-/* 2^(-age/half_life) of an age that is not in the tables; the same bits as with them. */
+/* The factor of an age that the table does not hold. */
 double
 decay_factor_slow(Decay *decay, int32 age)
 {
-	int32		nblocks = Max(64, decay->nblocks);
-
-	if (age / DECAY_BLOCK < DECAY_MAX_BLOCKS && ++decay->misses > DECAY_TABLES_AFTER)
+	if (age < DECAY_TABLE_LIMIT && ++decay->misses > DECAY_TABLE_AFTER)
 	{
-		while (nblocks <= age / DECAY_BLOCK)
-			nblocks *= 2;
-		if (decay->nblocks > 0)
+		int32		capacity = Max(4096, decay->capacity);
+
+		while (capacity <= age)
+			capacity *= 2;
+		if (decay->capacity > 0)
 		{
-			decay->nblocks = 0;
-			pfree(decay->blocks);
-			pfree(decay->rest);
+			decay->capacity = 0;
+			pfree(decay->factors);
 		}
-		decay->blocks = MemoryContextAlloc(decay->context, nblocks * sizeof(double));
-		decay->rest = MemoryContextAlloc(decay->context, DECAY_BLOCK * sizeof(double));
-		for (int32 i = 0; i < nblocks; i++)
-			decay->blocks[i] = half_lives(decay, i * DECAY_BLOCK);
-		for (int32 i = 0; i < DECAY_BLOCK; i++)
-			decay->rest[i] = half_lives(decay, i);
-		decay->nblocks = nblocks;
+		decay->factors = MemoryContextAlloc(decay->context, capacity * sizeof(double));
+		for (int32 i = 0; i < capacity; i++)
+			decay->factors[i] = decay_compute(decay, i);
+		decay->capacity = capacity;
 	}
-	return half_lives(decay, age / DECAY_BLOCK * DECAY_BLOCK) * half_lives(decay, age % DECAY_BLOCK);
+	return decay_compute(decay, age);
 }
 
 /* ---------- names ---------- */
@@ -450,7 +454,7 @@ read_weight(CardReader *reader, JsonbContainer *object, const DocPath *path, int
 
 	if (!doc_number(object, path, "points", &w->points))
 		doc_fail(path, "It has no points.", "Say what the weight is worth.");
-	w->log_curve = doc_choice(object, path, "curve", curves, 0) == 1;
+	w->linear = doc_choice(object, path, "curve", curves, 0) == 0;
 	(void) doc_hours(object, path, "half_life", &half_life);
 	(void) doc_hours(object, path, "fades_over", &fades_over);
 	(void) doc_hours(object, path, "within", &w->within);
@@ -459,6 +463,7 @@ read_weight(CardReader *reader, JsonbContainer *object, const DocPath *path, int
 		w->decay = shared_decay(reader, index, half_life, fades_over);
 	read_bounds(object, path, "at_least", &w->at_least, "below", &w->below, false);
 	w->banded = !isinf(w->at_least) || !isinf(w->below);
+	w->linear = w->linear && !w->banded;
 	read_bounds(object, path, "min_points", &w->min_points, "max_points", &w->max_points, true);
 	/* whatever the points, sums stay finite */
 	w->min_points = Max(w->min_points, -MOST_POINTS);
@@ -528,6 +533,20 @@ read_weights(CardReader *reader, JsonbContainer *document, const DocPath *root)
 			if (card->groups[i].signal_id == card->groups[i - 1].signal_id)
 				doc_fail(root, psprintf("Two signals have the signal_id %d.", card->groups[i].signal_id),
 						 "Take the signals from leadscore.scorecard(model).");
+
+	card->nsignal_ids = reader->needs_ids && card->ngroups > 0 ?
+		Min(card->groups[card->ngroups - 1].signal_id + 1, SIGNAL_IDS_LIMIT) : 0;
+	card->group_of = palloc0(Max(card->nsignal_ids, 1) * sizeof(SignalWeights *));
+	for (int i = 0; i < card->ngroups; i++)
+	{
+		SignalWeights *group = &card->groups[i];
+		const Weight *w = &card->weights[group->weights[0]];
+
+		group->one_sum = group->n == 1 && (w->measure == MEASURE_COUNT || w->measure == MEASURE_VALUE) &&
+			w->decay && w->within == 0 && w->max_per_day == 0;
+		if (group->signal_id >= 0 && group->signal_id < card->nsignal_ids)
+			card->group_of[group->signal_id] = group;
+	}
 }
 
 static Scorecard *

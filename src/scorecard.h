@@ -2,8 +2,8 @@
  * scorecard.h: a model's document, compiled for scoring.
  *
  * Event weights are grouped by signal and the groups ordered by signal_id, as
- * the signals of a timeline are, so that scoring walks both side by side and
- * touches only the weights of signals that the lead has.
+ * the signals of a timeline are; scoring touches only the weights of signals
+ * that the lead has.
  *
  *     Scorecard
  *       weights[]     in the document's order
@@ -33,21 +33,16 @@ typedef enum Measure
 } Measure;
 
 /*
- * How much an hour of a certain age counts: 2^(-age/half_life), split into a
- * factor for the whole blocks of DECAY_BLOCK hours and one for the rest. The
- * two tables stay in the processor's nearest cache, whatever the number of
- * half-lives; they are made once the decay has been asked for often.
+ * How much an hour of a certain age counts: a table, made once ages have been
+ * asked for often.
  */
-#define DECAY_BLOCK 64
-
 typedef struct Decay
 {
 	int32		half_life;		/* hours; 0: none */
 	int32		fades_over;		/* hours; 0: none */
-	int32		nblocks;		/* in the tables; 0: not made yet */
-	int32		misses;			/* look-ups outside the tables */
-	double	   *blocks;			/* 2^(-DECAY_BLOCK * i / half_life) */
-	double	   *rest;			/* 2^(-i / half_life), i < DECAY_BLOCK */
+	int32		capacity;		/* of the table; 0: not made yet */
+	int32		misses;			/* look-ups outside the table */
+	double	   *factors;		/* by age */
 	MemoryContext context;
 } Decay;
 
@@ -58,8 +53,8 @@ typedef struct Weight
 	int32		part;			/* of a category, or -1 */
 	int32		stage;			/* index, or -1 */
 	Measure		measure;
-	bool		log_curve;
 	bool		banded;
+	bool		linear;			/* neither a band nor a curve */
 	int32		within;			/* hours; 0: all */
 	int32		max_per_day;	/* 0: all */
 	Decay	   *decay;			/* or NULL */
@@ -82,6 +77,7 @@ typedef struct SignalWeights
 	bool		needs_values;	/* some weight measures values */
 	PropertyMatcher matcher;	/* of a profile signal */
 	bool		any_profile;	/* a profile signal without a matcher */
+	bool		one_sum;		/* one weight, that adds up every hour with a decay */
 	int32		n;
 	int32		capacity;
 	int32	   *weights;		/* indexes */
@@ -142,6 +138,10 @@ typedef struct Scorecard
 	Grade	   *grades;
 	Segment    *segments;
 
+	/* the group of each signal_id below a limit, or NULL */
+	int32		nsignal_ids;
+	SignalWeights **group_of;
+
 	MemoryContext context;		/* holds all of it */
 	TupleDesc	row;			/* of appraise()'s result, once known */
 
@@ -159,15 +159,9 @@ extern double decay_factor_slow(Decay *decay, int32 age);
 static inline double
 decay_factor(Decay *decay, int32 age)
 {
-	double		factor;
-
-	if (likely(age < decay->nblocks * DECAY_BLOCK))
-		factor = decay->blocks[age / DECAY_BLOCK] * decay->rest[age % DECAY_BLOCK];
-	else
-		factor = decay_factor_slow(decay, age);
-	if (decay->fades_over > 0)
-		factor *= Max(0.0, 1.0 - (double) age / decay->fades_over);
-	return factor;
+	if (likely(age < decay->capacity))
+		return decay->factors[age];
+	return decay_factor_slow(decay, age);
 }
 
 #endif							/* LEADSCORE_SCORECARD_H */

@@ -314,21 +314,6 @@ timeline_fault(const uint8 *bytes, Size length)
 	return base_seen ? NULL : "No entry lies in the first hour.";
 }
 
-/* Begin to read a timeline. */
-void
-timeline_read(TimelineReader *reader, const struct varlena *timeline)
-{
-	reader->next = (const uint8 *) VARDATA_ANY(timeline);
-	reader->end = reader->next + VARSIZE_ANY_EXHDR(timeline);
-	reader->next++;				/* the version */
-	reader->base = 0;
-	if (reader->next < reader->end)
-		reader->base = (int32) timeline_varint(&reader->next, reader->end);
-	reader->signal_id = 0;
-	reader->hour = 0;
-	reader->left = 0;
-}
-
 /* All entries of a timeline, in order. */
 uint32
 timeline_decode(const struct varlena *timeline, TimelineEntry **entries)

@@ -84,7 +84,6 @@ typedef struct TimelineReader
 
 /* reading */
 extern const char *timeline_fault(const uint8 *bytes, Size length);
-extern void timeline_read(TimelineReader *reader, const struct varlena *timeline);
 extern uint32 timeline_decode(const struct varlena *timeline, TimelineEntry **entries);
 
 /* writing */
@@ -153,6 +152,21 @@ timeline_unzigzag(uint64 v)
 	return (int64) (v >> 1) ^ -(int64) (v & 1);
 }
 
+/* Begin to read a timeline. */
+static inline void
+timeline_read(TimelineReader *reader, const struct varlena *timeline)
+{
+	reader->next = (const uint8 *) VARDATA_ANY(timeline);
+	reader->end = reader->next + VARSIZE_ANY_EXHDR(timeline);
+	reader->next++;				/* the version */
+	reader->base = 0;
+	if (reader->next < reader->end)
+		reader->base = (int32) timeline_varint(&reader->next, reader->end);
+	reader->signal_id = 0;
+	reader->hour = 0;
+	reader->left = 0;
+}
+
 /* Go to the next signal; all entries of the one before it must have been read. */
 static inline bool
 timeline_next_signal(TimelineReader *reader)
@@ -166,15 +180,37 @@ timeline_next_signal(TimelineReader *reader)
 	return true;
 }
 
-/* Read the next entry of the reader's signal; reader->left must not be 0. */
+/*
+ * Read the next entry of the reader's signal; reader->left must not be 0.
+ * Whether an hour takes one byte or two is a toss-up, which costs more than
+ * all else if it is branched upon.
+ */
 static inline void
 timeline_next_entry(TimelineReader *reader, int64 *occurrences, int64 *value)
 {
-	uint64		token = timeline_varint(&reader->next, reader->end);
+	const uint8 *p = reader->next;
+	uint64		token;
+
+	if (likely(reader->end - p >= 2 && (p[0] & p[1] & 0x80) == 0))
+	{
+		uint32		two = p[0] >> 7;
+
+		token = (p[0] & 0x7f) | (uint32) (p[1] & -two) << 7;
+		reader->next = p + 1 + two;
+	}
+	else
+		token = timeline_varint(&reader->next, reader->end);
 
 	reader->hour += (int32) (token >> 2);
-	*occurrences = (token & 2) ? timeline_unzigzag(timeline_varint(&reader->next, reader->end)) : 1;
-	*value = (token & 1) ? timeline_unzigzag(timeline_varint(&reader->next, reader->end)) : 0;
+	*occurrences = 1;
+	*value = 0;
+	if (token & 3)
+	{
+		if (token & 2)
+			*occurrences = timeline_unzigzag(timeline_varint(&reader->next, reader->end));
+		if (token & 1)
+			*value = timeline_unzigzag(timeline_varint(&reader->next, reader->end));
+	}
 	reader->left--;
 }
 
