@@ -109,9 +109,13 @@ deltas_create(MemoryContext context)
 	return deltas;
 }
 
-/* The builder of a lead's delta, made when the lead is first seen; it may move when it is added to. */
+/*
+ * The builder of a lead's delta, made when the lead is first seen; it may move
+ * when it is added to. An hour that overflows is an error, unless all that is
+ * added is lenient: a shop's statement does not fail because a total is absurd.
+ */
 TimelineBuilder **
-deltas_of(Deltas *deltas, const char *lead_id, int length)
+deltas_of(Deltas *deltas, const char *lead_id, int length, bool lenient)
 {
 	bool		found;
 	LeadDelta  *lead = delta_insert(deltas->leads, (LeadId) {lead_id, length}, &found);
@@ -120,12 +124,13 @@ deltas_of(Deltas *deltas, const char *lead_id, int length)
 	{
 		lead->lead_id.text = memcpy(MemoryContextAlloc(deltas->context, length), lead_id, length);
 		lead->builder = timeline_builder_create(deltas->context);
-		lead->builder->lenient = true;
+		lead->builder->lenient = lenient;
 	}
+	else if (!lenient)
+		lead->builder->lenient = false;
 	return &lead->builder;
 }
 
-/* A shop's statement does not fail because an hour's total is absurd. */
 static void
 warn_overflow(const char *lead_id, int length)
 {
@@ -181,6 +186,7 @@ target_compare(const void *a, const void *b)
 typedef enum PlanName
 {
 	PLAN_UPSERT,
+	PLAN_UPSERT_LENIENT,
 	PLAN_SWEEP,
 	PLAN_RESOLVE,
 	PLAN_DEFER,
@@ -189,6 +195,12 @@ typedef enum PlanName
 } PlanName;
 
 static const char *const commands[N_PLANS] = {
+	"INSERT INTO leadscore.lead_timeline AS t (lead_id, timeline)"
+	" SELECT d.lead_id, d.delta"
+	" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS d (lead_id, delta)"
+	" ON CONFLICT (lead_id) DO UPDATE"
+	" SET timeline = t.timeline OPERATOR(leadscore.+) excluded.timeline",
+
 	"INSERT INTO leadscore.lead_timeline AS t (lead_id, timeline)"
 	" SELECT d.lead_id, d.delta"
 	" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS d (lead_id, delta)"
@@ -237,7 +249,7 @@ plan_of(PlanName name, Oid timeline_type)
 
 		if (name == PLAN_TAKE)
 			types[0] = INT8OID;
-		plan = SPI_prepare(commands[name], name == PLAN_UPSERT || name == PLAN_DEFER ? 2 : 1, types);
+		plan = SPI_prepare(commands[name], name == PLAN_UPSERT || name == PLAN_UPSERT_LENIENT || name == PLAN_DEFER ? 2 : 1, types);
 		if (plan == NULL || SPI_keepplan(plan) != 0)
 			elog(ERROR, "could not prepare \"%s\"", commands[name]);
 		plans[name] = plan;
@@ -360,7 +372,7 @@ add_delta(PG_FUNCTION_ARGS)
  * Removes the row when nothing is left of it.
  */
 static bool
-update_row(Relation timelines, text *lead_id, struct varlena *delta)
+update_row(Relation timelines, text *lead_id, struct varlena *delta, bool lenient)
 {
 	EState	   *estate = CreateExecutorState();
 	ResultRelInfo *result = makeNode(ResultRelInfo);
@@ -388,7 +400,8 @@ update_row(Relation timelines, text *lead_id, struct varlena *delta)
 		bool		overflowed = false;
 
 		slot_getallattrs(found);
-		sum = timeline_combine(DatumGetTimeline(found->tts_values[1]), delta, 1, &overflowed);
+		sum = timeline_combine(DatumGetTimeline(found->tts_values[1]), delta, 1,
+							   lenient ? &overflowed : NULL);
 		ExecOpenIndices(result, false);
 		if (overflowed)
 			warn_overflow(VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id));
@@ -429,11 +442,14 @@ upsert_rows(Relation timelines, LeadDelta **leads, int n, bool sweep)
 	{
 		Datum		arguments[2];
 		int			size = 0;
+		bool		lenient = true;
 
 		while (i < n && size < BATCH)
 		{
 			text	   *target = leads[i]->target;
 			struct varlena *sum = leads[i]->delta;
+
+			lenient = lenient && leads[i]->builder && leads[i]->builder->lenient;
 
 			for (i++; i < n && text_compare(target, leads[i]->target) == 0; i++)
 				sum = timeline_combine(sum, leads[i]->delta, 1, NULL);
@@ -447,7 +463,7 @@ upsert_rows(Relation timelines, LeadDelta **leads, int n, bool sweep)
 			continue;
 		arguments[0] = text_array(ids, size);
 		arguments[1] = timeline_array(values, size, type);
-		if (SPI_execute_plan(plan_of(PLAN_UPSERT, type), arguments, NULL, false, 0) != SPI_OK_INSERT ||
+		if (SPI_execute_plan(plan_of(lenient ? PLAN_UPSERT_LENIENT : PLAN_UPSERT, type), arguments, NULL, false, 0) != SPI_OK_INSERT ||
 			(sweep && SPI_execute_plan(plan_of(PLAN_SWEEP, type), arguments, NULL, false, 0) != SPI_OK_DELETE))
 			elog(ERROR, "could not write timelines");
 	}
@@ -519,7 +535,7 @@ deltas_apply(Deltas *deltas, Relation timelines)
 		(void) resolve(leads, n, type, &strays);
 
 	if (n > 1 || timelines->rd_rel->relkind != RELKIND_RELATION ||
-		!update_row(timelines, leads[0]->target, leads[0]->delta))
+		!update_row(timelines, leads[0]->target, leads[0]->delta, leads[0]->builder->lenient))
 	{
 		qsort(leads, n, sizeof(LeadDelta *), target_compare);
 		upsert_rows(timelines, leads, n, false);
@@ -670,7 +686,7 @@ add_deltas(PG_FUNCTION_ARGS)
 	for (int i = 0; i < Min(nids, nvalues); i++)
 	{
 		text	   *lead_id = DatumGetTextPP(ids[i]);
-		TimelineBuilder **builder = deltas_of(deltas, VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id));
+		TimelineBuilder **builder = deltas_of(deltas, VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id), false);
 
 		*builder = timeline_builder_add_timeline(*builder, DatumGetTimeline(values[i]), 1);
 	}
@@ -710,7 +726,7 @@ fold(PG_FUNCTION_ARGS)
 		bool		isnull;
 		text	   *lead_id = DatumGetTextPP(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 1, &isnull));
 		Datum		delta = SPI_getbinval(tuple, SPI_tuptable->tupdesc, 2, &isnull);
-		TimelineBuilder **builder = deltas_of(deltas, VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id));
+		TimelineBuilder **builder = deltas_of(deltas, VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id), true);
 
 		*builder = timeline_builder_add_timeline(*builder, DatumGetTimeline(delta), 1);
 	}

@@ -12,7 +12,7 @@
 typedef struct Deltas Deltas;
 
 extern Deltas *deltas_create(MemoryContext context);
-extern TimelineBuilder **deltas_of(Deltas *deltas, const char *lead_id, int length);
+extern TimelineBuilder **deltas_of(Deltas *deltas, const char *lead_id, int length, bool lenient);
 extern void deltas_apply(Deltas *deltas, Relation timelines);
 
 /*

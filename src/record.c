@@ -45,7 +45,7 @@ PG_FUNCTION_INFO_V1(read_source);
 /* Count the rows of a transition table, "sign" times. */
 static void
 collect_rows(Deltas *deltas, Source *source, Tuplestorestate *rows, TupleDesc row_type,
-			 const SignalSet *signals, int sign)
+			 const SignalSet *signals, int sign, bool lenient)
 {
 	MemoryContext keep = CurrentMemoryContext;
 	MemoryContext scratch = AllocSetContextCreate(keep, "leadscore row", ALLOCSET_DEFAULT_SIZES);
@@ -61,7 +61,7 @@ collect_rows(Deltas *deltas, Source *source, Tuplestorestate *rows, TupleDesc ro
 		MemoryContextSwitchTo(scratch);
 		if (source_read(source, slot, &row))
 		{
-			TimelineBuilder **builder = deltas_of(deltas, row.lead_id, row.lead_id_length);
+			TimelineBuilder **builder = deltas_of(deltas, row.lead_id, row.lead_id_length, lenient);
 
 			*builder = signal_set_count(signals, &row.event, sign, *builder);
 		}
@@ -131,7 +131,7 @@ add_table(Relation relation, Datum mapping, bool with_children, int sign, Relati
 			bool		isnull;
 			text	   *lead_id = DatumGetTextPP(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 1, &isnull));
 			Datum		timeline = SPI_getbinval(tuple, SPI_tuptable->tupdesc, 2, &isnull);
-			TimelineBuilder **builder = deltas_of(deltas, VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id));
+			TimelineBuilder **builder = deltas_of(deltas, VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id), true);
 
 			*builder = timeline_builder_add_timeline(*builder, DatumGetTimeline(timeline), sign);
 		}
@@ -229,6 +229,7 @@ record(PG_FUNCTION_ARGS)
 	const SignalSet *signals;
 	Identity	user;
 	int			settings = -1;
+	bool		lenient;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_STATEMENT(data->tg_event))
 		ereport(ERROR,
@@ -244,6 +245,7 @@ record(PG_FUNCTION_ARGS)
 
 	context = AllocSetContextCreate(CurrentMemoryContext, "leadscore record", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
+	lenient = RelationGetRelid(data->tg_relation) != our_table("event");
 	collected = statement_deltas(source->deferred);
 	deltas = collected ? collected : deltas_create(context);
 	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
@@ -267,9 +269,9 @@ record(PG_FUNCTION_ARGS)
 		pin_settings();
 	}
 	if (data->tg_newtable)
-		collect_rows(deltas, source, data->tg_newtable, RelationGetDescr(data->tg_relation), signals, 1);
+		collect_rows(deltas, source, data->tg_newtable, RelationGetDescr(data->tg_relation), signals, 1, lenient);
 	if (data->tg_oldtable)
-		collect_rows(deltas, source, data->tg_oldtable, RelationGetDescr(data->tg_relation), signals, -1);
+		collect_rows(deltas, source, data->tg_oldtable, RelationGetDescr(data->tg_relation), signals, -1, lenient);
 	if (settings >= 0)
 		AtEOXact_GUC(true, settings);
 
