@@ -70,7 +70,8 @@ CREATE FUNCTION leadscore.refresh_segments("concurrently" boolean DEFAULT true) 
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF "concurrently" THEN
+	-- a snapshot that holds nothing yet cannot be compared with
+	IF "concurrently" AND (SELECT c.relispopulated FROM pg_class c WHERE c.oid = 'leadscore.lead_segment'::regclass) THEN
 		REFRESH MATERIALIZED VIEW CONCURRENTLY leadscore.lead_segment;
 	ELSE
 		REFRESH MATERIALIZED VIEW leadscore.lead_segment;

@@ -53,10 +53,17 @@ DECLARE
 	names text[] := lead_ids;
 	aliases CONSTANT boolean := resolve AND EXISTS (SELECT FROM leadscore.lead_alias);
 	events text;
+	broken record;
 BEGIN
+	FOR broken IN SELECT s.source, p.problem FROM leadscore.source s CROSS JOIN leadscore.source_problem(s.source, s.mapping) AS p (problem)
+			WHERE s.feeds = 'timeline' AND p.problem IS NOT NULL LOOP
+		RAISE WARNING USING MESSAGE = format('the rows of %s cannot be read, and are left out', broken.source),
+			DETAIL = broken.problem || '.', HINT = format('SELECT leadscore.untrack(%L), then track() it again.', broken.source);
+	END LOOP;
 	SELECT string_agg(leadscore.source_query(s.source, s.mapping), ' UNION ALL ') INTO events
 	FROM leadscore.source s
-	WHERE s.feeds = 'timeline' AND (kinds IS NULL OR s.kind IS NULL OR s.kind = ANY (kinds));
+	WHERE s.feeds = 'timeline' AND (kinds IS NULL OR s.kind IS NULL OR s.kind = ANY (kinds))
+	AND leadscore.source_problem(s.source, s.mapping) IS NULL;
 	IF events IS NULL OR document = '{"signals": []}' THEN
 		RETURN;
 	END IF;
@@ -381,12 +388,9 @@ SELECT 'signal', 'number ' || c.signal_id, 'was deleted, but is still in timelin
 FROM leadscore.counted_signal c
 WHERE NOT EXISTS (SELECT FROM leadscore.signal_definition d WHERE d.signal_id = c.signal_id)
 UNION ALL
-SELECT 'source', s.source::text, format('column %s does not exist', quote_ident(m.name)),
-	format('SELECT leadscore.untrack(%L), then track() it again', s.source)
-FROM leadscore.source s
-CROSS JOIN LATERAL unnest(ARRAY[s.lead_id, s.kind_column, s.occurred_at, s.value] || s.properties) AS m (name)
-WHERE m.name IS NOT NULL
-AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = s.source AND a.attname = m.name AND a.attnum > 0 AND NOT a.attisdropped)
+SELECT 'source', s.source::text, p.problem, format('SELECT leadscore.untrack(%L), then track() it again', s.source)
+FROM leadscore.source s CROSS JOIN leadscore.source_problem(s.source, s.mapping) AS p (problem)
+WHERE p.problem IS NOT NULL
 UNION ALL
 SELECT 'source', c.child::text, format('is a partition or child of %s, but has no triggers', s.source),
 	format('SELECT leadscore.untrack(%L), then track() it again', s.source)

@@ -228,6 +228,35 @@ $$;
 
 COMMENT ON FUNCTION leadscore.column_properties(regclass, jsonb) IS 'an expression for columns as an object';
 
+CREATE FUNCTION leadscore.source_problem(source regclass, mapping jsonb) RETURNS text
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	type regtype;
+	name text;
+BEGIN
+	FOR name IN SELECT mapping ->> k FROM unnest(ARRAY['lead_id', 'kind_column', 'occurred_at', 'value']) k WHERE mapping ? k
+			UNION ALL SELECT jsonb_array_elements_text(mapping -> 'properties') LOOP
+		IF leadscore.column_type(source, name) = 'json'::regtype THEN
+			RETURN format('column "%s" is of type json', name);
+		END IF;
+	END LOOP;
+	type := leadscore.column_type(source, mapping ->> 'occurred_at');
+	IF type NOT IN ('timestamptz'::regtype, 'timestamp'::regtype, 'date'::regtype) THEN
+		RETURN format('column "%s" is of type %s, no time', mapping ->> 'occurred_at', type);
+	END IF;
+	type := leadscore.column_type(source, mapping ->> 'value');
+	IF type NOT IN ('numeric'::regtype, 'bigint'::regtype, 'integer'::regtype, 'smallint'::regtype, 'real'::regtype, 'float8'::regtype) THEN
+		RETURN format('column "%s" is of type %s, no number', mapping ->> 'value', type);
+	END IF;
+	RETURN NULL;
+EXCEPTION WHEN undefined_column THEN
+	RETURN SQLERRM;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.source_problem(regclass, jsonb) IS 'why the rows of a source cannot be read any more, or NULL';
+
 CREATE FUNCTION leadscore.source_query(source regclass, mapping jsonb, rows text DEFAULT NULL) RETURNS text
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -334,9 +363,10 @@ BEGIN
 			DETAIL = format('There are %s.', cardinality(properties)), HINT = 'Name only columns that signals look at.';
 	END IF;
 	FOREACH name IN ARRAY coalesce(properties, '{}') LOOP
-		IF leadscore.column_type(source, name) = 'json'::regtype THEN
+		IF leadscore.column_type(source, name) IN ('json'::regtype, 'json[]'::regtype)
+				OR EXISTS (SELECT FROM pg_type t WHERE t.oid = leadscore.column_type(source, name) AND t.typtype = 'c') THEN
 			RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch', MESSAGE = format('column "%s" cannot be a property', name),
-				DETAIL = 'It is of type json, whose text need not be valid as jsonb: a row could then fail.',
+				DETAIL = format('It is of type %s, whose text need not be valid as jsonb: a row could then fail.', leadscore.column_type(source, name)),
 				HINT = 'Change the column to jsonb.';
 		END IF;
 	END LOOP;
@@ -536,7 +566,7 @@ BEGIN
 		IF tracked.feeds = 'timeline' THEN
 			BEGIN
 				PERFORM leadscore.add_source(source, tracked.mapping, with_children => true, subtract => true);
-			EXCEPTION WHEN undefined_column THEN
+			EXCEPTION WHEN OTHERS THEN
 				RAISE NOTICE USING MESSAGE = format('the rows of %s stay in the timelines', source), DETAIL = SQLERRM || '.',
 					HINT = 'CALL leadscore.rebuild() takes them out.';
 			END;

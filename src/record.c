@@ -22,6 +22,7 @@
 #include "source.h"
 
 #include "access/table.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
@@ -211,7 +212,7 @@ read_source(PG_FUNCTION_ARGS)
 static bool
 in_restore(Relation relation)
 {
-	return !check_function_bodies && !row_security &&
+	return !check_function_bodies && !row_security && namespace_search_path[0] == '\0' &&
 		RelationGetRelid(relation) == our_table("event");
 }
 

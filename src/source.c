@@ -90,6 +90,19 @@ map_column(Source *source, Relation relation, const char *name, SourceColumn *co
 	return false;
 }
 
+/* Whether a column's type has become one that cannot be read, since it was tracked. */
+static bool
+type_has_changed(Source *source, const SourceColumn *column, const Oid *types, int n)
+{
+	if (column->attnum == 0)
+		return false;
+	for (int i = 0; i < n; i++)
+		if (column->type == types[i])
+			return false;
+	source->problem = psprintf("A column is now of type %s.", format_type_be(column->type));
+	return true;
+}
+
 /* Prepare the call jsonb_build_object(name, value, ...). */
 static void
 map_properties(Source *source, Relation relation, char **names, int n)
@@ -107,6 +120,11 @@ map_properties(Source *source, Relation relation, char **names, int n)
 
 		if (!map_column(source, relation, names[i], &column))
 			return;
+		if (column.type == JSONOID)
+		{
+			source->problem = "A property is now of type json.";
+			return;
+		}
 		source->property_columns[i] = column.attnum;
 		source->pinned_settings |= !text_is_fixed(column.type);
 		if (n == 1 && column.type == JSONBOID)
@@ -131,6 +149,8 @@ map_properties(Source *source, Relation relation, char **names, int n)
 static void
 map_source(Source *source, Trigger *trigger, Relation relation)
 {
+	static const Oid time_types[] = {TIMESTAMPTZOID, TIMESTAMPOID, DATEOID};
+	static const Oid value_types[] = {NUMERICOID, INT8OID, INT4OID, INT2OID, FLOAT4OID, FLOAT8OID};
 	static const char *const maintenances[] = {"immediate", "deferred", NULL};
 	DocPath		root = {NULL, "source", 0};
 	Jsonb	   *mapping;
@@ -159,6 +179,9 @@ map_source(Source *source, Trigger *trigger, Relation relation)
 		!map_column(source, relation, doc_string(object, &root, "kind_column", false), &source->kind) ||
 		!map_column(source, relation, doc_string(object, &root, "occurred_at", false), &source->occurred_at) ||
 		!map_column(source, relation, doc_string(object, &root, "value", false), &source->value))
+		return;
+	if (type_has_changed(source, &source->occurred_at, time_types, lengthof(time_types)) ||
+		type_has_changed(source, &source->value, value_types, lengthof(value_types)))
 		return;
 	source->pinned_settings = !text_is_fixed(source->lead_id.type) ||
 		(source->kind.attnum > 0 && !text_is_fixed(source->kind.type));
@@ -237,7 +260,7 @@ void
 pin_settings(void)
 {
 	static const char *const settings[][2] = {
-		{"TimeZone", "UTC"}, {"DateStyle", "ISO, MDY"}, {"IntervalStyle", "postgres"},
+		{"search_path", "pg_catalog, pg_temp"}, {"TimeZone", "UTC"}, {"DateStyle", "ISO, MDY"}, {"IntervalStyle", "postgres"},
 		{"extra_float_digits", "1"}, {"bytea_output", "hex"}, {"lc_monetary", "C"}
 	};
 

@@ -191,7 +191,12 @@ start_sanitized()
     cc=$(make --silent --no-print-directory --eval 'compiler: ; @echo $(CC)' compiler PG_CONFIG="$REAL_PG_CONFIG")
     library=$($cc -print-file-name=libasan.so)
     [ -e "$library" ] || die "The compiler $cc has no libasan.so."
-    LD_PRELOAD=$library:$($cc -print-file-name=libubsan.so) \
+    # libasan starts when memory is first allocated; must that be inside a constructor of the server's libraries that
+    # holds a lock of the C library, it waits for ever. So something allocates before them all.
+    $cc -O0 -shared -fPIC -Wl,-z,initfirst -x c -o "$WORKSPACE/first.so" - <<< \
+        '#include <stdlib.h>
+        static void __attribute__((constructor)) first(void) { free(malloc(1)); }'
+    LD_PRELOAD=$library:$WORKSPACE/first.so \
         ASAN_OPTIONS=detect_leaks=0:halt_on_error=1:abort_on_error=1:detect_stack_use_after_return=0:quarantine_size_mb=64:log_path=$reports/asan \
         UBSAN_OPTIONS=print_stacktrace=1:log_path=$reports/ubsan \
         start_server "$@"

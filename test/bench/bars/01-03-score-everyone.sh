@@ -1,0 +1,27 @@
+# 1: everyone's score after a change of weights, beside the best plain SQL over the events, serial and with 2 workers.
+# 2: beside a bare scan of the same table. 3: 2 workers beside one.
+
+at=$(sql -c 'SELECT at FROM bench.clock')
+for how in serial '2 workers'; do
+    contest "score everyone, $how" "SELECT sum(leadscore.score((SELECT leadscore.scorecard('bench')), timeline, NULL, '$at')) FROM leadscore.lead_timeline"
+    contest "bare scan of timelines, $how" "SELECT sum(pg_column_size(timeline)) FROM leadscore.lead_timeline"
+    contest "plain flat, $how" "SELECT sum(score) FROM bench.plain_flat"
+    contest "plain by kind, $how" "SELECT sum(score) FROM bench.plain_by_kind"
+    [ -n "$QUICK" ] || contest "plain join, $how" "SELECT sum(score) FROM bench.plain_join"    # never the fastest
+    contest "uncapped by kind, $how" "SELECT sum(score) FROM bench.plain_uncapped"
+done
+race 1
+
+if wanted 1; then
+    sql -F ': ' -c 'CREATE TABLE bench.agreement AS SELECT * FROM bench.deviation' -c 'SELECT contestant, deviation FROM bench.agreement ORDER BY 1' |
+        sed 's/^/  largest deviation from ours, /'
+    [ "$(sql -c 'SELECT count(*) FROM bench.agreement WHERE NOT deviation < 1e-6')" = 0 ] || die 'Plain SQL and leadscore do not agree.'
+    verdict 1 'score everyone, serial' 'score everyone, serial' 'plain%serial' 'at least' 40
+    verdict 1 'score everyone, 2 workers' 'score everyone, 2 workers' 'plain%2 workers' 'at least' 40
+fi
+if wanted 2; then
+    verdict 2 'score everyone' 'score everyone, serial' 'bare scan%serial' 'at most' 5
+fi
+if wanted 3; then
+    verdict 3 '2 workers' 'score everyone, 2 workers' 'score everyone, serial' 'at least' 1.7
+fi

@@ -1,0 +1,137 @@
+# Functions of the benchmark: sourced by test/goals/bench and used by the files in test/bench/bars.
+#
+# A bar is a race: contestants do the same work in turn, REPEATS times over; what counts is the ratio of medians.
+# Times go to the table bench.measurement as they are taken, verdicts to bench.verdict.
+
+sql() { PGOPTIONS="-c client_min_messages=warning ${PGOPTIONS:-}" psql -X --quiet --no-align --tuples-only --set ON_ERROR_STOP=1 "$@" || die "the benchmark failed in: psql $*"; }
+
+contestants=() statements=() preparations=()
+
+# contest NAME STATEMENT [PREPARATION]: enters the next race. Only the one statement is timed. A NAME that ends in
+# "2 workers" runs in parallel. A name means the same race everywhere.
+contest()
+{
+    contestants+=("$1") statements+=("$2") preparations+=("${3:-}")
+}
+
+# race BAR: all that have entered, in turn, in one session.
+race()
+{
+    local bar=$1 i repeat
+
+    {
+        echo '\o /dev/null'
+        for ((repeat = 0; repeat < REPEATS; repeat++)); do
+            for i in "${!contestants[@]}"; do
+                printf 'SET max_parallel_workers_per_gather = %d;\n' "$([[ ${contestants[i]} == *'2 workers' ]] && echo 2 || echo 0)"
+                printf '%s;\n' "${preparations[i]}"
+                printf '\\echo @%s\n\\timing on\n%s;\n\\timing off\n' "${contestants[i]}" "${statements[i]}"
+            done
+        done
+    } > "$WORKSPACE/race.sql"
+    sql -f "$WORKSPACE/race.sql" > "$WORKSPACE/race.out"
+    awk -v bar="$bar" '/^@/ { name = substr($0, 2) } /^Time: / { printf "%s\t%s\t%s\n", bar, name, $2 }' "$WORKSPACE/race.out" |
+        sql -c 'COPY bench.measurement (bar, contestant, ms) FROM STDIN'
+    contestants=() statements=() preparations=()
+    progress "$bar"
+}
+
+# race_clients BAR CLIENTS: each that has entered, in turn, runs its statement as transactions of that many clients for
+# SECONDS_EACH. The preparation is a setting (name=value). Names get ", N clients"; measured are milliseconds a transaction.
+race_clients()
+{
+    local bar=$1 clients=$2 i repeat name
+
+    for ((repeat = 0; repeat < REPEATS; repeat++)); do
+        for i in "${!contestants[@]}"; do
+            name="${contestants[i]}, $clients client$([ "$clients" = 1 ] || echo s)"
+            printf '%s;\n' "${statements[i]}" > "$WORKSPACE/transaction.sql"
+            PGOPTIONS=${preparations[i]:+-c ${preparations[i]}} pgbench --no-vacuum --protocol=prepared --client="$clients" \
+                --jobs="$((clients < 2 ? 1 : 2))" --time="$SECONDS_EACH" --file="$WORKSPACE/transaction.sql" --define=leads="$leads" \
+                --random-seed="$((repeat + 1))" > "$WORKSPACE/pgbench.out" 2>&1 ||
+                { cat "$WORKSPACE/pgbench.out"; die "the benchmark failed in pgbench: ${contestants[i]}"; }
+            awk -v bar="$bar" -v name="$name" '/^latency average/ { printf "%s\t%s\t%s\n", bar, name, $4 }' "$WORKSPACE/pgbench.out"
+        done
+    done | sql -c 'COPY bench.measurement (bar, contestant, ms) FROM STDIN'
+    progress "$bar"
+}
+
+leave_race() { contestants=() statements=() preparations=(); }    # after the last of several race_clients
+
+# verdict BAR WHAT OURS BESIDE "at most"|"at least" LIMIT
+# "at most": ours takes at most so many times the time of BESIDE; "at least": it is at least so many times faster.
+# BESIDE is a pattern (LIKE); of several the fastest counts.
+verdict()
+{
+    sql -v bar="$1" -v what="$2" -v ours="$3" -v beside="$4" -v sense="$5" -v bound="$6" <<'SQL'
+INSERT INTO bench.verdict (bar, what, ours, beside, ratio, wanted, met, noise)
+SELECT :'bar', :'what', bench.duration(o.ms), format('%s (%s)', bench.duration(b.ms), b.contestant),
+	round(r.ratio::numeric, 2), :'sense' || ' ' || :'bound',
+	CASE :'sense' WHEN 'at most' THEN r.ratio <= :bound ELSE r.ratio >= :bound END,
+	format('%s %% / %s %%', o.spread, b.spread)
+FROM bench.median o,
+	(SELECT * FROM bench.median WHERE contestant LIKE :'beside' ORDER BY ms LIMIT 1) b,
+	LATERAL (SELECT CASE :'sense' WHEN 'at most' THEN o.ms / b.ms ELSE b.ms / o.ms END) AS r (ratio)
+WHERE o.contestant = :'ours';
+SQL
+}
+
+# figure BAR WHAT EXPRESSION UNIT "at most"|"at least" LIMIT: a number that is no ratio of times
+figure()
+{
+    sql -v bar="$1" -v what="$2" -v unit="$4" -v sense="$5" -v bound="$6" <<SQL
+INSERT INTO bench.verdict (bar, what, ratio, wanted, met)
+SELECT :'bar', :'what', round(f::numeric, 3), format('%s %s%s', :'sense', :'bound', :'unit'),
+	CASE :'sense' WHEN 'at most' THEN f <= :bound ELSE f >= :bound END
+FROM (SELECT ($3)::float8) AS e (f);
+SQL
+}
+
+# skipped BAR WHAT WHY
+skipped()
+{
+    printf '  %s: skipped: %s\n' "$2" "$3"
+    sql -c "INSERT INTO bench.verdict (bar, what, wanted) VALUES ($1, '$2', 'skipped: $3')"
+}
+
+# What the last race has measured, for whoever waits.
+progress()
+{
+    sql -F '  ' -v bar="$1" <<'SQL' | sed 's/^/  /'
+SELECT rpad(contestant, 44), lpad(bench.duration(ms), 10), lpad('spread ' || spread || ' %', 14)
+FROM bench.median WHERE bar = :'bar' AND NOT shown ORDER BY first;
+UPDATE bench.measurement SET shown = true;
+SQL
+}
+
+# An empty table of events as a user would have it: bench.NAME.
+event_table()
+{
+    sql -v ON_ERROR_STOP=1 <<SQL
+CREATE TABLE IF NOT EXISTS bench.$1 (
+	event_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	lead_id text NOT NULL, kind text NOT NULL, occurred_at timestamptz NOT NULL DEFAULT now(), value numeric, properties jsonb);
+CREATE INDEX IF NOT EXISTS $1_lead_id_idx ON bench.$1 (lead_id, occurred_at);
+SQL
+}
+
+# The tables that the write bars fill: without a trigger, ours (immediate and, where track() knows it, deferred), and
+# with the triggers of peers.sql.
+writers_made= deferred=0
+make_writers()
+{
+    local table extra
+
+    [ -z "$writers_made" ] || return 0
+    writers_made=1
+    deferred=$(sql -c "SELECT count(*) FROM pg_proc WHERE pronamespace = 'leadscore'::regnamespace AND proname = 'track' AND 'maintenance' = ANY (proargnames)")
+    for table in no_trigger immediate row_trigger statement_trigger $([ "$deferred" = 0 ] || echo deferred); do
+        event_table "$table"
+    done
+    for table in immediate $([ "$deferred" = 0 ] || echo deferred); do
+        extra=$([ "$table" = immediate ] || echo ", maintenance => 'deferred'")
+        sql -c "SELECT leadscore.track('bench.$table', lead_id => 'lead_id', kind_column => 'kind', occurred_at => 'occurred_at',
+            value => 'value', properties => '{properties}'$extra)" > /dev/null
+    done
+    sql -f test/bench/peers.sql > /dev/null
+}

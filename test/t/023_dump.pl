@@ -1,0 +1,166 @@
+# Dump and restore, in each format, gives back everything: timelines, configuration, sequences, triggers and the
+# snapshot; and the restored database goes on counting.
+
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib $FindBin::Bin;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Workload;
+
+my $node = new_node('main');
+$node->start;
+setup_shop($node);
+run_load($node, 2);
+# no alias, so that every alias is new to the restored database, and then one
+$node->safe_psql('shop', q{
+	INSERT INTO shop.clicks VALUES (0, 'pending', '2026-01-01');
+	SELECT shop.try($$SELECT leadscore.identify('v1', '5')$$);
+	SELECT leadscore.refresh_segments();
+	-- a signal that is gone, whose number must not come again, and one whose history waits
+	INSERT INTO leadscore.signal (signal, kind) VALUES ('gone', 'visit');
+	CALL leadscore.rebuild();
+	DELETE FROM leadscore.signal WHERE signal = 'gone';
+	CALL leadscore.rebuild();
+	INSERT INTO leadscore.signal (signal, kind) VALUES ('waiting', 'visit');
+});
+
+# What must come back the same.
+my %state = (
+	timelines => 'SELECT lead_id, timeline FROM leadscore.lead_timeline ORDER BY 1',
+	pending => 'SELECT lead_id, delta::text FROM leadscore.pending_delta ORDER BY 1, 2',
+	aliases => 'SELECT * FROM leadscore.lead_alias ORDER BY 1',
+	leads => 'SELECT * FROM leadscore.lead ORDER BY 1',
+	events => 'SELECT * FROM leadscore.event ORDER BY 1',
+	signals => 'SELECT * FROM leadscore.signal ORDER BY 1',
+	scorecard => q{SELECT leadscore.scorecard('default')},
+	'counted signals' => 'SELECT * FROM leadscore.counted_signal ORDER BY 1',
+	status => 'SELECT * FROM leadscore.status ORDER BY 1, 2, 3',
+	'sources' => 'SELECT * FROM leadscore.source_trigger ORDER BY source::text, trigger_prefix',
+	'triggers' => q{SELECT tgrelid::regclass, tgname, tgenabled, tgargs FROM pg_trigger WHERE tgname LIKE 'leadscore%' ORDER BY tgrelid::regclass::text, tgname},
+	'sequences' => q{SELECT s.oid::regclass, nextval(s.oid) FROM pg_class s
+		WHERE relkind = 'S' AND relnamespace IN ('leadscore'::regnamespace, 'shop'::regnamespace) ORDER BY s.oid::regclass::text},
+	differences => $Workload::differences);
+
+# The result of a query, or its error; never the death of the test.
+sub result
+{
+	my ($database, $query) = @_;
+	my ($status, $out, $error) = $node->psql($database, $query);
+
+	return $status == 0 ? $out : $error;
+}
+
+sub state_of { my ($database) = @_; return { map { $_ => result($database, $state{$_}) } grep { $_ ne 'sequences' } keys %state }; }
+
+# Like is(), for long texts: says only where they begin to differ.
+sub same
+{
+	my ($got, $expected, $name) = @_;
+	my ($n) = grep { substr($got, $_, 1) ne substr($expected, $_, 1) } 0 .. (length $got < length $expected ? length $got : length $expected) - 1;
+
+	ok($got eq $expected, $name) or diag('from ', ($n // 'the end'), ': ', substr($got, $n // length $expected, 200), "\nexpected: ",
+		substr($expected, $n // length $got, 200));
+}
+
+my $dumps = $node->basedir;
+my @connection = ('-h', $node->host, '-p', $node->port);
+my $expected = state_of('shop');
+
+command_ok([ 'pg_dump', @connection, '-Fc', '-f', "$dumps/custom", 'shop' ], 'dump in the custom format');
+command_ok([ 'pg_dump', @connection, '-Fd', '-j2', '-f', "$dumps/directory", 'shop' ], 'dump in the directory format, in parallel');
+command_ok([ 'pg_dump', @connection, '-f', "$dumps/plain.sql", 'shop' ], 'dump as plain SQL');
+$expected->{sequences} = $node->safe_psql('shop', $state{sequences});
+
+# In parallel in the four steps of the guide: an extension's tables refer to each other, which parallel workers do not heed.
+sub four_steps
+{
+	my ($database, $dump) = @_;
+	my @restore = ('pg_restore', @connection, '--exit-on-error', '-d', $database);
+
+	return [ @restore, '--section=pre-data', $dump ], [ @restore, '--section=data', '--schema=leadscore', $dump ],
+	  [ @restore, '--section=data', '--exclude-schema=leadscore', '-j2', $dump ], [ @restore, '--section=post-data', '-j2', $dump ];
+}
+
+my %restore = (
+	custom => [ [ 'pg_restore', @connection, '--exit-on-error', '-d', 'custom', "$dumps/custom" ] ],
+	parallel => [ four_steps('parallel', "$dumps/custom") ],
+	directory => [ four_steps('directory', "$dumps/directory") ],
+	single => [ [ 'pg_restore', @connection, '--exit-on-error', '--single-transaction', '-d', 'single', "$dumps/custom" ] ],
+	plain => [ [ 'psql', @connection, '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', 'plain', '-f', "$dumps/plain.sql" ] ]);
+
+for my $database (sort keys %restore)
+{
+	$node->safe_psql('postgres', "CREATE DATABASE $database");
+	command_ok($_, "$database: restored without an error") for @{ $restore{$database} };
+	my $got = state_of($database);
+	$got->{sequences} = result($database, $state{sequences});
+	same($got->{$_}, $expected->{$_}, "$database: $_") for sort keys %state;
+	is(result($database, 'SELECT count(*) > 0 FROM leadscore.lead_segment'), 't', "$database: the snapshot is filled");
+
+	result($database, 'CALL leadscore.rebuild()');
+	is_true($node, $database, $database);
+	is(result($database, q{
+		INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('v1', 'visit', '2026-01-01');
+		INSERT INTO shop.orders (client, lead, total) VALUES (1, 1, 1);
+		INSERT INTO shop.visits_1 SELECT * FROM shop.visits_1 LIMIT 5;
+		UPDATE shop.visits SET lead = '7' WHERE lead = '8';
+		INSERT INTO shop.clicks VALUES (1, 'v1', '2026-01-01');
+		TRUNCATE shop.small;
+		CREATE TABLE shop.visits_3 PARTITION OF shop.visits FOR VALUES FROM ('2027-01-01') TO ('2028-01-01');
+		INSERT INTO shop.visits_3 VALUES (1, '1', 'visit', '2027-01-01');
+		INSERT INTO leadscore.signal (signal, kind) VALUES ('next', 'visit');
+		CALL leadscore.rebuild();
+	}) =~ s/.*(NOTICE|HINT|DETAIL).*\n?//gr, '', "$database: can be written");
+	is($node->safe_psql($database, q{SELECT bool_and(n.signal_id > s.signal_id) FROM leadscore.signal n, leadscore.signal s WHERE n.signal = 'next' AND s.signal <> 'next'}),
+		't', "$database: a signal's number is not used again");
+	is_true($node, "$database, written", $database);
+}
+
+# Restored as a table of contents may have it: the triggers of a partitioned table come before those of its
+# partitions, and constraints of other tables are made in between.
+{
+	my ($list) = run_command([ 'pg_restore', '-l', "$dumps/custom" ]);
+	my @lines = grep { !/^;/ } split /\n/, $list;
+	my @triggers = grep { / TRIGGER / } @lines;
+	my @foreign_keys = grep { / FK CONSTRAINT / } @lines;
+	my @others = grep { !/ TRIGGER | FK CONSTRAINT / } @lines;
+	my @parents = grep { / TRIGGER shop visits leadscore/ } @triggers;
+	my @children = grep { !/ TRIGGER shop visits leadscore/ } @triggers;
+
+	append_to_file("$dumps/list", join "\n", @others, @parents, @foreign_keys, @children, '');
+	$node->safe_psql('postgres', 'CREATE DATABASE reordered');
+	command_ok([ 'pg_restore', @connection, '--exit-on-error', '-L', "$dumps/list", '-d', 'reordered', "$dumps/custom" ],
+		'parents first: restored without an error');
+	same(result('reordered', $state{$_}), $expected->{$_}, "parents first: $_") for qw(timelines sources triggers differences);
+}
+
+# Data without the schema, into a database that has it. Triggers of the tracked tables would count again what the
+# timelines in the dump have counted already, so they are off.
+{
+	$node->safe_psql('postgres', 'CREATE DATABASE data_only');
+	command_ok([ 'pg_dump', @connection, '-Fc', '--schema-only', '-f', "$dumps/schema", 'shop' ], 'dump of the schema');
+	command_ok([ 'pg_restore', @connection, '--exit-on-error', '-d', 'data_only', "$dumps/schema" ], 'restore of the schema');
+	$node->safe_psql('data_only', 'TRUNCATE leadscore.counted_signal');
+	command_ok([ 'pg_restore', @connection, '--exit-on-error', '--data-only', '--disable-triggers', '-d', 'data_only', "$dumps/custom" ],
+		'restore of the data alone');
+	same(result('data_only', $state{$_}), $expected->{$_}, "data alone: $_") for qw(timelines signals differences);
+}
+
+# A trigger that is enabled ALWAYS or REPLICA, or disabled, comes with an ALTER TABLE of its own: the event trigger
+# fires in the middle of a restore, when some triggers are there and others are not yet.
+{
+	$node->safe_psql('shop', q{
+		ALTER TABLE shop.visits ENABLE ALWAYS TRIGGER leadscore_1_insert;
+		ALTER TABLE shop.visits_1 ENABLE ALWAYS TRIGGER leadscore_1_insert;
+		ALTER TABLE shop.visits_1 ENABLE ALWAYS TRIGGER leadscore_1_delete});
+	command_ok([ 'pg_dump', @connection, '-Fc', '-f', "$dumps/always", 'shop' ], 'dump with ALWAYS triggers');
+	$node->safe_psql('postgres', 'CREATE DATABASE always');
+	command_ok([ 'pg_restore', @connection, '--exit-on-error', '-d', 'always', "$dumps/always" ], 'ALWAYS triggers: restored without an error');
+	same(result('always', $state{$_}), result('shop', $state{$_}), "ALWAYS triggers: $_") for qw(timelines sources triggers differences);
+}
+$node->stop;
+
+done_testing();

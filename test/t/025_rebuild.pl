@@ -1,0 +1,116 @@
+# Rebuilding online: nothing is lost and nobody waits while writers write, it can be broken off and run again, and a
+# new signal reads only the tables that can have it.
+
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib $FindBin::Bin;
+use IPC::Run;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+use Workload;
+
+my $node = new_node('main');
+$node->start;
+setup_shop($node);
+my $leads = 20000;
+$node->safe_psql('shop', qq{
+	INSERT INTO leadscore.event (lead_id, kind, occurred_at)
+	SELECT 'many ' || i % $leads, 'visit', timestamptz '2026-01-01' + i % 700 * interval '1 hour' FROM generate_series(1, 4 * $leads) i;
+	INSERT INTO shop.orders (client, lead, total) SELECT 100, 1 + i % 60, 1 FROM generate_series(1, 1000) i;
+	ANALYZE});
+
+# ---------- while writers write ----------
+
+for my $n (1 .. 2)
+{
+	my $load = start_load($node, 5, without => 'rebuild');		# (one at a time)
+
+	$node->safe_psql('shop', qq{INSERT INTO leadscore.signal (signal, kind) VALUES ('new $n', 'visit')});
+	is($node->safe_psql('shop', q{SELECT name FROM leadscore.status WHERE state LIKE '%not yet%'}), "new $n", 'status tells that history waits');
+	my $began = time;
+	$node->safe_psql('shop', $n == 1 ? "CALL leadscore.rebuild(signals => ARRAY['new $n'])" : 'CALL leadscore.rebuild()');
+	note(sprintf '%d leads in %.1f s', $leads, time - $began);
+	finish_load($load);
+	is($node->safe_psql('shop', q{SELECT name FROM leadscore.status WHERE object = 'signal'}), '', '... and no longer');
+	is_true($node, "rebuild $n under load");
+}
+
+# ---------- nobody waits for longer than a batch ----------
+
+# A long transaction that has written keeps the rebuild waiting; writers go on.
+{
+	my $writer = $node->background_psql('shop');
+	$writer->query_safe(q{BEGIN; INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('slow', 'visit', '2026-01-01')});
+	my ($out, $err) = ('', '');
+	my $rebuild = IPC::Run::start([ 'psql', '-X', '-h', $node->host, '-p', $node->port, '-c', 'CALL leadscore.rebuild()', 'shop' ],
+		'>', \$out, '2>', \$err);
+	ok($node->poll_query_until('shop', q{SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'CALL leadscore.rebuild%'}),
+		'a rebuild waits for a transaction that has written');
+	my ($status) = $node->psql('shop', q{SET lock_timeout = '1s'; INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('quick', 'visit', '2026-01-01');
+		INSERT INTO shop.visits VALUES (1, 'quick', 'visit', '2026-01-01', NULL); UPDATE shop.orders SET total = 2 WHERE client = 100 AND lead = 3;
+		SELECT leadscore.identify('quicker', 'quick'); SELECT leadscore.fold()});
+	is($status, 0, '... and nobody waits for the rebuild');
+	$writer->query_safe('COMMIT');
+	$writer->quit;
+	ok($rebuild->finish, '... which then ends');
+	is_true($node, 'rebuild after a long transaction');
+}
+
+# ---------- broken off ----------
+
+$node->safe_psql('shop', q{INSERT INTO leadscore.signal (signal, kind) VALUES ('broken off', 'visit')});
+for my $how ('pg_cancel_backend', 'pg_terminate_backend', 'kill -9')
+{
+	my ($out, $err) = ('', '');
+	my $rebuild = IPC::Run::start([ 'psql', '-X', '-h', $node->host, '-p', $node->port, '-c', 'CALL leadscore.rebuild()', 'shop' ],
+		'>', \$out, '2>', \$err);
+	sleep(0.1 + rand 0.4);
+	my $who = q{FROM pg_stat_activity WHERE query LIKE 'CALL leadscore.rebuild%' AND state = 'active'};
+	if ($how eq 'kill -9')
+	{
+		my $pid = $node->safe_psql('shop', "SELECT pid $who");
+		kill 'KILL', $pid if $pid;
+	}
+	else
+	{
+		$node->safe_psql('shop', "SELECT $how(pid) $who");
+	}
+	$rebuild->finish;
+	note("$how: ", $err =~ s/\n.*//sr);
+	$node->poll_query_until('shop', 'SELECT true');
+}
+is($node->safe_psql('shop', q{SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CALL%' AND state = 'active'}), '0', 'it was broken off');
+$node->safe_psql('shop', 'CALL leadscore.rebuild()');
+is_true($node, 'broken off, and run again');
+is($node->safe_psql('shop', q{SELECT count(*) FROM leadscore.status WHERE object = 'signal'}), '0', 'nothing waits');
+
+# It can be run within a transaction, too, and then commits nothing.
+$node->safe_psql('shop', q{
+	UPDATE leadscore.lead_timeline SET timeline = timeline OPERATOR(leadscore.+) timeline WHERE lead_id < 'many 2';
+	BEGIN; CALL leadscore.rebuild(); ROLLBACK});
+isnt($node->safe_psql('shop', 'SELECT count(*) FROM leadscore.verify()'), '0', 'rolled back');
+$node->safe_psql('shop', 'BEGIN; CALL leadscore.rebuild(); COMMIT');
+is_true($node, 'in a transaction');
+my ($status, undef, $error) = $node->psql('shop', q{SET default_transaction_isolation = 'repeatable read'; CALL leadscore.rebuild()});
+like($error, qr/must run at the isolation level read committed/, 'at another isolation level it is refused');
+
+# ---------- what it reads ----------
+
+$node->safe_psql('shop', q{INSERT INTO leadscore.signal (signal, kind) VALUES ('only refunds', 'refund')});
+sub scans
+{
+	$node->safe_psql('shop', 'SELECT pg_stat_force_next_flush()');
+	return $node->safe_psql('shop', "SELECT coalesce(seq_scan, 0) + coalesce(idx_scan, 0) FROM pg_stat_all_tables WHERE relid = '$_[0]'::regclass");
+}
+my %before = map { $_ => scans($_) } qw(shop.orders shop.refund shop.clicks shop.small);
+$node->safe_psql('shop', q{CALL leadscore.rebuild(signals => '{only refunds}'); SELECT pg_stat_force_next_flush()});
+sleep 0.5;
+cmp_ok(scans('shop.refund'), '>', $before{'shop.refund'}, 'rebuild(signals) reads the table that has events of the kind');
+is(scans($_), $before{$_}, "... and not $_") for qw(shop.orders shop.clicks shop.small);
+is_true($node, 'one signal');
+$node->stop;
+
+done_testing();
