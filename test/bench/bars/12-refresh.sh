@@ -5,7 +5,7 @@
 sql <<SQL
 CREATE MATERIALIZED VIEW IF NOT EXISTS bench.plain_segment AS
 SELECT lead_id, score, CASE WHEN score >= 100 THEN 'high' WHEN score >= 25 THEN 'medium' ELSE 'low' END AS segment
-FROM bench.plain_by_kind;
+FROM bench.plain_flat;
 CREATE UNIQUE INDEX IF NOT EXISTS plain_segment_key ON bench.plain_segment (lead_id);
 CREATE INDEX IF NOT EXISTS plain_segment_score_idx ON bench.plain_segment (segment, score DESC);
 
