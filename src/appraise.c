@@ -517,7 +517,7 @@ appraise(PG_FUNCTION_ARGS)
 
 	if (!appraise_arguments(fcinfo, &card, &appraisal, NULL))
 		PG_RETURN_NULL();
-	if (card->row == NULL)
+	if (card->row_function != fcinfo->flinfo->fn_oid)	/* the extension may have been made anew */
 	{
 		MemoryContext old = MemoryContextSwitchTo(card->context);
 		TupleDesc	row;
@@ -525,6 +525,7 @@ appraise(PG_FUNCTION_ARGS)
 		if (get_call_result_type(fcinfo, NULL, &row) != TYPEFUNC_COMPOSITE)
 			elog(ERROR, "return type must be a row type");
 		card->row = BlessTupleDesc(row);
+		card->row_function = fcinfo->flinfo->fn_oid;
 		MemoryContextSwitchTo(old);
 	}
 

@@ -312,6 +312,7 @@ doc_element(const DocArray *array, int index, DocPath *path, const char *const *
 {
 	JsonbValue *v = getIthJsonbValueFromContainer(array->container, index);
 
+	CHECK_FOR_INTERRUPTS();
 	*path = (DocPath) {&array->path, NULL, index};
 	if (v->type != jbvBinary || !JsonContainerIsObject(v->val.binary.data))
 		doc_fail(path, psprintf("It is %s.", words_of(v)), "Write an object.");
@@ -371,7 +372,7 @@ session_document(const struct varlena *document, DocCompile compile)
 	CompiledDocument *entry;
 	MemoryContext context;
 	MemoryContext old;
-	int			n = 0;
+	int			unused = 0;
 
 	for (link = &session_documents; (entry = *link) != NULL; link = &entry->next)
 	{
@@ -382,7 +383,6 @@ session_document(const struct varlena *document, DocCompile compile)
 			session_documents = entry;
 			return entry;
 		}
-		n++;
 	}
 
 	/* hangs below the caller's memory until it is complete */
@@ -399,12 +399,12 @@ session_document(const struct varlena *document, DocCompile compile)
 	entry->next = session_documents;
 	session_documents = entry;
 
-	/* those used longest ago go */
-	for (link = &entry->next; *link && n >= MAX_COMPILED;)
+	/* of those that no query refers to, the ones used longest ago go */
+	for (link = &entry->next; *link;)
 	{
 		CompiledDocument *last = *link;
 
-		if (last->references == 0 && --n < MAX_COMPILED)
+		if (last->references == 0 && ++unused >= MAX_COMPILED)
 		{
 			*link = last->next;
 			MemoryContextDelete(last->context);

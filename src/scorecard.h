@@ -144,6 +144,7 @@ typedef struct Scorecard
 
 	MemoryContext context;		/* holds all of it */
 	TupleDesc	row;			/* of appraise()'s result, once known */
+	Oid			row_function;	/* the function that returns it */
 
 	/* room for the hours of one signal while a lead is scored */
 	int32		scratch_capacity;

@@ -59,15 +59,22 @@ kind_name_equal(KindName a, KindName b)
 
 /* ---------- properties ---------- */
 
-/* Whether a jsonpath reads dates or times anywhere. */
-static bool
-condition_reads_time(JsonPathItem *item)
+/* What a jsonpath must not have anywhere. */
+typedef struct ConditionFaults
+{
+	bool		reads_time;
+	bool		has_variable;
+} ConditionFaults;
+
+static void
+find_condition_faults(JsonPathItem *item, ConditionFaults *faults)
 {
 	JsonPathItem part;
+	JsonPathItem to;
 
 	check_stack_depth();
-	if (JSONPATH_READS_TIME(item->type))
-		return true;
+	faults->reads_time |= JSONPATH_READS_TIME(item->type);
+	faults->has_variable |= item->type == jpiVariable;
 	switch (item->type)
 	{
 		case jpiAnd:
@@ -85,11 +92,9 @@ condition_reads_time(JsonPathItem *item)
 		case jpiMod:
 		case jpiStartsWith:
 			jspGetLeftArg(item, &part);
-			if (condition_reads_time(&part))
-				return true;
+			find_condition_faults(&part, faults);
 			jspGetRightArg(item, &part);
-			if (condition_reads_time(&part))
-				return true;
+			find_condition_faults(&part, faults);
 			break;
 		case jpiNot:
 		case jpiIsUnknown:
@@ -98,13 +103,27 @@ condition_reads_time(JsonPathItem *item)
 		case jpiPlus:
 		case jpiMinus:
 			jspGetArg(item, &part);
-			if (condition_reads_time(&part))
-				return true;
+			find_condition_faults(&part, faults);
+			break;
+		case jpiLikeRegex:
+			jspInitByBuffer(&part, item->base, item->content.like_regex.expr);
+			find_condition_faults(&part, faults);
+			break;
+		case jpiIndexArray:
+			for (int i = 0; i < item->content.array.nelems; i++)
+			{
+				bool		range = jspGetArraySubscript(item, &part, &to, i);
+
+				find_condition_faults(&part, faults);
+				if (range)
+					find_condition_faults(&to, faults);
+			}
 			break;
 		default:
 			break;
 	}
-	return jspGetNext(item, &part) && condition_reads_time(&part);
+	if (jspGetNext(item, &part))
+		find_condition_faults(&part, faults);
 }
 
 /* Why a jsonpath cannot be a condition, or NULL. */
@@ -112,9 +131,16 @@ static const char *
 condition_fault(JsonPath *condition, const char **hint)
 {
 	JsonPathItem item;
+	ConditionFaults faults = {0};
 
 	jspInit(&item, condition);
-	if (condition_reads_time(&item))
+	find_condition_faults(&item, &faults);
+	if (faults.has_variable)
+	{
+		*hint = "Write the value itself in its place.";
+		return "It has a variable, which nothing gives a value.";
+	}
+	if (faults.reads_time)
 	{
 		*hint = "Compare text in ISO form instead, such as $.day >= \"2026-11-01\".";
 		return "It reads dates or times, whose meaning depends on the session's time zone.";
