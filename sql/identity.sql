@@ -117,6 +117,8 @@ DECLARE
 	own leadscore.timeline;
 BEGIN
 	PERFORM leadscore.check_lead_id(alias, 'alias');
+	-- what a timeline lacks stays with the lead, where a rebuild that is at work would not look for it
+	PERFORM leadscore.hold_rebuild(shared => true);
 	PERFORM leadscore.hold_names(alias);
 	PERFORM leadscore.check_aliases_seen(ARRAY[alias]);
 	SELECT a.lead_id INTO known FROM leadscore.lead_alias a WHERE a.alias = unidentify.alias;

@@ -126,8 +126,8 @@ COMMENT ON FUNCTION leadscore.verify() IS 'the leads whose stored timeline diffe
 -- keeping a writer out. Only writers that still count with signals of before
 -- must have ended first.
 
-CREATE FUNCTION leadscore.hold_rebuild() RETURNS void
-	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
+CREATE FUNCTION leadscore.hold_rebuild(shared boolean DEFAULT false) RETURNS void
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
 CREATE FUNCTION leadscore.release_rebuild() RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
@@ -135,7 +135,7 @@ CREATE FUNCTION leadscore.release_rebuild() RETURNS void
 CREATE FUNCTION leadscore.add_deltas(lead_ids text[], deltas leadscore.timeline[]) RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-COMMENT ON FUNCTION leadscore.hold_rebuild() IS 'waits for rebuilds of other sessions, and keeps them waiting';
+COMMENT ON FUNCTION leadscore.hold_rebuild(boolean) IS 'waits for rebuilds of other sessions, and keeps them waiting';
 COMMENT ON FUNCTION leadscore.release_rebuild() IS 'lets the next rebuild begin';
 COMMENT ON FUNCTION leadscore.add_deltas(text[], leadscore.timeline[]) IS 'adds to timelines, aliases resolved';
 

@@ -61,7 +61,10 @@ rebuild_aborted(XactEvent event, void *arg pg_attribute_unused())
 	}
 }
 
-/* hold_rebuild(): wait for the rebuilds of other sessions, and keep them waiting. */
+/*
+ * hold_rebuild(shared): wait for the rebuilds of other sessions, and keep them
+ * waiting: while one is at work here or, shared, to the end of the transaction.
+ */
 Datum
 hold_rebuild(PG_FUNCTION_ARGS)
 {
@@ -73,6 +76,11 @@ hold_rebuild(PG_FUNCTION_ARGS)
 		RegisterXactCallback(rebuild_aborted, NULL);
 	watching = true;
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, REBUILD_LOCK, 0, 3);
+	if (PG_GETARG_BOOL(0))
+	{
+		(void) LockAcquire(&tag, ShareLock, false, false);
+		PG_RETURN_VOID();
+	}
 	(void) LockAcquire(&tag, ExclusiveLock, session, false);
 	rebuilding = session;
 	PG_RETURN_VOID();
