@@ -114,10 +114,17 @@ COMMENT ON COLUMN leadscore.segment_summary.scored_at IS 'the hour as of which t
 CREATE FUNCTION leadscore.lead_named(name text) RETURNS text
 	LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT coalesce((SELECT a.lead_id FROM leadscore.lead_alias a WHERE a.alias = name), name);
+	SELECT l.lead_id
+	FROM (SELECT coalesce((SELECT a.lead_id FROM leadscore.lead_alias a WHERE a.alias = name), name) AS lead_id) l
+	-- as in lead_score
+	WHERE (NOT row_security_active('leadscore.lead')
+		OR EXISTS (SELECT FROM leadscore.lead v WHERE v.lead_id = l.lead_id))
+	AND (NOT row_security_active('leadscore.event')
+		OR EXISTS (SELECT FROM leadscore.event v WHERE v.lead_id = l.lead_id)
+		OR EXISTS (SELECT FROM leadscore.lead_alias w JOIN leadscore.event v ON v.lead_id = w.alias WHERE w.lead_id = l.lead_id));
 END;
 
-COMMENT ON FUNCTION leadscore.lead_named(text) IS 'the lead of an alias, or the lead itself';
+COMMENT ON FUNCTION leadscore.lead_named(text) IS 'the lead of an alias, or the lead itself; NULL if row-level security hides it';
 
 -- PL/pgSQL keeps the plans of a session; planning is most of what one score
 -- would cost. For the same reason nothing is SET here, and every name qualified.
@@ -131,9 +138,13 @@ DECLARE
 	timeline leadscore.timeline;
 	pending boolean;
 BEGIN
-	SELECT a.lead_id INTO lead FROM leadscore.lead_alias a WHERE a.alias OPERATOR(pg_catalog.=) score.lead_id;
-	IF NOT FOUND THEN
-		lead := lead_id;
+	IF pg_catalog.row_security_active('leadscore.lead') OR pg_catalog.row_security_active('leadscore.event') THEN
+		lead := leadscore.lead_named(lead_id);
+	ELSE
+		SELECT a.lead_id INTO lead FROM leadscore.lead_alias a WHERE a.alias OPERATOR(pg_catalog.=) score.lead_id;
+		IF NOT FOUND THEN
+			lead := lead_id;
+		END IF;
 	END IF;
 	SELECT d.document INTO card FROM leadscore.model_document d WHERE d.model OPERATOR(pg_catalog.=) score.model;
 	IF NOT FOUND THEN

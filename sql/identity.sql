@@ -54,8 +54,12 @@ $$;
 
 COMMENT ON FUNCTION leadscore.hold_names(text[]) IS 'keeps other changes of the same names waiting until the transaction ends';
 
-CREATE FUNCTION leadscore.check_aliases_seen(names text[]) RETURNS void
-	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+CREATE FUNCTION leadscore.check_aliases_seen(VARIADIC names text[]) RETURNS void
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT leadscore.check_seen('The aliases of one of the names',
+		'SELECT count(*) FROM leadscore.lead_alias WHERE alias = ANY ($1) OR lead_id = ANY ($1)', names)
+$$;
 
 COMMENT ON FUNCTION leadscore.check_aliases_seen(text[]) IS 'a serialization failure, if aliases of the names have changed since the snapshot';
 
@@ -69,7 +73,7 @@ BEGIN
 	PERFORM leadscore.check_lead_id(alias, 'alias');
 	PERFORM leadscore.check_lead_id(lead_id, 'lead_id');
 	PERFORM leadscore.hold_names(alias, lead_id);
-	PERFORM leadscore.check_aliases_seen(ARRAY[alias, lead_id]);
+	PERFORM leadscore.check_aliases_seen(alias, lead_id);
 
 	SELECT a.lead_id INTO known FROM leadscore.lead_alias a WHERE a.alias = identify.lead_id;
 	IF FOUND THEN
@@ -98,7 +102,7 @@ BEGIN
 	INSERT INTO leadscore.lead_alias (alias, lead_id) VALUES (alias, target);
 	-- aliases of the alias go with it
 	UPDATE leadscore.lead_alias a SET lead_id = target WHERE a.lead_id = identify.alias;
-	UPDATE leadscore.lead_timeline t SET timeline = t.timeline OPERATOR(leadscore.+) o.timeline
+	UPDATE leadscore.lead_timeline t SET timeline = leadscore.add_delta(t.lead_id, t.timeline, o.timeline)
 	FROM leadscore.lead_timeline o
 	WHERE t.lead_id = target AND o.lead_id = identify.alias;
 	DELETE FROM leadscore.lead_timeline t WHERE t.lead_id = identify.alias;
@@ -120,7 +124,7 @@ BEGIN
 	-- what a timeline lacks stays with the lead, where a rebuild that is at work would not look for it
 	PERFORM leadscore.hold_rebuild(shared => true);
 	PERFORM leadscore.hold_names(alias);
-	PERFORM leadscore.check_aliases_seen(ARRAY[alias]);
+	PERFORM leadscore.check_aliases_seen(alias);
 	SELECT a.lead_id INTO known FROM leadscore.lead_alias a WHERE a.alias = unidentify.alias;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('"%s" is not an alias', alias),
@@ -130,14 +134,12 @@ BEGIN
 	PERFORM leadscore.hold_sources();
 	PERFORM leadscore.hold_timelines(alias, known);
 	-- the events of the alias itself, without what is pending: that follows the alias by itself
-	SELECT coalesce((SELECT leadscore.timeline_sum(leadscore.read_source(s.source, s.mapping, alias))
-			FROM leadscore.source s WHERE s.feeds = 'timeline'), '{}')
-		OPERATOR(leadscore.-) coalesce((SELECT leadscore.timeline_sum(p.delta)
-			FROM leadscore.pending_delta p WHERE p.lead_id = unidentify.alias), '{}')
-		INTO own;
+	own := leadscore.difference(
+		(SELECT t.timeline FROM leadscore.source_timelines(ARRAY[alias], resolve => false) t),
+		(SELECT leadscore.stored_sum(p.delta) FROM leadscore.pending_delta p WHERE p.lead_id = unidentify.alias));
 	DELETE FROM leadscore.lead_alias a WHERE a.alias = unidentify.alias;
 	UPDATE leadscore.lead_timeline t
-	SET timeline = CASE t.lead_id WHEN known THEN t.timeline OPERATOR(leadscore.-) own ELSE t.timeline OPERATOR(leadscore.+) own END
+	SET timeline = CASE t.lead_id WHEN known THEN leadscore.difference(t.timeline, own) ELSE leadscore.add_delta(t.lead_id, t.timeline, own) END
 	WHERE t.lead_id IN (known, unidentify.alias);
 	PERFORM leadscore.release_timelines(known, alias);
 	RETURN known;

@@ -7,7 +7,7 @@ SELECT t.lead_id, t.timeline
 FROM leadscore.lead_timeline t
 WHERE NOT (SELECT EXISTS (SELECT FROM leadscore.pending_delta))
 UNION ALL
-SELECT u.lead_id, leadscore.timeline_sum(u.timeline)
+SELECT u.lead_id, leadscore.stored_sum(u.timeline)
 FROM (
 	SELECT t.lead_id, t.timeline FROM leadscore.lead_timeline t
 	UNION ALL
@@ -18,7 +18,7 @@ FROM (
 ) u
 WHERE (SELECT EXISTS (SELECT FROM leadscore.pending_delta))
 GROUP BY u.lead_id
-HAVING leadscore.timeline_sum(u.timeline) OPERATOR(leadscore.<>) '{}';
+HAVING leadscore.stored_sum(u.timeline) OPERATOR(leadscore.<>) '{}';
 
 COMMENT ON VIEW leadscore.current_timeline IS 'each lead''s timeline as of now: lead_timeline with what is pending';
 COMMENT ON COLUMN leadscore.current_timeline.lead_id IS 'the lead';
@@ -39,50 +39,61 @@ COMMENT ON FUNCTION leadscore.in_transaction_block() IS 'whether a procedure mus
 COMMENT ON FUNCTION leadscore.wait_for_writers() IS 'waits for the transactions that are writing timelines now';
 COMMENT ON FUNCTION leadscore.only(leadscore.timeline, integer[]) IS 'the part of a timeline that belongs to some signals';
 
+CREATE FUNCTION leadscore.difference(timeline leadscore.timeline, other leadscore.timeline) RETURNS leadscore.timeline
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore.difference(leadscore.timeline, leadscore.timeline)
+	IS 'timeline - other, where NULL is empty, and an hour that overflows wraps around';
+
+CREATE FUNCTION leadscore.gather(sources regclass[], mappings jsonb[], signals jsonb, lead_ids text[], kinds text[],
+	OUT lead_id text, OUT timeline leadscore.timeline) RETURNS SETOF record
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE ROWS 100000;
+
+COMMENT ON FUNCTION leadscore.gather(regclass[], jsonb[], jsonb, text[], text[])
+	IS 'the timelines of the rows of some tables; lead_ids and kinds say which are wanted, but more may come';
+
 CREATE FUNCTION leadscore.source_timelines(lead_ids text[] DEFAULT NULL, signals jsonb DEFAULT NULL, resolve boolean DEFAULT true)
 	RETURNS TABLE (lead_id text, timeline leadscore.timeline)
-	LANGUAGE plpgsql STABLE
-	SET search_path = pg_catalog, pg_temp SET row_security = off SET TimeZone = 'UTC' SET DateStyle = 'ISO, MDY'
-	SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex' SET lc_monetary = 'C'
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET row_security = off
 AS $$
+#variable_conflict use_column
 DECLARE
 	document CONSTANT jsonb := coalesce(signals, leadscore.signals());
-	-- the kinds that the signals take; NULL: any
-	kinds CONSTANT text[] := (SELECT CASE WHEN bool_and(s ? 'kind') THEN array_agg(s ->> 'kind') END
+	-- the kinds that some signals take; NULL: any
+	kinds CONSTANT text[] := (SELECT CASE WHEN source_timelines.signals IS NOT NULL AND bool_and(s ? 'kind') THEN array_agg(s ->> 'kind') END
 		FROM jsonb_array_elements(document -> 'signals') s);
-	names text[] := lead_ids;
 	aliases CONSTANT boolean := resolve AND EXISTS (SELECT FROM leadscore.lead_alias);
-	events text;
-	broken record;
+	names CONSTANT text[] := CASE WHEN aliases AND source_timelines.lead_ids IS NOT NULL
+		THEN source_timelines.lead_ids || ARRAY(SELECT a.alias FROM leadscore.lead_alias a WHERE a.lead_id = ANY (source_timelines.lead_ids))
+		ELSE source_timelines.lead_ids END;
+	sources regclass[];
+	mappings jsonb[];
 BEGIN
-	FOR broken IN SELECT s.source, p.problem FROM leadscore.source s CROSS JOIN leadscore.source_problem(s.source, s.mapping) AS p (problem)
-			WHERE s.feeds = 'timeline' AND p.problem IS NOT NULL LOOP
-		RAISE WARNING USING MESSAGE = format('the rows of %s cannot be read, and are left out', broken.source),
-			DETAIL = broken.problem || '.', HINT = format('SELECT leadscore.untrack(%L), then track() it again.', broken.source);
-	END LOOP;
-	SELECT string_agg(leadscore.source_query(s.source, s.mapping), ' UNION ALL ') INTO events
+	SELECT array_agg(s.source), array_agg(s.mapping) INTO sources, mappings
 	FROM leadscore.source s
-	WHERE s.feeds = 'timeline' AND (kinds IS NULL OR s.kind IS NULL OR s.kind = ANY (kinds))
-	AND leadscore.source_problem(s.source, s.mapping) IS NULL;
-	IF events IS NULL OR document = '{"signals": []}' THEN
+	WHERE s.feeds = 'timeline' AND (kinds IS NULL OR s.kind IS NULL OR s.kind = ANY (kinds));
+	IF sources IS NULL OR document = '{"signals": []}' THEN
 		RETURN;
 	END IF;
-	IF aliases AND lead_ids IS NOT NULL THEN
-		names := lead_ids || ARRAY(SELECT a.alias FROM leadscore.lead_alias a WHERE a.lead_id = ANY (lead_ids));
+	IF aliases THEN
+		RETURN QUERY
+		SELECT r.lead_id, r.timeline
+		FROM (
+			SELECT coalesce(a.lead_id, g.lead_id) AS lead_id, leadscore.stored_sum(g.timeline) AS timeline
+			FROM leadscore.gather(sources, mappings, document, names, kinds) g LEFT JOIN leadscore.lead_alias a ON a.alias = g.lead_id
+			GROUP BY 1
+		) r
+		WHERE r.timeline OPERATOR(leadscore.<>) '{}' AND (source_timelines.lead_ids IS NULL OR r.lead_id = ANY (source_timelines.lead_ids));
+	ELSE
+		RETURN QUERY
+		SELECT g.lead_id, g.timeline
+		FROM leadscore.gather(sources, mappings, document, names, kinds) g
+		WHERE source_timelines.lead_ids IS NULL OR g.lead_id = ANY (source_timelines.lead_ids);
 	END IF;
-	RETURN QUERY EXECUTE format(
-		'SELECT lead_id, timeline FROM ('
-		'SELECT %s AS lead_id, leadscore.timeline_agg($1, e.kind, e.occurred_at, e.value, e.properties) AS timeline'
-		' FROM (%s) e %s WHERE ($2 IS NULL OR e.lead_id = ANY ($2)) AND ($3 IS NULL OR e.kind = ANY ($3))'
-		' GROUP BY 1) t WHERE timeline IS NOT NULL AND ($4 IS NULL OR lead_id = ANY ($4))',
-		CASE WHEN aliases THEN 'coalesce(a.lead_id, e.lead_id)' ELSE 'e.lead_id' END,
-		events,
-		CASE WHEN aliases THEN 'LEFT JOIN leadscore.lead_alias a ON a.alias = e.lead_id' ELSE '' END)
-	USING document, names, CASE WHEN signals IS NOT NULL THEN kinds END, lead_ids;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.source_timelines(text[], jsonb, boolean) IS 'timelines aggregated from the rows of all sources';
+COMMENT ON FUNCTION leadscore.source_timelines(text[], jsonb, boolean) IS 'timelines gathered from the rows of all sources';
 
 -- TRUNCATE, ATTACH and DETACH PARTITION do not obey snapshots: the sources are
 -- locked against them before the snapshot is taken that they are read with.
@@ -150,7 +161,7 @@ BEGIN
 	DROP TABLE IF EXISTS pg_temp.leadscore_correction;
 	CREATE TEMP TABLE leadscore_correction AS
 	SELECT coalesce(t.lead_id, e.lead_id) AS lead_id,
-		coalesce(e.timeline, '{}'::leadscore.timeline) OPERATOR(leadscore.-) coalesce(t.timeline, '{}'::leadscore.timeline) AS correction
+		leadscore.difference(e.timeline, t.timeline) AS correction
 	FROM leadscore.source_timelines(find_corrections.lead_ids, signals) e
 	FULL JOIN (
 		SELECT c.lead_id, CASE WHEN signals IS NULL THEN c.timeline ELSE leadscore.only(c.timeline, signal_ids) END AS timeline
@@ -166,26 +177,23 @@ $$;
 
 COMMENT ON FUNCTION leadscore.find_corrections(text[], jsonb) IS 'puts what timelines lack into the temporary table leadscore_correction, and says how many there are';
 
-CREATE FUNCTION leadscore.apply_corrections(max_rows integer) RETURNS bigint
+CREATE FUNCTION leadscore.apply_corrections(first_page bigint, pages bigint) RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	lead_ids text[];
 	corrections leadscore.timeline[];
 BEGIN
-	-- the table is in order, so a batch is its first rows
-	WITH batch AS (
-		DELETE FROM pg_temp.leadscore_correction c
-		WHERE c.ctid = ANY (ARRAY(SELECT d.ctid FROM pg_temp.leadscore_correction d LIMIT max_rows))
-		RETURNING c.lead_id, c.correction
-	)
-	SELECT array_agg(b.lead_id), array_agg(b.correction) INTO lead_ids, corrections FROM batch b;
+	-- the table is in order, so a batch is some of its pages
+	SELECT array_agg(c.lead_id), array_agg(c.correction) INTO lead_ids, corrections
+	FROM pg_temp.leadscore_correction c
+	WHERE c.ctid >= format('(%s,0)', first_page)::tid AND c.ctid < format('(%s,0)', first_page + pages)::tid;
 	PERFORM leadscore.add_deltas(lead_ids, corrections);
 	RETURN coalesce(cardinality(lead_ids), 0);
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.apply_corrections(integer) IS 'adds a batch of corrections to the timelines, and says how many';
+COMMENT ON FUNCTION leadscore.apply_corrections(bigint, bigint) IS 'adds the corrections of some pages of their table to the timelines, and says how many';
 
 CREATE FUNCTION leadscore.signals_named(names text[]) RETURNS jsonb
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -215,7 +223,9 @@ CREATE PROCEDURE leadscore.rebuild(lead_ids text[] DEFAULT NULL, signals text[] 
 	LANGUAGE plpgsql
 AS $$
 DECLARE
-	batch CONSTANT integer := 20000;
+	batch CONSTANT bigint := 200;	-- pages
+	pages bigint;
+	page bigint := 0;
 	may_commit CONSTANT boolean := NOT leadscore.in_transaction_block();
 	document jsonb;
 	counting jsonb;
@@ -245,12 +255,14 @@ BEGIN
 	counting := leadscore.signal_definitions(signals);
 	PERFORM leadscore.wait_for_writers();
 	total := leadscore.find_corrections(lead_ids, document);
+	pages := pg_catalog.pg_relation_size('pg_temp.leadscore_correction') OPERATOR(pg_catalog./) pg_catalog.current_setting('block_size')::bigint;
 	LOOP
 		IF may_commit THEN
 			COMMIT;
 		END IF;
-		step := leadscore.apply_corrections(batch);
-		EXIT WHEN step OPERATOR(pg_catalog.=) 0;
+		EXIT WHEN page OPERATOR(pg_catalog.>=) pages;
+		step := leadscore.apply_corrections(page, batch);
+		page := page OPERATOR(pg_catalog.+) batch;
 		done := done OPERATOR(pg_catalog.+) step;
 		IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) (reported OPERATOR(pg_catalog.+) '1 second'::interval) THEN
 			reported := pg_catalog.clock_timestamp();

@@ -14,7 +14,8 @@ BEGIN
 	FOR function IN
 		SELECT p.oid FROM pg_catalog.pg_proc p
 		WHERE p.pronamespace = 'leadscore'::pg_catalog.regnamespace
-		AND (p.proname LIKE 'timeline\_%' AND p.proname <> 'timeline_query'
+		AND (p.proname LIKE 'timeline\_%'
+			OR p.proname LIKE 'stored\_sum%'
 			OR p.proname IN ('scorable', 'appraise', 'contributions', 'features', 'template', 'templates', 'only',
 				'check_event', 'check_scorecard', 'check_condition', 'refuse', 'known')
 			OR p.oid = 'leadscore.score(jsonb, leadscore.timeline, jsonb, timestamptz)'::pg_catalog.regprocedure)

@@ -77,15 +77,6 @@ COMMENT ON COLUMN leadscore.pending_delta.delta IS 'what is added to its timelin
 
 -- triggers
 
-CREATE FUNCTION leadscore.aliases_changed() RETURNS trigger
-	AS 'MODULE_PATHNAME' LANGUAGE C;
-
-COMMENT ON FUNCTION leadscore.aliases_changed() IS 'trigger: tells every session that there are aliases';
-
-CREATE TRIGGER aliases_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON leadscore.lead_alias
-	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.aliases_changed();
-ALTER TABLE leadscore.lead_alias ENABLE ALWAYS TRIGGER aliases_changed;
-
 CREATE FUNCTION leadscore.record() RETURNS trigger
 	AS 'MODULE_PATHNAME' LANGUAGE C;
 
@@ -96,11 +87,35 @@ CREATE FUNCTION leadscore.record_profile() RETURNS trigger
 
 COMMENT ON FUNCTION leadscore.record_profile() IS 'trigger: keeps lead.profile true to a table''s rows; made by track_profile()';
 
-CREATE FUNCTION leadscore.add_delta(lead_id text, timeline leadscore.timeline, delta leadscore.timeline) RETURNS leadscore.timeline
+CREATE FUNCTION leadscore.add_delta(lead_id text, timeline leadscore.timeline, delta leadscore.timeline, lenient boolean DEFAULT true)
+	RETURNS leadscore.timeline
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-COMMENT ON FUNCTION leadscore.add_delta(text, leadscore.timeline, leadscore.timeline)
-	IS 'timeline + delta, or the timeline with a warning if an hour overflows';
+COMMENT ON FUNCTION leadscore.add_delta(text, leadscore.timeline, leadscore.timeline, boolean)
+	IS 'timeline + delta; leniently, an hour that overflows wraps around, with a warning';
+
+CREATE FUNCTION leadscore.stored_sum_transition(internal, leadscore.timeline) RETURNS internal
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
+CREATE FUNCTION leadscore.stored_sum_merge(internal, internal) RETURNS internal
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore.stored_sum_transition(internal, leadscore.timeline) IS 'transition of stored_sum()';
+COMMENT ON FUNCTION leadscore.stored_sum_merge(internal, internal) IS 'merges two states of stored_sum()';
+
+CREATE AGGREGATE leadscore.stored_sum(leadscore.timeline) (
+	SFUNC = leadscore.stored_sum_transition,
+	STYPE = internal,
+	SSPACE = 256,
+	FINALFUNC = leadscore.timeline_sum_final,
+	FINALFUNC_MODIFY = READ_WRITE,
+	COMBINEFUNC = leadscore.stored_sum_merge,
+	SERIALFUNC = leadscore.timeline_builder_serialize,
+	DESERIALFUNC = leadscore.timeline_builder_deserialize,
+	PARALLEL = SAFE
+);
+
+COMMENT ON AGGREGATE leadscore.stored_sum(leadscore.timeline) IS 'timeline_sum(), where an hour that overflows wraps around';
 
 CREATE FUNCTION leadscore.in_restore() RETURNS boolean
 	LANGUAGE sql STABLE
@@ -167,8 +182,7 @@ COMMENT ON COLUMN leadscore.source.maintenance IS 'immediate, or deferred: see f
 COMMENT ON COLUMN leadscore.source.trigger_prefix IS 'how the names of its triggers begin';
 COMMENT ON COLUMN leadscore.source.mapping IS 'the argument of its triggers';
 
--- private functions: a source's rows as a query. What it reads equals what
--- record() reads (src/source.c), to the bit.
+-- private functions: the columns of a source
 
 CREATE FUNCTION leadscore.column_type(source regclass, name text) RETURNS regtype
 	LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp
@@ -215,19 +229,6 @@ $$;
 
 COMMENT ON FUNCTION leadscore.column_text(regclass, text) IS 'an expression for a column as text';
 
-CREATE FUNCTION leadscore.column_properties(source regclass, names jsonb) RETURNS text
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT CASE
-		WHEN count(*) = 0 THEN 'NULL::jsonb'
-		WHEN count(*) = 1 AND min(leadscore.column_type(source, name)::oid) = 'jsonb'::regtype
-		THEN format('CASE WHEN jsonb_typeof(%1$I) = ''object'' THEN %1$I END', min(name))
-		ELSE format('jsonb_build_object(%s)', string_agg(format('%L, %I', name, name), ', ' ORDER BY ordinal)) END
-	FROM jsonb_array_elements_text(names) WITH ORDINALITY AS n (name, ordinal)
-$$;
-
-COMMENT ON FUNCTION leadscore.column_properties(regclass, jsonb) IS 'an expression for columns as an object';
-
 CREATE FUNCTION leadscore.source_problem(source regclass, mapping jsonb) RETURNS text
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -257,73 +258,25 @@ $$;
 
 COMMENT ON FUNCTION leadscore.source_problem(regclass, jsonb) IS 'why the rows of a source cannot be read any more, or NULL';
 
-CREATE FUNCTION leadscore.source_query(source regclass, mapping jsonb, rows text DEFAULT NULL) RETURNS text
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	time_column CONSTANT text := mapping ->> 'occurred_at';
-	value_column CONSTANT text := mapping ->> 'value';
-BEGIN
-	RETURN format(
-		'SELECT lead_id, kind, occurred_at, value, properties FROM ('
-		'SELECT %s AS lead_id, %s AS kind, %s AS occurred_at, %s AS value, %s AS properties FROM %s) r'
-		' WHERE octet_length(lead_id) BETWEEN 1 AND 1024 AND leadscore.scorable(kind, occurred_at, value, NULL)',
-		leadscore.column_text(source, mapping ->> 'lead_id'),
-		CASE WHEN mapping ? 'kind' THEN format('%L::text', mapping ->> 'kind')
-			ELSE leadscore.column_text(source, mapping ->> 'kind_column') END,
-		format(CASE leadscore.column_type(source, time_column)
-			WHEN 'date'::regtype THEN '(CASE WHEN %1$I BETWEEN ''1970-01-01'' AND ''9999-12-31'' THEN %1$I END)::timestamp AT TIME ZONE ''UTC'''
-			WHEN 'timestamp'::regtype THEN '%I AT TIME ZONE ''UTC'''
-			ELSE '%I' END, time_column),
-		CASE WHEN leadscore.column_type(source, value_column) IS NULL THEN 'NULL::numeric' ELSE format('%I::numeric', value_column) END,
-		leadscore.column_properties(source, mapping -> 'properties'),
-		coalesce(rows, source::text));
-END
-$$;
-
-COMMENT ON FUNCTION leadscore.source_query(regclass, jsonb, text) IS 'a query for the rows of a source as events, those left out that cannot be scored';
-
-CREATE FUNCTION leadscore.profile_query(source regclass, mapping jsonb, with_children boolean) RETURNS text
+CREATE FUNCTION leadscore.row_condition(source regclass, mapping jsonb, by_lead boolean, by_kind boolean) RETURNS text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT format(
-		'SELECT lead_id, profile FROM (SELECT %s AS lead_id, %s AS profile FROM %s) r'
-		' WHERE octet_length(lead_id) BETWEEN 1 AND 1024 AND profile IS NOT NULL',
-		leadscore.column_text(source, mapping ->> 'lead_id'),
-		leadscore.column_properties(source, mapping -> 'properties'),
-		CASE WHEN with_children THEN source::text ELSE 'ONLY ' || source END)
+	SELECT nullif(concat_ws(' AND ',
+		CASE WHEN by_lead THEN leadscore.column_text(source, mapping ->> 'lead_id') || ' = ANY ($1)' END,
+		CASE WHEN by_kind AND mapping ? 'kind_column' THEN leadscore.column_text(source, mapping ->> 'kind_column') || ' = ANY ($2)' END), '')
 $$;
 
-COMMENT ON FUNCTION leadscore.profile_query(regclass, jsonb, boolean) IS 'a query for the rows of a table of customers as profiles';
+COMMENT ON FUNCTION leadscore.row_condition(regclass, jsonb, boolean, boolean) IS 'a condition for the rows of some leads ($1) and kinds ($2)';
 
 CREATE FUNCTION leadscore.add_profiles(source regclass, mapping jsonb, with_children boolean, subtract boolean) RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C STRICT;
 
 COMMENT ON FUNCTION leadscore.add_profiles(regclass, jsonb, boolean, boolean) IS 'merges the rows of a table of customers into the profiles, or takes them out';
 
-CREATE FUNCTION leadscore.timeline_query(source regclass, mapping jsonb, with_children boolean, lead_id text DEFAULT NULL) RETURNS text
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT format(
-		'SELECT lead_id, timeline FROM ('
-		'SELECT lead_id, leadscore.timeline_agg(%L, kind, occurred_at, value, properties) AS timeline'
-		' FROM (%s) e %s GROUP BY lead_id) t WHERE timeline IS NOT NULL ORDER BY lead_id COLLATE "C"',
-		leadscore.signals(),
-		leadscore.source_query(source, mapping, CASE WHEN with_children THEN source::text ELSE 'ONLY ' || source END),
-		CASE WHEN lead_id IS NULL THEN '' ELSE format('WHERE lead_id = %L', lead_id) END)
-$$;
-
-COMMENT ON FUNCTION leadscore.timeline_query(regclass, jsonb, boolean, text) IS 'a query for the timelines of a source''s rows, in the order of their leads';
-
 CREATE FUNCTION leadscore.add_source(source regclass, mapping jsonb, with_children boolean, subtract boolean) RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C STRICT;
 
 COMMENT ON FUNCTION leadscore.add_source(regclass, jsonb, boolean, boolean) IS 'adds every row of a source to the timelines, or subtracts it';
-
-CREATE FUNCTION leadscore.read_source(source regclass, mapping jsonb, lead_id text) RETURNS leadscore.timeline
-	AS 'MODULE_PATHNAME' LANGUAGE C STRICT;
-
-COMMENT ON FUNCTION leadscore.read_source(regclass, jsonb, text) IS 'the timeline of one lead''s rows in a source, read as the table''s owner';
 
 CREATE FUNCTION leadscore.check_source(source regclass) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -454,6 +407,7 @@ BEGIN
 	END IF;
 
 	PERFORM leadscore.create_triggers(source, mapping, function);
+	PERFORM leadscore.check_one_source();
 	FOR child IN SELECT leadscore.children(source) LOOP
 		PERFORM leadscore.track_child(child, mapping, function);
 	END LOOP;
@@ -461,6 +415,26 @@ END
 $$;
 
 COMMENT ON FUNCTION leadscore.begin_tracking(regclass, jsonb, text) IS 'makes the triggers of a source, its partitions and children';
+
+CREATE FUNCTION leadscore.check_one_source() RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	child record;
+BEGIN
+	SELECT c.child, min(s.source::text) AS one, max(s.source::text) AS other INTO child
+	FROM leadscore.source s CROSS JOIN LATERAL leadscore.children(s.source) AS c (child)
+	GROUP BY c.child, s.feeds
+	HAVING count(DISTINCT s.source) > 1;
+	IF FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = format('%s cannot be the child of two tracked tables', child.child),
+			DETAIL = format('%s and %s are tracked. A statement on one of them does not tell the other of the rows that it changes in their child.', child.one, child.other),
+			HINT = 'Untrack one of the two.';
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.check_one_source() IS 'refuses a table that is the child of two sources';
 
 CREATE FUNCTION leadscore.track_child(child regclass, mapping jsonb, function text) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -520,7 +494,7 @@ BEGIN
 		END IF;
 	END IF;
 	PERFORM leadscore.check_properties(source, properties);
-	PERFORM leadscore.source_query(source, mapping);	-- names the columns that are missing
+	PERFORM leadscore.column_type(source, name) FROM unnest(ARRAY[lead_id, kind_column]) name;
 
 	PERFORM leadscore.begin_tracking(source, mapping, 'record');
 	PERFORM leadscore.add_source(source, mapping, with_children => true, subtract => false);
@@ -543,7 +517,7 @@ BEGIN
 			HINT = 'For example: SELECT leadscore.track_profile(''shop.customers'', ''customer_id'', ''{country,age}'').';
 	END IF;
 	PERFORM leadscore.check_properties(source, properties);
-	PERFORM leadscore.profile_query(source, mapping, true);	-- names the columns that are missing
+	PERFORM leadscore.column_type(source, lead_id), leadscore.column_type(source, name) FROM unnest(properties) name;
 	PERFORM leadscore.begin_tracking(source, mapping, 'record_profile');
 	PERFORM leadscore.add_profiles(source, mapping, with_children => true, subtract => false);
 END
@@ -591,6 +565,11 @@ COMMENT ON FUNCTION leadscore.untrack(regclass) IS 'ends tracking of a table and
 
 -- partitions and children that come and go
 
+CREATE FUNCTION leadscore.check_seen(what text, query text, names text[] DEFAULT NULL) RETURNS void
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
+
+COMMENT ON FUNCTION leadscore.check_seen(text, text, text[]) IS 'a serialization failure, if the number that a query gives has changed since the snapshot';
+
 CREATE FUNCTION leadscore.follow_children() RETURNS event_trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -600,6 +579,19 @@ BEGIN
 	IF leadscore.in_restore() THEN
 		RETURN;
 	END IF;
+	IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() c JOIN pg_inherits i ON c.objid IN (i.inhparent, i.inhrelid)) THEN
+		PERFORM leadscore.check_seen('The sources', 'SELECT count(*) FROM leadscore.source');
+		PERFORM leadscore.check_one_source();
+	END IF;
+	FOR child IN
+		SELECT c.child AS source, s.source AS parent
+		FROM leadscore.source s CROSS JOIN LATERAL leadscore.children(s.source) AS c (child)
+		WHERE EXISTS (SELECT FROM leadscore.source o WHERE o.source = c.child AND o.feeds = s.feeds)
+	LOOP
+		RAISE NOTICE USING MESSAGE = format('%s is no source of its own any more', child.source),
+			DETAIL = format('It is now a partition or child of %s, through which its rows count.', child.parent);
+		PERFORM leadscore.untrack(child.source);
+	END LOOP;
 	FOR child IN
 		SELECT c.child, s.mapping, s.feeds
 		FROM leadscore.source s CROSS JOIN LATERAL leadscore.children(s.source) AS c (child)
@@ -633,6 +625,48 @@ END
 $$;
 
 COMMENT ON FUNCTION leadscore.follow_children() IS 'event trigger: partitions and children of a source are tracked when they come, and no longer when they go';
+
+CREATE FUNCTION leadscore.follow_drop(dropped regclass) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	tracked record;
+	part record;
+BEGIN
+	FOR tracked IN SELECT t.feeds, t.mapping - 'partition' AS mapping FROM leadscore.source_trigger t WHERE t.source = dropped LOOP
+		-- partitions and children are dropped with it, but may have been dropped before it, by the same command
+		FOR part IN
+			SELECT c.oid::regclass AS source, t.trigger_prefix
+			FROM pg_class c LEFT JOIN leadscore.source_trigger t
+				ON t.source = c.oid AND t.feeds = tracked.feeds AND t.mapping - 'partition' = tracked.mapping
+			WHERE (c.oid = dropped OR c.oid IN (SELECT leadscore.children(dropped)))
+			AND (t.source IS NOT NULL OR c.relkind = 'f')
+		LOOP
+			IF tracked.feeds = 'timeline' THEN
+				PERFORM leadscore.add_source(part.source, tracked.mapping, with_children => false, subtract => true);
+			ELSE
+				PERFORM leadscore.add_profiles(part.source, tracked.mapping, with_children => false, subtract => true);
+			END IF;
+			IF part.trigger_prefix IS NOT NULL THEN
+				PERFORM leadscore.drop_triggers(part.source, part.trigger_prefix);
+			END IF;
+		END LOOP;
+	END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.follow_drop(regclass) IS 'takes the rows of a table that will be dropped out of timelines and profiles';
+
+CREATE FUNCTION leadscore.follow_drops() RETURNS event_trigger
+	AS 'MODULE_PATHNAME' LANGUAGE C;
+
+COMMENT ON FUNCTION leadscore.follow_drops() IS 'event trigger: takes the rows of a table out before it is dropped';
+
+CREATE EVENT TRIGGER leadscore_follow_drops ON ddl_command_start
+	WHEN TAG IN ('DROP TABLE', 'DROP SCHEMA', 'DROP OWNED')
+	EXECUTE FUNCTION leadscore.follow_drops();
+
+COMMENT ON EVENT TRIGGER leadscore_follow_drops IS 'keeps timelines true to sources that are dropped';
 
 CREATE EVENT TRIGGER leadscore_follow_children ON ddl_command_end
 	WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE')

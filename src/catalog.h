@@ -1,8 +1,8 @@
 /*
- * catalog.h: what a session keeps of the configuration between statements.
+ * catalog.h: our tables, and the signals that a session keeps between
+ * statements.
  *
- * Only the trigger and fold() use it; the core takes its configuration as an
- * argument.
+ * Not for the core, which takes its configuration as an argument.
  */
 #ifndef LEADSCORE_CATALOG_H
 #define LEADSCORE_CATALOG_H
@@ -10,11 +10,15 @@
 #include "signal.h"
 
 extern Oid	our_table(const char *name);
+extern Oid	our_owner(void);
 
-/* The signals as of now; valid until the next call. */
+/* Whether a dump is being loaded. */
+extern bool in_restore(void);
+
+/* The signals as of now; valid until the transaction ends. */
 extern const SignalSet *current_signals(void);
 
-/* Whether any alias is known. */
+/* Whether there can be an alias. */
 extern bool aliases_exist(void);
 
 #endif							/* LEADSCORE_CATALOG_H */

@@ -8,10 +8,13 @@
 
 #include "postgres.h"
 
+#include "catalog/pg_class.h"
+#include "catalog/pg_namespace.h"
 #include "executor/executor.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/relcache.h"
 
 /* 16 moved the varlena macros out of postgres.h. */
@@ -57,6 +60,17 @@ eval_plan_qual_init(EPQState *epq, EState *estate)
 	EvalPlanQualInit(epq, estate, NULL, NIL, -1, NIL);
 #else
 	EvalPlanQualInit(epq, estate, NULL, NIL, -1);
+#endif
+}
+
+/* 16 made one function of those that ask who owns an object. */
+static inline bool
+owns(Oid class, Oid object)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(class, object, GetUserId());
+#else
+	return class == RelationRelationId ? pg_class_ownercheck(object, GetUserId()) : pg_namespace_ownercheck(object, GetUserId());
 #endif
 }
 

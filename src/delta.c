@@ -36,7 +36,6 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -136,9 +135,9 @@ warn_overflow(const char *lead_id, int length)
 {
 	ereport(WARNING,
 			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-			 errmsg("leadscore does not count an event of lead \"%s\"", excerpt(lead_id, length, 100)),
-			 errdetail("The occurrences or the value of an hour would not fit into 64 bits (values count in millionths)."),
-			 errhint("Correct the values, then CALL leadscore.rebuild().")));
+			 errmsg("an hour of lead \"%s\" is out of range", excerpt(lead_id, length, 100)),
+			 errdetail("Its occurrences or its value do not fit into 64 bits (values count in millionths): they wrap around, and the scores that use them are wrong."),
+			 errhint("Correct the values: the scores are then right again.")));
 }
 
 /* The leads whose delta is not empty, with the delta encoded and each its own target. */
@@ -156,7 +155,7 @@ deltas_complete(Deltas *deltas, LeadDelta ***leads)
 		timeline_builder_compact(lead->builder);
 		if (lead->builder->overflowed)
 			warn_overflow(lead->lead_id.text, lead->lead_id.length);
-		if (lead->builder->n == 0 || lead->builder->overflowed)
+		if (lead->builder->n == 0)
 			continue;
 		lead->delta = timeline_encode(lead->builder->entries, lead->builder->n);
 		lead->target = cstring_to_text_with_len(lead->lead_id.text, lead->lead_id.length);
@@ -186,7 +185,6 @@ target_compare(const void *a, const void *b)
 typedef enum PlanName
 {
 	PLAN_UPSERT,
-	PLAN_UPSERT_LENIENT,
 	PLAN_SWEEP,
 	PLAN_RESOLVE,
 	PLAN_DEFER,
@@ -199,13 +197,7 @@ static const char *const commands[N_PLANS] = {
 	" SELECT d.lead_id, d.delta"
 	" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS d (lead_id, delta)"
 	" ON CONFLICT (lead_id) DO UPDATE"
-	" SET timeline = t.timeline OPERATOR(leadscore.+) excluded.timeline",
-
-	"INSERT INTO leadscore.lead_timeline AS t (lead_id, timeline)"
-	" SELECT d.lead_id, d.delta"
-	" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS d (lead_id, delta)"
-	" ON CONFLICT (lead_id) DO UPDATE"
-	" SET timeline = leadscore.add_delta(t.lead_id, t.timeline, excluded.timeline)",
+	" SET timeline = leadscore.add_delta(t.lead_id, t.timeline, excluded.timeline, $3)",
 
 	"DELETE FROM leadscore.lead_timeline"
 	" WHERE lead_id OPERATOR(pg_catalog.=) ANY ($1)"
@@ -231,7 +223,7 @@ static Oid	plans_type = InvalidOid;
 static SPIPlanPtr
 plan_of(PlanName name, Oid timeline_type)
 {
-	Oid			types[2] = {TEXTARRAYOID, get_array_type(timeline_type)};
+	Oid			types[3] = {TEXTARRAYOID, get_array_type(timeline_type), BOOLOID};
 
 	if (plans_type != timeline_type)
 	{
@@ -249,7 +241,7 @@ plan_of(PlanName name, Oid timeline_type)
 
 		if (name == PLAN_TAKE)
 			types[0] = INT8OID;
-		plan = SPI_prepare(commands[name], name == PLAN_UPSERT || name == PLAN_UPSERT_LENIENT || name == PLAN_DEFER ? 2 : 1, types);
+		plan = SPI_prepare(commands[name], name == PLAN_UPSERT ? 3 : name == PLAN_DEFER ? 2 : 1, types);
 		if (plan == NULL || SPI_keepplan(plan) != 0)
 			elog(ERROR, "could not prepare \"%s\"", commands[name]);
 		plans[name] = plan;
@@ -352,19 +344,25 @@ resolve(LeadDelta **leads, int n, Oid timeline_type, Stray **strays)
 
 /* ---------- writing ---------- */
 
-/* timeline + delta, or the timeline with a warning if an hour overflows: (lead_id, timeline, delta) */
+/* Whether add_delta() has made an empty timeline, which must not stay. */
+static bool emptied = false;
+
+/*
+ * timeline + delta: (lead_id, timeline, delta, lenient). An hour that overflows
+ * is an error or, leniently, wraps around with a warning.
+ */
 Datum
 add_delta(PG_FUNCTION_ARGS)
 {
 	text	   *lead_id = PG_GETARG_TEXT_PP(0);
-	struct varlena *timeline = PG_GETARG_TIMELINE(1);
 	bool		overflowed = false;
-	struct varlena *sum = timeline_combine(timeline, PG_GETARG_TIMELINE(2), 1, &overflowed);
+	struct varlena *sum = timeline_combine(PG_GETARG_TIMELINE(1), PG_GETARG_TIMELINE(2), 1,
+										   PG_GETARG_BOOL(3) ? &overflowed : NULL);
 
-	if (!overflowed)
-		PG_RETURN_POINTER(sum);
-	warn_overflow(VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id));
-	PG_RETURN_POINTER(timeline);
+	if (overflowed)
+		warn_overflow(VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id));
+	emptied = emptied || timeline_is_empty(sum);
+	PG_RETURN_POINTER(sum);
 }
 
 /*
@@ -405,7 +403,7 @@ update_row(Relation timelines, text *lead_id, struct varlena *delta, bool lenien
 		ExecOpenIndices(result, false);
 		if (overflowed)
 			warn_overflow(VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id));
-		else if (timeline_is_empty(sum))
+		if (timeline_is_empty(sum))
 			ExecSimpleRelationDelete(result, estate, &epq, found);
 		else
 		{
@@ -426,12 +424,9 @@ update_row(Relation timelines, text *lead_id, struct varlena *delta, bool lenien
 	return exists;
 }
 
-/*
- * Add to many leads' rows, which are in order; leads may repeat. Rows that become
- * empty are removed; "sweep" tells that even adding may empty one.
- */
+/* Add to many leads' rows, which are in order; leads may repeat. Rows that become empty are removed. */
 static void
-upsert_rows(Relation timelines, LeadDelta **leads, int n, bool sweep)
+upsert_rows(Relation timelines, LeadDelta **leads, int n)
 {
 	Oid			type = timeline_type_of(timelines);
 	Datum	   *ids = palloc(Min(n, BATCH) * sizeof(Datum));
@@ -440,22 +435,22 @@ upsert_rows(Relation timelines, LeadDelta **leads, int n, bool sweep)
 	SPI_connect();
 	for (int i = 0; i < n;)
 	{
-		Datum		arguments[2];
+		Datum		arguments[3];
 		int			size = 0;
 		bool		lenient = true;
+		bool		overflowed;
 
 		while (i < n && size < BATCH)
 		{
 			text	   *target = leads[i]->target;
 			struct varlena *sum = leads[i]->delta;
 
-			lenient = lenient && leads[i]->builder && leads[i]->builder->lenient;
+			lenient = lenient && (leads[i]->builder == NULL || leads[i]->builder->lenient);
 
 			for (i++; i < n && text_compare(target, leads[i]->target) == 0; i++)
-				sum = timeline_combine(sum, leads[i]->delta, 1, NULL);
+				sum = timeline_combine(sum, leads[i]->delta, 1, lenient ? &overflowed : NULL);
 			if (timeline_is_empty(sum))
 				continue;
-			sweep = sweep || timeline_takes_away(sum);
 			ids[size] = PointerGetDatum(target);
 			values[size++] = PointerGetDatum(sum);
 		}
@@ -463,8 +458,10 @@ upsert_rows(Relation timelines, LeadDelta **leads, int n, bool sweep)
 			continue;
 		arguments[0] = text_array(ids, size);
 		arguments[1] = timeline_array(values, size, type);
-		if (SPI_execute_plan(plan_of(lenient ? PLAN_UPSERT_LENIENT : PLAN_UPSERT, type), arguments, NULL, false, 0) != SPI_OK_INSERT ||
-			(sweep && SPI_execute_plan(plan_of(PLAN_SWEEP, type), arguments, NULL, false, 0) != SPI_OK_DELETE))
+		arguments[2] = BoolGetDatum(lenient);
+		emptied = false;
+		if (SPI_execute_plan(plan_of(PLAN_UPSERT, type), arguments, NULL, false, 0) != SPI_OK_INSERT ||
+			(emptied && SPI_execute_plan(plan_of(PLAN_SWEEP, type), arguments, NULL, false, 0) != SPI_OK_DELETE))
 			elog(ERROR, "could not write timelines");
 	}
 	SPI_finish();
@@ -507,16 +504,17 @@ move_strays(Relation timelines, Stray *strays, int n)
 	LeadDelta **leads = palloc(n * sizeof(LeadDelta *));
 	LeadDelta **back = palloc(n * sizeof(LeadDelta *));
 	struct varlena *empty = timeline_encode(NULL, 0);
+	bool		overflowed;
 
 	for (int i = 0; i < n; i++)
 	{
 		leads[i] = strays[i].lead;
 		back[i] = palloc0(sizeof(LeadDelta));
 		back[i]->target = strays[i].old_target;
-		back[i]->delta = timeline_combine(empty, strays[i].lead->delta, -1, NULL);
+		back[i]->delta = timeline_combine(empty, strays[i].lead->delta, -1, &overflowed);
 	}
 	qsort(back, n, sizeof(LeadDelta *), target_compare);
-	upsert_rows(timelines, back, n, true);
+	upsert_rows(timelines, back, n);
 	append_pending(leads, n, timeline_type_of(timelines));
 }
 
@@ -538,10 +536,9 @@ deltas_apply(Deltas *deltas, Relation timelines)
 		!update_row(timelines, leads[0]->target, leads[0]->delta, leads[0]->builder->lenient))
 	{
 		qsort(leads, n, sizeof(LeadDelta *), target_compare);
-		upsert_rows(timelines, leads, n, false);
+		upsert_rows(timelines, leads, n);
 	}
 
-	AcceptInvalidationMessages();
 	if (aliases_exist())
 	{
 		int			nstrays = resolve(leads, n, type, &strays);
@@ -686,7 +683,7 @@ add_deltas(PG_FUNCTION_ARGS)
 	for (int i = 0; i < Min(nids, nvalues); i++)
 	{
 		text	   *lead_id = DatumGetTextPP(ids[i]);
-		TimelineBuilder **builder = deltas_of(deltas, VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id), false);
+		TimelineBuilder **builder = deltas_of(deltas, VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id), true);
 
 		*builder = timeline_builder_add_timeline(*builder, DatumGetTimeline(values[i]), 1);
 	}

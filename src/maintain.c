@@ -10,13 +10,15 @@
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "utils/array.h"
+#include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(in_transaction_block);
 PG_FUNCTION_INFO_V1(wait_for_writers);
 PG_FUNCTION_INFO_V1(hold_rebuild);
 PG_FUNCTION_INFO_V1(release_rebuild);
-PG_FUNCTION_INFO_V1(check_aliases_seen);
+PG_FUNCTION_INFO_V1(check_seen);
+PG_FUNCTION_INFO_V1(difference);
 PG_FUNCTION_INFO_V1(only);
 
 /* Whether BEGIN was said, so that a procedure must not commit. */
@@ -100,17 +102,16 @@ release_rebuild(PG_FUNCTION_ARGS)
 }
 
 /*
- * check_aliases_seen(names): at the stricter levels of isolation, refuse to go
- * on from aliases that have changed since the transaction's snapshot.
+ * check_seen(what, query, names): at the stricter levels of isolation, refuse
+ * to go on if the number that a query of ours gives (of names, its $1) is no
+ * longer that of the transaction's snapshot.
  */
 Datum
-check_aliases_seen(PG_FUNCTION_ARGS)
+check_seen(PG_FUNCTION_ARGS)
 {
-	static const char *const query =
-		"SELECT pg_catalog.count(*) FROM leadscore.lead_alias"
-		" WHERE alias OPERATOR(pg_catalog.=) ANY ($1) OR lead_id OPERATOR(pg_catalog.=) ANY ($1)";
 	Oid			type = TEXTARRAYOID;
-	Datum		names = PG_GETARG_DATUM(0);
+	Datum		names = PG_GETARG_DATUM(2);
+	char		no_names = PG_ARGISNULL(2) ? 'n' : ' ';
 	int64		counts[2];
 	SPIPlanPtr	plan;
 	Snapshot	now;
@@ -118,15 +119,15 @@ check_aliases_seen(PG_FUNCTION_ARGS)
 	if (!IsolationUsesXactSnapshot())
 		PG_RETURN_VOID();
 	SPI_connect();
-	plan = SPI_prepare(query, 1, &type);
+	plan = SPI_prepare(text_to_cstring(PG_GETARG_TEXT_PP(1)), 1, &type);
 	now = RegisterSnapshot(GetLatestSnapshot());
 	for (int i = 0; i < 2; i++)
 	{
 		bool		isnull;
 
-		if (SPI_execute_snapshot(plan, &names, NULL, i == 0 ? GetTransactionSnapshot() : now, InvalidSnapshot,
+		if (SPI_execute_snapshot(plan, &names, &no_names, i == 0 ? GetTransactionSnapshot() : now, InvalidSnapshot,
 								 true, false, 1) != SPI_OK_SELECT)
-			elog(ERROR, "could not read aliases");
+			elog(ERROR, "could not look again");
 		counts[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	}
 	UnregisterSnapshot(now);
@@ -135,9 +136,21 @@ check_aliases_seen(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not serialize access due to concurrent update"),
-				 errdetail("An alias of one of the names has changed."),
+				 errdetail("%s have changed.", text_to_cstring(PG_GETARG_TEXT_PP(0))),
 				 errhint("The transaction might succeed if retried.")));
 	PG_RETURN_VOID();
+}
+
+/* timeline - other, where NULL is empty, and an hour that overflows wraps around: (timeline, other) */
+Datum
+difference(PG_FUNCTION_ARGS)
+{
+	struct varlena *terms[2];
+	bool		overflowed;
+
+	for (int i = 0; i < 2; i++)
+		terms[i] = PG_ARGISNULL(i) ? timeline_encode(NULL, 0) : PG_GETARG_TIMELINE(i);
+	PG_RETURN_POINTER(timeline_combine(terms[0], terms[1], -1, &overflowed));
 }
 
 /* The part of a timeline that belongs to some signals: (timeline, signal_ids). */

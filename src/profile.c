@@ -30,6 +30,7 @@ PG_FUNCTION_INFO_V1(add_profiles);
 /* Profiles of leads, as two arrays side by side: text[] and jsonb[]. */
 typedef struct Profiles
 {
+	MemoryContext context;
 	ArrayBuildState *lead_ids;
 	ArrayBuildState *profiles;
 	Datum		arrays[2];		/* once all are collected */
@@ -38,8 +39,19 @@ typedef struct Profiles
 static void
 add_profile(Profiles *profiles, Datum lead_id, Datum profile)
 {
-	profiles->lead_ids = accumArrayResult(profiles->lead_ids, lead_id, false, TEXTOID, CurrentMemoryContext);
-	profiles->profiles = accumArrayResult(profiles->profiles, profile, false, JSONBOID, CurrentMemoryContext);
+	profiles->lead_ids = accumArrayResult(profiles->lead_ids, lead_id, false, TEXTOID, profiles->context);
+	profiles->profiles = accumArrayResult(profiles->profiles, profile, false, JSONBOID, profiles->context);
+}
+
+/* Take a row. */
+static void
+collect_profile(Source *source, TupleTableSlot *slot, void *argument)
+{
+	SourceRow	row;
+	Jsonb	   *profile = source_read_profile(source, slot, &row);
+
+	if (profile)
+		add_profile(argument, PointerGetDatum(cstring_to_text_with_len(row.lead_id, row.lead_id_length)), JsonbPGetDatum(profile));
 }
 
 /* Collect the rows of a transition table. */
@@ -50,54 +62,17 @@ collect_profiles(Profiles *profiles, Source *source, Tuplestorestate *rows, Tupl
 
 	tuplestore_rescan(rows);
 	while (tuplestore_gettupleslot(rows, true, false, slot))
-	{
-		SourceRow	row;
-		Jsonb	   *profile = source_read_profile(source, slot, &row);
-
-		if (profile)
-			add_profile(profiles, PointerGetDatum(cstring_to_text_with_len(row.lead_id, row.lead_id_length)),
-						JsonbPGetDatum(profile));
-	}
+		collect_profile(source, slot, profiles);
 	ExecDropSingleTupleTableSlot(slot);
 }
 
-/* Collect the rows of a whole table, read as its owner. */
+/* Collect the rows of a whole table, with a snapshot of the moment. */
 static void
-collect_table(Profiles *profiles, Relation relation, Datum mapping, bool with_children, Oid us)
+collect_table(Profiles *profiles, Relation relation, Jsonb *mapping, bool with_children)
 {
-	MemoryContext context = CurrentMemoryContext;
-	Oid			types[3] = {OIDOID, JSONBOID, BOOLOID};
-	Datum		arguments[3] = {ObjectIdGetDatum(RelationGetRelid(relation)), mapping, BoolGetDatum(with_children)};
-	int			settings = NewGUCNestLevel();
-	Identity	before = become(us, 0);
-	char	   *query;
-
-	pin_settings();
-	SPI_connect();
 	PushActiveSnapshot(GetLatestSnapshot());
-	if (SPI_execute_with_args("SELECT leadscore.profile_query($1::pg_catalog.regclass, $2, $3)",
-							  3, types, arguments, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "could not make the query of a source");
-	query = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-	become_again(before);
-
-	before = become(relation->rd_rel->relowner, SECURITY_RESTRICTED_OPERATION);
-	if (SPI_execute(query, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read a source");
-	become_again(before);
+	source_read_table(relation, mapping, with_children, 0, 0, collect_profile, profiles);
 	PopActiveSnapshot();
-
-	MemoryContextSwitchTo(context);
-	for (uint64 row = 0; row < SPI_processed; row++)
-	{
-		bool		isnull;
-
-		/* accumArrayResult copies them */
-		add_profile(profiles, SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 1, &isnull),
-					SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 2, &isnull));
-	}
-	SPI_finish();
-	AtEOXact_GUC(true, settings);
 }
 
 /* Run a statement over profiles, as our owner. */
@@ -147,23 +122,13 @@ change_profiles(Profiles *old_rows, Profiles *new_rows, Oid us)
 	become_again(before);
 }
 
-static Oid
-our_owner(void)
-{
-	Relation	timelines = table_open(our_table("lead_timeline"), AccessShareLock);
-	Oid			owner = timelines->rd_rel->relowner;
-
-	table_close(timelines, NoLock);
-	return owner;
-}
-
 /* AFTER INSERT/UPDATE/DELETE FOR EACH STATEMENT, BEFORE TRUNCATE, on a table of customers. */
 Datum
 record_profile(PG_FUNCTION_ARGS)
 {
 	TriggerData *data = (TriggerData *) fcinfo->context;
-	Profiles	old_rows = {0};
-	Profiles	new_rows = {0};
+	Profiles	old_rows = {.context = NULL};
+	Profiles	new_rows = {.context = NULL};
 	Source	   *source;
 	MemoryContext context;
 	MemoryContext old;
@@ -180,9 +145,9 @@ record_profile(PG_FUNCTION_ARGS)
 
 	context = AllocSetContextCreate(CurrentMemoryContext, "leadscore profiles", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
+	old_rows.context = new_rows.context = context;
 	if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
-		collect_table(&old_rows, data->tg_relation,
-					  DirectFunctionCall1(jsonb_in, CStringGetDatum(data->tg_trigger->tgargs[0])), false, our_owner());
+		collect_table(&old_rows, data->tg_relation, mapping_of(data->tg_trigger), false);
 	settings = NewGUCNestLevel();
 	if (source->pinned_settings)
 		pin_settings();
@@ -204,13 +169,13 @@ record_profile(PG_FUNCTION_ARGS)
 Datum
 add_profiles(PG_FUNCTION_ARGS)
 {
-	Profiles	rows = {0};
-	Profiles	none = {0};
+	Profiles	rows = {.context = CurrentMemoryContext};
+	Profiles	none = {.context = CurrentMemoryContext};
 	Relation	relation = table_open(PG_GETARG_OID(0), AccessShareLock);
 	Oid			us = our_owner();
 
 	check_may_read(relation, us);
-	collect_table(&rows, relation, PG_GETARG_DATUM(1), PG_GETARG_BOOL(2), us);
+	collect_table(&rows, relation, PG_GETARG_JSONB_P(1), PG_GETARG_BOOL(2));
 	change_profiles(PG_GETARG_BOOL(3) ? &rows : &none, PG_GETARG_BOOL(3) ? &none : &rows, us);
 	table_close(relation, NoLock);
 	PG_RETURN_VOID();

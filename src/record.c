@@ -19,10 +19,9 @@
  */
 #include "catalog.h"
 #include "delta.h"
-#include "source.h"
+#include "gather.h"
 
 #include "access/table.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
@@ -31,14 +30,12 @@
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/rls.h"
 #include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(record);
 PG_FUNCTION_INFO_V1(add_source);
-PG_FUNCTION_INFO_V1(read_source);
 
-/* Leads read at a time from a whole table. */
+/* Leads of a whole table that are written at a time. */
 #define BATCH 10000
 
 /* ---------- collecting ---------- */
@@ -75,76 +72,41 @@ collect_rows(Deltas *deltas, Source *source, Tuplestorestate *rows, TupleDesc ro
 /* ---------- whole tables ---------- */
 
 /*
- * Prepare timeline_query() for a table: all of its leads, or one. SPI must be
- * connected, and the query then run as the table's owner.
- */
-static SPIPlanPtr
-prepare_timeline_query(Relation relation, Datum mapping, bool with_children, Datum lead_id, bool all_leads)
-{
-	Oid			types[4] = {OIDOID, JSONBOID, BOOLOID, TEXTOID};
-	Datum		arguments[4] = {ObjectIdGetDatum(RelationGetRelid(relation)), mapping, BoolGetDatum(with_children), lead_id};
-	char		nulls[4] = {' ', ' ', ' ', all_leads ? 'n' : ' '};
-	SPIPlanPtr	plan;
-
-	if (SPI_execute_with_args("SELECT leadscore.timeline_query($1::pg_catalog.regclass, $2, $3, $4)",
-							  4, types, arguments, nulls, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "could not make the query of a source");
-	plan = SPI_prepare(SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1), 0, NULL);
-	if (plan == NULL)
-		elog(ERROR, "could not prepare the query of a source");
-	return plan;
-}
-
-/*
  * Add every row of a table to the timelines, "sign" times, in batches of leads
  * that go up in the order of lead_timeline's keys. The rows are read with a
  * snapshot of the moment, as the table's owner.
  */
 static void
-add_table(Relation relation, Datum mapping, bool with_children, int sign, Relation timelines)
+add_table(Relation relation, Jsonb *mapping, bool with_children, int sign, Relation timelines)
 {
 	Identity	us = become(timelines->rd_rel->relowner, 0);
-	int			settings = NewGUCNestLevel();
-	Portal		portal = NULL;
-	SPIPlanPtr	plan;
+	Gathering  *gathering = gather_begin(current_signals(), true);
+	bool		more = true;
 
-	pin_settings();
-	SPI_connect();
 	PushActiveSnapshot(GetLatestSnapshot());
-	plan = prepare_timeline_query(relation, mapping, with_children, (Datum) 0, true);
-	for (;;)
+	gather_table(gathering, relation, mapping, with_children, 0, 0);
+	PopActiveSnapshot();
+	gather_complete(gathering);
+	while (more)
 	{
 		MemoryContext batch = AllocSetContextCreate(CurrentMemoryContext, "leadscore batch", ALLOCSET_DEFAULT_SIZES);
 		MemoryContext old = MemoryContextSwitchTo(batch);
 		Deltas	   *deltas = deltas_create(batch);
-		Identity	before = become(relation->rd_rel->relowner, SECURITY_RESTRICTED_OPERATION);
+		const char *lead_id;
+		int			length;
+		TimelineBuilder *gathered;
 
-		if (portal == NULL)
-			portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
-		SPI_cursor_fetch(portal, true, BATCH);
-		become_again(before);
-		if (SPI_processed == 0)
-			break;
-
-		for (uint64 row = 0; row < SPI_processed; row++)
+		for (int i = 0; i < BATCH && (more = gather_next(gathering, &lead_id, &length, &gathered)); i++)
 		{
-			HeapTuple	tuple = SPI_tuptable->vals[row];
-			bool		isnull;
-			text	   *lead_id = DatumGetTextPP(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 1, &isnull));
-			Datum		timeline = SPI_getbinval(tuple, SPI_tuptable->tupdesc, 2, &isnull);
-			TimelineBuilder **builder = deltas_of(deltas, VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id), true);
+			TimelineBuilder **builder = deltas_of(deltas, lead_id, length, true);
 
-			*builder = timeline_builder_add_timeline(*builder, DatumGetTimeline(timeline), sign);
+			*builder = timeline_builder_add_builder(*builder, gathered, sign);
 		}
-		SPI_freetuptable(SPI_tuptable);
 		deltas_apply(deltas, timelines);
 		MemoryContextSwitchTo(old);
 		MemoryContextDelete(batch);
 	}
-	SPI_cursor_close(portal);
-	PopActiveSnapshot();
-	SPI_finish();
-	AtEOXact_GUC(true, settings);
+	gather_end(gathering);
 	become_again(us);
 }
 
@@ -159,62 +121,13 @@ add_source(PG_FUNCTION_ARGS)
 	Relation	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
 
 	check_may_read(relation, timelines->rd_rel->relowner);
-	add_table(relation, PG_GETARG_DATUM(1), PG_GETARG_BOOL(2), PG_GETARG_BOOL(3) ? -1 : 1, timelines);
+	add_table(relation, PG_GETARG_JSONB_P(1), PG_GETARG_BOOL(2), PG_GETARG_BOOL(3) ? -1 : 1, timelines);
 	table_close(timelines, NoLock);
 	table_close(relation, NoLock);
 	PG_RETURN_VOID();
 }
 
-/* read_source(source, mapping, lead_id): the timeline of one lead's rows, NULL if there are none. */
-Datum
-read_source(PG_FUNCTION_ARGS)
-{
-	Relation	relation = table_open(PG_GETARG_OID(0), AccessShareLock);
-	int			settings = NewGUCNestLevel();
-	Datum		timeline = (Datum) 0;
-	bool		found;
-	SPIPlanPtr	plan;
-	Identity	before;
-	Relation	timelines = table_open(our_table("lead_timeline"), AccessShareLock);
-
-	check_may_read(relation, timelines->rd_rel->relowner);
-	table_close(timelines, NoLock);
-	pin_settings();
-	SPI_connect();
-	plan = prepare_timeline_query(relation, PG_GETARG_DATUM(1), true, PG_GETARG_DATUM(2), false);
-	before = become(relation->rd_rel->relowner, SECURITY_RESTRICTED_OPERATION);
-	/* in the caller's snapshot, so that it fits what else the caller reads */
-	if (SPI_execute_plan(plan, NULL, NULL, true, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read a source");
-	become_again(before);
-	found = SPI_processed > 0;
-	if (found)
-	{
-		bool		isnull;
-
-		timeline = SPI_datumTransfer(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull), false, -1);
-	}
-	SPI_finish();
-	AtEOXact_GUC(true, settings);
-	table_close(relation, NoLock);
-	if (!found)
-		PG_RETURN_NULL();
-	PG_RETURN_DATUM(timeline);
-}
-
 /* ---------- the trigger ---------- */
-
-/*
- * Whether pg_restore or a plain dump is loading our own event table. The
- * timelines are in the dump too, so nothing must be counted twice. These are
- * settings that every dump begins with.
- */
-static bool
-in_restore(Relation relation)
-{
-	return !check_function_bodies && !row_security && namespace_search_path[0] == '\0' &&
-		RelationGetRelid(relation) == our_table("event");
-}
 
 /* AFTER INSERT/UPDATE/DELETE FOR EACH STATEMENT, BEFORE TRUNCATE, on a tracked table. */
 Datum
@@ -237,7 +150,8 @@ record(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"record\" was not called as a statement trigger"),
 				 errhint("Use leadscore.track() to make the triggers of a table.")));
-	if (in_restore(data->tg_relation))
+	/* the timelines of our own events are in the dump, too */
+	if (in_restore() && RelationGetRelid(data->tg_relation) == our_table("event"))
 		return PointerGetDatum(NULL);
 
 	source = source_of_trigger(data->tg_trigger, data->tg_relation);
@@ -246,17 +160,16 @@ record(PG_FUNCTION_ARGS)
 
 	context = AllocSetContextCreate(CurrentMemoryContext, "leadscore record", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
-	lenient = RelationGetRelid(data->tg_relation) != our_table("event");
+	/* a total that would overflow is refused where it can be: when events come into our own table */
+	lenient = TRIGGER_FIRED_BY_DELETE(data->tg_event) || RelationGetRelid(data->tg_relation) != our_table("event");
 	collected = statement_deltas(source->deferred);
 	deltas = collected ? collected : deltas_create(context);
 	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
 
-
 	if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
 	{
 		/* the table's children are truncated, and subtracted, each by itself */
-		add_table(data->tg_relation, DirectFunctionCall1(jsonb_in, CStringGetDatum(data->tg_trigger->tgargs[0])),
-				  false, -1, timelines);
+		add_table(data->tg_relation, mapping_of(data->tg_trigger), false, -1, timelines);
 		goto done;
 	}
 

@@ -194,15 +194,24 @@ property_matcher_compile(PropertyMatcher *matcher, JsonbContainer *object, const
 	}
 
 	matcher->flat = true;
+	matcher->nmembers = 0;
 	if (matcher->match)
 	{
 		JsonbIterator *it = JsonbIteratorInit(&matcher->match->root);
 		JsonbValue	v;
 		JsonbIteratorToken token;
 
+		matcher->members = palloc(2 * Max(JB_ROOT_COUNT(matcher->match), 1) * sizeof(JsonbValue));
 		while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
-			if (token == WJB_VALUE && v.type == jbvBinary)
-				matcher->flat = false;
+		{
+			if (token == WJB_KEY)
+				matcher->members[2 * matcher->nmembers] = v;
+			else if (token == WJB_VALUE)
+			{
+				matcher->flat = matcher->flat && v.type != jbvBinary;
+				matcher->members[2 * matcher->nmembers++ + 1] = v;
+			}
+		}
 	}
 }
 
@@ -231,27 +240,52 @@ scalars_equal(const JsonbValue *a, const JsonbValue *b)
 
 /* properties @> match, where match has scalar members only: a look-up for each. */
 static bool
-contains_flat(JsonbContainer *properties, Jsonb *match)
+contains_flat(JsonbContainer *properties, const PropertyMatcher *matcher)
 {
-	JsonbIterator *it = JsonbIteratorInit(&match->root);
-	JsonbValue	key;
-	JsonbValue	wanted;
-	JsonbIteratorToken token;
-	bool		result = true;
-
-	while (result && (token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
+	for (int i = 0; i < matcher->nmembers; i++)
 	{
+		const JsonbValue *key = &matcher->members[2 * i];
 		JsonbValue	found;
 
-		if (token != WJB_KEY)
-			continue;
-		(void) JsonbIteratorNext(&it, &wanted, true);
-		result = getKeyJsonValueFromContainer(properties, key.val.string.val,
-											  key.val.string.len, &found) != NULL &&
-			scalars_equal(&found, &wanted);
+		if (getKeyJsonValueFromContainer(properties, key->val.string.val, key->val.string.len, &found) == NULL ||
+			!scalars_equal(&found, &matcher->members[2 * i + 1]))
+			return false;
 	}
-	if (!result)
-		pfree(it);
+	return true;
+}
+
+/*
+ * Like properties @@ condition; an error or a NULL in it is no match. jsonpath
+ * itself passes over most errors; what it does not is a property nested too
+ * deep for the stack, or text that a regular expression is too hard for.
+ * Nothing but memory is held where these arise, so they may be caught.
+ */
+static bool
+condition_holds(JsonPath *condition, Jsonb *properties)
+{
+	MemoryContext context = CurrentMemoryContext;
+	LOCAL_FCINFO(call, 2);
+	volatile bool result = false;
+
+	InitFunctionCallInfoData(*call, NULL, 2, InvalidOid, NULL, NULL);
+	call->args[0].value = JsonbPGetDatum(properties);
+	call->args[0].isnull = false;
+	call->args[1].value = PointerGetDatum(condition);
+	call->args[1].isnull = false;
+	PG_TRY();
+	{
+		result = DatumGetBool(jsonb_path_match_opr(call)) && !call->isnull;
+	}
+	PG_CATCH();
+	{
+		int			code = geterrcode();
+
+		if (ERRCODE_TO_CATEGORY(code) != ERRCODE_DATA_EXCEPTION && ERRCODE_TO_CATEGORY(code) != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+	}
+	PG_END_TRY();
 	return result;
 }
 
@@ -266,7 +300,7 @@ property_matcher_matches(const PropertyMatcher *matcher, Jsonb *properties)
 	{
 		if (matcher->flat)
 		{
-			if (!contains_flat(&properties->root, matcher->match))
+			if (!contains_flat(&properties->root, matcher))
 				return false;
 		}
 		else
@@ -279,22 +313,7 @@ property_matcher_matches(const PropertyMatcher *matcher, Jsonb *properties)
 		}
 	}
 
-	if (matcher->condition)
-	{
-		/* like properties @@ condition; an error or a NULL in it is no match */
-		LOCAL_FCINFO(call, 2);
-		Datum		result;
-
-		InitFunctionCallInfoData(*call, NULL, 2, InvalidOid, NULL, NULL);
-		call->args[0].value = JsonbPGetDatum(properties);
-		call->args[0].isnull = false;
-		call->args[1].value = PointerGetDatum(matcher->condition);
-		call->args[1].isnull = false;
-		result = jsonb_path_match_opr(call);
-		if (call->isnull || !DatumGetBool(result))
-			return false;
-	}
-	return true;
+	return matcher->condition == NULL || condition_holds(matcher->condition, properties);
 }
 
 /* ---------- signals ---------- */
@@ -315,6 +334,7 @@ signal_set_compile(Jsonb *document)
 	doc_check_members(&document->root, &root, members);
 	doc_array(&document->root, &root, "signals", &array);
 
+	set->matched = palloc(Max(array.n, 1) * sizeof(int32));
 	set->kinds = kind_create(CurrentMemoryContext, Max(array.n, 8), NULL);
 	ids = palloc(Max(array.n, 1) * sizeof(int32));
 	for (int i = 0; i < array.n; i++)
@@ -353,15 +373,16 @@ signal_set_compile(Jsonb *document)
 	return set;
 }
 
-/* Count an event, "sign" times, for every signal that it matches. The builder may move. */
-TimelineBuilder *
-signal_set_count(const SignalSet *set, const Event *event, int64 sign, TimelineBuilder *builder)
+/* Find the signals that an event counts for; they are set->matched[], as many as is returned. */
+int
+signal_set_match(const SignalSet *set, const Event *event)
 {
 	KindName	name = {event->kind, event->kind_length};
 	KindEntry  *entry = kind_lookup(set->kinds, name);
 	const Signal *chains[2] = {entry ? entry->signals : NULL, set->any_kind};
 	Jsonb	   *properties = NULL;
 	bool		fetched = false;
+	int			n = 0;
 
 	for (int i = 0; i < 2; i++)
 	{
@@ -375,9 +396,19 @@ signal_set_count(const SignalSet *set, const Event *event, int64 sign, TimelineB
 				if (properties == NULL || !property_matcher_matches(&signal->matcher, properties))
 					continue;
 			}
-			builder = timeline_builder_add(builder, signal->signal_id, event->hour,
-										   sign, sign * event->value);
+			set->matched[n++] = signal->signal_id;
 		}
 	}
+	return n;
+}
+
+/* Count an event, "sign" times, for every signal that it matches. The builder may move. */
+TimelineBuilder *
+signal_set_count(const SignalSet *set, const Event *event, int64 sign, TimelineBuilder *builder)
+{
+	int			n = signal_set_match(set, event);
+
+	for (int i = 0; i < n; i++)
+		builder = timeline_builder_add(builder, set->matched[i], event->hour, sign, sign * event->value);
 	return builder;
 }

@@ -15,7 +15,9 @@ typedef struct PropertyMatcher
 {
 	Jsonb	   *match;			/* properties @> match, or NULL */
 	JsonPath   *condition;		/* properties @@ condition, or NULL */
-	bool		flat;			/* match has scalar members only */
+	bool		flat;			/* match has scalar members only: */
+	int			nmembers;
+	JsonbValue *members;		/* name, value, name, value, ... */
 } PropertyMatcher;
 
 /* One event signal. */
@@ -36,6 +38,7 @@ typedef struct SignalSet
 {
 	struct kind_hash *kinds;
 	Signal	   *any_kind;
+	int32	   *matched;		/* room for the result of signal_set_match() */
 } SignalSet;
 
 /* An event, as the core sees it. Its properties are fetched only if a signal asks for them. */
@@ -53,6 +56,7 @@ extern void property_matcher_compile(PropertyMatcher *matcher, JsonbContainer *o
 extern bool property_matcher_matches(const PropertyMatcher *matcher, Jsonb *properties);
 
 extern void *signal_set_compile(Jsonb *document);
+extern int	signal_set_match(const SignalSet *set, const Event *event);
 extern TimelineBuilder *signal_set_count(const SignalSet *set, const Event *event, int64 sign,
 										 TimelineBuilder *builder);
 

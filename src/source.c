@@ -1,14 +1,25 @@
 /*
- * source.c: reading the rows of a tracked table as events.
+ * source.c: reading the rows of a tracked table as events or profiles: those
+ * of a statement, one by one, and those of whole tables.
  *
- * What is read here must equal, to the bit, what the query of
- * leadscore.source_query() reads: rebuild() and verify() use that one.
+ * A whole table is scanned as it is, without a query: nothing is planned, and
+ * no policy hides a row. A query is used only to find the rows of some leads or
+ * kinds, for which there may be an index, and for foreign tables. Either way
+ * rows are read as the table's owner, for a type's functions may be anybody's.
  */
 #include "source.h"
 
+#include "catalog.h"
+#include "delta.h"
+
 #include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "nodes/makefuncs.h"
+#include "tcop/dest.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
@@ -19,6 +30,8 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/rls.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 static HTAB *sources = NULL;
@@ -63,10 +76,8 @@ text_is_fixed(Oid type)
 
 /* Find a column; false (with the source's problem set) if the table has none of that name. */
 static bool
-map_column(Source *source, Relation relation, const char *name, SourceColumn *column)
+map_column(Source *source, TupleDesc row, const char *name, SourceColumn *column)
 {
-	TupleDesc	row = RelationGetDescr(relation);
-
 	if (name == NULL)
 		return true;
 	for (int i = 0; i < row->natts; i++)
@@ -105,7 +116,7 @@ type_has_changed(Source *source, const SourceColumn *column, const Oid *types, i
 
 /* Prepare the call jsonb_build_object(name, value, ...). */
 static void
-map_properties(Source *source, Relation relation, char **names, int n)
+map_properties(Source *source, TupleDesc row, char **names, int n)
 {
 	FmgrInfo   *function = palloc0(sizeof(FmgrInfo));
 	List	   *arguments = NIL;
@@ -118,7 +129,7 @@ map_properties(Source *source, Relation relation, char **names, int n)
 		Param	   *value = makeNode(Param);
 		Datum		name = CStringGetTextDatum(names[i]);
 
-		if (!map_column(source, relation, names[i], &column))
+		if (!map_column(source, row, names[i], &column))
 			return;
 		if (column.type == JSONOID)
 		{
@@ -131,7 +142,7 @@ map_properties(Source *source, Relation relation, char **names, int n)
 			source->whole_properties = true;
 
 		value->paramkind = PARAM_EXEC;
-		value->paramtype = TupleDescAttr(RelationGetDescr(relation), column.attnum - 1)->atttypid;
+		value->paramtype = TupleDescAttr(row, column.attnum - 1)->atttypid;
 		value->paramtypmod = -1;
 		arguments = lappend(arguments, makeConst(TEXTOID, -1, InvalidOid, -1, name, false, false));
 		arguments = lappend(arguments, value);
@@ -145,40 +156,33 @@ map_properties(Source *source, Relation relation, char **names, int n)
 	source->build_properties = call;
 }
 
-/* Read the mapping from the trigger's argument. */
+/* Read a mapping, for rows of a type. */
 static void
-map_source(Source *source, Trigger *trigger, Relation relation)
+map_source(Source *source, Jsonb *mapping, TupleDesc row)
 {
 	static const Oid time_types[] = {TIMESTAMPTZOID, TIMESTAMPOID, DATEOID};
 	static const Oid value_types[] = {NUMERICOID, INT8OID, INT4OID, INT2OID, FLOAT4OID, FLOAT8OID};
 	static const char *const maintenances[] = {"immediate", "deferred", NULL};
 	DocPath		root = {NULL, "source", 0};
-	Jsonb	   *mapping;
 	JsonbContainer *object;
 	JsonbValue	properties;
 	char	   *kind;
 
-	if (trigger->tgnargs != 1)
-	{
-		source->problem = "The trigger was not made by leadscore.track().";
-		return;
-	}
-	mapping = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(trigger->tgargs[0])));
-	object = &mapping->root;
-	if (!JB_ROOT_IS_OBJECT(mapping))
+	if (mapping == NULL || !JB_ROOT_IS_OBJECT(mapping))
 	{
 		source->problem = "The trigger was not made by leadscore.track().";
 		return;
 	}
 
+	object = &mapping->root;
 	source->deferred = doc_choice(object, &root, "maintenance", maintenances, 0) == 1;
 	kind = doc_string(object, &root, "kind", false);
 	source->constant_kind = kind;
 	source->constant_kind_length = kind ? strlen(kind) : 0;
-	if (!map_column(source, relation, doc_string(object, &root, "lead_id", true), &source->lead_id) ||
-		!map_column(source, relation, doc_string(object, &root, "kind_column", false), &source->kind) ||
-		!map_column(source, relation, doc_string(object, &root, "occurred_at", false), &source->occurred_at) ||
-		!map_column(source, relation, doc_string(object, &root, "value", false), &source->value))
+	if (!map_column(source, row, doc_string(object, &root, "lead_id", true), &source->lead_id) ||
+		!map_column(source, row, doc_string(object, &root, "kind_column", false), &source->kind) ||
+		!map_column(source, row, doc_string(object, &root, "occurred_at", false), &source->occurred_at) ||
+		!map_column(source, row, doc_string(object, &root, "value", false), &source->value))
 		return;
 	if (type_has_changed(source, &source->occurred_at, time_types, lengthof(time_types)) ||
 		type_has_changed(source, &source->value, value_types, lengthof(value_types)))
@@ -198,8 +202,17 @@ map_source(Source *source, Trigger *trigger, Relation relation)
 			names[i] = name->type == jbvString ? pnstrdup(name->val.string.val, name->val.string.len) : "";
 		}
 		if (n > 0)
-			map_properties(source, relation, names, n);
+			map_properties(source, row, names, n);
 	}
+}
+
+/* The argument of a trigger, or NULL if track() has not made it. */
+Jsonb *
+mapping_of(Trigger *trigger)
+{
+	if (trigger->tgnargs != 1)
+		return NULL;
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(trigger->tgargs[0])));
 }
 
 /* The mapping of a trigger, looked up when it is first used after a change. */
@@ -228,7 +241,7 @@ source_of_trigger(Trigger *trigger, Relation relation)
 	source->table = RelationGetRelid(relation);
 	source->context = AllocSetContextCreate(TopMemoryContext, "leadscore source", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(source->context);
-	map_source(source, trigger, relation);
+	map_source(source, mapping_of(trigger), RelationGetDescr(relation));
 	MemoryContextSwitchTo(old);
 	source->valid = true;
 	return source;
@@ -247,15 +260,7 @@ source_has_problem(Source *source, Relation relation, const char *consequence)
 	return source->problem != NULL;
 }
 
-/* Whole tables are read as their owner, for those who could read them anyhow, and for us. */
-void
-check_may_read(Relation relation, Oid us)
-{
-	if (GetUserId() != us && pg_class_aclcheck(RelationGetRelid(relation), GetUserId(), ACL_SELECT) != ACLCHECK_OK)
-		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, RelationGetRelationName(relation));
-}
-
-/* Make the text of every type depend on its value alone, as source_timelines() does. */
+/* Make the text of every type depend on its value alone. */
 void
 pin_settings(void)
 {
@@ -463,4 +468,186 @@ source_read(Source *source, TupleTableSlot *slot, SourceRow *row)
 	row->event.fetch_properties = read_properties;
 	row->event.row = row;
 	return true;
+}
+
+/* ---------- whole tables ---------- */
+
+/* What is read of a table, and who takes the rows. */
+typedef struct TableReader
+{
+	DestReceiver receiver;		/* must be first; for queries */
+	Jsonb	   *mapping;
+	Source	   *source;			/* the mapping, for the rows that are being read */
+	SourceConsumer consume;
+	void	   *argument;
+} TableReader;
+
+/* Whole tables are read for those who could read them anyhow, and for us. */
+void
+check_may_read(Relation relation, Oid us)
+{
+	if (GetUserId() == us)
+		return;
+	if (pg_class_aclcheck(RelationGetRelid(relation), GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, RelationGetRelationName(relation));
+	/* an error for those from whom policies hide rows, where row_security is off */
+	(void) check_enable_rls(RelationGetRelid(relation), InvalidOid, false);
+}
+
+static const char *
+relation_name(Relation relation)
+{
+	return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(relation)), RelationGetRelationName(relation));
+}
+
+static void
+reader_map(TableReader *reader, TupleDesc row)
+{
+	reader->source = palloc0(sizeof(Source));
+	reader->source->context = CurrentMemoryContext;
+	map_source(reader->source, reader->mapping, row);
+}
+
+static void
+reader_startup(DestReceiver *self, int operation pg_attribute_unused(), TupleDesc row)
+{
+	reader_map((TableReader *) self, row);
+}
+
+static bool
+reader_receive(TupleTableSlot *slot, DestReceiver *self)
+{
+	TableReader *reader = (TableReader *) self;
+
+	if (reader->source->problem == NULL)
+		reader->consume(reader->source, slot, reader->argument);
+	return true;
+}
+
+static void
+reader_end(DestReceiver *self pg_attribute_unused())
+{
+}
+
+/* Read by a query, as the table's owner. SPI must not be connected. */
+static void
+read_by_query(TableReader *reader, Oid owner, const char *query, ParamListInfo params)
+{
+	SPIExecuteOptions options = {.params = params, .read_only = true, .dest = &reader->receiver};
+	Identity	before = become(owner, SECURITY_RESTRICTED_OPERATION);
+
+	reader->receiver.receiveSlot = reader_receive;
+	reader->receiver.rStartup = reader_startup;
+	reader->receiver.rShutdown = reader_end;
+	reader->receiver.rDestroy = reader_end;
+	reader->receiver.mydest = DestTuplestore;
+	SPI_connect();
+	if (SPI_execute_extended(query, &options) != SPI_OK_SELECT)
+		elog(ERROR, "could not execute \"%s\"", query);
+	SPI_finish();
+	become_again(before);
+}
+
+/* Read one table, without its children, as its owner. */
+static void
+read_one_table(TableReader *reader, Relation relation, Snapshot snapshot)
+{
+	Oid			owner = relation->rd_rel->relowner;
+
+	if (relation->rd_rel->relkind == RELKIND_FOREIGN_TABLE)
+	{
+		read_by_query(reader, owner, psprintf("SELECT * FROM ONLY %s", relation_name(relation)), NULL);
+		return;
+	}
+	if (relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE || RELATION_IS_OTHER_TEMP(relation))
+		return;
+
+	reader_map(reader, RelationGetDescr(relation));
+	if (reader->source->problem == NULL)
+	{
+		Identity	before = become(owner, SECURITY_RESTRICTED_OPERATION);
+		TupleTableSlot *slot = table_slot_create(relation, NULL);
+		TableScanDesc scan = table_beginscan(relation, snapshot, 0, NULL);
+
+		while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+		{
+			CHECK_FOR_INTERRUPTS();
+			reader->consume(reader->source, slot, reader->argument);
+		}
+		table_endscan(scan);
+		ExecDropSingleTupleTableSlot(slot);
+		become_again(before);
+	}
+}
+
+/* A condition for the rows of some leads and kinds, with parameters $1 and $2. */
+static char *
+condition_of(Relation relation, Jsonb *mapping, Datum lead_ids, Datum kinds)
+{
+	static const char *const query =
+		"SELECT leadscore.row_condition($1::pg_catalog.regclass, $2, $3, $4)";
+	Oid			types[4] = {OIDOID, JSONBOID, BOOLOID, BOOLOID};
+	Datum		arguments[4] = {ObjectIdGetDatum(RelationGetRelid(relation)), JsonbPGetDatum(mapping),
+	BoolGetDatum(lead_ids != 0), BoolGetDatum(kinds != 0)};
+	MemoryContext context = CurrentMemoryContext;
+	char	   *condition;
+
+	SPI_connect();
+	if (SPI_execute_with_args(query, 4, types, arguments, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not make the condition of a source");
+	condition = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	if (condition)
+		condition = MemoryContextStrdup(context, condition);
+	SPI_finish();
+	return condition;
+}
+
+/*
+ * Read the rows of a table, with the active snapshot, and give each to
+ * "consume", which runs as the table's owner. lead_ids and kinds (text[], or 0
+ * for all) say which are wanted; more may come.
+ */
+void
+source_read_table(Relation relation, Jsonb *mapping, bool with_children, Datum lead_ids, Datum kinds,
+				  SourceConsumer consume, void *argument)
+{
+	TableReader reader = {.mapping = mapping, .consume = consume, .argument = argument};
+	Oid			owner = relation->rd_rel->relowner;
+	char	   *condition = NULL;
+	int			settings;
+
+	reader_map(&reader, RelationGetDescr(relation));
+	if (source_has_problem(reader.source, relation, "its rows are left out"))
+		return;
+
+	settings = NewGUCNestLevel();
+	pin_settings();
+	if ((lead_ids || kinds) && with_children &&
+		check_enable_rls(RelationGetRelid(relation), owner, true) != RLS_ENABLED)
+		condition = condition_of(relation, mapping, lead_ids, kinds);
+
+	if (condition)
+	{
+		ParamListInfo params = makeParamList(2);
+		Datum		values[2] = {lead_ids, kinds};
+
+		for (int i = 0; i < 2; i++)
+			params->params[i] = (ParamExternData) {values[i], values[i] == 0, PARAM_FLAG_CONST, TEXTARRAYOID};
+		read_by_query(&reader, owner, psprintf("SELECT * FROM %s WHERE %s", relation_name(relation), condition), params);
+	}
+	else if (with_children)
+	{
+		ListCell   *cell;
+
+		foreach(cell, find_all_inheritors(RelationGetRelid(relation), AccessShareLock, NULL))
+		{
+			Relation	child = table_open(lfirst_oid(cell), NoLock);
+
+			read_one_table(&reader, child, GetActiveSnapshot());
+			table_close(child, NoLock);
+		}
+	}
+	else
+		read_one_table(&reader, relation, GetActiveSnapshot());
+	AtEOXact_GUC(true, settings);
 }

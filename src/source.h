@@ -62,11 +62,17 @@ typedef struct SourceRow
 	Event		event;
 } SourceRow;
 
+/* Takes a row of a table that is read; runs as the table's owner. */
+typedef void (*SourceConsumer) (Source *source, TupleTableSlot *slot, void *argument);
+
+extern Jsonb *mapping_of(Trigger *trigger);
 extern Source *source_of_trigger(Trigger *trigger, Relation relation);
 extern bool source_has_problem(Source *source, Relation relation, const char *consequence);
 extern bool source_read(Source *source, TupleTableSlot *slot, SourceRow *row);
 extern Jsonb *source_read_profile(Source *source, TupleTableSlot *slot, SourceRow *row);
 extern void pin_settings(void);
 extern void check_may_read(Relation relation, Oid us);
+extern void source_read_table(Relation relation, Jsonb *mapping, bool with_children, Datum lead_ids, Datum kinds,
+							  SourceConsumer consume, void *argument);
 
 #endif							/* LEADSCORE_SOURCE_H */

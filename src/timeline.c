@@ -351,47 +351,28 @@ timeline_is_empty(const struct varlena *timeline)
 	return VARSIZE_ANY_EXHDR(timeline) <= 1;
 }
 
-/* Whether adding a timeline could leave less than there was. */
-bool
-timeline_takes_away(const struct varlena *timeline)
-{
-	TimelineReader reader;
-
-	timeline_read(&reader, timeline);
-	while (timeline_next_signal(&reader))
-	{
-		while (reader.left > 0)
-		{
-			int64		occurrences;
-			int64		value;
-
-			timeline_next_entry(&reader, &occurrences, &value);
-			if (occurrences < 0 || value < 0)
-				return true;
-		}
-	}
-	return false;
-}
-
 /* ---------- adding ---------- */
 
-/* Add sign times (occurrences, value) to an entry; false if it cannot hold the sum, and keeps what it had. */
+/*
+ * Add sign times (occurrences, value) to an entry; false if it cannot hold the
+ * sum, which then wraps around: modulo 2^64 it is exact, whatever the order.
+ */
 static inline bool
 entry_add(TimelineEntry *e, int64 occurrences, int64 value, int sign)
 {
-	TimelineEntry sum = *e;
-
-	if (sign >= 0
-		? (pg_add_s64_overflow(e->occurrences, occurrences, &sum.occurrences) ||
+	TimelineEntry sum;
+	bool		overflows = sign >= 0
+		? (pg_add_s64_overflow(e->occurrences, occurrences, &sum.occurrences) |
 		   pg_add_s64_overflow(e->value, value, &sum.value))
-		: (pg_sub_s64_overflow(e->occurrences, occurrences, &sum.occurrences) ||
-		   pg_sub_s64_overflow(e->value, value, &sum.value)))
-		return false;
-	*e = sum;
-	return true;
+		: (pg_sub_s64_overflow(e->occurrences, occurrences, &sum.occurrences) |
+		   pg_sub_s64_overflow(e->value, value, &sum.value));
+
+	e->occurrences = (int64) ((uint64) e->occurrences + (sign >= 0 ? (uint64) occurrences : -(uint64) occurrences));
+	e->value = (int64) ((uint64) e->value + (sign >= 0 ? (uint64) value : -(uint64) value));
+	return !overflows;
 }
 
-/* An hour cannot hold a sum: an error, unless that is to be noted. */
+/* An hour cannot hold a sum: an error, unless it may wrap around. */
 static void
 overflow(const TimelineEntry *e, bool *overflowed)
 {
@@ -437,7 +418,7 @@ entry_compare(const TimelineEntry *a, const TimelineEntry *b)
 
 /*
  * a + sign * b. An hour that overflows is an error or, where there is room to
- * note it, noted.
+ * note it, noted, and wraps around.
  */
 struct varlena *
 timeline_combine(const struct varlena *a, const struct varlena *b, int sign, bool *overflowed)
@@ -560,6 +541,26 @@ timeline_builder_add(TimelineBuilder *builder, int32 signal_id, int32 hour,
 	return builder;
 }
 
+/* Add an entry, sign times. */
+static inline TimelineBuilder *
+builder_add_entry(TimelineBuilder *builder, const TimelineEntry *entry, int sign)
+{
+	TimelineEntry e = {.signal_id = entry->signal_id, .hour = entry->hour};
+
+	if (!entry_add(&e, entry->occurrences, entry->value, sign))
+		builder_overflow(builder, &e);
+	return timeline_builder_add(builder, e.signal_id, e.hour, e.occurrences, e.value);
+}
+
+/* Add sign times what another builder has. Returns the builder, which may have moved. */
+TimelineBuilder *
+timeline_builder_add_builder(TimelineBuilder *builder, const TimelineBuilder *other, int sign)
+{
+	for (uint32 i = 0; i < other->n; i++)
+		builder = builder_add_entry(builder, &other->entries[i], sign);
+	return builder;
+}
+
 /* Add sign times a timeline. Returns the builder, which may have moved. */
 TimelineBuilder *
 timeline_builder_add_timeline(TimelineBuilder *builder, const struct varlena *timeline, int sign)
@@ -572,15 +573,11 @@ timeline_builder_add_timeline(TimelineBuilder *builder, const struct varlena *ti
 		while (reader.left > 0)
 		{
 			TimelineEntry e = {0};
-			int64		occurrences;
-			int64		value;
 
-			timeline_next_entry(&reader, &occurrences, &value);
+			timeline_next_entry(&reader, &e.occurrences, &e.value);
 			e.signal_id = reader.signal_id;
 			e.hour = reader.hour;
-			if (!entry_add(&e, occurrences, value, sign))
-				builder_overflow(builder, &e);
-			builder = timeline_builder_add(builder, e.signal_id, e.hour, e.occurrences, e.value);
+			builder = builder_add_entry(builder, &e, sign);
 		}
 	}
 	return builder;

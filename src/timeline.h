@@ -62,7 +62,7 @@ typedef struct TimelineBuilder
 {
 	uint32		n;				/* entries in use */
 	uint32		capacity:30;
-	uint32		lenient:1;		/* an hour that overflows is noted, not an error */
+	uint32		lenient:1;		/* an hour that overflows wraps around, and is no error */
 	uint32		overflowed:1;	/* that has happened */
 	int64		inputs;			/* what went in, less what was taken out */
 	TimelineEntry entries[FLEXIBLE_ARRAY_MEMBER];
@@ -91,7 +91,6 @@ extern struct varlena *timeline_encode(const TimelineEntry *entries, uint32 n);
 extern struct varlena *timeline_combine(const struct varlena *a, const struct varlena *b, int sign,
 										bool *overflowed);
 extern bool timeline_is_empty(const struct varlena *timeline);
-extern bool timeline_takes_away(const struct varlena *timeline);
 
 /* building */
 extern TimelineBuilder *timeline_builder_create(MemoryContext context);
@@ -99,6 +98,7 @@ extern TimelineBuilder *timeline_builder_add(TimelineBuilder *builder, int32 sig
 											 int64 occurrences, int64 value);
 extern TimelineBuilder *timeline_builder_add_timeline(TimelineBuilder *builder,
 													  const struct varlena *timeline, int sign);
+extern TimelineBuilder *timeline_builder_add_builder(TimelineBuilder *builder, const TimelineBuilder *other, int sign);
 extern void timeline_builder_compact(TimelineBuilder *builder);
 
 /* at most so many bytes of a text, for an error message */

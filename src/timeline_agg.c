@@ -20,6 +20,8 @@ PG_FUNCTION_INFO_V1(timeline_agg_final);
 PG_FUNCTION_INFO_V1(timeline_sum_transition);
 PG_FUNCTION_INFO_V1(timeline_sum_inverse);
 PG_FUNCTION_INFO_V1(timeline_sum_final);
+PG_FUNCTION_INFO_V1(stored_sum_transition);
+PG_FUNCTION_INFO_V1(stored_sum_merge);
 PG_FUNCTION_INFO_V1(timeline_builder_merge);
 PG_FUNCTION_INFO_V1(timeline_builder_serialize);
 PG_FUNCTION_INFO_V1(timeline_builder_deserialize);
@@ -267,6 +269,33 @@ timeline_sum_final(PG_FUNCTION_ARGS)
 	return timeline_of(state);
 }
 
+/* ---------- stored_sum: timeline_sum for what is stored, where an hour that overflows wraps around ---------- */
+
+static Datum
+leniently(FunctionCallInfo fcinfo, PGFunction transition)
+{
+	TimelineBuilder *state = state_of(fcinfo);
+
+	state->lenient = true;
+	fcinfo->args[0].value = PointerGetDatum(state);
+	fcinfo->args[0].isnull = false;
+	return transition(fcinfo);
+}
+
+/* (state, timeline) -> state */
+Datum
+stored_sum_transition(PG_FUNCTION_ARGS)
+{
+	return leniently(fcinfo, timeline_sum_transition);
+}
+
+/* (state, state) -> state */
+Datum
+stored_sum_merge(PG_FUNCTION_ARGS)
+{
+	return leniently(fcinfo, timeline_builder_merge);
+}
+
 /* ---------- partial aggregation ---------- */
 
 /* (state, state) -> state */
@@ -279,12 +308,7 @@ timeline_builder_merge(PG_FUNCTION_ARGS)
 	{
 		TimelineBuilder *other = (TimelineBuilder *) PG_GETARG_POINTER(1);
 
-		for (uint32 i = 0; i < other->n; i++)
-		{
-			const TimelineEntry *e = &other->entries[i];
-
-			state = timeline_builder_add(state, e->signal_id, e->hour, e->occurrences, e->value);
-		}
+		state = timeline_builder_add_builder(state, other, 1);
 		state->inputs += other->inputs;
 	}
 	PG_RETURN_POINTER(state);

@@ -12,7 +12,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(new_node setup_shop start_load finish_load run_load is_true seconds not_yet);
+our @EXPORT = qw(new_node setup_shop start_load finish_load run_load is_true seconds);
 
 sub seconds { my ($name, $default) = @_; return $ENV{$name} || $default; }
 
@@ -31,16 +31,6 @@ sub new_node
 our $differences = q{
 	SELECT lead_id, coalesce(stored, '{}') OPERATOR(leadscore.-) coalesce(expected, '{}') AS too_much
 	FROM leadscore.verify() WHERE lead_id NOT LIKE 'except%' ORDER BY 1 LIMIT 10};		# (none is called so: a place for a pattern)
-
-# What is not so yet, and is said in the reference: a test that fails, and is expected to.
-sub not_yet
-{
-	my ($why, $test) = @_;
-
-	Test::More->builder->todo_start($why);
-	$test->();
-	Test::More->builder->todo_end;
-}
 
 # Timelines equal events, now and when everything pending is folded; returns whether.
 sub is_true

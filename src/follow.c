@@ -1,0 +1,139 @@
+/*
+ * follow.c: sources that are dropped. Once a trigger can tell us that a table
+ * has gone, its rows can no longer be read; so we look at the command before it
+ * is carried out.
+ */
+#include "catalog.h"
+#include "delta.h"
+
+#include "catalog/namespace.h"
+#include "catalog/partition.h"
+#include "catalog/pg_type.h"
+#include "commands/event_trigger.h"
+#include "executor/spi.h"
+#include "nodes/makefuncs.h"
+#include "nodes/parsenodes.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+PG_FUNCTION_INFO_V1(follow_drops);
+
+/* Take tables that have triggers out of the timelines; locked as the command will lock them. */
+static void
+drop_tables(List *tables)
+{
+	Identity	user = become(our_owner(), 0);
+	ListCell   *cell;
+
+	SPI_connect();
+	foreach(cell, tables)
+	{
+		Oid			type = OIDOID;
+		Oid			table = lfirst_oid(cell);
+		Datum		argument = ObjectIdGetDatum(table);
+
+		if (get_rel_relispartition(table))
+			LockRelationOid(get_partition_parent(table, true), AccessExclusiveLock);
+		LockRelationOid(table, AccessExclusiveLock);
+		if (SPI_execute_with_args("SELECT leadscore.follow_drop($1)", 1, &type, &argument, NULL, false, 0) != SPI_OK_SELECT)
+			elog(ERROR, "could not follow the drop of a table");
+	}
+	SPI_finish();
+	become_again(user);
+}
+
+/* The tables with triggers that a query selects: those of a schema or an owner. */
+static List *
+tables_of(const char *query, Oid owner)
+{
+	MemoryContext context = CurrentMemoryContext;
+	List	   *tables = NIL;
+	Oid			type = OIDOID;
+	Datum		argument = ObjectIdGetDatum(owner);
+
+	SPI_connect();
+	if (SPI_execute_with_args(query, 1, &type, &argument, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not look for tables");
+	for (uint64 row = 0; row < SPI_processed; row++)
+	{
+		bool		isnull;
+		Datum		table = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 1, &isnull);
+		MemoryContext old = MemoryContextSwitchTo(context);
+
+		tables = lappend_oid(tables, DatumGetObjectId(table));
+		MemoryContextSwitchTo(old);
+	}
+	SPI_finish();
+	return tables;
+}
+
+/* Who may not drop something is told so by the command itself. */
+
+static List *
+table_to_drop(List *name)
+{
+	Oid			table = RangeVarGetRelid(makeRangeVarFromNameList(name), NoLock, true);
+
+	if (!OidIsValid(table) || (!owns(RelationRelationId, table) && !owns(NamespaceRelationId, get_rel_namespace(table))))
+		return NIL;
+	return tables_of("SELECT c.oid FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) $1 AND c.relhastriggers", table);
+}
+
+static List *
+tables_of_schema(const char *name)
+{
+	Oid			schema = get_namespace_oid(name, true);
+
+	if (!OidIsValid(schema) || !owns(NamespaceRelationId, schema))
+		return NIL;
+	return tables_of("SELECT c.oid FROM pg_catalog.pg_class c"
+					 " WHERE c.relnamespace OPERATOR(pg_catalog.=) $1 AND c.relhastriggers ORDER BY 1", schema);
+}
+
+static List *
+tables_of_role(RoleSpec *name)
+{
+	Oid			role = get_rolespec_oid(name, true);
+
+	if (!OidIsValid(role) || !has_privs_of_role(GetUserId(), role))
+		return NIL;
+	return tables_of("SELECT c.oid FROM pg_catalog.pg_class c"
+					 " WHERE c.relowner OPERATOR(pg_catalog.=) $1 AND c.relhastriggers ORDER BY 1", role);
+}
+
+/* Event trigger, before DROP TABLE, DROP SCHEMA and DROP OWNED. */
+Datum
+follow_drops(PG_FUNCTION_ARGS)
+{
+	Node	   *command;
+	ListCell   *cell;
+
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"follow_drops\" was not called as an event trigger")));
+	if (in_restore())
+		return (Datum) 0;
+
+	command = ((EventTriggerData *) fcinfo->context)->parsetree;
+	if (IsA(command, DropStmt))
+	{
+		DropStmt   *drop = (DropStmt *) command;
+
+		foreach(cell, drop->objects)
+		{
+			if (drop->removeType == OBJECT_TABLE)
+				drop_tables(table_to_drop((List *) lfirst(cell)));
+			else if (drop->removeType == OBJECT_SCHEMA)
+				drop_tables(tables_of_schema(strVal(lfirst(cell))));
+		}
+	}
+	else if (IsA(command, DropOwnedStmt))
+	{
+		foreach(cell, ((DropOwnedStmt *) command)->roles)
+			drop_tables(tables_of_role(lfirst(cell)));
+	}
+	return (Datum) 0;
+}
