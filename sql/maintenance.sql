@@ -407,8 +407,7 @@ UNION ALL
 SELECT 'source', c.child::text, format('is a partition or child of %s, but has no triggers', s.source),
 	format('SELECT leadscore.untrack(%L), then track() it again', s.source)
 FROM leadscore.source s CROSS JOIN LATERAL leadscore.children(s.source) AS c (child)
-WHERE EXISTS (SELECT FROM pg_class k WHERE k.oid = c.child AND k.relkind <> 'f')
-AND NOT EXISTS (SELECT FROM leadscore.source_trigger t
+WHERE NOT EXISTS (SELECT FROM leadscore.source_trigger t
 	WHERE t.source = c.child AND t.feeds = s.feeds AND t.mapping = s.mapping || '{"partition": true}')
 UNION ALL
 SELECT 'pending_delta', p.leads || ' leads', 'deltas wait to be merged; reads include them', 'SELECT leadscore.fold()'

@@ -407,21 +407,29 @@ BEGIN
 	END IF;
 
 	PERFORM leadscore.create_triggers(source, mapping, function);
-	PERFORM leadscore.check_one_source();
+	PERFORM leadscore.check_children();
 	FOR child IN SELECT leadscore.children(source) LOOP
-		PERFORM leadscore.track_child(child, mapping, function);
+		PERFORM leadscore.create_triggers(child, mapping || '{"partition": true}', function);
 	END LOOP;
 END
 $$;
 
 COMMENT ON FUNCTION leadscore.begin_tracking(regclass, jsonb, text) IS 'makes the triggers of a source, its partitions and children';
 
-CREATE FUNCTION leadscore.check_one_source() RETURNS void
+CREATE FUNCTION leadscore.check_children() RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	child record;
 BEGIN
+	SELECT c.child, s.source INTO child
+	FROM leadscore.source s CROSS JOIN LATERAL leadscore.children(s.source) AS c (child)
+	WHERE EXISTS (SELECT FROM pg_class k WHERE k.oid = c.child AND k.relkind = 'f');
+	IF FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = format('a tracked table cannot have the foreign table %s as a partition or child', child.child),
+			DETAIL = format('Statements on %s could not tell its triggers which rows they write there, and would fail.', child.source),
+			HINT = 'Track its other partitions one by one, and the foreign table where it lives.';
+	END IF;
 	SELECT c.child, min(s.source::text) AS one, max(s.source::text) AS other INTO child
 	FROM leadscore.source s CROSS JOIN LATERAL leadscore.children(s.source) AS c (child)
 	GROUP BY c.child, s.feeds
@@ -434,23 +442,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.check_one_source() IS 'refuses a table that is the child of two sources';
-
-CREATE FUNCTION leadscore.track_child(child regclass, mapping jsonb, function text) RETURNS void
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	IF EXISTS (SELECT FROM pg_class c WHERE c.oid = child AND c.relkind = 'f') THEN
-		RAISE NOTICE USING MESSAGE = format('rows written to the foreign table %s are not counted', child),
-			DETAIL = 'A foreign table has no statement triggers.',
-			HINT = 'leadscore.verify() finds what differs, CALL leadscore.rebuild() mends it.';
-	ELSE
-		PERFORM leadscore.create_triggers(child, mapping || '{"partition": true}', function);
-	END IF;
-END
-$$;
-
-COMMENT ON FUNCTION leadscore.track_child(regclass, jsonb, text) IS 'makes the triggers of a partition or child';
+COMMENT ON FUNCTION leadscore.check_children() IS 'refuses children of sources that are foreign, or have two of them';
 
 -- functions
 
@@ -581,7 +573,7 @@ BEGIN
 	END IF;
 	IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() c JOIN pg_inherits i ON c.objid IN (i.inhparent, i.inhrelid)) THEN
 		PERFORM leadscore.check_seen('The sources', 'SELECT count(*) FROM leadscore.source');
-		PERFORM leadscore.check_one_source();
+		PERFORM leadscore.check_children();
 	END IF;
 	FOR child IN
 		SELECT c.child AS source, s.source AS parent
@@ -595,11 +587,11 @@ BEGIN
 	FOR child IN
 		SELECT c.child, s.mapping, s.feeds
 		FROM leadscore.source s CROSS JOIN LATERAL leadscore.children(s.source) AS c (child)
-		WHERE EXISTS (SELECT FROM pg_class k WHERE k.oid = c.child AND k.relkind <> 'f')
-		AND NOT EXISTS (SELECT FROM leadscore.source_trigger t
+		WHERE NOT EXISTS (SELECT FROM leadscore.source_trigger t
 			WHERE t.source = c.child AND t.feeds = s.feeds AND t.mapping = s.mapping || '{"partition": true}')
 	LOOP
-		PERFORM leadscore.track_child(child.child, child.mapping, CASE child.feeds WHEN 'timeline' THEN 'record' ELSE 'record_profile' END);
+		PERFORM leadscore.create_triggers(child.child, child.mapping || '{"partition": true}',
+			CASE child.feeds WHEN 'timeline' THEN 'record' ELSE 'record_profile' END);
 		IF child.feeds = 'timeline' THEN
 			PERFORM leadscore.add_source(child.child, child.mapping, with_children => false, subtract => false);
 		ELSE
@@ -636,20 +628,17 @@ BEGIN
 	FOR tracked IN SELECT t.feeds, t.mapping - 'partition' AS mapping FROM leadscore.source_trigger t WHERE t.source = dropped LOOP
 		-- partitions and children are dropped with it, but may have been dropped before it, by the same command
 		FOR part IN
-			SELECT c.oid::regclass AS source, t.trigger_prefix
-			FROM pg_class c LEFT JOIN leadscore.source_trigger t
-				ON t.source = c.oid AND t.feeds = tracked.feeds AND t.mapping - 'partition' = tracked.mapping
-			WHERE (c.oid = dropped OR c.oid IN (SELECT leadscore.children(dropped)))
-			AND (t.source IS NOT NULL OR c.relkind = 'f')
+			SELECT t.source, t.trigger_prefix
+			FROM leadscore.source_trigger t
+			WHERE (t.source = dropped OR t.source IN (SELECT leadscore.children(dropped)))
+			AND t.feeds = tracked.feeds AND t.mapping - 'partition' = tracked.mapping
 		LOOP
 			IF tracked.feeds = 'timeline' THEN
 				PERFORM leadscore.add_source(part.source, tracked.mapping, with_children => false, subtract => true);
 			ELSE
 				PERFORM leadscore.add_profiles(part.source, tracked.mapping, with_children => false, subtract => true);
 			END IF;
-			IF part.trigger_prefix IS NOT NULL THEN
-				PERFORM leadscore.drop_triggers(part.source, part.trigger_prefix);
-			END IF;
+			PERFORM leadscore.drop_triggers(part.source, part.trigger_prefix);
 		END LOOP;
 	END LOOP;
 END
@@ -669,7 +658,7 @@ CREATE EVENT TRIGGER leadscore_follow_drops ON ddl_command_start
 COMMENT ON EVENT TRIGGER leadscore_follow_drops IS 'keeps timelines true to sources that are dropped';
 
 CREATE EVENT TRIGGER leadscore_follow_children ON ddl_command_end
-	WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE')
+	WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE')
 	EXECUTE FUNCTION leadscore.follow_children();
 
 COMMENT ON EVENT TRIGGER leadscore_follow_children IS 'keeps tracking true to partitions that are made, attached and detached';

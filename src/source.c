@@ -4,8 +4,8 @@
  *
  * A whole table is scanned as it is, without a query: nothing is planned, and
  * no policy hides a row. A query is used only to find the rows of some leads or
- * kinds, for which there may be an index, and for foreign tables. Either way
- * rows are read as the table's owner, for a type's functions may be anybody's.
+ * kinds, for which there may be an index. Either way rows are read as the
+ * table's owner, for a type's functions may be anybody's.
  */
 #include "source.h"
 
@@ -552,32 +552,28 @@ read_by_query(TableReader *reader, Oid owner, const char *query, ParamListInfo p
 static void
 read_one_table(TableReader *reader, Relation relation, Snapshot snapshot)
 {
-	Oid			owner = relation->rd_rel->relowner;
+	Identity	before;
+	TupleTableSlot *slot;
+	TableScanDesc scan;
 
-	if (relation->rd_rel->relkind == RELKIND_FOREIGN_TABLE)
-	{
-		read_by_query(reader, owner, psprintf("SELECT * FROM ONLY %s", relation_name(relation)), NULL);
+	/* a partitioned table has no rows of its own */
+	if (!RELKIND_HAS_STORAGE(relation->rd_rel->relkind) || RELATION_IS_OTHER_TEMP(relation))
 		return;
-	}
-	if (relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE || RELATION_IS_OTHER_TEMP(relation))
-		return;
-
 	reader_map(reader, RelationGetDescr(relation));
-	if (reader->source->problem == NULL)
-	{
-		Identity	before = become(owner, SECURITY_RESTRICTED_OPERATION);
-		TupleTableSlot *slot = table_slot_create(relation, NULL);
-		TableScanDesc scan = table_beginscan(relation, snapshot, 0, NULL);
+	if (reader->source->problem)
+		return;
 
-		while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
-		{
-			CHECK_FOR_INTERRUPTS();
-			reader->consume(reader->source, slot, reader->argument);
-		}
-		table_endscan(scan);
-		ExecDropSingleTupleTableSlot(slot);
-		become_again(before);
+	before = become(relation->rd_rel->relowner, SECURITY_RESTRICTED_OPERATION);
+	slot = table_slot_create(relation, NULL);
+	scan = table_beginscan(relation, snapshot, 0, NULL);
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		reader->consume(reader->source, slot, reader->argument);
 	}
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	become_again(before);
 }
 
 /* A condition for the rows of some leads and kinds, with parameters $1 and $2. */

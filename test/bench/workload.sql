@@ -19,7 +19,7 @@ RETURN choices[1 + floor(chance * cardinality(choices))::int];
 -- who, how often, and from when to when; each lead's number of events is a step of the running sum
 CREATE TEMPORARY TABLE lead AS
 WITH activity AS (
-	SELECT n, exp(1.55 * sqrt(-2 * ln(bench.chance(n, 1))) * cos(2 * pi() * bench.chance(n, 2))) AS weight
+	SELECT n, exp(1.45 * sqrt(-2 * ln(bench.chance(n, 1))) * cos(2 * pi() * bench.chance(n, 2))) AS weight
 	FROM generate_series(1::bigint, greatest(:events / 20, 1)) AS n
 ), running AS (
 	SELECT n, sum(weight) OVER (ORDER BY n ROWS UNBOUNDED PRECEDING) / sum(weight) OVER () * :events AS upto FROM activity

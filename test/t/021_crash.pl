@@ -43,7 +43,7 @@ for my $n (1 .. $crashes)
 	$transactions += $load->{transactions} // 0;
 	if ($n % 2)
 	{
-		$node->poll_query_until('shop', 'SELECT true') or die 'the server did not come back';
+		wait_until_up($node);
 	}
 	else
 	{

@@ -109,6 +109,19 @@ right('parents that are dropped', q{DROP TABLE shop.p, shop.p2, shop.g CASCADE})
 right('a source that is dropped', q{CREATE TABLE shop.d (lead text, at timestamptz DEFAULT '2026-01-01'); SELECT leadscore.track('shop.d', lead_id => 'lead', kind => 'visit', occurred_at => 'at'); INSERT INTO shop.d VALUES ('d'); DROP TABLE shop.d});
 is($node->safe_psql('shop', 'SELECT count(*) FROM leadscore.lead_timeline'), '0', '... leaves nothing');
 
+# ---------- foreign partitions ----------
+
+# A statement with triggers like ours fails on them.
+$node->safe_psql('shop', q{CREATE EXTENSION postgres_fdw; CREATE SERVER elsewhere FOREIGN DATA WRAPPER postgres_fdw; CREATE TABLE shop.f (lead text, at timestamptz DEFAULT '2026-01-01') PARTITION BY LIST (lead);
+	CREATE TABLE shop.f1 PARTITION OF shop.f FOR VALUES IN ('here'); CREATE FOREIGN TABLE shop.f2 PARTITION OF shop.f FOR VALUES IN ('there') SERVER elsewhere});
+my $track = q{SELECT leadscore.track('shop.f', lead_id => 'lead', kind => 'visit', occurred_at => 'at')};
+like(($node->psql('shop', $track))[2], qr/cannot have the foreign table shop.f2/, 'a table with a foreign partition is not tracked');
+right('without it', "DROP FOREIGN TABLE shop.f2; $track; INSERT INTO shop.f VALUES ('here')");
+like(($node->psql('shop', $_))[2], qr/cannot have the foreign table shop.f[23]/, "refused: $_")
+  for q{CREATE FOREIGN TABLE shop.f2 PARTITION OF shop.f FOR VALUES IN ('there') SERVER elsewhere},
+  q{CREATE FOREIGN TABLE shop.f3 (lead text, at timestamptz) SERVER elsewhere; ALTER TABLE shop.f ATTACH PARTITION shop.f3 FOR VALUES IN ('there')};
+right('and the shop goes on', q{INSERT INTO shop.f VALUES ('here'); DROP TABLE shop.f; DROP FOREIGN TABLE shop.f3});
+
 # ---------- dropped ----------
 
 my $dropped = q{CREATE SCHEMA gone; CREATE TABLE gone.d (lead text PRIMARY KEY, at timestamptz DEFAULT '2026-01-01'); CREATE TABLE gone.other (lead text REFERENCES gone.d);

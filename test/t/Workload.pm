@@ -12,7 +12,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(new_node setup_shop start_load finish_load run_load is_true seconds);
+our @EXPORT = qw(new_node setup_shop start_load finish_load run_load is_true seconds wait_until_up);
 
 sub seconds { my ($name, $default) = @_; return $ENV{$name} || $default; }
 
@@ -31,6 +31,19 @@ sub new_node
 our $differences = q{
 	SELECT lead_id, coalesce(stored, '{}') OPERATOR(leadscore.-) coalesce(expected, '{}') AS too_much
 	FROM leadscore.verify() WHERE lead_id NOT LIKE 'except%' ORDER BY 1 LIMIT 10};		# (none is called so: a place for a pattern)
+
+# The server comes back by itself. (poll_query_until() dies where psql ends before it has read the query.)
+sub wait_until_up
+{
+	my $node = shift;
+
+	for (1 .. 1200)
+	{
+		return if eval { $node->safe_psql('postgres', 'SELECT true') };
+		select undef, undef, undef, 0.1;
+	}
+	die 'the server did not come back';
+}
 
 # Timelines equal events, now and when everything pending is folded; returns whether.
 sub is_true
