@@ -99,15 +99,10 @@ COMMENT ON FUNCTION leadscore.source_timelines(text[], jsonb, boolean) IS 'timel
 -- locked against them before the snapshot is taken that they are read with.
 
 CREATE FUNCTION leadscore.hold_sources() RETURNS void
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-	tracked regclass;
-BEGIN
-	FOR tracked IN SELECT DISTINCT s.source FROM leadscore.source s WHERE s.feeds = 'timeline' ORDER BY 1 LOOP
-		EXECUTE format('LOCK TABLE %s IN ACCESS SHARE MODE', tracked);
-	END LOOP;
-END
+	SELECT leadscore.hold_source(t.source)
+	FROM (SELECT DISTINCT s.source FROM leadscore.source s WHERE s.feeds = 'timeline' ORDER BY 1) t
 $$;
 
 COMMENT ON FUNCTION leadscore.hold_sources() IS 'keeps the sources from being truncated until the transaction ends';
@@ -331,20 +326,9 @@ $$;
 COMMENT ON FUNCTION leadscore.signals_counted(jsonb) IS 'notes that past events have been counted';
 
 CREATE FUNCTION leadscore.history_exists() RETURNS boolean
-	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-	tracked regclass;
-	found boolean;
-BEGIN
-	FOR tracked IN SELECT DISTINCT s.source FROM leadscore.source s WHERE s.feeds = 'timeline' LOOP
-		EXECUTE format('SELECT EXISTS (SELECT FROM %s)', tracked) INTO found;
-		IF found THEN
-			RETURN true;
-		END IF;
-	END LOOP;
-	RETURN false;
-END
+	SELECT EXISTS (SELECT FROM leadscore.source s WHERE s.feeds = 'timeline' AND leadscore.has_rows(s.source))
 $$;
 
 COMMENT ON FUNCTION leadscore.history_exists() IS 'whether any source has a row';

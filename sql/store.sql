@@ -229,6 +229,11 @@ $$;
 
 COMMENT ON FUNCTION leadscore.column_text(regclass, text) IS 'an expression for a column as text';
 
+CREATE FUNCTION leadscore.property_type(type regtype) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT;
+
+COMMENT ON FUNCTION leadscore.property_type(regtype) IS 'whether columns of a type can be properties';
+
 CREATE FUNCTION leadscore.source_problem(source regclass, mapping jsonb) RETURNS text
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -236,10 +241,10 @@ DECLARE
 	type regtype;
 	name text;
 BEGIN
-	FOR name IN SELECT mapping ->> k FROM unnest(ARRAY['lead_id', 'kind_column', 'occurred_at', 'value']) k WHERE mapping ? k
-			UNION ALL SELECT jsonb_array_elements_text(mapping -> 'properties') LOOP
-		IF leadscore.column_type(source, name) = 'json'::regtype THEN
-			RETURN format('column "%s" is of type json', name);
+	PERFORM leadscore.column_type(source, mapping ->> k) FROM unnest(ARRAY['lead_id', 'kind_column']) k WHERE mapping ? k;
+	FOR name IN SELECT jsonb_array_elements_text(mapping -> 'properties') LOOP
+		IF NOT leadscore.property_type(leadscore.column_type(source, name)) THEN
+			RETURN format('column "%s" is of type %s, no property', name, leadscore.column_type(source, name));
 		END IF;
 	END LOOP;
 	type := leadscore.column_type(source, mapping ->> 'occurred_at');
@@ -277,6 +282,15 @@ CREATE FUNCTION leadscore.add_source(source regclass, mapping jsonb, with_childr
 	AS 'MODULE_PATHNAME' LANGUAGE C STRICT;
 
 COMMENT ON FUNCTION leadscore.add_source(regclass, jsonb, boolean, boolean) IS 'adds every row of a source to the timelines, or subtracts it';
+
+CREATE FUNCTION leadscore.has_rows(source regclass) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT;
+
+CREATE FUNCTION leadscore.hold_source(source regclass) RETURNS void
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+
+COMMENT ON FUNCTION leadscore.has_rows(regclass) IS 'whether a table or a child of it has any row';
+COMMENT ON FUNCTION leadscore.hold_source(regclass) IS 'keeps a table from being truncated or dropped until the transaction ends';
 
 CREATE FUNCTION leadscore.check_source(source regclass) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -316,11 +330,11 @@ BEGIN
 			DETAIL = format('There are %s.', cardinality(properties)), HINT = 'Name only columns that signals look at.';
 	END IF;
 	FOREACH name IN ARRAY coalesce(properties, '{}') LOOP
-		IF leadscore.column_type(source, name) IN ('json'::regtype, 'json[]'::regtype)
-				OR EXISTS (SELECT FROM pg_type t WHERE t.oid = leadscore.column_type(source, name) AND t.typtype = 'c') THEN
+		IF NOT leadscore.property_type(leadscore.column_type(source, name)) THEN
 			RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch', MESSAGE = format('column "%s" cannot be a property', name),
-				DETAIL = format('It is of type %s, whose text need not be valid as jsonb: a row could then fail.', leadscore.column_type(source, name)),
-				HINT = 'Change the column to jsonb.';
+				DETAIL = format('It is of type %s, which is not turned into jsonb by PostgreSQL itself, or not always: a row could then fail.',
+					leadscore.column_type(source, name)),
+				HINT = 'Change the column to jsonb, or to text.';
 		END IF;
 	END LOOP;
 END
@@ -352,13 +366,13 @@ $$;
 COMMENT ON FUNCTION leadscore.create_triggers(regclass, jsonb, text) IS 'makes the four triggers of a table';
 
 CREATE FUNCTION leadscore.drop_triggers(source regclass, prefix text) RETURNS void
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET client_min_messages = 'warning'
 AS $$
 DECLARE
 	event text;
 BEGIN
 	FOREACH event IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate'] LOOP
-		EXECUTE format('DROP TRIGGER %I ON %s', prefix || '_' || event, source);
+		EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', prefix || '_' || event, source);
 	END LOOP;
 END
 $$;
@@ -407,10 +421,11 @@ BEGIN
 	END IF;
 
 	PERFORM leadscore.create_triggers(source, mapping, function);
-	PERFORM leadscore.check_children();
 	FOR child IN SELECT leadscore.children(source) LOOP
+		EXIT WHEN EXISTS (SELECT FROM pg_class k WHERE k.oid = child AND k.relkind = 'f');	-- to be refused
 		PERFORM leadscore.create_triggers(child, mapping || '{"partition": true}', function);
 	END LOOP;
+	PERFORM leadscore.check_children();
 END
 $$;
 
@@ -422,13 +437,27 @@ AS $$
 DECLARE
 	child record;
 BEGIN
+	SELECT s.source AS child, i.inhparent::regclass AS source INTO child
+	FROM leadscore.source s JOIN pg_inherits i ON i.inhrelid = s.source;
+	IF FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = format('%s cannot be tracked as a partition or child of %s', child.child, child.source),
+			DETAIL = format('Statements on %s do not tell the triggers of %s which of its rows they change.', child.source, child.child),
+			HINT = format('Track %s instead.', child.source);
+	END IF;
+	SELECT k.oid::regclass AS child INTO child
+	FROM leadscore.source s JOIN pg_class k ON k.oid = s.source OR k.oid IN (SELECT leadscore.children(s.source))
+	WHERE k.relpersistence <> 'p';
+	IF FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = format('the tracked table %s cannot be temporary or unlogged', child.child),
+			DETAIL = 'Its rows are gone when the session ends, or after a crash; timelines stay.', HINT = 'Untrack it, or leave it permanent and logged.';
+	END IF;
 	SELECT c.child, s.source INTO child
 	FROM leadscore.source s CROSS JOIN LATERAL leadscore.children(s.source) AS c (child)
 	WHERE EXISTS (SELECT FROM pg_class k WHERE k.oid = c.child AND k.relkind = 'f');
 	IF FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = format('a tracked table cannot have the foreign table %s as a partition or child', child.child),
 			DETAIL = format('Statements on %s could not tell its triggers which rows they write there, and would fail.', child.source),
-			HINT = 'Track its other partitions one by one, and the foreign table where it lives.';
+			HINT = 'Keep the foreign table apart from the tracked one, and track it where it lives.';
 	END IF;
 	SELECT c.child, min(s.source::text) AS one, max(s.source::text) AS other INTO child
 	FROM leadscore.source s CROSS JOIN LATERAL leadscore.children(s.source) AS c (child)
@@ -442,7 +471,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.check_children() IS 'refuses children of sources that are foreign, or have two of them';
+COMMENT ON FUNCTION leadscore.check_children() IS 'refuses families of tables in which some would change unseen';
 
 -- functions
 
@@ -518,7 +547,7 @@ $$;
 COMMENT ON FUNCTION leadscore.track_profile(regclass, name, name[])
 	IS 'keeps lead.profile true to a table of customers, its rows of today and those to come';
 
-CREATE FUNCTION leadscore.untrack(source regclass) RETURNS void
+CREATE FUNCTION leadscore.end_tracking(source regclass, what text[]) RETURNS integer
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -526,9 +555,9 @@ DECLARE
 	child record;
 	n integer := 0;
 BEGIN
-	PERFORM leadscore.check_source(source);
 	EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source);
-	FOR tracked IN SELECT s.feeds, s.mapping, s.trigger_prefix FROM leadscore.source s WHERE s.source = untrack.source LOOP
+	FOR tracked IN SELECT s.feeds, s.mapping, s.trigger_prefix FROM leadscore.source s
+			WHERE s.source = end_tracking.source AND s.feeds = ANY (what) LOOP
 		IF tracked.feeds = 'timeline' THEN
 			BEGIN
 				PERFORM leadscore.add_source(source, tracked.mapping, with_children => true, subtract => true);
@@ -540,12 +569,23 @@ BEGIN
 		PERFORM leadscore.drop_triggers(source, tracked.trigger_prefix);
 		FOR child IN SELECT s.source, s.trigger_prefix FROM leadscore.source_trigger s
 				WHERE s.feeds = tracked.feeds AND s.mapping = tracked.mapping || '{"partition": true}'
-				AND s.source IN (SELECT leadscore.children(untrack.source)) LOOP
+				AND s.source IN (SELECT leadscore.children(end_tracking.source)) LOOP
 			PERFORM leadscore.drop_triggers(child.source, child.trigger_prefix);
 		END LOOP;
 		n := n + 1;
 	END LOOP;
-	IF n = 0 THEN
+	RETURN n;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.end_tracking(regclass, text[]) IS 'ends tracking of a table for timelines, profiles or both, and says how many mappings it had';
+
+CREATE FUNCTION leadscore.untrack(source regclass) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM leadscore.check_source(source);
+	IF leadscore.end_tracking(source, '{timeline,profile}') = 0 THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('%s is not tracked', source),
 			DETAIL = 'It has no triggers of leadscore.',
 			HINT = leadscore.known('tracked tables', ARRAY(SELECT DISTINCT s.source::text FROM leadscore.source s ORDER BY 1));
@@ -573,17 +613,17 @@ BEGIN
 	END IF;
 	IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() c JOIN pg_inherits i ON c.objid IN (i.inhparent, i.inhrelid)) THEN
 		PERFORM leadscore.check_seen('The sources', 'SELECT count(*) FROM leadscore.source');
-		PERFORM leadscore.check_children();
 	END IF;
 	FOR child IN
-		SELECT c.child AS source, s.source AS parent
+		SELECT DISTINCT c.child AS source, s.source AS parent, s.feeds
 		FROM leadscore.source s CROSS JOIN LATERAL leadscore.children(s.source) AS c (child)
 		WHERE EXISTS (SELECT FROM leadscore.source o WHERE o.source = c.child AND o.feeds = s.feeds)
 	LOOP
 		RAISE NOTICE USING MESSAGE = format('%s is no source of its own any more', child.source),
 			DETAIL = format('It is now a partition or child of %s, through which its rows count.', child.parent);
-		PERFORM leadscore.untrack(child.source);
+		PERFORM leadscore.end_tracking(child.source, ARRAY[child.feeds]);
 	END LOOP;
+	PERFORM leadscore.check_children();
 	FOR child IN
 		SELECT c.child, s.mapping, s.feeds
 		FROM leadscore.source s CROSS JOIN LATERAL leadscore.children(s.source) AS c (child)
@@ -623,23 +663,26 @@ CREATE FUNCTION leadscore.follow_drop(dropped regclass) RETURNS void
 AS $$
 DECLARE
 	tracked record;
-	part record;
 BEGIN
-	FOR tracked IN SELECT t.feeds, t.mapping - 'partition' AS mapping FROM leadscore.source_trigger t WHERE t.source = dropped LOOP
-		-- partitions and children are dropped with it, but may have been dropped before it, by the same command
-		FOR part IN
-			SELECT t.source, t.trigger_prefix
-			FROM leadscore.source_trigger t
-			WHERE (t.source = dropped OR t.source IN (SELECT leadscore.children(dropped)))
-			AND t.feeds = tracked.feeds AND t.mapping - 'partition' = tracked.mapping
-		LOOP
+	PERFORM leadscore.check_seen('The sources', 'SELECT count(*) FROM leadscore.source_trigger');
+	-- partitions and children are dropped with it; their triggers tell what each of them has brought
+	FOR tracked IN
+		SELECT t.source, t.feeds, t.mapping - 'partition' AS mapping, t.trigger_prefix
+		FROM leadscore.source_trigger t
+		WHERE t.source = dropped OR t.source IN (SELECT leadscore.children(dropped))
+	LOOP
+		BEGIN
 			IF tracked.feeds = 'timeline' THEN
-				PERFORM leadscore.add_source(part.source, tracked.mapping, with_children => false, subtract => true);
+				PERFORM leadscore.add_source(tracked.source, tracked.mapping, with_children => false, subtract => true);
 			ELSE
-				PERFORM leadscore.add_profiles(part.source, tracked.mapping, with_children => false, subtract => true);
+				PERFORM leadscore.add_profiles(tracked.source, tracked.mapping, with_children => false, subtract => true);
 			END IF;
-			PERFORM leadscore.drop_triggers(part.source, part.trigger_prefix);
-		END LOOP;
+		EXCEPTION WHEN data_exception OR undefined_object OR undefined_function OR undefined_column OR program_limit_exceeded THEN
+			RAISE NOTICE USING MESSAGE = format('the rows of %s stay in the timelines', tracked.source), DETAIL = SQLERRM || '.',
+				HINT = 'CALL leadscore.rebuild() takes them out.';
+		END;
+		-- it may be dropped again by the same command, through its parent
+		PERFORM leadscore.drop_triggers(tracked.source, tracked.trigger_prefix);
 	END LOOP;
 END
 $$;
@@ -658,7 +701,7 @@ CREATE EVENT TRIGGER leadscore_follow_drops ON ddl_command_start
 COMMENT ON EVENT TRIGGER leadscore_follow_drops IS 'keeps timelines true to sources that are dropped';
 
 CREATE EVENT TRIGGER leadscore_follow_children ON ddl_command_end
-	WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE')
+	WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE', 'CREATE SCHEMA')
 	EXECUTE FUNCTION leadscore.follow_children();
 
 COMMENT ON EVENT TRIGGER leadscore_follow_children IS 'keeps tracking true to partitions that are made, attached and detached';

@@ -8,6 +8,8 @@
 
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/tableam.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
 #include "executor/executor.h"
@@ -52,14 +54,35 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, int flags)
 }
 #endif
 
-/* 16 added an argument. */
+/* 16 tells kinds of indexes apart when a row is updated. */
+#if PG_VERSION_NUM >= 160000
+typedef TU_UpdateIndexes UpdateIndexes;
+#define INDEXES_ALL TU_All
+#else
+typedef bool UpdateIndexes;
+#define INDEXES_ALL true
+#endif
+
+/* Insert a row into its table's indexes; with "conflict", a duplicate is noted there. */
 static inline void
-eval_plan_qual_init(EPQState *epq, EState *estate)
+insert_index_tuples(ResultRelInfo *result, TupleTableSlot *row, EState *estate, bool update, bool *conflict,
+					UpdateIndexes indexes pg_attribute_unused())
 {
 #if PG_VERSION_NUM >= 160000
-	EvalPlanQualInit(epq, estate, NULL, NIL, -1, NIL);
+	list_free(ExecInsertIndexTuples(result, row, estate, update, conflict != NULL, conflict, NIL, indexes == TU_Summarizing));
 #else
-	EvalPlanQualInit(epq, estate, NULL, NIL, -1);
+	list_free(ExecInsertIndexTuples(result, row, estate, update, conflict != NULL, conflict, NIL));
+#endif
+}
+
+/* 18 added an argument. */
+static inline IndexScanDesc
+index_begin_scan(Relation table, Relation index, Snapshot snapshot, int nkeys)
+{
+#if PG_VERSION_NUM >= 180000
+	return index_beginscan(table, index, snapshot, NULL, nkeys, 0);
+#else
+	return index_beginscan(table, index, snapshot, nkeys, 0);
 #endif
 }
 
@@ -71,6 +94,17 @@ owns(Oid class, Oid object)
 	return object_ownercheck(class, object, GetUserId());
 #else
 	return class == RelationRelationId ? pg_class_ownercheck(object, GetUserId()) : pg_namespace_ownercheck(object, GetUserId());
+#endif
+}
+
+/* Likewise of those that ask about rights. */
+static inline bool
+may_use_schema(Oid role, Oid schema)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(NamespaceRelationId, schema, role, ACL_USAGE) == ACLCHECK_OK;
+#else
+	return pg_namespace_aclcheck(schema, role, ACL_USAGE) == ACLCHECK_OK;
 #endif
 }
 

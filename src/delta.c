@@ -1,12 +1,11 @@
 /*
  * delta.c: adding deltas to the timelines of their leads.
  *
- * Locks. Leads are written in the order of their bytes, in one statement for
- * each batch: two writers that share leads then wait for each other, but never
- * in a circle. For one lead the row is found and updated through the table
- * access methods, as logical replication does it, at a third of the price.
- * Adding commutes, so it is right to add to a version of the row that is newer
- * than the transaction's snapshot.
+ * Locks. Leads are written in the order of their bytes: two writers that share
+ * leads then wait for each other, but never in a circle. store.c writes the
+ * rows; where somebody has put a trigger on our table or has partitioned it,
+ * statements do. Adding commutes, so it is right to add to a version of the row
+ * that is newer than the transaction's snapshot.
  *
  * A statement may fire several triggers: INSERT ... ON CONFLICT DO UPDATE, MERGE,
  * a WITH that writes. Were each to write for itself, the order would hold for
@@ -24,6 +23,7 @@
 #include "delta.h"
 
 #include "catalog.h"
+#include "store.h"
 
 #include "access/table.h"
 #include "access/tableam.h"
@@ -63,6 +63,7 @@ typedef struct LeadDelta
 	uint32		hash;
 	char		status;
 	TimelineBuilder *builder;
+	bool		lenient;		/* as the builder was */
 	struct varlena *delta;		/* once it is complete */
 	text	   *target;			/* the lead that it goes to */
 } LeadDelta;
@@ -157,6 +158,7 @@ deltas_complete(Deltas *deltas, LeadDelta ***leads)
 			warn_overflow(lead->lead_id.text, lead->lead_id.length);
 		if (lead->builder->n == 0)
 			continue;
+		lead->lenient = lead->builder->lenient;
 		lead->delta = timeline_encode(lead->builder->entries, lead->builder->n);
 		lead->target = cstring_to_text_with_len(lead->lead_id.text, lead->lead_id.length);
 		(*leads)[n++] = lead;
@@ -366,65 +368,32 @@ add_delta(PG_FUNCTION_ARGS)
 }
 
 /*
- * Add a delta to one lead's row, if there is one; false if there is none.
- * Removes the row when nothing is left of it.
+ * The next lead of those that are in order, with the sum of its deltas, for leads
+ * may repeat; i goes on behind them. A sum of nothing is passed over. False at
+ * the end.
  */
 static bool
-update_row(Relation timelines, text *lead_id, struct varlena *delta, bool lenient)
+next_target(LeadDelta **leads, int n, int *i, struct varlena **delta, bool *lenient)
 {
-	EState	   *estate = CreateExecutorState();
-	ResultRelInfo *result = makeNode(ResultRelInfo);
-	TupleTableSlot *wanted = table_slot_create(timelines, &estate->es_tupleTable);
-	TupleTableSlot *found = table_slot_create(timelines, &estate->es_tupleTable);
-	EPQState	epq;
-	bool		exists;
-
-	/* what this transaction has written so far, an earlier trigger of the same statement included */
-	CommandCounterIncrement();
-
-	InitResultRelInfo(result, timelines, 0, NULL, 0);
-	eval_plan_qual_init(&epq, estate);
-	ExecClearTuple(wanted);
-	wanted->tts_values[0] = PointerGetDatum(lead_id);
-	wanted->tts_isnull[0] = false;
-	wanted->tts_isnull[1] = true;
-	ExecStoreVirtualTuple(wanted);
-
-	exists = RelationFindReplTupleByIndex(timelines, RelationGetPrimaryKeyIndex(timelines),
-										  LockTupleNoKeyExclusive, wanted, found);
-	if (exists)
+	while (*i < n)
 	{
-		struct varlena *sum;
-		bool		overflowed = false;
+		LeadDelta  *lead = leads[(*i)++];
+		bool		overflowed;
 
-		slot_getallattrs(found);
-		sum = timeline_combine(DatumGetTimeline(found->tts_values[1]), delta, 1,
-							   lenient ? &overflowed : NULL);
-		ExecOpenIndices(result, false);
-		if (overflowed)
-			warn_overflow(VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id));
-		if (timeline_is_empty(sum))
-			ExecSimpleRelationDelete(result, estate, &epq, found);
-		else
+		*delta = lead->delta;
+		*lenient = lead->lenient;
+		for (; *i < n && text_compare(lead->target, leads[*i]->target) == 0; (*i)++)
 		{
-			TupleTableSlot *changed = table_slot_create(timelines, &estate->es_tupleTable);
-
-			changed->tts_values[0] = found->tts_values[0];
-			changed->tts_isnull[0] = false;
-			changed->tts_values[1] = PointerGetDatum(sum);
-			changed->tts_isnull[1] = false;
-			ExecStoreVirtualTuple(changed);
-			ExecSimpleRelationUpdate(result, estate, &epq, found, changed);
+			*lenient = *lenient && leads[*i]->lenient;
+			*delta = timeline_combine(*delta, leads[*i]->delta, 1, *lenient ? &overflowed : NULL);
 		}
-		ExecCloseIndices(result);
+		if (!timeline_is_empty(*delta))
+			return true;
 	}
-	EvalPlanQualEnd(&epq);
-	ExecResetTupleTable(estate->es_tupleTable, false);
-	FreeExecutorState(estate);
-	return exists;
+	return false;
 }
 
-/* Add to many leads' rows, which are in order; leads may repeat. Rows that become empty are removed. */
+/* Add to the rows of leads, which are in order, with a few statements. */
 static void
 upsert_rows(Relation timelines, LeadDelta **leads, int n)
 {
@@ -437,28 +406,21 @@ upsert_rows(Relation timelines, LeadDelta **leads, int n)
 	{
 		Datum		arguments[3];
 		int			size = 0;
-		bool		lenient = true;
-		bool		overflowed;
+		bool		all_lenient = true;
+		bool		lenient;
+		struct varlena *delta;
 
-		while (i < n && size < BATCH)
+		while (size < BATCH && next_target(leads, n, &i, &delta, &lenient))
 		{
-			text	   *target = leads[i]->target;
-			struct varlena *sum = leads[i]->delta;
-
-			lenient = lenient && (leads[i]->builder == NULL || leads[i]->builder->lenient);
-
-			for (i++; i < n && text_compare(target, leads[i]->target) == 0; i++)
-				sum = timeline_combine(sum, leads[i]->delta, 1, lenient ? &overflowed : NULL);
-			if (timeline_is_empty(sum))
-				continue;
-			ids[size] = PointerGetDatum(target);
-			values[size++] = PointerGetDatum(sum);
+			all_lenient = all_lenient && lenient;
+			ids[size] = PointerGetDatum(leads[i - 1]->target);
+			values[size++] = PointerGetDatum(delta);
 		}
 		if (size == 0)
 			continue;
 		arguments[0] = text_array(ids, size);
 		arguments[1] = timeline_array(values, size, type);
-		arguments[2] = BoolGetDatum(lenient);
+		arguments[2] = BoolGetDatum(all_lenient);
 		emptied = false;
 		if (SPI_execute_plan(plan_of(PLAN_UPSERT, type), arguments, NULL, false, 0) != SPI_OK_INSERT ||
 			(emptied && SPI_execute_plan(plan_of(PLAN_SWEEP, type), arguments, NULL, false, 0) != SPI_OK_DELETE))
@@ -467,17 +429,48 @@ upsert_rows(Relation timelines, LeadDelta **leads, int n)
 	SPI_finish();
 }
 
+/* Add to the rows of leads. Rows of which nothing is left are removed. */
 static void
-append_pending(LeadDelta **leads, int n, Oid timeline_type)
+add_to_rows(Relation timelines, LeadDelta **leads, int n)
 {
-	Datum	   *ids = palloc(Min(n, BATCH) * sizeof(Datum));
-	Datum	   *values = palloc(Min(n, BATCH) * sizeof(Datum));
+	Store	   *store;
+	struct varlena *delta;
+	bool		lenient;
 
-	SPI_connect();
+	if (n > 1)
+		qsort(leads, n, sizeof(LeadDelta *), target_compare);
+	if (!store_takes(timelines))
+	{
+		upsert_rows(timelines, leads, n);
+		return;
+	}
+	store = store_open(timelines);
+	for (int i = 0; next_target(leads, n, &i, &delta, &lenient);)
+	{
+		text	   *target = leads[i - 1]->target;
+		bool		overflowed = false;
+
+		store_add(store, target, delta, lenient ? &overflowed : NULL);
+		if (overflowed)
+			warn_overflow(VARDATA_ANY(target), VARSIZE_ANY_EXHDR(target));
+	}
+	store_close(store);
+}
+
+/* Append deltas to pending_delta, under the names that the events have. */
+static void
+append_pending(LeadDelta **leads, int n)
+{
+	Relation	pending = table_open(our_table("pending_delta"), RowExclusiveLock);
+	Oid			type = timeline_type_of(pending);
+	Store	   *store = store_takes(pending) ? store_open(pending) : NULL;
+
+	qsort(leads, n, sizeof(LeadDelta *), lead_id_compare);
 	for (int first = 0; first < n; first += BATCH)
 	{
 		int			size = Min(BATCH, n - first);
-		Datum		arguments[2];
+		Datum	   *ids = palloc(size * sizeof(Datum));
+		Datum	   *values = palloc(size * sizeof(Datum));
 
 		for (int i = 0; i < size; i++)
 		{
@@ -485,13 +478,24 @@ append_pending(LeadDelta **leads, int n, Oid timeline_type)
 
 			ids[i] = PointerGetDatum(cstring_to_text_with_len(lead->lead_id.text, lead->lead_id.length));
 			values[i] = PointerGetDatum(lead->delta);
+			if (store)
+				store_append(store, DatumGetTextPP(ids[i]), lead->delta);
 		}
-		arguments[0] = text_array(ids, size);
-		arguments[1] = timeline_array(values, size, timeline_type);
-		if (SPI_execute_plan(plan_of(PLAN_DEFER, timeline_type), arguments, NULL, false, 0) != SPI_OK_INSERT)
-			elog(ERROR, "could not append deltas");
+		if (store == NULL)
+		{
+			Datum		arguments[2] = {text_array(ids, size), timeline_array(values, size, type)};
+
+			SPI_connect();
+			if (SPI_execute_plan(plan_of(PLAN_DEFER, type), arguments, NULL, false, 0) != SPI_OK_INSERT)
+				elog(ERROR, "could not append deltas");
+			SPI_finish();
+		}
+		pfree(ids);
+		pfree(values);
 	}
-	SPI_finish();
+	if (store)
+		store_close(store);
+	table_close(pending, NoLock);
 }
 
 /*
@@ -510,12 +514,12 @@ move_strays(Relation timelines, Stray *strays, int n)
 	{
 		leads[i] = strays[i].lead;
 		back[i] = palloc0(sizeof(LeadDelta));
+		back[i]->lenient = true;
 		back[i]->target = strays[i].old_target;
 		back[i]->delta = timeline_combine(empty, strays[i].lead->delta, -1, &overflowed);
 	}
-	qsort(back, n, sizeof(LeadDelta *), target_compare);
-	upsert_rows(timelines, back, n);
-	append_pending(leads, n, timeline_type_of(timelines));
+	add_to_rows(timelines, back, n);
+	append_pending(leads, n);
 }
 
 /* Add the deltas to lead_timeline, in the order of its keys. */
@@ -532,12 +536,7 @@ deltas_apply(Deltas *deltas, Relation timelines)
 	if (aliases_exist())
 		(void) resolve(leads, n, type, &strays);
 
-	if (n > 1 || timelines->rd_rel->relkind != RELKIND_RELATION ||
-		!update_row(timelines, leads[0]->target, leads[0]->delta, leads[0]->builder->lenient))
-	{
-		qsort(leads, n, sizeof(LeadDelta *), target_compare);
-		upsert_rows(timelines, leads, n);
-	}
+	add_to_rows(timelines, leads, n);
 
 	if (aliases_exist())
 	{
@@ -554,13 +553,9 @@ deltas_defer(Deltas *deltas)
 {
 	LeadDelta **leads;
 	int			n = deltas_complete(deltas, &leads);
-	Relation	pending;
 
-	if (n == 0)
-		return;
-	pending = table_open(our_table("pending_delta"), RowExclusiveLock);
-	append_pending(leads, n, timeline_type_of(pending));
-	table_close(pending, NoLock);
+	if (n > 0)
+		append_pending(leads, n);
 }
 
 /* ---------- whose rights ---------- */

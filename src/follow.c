@@ -6,8 +6,10 @@
 #include "catalog.h"
 #include "delta.h"
 
+#include "access/relation.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "commands/event_trigger.h"
 #include "executor/spi.h"
@@ -17,10 +19,32 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(follow_drops);
 
-/* Take tables that have triggers out of the timelines; locked as the command will lock them. */
+static bool
+have_triggers(List *tables)
+{
+	ListCell   *cell;
+	bool		found = false;
+
+	foreach(cell, tables)
+	{
+		Relation	table = try_relation_open(lfirst_oid(cell), NoLock);
+
+		found = found || (table && table->trigdesc);
+		if (table)
+			relation_close(table, NoLock);
+	}
+	return found;
+}
+
+/*
+ * Take tables out of the timelines. Each is locked, as the command will lock it,
+ * before we look what is tracked: what others do to it has ended by then.
+ */
 static void
 drop_tables(List *tables)
 {
@@ -37,6 +61,8 @@ drop_tables(List *tables)
 		if (get_rel_relispartition(table))
 			LockRelationOid(get_partition_parent(table, true), AccessExclusiveLock);
 		LockRelationOid(table, AccessExclusiveLock);
+		if (!have_triggers(find_all_inheritors(table, AccessExclusiveLock, NULL)))
+			continue;
 		if (SPI_execute_with_args("SELECT leadscore.follow_drop($1)", 1, &type, &argument, NULL, false, 0) != SPI_OK_SELECT)
 			elog(ERROR, "could not follow the drop of a table");
 	}
@@ -44,7 +70,7 @@ drop_tables(List *tables)
 	become_again(user);
 }
 
-/* The tables with triggers that a query selects: those of a schema or an owner. */
+/* The tables that a query selects, of a schema or a role, as of now. */
 static List *
 tables_of(const char *query, Oid owner)
 {
@@ -54,8 +80,10 @@ tables_of(const char *query, Oid owner)
 	Datum		argument = ObjectIdGetDatum(owner);
 
 	SPI_connect();
+	PushActiveSnapshot(GetLatestSnapshot());
 	if (SPI_execute_with_args(query, 1, &type, &argument, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not look for tables");
+	PopActiveSnapshot();
 	for (uint64 row = 0; row < SPI_processed; row++)
 	{
 		bool		isnull;
@@ -75,10 +103,12 @@ static List *
 table_to_drop(List *name)
 {
 	Oid			table = RangeVarGetRelid(makeRangeVarFromNameList(name), NoLock, true);
+	char		kind = OidIsValid(table) ? get_rel_relkind(table) : '\0';
 
-	if (!OidIsValid(table) || (!owns(RelationRelationId, table) && !owns(NamespaceRelationId, get_rel_namespace(table))))
+	if ((kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE) ||
+		(!owns(RelationRelationId, table) && !owns(NamespaceRelationId, get_rel_namespace(table))))
 		return NIL;
-	return tables_of("SELECT c.oid FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) $1 AND c.relhastriggers", table);
+	return list_make1_oid(table);
 }
 
 static List *
@@ -88,10 +118,13 @@ tables_of_schema(const char *name)
 
 	if (!OidIsValid(schema) || !owns(NamespaceRelationId, schema))
 		return NIL;
-	return tables_of("SELECT c.oid FROM pg_catalog.pg_class c"
-					 " WHERE c.relnamespace OPERATOR(pg_catalog.=) $1 AND c.relhastriggers ORDER BY 1", schema);
+	/* whoever is making a table in it holds it */
+	LockDatabaseObject(NamespaceRelationId, schema, 0, AccessExclusiveLock);
+	return tables_of("SELECT c.oid FROM pg_catalog.pg_class c WHERE c.relnamespace OPERATOR(pg_catalog.=) $1"
+					 " AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p}') ORDER BY 1", schema);
 }
 
+/* Of a role: its tables, and those in its schemas, which go with them. */
 static List *
 tables_of_role(RoleSpec *name)
 {
@@ -99,8 +132,9 @@ tables_of_role(RoleSpec *name)
 
 	if (!OidIsValid(role) || !has_privs_of_role(GetUserId(), role))
 		return NIL;
-	return tables_of("SELECT c.oid FROM pg_catalog.pg_class c"
-					 " WHERE c.relowner OPERATOR(pg_catalog.=) $1 AND c.relhastriggers ORDER BY 1", role);
+	return tables_of("SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace"
+					 " WHERE (c.relowner OPERATOR(pg_catalog.=) $1 OR n.nspowner OPERATOR(pg_catalog.=) $1)"
+					 " AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p}') ORDER BY 1", role);
 }
 
 /* Event trigger, before DROP TABLE, DROP SCHEMA and DROP OWNED. */

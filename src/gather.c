@@ -73,8 +73,8 @@ struct Gathering
 	uint32		nleads;
 
 	/* rows */
-	MemoryContext batch_context;	/* what a batch's rows need */
-	int			nrows;			/* seen since that was reset */
+	MemoryContext row_context;	/* what reading a row needs */
+	MemoryContext batch_context;	/* what stays of a batch's rows */
 	int			npending;
 	PendingRow	pending[BATCH];
 
@@ -201,7 +201,6 @@ batch_count(Gathering *g)
 		slot->lead->builder = builder;
 	}
 	g->npending = 0;
-	g->nrows = 0;
 	MemoryContextReset(g->batch_context);
 }
 
@@ -263,12 +262,13 @@ gather_row(Source *source, TupleTableSlot *slot, void *argument)
 {
 	Gathering  *g = argument;
 	PendingRow *row = &g->pending[g->npending];
-	MemoryContext old = MemoryContextSwitchTo(g->batch_context);
+	MemoryContext old = MemoryContextSwitchTo(g->row_context);
 	SourceRow	read;
 
 	if (source_read(source, slot, &read) &&
 		(row->nsignals = signal_set_match(g->signals, &read.event)) > 0)
 	{
+		MemoryContextSwitchTo(g->batch_context);
 		row->length = read.lead_id_length;
 		row->lead_id = memcpy(palloc(row->length), read.lead_id, row->length);
 		row->hash = hash_bytes((const unsigned char *) row->lead_id, row->length);
@@ -278,9 +278,9 @@ gather_row(Source *source, TupleTableSlot *slot, void *argument)
 		g->npending++;
 	}
 	MemoryContextSwitchTo(old);
+	MemoryContextReset(g->row_context);
 
-	/* rows that count for nothing need memory, too */
-	if (g->npending == BATCH || ++g->nrows == 4 * BATCH)
+	if (g->npending == BATCH)
 	{
 		batch_count(g);
 		if (MemoryContextMemAllocated(g->leads_context, false) / 1024 > (Size) maintenance_work_mem)
@@ -300,6 +300,7 @@ gather_begin(const SignalSet *signals, bool in_order)
 	g->signals = signals;
 	g->in_order = in_order;
 	g->leads_context = AllocSetContextCreate(CurrentMemoryContext, "leadscore gathered leads", ALLOCSET_DEFAULT_SIZES);
+	g->row_context = AllocSetContextCreate(CurrentMemoryContext, "leadscore row", ALLOCSET_DEFAULT_SIZES);
 	g->batch_context = AllocSetContextCreate(CurrentMemoryContext, "leadscore gathered rows", ALLOCSET_DEFAULT_SIZES);
 	leads_init(g, 4 * BATCH);
 	return g;
@@ -388,6 +389,7 @@ gather_end(Gathering *g)
 		tuplesort_end(g->sort);
 	}
 	MemoryContextDelete(g->leads_context);
+	MemoryContextDelete(g->row_context);
 	MemoryContextDelete(g->batch_context);
 	pfree(g);
 }

@@ -27,20 +27,39 @@
 PG_FUNCTION_INFO_V1(record_profile);
 PG_FUNCTION_INFO_V1(add_profiles);
 
-/* Profiles of leads, as two arrays side by side: text[] and jsonb[]. */
+/* Two arrays side by side, text[] and jsonb[], of at most so many bytes: an array has a limit. */
+#define CHUNK_BYTES (100 * 1024 * 1024)
+
+typedef struct ProfileChunk
+{
+	ArrayBuildState *lead_ids;
+	ArrayBuildState *profiles;
+	Datum		arrays[2];		/* once it is complete */
+	Size		bytes;
+} ProfileChunk;
+
+/* Profiles of leads. */
 typedef struct Profiles
 {
 	MemoryContext context;
-	ArrayBuildState *lead_ids;
-	ArrayBuildState *profiles;
-	Datum		arrays[2];		/* once all are collected */
+	List	   *chunks;
 } Profiles;
 
 static void
 add_profile(Profiles *profiles, Datum lead_id, Datum profile)
 {
-	profiles->lead_ids = accumArrayResult(profiles->lead_ids, lead_id, false, TEXTOID, profiles->context);
-	profiles->profiles = accumArrayResult(profiles->profiles, profile, false, JSONBOID, profiles->context);
+	MemoryContext old = MemoryContextSwitchTo(profiles->context);
+	ProfileChunk *chunk = profiles->chunks ? llast(profiles->chunks) : NULL;
+
+	if (chunk == NULL || chunk->bytes > CHUNK_BYTES)
+	{
+		chunk = palloc0(sizeof(ProfileChunk));
+		profiles->chunks = lappend(profiles->chunks, chunk);
+	}
+	chunk->lead_ids = accumArrayResult(chunk->lead_ids, lead_id, false, TEXTOID, profiles->context);
+	chunk->profiles = accumArrayResult(chunk->profiles, profile, false, JSONBOID, profiles->context);
+	chunk->bytes += LEAD_ID_MAX + VARSIZE_ANY(DatumGetPointer(profile));
+	MemoryContextSwitchTo(old);
 }
 
 /* Take a row. */
@@ -80,17 +99,21 @@ static void
 write_profiles(const char *command, Profiles *profiles, int expected)
 {
 	Oid			types[2] = {TEXTARRAYOID, get_array_type(JSONBOID)};
+	ListCell   *cell;
 
-	if (profiles->lead_ids == NULL)
-		return;
-	if (profiles->arrays[0] == (Datum) 0)
-	{
-		profiles->arrays[0] = makeArrayResult(profiles->lead_ids, CurrentMemoryContext);
-		profiles->arrays[1] = makeArrayResult(profiles->profiles, CurrentMemoryContext);
-	}
 	SPI_connect();
-	if (SPI_execute_with_args(command, 2, types, profiles->arrays, NULL, false, 0) != expected)
-		elog(ERROR, "could not write profiles");
+	foreach(cell, profiles->chunks)
+	{
+		ProfileChunk *chunk = lfirst(cell);
+
+		if (chunk->arrays[0] == (Datum) 0)
+		{
+			chunk->arrays[0] = makeArrayResult(chunk->lead_ids, profiles->context);
+			chunk->arrays[1] = makeArrayResult(chunk->profiles, profiles->context);
+		}
+		if (SPI_execute_with_args(command, 2, types, chunk->arrays, NULL, false, 0) != expected)
+			elog(ERROR, "could not write profiles");
+	}
 	SPI_finish();
 }
 

@@ -14,8 +14,7 @@
  * afterwards counts with the signals that the rebuild uses.
  *
  * Rows are read as the user who wrote them, or for TRUNCATE as the table's
- * owner, for a type's functions may be anybody's. Only our own tables are
- * written as our owner.
+ * owner. Only our own tables are written as our owner.
  */
 #include "catalog.h"
 #include "delta.h"
@@ -161,7 +160,7 @@ record(PG_FUNCTION_ARGS)
 	context = AllocSetContextCreate(CurrentMemoryContext, "leadscore record", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
 	/* a total that would overflow is refused where it can be: when events come into our own table */
-	lenient = TRIGGER_FIRED_BY_DELETE(data->tg_event) || RelationGetRelid(data->tg_relation) != our_table("event");
+	lenient = !TRIGGER_FIRED_BY_INSERT(data->tg_event) || RelationGetRelid(data->tg_relation) != our_table("event");
 	collected = statement_deltas(source->deferred);
 	deltas = collected ? collected : deltas_create(context);
 	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);

@@ -5,7 +5,7 @@
  * A whole table is scanned as it is, without a query: nothing is planned, and
  * no policy hides a row. A query is used only to find the rows of some leads or
  * kinds, for which there may be an index. Either way rows are read as the
- * table's owner, for a type's functions may be anybody's.
+ * table's owner.
  */
 #include "source.h"
 
@@ -13,12 +13,15 @@
 #include "delta.h"
 
 #include "access/htup_details.h"
+#include "access/transam.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "nodes/makefuncs.h"
+#include "parser/parse_coerce.h"
+#include "storage/lmgr.h"
 #include "tcop/dest.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -32,9 +35,21 @@
 #include "utils/memutils.h"
 #include "utils/rls.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+/* The mappings that have been looked up, by trigger. */
+typedef struct SourceEntry
+{
+	Oid			trigger;		/* hash key */
+	Source	   *source;			/* NULL: not yet */
+} SourceEntry;
+
 static HTAB *sources = NULL;
+
+PG_FUNCTION_INFO_V1(property_type);
+PG_FUNCTION_INFO_V1(has_rows);
+PG_FUNCTION_INFO_V1(hold_source);
 
 /* ---------- the mapping ---------- */
 
@@ -43,12 +58,19 @@ static void
 forget_sources(Datum arg pg_attribute_unused(), Oid table)
 {
 	HASH_SEQ_STATUS scan;
-	Source	   *source;
+	SourceEntry *entry;
 
 	hash_seq_init(&scan, sources);
-	while ((source = hash_seq_search(&scan)) != NULL)
-		if (table == InvalidOid || source->table == table)
-			source->valid = false;
+	while ((entry = hash_seq_search(&scan)) != NULL)
+		if (entry->source && (table == InvalidOid || entry->source->table == table))
+			entry->source->valid = false;
+}
+
+/* A cast has come or gone: see is_property_type(). */
+static void
+forget_all_sources(Datum arg, int cache pg_attribute_unused(), uint32 hash pg_attribute_unused())
+{
+	forget_sources(arg, InvalidOid);
 }
 
 /* Whether the text of a type depends on nothing but the value. */
@@ -72,6 +94,30 @@ text_is_fixed(Oid type)
 		default:
 			return type_is_enum(type);
 	}
+}
+
+/*
+ * Whether values of a type can be properties: jsonb has a form for them that
+ * needs no function but the type's own. A cast to json may be anybody's, and
+ * may fail; the text of json need not be valid as jsonb.
+ */
+bool
+is_property_type(Oid type)
+{
+	Oid			element = get_element_type(type);
+	Oid			base = getBaseType(OidIsValid(element) ? element : type);
+	Oid			function;
+
+	return base != JSONOID && get_typtype(base) != TYPTYPE_COMPOSITE &&
+		(base < FirstNormalObjectId ||
+		 find_coercion_pathway(JSONOID, base, COERCION_EXPLICIT, &function) != COERCION_PATH_FUNC);
+}
+
+/* is_property_type(type) */
+Datum
+property_type(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(is_property_type(PG_GETARG_OID(0)));
 }
 
 /* Find a column; false (with the source's problem set) if the table has none of that name. */
@@ -131,9 +177,9 @@ map_properties(Source *source, TupleDesc row, char **names, int n)
 
 		if (!map_column(source, row, names[i], &column))
 			return;
-		if (column.type == JSONOID)
+		if (!is_property_type(column.type))
 		{
-			source->problem = "A property is now of type json.";
+			source->problem = psprintf("A property is now of type %s.", format_type_be(column.type));
 			return;
 		}
 		source->property_columns[i] = column.attnum;
@@ -219,31 +265,42 @@ mapping_of(Trigger *trigger)
 Source *
 source_of_trigger(Trigger *trigger, Relation relation)
 {
+	SourceEntry *entry;
 	Source	   *source;
 	bool		found;
+	MemoryContext context;
 	MemoryContext old;
 
 	if (sources == NULL)
 	{
-		HASHCTL		ctl = {.keysize = sizeof(Oid), .entrysize = sizeof(Source), .hcxt = TopMemoryContext};
+		HASHCTL		ctl = {.keysize = sizeof(Oid), .entrysize = sizeof(SourceEntry), .hcxt = TopMemoryContext};
 
 		sources = hash_create("leadscore sources", 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 		CacheRegisterRelcacheCallback(forget_sources, (Datum) 0);
+		CacheRegisterSyscacheCallback(CASTSOURCETARGET, forget_all_sources, (Datum) 0);
 	}
 
-	source = hash_search(sources, &trigger->tgoid, HASH_ENTER, &found);
-	if (found && source->valid && source->table == RelationGetRelid(relation))
+	entry = hash_search(sources, &trigger->tgoid, HASH_ENTER, &found);
+	if (!found)
+		entry->source = NULL;
+	source = entry->source;
+	if (source && source->valid && source->table == RelationGetRelid(relation))
 		return source;
 
-	if (found && source->context)
-		MemoryContextDelete(source->context);
-	memset((char *) source + sizeof(Oid), 0, sizeof(Source) - sizeof(Oid));
+	/* the one of before may be in use further up */
+	if (source)
+		MemoryContextSetParent(source->context, TopTransactionContext);
+	entry->source = NULL;
+	context = AllocSetContextCreate(TopTransactionContext, "leadscore source", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(context);
+	source = palloc0(sizeof(Source));
+	source->context = context;
 	source->table = RelationGetRelid(relation);
-	source->context = AllocSetContextCreate(TopMemoryContext, "leadscore source", ALLOCSET_SMALL_SIZES);
-	old = MemoryContextSwitchTo(source->context);
+	source->valid = true;		/* an invalidation from here on resets it */
 	map_source(source, mapping_of(trigger), RelationGetDescr(relation));
 	MemoryContextSwitchTo(old);
-	source->valid = true;
+	MemoryContextSetParent(context, TopMemoryContext);
+	entry->source = source;
 	return source;
 }
 
@@ -490,8 +547,13 @@ check_may_read(Relation relation, Oid us)
 		return;
 	if (pg_class_aclcheck(RelationGetRelid(relation), GetUserId(), ACL_SELECT) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, RelationGetRelationName(relation));
-	/* an error for those from whom policies hide rows, where row_security is off */
-	(void) check_enable_rls(RelationGetRelid(relation), InvalidOid, false);
+	if (!owns(RelationRelationId, RelationGetRelid(relation)) &&
+		check_enable_rls(RelationGetRelid(relation), InvalidOid, true) == RLS_ENABLED)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("row-level security hides rows of table \"%s\"", RelationGetRelationName(relation)),
+				 errdetail("Whole tables are read for those who may see all of their rows."),
+				 errhint("Have somebody do this whom its policies do not bind.")));
 }
 
 static const char *
@@ -598,6 +660,15 @@ condition_of(Relation relation, Jsonb *mapping, Datum lead_ids, Datum kinds)
 	return condition;
 }
 
+/* Whether a table's owner can query it: he may have been denied that, and policies can bind him. */
+static bool
+may_query(Oid owner, Relation relation)
+{
+	return may_use_schema(owner, RelationGetNamespace(relation)) &&
+		pg_class_aclcheck(RelationGetRelid(relation), owner, ACL_SELECT) == ACLCHECK_OK &&
+		check_enable_rls(RelationGetRelid(relation), owner, true) != RLS_ENABLED;
+}
+
 /*
  * Read the rows of a table, with the active snapshot, and give each to
  * "consume", which runs as the table's owner. lead_ids and kinds (text[], or 0
@@ -612,14 +683,17 @@ source_read_table(Relation relation, Jsonb *mapping, bool with_children, Datum l
 	char	   *condition = NULL;
 	int			settings;
 
+	if (!RELKIND_HAS_STORAGE(relation->rd_rel->relkind) && relation->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not a table", RelationGetRelationName(relation))));
 	reader_map(&reader, RelationGetDescr(relation));
 	if (source_has_problem(reader.source, relation, "its rows are left out"))
 		return;
 
 	settings = NewGUCNestLevel();
 	pin_settings();
-	if ((lead_ids || kinds) && with_children &&
-		check_enable_rls(RelationGetRelid(relation), owner, true) != RLS_ENABLED)
+	if ((lead_ids || kinds) && with_children && may_query(owner, relation))
 		condition = condition_of(relation, mapping, lead_ids, kinds);
 
 	if (condition)
@@ -646,4 +720,45 @@ source_read_table(Relation relation, Jsonb *mapping, bool with_children, Datum l
 	else
 		read_one_table(&reader, relation, GetActiveSnapshot());
 	AtEOXact_GUC(true, settings);
+}
+
+/* has_rows(table): whether it or a child of it has any row; nothing of its owner's is run. */
+Datum
+has_rows(PG_FUNCTION_ARGS)
+{
+	ListCell   *cell;
+	bool		found = false;
+
+	foreach(cell, find_all_inheritors(PG_GETARG_OID(0), AccessShareLock, NULL))
+	{
+		Relation	table = table_open(lfirst_oid(cell), NoLock);
+
+		if (!found && RELKIND_HAS_STORAGE(table->rd_rel->relkind) && !RELATION_IS_OTHER_TEMP(table))
+		{
+			TupleTableSlot *slot = table_slot_create(table, NULL);
+			TableScanDesc scan = table_beginscan(table, GetActiveSnapshot(), 0, NULL);
+
+			found = table_scan_getnextslot(scan, ForwardScanDirection, slot);
+			table_endscan(scan);
+			ExecDropSingleTupleTableSlot(slot);
+		}
+		table_close(table, NoLock);
+	}
+	PG_RETURN_BOOL(found);
+}
+
+/* hold_source(table): keep it from being truncated or dropped until the transaction ends. */
+Datum
+hold_source(PG_FUNCTION_ARGS)
+{
+	Oid			table = PG_GETARG_OID(0);
+
+	LockRelationOid(table, AccessShareLock);
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(table)))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent update"),
+				 errdetail("A source has been dropped."),
+				 errhint("The transaction might succeed if retried.")));
+	PG_RETURN_VOID();
 }

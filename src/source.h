@@ -29,10 +29,9 @@ typedef struct SourceColumn
 	FmgrInfo	output;			/* of types that are not read directly */
 } SourceColumn;
 
-/* A mapping, looked up once a session and dropped when its table changes. */
+/* A mapping: that of a trigger is looked up once a session, and again when its table has changed. */
 typedef struct Source
 {
-	Oid			trigger;		/* hash key */
 	Oid			table;
 	bool		valid;
 	MemoryContext context;		/* holds what the pointers point to */
@@ -65,6 +64,7 @@ typedef struct SourceRow
 /* Takes a row of a table that is read; runs as the table's owner. */
 typedef void (*SourceConsumer) (Source *source, TupleTableSlot *slot, void *argument);
 
+extern bool is_property_type(Oid type);
 extern Jsonb *mapping_of(Trigger *trigger);
 extern Source *source_of_trigger(Trigger *trigger, Relation relation);
 extern bool source_has_problem(Source *source, Relation relation, const char *consequence);

@@ -140,7 +140,8 @@ is_true($node, 'with traps');
 
 # ---------- a type whose cast to json is the shop's ----------
 
-# The shop changes a property to a type of its own after the table was tracked.
+# The shop changes a property to a type of its own after the table was tracked. Its cast is never executed for us: the
+# table cannot be read any more.
 $node->safe_psql('shop', q{
 	SET ROLE shop;
 	CREATE TYPE shop.colour AS ENUM ('blue', 'red');
@@ -168,11 +169,10 @@ my %attempt = (
 for my $name ('the trigger of orders', 'the trigger of customers', sort grep { !/trigger/ } keys %attempt)
 {
 	my ($role, $command) = @{ $attempt{$name} };
-	my $superuser = $role eq 'postgres' && $command =~ /INSERT INTO shop/;	# who inserts for himself casts for himself
 
 	$node->safe_psql('shop', 'DELETE FROM public.caught');
 	as($role, $command);
-	is($node->safe_psql('shop', q{SELECT DISTINCT who FROM public.caught WHERE who = 'postgres'} . ($superuser ? q{ AND false} : '')), '', "$name: the cast is not executed with our rights");
+	is($node->safe_psql('shop', 'SELECT DISTINCT who FROM public.caught'), '', "$name: the cast is not executed");
 }
 is_true($node, 'a type of the shop\'s');
 

@@ -1,0 +1,210 @@
+/*
+ * store.c: writing rows of lead_timeline and pending_delta.
+ *
+ * Both have the columns (lead_id, timeline or delta). They are written through
+ * the table access methods, without planner and executor, at a third of the
+ * price of a statement. A row of lead_timeline is looked up by the primary key
+ * as it is now, whatever the transaction's snapshot, for adding commutes, and
+ * is updated where nobody else has come before; else it is looked up again. One
+ * that is not there is inserted speculatively, as ON CONFLICT does it.
+ */
+#include "store.h"
+
+#include "access/genam.h"
+#include "access/stratnum.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/snapmgr.h"
+
+struct Store
+{
+	Relation	table;
+	EState	   *estate;
+	ResultRelInfo *result;		/* with its indexes open */
+	IndexScanDesc scan;			/* of the primary key, for one lead; NULL if there is none */
+	SnapshotData now;			/* sees what others are writing, too */
+	TupleTableSlot *found;
+	TupleTableSlot *row;		/* what is written */
+};
+
+/* Whether a table can be written here: a plain one, without triggers. */
+bool
+store_takes(Relation table)
+{
+	return table->rd_rel->relkind == RELKIND_RELATION && table->trigdesc == NULL;
+}
+
+/* Begin to write. The table is locked, and rows of before, of this transaction too, are seen. */
+Store *
+store_open(Relation table)
+{
+	Store	   *store = palloc0(sizeof(Store));
+	Oid			key = RelationGetPrimaryKeyIndex(table);
+
+	CommandCounterIncrement();
+	store->table = table;
+	store->estate = CreateExecutorState();
+	store->result = makeNode(ResultRelInfo);
+	InitResultRelInfo(store->result, table, 0, NULL, 0);
+	ExecOpenIndices(store->result, false);
+	InitDirtySnapshot(store->now);
+	for (int i = 0; i < store->result->ri_NumIndices; i++)
+		if (RelationGetRelid(store->result->ri_IndexRelationDescs[i]) == key)
+			store->scan = index_begin_scan(table, store->result->ri_IndexRelationDescs[i], &store->now, 1);
+	store->found = table_slot_create(table, &store->estate->es_tupleTable);
+	store->row = table_slot_create(table, &store->estate->es_tupleTable);
+	return store;
+}
+
+void
+store_close(Store *store)
+{
+	if (store->scan)
+		index_endscan(store->scan);
+	ExecCloseIndices(store->result);
+	ExecResetTupleTable(store->estate->es_tupleTable, false);
+	FreeExecutorState(store->estate);
+	pfree(store);
+}
+
+/* Fill the row that is written, and check it. */
+static void
+set_row(Store *store, Datum lead_id, struct varlena *timeline)
+{
+	ExecClearTuple(store->row);
+	store->row->tts_values[0] = lead_id;
+	store->row->tts_values[1] = PointerGetDatum(timeline);
+	store->row->tts_isnull[0] = store->row->tts_isnull[1] = false;
+	ExecStoreVirtualTuple(store->row);
+	if (store->table->rd_att->constr)
+		ExecConstraints(store->result, store->row, store->estate);
+}
+
+/* Look a lead's row up, as it is now. Waits for whoever is making or changing it. */
+static bool
+find_row(Store *store, text *lead_id)
+{
+	SnapshotData *now = &store->now;
+	Oid			collation = store->scan->indexRelation->rd_indcollation[0];
+	ScanKeyData key;
+
+	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, collation, F_TEXTEQ, PointerGetDatum(lead_id));
+	for (;;)
+	{
+		index_rescan(store->scan, &key, 1, NULL, 0);
+		if (!index_getnext_slot(store->scan, ForwardScanDirection, store->found))
+			return false;
+		if (TransactionIdIsValid(now->xmin) && now->speculativeToken != 0)
+			SpeculativeInsertionWait(now->xmin, now->speculativeToken);
+		else if (TransactionIdIsValid(now->xmin))
+			XactLockTableWait(now->xmin, store->table, &store->found->tts_tid, XLTW_Update);
+		else if (TransactionIdIsValid(now->xmax))
+			XactLockTableWait(now->xmax, store->table, &store->found->tts_tid, XLTW_Update);
+		else
+			return true;
+	}
+}
+
+/* Whether a row could be changed; false if somebody else has changed it since it was found. */
+static bool
+was_changed(TM_Result result)
+{
+	switch (result)
+	{
+		case TM_Ok:
+			return true;
+		case TM_Updated:
+		case TM_Deleted:
+			return false;
+		default:
+			elog(ERROR, "could not write a timeline: %d", result);
+	}
+}
+
+/* Put a timeline into the row that was found. */
+static bool
+update_row(Store *store, struct varlena *timeline)
+{
+	TM_FailureData failure;
+	LockTupleMode lock;
+	UpdateIndexes indexes;
+
+	set_row(store, store->found->tts_values[0], timeline);
+	if (!was_changed(table_tuple_update(store->table, &store->found->tts_tid, store->row, GetCurrentCommandId(true),
+										GetActiveSnapshot(), InvalidSnapshot, true, &failure, &lock, &indexes)))
+		return false;
+	if (indexes)
+		insert_index_tuples(store->result, store->row, store->estate, true, NULL, indexes);
+	return true;
+}
+
+/* Remove the row that was found. */
+static bool
+delete_row(Store *store)
+{
+	TM_FailureData failure;
+
+	return was_changed(table_tuple_delete(store->table, &store->found->tts_tid, GetCurrentCommandId(true),
+										  GetActiveSnapshot(), InvalidSnapshot, true, &failure, false));
+}
+
+/* Make a row; false if somebody else has made it meanwhile. */
+static bool
+insert_row(Store *store, text *lead_id, struct varlena *timeline)
+{
+	TransactionId xact = GetCurrentTransactionId();
+	uint32		token = SpeculativeInsertionLockAcquire(xact);
+	bool		conflict = false;
+
+	set_row(store, PointerGetDatum(lead_id), timeline);
+	table_tuple_insert_speculative(store->table, store->row, GetCurrentCommandId(true), 0, NULL, token);
+	insert_index_tuples(store->result, store->row, store->estate, false, &conflict, INDEXES_ALL);
+	table_tuple_complete_speculative(store->table, store->row, token, !conflict);
+	SpeculativeInsertionLockRelease(xact);
+	return !conflict;
+}
+
+/*
+ * Add a delta to a lead's row, which is made where there is none, and removed
+ * when nothing is left of it. An hour that overflows is an error or, where
+ * there is room to note it, noted, and wraps around.
+ */
+void
+store_add(Store *store, text *lead_id, struct varlena *delta, bool *overflowed)
+{
+	bool		done = false;
+
+	while (!done)
+	{
+		/* a scan allocates when it likes to, and keeps that */
+		if (find_row(store, lead_id))
+		{
+			MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(store->estate));
+			struct varlena *sum;
+
+			slot_getallattrs(store->found);
+			sum = timeline_combine(DatumGetTimeline(store->found->tts_values[1]), delta, 1, overflowed);
+			done = timeline_is_empty(sum) ? delete_row(store) : update_row(store, sum);
+			ExecClearTuple(store->found);
+			MemoryContextSwitchTo(old);
+		}
+		else
+			done = insert_row(store, lead_id, delta);
+	}
+	ResetPerTupleExprContext(store->estate);
+}
+
+/* Append a row, whatever rows there are. */
+void
+store_append(Store *store, text *lead_id, struct varlena *delta)
+{
+	set_row(store, PointerGetDatum(lead_id), delta);
+	table_tuple_insert(store->table, store->row, GetCurrentCommandId(true), 0, NULL);
+	insert_index_tuples(store->result, store->row, store->estate, false, NULL, INDEXES_ALL);
+	ResetPerTupleExprContext(store->estate);
+}
