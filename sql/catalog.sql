@@ -325,6 +325,27 @@ END;
 
 COMMENT ON FUNCTION leadscore.known(text, text[]) IS 'the hint that lists what there is';
 
+-- compaction
+
+CREATE TABLE leadscore.compaction (
+	compacted_before timestamptz NOT NULL
+		CONSTRAINT compacted_before_begins_a_day CHECK ((compacted_before BETWEEN '1970-01-01 00:00Z' AND '9999-12-31 00:00Z'
+			AND date_trunc('day', compacted_before AT TIME ZONE 'UTC') = compacted_before AT TIME ZONE 'UTC') IS NOT FALSE OR leadscore.refuse(
+			'compacted_before does not begin a UTC day of the years 1970 to 9999', compacted_before::text,
+			'Let CALL leadscore.compact() set it.')),
+	finished boolean NOT NULL DEFAULT false
+);
+
+CREATE UNIQUE INDEX compaction_one_row ON leadscore.compaction ((true));
+
+COMMENT ON TABLE leadscore.compaction IS 'since when timelines keep hours: one row, set by compact(), or none';
+COMMENT ON COLUMN leadscore.compaction.compacted_before IS 'hours before it are kept by the day: the beginning of a UTC day';
+COMMENT ON COLUMN leadscore.compaction.finished IS 'whether all timelines have been compacted; what is counted is counted so in any case';
+
+CREATE TRIGGER signals_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON leadscore.compaction
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.signals_changed();
+ALTER TABLE leadscore.compaction ENABLE ALWAYS TRIGGER signals_changed;
+
 -- documents
 
 CREATE FUNCTION leadscore.signals() RETURNS jsonb
@@ -334,6 +355,9 @@ AS $$
 		jsonb_strip_nulls(jsonb_build_object('signal_id', signal_id, 'signal', signal, 'kind', kind, 'condition', condition))
 			|| CASE WHEN match IS NULL THEN '{}' ELSE jsonb_build_object('match', match) END
 		ORDER BY signal_id), '[]'))
+		|| coalesce((SELECT jsonb_build_object('compacted_before',
+				to_char(c.compacted_before AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
+			FROM leadscore.compaction c), '{}')
 	FROM leadscore.signal
 	WHERE subject = 'event'
 $$;
@@ -582,3 +606,4 @@ SELECT pg_catalog.pg_extension_config_dump('leadscore.weight', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.weight_weight_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.grade', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.segment', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.compaction', '');

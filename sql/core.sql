@@ -94,6 +94,12 @@ CREATE FUNCTION leadscore.timeline_entries(
 
 COMMENT ON FUNCTION leadscore.timeline_entries(leadscore.timeline) IS 'the entries of a timeline as rows';
 
+CREATE FUNCTION leadscore.coarsen(timeline leadscore.timeline, before timestamptz) RETURNS leadscore.timeline
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore.coarsen(leadscore.timeline, timestamptz)
+	IS 'a timeline with the hours before the UTC day of an instant kept by the day';
+
 CREATE FUNCTION leadscore.score(scorecard jsonb, timeline leadscore.timeline, profile jsonb, at timestamptz) RETURNS float8
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10;
 

@@ -72,7 +72,7 @@ BEGIN
 	SELECT array_agg(s.source), array_agg(s.mapping) INTO sources, mappings
 	FROM leadscore.source s
 	WHERE s.feeds = 'timeline' AND (kinds IS NULL OR s.kind IS NULL OR s.kind = ANY (kinds));
-	IF sources IS NULL OR document = '{"signals": []}' THEN
+	IF sources IS NULL OR document -> 'signals' = '[]' THEN
 		RETURN;
 	END IF;
 	IF aliases THEN
@@ -205,7 +205,7 @@ BEGIN
 			DETAIL = 'There is no row with that signal and the subject event in leadscore.signal.',
 			HINT = leadscore.known('event signals', ARRAY(SELECT s ->> 'signal' FROM jsonb_array_elements(document -> 'signals') s ORDER BY 1));
 	END IF;
-	RETURN jsonb_build_object('signals', (
+	RETURN document || jsonb_build_object('signals', (
 		SELECT jsonb_agg(s) FROM jsonb_array_elements(document -> 'signals') s WHERE s ->> 'signal' = ANY (names)));
 END
 $$;
@@ -214,21 +214,47 @@ COMMENT ON FUNCTION leadscore.signals_named(text[]) IS 'signals() cut down to so
 
 -- A procedure that commits must not SET anything: every name is qualified.
 
+CREATE PROCEDURE leadscore.add_corrections(what text, total bigint, may_commit boolean)
+	LANGUAGE plpgsql
+AS $$
+DECLARE
+	pages CONSTANT bigint := pg_catalog.pg_relation_size('pg_temp.leadscore_correction')
+		OPERATOR(pg_catalog./) pg_catalog.current_setting('block_size')::bigint;
+	-- some 16,000 leads, or 32 MB
+	batch CONSTANT bigint := greatest(1, least(200, (33554432 OPERATOR(pg_catalog.*) pages)
+		OPERATOR(pg_catalog./) greatest(1, pg_catalog.pg_total_relation_size('pg_temp.leadscore_correction'))));
+	page bigint := 0;
+	done bigint := 0;
+	began CONSTANT timestamptz := pg_catalog.clock_timestamp();
+	reported timestamptz := began;
+BEGIN
+	WHILE page OPERATOR(pg_catalog.<) pages LOOP
+		IF may_commit THEN
+			COMMIT;
+		END IF;
+		done := done OPERATOR(pg_catalog.+) leadscore.apply_corrections(page, batch);
+		page := page OPERATOR(pg_catalog.+) batch;
+		IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) (reported OPERATOR(pg_catalog.+) '1 second'::interval) THEN
+			reported := pg_catalog.clock_timestamp();
+			RAISE NOTICE '%: % of % leads corrected, % a second', what, done, total,
+				pg_catalog.round((done OPERATOR(pg_catalog./) extract(epoch FROM (reported OPERATOR(pg_catalog.-) began)))::numeric);
+		END IF;
+	END LOOP;
+	IF may_commit THEN
+		COMMIT;
+	END IF;
+END
+$$;
+
+COMMENT ON PROCEDURE leadscore.add_corrections(text, bigint, boolean) IS 'adds the corrections that were found to the timelines, in batches, and reports';
+
 CREATE PROCEDURE leadscore.rebuild(lead_ids text[] DEFAULT NULL, signals text[] DEFAULT NULL)
 	LANGUAGE plpgsql
 AS $$
 DECLARE
-	batch CONSTANT bigint := 200;	-- pages
-	pages bigint;
-	page bigint := 0;
 	may_commit CONSTANT boolean := NOT leadscore.in_transaction_block();
 	document jsonb;
 	counting jsonb;
-	total bigint;
-	done bigint := 0;
-	step bigint;
-	began CONSTANT timestamptz := pg_catalog.clock_timestamp();
-	reported timestamptz := began;
 BEGIN
 	IF pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.<>) ALL (ARRAY['read committed', 'read uncommitted']) THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_transaction_state',
@@ -249,25 +275,13 @@ BEGIN
 	-- of signals that change while we wait, somebody may still count with those of before
 	counting := leadscore.signal_definitions(signals);
 	PERFORM leadscore.wait_for_writers();
-	total := leadscore.find_corrections(lead_ids, document);
-	pages := pg_catalog.pg_relation_size('pg_temp.leadscore_correction') OPERATOR(pg_catalog./) pg_catalog.current_setting('block_size')::bigint;
-	LOOP
-		IF may_commit THEN
-			COMMIT;
-		END IF;
-		EXIT WHEN page OPERATOR(pg_catalog.>=) pages;
-		step := leadscore.apply_corrections(page, batch);
-		page := page OPERATOR(pg_catalog.+) batch;
-		done := done OPERATOR(pg_catalog.+) step;
-		IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) (reported OPERATOR(pg_catalog.+) '1 second'::interval) THEN
-			reported := pg_catalog.clock_timestamp();
-			RAISE NOTICE 'rebuild: % of % leads corrected, % a second', done, total,
-				pg_catalog.round((done OPERATOR(pg_catalog./) extract(epoch FROM (reported OPERATOR(pg_catalog.-) began)))::numeric);
-		END IF;
-	END LOOP;
+	CALL leadscore.add_corrections('rebuild', leadscore.find_corrections(lead_ids, document), may_commit);
 	IF lead_ids IS NULL THEN
 		PERFORM leadscore.signals_counted(counting);
 		PERFORM leadscore.keep_documents();
+		IF signals IS NULL THEN
+			PERFORM leadscore.compaction_finished();
+		END IF;
 	END IF;
 	DROP TABLE pg_temp.leadscore_correction;
 	PERFORM leadscore.release_rebuild();
@@ -276,6 +290,129 @@ $$;
 
 COMMENT ON PROCEDURE leadscore.rebuild(text[], text[])
 	IS 'adds to timelines what they lack: of the given leads and signals, or of all; writers go on meanwhile';
+
+-- compact
+--
+-- From the moment that the instant is committed, writers count hours before it
+-- by the day (signals()); those who may still count otherwise are waited for.
+-- Then each timeline lacks the difference to its coarsened form, whatever is
+-- written meanwhile: what is added is coarse already, and what fold(),
+-- identify() and rebuild() move or add is on both sides. So it is found and
+-- added as a rebuild's corrections are.
+
+CREATE FUNCTION leadscore.check_compaction(before timestamptz) RETURNS timestamptz
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	-- infinity has no day, but is refused all the same
+	day CONSTANT timestamptz := date_trunc('day', before AT TIME ZONE 'UTC') AT TIME ZONE 'UTC';
+	present CONSTANT timestamptz := (SELECT c.compacted_before FROM leadscore.compaction c);
+BEGIN
+	IF before IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'before is NULL',
+			DETAIL = 'Hours before an instant are to be kept by the day.',
+			HINT = 'For example: CALL leadscore.compact(now() - interval ''90 days'').';
+	END IF;
+	IF before > clock_timestamp() THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'compact() must not reach into the future',
+			DETAIL = format('The instant is %s.', before),
+			HINT = 'What happens until then would be counted by the day at once. Give an instant that lies far enough back for scores to bear it, such as now() - interval ''90 days''.';
+	END IF;
+	IF before < '1970-01-01 00:00Z' THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'compact() must not begin before 1970',
+			DETAIL = format('The instant is %s.', before), HINT = 'Timelines hold the years 1970 to 9999.';
+	END IF;
+	IF day < present THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'timelines are compacted to a later instant already',
+			DETAIL = format('Hours before %s are kept by the day, and cannot come back from timelines.', present),
+			HINT = 'Where the events are still there, DELETE FROM leadscore.compaction and CALL leadscore.rebuild() count their hours anew.';
+	END IF;
+	RETURN day;
+END
+$$;
+
+CREATE FUNCTION leadscore.begin_compaction(before timestamptz) RETURNS void
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off
+AS $$
+DECLARE
+	day CONSTANT timestamptz := leadscore.check_compaction(before);
+BEGIN
+	-- a day's sum that does not fit is found before anything has changed
+	PERFORM FROM leadscore.current_timeline t WHERE leadscore.coarsen(t.timeline, day) IS NULL;
+	INSERT INTO leadscore.compaction AS c (compacted_before) VALUES (day)
+	ON CONFLICT ((true)) DO UPDATE SET compacted_before = excluded.compacted_before, finished = false;
+END
+$$;
+
+CREATE FUNCTION leadscore.find_hours() RETURNS bigint
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET row_security = off SET client_min_messages = 'warning'
+AS $$
+DECLARE
+	n bigint;
+BEGIN
+	DROP TABLE IF EXISTS pg_temp.leadscore_correction;
+	CREATE TEMP TABLE leadscore_correction AS
+	SELECT t.lead_id, leadscore.difference(t.coarse, t.timeline) AS correction
+	FROM (
+		SELECT c.lead_id, c.timeline, leadscore.coarsen(c.timeline, (SELECT compacted_before FROM leadscore.compaction)) AS coarse
+		FROM leadscore.current_timeline c
+		OFFSET 0
+	) t
+	WHERE t.coarse OPERATOR(leadscore.<>) t.timeline
+	ORDER BY t.lead_id COLLATE "C";
+	GET DIAGNOSTICS n = ROW_COUNT;
+	RETURN n;
+END
+$$;
+
+CREATE FUNCTION leadscore.compaction_finished() RETURNS void
+	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	UPDATE leadscore.compaction SET finished = true WHERE NOT finished
+$$;
+
+COMMENT ON FUNCTION leadscore.check_compaction(timestamptz) IS 'the UTC day to compact before, or an error';
+COMMENT ON FUNCTION leadscore.begin_compaction(timestamptz) IS 'sets the day before which hours are kept by the day';
+COMMENT ON FUNCTION leadscore.find_hours() IS 'puts what compacting adds to timelines into the temporary table leadscore_correction, and says how many there are';
+COMMENT ON FUNCTION leadscore.compaction_finished() IS 'notes that all timelines have been compacted';
+
+CREATE PROCEDURE leadscore.compact(before timestamptz)
+	LANGUAGE plpgsql
+AS $$
+DECLARE
+	may_commit CONSTANT boolean := NOT leadscore.in_transaction_block();
+BEGIN
+	IF pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.<>) ALL (ARRAY['read committed', 'read uncommitted']) THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_transaction_state',
+			MESSAGE = 'compact() must run at the isolation level read committed',
+			DETAIL = pg_catalog.format('The level is %s.', pg_catalog.current_setting('transaction_isolation')),
+			HINT = 'Events written since the transaction began could be passed over. SET default_transaction_isolation = ''read committed'' first.';
+	END IF;
+	PERFORM leadscore.check_compaction(before);
+	IF may_commit THEN
+		COMMIT;
+	END IF;
+	PERFORM leadscore.hold_rebuild();
+	IF may_commit THEN
+		COMMIT;
+	ELSE
+		-- nobody can know of the instant before we commit, so nobody may write until then
+		LOCK TABLE leadscore.lead_timeline IN SHARE ROW EXCLUSIVE MODE;
+	END IF;
+	PERFORM leadscore.begin_compaction(before);
+	IF may_commit THEN
+		COMMIT;
+	END IF;
+	PERFORM leadscore.wait_for_writers();
+	CALL leadscore.add_corrections('compact', leadscore.find_hours(), may_commit);
+	PERFORM leadscore.compaction_finished();
+	DROP TABLE pg_temp.leadscore_correction;
+	PERFORM leadscore.release_rebuild();
+END
+$$;
+
+COMMENT ON PROCEDURE leadscore.compact(timestamptz)
+	IS 'keeps hours before the UTC day of an instant by the day, in all timelines and for what is still to come; writers go on meanwhile';
 
 -- what history has been counted with
 
@@ -394,12 +531,17 @@ FROM leadscore.source s CROSS JOIN LATERAL leadscore.children(s.source) AS c (ch
 WHERE NOT EXISTS (SELECT FROM leadscore.source_trigger t
 	WHERE t.source = c.child AND t.feeds = s.feeds AND t.mapping = s.mapping || '{"partition": true}')
 UNION ALL
+SELECT 'compaction', to_char(c.compacted_before AT TIME ZONE 'UTC', 'YYYY-MM-DD'), 'some timelines still hold hours before that day',
+	format('CALL leadscore.compact(%L)', to_char(c.compacted_before AT TIME ZONE 'UTC', 'YYYY-MM-DD"Z"'))
+FROM leadscore.compaction c
+WHERE NOT c.finished
+UNION ALL
 SELECT 'pending_delta', p.leads || ' leads', 'deltas wait to be merged; reads include them', 'SELECT leadscore.fold()'
 FROM (SELECT count(DISTINCT lead_id) AS leads FROM leadscore.pending_delta) p
 WHERE p.leads > 0;
 
 COMMENT ON VIEW leadscore.status IS 'what waits for the DBA: nothing, if it has no rows';
-COMMENT ON COLUMN leadscore.status.object IS 'signal, source or pending_delta';
+COMMENT ON COLUMN leadscore.status.object IS 'signal, source, compaction or pending_delta';
 COMMENT ON COLUMN leadscore.status.name IS 'which';
 COMMENT ON COLUMN leadscore.status.state IS 'what is the matter';
 COMMENT ON COLUMN leadscore.status.action IS 'what to do';

@@ -16,7 +16,7 @@ BEGIN
 		WHERE p.pronamespace = 'leadscore'::pg_catalog.regnamespace
 		AND (p.proname LIKE 'timeline\_%'
 			OR p.proname LIKE 'stored\_sum%'
-			OR p.proname IN ('scorable', 'appraise', 'contributions', 'features', 'template', 'templates', 'only',
+			OR p.proname IN ('scorable', 'coarsen', 'appraise', 'contributions', 'features', 'template', 'templates', 'only',
 				'check_event', 'check_scorecard', 'check_condition', 'refuse', 'known')
 			OR p.oid = 'leadscore.score(jsonb, leadscore.timeline, jsonb, timestamptz)'::pg_catalog.regprocedure)
 	LOOP
@@ -30,7 +30,7 @@ CREATE FUNCTION leadscore.grant_reader(role regrole) RETURNS void
 AS $$
 BEGIN
 	EXECUTE format('GRANT SELECT ON leadscore.signal, leadscore.model, leadscore.weight, leadscore.category, leadscore.stage,'
-		' leadscore.grade, leadscore.segment, leadscore.model_document, leadscore.lead, leadscore.lead_timeline,'
+		' leadscore.grade, leadscore.segment, leadscore.compaction, leadscore.model_document, leadscore.lead, leadscore.lead_timeline,'
 		' leadscore.lead_alias, leadscore.pending_delta, leadscore.counted_signal, leadscore.signal_definition,'
 		' leadscore.source_trigger, leadscore.source, leadscore.status, leadscore.current_timeline, leadscore.lead_score,'
 		' leadscore.lead_segment, leadscore.segment_summary TO %s', role);

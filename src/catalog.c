@@ -141,7 +141,10 @@ our_owner(void)
 	return owner;
 }
 
-/* Trigger on the table signal: every session compiles the signals anew. */
+/*
+ * Trigger on the tables that signals() reads, signal and compaction: every
+ * session compiles the signals anew. What sessions watch is the table signal.
+ */
 Datum
 signals_changed(PG_FUNCTION_ARGS)
 {
@@ -149,6 +152,6 @@ signals_changed(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"signals_changed\" was not called as a trigger")));
-	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
+	CacheInvalidateRelcacheByRelid(our_table("signal"));
 	return PointerGetDatum(NULL);
 }

@@ -272,7 +272,7 @@ gather_row(Source *source, TupleTableSlot *slot, void *argument)
 		row->length = read.lead_id_length;
 		row->lead_id = memcpy(palloc(row->length), read.lead_id, row->length);
 		row->hash = hash_bytes((const unsigned char *) row->lead_id, row->length);
-		row->hour = read.event.hour;
+		row->hour = signal_set_hour(g->signals, read.event.hour);
 		row->value = read.event.value;
 		row->signals = memcpy(palloc(row->nsignals * sizeof(int32)), g->signals->matched, row->nsignals * sizeof(int32));
 		g->npending++;

@@ -3,14 +3,19 @@
  *
  * signals() hands the configuration over as a document:
  *
- *     {"signals": [{"signal_id": 1, "signal": "visit", "kind": "visit",
+ *     {"compacted_before": "2026-01-01T00:00:00Z",
+ *      "signals": [{"signal_id": 1, "signal": "visit", "kind": "visit",
  *                   "match": {...}, "condition": "$.price > 100"}, ...]}
+ *
+ * compacted_before is there after a compact() only. Hours before it are kept by
+ * the day: whoever counts by this document counts alike.
  */
 #include "signal.h"
 
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 
@@ -318,11 +323,40 @@ property_matcher_matches(const PropertyMatcher *matcher, Jsonb *properties)
 
 /* ---------- signals ---------- */
 
+/*
+ * The member compacted_before as an hour, 0 if it is absent. One spelling only,
+ * so that its meaning cannot depend on a session's settings.
+ */
+static int32
+read_compacted_before(JsonbContainer *object, const DocPath *path)
+{
+	char	   *text = doc_string(object, path, "compacted_before", false);
+	DocPath		member = {path, "compacted_before", 0};
+
+	if (text == NULL)
+		return 0;
+	if (strlen(text) == strlen("2026-01-01T00:00:00Z") &&
+		strspn(text, "0123456789") == 4 && strspn(text + 5, "0123456789") == 2 &&
+		strspn(text + 8, "0123456789") == 2 && text[4] == '-' && text[7] == '-' &&
+		strcmp(text + 10, "T00:00:00Z") == 0)
+	{
+		int			year = atoi(text);
+		int			month = atoi(text + 5);
+		int			day = atoi(text + 8);
+
+		if (year >= 1970 && month >= 1 && month <= MONTHS_PER_YEAR &&
+			day >= 1 && day <= day_tab[isleap(year)][month - 1])
+			return (date2j(year, month, day) - UNIX_EPOCH_JDATE) * HOURS_A_DAY;
+	}
+	doc_fail(&member, psprintf("It is \"%s\".", excerpt(text, strlen(text), 100)),
+			 "Write the beginning of a UTC day from 1970 on, such as \"2026-01-01T00:00:00Z\".");
+}
+
 /* Compile a signals() document, in the current memory context. */
 void *
 signal_set_compile(Jsonb *document)
 {
-	static const char *const members[] = {"signals", NULL};
+	static const char *const members[] = {"signals", "compacted_before", NULL};
 	static const char *const signal_members[] = {"signal_id", "signal", "kind", "match", "condition", NULL};
 	DocPath		root = {NULL, "signals", 0};
 	SignalSet  *set = palloc0(sizeof(SignalSet));
@@ -332,6 +366,7 @@ signal_set_compile(Jsonb *document)
 	if (!JB_ROOT_IS_OBJECT(document))
 		doc_fail(&root, "It is not an object.", "Pass (SELECT leadscore.signals()).");
 	doc_check_members(&document->root, &root, members);
+	set->compacted_before = read_compacted_before(&document->root, &root);
 	doc_array(&document->root, &root, "signals", &array);
 
 	set->matched = palloc(Max(array.n, 1) * sizeof(int32));
@@ -407,8 +442,9 @@ TimelineBuilder *
 signal_set_count(const SignalSet *set, const Event *event, int64 sign, TimelineBuilder *builder)
 {
 	int			n = signal_set_match(set, event);
+	int32		hour = signal_set_hour(set, event->hour);
 
 	for (int i = 0; i < n; i++)
-		builder = timeline_builder_add(builder, set->matched[i], event->hour, sign, sign * event->value);
+		builder = timeline_builder_add(builder, set->matched[i], hour, sign, sign * event->value);
 	return builder;
 }

@@ -39,6 +39,7 @@ typedef struct SignalSet
 	struct kind_hash *kinds;
 	Signal	   *any_kind;
 	int32	   *matched;		/* room for the result of signal_set_match() */
+	int32		compacted_before;	/* hours before this one are kept by the day; 0: none */
 } SignalSet;
 
 /* An event, as the core sees it. Its properties are fetched only if a signal asks for them. */
@@ -59,5 +60,12 @@ extern void *signal_set_compile(Jsonb *document);
 extern int	signal_set_match(const SignalSet *set, const Event *event);
 extern TimelineBuilder *signal_set_count(const SignalSet *set, const Event *event, int64 sign,
 										 TimelineBuilder *builder);
+
+/* The hour that an event of an hour counts for. */
+static inline int32
+signal_set_hour(const SignalSet *set, int32 hour)
+{
+	return coarse_hour(hour, set->compacted_before);
+}
 
 #endif							/* LEADSCORE_SIGNAL_H */

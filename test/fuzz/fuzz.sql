@@ -47,5 +47,5 @@ SELECT fuzz_state(:inputs, :seed, array_agg(leadscore.timeline_send(t))) FROM sa
 \echo -n 'scorecards: '
 SELECT fuzz_scorecard(:inputs, :seed, array_agg(document)) FROM card;
 \echo -n 'signals:    '
-SELECT fuzz_signals(:inputs, :seed, ARRAY['{"signals": [{"signal_id": 1, "signal": "visit", "kind": "visit"}, {"signal_id": 2, "kind": "purchase", "match": {"a": 1}, "condition": "$.a > 0"}, {"signal_id": 3}]}',
+SELECT fuzz_signals(:inputs, :seed, ARRAY['{"compacted_before": "2026-01-02T00:00:00Z", "signals": [{"signal_id": 1, "signal": "visit", "kind": "visit"}, {"signal_id": 2, "kind": "purchase", "match": {"a": 1}, "condition": "$.a > 0"}, {"signal_id": 3}]}',
 	'{"signals": []}', '{"signals": [{"signal_id": 7, "match": {"a": {"b": [1]}}, "condition": "exists($.a.b[*] ? (@ > 2))"}]}']);

@@ -51,10 +51,10 @@ $node->safe_psql('shop', q{
 may('anybody', $_) for (
 	q{SELECT leadscore.timeline_agg('{"signals": [{"signal_id": 1, "signal": "v", "kind": "v"}]}', 'v', '2026-01-01', NULL, NULL)},
 	q{SELECT leadscore.score('{"model": "m", "signals": [], "weights": []}', NULL, NULL, now())},
-	q{SELECT '{1: 2026-01-01T00Z 1}'::leadscore.timeline});
+	q{SELECT leadscore.coarsen('{1: 2026-01-01T00Z 1}'::leadscore.timeline, now())});
 may_not('anybody', $_) for (
 	'SELECT * FROM leadscore.lead_score', 'SELECT * FROM leadscore.event', 'SELECT * FROM leadscore.lead_segment', 'SELECT * FROM leadscore.signal',
-	'SELECT leadscore.verify()', 'CALL leadscore.rebuild()', 'SELECT leadscore.fold()', 'SELECT leadscore.fold_rows(NULL)', q{SELECT leadscore.score('a')},
+	'SELECT leadscore.verify()', 'CALL leadscore.rebuild()', q{CALL leadscore.compact('2020-01-01')}, 'SELECT leadscore.fold()', 'SELECT leadscore.fold_rows(NULL)', q{SELECT leadscore.score('a')},
 	q{SELECT leadscore.identify('x', 'y')}, q{SELECT leadscore.forget('a')}, q{SELECT leadscore.track('shop.orders', 'lead', 'v', occurred_at => 'placed')},
 	'SELECT leadscore.refresh_segments()', q{SELECT leadscore.grant_admin('anybody')}, q{SELECT leadscore.signals_counted('{}')}, 'SELECT leadscore.history_exists()',
 	q{SELECT leadscore.add_source('leadscore.event', '{}', false, false)}, q{SELECT leadscore.gather('{leadscore.event}', '{"{}"}', '{"signals": []}', NULL, NULL)}, q{SELECT leadscore.follow_drop('leadscore.event')},
@@ -88,7 +88,7 @@ may_not('writer', $_) for ('SELECT lead_id FROM leadscore.event', 'DELETE FROM l
 
 # an administrator reads the tracked tables, when rebuilding and forgetting, with rights of his own
 $node->safe_psql('shop', 'GRANT USAGE ON SCHEMA shop TO admin; GRANT SELECT ON ALL TABLES IN SCHEMA shop TO admin');
-may('admin', $_) for (q{SELECT leadscore.publish(leadscore.template('funnel'))}, q{UPDATE leadscore.weight SET points = 2 WHERE model = 'ecommerce'}, 'CALL leadscore.rebuild(ARRAY[]::text[])',
+may('admin', $_) for (q{SELECT leadscore.publish(leadscore.template('funnel'))}, q{UPDATE leadscore.weight SET points = 2 WHERE model = 'ecommerce'}, 'CALL leadscore.rebuild(ARRAY[]::text[])', q{CALL leadscore.compact('2020-01-01')},
 	'SELECT leadscore.fold()', 'SELECT leadscore.refresh_segments()', q{SELECT leadscore.identify('x', 'a'); SELECT leadscore.forget('x')});
 may_not('admin', q{SELECT leadscore.track('shop.orders', 'lead', 'w', occurred_at => 'placed')}, 'to track a table of somebody else');
 may('admin', q{CREATE TEMP TABLE own (lead text, happened date)}, 'to make a table');
