@@ -129,7 +129,7 @@ COMMENT ON FUNCTION leadscore.lead_named(text) IS 'the lead of an alias, or the 
 -- PL/pgSQL keeps the plans of a session; planning is most of what one score
 -- would cost. For the same reason nothing is SET here, and every name qualified.
 
-CREATE FUNCTION leadscore.score(lead_id text, model text DEFAULT 'default', at timestamptz DEFAULT now()) RETURNS float8
+CREATE FUNCTION leadscore.score_by_query(lead_id text, model text, at timestamptz) RETURNS float8
 	LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
 AS $$
 DECLARE
@@ -141,12 +141,12 @@ BEGIN
 	IF pg_catalog.row_security_active('leadscore.lead') OR pg_catalog.row_security_active('leadscore.event') THEN
 		lead := leadscore.lead_named(lead_id);
 	ELSE
-		SELECT a.lead_id INTO lead FROM leadscore.lead_alias a WHERE a.alias OPERATOR(pg_catalog.=) score.lead_id;
+		SELECT a.lead_id INTO lead FROM leadscore.lead_alias a WHERE a.alias OPERATOR(pg_catalog.=) score_by_query.lead_id;
 		IF NOT FOUND THEN
 			lead := lead_id;
 		END IF;
 	END IF;
-	SELECT d.document INTO card FROM leadscore.model_document d WHERE d.model OPERATOR(pg_catalog.=) score.model;
+	SELECT d.document INTO card FROM leadscore.model_document d WHERE d.model OPERATOR(pg_catalog.=) score_by_query.model;
 	IF NOT FOUND THEN
 		card := leadscore.scorecard(model);
 	END IF;
@@ -160,6 +160,10 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION leadscore.score(lead_id text, model text DEFAULT 'default', at timestamptz DEFAULT now()) RETURNS float8
+	AS 'MODULE_PATHNAME', 'score_lead' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 20;
+
+COMMENT ON FUNCTION leadscore.score_by_query(text, text, timestamptz) IS 'score(), where aliases, pending deltas or policies matter';
 COMMENT ON FUNCTION leadscore.score(text, text, timestamptz) IS 'the score of a lead at an instant';
 
 CREATE FUNCTION leadscore.explain(lead_id text, model text DEFAULT 'default', at timestamptz DEFAULT now())

@@ -6,15 +6,18 @@ CREATE VIEW leadscore.current_timeline AS
 SELECT t.lead_id, t.timeline
 FROM leadscore.lead_timeline t
 WHERE NOT (SELECT EXISTS (SELECT FROM leadscore.pending_delta))
+OR t.lead_id NOT IN (SELECT coalesce(a.lead_id, p.lead_id)
+	FROM leadscore.pending_delta p LEFT JOIN leadscore.lead_alias a ON a.alias = p.lead_id)
 UNION ALL
 SELECT u.lead_id, leadscore.stored_sum(u.timeline)
 FROM (
-	SELECT t.lead_id, t.timeline FROM leadscore.lead_timeline t
+	SELECT coalesce(a.lead_id, p.lead_id) AS lead_id, p.delta AS timeline
+	FROM leadscore.pending_delta p LEFT JOIN leadscore.lead_alias a ON a.alias = p.lead_id
 	UNION ALL
-	SELECT p.lead_id, p.delta FROM leadscore.pending_delta p
-	WHERE NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.alias = p.lead_id)
-	UNION ALL
-	SELECT a.lead_id, p.delta FROM leadscore.lead_alias a JOIN leadscore.pending_delta p ON p.lead_id = a.alias
+	SELECT t.lead_id, t.timeline
+	FROM leadscore.lead_timeline t
+	WHERE t.lead_id IN (SELECT coalesce(a.lead_id, p.lead_id)
+		FROM leadscore.pending_delta p LEFT JOIN leadscore.lead_alias a ON a.alias = p.lead_id)
 ) u
 WHERE (SELECT EXISTS (SELECT FROM leadscore.pending_delta))
 GROUP BY u.lead_id

@@ -37,7 +37,7 @@ BEGIN
 	EXECUTE format('GRANT SELECT (lead_id) ON leadscore.event TO %s', role);	-- for row-level security in lead_score
 	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.signals(), leadscore.scorecard(text), leadscore.make_document(text), leadscore.model_named(text),'
 		' leadscore.lead_named(text), leadscore.children(regclass), leadscore.source_problem(regclass, jsonb),'
-		' leadscore.column_type(regclass, text), leadscore.property_type(regtype), leadscore.property_type(regtype), leadscore.known(text, text[]), leadscore.score(text, text, timestamptz), leadscore.explain(text, text, timestamptz),'
+		' leadscore.column_type(regclass, text), leadscore.property_type(regtype), leadscore.property_type(regtype), leadscore.known(text, text[]), leadscore.score(text, text, timestamptz), leadscore.score_by_query(text, text, timestamptz), leadscore.explain(text, text, timestamptz),'
 		' leadscore.score_history(text, text, timestamptz, timestamptz, interval) TO %s', role);
 END
 $$;

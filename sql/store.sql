@@ -69,8 +69,6 @@ CREATE TABLE leadscore.pending_delta (
 	delta leadscore.timeline NOT NULL
 );
 
-CREATE INDEX pending_delta_lead_id_idx ON leadscore.pending_delta (lead_id);
-
 COMMENT ON TABLE leadscore.pending_delta IS 'what deferred sources have added and fold() has not yet merged; reads include it';
 COMMENT ON COLUMN leadscore.pending_delta.lead_id IS 'the lead, as the event names it';
 COMMENT ON COLUMN leadscore.pending_delta.delta IS 'what is added to its timeline';

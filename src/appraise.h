@@ -35,4 +35,7 @@ typedef struct Appraisal
 extern void appraise_lead(Scorecard *card, const struct varlena *timeline, Jsonb *profile,
 						  int32 hour, Appraisal *appraisal, Contribution *contributions);
 
+/* The function score(scorecard, timeline, profile, at). */
+extern Datum score(PG_FUNCTION_ARGS);
+
 #endif							/* LEADSCORE_APPRAISE_H */

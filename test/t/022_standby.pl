@@ -10,7 +10,7 @@ use Workload;
 
 my $primary = new_node('primary', allows_streaming => 1);
 # A query that waits for a table which replay has truncated, and holds a snapshot that replay waits for, must be cancelled.
-$primary->append_conf('postgresql.conf', 'max_standby_streaming_delay = 3s');
+$primary->append_conf('postgresql.conf', 'max_standby_streaming_delay = 10s');
 $primary->start;
 setup_shop($primary);
 run_load($primary, 1);
@@ -26,7 +26,7 @@ sub standby_psql
 {
 	my ($query) = @_;
 
-	for (1 .. 20)
+	for (1 .. 60)
 	{
 		my ($status, $out, $error) = $standby->psql('shop', $query);
 		return ($status, $out, $error) if $status == 0 || $error !~ /conflict with recovery/;
