@@ -2,6 +2,29 @@
 
 -- live
 
+CREATE VIEW leadscore.visible_lead AS
+SELECT s.lead_id, s.timeline, s.profile
+FROM (
+	SELECT t.lead_id, t.timeline, l.profile
+	FROM leadscore.current_timeline t LEFT JOIN leadscore.lead l ON l.lead_id = t.lead_id
+	UNION ALL
+	SELECT l.lead_id, NULL, l.profile
+	FROM leadscore.lead l
+	WHERE NOT EXISTS (SELECT FROM leadscore.current_timeline t WHERE t.lead_id = l.lead_id)
+	AND NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.alias = l.lead_id)
+) s
+-- where row-level security hides leads or events from the user, it hides their scores
+WHERE (NOT (SELECT row_security_active('leadscore.lead'))
+	OR EXISTS (SELECT FROM leadscore.lead v WHERE v.lead_id = s.lead_id))
+AND (NOT (SELECT row_security_active('leadscore.event'))
+	OR EXISTS (SELECT FROM leadscore.event v WHERE v.lead_id = s.lead_id)
+	OR EXISTS (SELECT FROM leadscore.lead_alias w JOIN leadscore.event v ON v.lead_id = w.alias WHERE w.lead_id = s.lead_id));
+
+COMMENT ON VIEW leadscore.visible_lead IS 'the leads that the user may see, with what they are scored by';
+COMMENT ON COLUMN leadscore.visible_lead.lead_id IS 'the lead';
+COMMENT ON COLUMN leadscore.visible_lead.timeline IS 'what it did; NULL if that is nothing';
+COMMENT ON COLUMN leadscore.visible_lead.profile IS 'who it is; NULL if nothing is known';
+
 CREATE VIEW leadscore.lead_score AS
 SELECT m.model, s.lead_id,
 	(a.appraisal).score,
@@ -14,22 +37,8 @@ SELECT m.model, s.lead_id,
 	(a.appraisal).last_active
 FROM leadscore.model m
 CROSS JOIN LATERAL (SELECT leadscore.scorecard(m.model) AS card OFFSET 0) c
-CROSS JOIN (
-	SELECT t.lead_id, t.timeline, l.profile
-	FROM leadscore.current_timeline t LEFT JOIN leadscore.lead l ON l.lead_id = t.lead_id
-	UNION ALL
-	SELECT l.lead_id, NULL, l.profile
-	FROM leadscore.lead l
-	WHERE NOT EXISTS (SELECT FROM leadscore.current_timeline t WHERE t.lead_id = l.lead_id)
-	AND NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.alias = l.lead_id)
-) s
-CROSS JOIN LATERAL (SELECT leadscore.appraise(c.card, s.timeline, s.profile, now()) AS appraisal OFFSET 0) a
--- where row-level security hides leads or events from the user, it hides their scores
-WHERE (NOT (SELECT row_security_active('leadscore.lead'))
-	OR EXISTS (SELECT FROM leadscore.lead v WHERE v.lead_id = s.lead_id))
-AND (NOT (SELECT row_security_active('leadscore.event'))
-	OR EXISTS (SELECT FROM leadscore.event v WHERE v.lead_id = s.lead_id)
-	OR EXISTS (SELECT FROM leadscore.lead_alias w JOIN leadscore.event v ON v.lead_id = w.alias WHERE w.lead_id = s.lead_id));
+CROSS JOIN leadscore.visible_lead s
+CROSS JOIN LATERAL (SELECT leadscore.appraise(c.card, s.timeline, s.profile, now()) AS appraisal OFFSET 0) a;
 
 COMMENT ON VIEW leadscore.lead_score IS 'every lead on every model, live';
 COMMENT ON COLUMN leadscore.lead_score.model IS 'the model';
@@ -108,6 +117,31 @@ COMMENT ON COLUMN leadscore.segment_summary.average_score IS 'their mean score';
 COMMENT ON COLUMN leadscore.segment_summary.lowest_score IS 'their lowest score';
 COMMENT ON COLUMN leadscore.segment_summary.highest_score IS 'their highest score';
 COMMENT ON COLUMN leadscore.segment_summary.scored_at IS 'the hour as of which they were scored';
+
+-- Ranking needs the score alone; only those who come out on top are appraised.
+
+CREATE FUNCTION leadscore.top(n integer, model text DEFAULT 'default', at timestamptz DEFAULT now())
+	RETURNS TABLE (lead_id text, score float8, engagement float8, fit float8, probability float8, grade text, stage text,
+		segment text, last_active timestamptz)
+	LANGUAGE sql STABLE PARALLEL SAFE ROWS 100
+BEGIN ATOMIC
+	SELECT b.lead_id, b.score, (a.appraisal).engagement, (a.appraisal).fit, (a.appraisal).probability, (a.appraisal).grade,
+		(a.appraisal).stage, (a.appraisal).segment, (a.appraisal).last_active
+	FROM (
+		SELECT s.lead_id, s.timeline, s.profile,
+			leadscore.score((SELECT leadscore.scorecard(top.model)), s.timeline, s.profile, top.at) AS score
+		FROM leadscore.visible_lead s
+		WHERE top.at IS NOT NULL
+		ORDER BY 4 DESC, 1
+		LIMIT top.n
+	) b
+	CROSS JOIN LATERAL (
+		SELECT leadscore.appraise((SELECT leadscore.scorecard(top.model)), b.timeline, b.profile, top.at) AS appraisal OFFSET 0
+	) a
+	ORDER BY 2 DESC, 1;
+END;
+
+COMMENT ON FUNCTION leadscore.top(integer, text, timestamptz) IS 'the leads with the highest scores at an instant, appraised';
 
 -- by lead_id: an alias stands for its lead, an unknown one has done nothing
 

@@ -32,12 +32,12 @@ BEGIN
 	EXECUTE format('GRANT SELECT ON leadscore.signal, leadscore.model, leadscore.weight, leadscore.category, leadscore.stage,'
 		' leadscore.grade, leadscore.segment, leadscore.compaction, leadscore.model_document, leadscore.lead, leadscore.lead_timeline,'
 		' leadscore.lead_alias, leadscore.pending_delta, leadscore.counted_signal, leadscore.signal_definition,'
-		' leadscore.source_trigger, leadscore.source, leadscore.status, leadscore.current_timeline, leadscore.lead_score,'
+		' leadscore.source_trigger, leadscore.source, leadscore.status, leadscore.current_timeline, leadscore.visible_lead, leadscore.lead_score,'
 		' leadscore.lead_segment, leadscore.segment_summary TO %s', role);
 	EXECUTE format('GRANT SELECT (lead_id) ON leadscore.event TO %s', role);	-- for row-level security in lead_score
 	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.signals(), leadscore.scorecard(text), leadscore.make_document(text), leadscore.model_named(text),'
 		' leadscore.lead_named(text), leadscore.children(regclass), leadscore.source_problem(regclass, jsonb),'
-		' leadscore.column_type(regclass, text), leadscore.property_type(regtype), leadscore.property_type(regtype), leadscore.known(text, text[]), leadscore.score(text, text, timestamptz), leadscore.score_by_query(text, text, timestamptz), leadscore.explain(text, text, timestamptz),'
+		' leadscore.column_type(regclass, text), leadscore.property_type(regtype), leadscore.property_type(regtype), leadscore.known(text, text[]), leadscore.top(integer, text, timestamptz), leadscore.score(text, text, timestamptz), leadscore.score_by_query(text, text, timestamptz), leadscore.explain(text, text, timestamptz),'
 		' leadscore.score_history(text, text, timestamptz, timestamptz, interval) TO %s', role);
 END
 $$;

@@ -20,6 +20,16 @@ SELECT lead_id, score(lead_id), score(lead_id, 'shop', '2026-01-01 12:00') AS on
 SELECT score(NULL) IS NULL AS nobody, score('ann', NULL) IS NULL AS no_model, score('ann', 'shop', NULL) IS NULL AS no_instant;
 SELECT model, lead_id, score, engagement, fit, probability, grade, stage, segment, last_active FROM lead_score ORDER BY lead_id;
 
+-- top(): the leads with the highest scores, appraised; equal scores by name
+SELECT * FROM top(3);
+SELECT lead_id, score FROM top(4, 'shop', '2026-01-01 12:00');
+SELECT count(*) AS all_of_them, bool_and(t = (v.lead_id, v.score, v.engagement, v.fit, v.probability, v.grade, v.stage, v.segment, v.last_active)) AS as_in_lead_score
+FROM top(NULL) t JOIN lead_score v USING (lead_id);
+SELECT count(*) FROM top(0);
+SELECT count(*) FROM top(3, 'shop', NULL);
+SELECT refused('SELECT * FROM top(-1)');
+SELECT refused('SELECT * FROM top(1, ''nowhere'')');
+
 -- explain(): line by line, clamps as rows of their own; the points add up to the score
 SELECT signal, measure, measured, points, uncapped_points, category, last_at, reason FROM explain('cyd');
 SELECT signal, measure, measured, points, uncapped_points, category, last_at, reason FROM explain('dan', 'shop');
