@@ -23,6 +23,7 @@
 #include "delta.h"
 
 #include "catalog.h"
+#include "label.h"
 #include "store.h"
 
 #include "access/table.h"
@@ -30,7 +31,6 @@
 #include "access/xact.h"
 #include "catalog/index.h"
 #include "catalog/pg_type.h"
-#include "common/hashfn.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -51,15 +51,9 @@ void		_PG_init(void);
 
 /* ---------- collecting ---------- */
 
-typedef struct LeadId
-{
-	const char *text;
-	int			length;
-} LeadId;
-
 typedef struct LeadDelta
 {
-	LeadId		lead_id;
+	Label		lead_id;
 	uint32		hash;
 	char		status;
 	TimelineBuilder *builder;
@@ -68,24 +62,12 @@ typedef struct LeadDelta
 	text	   *target;			/* the lead that it goes to */
 } LeadDelta;
 
-static inline uint32
-lead_id_hash(LeadId lead_id)
-{
-	return hash_bytes((const unsigned char *) lead_id.text, lead_id.length);
-}
-
-static inline bool
-lead_id_equal(LeadId a, LeadId b)
-{
-	return a.length == b.length && memcmp(a.text, b.text, a.length) == 0;
-}
-
 #define SH_PREFIX delta
 #define SH_ELEMENT_TYPE LeadDelta
-#define SH_KEY_TYPE LeadId
+#define SH_KEY_TYPE Label
 #define SH_KEY lead_id
-#define SH_HASH_KEY(tb, key) lead_id_hash(key)
-#define SH_EQUAL(tb, a, b) lead_id_equal(a, b)
+#define SH_HASH_KEY(tb, key) label_hash(key)
+#define SH_EQUAL(tb, a, b) label_equal(a, b)
 #define SH_STORE_HASH
 #define SH_GET_HASH(tb, a) ((a)->hash)
 #define SH_SCOPE static inline
@@ -118,7 +100,7 @@ TimelineBuilder **
 deltas_of(Deltas *deltas, const char *lead_id, int length, bool lenient)
 {
 	bool		found;
-	LeadDelta  *lead = delta_insert(deltas->leads, (LeadId) {lead_id, length}, &found);
+	LeadDelta  *lead = delta_insert(deltas->leads, (Label) {lead_id, length}, &found);
 
 	if (!found)
 	{
@@ -169,11 +151,7 @@ deltas_complete(Deltas *deltas, LeadDelta ***leads)
 static int
 text_compare(const text *x, const text *y)
 {
-	int			a = VARSIZE_ANY_EXHDR(x);
-	int			b = VARSIZE_ANY_EXHDR(y);
-	int			order = memcmp(VARDATA_ANY(x), VARDATA_ANY(y), Min(a, b));
-
-	return order != 0 ? order : (a > b) - (a < b);
+	return label_compare((Label) {VARDATA_ANY(x), VARSIZE_ANY_EXHDR(x)}, (Label) {VARDATA_ANY(y), VARSIZE_ANY_EXHDR(y)});
 }
 
 static int
@@ -281,11 +259,7 @@ typedef struct Stray
 static int
 lead_id_compare(const void *a, const void *b)
 {
-	LeadId		x = (*(LeadDelta *const *) a)->lead_id;
-	LeadId		y = (*(LeadDelta *const *) b)->lead_id;
-	int			order = memcmp(x.text, y.text, Min(x.length, y.length));
-
-	return order != 0 ? order : (x.length > y.length) - (x.length < y.length);
+	return label_compare((*(LeadDelta *const *) a)->lead_id, (*(LeadDelta *const *) b)->lead_id);
 }
 
 /* Set each lead's target as of now; returns those whose target was another. */

@@ -10,9 +10,9 @@
  * compacted_before is there after a compact() only. Hours before it are kept by
  * the day: whoever counts by this document counts alike.
  */
+#include "label.h"
 #include "signal.h"
 
-#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
@@ -21,40 +21,21 @@
 
 PG_FUNCTION_INFO_V1(check_condition);
 
-/* A kind's name, which need not end with a zero. */
-typedef struct KindName
-{
-	const char *text;
-	int			length;
-} KindName;
-
 /* A kind of event and its signals: an entry of an open-addressing hash table. */
 typedef struct KindEntry
 {
-	KindName	name;
+	Label		name;
 	uint32		hash;
 	char		status;
 	Signal	   *signals;		/* the chain */
 } KindEntry;
 
-static inline uint32
-kind_name_hash(KindName name)
-{
-	return hash_bytes((const unsigned char *) name.text, name.length);
-}
-
-static inline bool
-kind_name_equal(KindName a, KindName b)
-{
-	return a.length == b.length && memcmp(a.text, b.text, a.length) == 0;
-}
-
 #define SH_PREFIX kind
 #define SH_ELEMENT_TYPE KindEntry
-#define SH_KEY_TYPE KindName
+#define SH_KEY_TYPE Label
 #define SH_KEY name
-#define SH_HASH_KEY(tb, key) kind_name_hash(key)
-#define SH_EQUAL(tb, a, b) kind_name_equal(a, b)
+#define SH_HASH_KEY(tb, key) label_hash(key)
+#define SH_EQUAL(tb, a, b) label_equal(a, b)
 #define SH_STORE_HASH
 #define SH_GET_HASH(tb, a) ((a)->hash)
 #define SH_SCOPE static inline
@@ -387,7 +368,7 @@ signal_set_compile(Jsonb *document)
 		signal->looks_inside = signal->matcher.match || signal->matcher.condition;
 		if (kind)
 		{
-			KindName	name = {kind, strlen(kind)};
+			Label		name = {kind, strlen(kind)};
 			bool		found;
 			KindEntry  *entry = kind_insert(set->kinds, name, &found);
 
@@ -412,7 +393,7 @@ signal_set_compile(Jsonb *document)
 int
 signal_set_match(const SignalSet *set, const Event *event)
 {
-	KindName	name = {event->kind, event->kind_length};
+	Label		name = {event->kind, event->kind_length};
 	KindEntry  *entry = kind_lookup(set->kinds, name);
 	const Signal *chains[2] = {entry ? entry->signals : NULL, set->any_kind};
 	Jsonb	   *properties = NULL;

@@ -1,0 +1,39 @@
+/*
+ * label.h: the name of a lead or kind, as the key of a hash table.
+ */
+#ifndef LEADSCORE_LABEL_H
+#define LEADSCORE_LABEL_H
+
+#include "compat.h"
+
+#include "common/hashfn.h"
+
+/* Bytes that need not end with a zero. */
+typedef struct Label
+{
+	const char *text;
+	int			length;
+} Label;
+
+static inline uint32
+label_hash(Label label)
+{
+	return hash_bytes((const unsigned char *) label.text, label.length);
+}
+
+static inline bool
+label_equal(Label a, Label b)
+{
+	return a.length == b.length && memcmp(a.text, b.text, a.length) == 0;
+}
+
+/* In the order of bytes. */
+static inline int
+label_compare(Label a, Label b)
+{
+	int			order = memcmp(a.text, b.text, Min(a.length, b.length));
+
+	return order != 0 ? order : (a.length > b.length) - (a.length < b.length);
+}
+
+#endif							/* LEADSCORE_LABEL_H */
