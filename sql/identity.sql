@@ -58,7 +58,8 @@ CREATE FUNCTION leadscore.check_aliases_seen(VARIADIC names text[]) RETURNS void
 	LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT leadscore.check_seen('The aliases of one of the names',
-		'SELECT count(*) FROM leadscore.lead_alias WHERE alias = ANY ($1) OR lead_id = ANY ($1)', names)
+		'SELECT string_agg(format(''%L %L'', alias, lead_id), '','' ORDER BY alias)
+			FROM leadscore.lead_alias WHERE alias = ANY ($1) OR lead_id = ANY ($1)', names)
 $$;
 
 COMMENT ON FUNCTION leadscore.check_aliases_seen(text[]) IS 'a serialization failure, if aliases of the names have changed since the snapshot';
@@ -75,11 +76,14 @@ BEGIN
 	PERFORM leadscore.hold_names(alias, lead_id);
 	PERFORM leadscore.check_aliases_seen(alias, lead_id);
 
-	SELECT a.lead_id INTO known FROM leadscore.lead_alias a WHERE a.alias = identify.lead_id;
-	IF FOUND THEN
+	-- while we wait for a name, it can become an alias itself
+	LOOP
+		known := coalesce((SELECT a.lead_id FROM leadscore.lead_alias a WHERE a.alias = identify.lead_id), identify.lead_id);
+		EXIT WHEN known = target;
 		target := known;
 		PERFORM leadscore.hold_names(target);
-	END IF;
+		PERFORM leadscore.check_aliases_seen(target);
+	END LOOP;
 	IF alias = target THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('"%s" cannot be an alias of itself', alias),
 			DETAIL = CASE WHEN alias = lead_id THEN 'Alias and lead are the same.' ELSE format('"%s" is an alias of "%s".', lead_id, alias) END,

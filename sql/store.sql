@@ -598,7 +598,16 @@ COMMENT ON FUNCTION leadscore.untrack(regclass) IS 'ends tracking of a table and
 CREATE FUNCTION leadscore.check_seen(what text, query text, names text[] DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 
-COMMENT ON FUNCTION leadscore.check_seen(text, text, text[]) IS 'a serialization failure, if the number that a query gives has changed since the snapshot';
+COMMENT ON FUNCTION leadscore.check_seen(text, text, text[]) IS 'a serialization failure, if the text that a query gives has changed since the snapshot';
+
+CREATE FUNCTION leadscore.check_sources_seen() RETURNS void
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT leadscore.check_seen('The sources',
+		'SELECT string_agg(format(''%s %s'', source::oid, mapping), '','' ORDER BY source::oid, mapping) FROM leadscore.source_trigger')
+$$;
+
+COMMENT ON FUNCTION leadscore.check_sources_seen() IS 'a serialization failure, if what is tracked has changed since the snapshot';
 
 CREATE FUNCTION leadscore.follow_children() RETURNS event_trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -610,7 +619,7 @@ BEGIN
 		RETURN;
 	END IF;
 	IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() c JOIN pg_inherits i ON c.objid IN (i.inhparent, i.inhrelid)) THEN
-		PERFORM leadscore.check_seen('The sources', 'SELECT count(*) FROM leadscore.source');
+		PERFORM leadscore.check_sources_seen();
 	END IF;
 	FOR child IN
 		SELECT DISTINCT c.child AS source, s.source AS parent, s.feeds
@@ -662,7 +671,7 @@ AS $$
 DECLARE
 	tracked record;
 BEGIN
-	PERFORM leadscore.check_seen('The sources', 'SELECT count(*) FROM leadscore.source_trigger');
+	PERFORM leadscore.check_sources_seen();
 	-- partitions and children are dropped with it; their triggers tell what each of them has brought
 	FOR tracked IN
 		SELECT t.source, t.feeds, t.mapping - 'partition' AS mapping, t.trigger_prefix

@@ -3,8 +3,8 @@
  *
  * Locks. Leads are written in the order of their bytes: two writers that share
  * leads then wait for each other, but never in a circle. store.c writes the
- * rows; where somebody has put a trigger on our table or has partitioned it,
- * statements do. Adding commutes, so it is right to add to a version of the row
+ * rows; where somebody has changed our table, such as by a trigger, statements
+ * do. Adding commutes, so it is right to add to a version of the row
  * that is newer than the transaction's snapshot.
  *
  * A statement may fire several triggers: INSERT ... ON CONFLICT DO UPDATE, MERGE,
@@ -413,12 +413,12 @@ add_to_rows(Relation timelines, LeadDelta **leads, int n)
 
 	if (n > 1)
 		qsort(leads, n, sizeof(LeadDelta *), target_compare);
-	if (!store_takes(timelines))
+	store = store_open(timelines, true);
+	if (store == NULL)
 	{
 		upsert_rows(timelines, leads, n);
 		return;
 	}
-	store = store_open(timelines);
 	for (int i = 0; next_target(leads, n, &i, &delta, &lenient);)
 	{
 		text	   *target = leads[i - 1]->target;
@@ -437,7 +437,7 @@ append_pending(LeadDelta **leads, int n)
 {
 	Relation	pending = table_open(our_table("pending_delta"), RowExclusiveLock);
 	Oid			type = timeline_type_of(pending);
-	Store	   *store = store_takes(pending) ? store_open(pending) : NULL;
+	Store	   *store = store_open(pending, false);
 
 	qsort(leads, n, sizeof(LeadDelta *), lead_id_compare);
 	for (int first = 0; first < n; first += BATCH)

@@ -103,7 +103,7 @@ release_rebuild(PG_FUNCTION_ARGS)
 
 /*
  * check_seen(what, query, names): at the stricter levels of isolation, refuse
- * to go on if the number that a query of ours gives (of names, its $1) is no
+ * to go on if the text that a query of ours gives (of names, its $1) is no
  * longer that of the transaction's snapshot.
  */
 Datum
@@ -112,7 +112,7 @@ check_seen(PG_FUNCTION_ARGS)
 	Oid			type = TEXTARRAYOID;
 	Datum		names = PG_GETARG_DATUM(2);
 	char		no_names = PG_ARGISNULL(2) ? 'n' : ' ';
-	int64		counts[2];
+	char	   *texts[2];
 	SPIPlanPtr	plan;
 	Snapshot	now;
 
@@ -123,21 +123,19 @@ check_seen(PG_FUNCTION_ARGS)
 	now = RegisterSnapshot(GetLatestSnapshot());
 	for (int i = 0; i < 2; i++)
 	{
-		bool		isnull;
-
 		if (SPI_execute_snapshot(plan, &names, &no_names, i == 0 ? GetTransactionSnapshot() : now, InvalidSnapshot,
 								 true, false, 1) != SPI_OK_SELECT)
 			elog(ERROR, "could not look again");
-		counts[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+		texts[i] = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 	}
 	UnregisterSnapshot(now);
-	SPI_finish();
-	if (counts[0] != counts[1])
+	if ((texts[0] == NULL) != (texts[1] == NULL) || (texts[0] && strcmp(texts[0], texts[1]) != 0))
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not serialize access due to concurrent update"),
 				 errdetail("%s have changed.", text_to_cstring(PG_GETARG_TEXT_PP(0))),
 				 errhint("The transaction might succeed if retried.")));
+	SPI_finish();
 	PG_RETURN_VOID();
 }
 

@@ -28,15 +28,14 @@
 
 PG_FUNCTION_INFO_V1(score_lead);
 
-/* Open one of our tables to read it; NULL if a policy binds the caller, or it is no plain table. */
+/* Open one of our tables to read it; NULL if a query must: for rights, policies, or as it is no plain table. */
 static Relation
 open_to_read(const char *name)
 {
 	Relation	table = table_open(our_table(name), AccessShareLock);
 
-	if (pg_class_aclcheck(RelationGetRelid(table), GetUserId(), ACL_SELECT) != ACLCHECK_OK)
-		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, name);
-	if (table->rd_rel->relkind == RELKIND_RELATION &&
+	if (table->rd_rel->relkind == RELKIND_RELATION && OidIsValid(table->rd_rel->relam) &&
+		pg_class_aclcheck(RelationGetRelid(table), GetUserId(), ACL_SELECT) == ACLCHECK_OK &&
 		(!table->rd_rel->relrowsecurity || check_enable_rls(RelationGetRelid(table), InvalidOid, false) != RLS_ENABLED))
 		return table;
 	table_close(table, AccessShareLock);

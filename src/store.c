@@ -16,6 +16,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -26,27 +27,30 @@ struct Store
 	Relation	table;
 	EState	   *estate;
 	ResultRelInfo *result;		/* with its indexes open */
-	IndexScanDesc scan;			/* of the primary key, for one lead; NULL if there is none */
+	IndexScanDesc scan;			/* of the primary key, for one lead; NULL if the table has none */
 	SnapshotData now;			/* sees what others are writing, too */
 	TupleTableSlot *found;
 	TupleTableSlot *row;		/* what is written */
 };
 
-/* Whether a table can be written here: a plain one, without triggers. */
-bool
-store_takes(Relation table)
-{
-	return table->rd_rel->relkind == RELKIND_RELATION && table->trigdesc == NULL;
-}
-
-/* Begin to write. The table is locked, and rows of before, of this transaction too, are seen. */
+/*
+ * Begin to write, to a table with a primary key on lead_id or ("keyed" is false)
+ * none. NULL if it is not as we have made it: then a statement must do it.
+ * The table is locked, and rows of before, of this transaction too, are seen.
+ */
 Store *
-store_open(Relation table)
+store_open(Relation table, bool keyed)
 {
-	Store	   *store = palloc0(sizeof(Store));
+	Store	   *store;
 	Oid			key = RelationGetPrimaryKeyIndex(table);
+	bool		ours = OidIsValid(key) == keyed;
+
+	/* two columns, no trigger, no partitions */
+	if (!ours || table->rd_rel->relkind != RELKIND_RELATION || table->trigdesc || RelationGetNumberOfAttributes(table) != 2)
+		return NULL;
 
 	CommandCounterIncrement();
+	store = palloc0(sizeof(Store));
 	store->table = table;
 	store->estate = CreateExecutorState();
 	store->result = makeNode(ResultRelInfo);
@@ -54,11 +58,20 @@ store_open(Relation table)
 	ExecOpenIndices(store->result, false);
 	InitDirtySnapshot(store->now);
 	for (int i = 0; i < store->result->ri_NumIndices; i++)
-		if (RelationGetRelid(store->result->ri_IndexRelationDescs[i]) == key)
-			store->scan = index_begin_scan(table, store->result->ri_IndexRelationDescs[i], &store->now, 1);
+	{
+		Relation	index = store->result->ri_IndexRelationDescs[i];
+
+		if (RelationGetRelid(index) == key)
+			store->scan = index_begin_scan(table, index, &store->now, 1);
+		else
+			ours = ours && !index->rd_index->indisunique && !index->rd_index->indisexclusion;
+	}
 	store->found = table_slot_create(table, &store->estate->es_tupleTable);
 	store->row = table_slot_create(table, &store->estate->es_tupleTable);
-	return store;
+	if (ours)
+		return store;
+	store_close(store);			/* rows can be duplicates for other reasons than the lead's */
+	return NULL;
 }
 
 void
@@ -96,6 +109,7 @@ find_row(Store *store, text *lead_id)
 	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, collation, F_TEXTEQ, PointerGetDatum(lead_id));
 	for (;;)
 	{
+		CHECK_FOR_INTERRUPTS();
 		index_rescan(store->scan, &key, 1, NULL, 0);
 		if (!index_getnext_slot(store->scan, ForwardScanDirection, store->found))
 			return false;

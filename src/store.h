@@ -10,8 +10,7 @@
 
 typedef struct Store Store;
 
-extern bool store_takes(Relation table);
-extern Store *store_open(Relation table);
+extern Store *store_open(Relation table, bool keyed);
 extern void store_add(Store *store, text *lead_id, struct varlena *delta, bool *overflowed);
 extern void store_append(Store *store, text *lead_id, struct varlena *delta);
 extern void store_close(Store *store);

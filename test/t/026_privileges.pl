@@ -176,6 +176,12 @@ for my $name ('the trigger of orders', 'the trigger of customers', sort grep { !
 }
 is_true($node, 'a type of the shop\'s');
 
+# rights to columns are enough for what reads them
+$node->safe_psql('shop', q{CREATE ROLE columns; SELECT leadscore.grant_reader('columns'); REVOKE SELECT ON leadscore.lead_timeline FROM columns; GRANT SELECT (lead_id, timeline) ON leadscore.lead_timeline TO columns});
+may('columns', q{SELECT leadscore.score('a', 'ecommerce')});
+$node->safe_psql('shop', q{REVOKE SELECT (lead_id, timeline) ON leadscore.lead_timeline FROM columns});
+may_not('columns', q{SELECT leadscore.score('a', 'ecommerce')});
+
 # ---------- row-level security ----------
 
 $node->safe_psql('shop', q{

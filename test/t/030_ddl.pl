@@ -6,6 +6,7 @@ use warnings FATAL => 'all';
 
 use FindBin;
 use lib $FindBin::Bin;
+use PostgreSQL::Test::Utils;
 use Test::More;
 use Workload;
 
@@ -145,6 +146,65 @@ $node->safe_psql('shop', 'DROP TABLE shop.r');
 $session->query('SELECT count(*) FROM leadscore.verify()');
 like($session->{stderr}, qr/could not serialize access/, 'verify() from before a source was dropped says so');
 $session->quit;
+
+# As many sources as before, but not the same.
+for my $level ('REPEATABLE READ', 'SERIALIZABLE')
+{
+	$node->safe_psql('shop', q{DROP TABLE IF EXISTS shop.x, shop.q, shop.p, shop.y; CREATE TABLE shop.x (id int, lead text, at date DEFAULT '2026-01-01'); CREATE TABLE shop.q (LIKE shop.x INCLUDING DEFAULTS);
+		INSERT INTO shop.q VALUES (11, 'q'); CREATE TABLE shop.y (LIKE shop.q INCLUDING DEFAULTS); INSERT INTO shop.y VALUES (1, 'y'); SELECT shop.partitioned('shop.p'); SELECT shop.track('shop.x')});
+	for my $case ([ 'shop.p', 'ALTER TABLE shop.p ATTACH PARTITION shop.q FOR VALUES FROM (10) TO (20)' ], [ 'shop.y', 'DROP TABLE shop.y' ])
+	{
+		my ($other, $command) = @$case;
+
+		$session = $node->background_psql('shop', on_error_stop => 0);
+		$session->query_safe("BEGIN ISOLATION LEVEL $level; SELECT count(*) FROM leadscore.source");
+		$node->safe_psql('shop', "SELECT leadscore.untrack('shop.x'); SELECT shop.track('$other')");
+		$session->query("$command; COMMIT");
+		$session->quit;
+		is($node->safe_psql('shop', $Workload::differences), '', "$command, at $level, where other tables are tracked by now: timelines equal events");
+		$node->safe_psql('shop', "SELECT leadscore.untrack('$other'); SELECT shop.track('shop.x')");
+	}
+}
+
+# A name that becomes an alias while somebody gives it one.
+for my $level ('READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE')
+{
+	$node->safe_psql('shop', q{SELECT leadscore.identify('l', 'x')});
+	my $one = $node->background_psql('shop');
+	$session = $node->background_psql('shop', on_error_stop => 0);
+	$session->query_safe("BEGIN ISOLATION LEVEL $level; SELECT count(*) FROM leadscore.lead_alias");
+	$one->query_safe(q{BEGIN; SELECT leadscore.identify('x', 'z')});
+	$session->query_until(qr/started/, "\\echo started\nSELECT leadscore.identify('a', 'l');\n");
+	select undef, undef, undef, 0.3;
+	$one->query_safe('COMMIT');
+	$session->query('COMMIT');
+	$_->quit for $one, $session;
+	is($node->safe_psql('shop', q{SELECT count(*) FROM leadscore.lead_alias a JOIN leadscore.lead_alias b ON b.alias = a.lead_id}), '0', "identify(), at $level, makes no chain");
+	right('... and all is given back', 'SELECT leadscore.unidentify(alias) FROM leadscore.lead_alias');
+}
+
+# ---------- our own tables, changed by somebody ----------
+
+my $write = q{INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('one', 'visit', '2026-01-01'), ('two', 'visit', '2026-01-01'); INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('one', 'visit', '2026-01-02');
+	CREATE TABLE shop.own (lead text, at date DEFAULT '2026-01-01'); SELECT leadscore.track('shop.own', lead_id => 'lead', kind => 'visit', occurred_at => 'at', maintenance => 'deferred');
+	INSERT INTO shop.own VALUES ('one'), ('three'); SELECT leadscore.score('one'), leadscore.fold(); UPDATE shop.own SET lead = lead || '+'; DROP TABLE shop.own; SELECT leadscore.fold(); DELETE FROM leadscore.event};
+$node->safe_psql('shop', q{INSERT INTO leadscore.model (model) VALUES ('m')});
+for my $table ('lead_timeline', 'pending_delta')
+{
+	right("$table has another column", "ALTER TABLE leadscore.$table ADD note text, ADD n int NOT NULL DEFAULT 7; $write");
+	right("... which is dropped", "ALTER TABLE leadscore.$table DROP note, DROP n; $write");
+	right("$table has another index", "CREATE INDEX extra ON leadscore.$table (lower(lead_id)); $write; DROP INDEX leadscore.extra");
+	right("$table has a check", "ALTER TABLE leadscore.$table ADD CONSTRAINT short CHECK (length(lead_id) < 100); $write; ALTER TABLE leadscore.$table DROP CONSTRAINT short");
+	right("$table has a trigger", "CREATE FUNCTION shop.nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; CREATE TRIGGER t AFTER INSERT OR UPDATE ON leadscore.$table FOR EACH ROW EXECUTE FUNCTION shop.nothing();
+		$write; DROP TRIGGER t ON leadscore.$table; DROP FUNCTION shop.nothing()");
+}
+$node->safe_psql('shop', q{CREATE UNIQUE INDEX extra ON leadscore.lead_timeline (lower(lead_id))});
+refused('a duplicate by an index of the DBA\'s', q{SET statement_timeout = '10s'; INSERT INTO leadscore.event (lead_id, kind) VALUES ('n', 'visit'), ('N', 'visit')}, qr/duplicate key value violates unique constraint "extra"/);
+right('another column, and one lead after the other', "$write; DROP INDEX leadscore.extra");
+$node->safe_psql('shop', 'ALTER TABLE leadscore.lead_timeline DROP CONSTRAINT lead_timeline_pkey');
+refused('writing without the primary key', q{INSERT INTO leadscore.event (lead_id, kind) VALUES ('n', 'visit')}, qr/no unique or exclusion constraint matching the ON CONFLICT/);
+right('it comes back', "ALTER TABLE leadscore.lead_timeline ADD PRIMARY KEY (lead_id); $write");
+unlike(slurp_file($node->logfile), qr/terminated by signal|PANIC/, 'no crash in the log');
 
 $node->stop;
 done_testing();
