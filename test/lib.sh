@@ -20,7 +20,7 @@ provide_server()
     fi
     PGMAJOR=${PGMAJOR:-$(newest_installed)}
     PGMAJOR=${PGMAJOR:-$(newest_available)}
-    provide_packages build-essential libipc-run-perl "postgresql-$PGMAJOR" "postgresql-server-dev-$PGMAJOR" "$@"
+    provide_packages build-essential libipc-run-perl "postgresql-$PGMAJOR" "postgresql-server-dev-$PGMAJOR" "${@/PGMAJOR/$PGMAJOR}"
     PG_CONFIG=/usr/lib/postgresql/$PGMAJOR/bin/pg_config
 }
 
