@@ -21,15 +21,18 @@ my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($primary, 'backup', has_streaming => 1);
 $standby->start;
 
-# As on any standby, a query that is in the way of replay is cancelled, and asked again.
+# As on any standby, a query that is in the way of replay is cancelled, and asked again. Replay that lags behind lets no
+# query wait, so it is halted every other time.
 sub standby_psql
 {
 	my ($query) = @_;
 
-	for (1 .. 60)
+	for my $attempt (1 .. 60)
 	{
-		my ($status, $out, $error) = $standby->psql('shop', $query);
-		return ($status, $out, $error) if $status == 0 || $error !~ /conflict with recovery/;
+		$standby->safe_psql('postgres', 'SELECT pg_wal_replay_pause(), pg_sleep(0.2)') if $attempt % 2 == 0;
+		my ($status, $out, $error) = $standby->psql('shop', "SET lock_timeout = '2s'; $query");
+		$standby->safe_psql('postgres', 'SELECT pg_wal_replay_resume()') if $attempt % 2 == 0;
+		return ($status, $out, $error) if $status == 0 || $error !~ /conflict with recovery|lock timeout/;
 	}
 	die 'every query was in the way of replay';
 }
