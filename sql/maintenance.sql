@@ -215,6 +215,23 @@ $$;
 
 COMMENT ON FUNCTION leadscore.signals_named(text[]) IS 'signals() cut down to some';
 
+CREATE FUNCTION leadscore.check_read_committed(procedure text, otherwise text) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	level CONSTANT text := current_setting('transaction_isolation');
+BEGIN
+	IF level NOT IN ('read committed', 'read uncommitted') THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_transaction_state',
+			MESSAGE = format('%s must run at the isolation level read committed', procedure),
+			DETAIL = format('The level is %s.', level),
+			HINT = format('Events written since the transaction began could be %s. SET default_transaction_isolation = ''read committed'' first.', otherwise);
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.check_read_committed(text, text) IS 'refuses the stricter levels of isolation';
+
 -- A procedure that commits must not SET anything: every name is qualified.
 
 CREATE PROCEDURE leadscore.add_corrections(what text, total bigint, may_commit boolean)
@@ -259,12 +276,7 @@ DECLARE
 	document jsonb;
 	counting jsonb;
 BEGIN
-	IF pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.<>) ALL (ARRAY['read committed', 'read uncommitted']) THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_transaction_state',
-			MESSAGE = 'rebuild() must run at the isolation level read committed',
-			DETAIL = pg_catalog.format('The level is %s.', pg_catalog.current_setting('transaction_isolation')),
-			HINT = 'Events written since the transaction began could be lost. SET default_transaction_isolation = ''read committed'' first.';
-	END IF;
+	PERFORM leadscore.check_read_committed('rebuild()', 'lost');
 	IF signals IS NOT NULL THEN
 		document := leadscore.signals_named(signals);
 	END IF;
@@ -385,12 +397,7 @@ AS $$
 DECLARE
 	may_commit CONSTANT boolean := NOT leadscore.in_transaction_block();
 BEGIN
-	IF pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.<>) ALL (ARRAY['read committed', 'read uncommitted']) THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_transaction_state',
-			MESSAGE = 'compact() must run at the isolation level read committed',
-			DETAIL = pg_catalog.format('The level is %s.', pg_catalog.current_setting('transaction_isolation')),
-			HINT = 'Events written since the transaction began could be passed over. SET default_transaction_isolation = ''read committed'' first.';
-	END IF;
+	PERFORM leadscore.check_read_committed('compact()', 'passed over');
 	PERFORM leadscore.check_compaction(before);
 	IF may_commit THEN
 		COMMIT;

@@ -281,6 +281,20 @@ CREATE FUNCTION leadscore.add_source(source regclass, mapping jsonb, with_childr
 
 COMMENT ON FUNCTION leadscore.add_source(regclass, jsonb, boolean, boolean) IS 'adds every row of a source to the timelines, or subtracts it';
 
+CREATE FUNCTION leadscore.add_rows(source regclass, feeds text, mapping jsonb, subtract boolean) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF feeds = 'timeline' THEN
+		PERFORM leadscore.add_source(source, mapping, with_children => false, subtract => subtract);
+	ELSE
+		PERFORM leadscore.add_profiles(source, mapping, with_children => false, subtract => subtract);
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.add_rows(regclass, text, jsonb, boolean) IS 'adds the rows of one table, without its children, to what it feeds, or takes them out';
+
 CREATE FUNCTION leadscore.has_rows(source regclass) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT;
 
@@ -536,7 +550,7 @@ BEGIN
 			HINT = 'For example: SELECT leadscore.track_profile(''shop.customers'', ''customer_id'', ''{country,age}'').';
 	END IF;
 	PERFORM leadscore.check_properties(source, properties);
-	PERFORM leadscore.column_type(source, lead_id), leadscore.column_type(source, name) FROM unnest(properties) name;
+	PERFORM leadscore.column_type(source, lead_id);	-- names the column if it is missing
 	PERFORM leadscore.begin_tracking(source, mapping, 'record_profile');
 	PERFORM leadscore.add_profiles(source, mapping, with_children => true, subtract => false);
 END
@@ -639,11 +653,7 @@ BEGIN
 	LOOP
 		PERFORM leadscore.create_triggers(child.child, child.mapping || '{"partition": true}',
 			CASE child.feeds WHEN 'timeline' THEN 'record' ELSE 'record_profile' END);
-		IF child.feeds = 'timeline' THEN
-			PERFORM leadscore.add_source(child.child, child.mapping, with_children => false, subtract => false);
-		ELSE
-			PERFORM leadscore.add_profiles(child.child, child.mapping, with_children => false, subtract => false);
-		END IF;
+		PERFORM leadscore.add_rows(child.child, child.feeds, child.mapping, subtract => false);
 	END LOOP;
 
 	FOR child IN
@@ -653,11 +663,7 @@ BEGIN
 		AND NOT EXISTS (SELECT FROM leadscore.source s
 			WHERE s.feeds = t.feeds AND s.mapping = t.mapping - 'partition' AND t.source IN (SELECT leadscore.children(s.source)))
 	LOOP
-		IF child.feeds = 'timeline' THEN
-			PERFORM leadscore.add_source(child.source, child.mapping, with_children => false, subtract => true);
-		ELSE
-			PERFORM leadscore.add_profiles(child.source, child.mapping, with_children => false, subtract => true);
-		END IF;
+		PERFORM leadscore.add_rows(child.source, child.feeds, child.mapping, subtract => true);
 		PERFORM leadscore.drop_triggers(child.source, child.trigger_prefix);
 	END LOOP;
 END
@@ -679,11 +685,7 @@ BEGIN
 		WHERE t.source = dropped OR t.source IN (SELECT leadscore.children(dropped))
 	LOOP
 		BEGIN
-			IF tracked.feeds = 'timeline' THEN
-				PERFORM leadscore.add_source(tracked.source, tracked.mapping, with_children => false, subtract => true);
-			ELSE
-				PERFORM leadscore.add_profiles(tracked.source, tracked.mapping, with_children => false, subtract => true);
-			END IF;
+			PERFORM leadscore.add_rows(tracked.source, tracked.feeds, tracked.mapping, subtract => true);
 		EXCEPTION WHEN data_exception OR undefined_object OR undefined_function OR undefined_column OR program_limit_exceeded THEN
 			RAISE NOTICE USING MESSAGE = format('the rows of %s stay in the timelines', tracked.source), DETAIL = SQLERRM || '.',
 				HINT = 'CALL leadscore.rebuild() takes them out.';

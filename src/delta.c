@@ -27,9 +27,6 @@
 #include "store.h"
 
 #include "access/table.h"
-#include "access/tableam.h"
-#include "access/xact.h"
-#include "catalog/index.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
@@ -123,6 +120,12 @@ warn_overflow(const char *lead_id, int length)
 			 errhint("Correct the values: the scores are then right again.")));
 }
 
+static text *
+lead_id_text(const LeadDelta *lead)
+{
+	return cstring_to_text_with_len(lead->lead_id.text, lead->lead_id.length);
+}
+
 /* The leads whose delta is not empty, with the delta encoded and each its own target. */
 static int
 deltas_complete(Deltas *deltas, LeadDelta ***leads)
@@ -142,7 +145,7 @@ deltas_complete(Deltas *deltas, LeadDelta ***leads)
 			continue;
 		lead->lenient = lead->builder->lenient;
 		lead->delta = timeline_encode(lead->builder->entries, lead->builder->n);
-		lead->target = cstring_to_text_with_len(lead->lead_id.text, lead->lead_id.length);
+		lead->target = lead_id_text(lead);
 		(*leads)[n++] = lead;
 	}
 	return n;
@@ -277,7 +280,7 @@ resolve(LeadDelta **leads, int n, Oid timeline_type, Stray **strays)
 	qsort(by_id, n, sizeof(LeadDelta *), lead_id_compare);
 	for (int i = 0; i < n; i++)
 	{
-		targets[i] = cstring_to_text_with_len(by_id[i]->lead_id.text, by_id[i]->lead_id.length);
+		targets[i] = lead_id_text(by_id[i]);
 		ids[i] = PointerGetDatum(targets[i]);
 	}
 
@@ -431,44 +434,48 @@ add_to_rows(Relation timelines, LeadDelta **leads, int n)
 	store_close(store);
 }
 
+/* Append to pending_delta with a few statements. */
+static void
+insert_pending(LeadDelta **leads, int n, Oid timeline_type)
+{
+	Datum	   *ids = palloc(Min(n, BATCH) * sizeof(Datum));
+	Datum	   *values = palloc(Min(n, BATCH) * sizeof(Datum));
+
+	SPI_connect();
+	for (int first = 0; first < n; first += BATCH)
+	{
+		int			size = Min(BATCH, n - first);
+		Datum		arguments[2];
+
+		for (int i = 0; i < size; i++)
+		{
+			ids[i] = PointerGetDatum(lead_id_text(leads[first + i]));
+			values[i] = PointerGetDatum(leads[first + i]->delta);
+		}
+		arguments[0] = text_array(ids, size);
+		arguments[1] = timeline_array(values, size, timeline_type);
+		if (SPI_execute_plan(plan_of(PLAN_DEFER, timeline_type), arguments, NULL, false, 0) != SPI_OK_INSERT)
+			elog(ERROR, "could not append deltas");
+	}
+	SPI_finish();
+}
+
 /* Append deltas to pending_delta, under the names that the events have. */
 static void
 append_pending(LeadDelta **leads, int n)
 {
 	Relation	pending = table_open(our_table("pending_delta"), RowExclusiveLock);
-	Oid			type = timeline_type_of(pending);
 	Store	   *store = store_open(pending, false);
 
 	qsort(leads, n, sizeof(LeadDelta *), lead_id_compare);
-	for (int first = 0; first < n; first += BATCH)
-	{
-		int			size = Min(BATCH, n - first);
-		Datum	   *ids = palloc(size * sizeof(Datum));
-		Datum	   *values = palloc(size * sizeof(Datum));
-
-		for (int i = 0; i < size; i++)
-		{
-			LeadDelta  *lead = leads[first + i];
-
-			ids[i] = PointerGetDatum(cstring_to_text_with_len(lead->lead_id.text, lead->lead_id.length));
-			values[i] = PointerGetDatum(lead->delta);
-			if (store)
-				store_append(store, DatumGetTextPP(ids[i]), lead->delta);
-		}
-		if (store == NULL)
-		{
-			Datum		arguments[2] = {text_array(ids, size), timeline_array(values, size, type)};
-
-			SPI_connect();
-			if (SPI_execute_plan(plan_of(PLAN_DEFER, type), arguments, NULL, false, 0) != SPI_OK_INSERT)
-				elog(ERROR, "could not append deltas");
-			SPI_finish();
-		}
-		pfree(ids);
-		pfree(values);
-	}
 	if (store)
+	{
+		for (int i = 0; i < n; i++)
+			store_append(store, lead_id_text(leads[i]), leads[i]->delta);
 		store_close(store);
+	}
+	else
+		insert_pending(leads, n, timeline_type_of(pending));
 	table_close(pending, NoLock);
 }
 
