@@ -56,10 +56,10 @@ COMMENT ON COLUMN leadscore.lead_score.last_active IS 'the last hour of any sign
 
 CREATE MATERIALIZED VIEW leadscore.lead_segment AS
 SELECT s.model, s.lead_id, s.score, s.engagement, s.fit, s.probability, s.grade, s.stage, s.segment, s.last_active,
-	date_trunc('hour', now(), 'UTC') AS scored_at
+	(SELECT date_trunc('hour', now(), 'UTC')) AS scored_at
 FROM leadscore.lead_score s;
 
-CREATE UNIQUE INDEX lead_segment_key ON leadscore.lead_segment (model, lead_id);
+CREATE UNIQUE INDEX lead_segment_key ON leadscore.lead_segment (lead_id, model);
 CREATE INDEX lead_segment_score_idx ON leadscore.lead_segment (model, segment, score DESC);
 
 COMMENT ON MATERIALIZED VIEW leadscore.lead_segment IS 'every lead on every model, as of the last refresh_segments()';

@@ -48,12 +48,35 @@ CREATE FUNCTION leadscore.difference(timeline leadscore.timeline, other leadscor
 COMMENT ON FUNCTION leadscore.difference(leadscore.timeline, leadscore.timeline)
 	IS 'timeline - other, where NULL is empty, and an hour that overflows wraps around';
 
-CREATE FUNCTION leadscore.gather(sources regclass[], mappings jsonb[], signals jsonb, lead_ids text[], kinds text[],
+-- costly, so that several are run in parallel
+CREATE FUNCTION leadscore.gather(sources regclass[], mappings jsonb[], signals jsonb, lead_ids text[], kinds text[], part integer, parts integer,
 	OUT lead_id text, OUT timeline leadscore.timeline) RETURNS SETOF record
-	AS 'MODULE_PATHNAME' LANGUAGE C STABLE ROWS 100000;
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE COST 100000000 ROWS 100000;
 
-COMMENT ON FUNCTION leadscore.gather(regclass[], jsonb[], jsonb, text[], text[])
-	IS 'the timelines of the rows of some tables; lead_ids and kinds say which are wanted, but more may come';
+COMMENT ON FUNCTION leadscore.gather(regclass[], jsonb[], jsonb, text[], text[], integer, integer)
+	IS 'the timelines of the rows of some tables, for one of some parts of the leads; lead_ids and kinds say which are wanted, but more may come';
+
+-- As PostgreSQL plans a scan: a worker more for three times the size. Sizes are those of the last vacuum or analyze:
+-- to ask for today's would take locks, and wait for them.
+CREATE FUNCTION leadscore.gather_parts(sources regclass[]) RETURNS integer
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	WITH RECURSIVE family AS (
+		SELECT s::oid AS oid FROM unnest(gather_parts.sources) s
+		UNION
+		SELECT i.inhrelid FROM pg_inherits i JOIN family f ON i.inhparent = f.oid
+	), size AS (
+		SELECT sum(greatest(c.relpages, 0)) * current_setting('block_size')::numeric
+			/ greatest(pg_size_bytes(current_setting('min_parallel_table_scan_size')), 1) AS times
+		FROM family f JOIN pg_class c ON c.oid = f.oid
+	)
+	SELECT CASE WHEN s.times >= 1
+		THEN 1 + least(current_setting('max_parallel_workers_per_gather')::integer, 1 + floor(log(3, s.times))::integer)
+		ELSE 1 END
+	FROM size s;
+END;
+
+COMMENT ON FUNCTION leadscore.gather_parts(regclass[]) IS 'how many processes are worth while to gather the timelines of some tables';
 
 CREATE FUNCTION leadscore.source_timelines(lead_ids text[] DEFAULT NULL, signals jsonb DEFAULT NULL, resolve boolean DEFAULT true)
 	RETURNS TABLE (lead_id text, timeline leadscore.timeline)
@@ -71,6 +94,8 @@ DECLARE
 		ELSE source_timelines.lead_ids END;
 	sources regclass[];
 	mappings jsonb[];
+	parts integer := 1;
+	gathered text;
 BEGIN
 	SELECT array_agg(s.source), array_agg(s.mapping) INTO sources, mappings
 	FROM leadscore.source s
@@ -78,21 +103,17 @@ BEGIN
 	IF sources IS NULL OR document -> 'signals' = '[]' THEN
 		RETURN;
 	END IF;
-	IF aliases THEN
-		RETURN QUERY
-		SELECT r.lead_id, r.timeline
-		FROM (
-			SELECT coalesce(a.lead_id, g.lead_id) AS lead_id, leadscore.stored_sum(g.timeline) AS timeline
-			FROM leadscore.gather(sources, mappings, document, names, kinds) g LEFT JOIN leadscore.lead_alias a ON a.alias = g.lead_id
-			GROUP BY 1
-		) r
-		WHERE r.timeline OPERATOR(leadscore.<>) '{}' AND (source_timelines.lead_ids IS NULL OR r.lead_id = ANY (source_timelines.lead_ids));
-	ELSE
-		RETURN QUERY
-		SELECT g.lead_id, g.timeline
-		FROM leadscore.gather(sources, mappings, document, names, kinds) g
-		WHERE source_timelines.lead_ids IS NULL OR g.lead_id = ANY (source_timelines.lead_ids);
+	IF names IS NULL AND kinds IS NULL THEN
+		parts := leadscore.gather_parts(sources);
 	END IF;
+	gathered := (SELECT string_agg(format('SELECT * FROM leadscore.gather($1, $2, $3, $4, $5, %s, %s)', part, parts), ' UNION ALL ')
+		FROM generate_series(0, parts - 1) part);
+	IF aliases THEN
+		gathered := 'SELECT * FROM (SELECT coalesce(a.lead_id, g.lead_id) AS lead_id, leadscore.stored_sum(g.timeline) AS timeline FROM (' || gathered ||
+			') g LEFT JOIN leadscore.lead_alias a ON a.alias = g.lead_id GROUP BY 1) r WHERE r.timeline OPERATOR(leadscore.<>) ''{}''';
+	END IF;
+	RETURN QUERY EXECUTE 'SELECT * FROM (' || gathered || ') t WHERE $6 IS NULL OR t.lead_id = ANY ($6)'
+		USING sources, mappings, document, names, kinds, source_timelines.lead_ids;
 END
 $$;
 
@@ -108,7 +129,7 @@ AS $$
 	FROM (SELECT DISTINCT s.source FROM leadscore.source s WHERE s.feeds = 'timeline' ORDER BY 1) t
 $$;
 
-COMMENT ON FUNCTION leadscore.hold_sources() IS 'keeps the sources from being truncated until the transaction ends';
+COMMENT ON FUNCTION leadscore.hold_sources() IS 'keeps the sources from being truncated, dropped or detached until the transaction ends';
 
 -- verify
 

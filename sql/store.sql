@@ -302,7 +302,7 @@ CREATE FUNCTION leadscore.hold_source(source regclass) RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
 COMMENT ON FUNCTION leadscore.has_rows(regclass) IS 'whether a table or a child of it has any row';
-COMMENT ON FUNCTION leadscore.hold_source(regclass) IS 'keeps a table from being truncated or dropped until the transaction ends';
+COMMENT ON FUNCTION leadscore.hold_source(regclass) IS 'keeps a table and its children from being truncated, dropped or detached until the transaction ends';
 
 CREATE FUNCTION leadscore.check_source(source regclass) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp

@@ -65,6 +65,8 @@ struct Gathering
 {
 	MemoryContext context;
 	const SignalSet *signals;
+	int			part;			/* of the leads, by their hash; */
+	int			parts;			/* the others are passed over */
 
 	/* leads, in a hash table with open addressing */
 	MemoryContext leads_context;
@@ -256,6 +258,13 @@ leads_put_out(Gathering *g)
 	leads_init(g, 4 * BATCH);
 }
 
+/* Whether a lead is of our part: by the high bits of its hash, as the low ones find its slot. */
+static inline bool
+is_ours(const Gathering *g, uint32 hash)
+{
+	return g->parts == 1 || ((uint64) hash * g->parts) >> 32 == (uint64) g->part;
+}
+
 /* Take a row of a table. */
 static void
 gather_row(Source *source, TupleTableSlot *slot, void *argument)
@@ -266,12 +275,12 @@ gather_row(Source *source, TupleTableSlot *slot, void *argument)
 	SourceRow	read;
 
 	if (source_read(source, slot, &read) &&
+		is_ours(g, row->hash = hash_bytes((const unsigned char *) read.lead_id, read.lead_id_length)) &&
 		(row->nsignals = signal_set_match(g->signals, &read.event)) > 0)
 	{
 		MemoryContextSwitchTo(g->batch_context);
 		row->length = read.lead_id_length;
 		row->lead_id = memcpy(palloc(row->length), read.lead_id, row->length);
-		row->hash = hash_bytes((const unsigned char *) row->lead_id, row->length);
 		row->hour = signal_set_hour(g->signals, read.event.hour);
 		row->value = read.event.value;
 		row->signals = memcpy(palloc(row->nsignals * sizeof(int32)), g->signals->matched, row->nsignals * sizeof(int32));
@@ -298,6 +307,7 @@ gather_begin(const SignalSet *signals, bool in_order)
 
 	g->context = CurrentMemoryContext;
 	g->signals = signals;
+	g->parts = 1;
 	g->in_order = in_order;
 	g->leads_context = AllocSetContextCreate(CurrentMemoryContext, "leadscore gathered leads", ALLOCSET_DEFAULT_SIZES);
 	g->row_context = AllocSetContextCreate(CurrentMemoryContext, "leadscore row", ALLOCSET_DEFAULT_SIZES);
@@ -310,7 +320,8 @@ gather_begin(const SignalSet *signals, bool in_order)
 void
 gather_table(Gathering *g, Relation relation, Jsonb *mapping, bool with_children, Datum lead_ids, Datum kinds)
 {
-	source_read_table(relation, mapping, with_children, lead_ids, kinds, gather_row, g);
+	source_read_table(relation, mapping, with_children, lead_ids, kinds,
+					  g->part == 0 ? "its rows are left out" : NULL, gather_row, g);
 	batch_count(g);
 }
 
@@ -395,10 +406,13 @@ gather_end(Gathering *g)
 }
 
 /*
- * gather(sources regclass[], mappings jsonb[], signals, lead_ids, kinds) ->
- * setof (lead_id, timeline): the timelines of the rows of some tables, with the
- * caller's snapshot. lead_ids and kinds say which rows are wanted; more may
- * come.
+ * gather(sources regclass[], mappings jsonb[], signals, lead_ids, kinds, part,
+ * parts) -> setof (lead_id, timeline): the timelines of the rows of some
+ * tables, with the caller's snapshot. lead_ids and kinds say which rows are
+ * wanted; more may come. Of so many parts of the leads only one is gathered,
+ * counted from 0: parallel workers take a part each. Each reads all the rows,
+ * but a row costs little before its lead is known, and no lead has to be put
+ * together from what several have gathered.
  */
 Datum
 gather(PG_FUNCTION_ARGS)
@@ -416,14 +430,16 @@ gather(PG_FUNCTION_ARGS)
 	int			length;
 	TimelineBuilder *builder;
 
-	for (int i = 0; i < 3; i++)
-		if (PG_ARGISNULL(i))
-			elog(ERROR, "gather() needs sources, mappings and signals");
+	for (int i = 0; i < 7; i++)
+		if (PG_ARGISNULL(i) && (i < 3 || i > 4))
+			elog(ERROR, "gather() needs sources, mappings, signals and parts");
 	InitMaterializedSRF(fcinfo, 0);
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), REGCLASSOID, sizeof(Oid), true, TYPALIGN_INT, &sources, NULL, &nsources);
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), JSONBOID, -1, false, TYPALIGN_INT, &mappings, NULL, &nmappings);
 
 	g = gather_begin(doc_compiled(fcinfo, 2, signal_set_compile), false);
+	g->part = PG_GETARG_INT32(5);
+	g->parts = PG_GETARG_INT32(6);
 	for (int i = 0; i < Min(nsources, nmappings); i++)
 	{
 		Relation	relation = table_open(DatumGetObjectId(sources[i]), AccessShareLock);

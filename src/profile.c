@@ -90,7 +90,7 @@ static void
 collect_table(Profiles *profiles, Relation relation, Jsonb *mapping, bool with_children)
 {
 	PushActiveSnapshot(GetLatestSnapshot());
-	source_read_table(relation, mapping, with_children, 0, 0, collect_profile, profiles);
+	source_read_table(relation, mapping, with_children, 0, 0, "its rows are left out", collect_profile, profiles);
 	PopActiveSnapshot();
 }
 

@@ -308,7 +308,7 @@ source_of_trigger(Trigger *trigger, Relation relation)
 bool
 source_has_problem(Source *source, Relation relation, const char *consequence)
 {
-	if (source->problem)
+	if (source->problem && consequence)
 		ereport(WARNING,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("leadscore cannot read table \"%s\": %s", RelationGetRelationName(relation), consequence),
@@ -676,7 +676,7 @@ may_query(Oid owner, Relation relation)
  */
 void
 source_read_table(Relation relation, Jsonb *mapping, bool with_children, Datum lead_ids, Datum kinds,
-				  SourceConsumer consume, void *argument)
+				  const char *consequence, SourceConsumer consume, void *argument)
 {
 	TableReader reader = {.mapping = mapping, .consume = consume, .argument = argument};
 	Oid			owner = relation->rd_rel->relowner;
@@ -688,7 +688,7 @@ source_read_table(Relation relation, Jsonb *mapping, bool with_children, Datum l
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" is not a table", RelationGetRelationName(relation))));
 	reader_map(&reader, RelationGetDescr(relation));
-	if (source_has_problem(reader.source, relation, "its rows are left out"))
+	if (source_has_problem(reader.source, relation, consequence))
 		return;
 
 	settings = NewGUCNestLevel();
@@ -747,7 +747,10 @@ has_rows(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(found);
 }
 
-/* hold_source(table): keep it from being truncated or dropped until the transaction ends. */
+/*
+ * hold_source(table): keep it and its children from being truncated, dropped or
+ * detached until the transaction ends.
+ */
 Datum
 hold_source(PG_FUNCTION_ARGS)
 {
@@ -760,5 +763,6 @@ hold_source(PG_FUNCTION_ARGS)
 				 errmsg("could not serialize access due to concurrent update"),
 				 errdetail("A source has been dropped."),
 				 errhint("The transaction might succeed if retried.")));
+	(void) find_all_inheritors(table, AccessShareLock, NULL);
 	PG_RETURN_VOID();
 }

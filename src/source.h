@@ -73,6 +73,6 @@ extern Jsonb *source_read_profile(Source *source, TupleTableSlot *slot, SourceRo
 extern void pin_settings(void);
 extern void check_may_read(Relation relation, Oid us);
 extern void source_read_table(Relation relation, Jsonb *mapping, bool with_children, Datum lead_ids, Datum kinds,
-							  SourceConsumer consume, void *argument);
+							  const char *consequence, SourceConsumer consume, void *argument);
 
 #endif							/* LEADSCORE_SOURCE_H */

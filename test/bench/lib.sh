@@ -23,8 +23,8 @@ race()
         echo '\o /dev/null'
         for ((repeat = 0; repeat < REPEATS; repeat++)); do
             for i in "${!contestants[@]}"; do
-                printf 'SET max_parallel_workers_per_gather = %d;\n' "$([[ ${contestants[i]} == *'2 workers' ]] && echo 2 || echo 0)"
                 printf '%s;\n' "${preparations[i]}"
+                printf 'SET max_parallel_workers_per_gather = %d;\n' "$([[ ${contestants[i]} == *'2 workers' ]] && echo 2 || echo 0)"
                 printf '\\echo @%s\n\\timing on\n%s;\n\\timing off\n' "${contestants[i]}" "${statements[i]}"
             done
         done
@@ -134,4 +134,5 @@ make_writers()
             value => 'value', properties => '{properties}'$extra)" > /dev/null
     done
     sql -f test/bench/peers.sql > /dev/null
+    sql -c CHECKPOINT    # from here on the log is written to files that are there, as on a server that has run for a while
 }

@@ -57,7 +57,7 @@ may_not('anybody', $_) for (
 	'SELECT leadscore.verify()', 'CALL leadscore.rebuild()', q{CALL leadscore.compact('2020-01-01')}, 'SELECT leadscore.fold()', 'SELECT leadscore.fold_rows(NULL)', q{SELECT leadscore.score('a')},
 	q{SELECT leadscore.identify('x', 'y')}, q{SELECT leadscore.forget('a')}, q{SELECT leadscore.track('shop.orders', 'lead', 'v', occurred_at => 'placed')},
 	'SELECT leadscore.refresh_segments()', q{SELECT leadscore.grant_admin('anybody')}, q{SELECT leadscore.signals_counted('{}')}, 'SELECT leadscore.history_exists()',
-	q{SELECT leadscore.add_source('leadscore.event', '{}', false, false)}, q{SELECT leadscore.gather('{leadscore.event}', '{"{}"}', '{"signals": []}', NULL, NULL)}, q{SELECT leadscore.follow_drop('leadscore.event')},
+	q{SELECT leadscore.add_source('leadscore.event', '{}', false, false)}, q{SELECT leadscore.gather('{leadscore.event}', '{"{}"}', '{"signals": []}', NULL, NULL, 0, 1)}, q{SELECT leadscore.follow_drop('leadscore.event')},
 	q{CREATE TEMP TABLE t (lead text); CREATE TRIGGER t AFTER INSERT ON t REFERENCING NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION leadscore.record('{}')},
 	q{CREATE TEMP TABLE t (lead text); CREATE TRIGGER t AFTER INSERT ON t FOR EACH STATEMENT EXECUTE FUNCTION leadscore.record_profile('{}')},
 	q{CREATE TEMP TABLE t (lead text); CREATE TRIGGER t AFTER INSERT ON t FOR EACH STATEMENT EXECUTE FUNCTION leadscore.signals_changed()});
