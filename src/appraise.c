@@ -226,11 +226,11 @@ scratch_reserve(Scorecard *card, uint32 n)
 }
 
 /*
- * Unpack the reader's signal up to the hour, with values if they are needed;
- * returns how many hours there are.
+ * Unpack the reader's signal as far as it is known, with values if they are
+ * needed; returns how many hours there are.
  */
 static inline int32
-unpack_signal(Scorecard *card, TimelineReader *reader, int32 hour, bool needs_values)
+unpack_signal(Scorecard *card, TimelineReader *reader, int32 hour, int32 known, bool needs_values)
 {
 	TimelineReader r = *reader; /* stays in registers, whatever is stored below */
 	int32	   *ages;
@@ -253,7 +253,7 @@ unpack_signal(Scorecard *card, TimelineReader *reader, int32 hour, bool needs_va
 		occurrences[n] = (double) o;
 		if (needs_values)
 			values[n] = (double) v / MILLIONTHS;
-		n += r.hour <= hour;
+		n += r.hour <= known;
 	}
 	*reader = r;
 	return n;
@@ -261,10 +261,10 @@ unpack_signal(Scorecard *card, TimelineReader *reader, int32 hour, bool needs_va
 
 /*
  * The sum of a signal's one weight, added up as the hours are read. Sets the
- * last hour up to the hour, or NO_HOUR if there is none.
+ * last hour that is known, or NO_HOUR if there is none.
  */
 static inline double
-sum_signal(const Weight *w, TimelineReader *reader, int32 hour, int32 *last)
+sum_signal(const Weight *w, TimelineReader *reader, int32 hour, int32 known, int32 *last)
 {
 	TimelineReader r = *reader;
 	int64		o;
@@ -276,7 +276,7 @@ sum_signal(const Weight *w, TimelineReader *reader, int32 hour, int32 *last)
 		while (r.left > 0)
 		{
 			timeline_next_entry(&r, &o, &v);
-			if (unlikely(r.hour > hour))
+			if (unlikely(r.hour > known))
 				continue;
 			*last = r.hour;
 			sum += (double) o * decay_factor(w->decay, hour - r.hour);
@@ -285,7 +285,7 @@ sum_signal(const Weight *w, TimelineReader *reader, int32 hour, int32 *last)
 		while (r.left > 0)
 		{
 			timeline_next_entry(&r, &o, &v);
-			if (unlikely(r.hour > hour))
+			if (unlikely(r.hour > known))
 				continue;
 			*last = r.hour;
 			sum += (double) v / MILLIONTHS * decay_factor(w->decay, hour - r.hour);
@@ -349,7 +349,7 @@ group_of_signal(const Scorecard *card, int32 signal_id)
 }
 
 static void
-appraise_timeline(Scorecard *card, const struct varlena *timeline, int32 hour,
+appraise_timeline(Scorecard *card, const struct varlena *timeline, int32 hour, int32 known,
 				  Appraisal *appraisal, Contribution *contributions)
 {
 	TimelineReader reader;
@@ -364,7 +364,7 @@ appraise_timeline(Scorecard *card, const struct varlena *timeline, int32 hour,
 		group = group_of_signal(card, reader.signal_id);
 		if (group == NULL)
 		{
-			last = skip_signal(&reader, hour);
+			last = skip_signal(&reader, known);
 			appraisal->last_hour = Max(appraisal->last_hour, last);
 			continue;
 		}
@@ -372,7 +372,7 @@ appraise_timeline(Scorecard *card, const struct varlena *timeline, int32 hour,
 		if (group->one_sum)
 		{
 			const Weight *w = &card->weights[group->weights[0]];
-			double		measured = sum_signal(w, &reader, hour, &last);
+			double		measured = sum_signal(w, &reader, hour, known, &last);
 
 			if (last == NO_HOUR)
 				continue;
@@ -382,7 +382,7 @@ appraise_timeline(Scorecard *card, const struct varlena *timeline, int32 hour,
 			continue;
 		}
 
-		activity.n = unpack_signal(card, &reader, hour, group->needs_values);
+		activity.n = unpack_signal(card, &reader, hour, known, group->needs_values);
 		if (activity.n == 0)
 			continue;
 		activity.hour = hour;
@@ -423,7 +423,7 @@ appraise_profile(Scorecard *card, Jsonb *profile, Appraisal *appraisal, Contribu
 
 void
 appraise_lead(Scorecard *card, const struct varlena *timeline, Jsonb *profile,
-			  int32 hour, Appraisal *appraisal, Contribution *contributions)
+			  int32 hour, int32 known, Appraisal *appraisal, Contribution *contributions)
 {
 	appraisal->engagement = appraisal->fit = 0;
 	appraisal->stage = -1;
@@ -435,7 +435,7 @@ appraise_lead(Scorecard *card, const struct varlena *timeline, Jsonb *profile,
 			contributions[i] = (Contribution) {.last_hour = NO_HOUR};
 
 	if (timeline)
-		appraise_timeline(card, timeline, hour, appraisal, contributions);
+		appraise_timeline(card, timeline, hour, known, appraisal, contributions);
 	if (profile)
 		appraise_profile(card, profile, appraisal, contributions);
 
@@ -452,6 +452,23 @@ appraise_lead(Scorecard *card, const struct varlena *timeline, Jsonb *profile,
 	appraisal->score = clamp(appraisal->engagement + appraisal->fit, card->floor, card->ceiling);
 }
 
+int32
+segment_number(const Scorecard *card, const Appraisal *appraisal)
+{
+	for (int32 i = 0; i < card->nsegments; i++)
+		if (appraisal->score >= card->segments[i].min_score &&
+			appraisal->fit >= card->segments[i].min_fit &&
+			appraisal->engagement >= card->segments[i].min_engagement)
+			return i + 1;
+	return 0;
+}
+
+double
+probability_of(const Scorecard *card, const Appraisal *appraisal)
+{
+	return 1 / (1 + exp(-(card->intercept + card->slope * (appraisal->engagement + appraisal->fit))));
+}
+
 /* ---------- SQL functions: (scorecard, timeline, profile, at) ---------- */
 
 /*
@@ -464,6 +481,7 @@ appraise_arguments(FunctionCallInfo fcinfo, Scorecard **card, Appraisal *apprais
 {
 	struct varlena *timeline;
 	Jsonb	   *profile = NULL;
+	int32		hour;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(3))
 		return false;
@@ -473,8 +491,8 @@ appraise_arguments(FunctionCallInfo fcinfo, Scorecard **card, Appraisal *apprais
 		profile = PG_GETARG_JSONB_P(2);
 	if (contributions)
 		*contributions = palloc(Max((*card)->nweights, 1) * sizeof(Contribution));
-	appraise_lead(*card, timeline, profile, hour_of(PG_GETARG_TIMESTAMPTZ(3)), appraisal,
-				  contributions ? *contributions : NULL);
+	hour = hour_of(PG_GETARG_TIMESTAMPTZ(3));
+	appraise_lead(*card, timeline, profile, hour, hour, appraisal, contributions ? *contributions : NULL);
 	return true;
 }
 
@@ -513,7 +531,7 @@ appraise(PG_FUNCTION_ARGS)
 	Datum		values[8];
 	bool		nulls[8] = {0};
 	const char *grade = NULL;
-	const char *segment = NULL;
+	int32		segment;
 
 	if (!appraise_arguments(fcinfo, &card, &appraisal, NULL))
 		PG_RETURN_NULL();
@@ -532,21 +550,16 @@ appraise(PG_FUNCTION_ARGS)
 	for (int32 i = 0; i < card->ngrades && grade == NULL; i++)
 		if (appraisal.fit >= card->grades[i].min_fit)
 			grade = card->grades[i].grade;
-	for (int32 i = 0; i < card->nsegments && segment == NULL; i++)
-		if (appraisal.score >= card->segments[i].min_score &&
-			appraisal.fit >= card->segments[i].min_fit &&
-			appraisal.engagement >= card->segments[i].min_engagement)
-			segment = card->segments[i].segment;
 
 	values[0] = Float8GetDatum(appraisal.score);
 	values[1] = Float8GetDatum(appraisal.engagement);
 	values[2] = Float8GetDatum(appraisal.fit);
 	nulls[3] = !card->has_probability;
-	values[3] = Float8GetDatum(1 / (1 + exp(-(card->intercept +
-											  card->slope * (appraisal.engagement + appraisal.fit)))));
+	values[3] = Float8GetDatum(probability_of(card, &appraisal));
 	values[4] = text_datum(grade, &nulls[4]);
 	values[5] = text_datum(appraisal.stage < 0 ? NULL : card->stages[appraisal.stage].stage, &nulls[5]);
-	values[6] = text_datum(segment, &nulls[6]);
+	segment = segment_number(card, &appraisal);
+	values[6] = text_datum(segment == 0 ? NULL : card->segments[segment - 1].segment, &nulls[6]);
 	values[7] = instant_datum(appraisal.last_hour, &nulls[7]);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(card->row, values, nulls)));
 }
@@ -588,24 +601,30 @@ contributions(PG_FUNCTION_ARGS)
 
 /* What each weight measured, in the document's order; NULL where there was nothing to measure. */
 Datum
+measured_array(const Scorecard *card, const Contribution *contributions)
+{
+	Datum	   *values = palloc(Max(card->nweights, 1) * sizeof(Datum));
+	bool	   *nulls = palloc(Max(card->nweights, 1) * sizeof(bool));
+	int			n = card->nweights;
+	int			lower = 1;
+
+	for (int32 i = 0; i < n; i++)
+	{
+		nulls[i] = !contributions[i].active;
+		values[i] = Float8GetDatum(contributions[i].measured);
+	}
+	return PointerGetDatum(construct_md_array(values, nulls, 1, &n, &lower,
+											  FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+Datum
 features(PG_FUNCTION_ARGS)
 {
 	Scorecard  *card;
 	Appraisal	appraisal;
 	Contribution *contributions;
-	Datum	   *values;
-	bool	   *nulls;
-	int			lower = 1;
 
 	if (!appraise_arguments(fcinfo, &card, &appraisal, &contributions))
 		PG_RETURN_NULL();
-	values = palloc(Max(card->nweights, 1) * sizeof(Datum));
-	nulls = palloc(Max(card->nweights, 1) * sizeof(bool));
-	for (int32 i = 0; i < card->nweights; i++)
-	{
-		nulls[i] = !contributions[i].active;
-		values[i] = Float8GetDatum(contributions[i].measured);
-	}
-	PG_RETURN_ARRAYTYPE_P(construct_md_array(values, nulls, 1, &card->nweights, &lower,
-											 FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	PG_RETURN_DATUM(measured_array(card, contributions));
 }

@@ -29,11 +29,21 @@ typedef struct Appraisal
 } Appraisal;
 
 /*
- * Score a lead at an hour. Timeline and profile may be NULL. Where
- * "contributions" is not NULL it has room for one entry a weight.
+ * Score a lead at an hour, of which the hours up to "known" (not after
+ * "hour") are known: all, or those before it. Timeline and profile may be
+ * NULL. Where "contributions" is not NULL it has room for one entry a weight.
  */
 extern void appraise_lead(Scorecard *card, const struct varlena *timeline, Jsonb *profile,
-						  int32 hour, Appraisal *appraisal, Contribution *contributions);
+						  int32 hour, int32 known, Appraisal *appraisal, Contribution *contributions);
+
+/* The number of the first segment by position whose conditions hold, counted from 1, or 0. */
+extern int32 segment_number(const Scorecard *card, const Appraisal *appraisal);
+
+/* Of a conversion, where the scorecard has intercept and slope. */
+extern double probability_of(const Scorecard *card, const Appraisal *appraisal);
+
+/* What each weight measured, as a float8[]. */
+extern Datum measured_array(const Scorecard *card, const Contribution *contributions);
 
 /* The function score(scorecard, timeline, profile, at). */
 extern Datum score(PG_FUNCTION_ARGS);

@@ -588,6 +588,17 @@ scorecard_compile(Jsonb *document)
 	return read_card(document, true);
 }
 
+/* Compile one that is to last as long as a context. */
+Scorecard *
+scorecard_compile_in(MemoryContext context, Datum document)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	Scorecard  *card = scorecard_compile((Jsonb *) PG_DETOAST_DATUM_COPY(document));
+
+	MemoryContextSwitchTo(old);
+	return card;
+}
+
 /* Check a document that is to be published: true, or an error that names the path. */
 Datum
 check_scorecard(PG_FUNCTION_ARGS)

@@ -154,6 +154,7 @@ typedef struct Scorecard
 } Scorecard;
 
 extern void *scorecard_compile(Jsonb *document);
+extern Scorecard *scorecard_compile_in(MemoryContext context, Datum document);
 extern double decay_factor_slow(Decay *decay, int32 age);
 
 /* The factor of an hour that is "age" (>= 0) hours old. */
