@@ -1,0 +1,332 @@
+-- fit.sql: points from what happened
+
+-- regression
+
+CREATE TYPE leadscore.regression AS (
+	rows bigint,
+	conversions bigint,
+	intercept float8,
+	intercept_error float8,
+	coefficients float8[],
+	standard_errors float8[],
+	dropped text[],
+	log_likelihood float8,
+	iterations integer
+);
+
+COMMENT ON TYPE leadscore.regression IS 'a fitted logistic regression: ln(p / (1 - p)) = intercept + sum of coefficient * feature';
+COMMENT ON COLUMN leadscore.regression.rows IS 'rows that it was fitted to';
+COMMENT ON COLUMN leadscore.regression.conversions IS 'how many of them converted';
+COMMENT ON COLUMN leadscore.regression.intercept IS 'the logarithm of the odds where all features are 0';
+COMMENT ON COLUMN leadscore.regression.intercept_error IS 'its standard error';
+COMMENT ON COLUMN leadscore.regression.coefficients IS 'what one unit of each feature adds; 0 if it was dropped';
+COMMENT ON COLUMN leadscore.regression.standard_errors IS 'of the coefficients; 0 if the feature was dropped';
+COMMENT ON COLUMN leadscore.regression.dropped IS 'why a feature was dropped: constant, collinear, sign; NULL: it was not';
+COMMENT ON COLUMN leadscore.regression.log_likelihood IS 'at the coefficients, without the penalty';
+COMMENT ON COLUMN leadscore.regression.iterations IS 'Newton steps';
+
+CREATE FUNCTION leadscore.regression_transition(internal, float8[], boolean, float8, float8[]) RETURNS internal
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
+CREATE FUNCTION leadscore.regression_merge(internal, internal) RETURNS internal
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
+CREATE FUNCTION leadscore.regression_serialize(internal) RETURNS bytea
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION leadscore.regression_deserialize(bytea, internal) RETURNS internal
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION leadscore.regression_final(internal) RETURNS leadscore.regression
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore.regression_transition(internal, float8[], boolean, float8, float8[]) IS 'aggregate transition function';
+COMMENT ON FUNCTION leadscore.regression_merge(internal, internal) IS 'aggregate combine function';
+COMMENT ON FUNCTION leadscore.regression_serialize(internal) IS 'aggregate serial function';
+COMMENT ON FUNCTION leadscore.regression_deserialize(bytea, internal) IS 'aggregate deserial function';
+COMMENT ON FUNCTION leadscore.regression_final(internal) IS 'aggregate final function';
+
+CREATE AGGREGATE leadscore.logistic_regression(features float8[], outcome boolean, l2 float8, signs float8[]) (
+	SFUNC = leadscore.regression_transition,
+	STYPE = internal,
+	SSPACE = 8192,
+	FINALFUNC = leadscore.regression_final,
+	COMBINEFUNC = leadscore.regression_merge,
+	SERIALFUNC = leadscore.regression_serialize,
+	DESERIALFUNC = leadscore.regression_deserialize,
+	PARALLEL = safe
+);
+
+COMMENT ON AGGREGATE leadscore.logistic_regression(float8[], boolean, float8, float8[])
+	IS 'regularised logistic regression; NULL if the rows are not of both outcomes';
+
+-- private functions
+
+CREATE FUNCTION leadscore.past_points(scorecard jsonb, timeline leadscore.timeline, profile jsonb, cutoff timestamptz) RETURNS float8[]
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 20;
+
+COMMENT ON FUNCTION leadscore.past_points(jsonb, leadscore.timeline, jsonb, timestamptz) IS 'what each weight was worth by what was known before the hour of the cutoff';
+
+-- Points add up without bounds on sums of them; a weight of no points gets one, and no bounds of its own.
+CREATE FUNCTION leadscore.unbounded(scorecard jsonb) RETURNS jsonb
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT scorecard - '{floor,ceiling}'::text[]
+		|| jsonb_build_object('weights', (SELECT coalesce(jsonb_agg(CASE WHEN (w.weight -> 'points')::float8 = 0
+				THEN w.weight - '{min_points,max_points}'::text[] || '{"points": 1}' ELSE w.weight END ORDER BY w.n), '[]')
+			FROM jsonb_array_elements(nullif(scorecard -> 'weights', 'null')) WITH ORDINALITY AS w (weight, n)))
+		|| CASE WHEN jsonb_typeof(scorecard -> 'categories') = 'array'
+			THEN jsonb_build_object('categories', (SELECT coalesce(jsonb_agg(c.category - '{min_points,max_points}'::text[] ORDER BY c.n), '[]')
+				FROM jsonb_array_elements(scorecard -> 'categories') WITH ORDINALITY AS c (category, n)))
+			ELSE '{}' END
+$$;
+
+COMMENT ON FUNCTION leadscore.unbounded(jsonb) IS 'a scorecard without floor, ceiling and bounds of categories, and without weights of no points';
+
+CREATE FUNCTION leadscore.with_points(scorecard jsonb, factors float8[], round_to float8) RETURNS jsonb
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT scorecard || jsonb_build_object('weights', (
+		SELECT coalesce(jsonb_agg(w.weight - '{min_points,max_points}'::text[]
+			|| jsonb_build_object('points', p.points)
+			-- bounds keep their place on what is measured, and change ends with the sign
+			|| CASE WHEN p.points = 0 THEN '{}' ELSE jsonb_strip_nulls(jsonb_build_object(
+				'min_points', CASE WHEN p.factor > 0 THEN b.min_points ELSE b.max_points END * p.factor,
+				'max_points', CASE WHEN p.factor > 0 THEN b.max_points ELSE b.min_points END * p.factor)) END
+			ORDER BY w.n), '[]')
+		FROM jsonb_array_elements(scorecard -> 'weights') WITH ORDINALITY AS w (weight, n)
+		CROSS JOIN LATERAL jsonb_to_record(w.weight) AS b (points float8, min_points float8, max_points float8)
+		CROSS JOIN LATERAL (SELECT r.points, r.points / b.points AS factor
+			FROM (SELECT CASE WHEN round_to IS NULL THEN b.points * factors[w.n]
+				ELSE (round((b.points * factors[w.n] / round_to)::numeric) * round_to::numeric)::float8 END AS points) r) p))
+$$;
+
+COMMENT ON FUNCTION leadscore.with_points(jsonb, float8[], float8) IS 'a scorecard whose weights'' points are multiplied, and rounded';
+
+-- fit
+
+CREATE FUNCTION leadscore.fit(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[],
+	l2 float8 DEFAULT 1, points_to_double_odds float8 DEFAULT 20, keep_signs boolean DEFAULT false, round_to float8 DEFAULT NULL,
+	active_within interval DEFAULT '90 days', bins boolean DEFAULT false, decay text DEFAULT 'keep',
+	profile boolean DEFAULT false) RETURNS jsonb
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
+AS $$
+DECLARE
+	slope float8;
+	q record;
+	card jsonb := scorecard;	-- with the bands and half-lives that are chosen
+	card_part jsonb := scorecard;	-- with those that the part would have
+	bare jsonb;
+	bare_part jsonb;
+	choice record;
+	chosen jsonb := '{}';
+	signs float8[];
+	signs_part float8[];
+	r record;
+	whole leadscore.regression;
+	part leadscore.regression;		-- of seven leads in ten
+	scale leadscore.regression;		-- of rounded points
+	fitted jsonb;
+	trial jsonb;
+	intercept float8;
+	auc record;
+BEGIN
+	q := leadscore.check_outcome(scorecard, conversion, horizon, cutoffs, active_within);
+	IF NOT (l2 >= 0 AND l2 < 'Infinity') OR l2 IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'l2 is below zero, or no number',
+			DETAIL = format('The penalty is %s.', coalesce(l2::text, 'NULL')), HINT = 'Write a number such as 1; 0 is no penalty.';
+	END IF;
+	IF NOT (points_to_double_odds > 0 AND points_to_double_odds < 'Infinity') OR points_to_double_odds IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'points_to_double_odds is not above zero, or no number',
+			DETAIL = format('The value is %s.', coalesce(points_to_double_odds::text, 'NULL')), HINT = 'Write a number such as 20.';
+	END IF;
+	IF NOT (round_to > 0 AND round_to < 'Infinity') THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'round_to is not above zero, or no number',
+			DETAIL = format('The value is %s.', round_to), HINT = 'Write a number such as 1, or NULL to leave points as they are.';
+	END IF;
+	IF coalesce(decay, 'keep') NOT IN ('keep', 'learn') THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'decay is unknown',
+			DETAIL = format('The value is %s.', decay), HINT = 'Write keep or learn.';
+	END IF;
+	PERFORM leadscore.warn_of_censoring(q.signal_id, q.horizon_hours, q.active_hours, cutoffs);
+
+	-- what is chosen by the outcomes is chosen again for the part, which is to be judged by leads that had no say in it
+	IF profile THEN
+		q.profiles := true;
+		choice := leadscore.with_profile(card, q.signal_id, q.horizon_hours, q.active_hours, cutoffs, false);
+		chosen := chosen || jsonb_build_object('profile', choice.proposed);
+		card := choice.card;
+		choice := leadscore.with_profile(scorecard, q.signal_id, q.horizon_hours, q.active_hours, cutoffs, true);
+		card_part := choice.card;
+	END IF;
+	bare := leadscore.unbounded(card);
+	IF jsonb_array_length(bare -> 'weights') = 0 THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the scorecard has no weights',
+			DETAIL = 'There are no points to be found.', HINT = 'Add weights to the document; their points may be 0.';
+	END IF;
+	slope := ln(2::float8) / points_to_double_odds;
+	IF bins THEN
+		card := leadscore.measured_once(card);
+		card_part := leadscore.measured_once(card_part);
+	END IF;
+	IF decay = 'learn' THEN
+		choice := leadscore.learn_decay(card, q.signal_id, q.horizon_hours, q.active_hours, q.profiles, cutoffs, l2, false);
+		card := choice.card;
+		chosen := chosen || jsonb_build_object('decay', choice.decay);
+		choice := leadscore.learn_decay(card_part, q.signal_id, q.horizon_hours, q.active_hours, q.profiles, cutoffs, l2, true);
+		card_part := choice.card;
+	END IF;
+	IF bins THEN
+		choice := leadscore.with_bands(card, q.signal_id, q.horizon_hours, q.active_hours, q.profiles, cutoffs, false);
+		card := choice.card;
+		chosen := chosen || jsonb_build_object('bins', choice.bins);
+		choice := leadscore.with_bands(card_part, q.signal_id, q.horizon_hours, q.active_hours, q.profiles, cutoffs, true);
+		card_part := choice.card;
+	END IF;
+	bare := leadscore.unbounded(card);
+	bare_part := leadscore.unbounded(card_part);
+	-- a weight's worth has the sign of its points, so all factors are to be positive
+	IF keep_signs THEN
+		SELECT array_agg(CASE WHEN (w.weight -> 'points')::float8 = 0 THEN 0 ELSE 1 END ORDER BY w.n) INTO signs
+		FROM jsonb_array_elements(card -> 'weights') WITH ORDINALITY AS w (weight, n);
+		SELECT array_agg(CASE WHEN (w.weight -> 'points')::float8 = 0 THEN 0 ELSE 1 END ORDER BY w.n) INTO signs_part
+		FROM jsonb_array_elements(card_part -> 'weights') WITH ORDINALITY AS w (weight, n);
+	END IF;
+
+	SELECT count(*) AS leads, count(*) FILTER (WHERE x.converted) AS conversions,
+		leadscore.logistic_regression(x.points, x.converted, l2, signs) AS whole,
+		leadscore.logistic_regression(coalesce(x.points_part, x.points), x.converted, l2, signs_part) FILTER (WHERE x.learned) AS part
+	INTO r
+	FROM (
+		SELECT leadscore.past_points(bare, e.timeline, e.profile, e.cutoff) AS points,
+			CASE WHEN bare_part <> bare THEN leadscore.past_points(bare_part, e.timeline, e.profile, e.cutoff) END AS points_part, e.outcome < 'infinity' AS converted,
+			hashtextextended(e.lead_id, 0) & 1023 < 717 AS learned
+		FROM leadscore.examples(q.signal_id, q.horizon_hours, q.active_hours, q.profiles, fit.cutoffs) e OFFSET 0
+	) x;
+	whole := r.whole;
+	part := r.part;
+	IF whole.rows IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'there is nothing to learn from',
+			DETAIL = format('Of %s leads at the cutoffs %s converted within the horizon.', r.leads, r.conversions),
+			HINT = 'Fitting needs leads that converted and leads that did not: choose other cutoffs, another horizon or another conversion.';
+	END IF;
+
+	intercept := whole.intercept;
+	fitted := leadscore.with_points(bare, ARRAY(SELECT f.b / slope FROM unnest(whole.coefficients) WITH ORDINALITY AS f (b, i) ORDER BY f.i), round_to);
+	IF part.rows IS NOT NULL THEN
+		trial := leadscore.with_points(bare_part, ARRAY(SELECT f.b / slope FROM unnest(part.coefficients) WITH ORDINALITY AS f (b, i) ORDER BY f.i), round_to);
+	END IF;
+
+	-- as they would be used: rounded points are given the intercept and slope that fit them; the part by what it has not seen
+	SELECT leadscore.logistic_regression(ARRAY[x.score], x.converted, l2, NULL) FILTER (WHERE round_to IS NOT NULL) AS scale,
+		leadscore.roc_auc(x.score, x.converted) AS whole, leadscore.roc_auc(x.trial, x.converted) FILTER (WHERE x.learned) AS in_sample,
+		leadscore.roc_auc(x.trial, x.converted) FILTER (WHERE NOT x.learned) AS out_of_sample
+	INTO auc
+	FROM (
+		SELECT leadscore.past_score(fitted, e.timeline, e.profile, e.cutoff) AS score,
+			leadscore.past_score(trial, e.timeline, e.profile, e.cutoff) AS trial,
+			e.outcome < 'infinity' AS converted, hashtextextended(e.lead_id, 0) & 1023 < 717 AS learned
+		FROM leadscore.examples(q.signal_id, q.horizon_hours, q.active_hours, q.profiles, fit.cutoffs) e OFFSET 0
+	) x;
+	scale := auc.scale;
+	IF scale.rows IS NOT NULL AND scale.dropped[1] IS NULL THEN
+		intercept := scale.intercept;
+		slope := scale.coefficients[1];
+	END IF;
+
+	RETURN fitted || jsonb_build_object('intercept', intercept, 'slope', slope, 'report', jsonb_build_object(
+		'conversion', conversion, 'horizon', horizon, 'cutoffs', to_jsonb(cutoffs), 'active_within', active_within,
+		'l2', l2, 'points_to_double_odds', points_to_double_odds, 'keep_signs', coalesce(keep_signs, false), 'round_to', round_to, 'bins', coalesce(bins, false), 'decay', coalesce(decay, 'keep'), 'profile', coalesce(profile, false),
+		'leads', r.leads, 'conversions', r.conversions, 'iterations', whole.iterations, 'log_likelihood', whole.log_likelihood,
+		'auc_in_sample', auc.in_sample, 'auc_out_of_sample', auc.out_of_sample, 'separated', auc.whole = 1,
+		'weights', (SELECT jsonb_agg(jsonb_build_object('weight_id', w.weight -> 'weight_id', 'signal', w.weight -> 'signal',
+				'measure', w.weight -> 'measure', 'points_before', w.weight -> 'points', 'points', f.weight -> 'points',
+				'coefficient', whole.coefficients[w.n] * (b.weight -> 'points')::float8,
+				'standard_error', whole.standard_errors[w.n] * abs((b.weight -> 'points')::float8),
+				'dropped', whole.dropped[w.n]) ORDER BY w.n)
+			FROM jsonb_array_elements(card -> 'weights') WITH ORDINALITY AS w (weight, n)
+			JOIN jsonb_array_elements(bare -> 'weights') WITH ORDINALITY AS b (weight, n) USING (n)
+			JOIN jsonb_array_elements(fitted -> 'weights') WITH ORDINALITY AS f (weight, n) USING (n))) || chosen);
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.fit(jsonb, text, interval, timestamptz[], float8, float8, boolean, float8, interval, boolean, text, boolean)
+	IS 'the scorecard with the points, intercept and slope that foretell a conversion best, and a report';
+
+-- which signals tell
+
+CREATE FUNCTION leadscore.information_value(bands float8[], without float8, without_converted float8) RETURNS float8
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+	-- half a lead more of each outcome in a band keeps the logarithm of an empty one finite
+	SELECT sum((b.converted / t.converted - b.others / t.others)
+		* ln(((b.converted + 0.5) / t.converted) / ((b.others + 0.5) / t.others)))
+	FROM (
+		SELECT bands[i][1] AS others, bands[i][2] AS converted FROM generate_series(1, coalesce(array_length(bands, 1), 0)) i
+		UNION ALL SELECT without - without_converted, without_converted WHERE without > 0
+	) b
+	CROSS JOIN (
+		SELECT nullif(coalesce(sum(bands[i][1]), 0) + without - without_converted, 0) AS others, nullif(coalesce(sum(bands[i][2]), 0) + without_converted, 0) AS converted
+		FROM generate_series(1, coalesce(array_length(bands, 1), 0)) i
+	) t
+$$;
+
+COMMENT ON FUNCTION leadscore.information_value(float8[], float8, float8)
+	IS 'how much bands tell of an outcome: the sum of (share of conversions - share of others) * weight of evidence';
+
+CREATE FUNCTION leadscore.signal_report(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[],
+	l2 float8 DEFAULT 1, active_within interval DEFAULT '90 days')
+	RETURNS TABLE (weight_id integer, signal text, measure text, leads_with bigint, leads_without bigint, rate_with float8, rate_without float8, lift float8,
+		correlation float8, information_value float8, points float8, fitted_points float8, verdict text)
+	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 30 SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	q record;
+	report CONSTANT jsonb := leadscore.fit(scorecard, conversion, horizon, cutoffs, l2, active_within => signal_report.active_within) -> 'report';
+	bare CONSTANT jsonb := leadscore.unbounded(scorecard);
+BEGIN
+	q := leadscore.check_outcome(scorecard, conversion, horizon, cutoffs, active_within);
+	RETURN QUERY
+		WITH weight AS MATERIALIZED (
+			SELECT w.n, s.weight_id::integer AS weight_id, s.signal, s.measure, s.at_least IS NOT NULL OR s.below IS NOT NULL AS banded,
+				(w.weight -> 'points')::float8 AS bare_points, (f.weight -> 'points_before')::float8 AS points, (f.weight -> 'points')::float8 AS fitted,
+				f.weight ->> 'dropped' IS NULL AND abs((f.weight -> 'coefficient')::float8) > 1.96 * (f.weight -> 'standard_error')::float8 AS evident
+			FROM jsonb_array_elements(bare -> 'weights') WITH ORDINALITY AS w (weight, n)
+			JOIN jsonb_array_elements(report -> 'weights') WITH ORDINALITY AS f (weight, n) USING (n)
+			CROSS JOIN LATERAL jsonb_to_record(w.weight) AS s (weight_id numeric, signal text, measure text, at_least float8, below float8)
+		), tally AS (
+			SELECT u.n, count(*) AS leads, count(*) FILTER (WHERE h.has) AS having, count(*) FILTER (WHERE x.converted) AS converted,
+				count(*) FILTER (WHERE h.has AND x.converted) AS having_converted,
+				corr(u.worth / w.bare_points, x.converted::integer) AS correlation, stddev_pop(u.worth / w.bare_points) AS deviation,
+				leadscore.bands(u.worth / w.bare_points, x.converted) FILTER (WHERE h.has) AS bands
+			FROM (
+				SELECT leadscore.past_points(bare, e.timeline, e.profile, e.cutoff) AS worths, leadscore.past_features(bare, e.timeline, e.profile, e.cutoff) AS features,
+					e.outcome < 'infinity' AS converted
+				FROM leadscore.examples(q.signal_id, q.horizon_hours, q.active_hours, q.profiles, signal_report.cutoffs) e OFFSET 0
+			) x
+			CROSS JOIN LATERAL unnest(x.worths, x.features) WITH ORDINALITY AS u (worth, feature, n)
+			JOIN weight w ON w.n = u.n
+			CROSS JOIN LATERAL (SELECT u.feature IS NOT NULL AND (NOT w.banded OR u.worth <> 0) AS has) h
+			GROUP BY u.n
+		), scale AS (
+			SELECT sum(abs(w.points) * t.deviation) / nullif(sum(abs(w.fitted) * t.deviation), 0) AS factor FROM weight w JOIN tally t USING (n)
+		)
+		SELECT w.weight_id, w.signal, coalesce(w.measure, (
+				SELECT CASE c.subject WHEN 'profile' THEN 'present' ELSE 'count' END
+				FROM jsonb_to_recordset(scorecard -> 'signals') AS c (signal text, subject text) WHERE c.signal = w.signal), 'count'),
+			t.having, t.leads - t.having, t.having_converted / nullif(t.having, 0)::float8,
+			(t.converted - t.having_converted) / nullif(t.leads - t.having, 0)::float8,
+			t.having_converted / nullif(t.having, 0)::float8 / (t.converted / t.leads::float8),
+			t.correlation, leadscore.information_value(t.bands, t.leads - t.having, t.converted - t.having_converted),
+			w.points, w.fitted * scale.factor,
+			CASE WHEN NOT w.evident OR scale.factor IS NULL THEN 'no evidence'
+				WHEN w.points * w.fitted < 0 OR abs(w.fitted * scale.factor) < 0.8 * abs(w.points) THEN 'overweighted'
+				WHEN abs(w.fitted * scale.factor) > 1.25 * abs(w.points) THEN 'underweighted'
+				ELSE 'about right' END
+		FROM weight w JOIN tally t USING (n) CROSS JOIN scale
+		ORDER BY w.n;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.signal_report(jsonb, text, interval, timestamptz[], float8, interval)
+	IS 'what each weight tells of a conversion, and whether it has the points for it';
