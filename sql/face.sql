@@ -35,13 +35,22 @@ SELECT m.model, s.lead_id,
 	(a.appraisal).stage,
 	(a.appraisal).segment,
 	(a.appraisal).last_active
-FROM leadscore.model m
-CROSS JOIN LATERAL (SELECT leadscore.scorecard(m.model) AS card OFFSET 0) c
+FROM (
+	SELECT d.model, d.model AS served, NULL::boolean AS treated, NULL::text AS salt, NULL::float8 AS share FROM leadscore.model d
+	UNION ALL
+	-- an experiment's rows: the leads of each arm by its model, while it runs; else all by the control
+	SELECT e.experiment, CASE WHEN a.treated THEN e.treatment ELSE e.control END, CASE WHEN r.running THEN a.treated END, e.salt, e.share
+	FROM leadscore.experiment e CROSS JOIN (VALUES (false), (true)) AS a (treated)
+	CROSS JOIN LATERAL (SELECT now() >= e.starts_at AND (now() < e.ends_at) IS NOT FALSE AS running) r
+	WHERE r.running OR NOT a.treated
+) m
+CROSS JOIN LATERAL (SELECT leadscore.scorecard(m.served) AS card OFFSET 0) c
 CROSS JOIN leadscore.visible_lead s
-CROSS JOIN LATERAL (SELECT leadscore.appraise(c.card, s.timeline, s.profile, now()) AS appraisal OFFSET 0) a;
+CROSS JOIN LATERAL (SELECT leadscore.appraise(c.card, s.timeline, s.profile, now()) AS appraisal OFFSET 0) a
+WHERE m.treated IS NULL OR leadscore.treated(m.salt, m.share, s.lead_id) = m.treated;
 
-COMMENT ON VIEW leadscore.lead_score IS 'every lead on every model, live';
-COMMENT ON COLUMN leadscore.lead_score.model IS 'the model';
+COMMENT ON VIEW leadscore.lead_score IS 'every lead on every model, live, and in every experiment by the model of its arm';
+COMMENT ON COLUMN leadscore.lead_score.model IS 'the model, or the experiment';
 COMMENT ON COLUMN leadscore.lead_score.lead_id IS 'the lead';
 COMMENT ON COLUMN leadscore.lead_score.score IS 'engagement + fit, within the model''s floor and ceiling';
 COMMENT ON COLUMN leadscore.lead_score.engagement IS 'points of the event signals';
@@ -128,15 +137,22 @@ BEGIN ATOMIC
 	SELECT b.lead_id, b.score, (a.appraisal).engagement, (a.appraisal).fit, (a.appraisal).probability, (a.appraisal).grade,
 		(a.appraisal).stage, (a.appraisal).segment, (a.appraisal).last_active
 	FROM (
-		SELECT s.lead_id, s.timeline, s.profile,
-			leadscore.score((SELECT leadscore.scorecard(top.model)), s.timeline, s.profile, top.at) AS score
+		SELECT s.lead_id, s.timeline, s.profile, t.treated,
+			leadscore.score(CASE WHEN t.treated THEN (SELECT leadscore.scorecard(x.treatment) FROM leadscore.experiment x WHERE x.experiment = top.model)
+				ELSE (SELECT leadscore.scorecard(leadscore.serving_model(top.model, NULL, top.at))) END, s.timeline, s.profile, top.at) AS score
 		FROM leadscore.visible_lead s
+		-- of no experiment salt and share are NULL, and none is treated
+		CROSS JOIN LATERAL (
+			SELECT leadscore.treated((SELECT x.salt FROM leadscore.experiment x WHERE x.experiment = top.model AND top.at >= x.starts_at AND (top.at < x.ends_at) IS NOT FALSE),
+				(SELECT x.share FROM leadscore.experiment x WHERE x.experiment = top.model), s.lead_id) AS treated
+		) t
 		WHERE top.at IS NOT NULL
-		ORDER BY 4 DESC, 1
+		ORDER BY 5 DESC, 1
 		LIMIT top.n
 	) b
 	CROSS JOIN LATERAL (
-		SELECT leadscore.appraise((SELECT leadscore.scorecard(top.model)), b.timeline, b.profile, top.at) AS appraisal OFFSET 0
+		SELECT leadscore.appraise(CASE WHEN b.treated THEN (SELECT leadscore.scorecard(x.treatment) FROM leadscore.experiment x WHERE x.experiment = top.model)
+			ELSE (SELECT leadscore.scorecard(leadscore.serving_model(top.model, NULL, top.at))) END, b.timeline, b.profile, top.at) AS appraisal OFFSET 0
 	) a
 	ORDER BY 2 DESC, 1;
 END;
@@ -182,7 +198,7 @@ BEGIN
 	END IF;
 	SELECT d.document INTO card FROM leadscore.model_document d WHERE d.model OPERATOR(pg_catalog.=) score_by_query.model;
 	IF NOT FOUND THEN
-		card := leadscore.scorecard(model);
+		card := leadscore.scorecard(leadscore.serving_model(model, lead, at));
 	END IF;
 	SELECT t.timeline, EXISTS (SELECT FROM leadscore.pending_delta) INTO timeline, pending
 	FROM leadscore.lead_timeline t WHERE t.lead_id OPERATOR(pg_catalog.=) lead;
@@ -206,7 +222,7 @@ CREATE FUNCTION leadscore.explain(lead_id text, model text DEFAULT 'default', at
 	LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
 	WITH lead AS MATERIALIZED (
-		SELECT leadscore.scorecard(model) AS card,
+		SELECT leadscore.scorecard(leadscore.serving_model(model, leadscore.lead_named(explain.lead_id), at)) AS card,
 			(SELECT t.timeline FROM leadscore.current_timeline t WHERE t.lead_id = leadscore.lead_named(explain.lead_id)) AS timeline,
 			(SELECT l.profile FROM leadscore.lead l WHERE l.lead_id = leadscore.lead_named(explain.lead_id)) AS profile
 		WHERE explain.lead_id IS NOT NULL
@@ -264,13 +280,15 @@ CREATE FUNCTION leadscore.score_history(lead_id text, model text DEFAULT 'defaul
 	LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
 	WITH lead AS MATERIALIZED (
-		SELECT leadscore.scorecard(model) AS card,
+		SELECT leadscore.lead_named(score_history.lead_id) AS lead_id, leadscore.scorecard(leadscore.serving_model(model, NULL, NULL)) AS card,
+			EXISTS (SELECT FROM leadscore.experiment x WHERE x.experiment = model) AS varies,
 			(SELECT t.timeline FROM leadscore.current_timeline t WHERE t.lead_id = leadscore.lead_named(score_history.lead_id)) AS timeline,
 			(SELECT l.profile FROM leadscore.lead l WHERE l.lead_id = leadscore.lead_named(score_history.lead_id)) AS profile
 		WHERE score_history.lead_id IS NOT NULL
 	)
 	SELECT h.at, (h.appraisal).score, (h.appraisal).segment
-	FROM (SELECT g.at, leadscore.appraise(lead.card, lead.timeline, lead.profile, g.at) AS appraisal
+	FROM (SELECT g.at, leadscore.appraise(CASE WHEN lead.varies THEN leadscore.scorecard(leadscore.serving_model(model, lead.lead_id, g.at)) ELSE lead.card END,
+			lead.timeline, lead.profile, g.at) AS appraisal
 		FROM lead CROSS JOIN generate_series("from", "to", step) AS g (at) OFFSET 0) h
 	ORDER BY h.at;
 END;

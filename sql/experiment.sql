@@ -1,0 +1,211 @@
+-- experiment.sql: champion and challenger: two models, each for its share of the leads
+
+CREATE TABLE leadscore.experiment (
+	experiment text PRIMARY KEY
+		CONSTRAINT experiment_not_empty CHECK ((experiment <> '') IS NOT FALSE OR leadscore.refuse(
+			'experiment name is empty', '""', 'Name the experiment, such as "spring".')),
+	control text NOT NULL REFERENCES leadscore.model ON UPDATE CASCADE,
+	treatment text NOT NULL REFERENCES leadscore.model ON UPDATE CASCADE,
+	share float8 NOT NULL DEFAULT 0.5
+		CONSTRAINT experiment_share_is_share CHECK ((share BETWEEN 0 AND 1) IS NOT FALSE OR leadscore.refuse(
+			'experiment share is not between 0 and 1', share::text, 'Write the share of leads that are treated, such as 0.5.')),
+	starts_at timestamptz NOT NULL DEFAULT now()
+		CONSTRAINT experiment_starts_at_finite CHECK ((starts_at BETWEEN '1970-01-01 00:00Z' AND '9999-12-31 00:00Z') IS NOT FALSE OR leadscore.refuse(
+			'experiment starts_at is out of range', starts_at::text, 'Write an instant of the years 1970 to 9999.')),
+	ends_at timestamptz,
+	salt text NOT NULL DEFAULT gen_random_uuid()::text,
+	description text,
+	CONSTRAINT experiment_starts_before_it_ends CHECK ((starts_at < ends_at) IS NOT FALSE OR leadscore.refuse(
+		'experiment starts_at is not before ends_at', format('starts_at %s, ends_at %s', starts_at, ends_at), 'Swap the two, or write NULL for no end.')),
+	CONSTRAINT experiment_compares_two CHECK ((control <> treatment) IS NOT FALSE OR leadscore.refuse(
+		'experiment compares a model with itself', control, 'Name two models.'))
+);
+
+COMMENT ON TABLE leadscore.experiment IS 'two models, each for its share of the leads';
+COMMENT ON COLUMN leadscore.experiment.experiment IS 'name; also that of its rows in lead_score, so no model may have it';
+COMMENT ON COLUMN leadscore.experiment.control IS 'the model that is compared with';
+COMMENT ON COLUMN leadscore.experiment.treatment IS 'the model that is tried';
+COMMENT ON COLUMN leadscore.experiment.share IS 'the share of leads that get the treatment';
+COMMENT ON COLUMN leadscore.experiment.starts_at IS 'from when on; before it all leads get the control';
+COMMENT ON COLUMN leadscore.experiment.ends_at IS 'until when; NULL: no end; after it all leads get the control';
+COMMENT ON COLUMN leadscore.experiment.salt IS 'what assigns leads: another salt, another assignment';
+COMMENT ON COLUMN leadscore.experiment.description IS 'for people';
+
+SELECT pg_catalog.pg_extension_config_dump('leadscore.experiment', '');
+
+CREATE FUNCTION leadscore.check_names() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF TG_TABLE_NAME = 'experiment' THEN
+		IF EXISTS (SELECT FROM leadscore.model m WHERE m.model = NEW.experiment) THEN
+			PERFORM leadscore.refuse('there is a model of this name', NEW.experiment, 'Name the experiment otherwise.');
+		END IF;
+	ELSIF EXISTS (SELECT FROM leadscore.experiment e WHERE e.experiment = NEW.model) THEN
+		PERFORM leadscore.refuse('there is an experiment of this name', NEW.model, 'Name the model otherwise.');
+	END IF;
+	RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.check_names() IS 'trigger: models and experiments have different names';
+
+CREATE TRIGGER check_names BEFORE INSERT OR UPDATE OF experiment ON leadscore.experiment
+	FOR EACH ROW EXECUTE FUNCTION leadscore.check_names();
+CREATE TRIGGER check_names BEFORE INSERT OR UPDATE OF model ON leadscore.model
+	FOR EACH ROW EXECUTE FUNCTION leadscore.check_names();
+
+-- which arm
+
+CREATE FUNCTION leadscore.treated(salt text, share float8, lead_id text) RETURNS boolean
+	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 10 SET search_path = pg_catalog, pg_temp
+AS $$
+	-- 32 bits of a cryptographic hash, as a number from 0 up to 1: the same on every machine and in every version
+	SELECT (get_byte(h, 0) * 16777216.0::float8 + get_byte(h, 1) * 65536 + get_byte(h, 2) * 256 + get_byte(h, 3)) / 4294967296 < share
+	FROM (SELECT sha256(convert_to(salt || ':' || lead_id, 'UTF8')) AS h OFFSET 0) s
+$$;
+
+COMMENT ON FUNCTION leadscore.treated(text, float8, text) IS 'whether a lead is of the share that gets the treatment';
+
+CREATE FUNCTION leadscore.arm(experiment text, lead_id text) RETURNS text
+	LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	treated boolean;
+BEGIN
+	SELECT leadscore.treated(e.salt, e.share, coalesce((SELECT a.lead_id FROM leadscore.lead_alias a WHERE a.alias = arm.lead_id), arm.lead_id)) INTO treated
+	FROM leadscore.experiment e WHERE e.experiment = arm.experiment;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+			MESSAGE = format('experiment "%s" does not exist', experiment),
+			DETAIL = 'There is no such row in leadscore.experiment.',
+			HINT = leadscore.known('experiments', ARRAY(SELECT e.experiment FROM leadscore.experiment e ORDER BY 1));
+	END IF;
+	RETURN CASE WHEN treated THEN 'treatment' ELSE 'control' END;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.arm(text, text) IS 'control or treatment: the arm of a lead, always the same';
+
+-- A lead that is NULL gets the control.
+CREATE FUNCTION leadscore.serving_model(name text, lead_id text, at timestamptz) RETURNS text
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	model text;
+BEGIN
+	SELECT CASE WHEN at >= e.starts_at AND (at < e.ends_at) IS NOT FALSE AND leadscore.treated(e.salt, e.share, serving_model.lead_id)
+		THEN e.treatment ELSE e.control END INTO model
+	FROM leadscore.experiment e WHERE e.experiment = name;
+	RETURN coalesce(model, leadscore.model_named(name));
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.serving_model(text, text, timestamptz)
+	IS 'the model that a lead is scored by at an instant: the one of the name, or that of its arm in an experiment';
+
+-- what came of it
+
+CREATE FUNCTION leadscore.experiment_result(experiment text, conversion text, effect float8 DEFAULT NULL, at timestamptz DEFAULT now(),
+	OUT control_leads bigint, OUT treatment_leads bigint, OUT sample_ratio_p float8,
+	OUT control_conversions bigint, OUT treatment_conversions bigint, OUT control_rate float8, OUT treatment_rate float8,
+	OUT rate_difference float8, OUT rate_low float8, OUT rate_high float8, OUT rate_p float8,
+	OUT control_revenue numeric, OUT treatment_revenue numeric, OUT control_mean float8, OUT treatment_mean float8,
+	OUT mean_difference float8, OUT mean_low float8, OUT mean_high float8, OUT mean_p float8,
+	OUT leads_needed bigint, OUT leads_missing bigint)
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	z CONSTANT float8 := 1.959963984540054;			-- 97.5 % of a normal distribution lie below it
+	z_power CONSTANT float8 := 0.8416212335729143;	-- and 80 % below this
+	e leadscore.experiment;
+	q record;
+	"from" timestamptz;
+	"to" timestamptz;
+	r record;
+	pooled float8;
+	error float8;
+	degrees float8;
+	wanted float8;
+BEGIN
+	SELECT x.* INTO e FROM leadscore.experiment x WHERE x.experiment = experiment_result.experiment;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+			MESSAGE = format('experiment "%s" does not exist', coalesce(experiment, 'NULL')),
+			DETAIL = 'There is no such row in leadscore.experiment.',
+			HINT = leadscore.known('experiments', ARRAY(SELECT x.experiment FROM leadscore.experiment x ORDER BY 1));
+	END IF;
+	q := leadscore.check_outcome('{"model": "experiment"}', conversion, '1 hour', ARRAY['1970-01-01 00:00Z'::timestamptz], NULL);
+	IF effect = 0 OR NOT (effect > -1 AND effect < 1) THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'effect is no difference of two rates',
+			DETAIL = format('The value is %s.', effect), HINT = 'Write a number such as 0.01, for one conversion more in a hundred leads.';
+	END IF;
+	"from" := e.starts_at;
+	"to" := least(e.ends_at, at);
+
+	SELECT count(*) FILTER (WHERE NOT x.treated) AS n0, count(*) FILTER (WHERE x.treated) AS n1,
+		count(*) FILTER (WHERE NOT x.treated AND x.converted) AS c0, count(*) FILTER (WHERE x.treated AND x.converted) AS c1,
+		coalesce(sum(x.revenue) FILTER (WHERE NOT x.treated), 0) AS s0, coalesce(sum(x.revenue) FILTER (WHERE x.treated), 0) AS s1,
+		avg(x.revenue) FILTER (WHERE NOT x.treated) AS m0, avg(x.revenue) FILTER (WHERE x.treated) AS m1,
+		var_samp(x.revenue) FILTER (WHERE NOT x.treated) AS v0, var_samp(x.revenue) FILTER (WHERE x.treated) AS v1
+	INTO r
+	FROM (
+		SELECT leadscore.treated(e.salt, e.share, l.lead_id) AS treated, c.converted,
+			CASE WHEN c.converted THEN coalesce((SELECT sum(t.value) FROM leadscore.timeline_entries(l.timeline) t
+				WHERE t.signal_id = q.signal_id AND t.hour >= date_trunc('hour', "from", 'UTC') AND t.hour < date_trunc('hour', "to", 'UTC')), 0) ELSE 0 END AS revenue
+		FROM leadscore.visible_lead l
+		CROSS JOIN LATERAL (SELECT leadscore.timeline_first_hour(l.timeline, q.signal_id, "from", "to") IS NOT NULL AS converted OFFSET 0) c
+		WHERE leadscore.timeline_first_hour(l.timeline, NULL, "from", "to") IS NOT NULL
+	) x;
+	control_leads := r.n0;
+	treatment_leads := r.n1;
+	control_conversions := r.c0;
+	treatment_conversions := r.c1;
+	control_revenue := r.s0;
+	treatment_revenue := r.s1;
+	control_rate := r.c0 / nullif(r.n0, 0)::float8;
+	treatment_rate := r.c1 / nullif(r.n1, 0)::float8;
+	control_mean := r.m0;
+	treatment_mean := r.m1;
+
+	-- more leads in one arm than chance would put there: something is wrong with the experiment
+	IF r.n0 + r.n1 > 0 AND e.share > 0 AND e.share < 1 THEN
+		sample_ratio_p := leadscore.normal_tails((r.n1 - (r.n0 + r.n1) * e.share) / sqrt((r.n0 + r.n1) * e.share * (1 - e.share)));
+		IF sample_ratio_p < 0.001 THEN
+			RAISE WARNING USING MESSAGE = format('the arms of experiment "%s" are not of the sizes that its share gives', experiment),
+				DETAIL = format('Of %s leads %s got the treatment, and the share is %s. By chance this happens once in %s times.', r.n0 + r.n1, r.n1, e.share,
+					CASE WHEN sample_ratio_p > 1e-15 THEN round(1 / sample_ratio_p::numeric)::text ELSE 'more than 1000000000000000' END),
+				HINT = 'Trust no figure before the cause is found, such as a share that was changed, or leads that are recorded in one arm only.';
+		END IF;
+	END IF;
+
+	IF r.n0 > 0 AND r.n1 > 0 THEN
+		rate_difference := treatment_rate - control_rate;
+		pooled := (r.c0 + r.c1) / (r.n0 + r.n1)::float8;
+		rate_p := leadscore.normal_tails(rate_difference / nullif(sqrt(pooled * (1 - pooled) * (1 / r.n0::float8 + 1 / r.n1::float8)), 0));
+		error := sqrt(control_rate * (1 - control_rate) / r.n0 + treatment_rate * (1 - treatment_rate) / r.n1);
+		rate_low := rate_difference - z * error;
+		rate_high := rate_difference + z * error;
+		mean_difference := treatment_mean - control_mean;
+	END IF;
+	-- B. L. Welch, Biometrika 34, 1947
+	IF r.n0 > 1 AND r.n1 > 1 AND r.v0 + r.v1 > 0 THEN
+		error := sqrt(r.v0 / r.n0 + r.v1 / r.n1);
+		degrees := error ^ 4 / ((r.v0 / r.n0)::float8 ^ 2 / (r.n0 - 1) + (r.v1 / r.n1)::float8 ^ 2 / (r.n1 - 1));
+		mean_p := leadscore.student_tails(mean_difference / error, degrees);
+		mean_low := mean_difference - leadscore.student_bound(0.05, degrees) * error;
+		mean_high := mean_difference + leadscore.student_bound(0.05, degrees) * error;
+	END IF;
+	-- J. L. Fleiss, Statistical Methods for Rates and Proportions, 2nd ed. 1981, with arms of two sizes
+	wanted := coalesce(effect, control_rate / 10);
+	IF control_rate > 0 AND e.share > 0 AND e.share < 1 AND control_rate + wanted BETWEEN 0 AND 1 THEN
+		pooled := control_rate * (1 - e.share) + (control_rate + wanted) * e.share;
+		leads_needed := ceil((z * sqrt(pooled * (1 - pooled) / (e.share * (1 - e.share)))
+			+ z_power * sqrt(control_rate * (1 - control_rate) / (1 - e.share) + (control_rate + wanted) * (1 - control_rate - wanted) / e.share)) ^ 2 / wanted ^ 2);
+		leads_missing := greatest(0, leads_needed - r.n0 - r.n1);
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.experiment_result(text, text, float8, timestamptz)
+	IS 'conversions and revenue of both arms, their differences, how sure they are, and how many leads it takes';
