@@ -591,6 +591,11 @@ BEGIN
 			at_least, below, max_per_day, min_points, max_points, category, stage, ordinal)
 	ORDER BY d.ordinal;
 
+	-- the row of the model is held, so that nobody else counts on
+	INSERT INTO leadscore.model_version (model, version, document, report)
+	SELECT name, coalesce(max(v.version), 0) + 1, leadscore.make_document(name), nullif(publish.document -> 'report', 'null')
+	FROM leadscore.model_version v WHERE v.model = name;
+
 	RETURN name;
 END
 $$;

@@ -18,6 +18,10 @@ run_load($node, 2);
 $node->safe_psql('shop', q{
 	INSERT INTO shop.clicks VALUES (0, 'pending', '2026-01-01');
 	SELECT shop.try($$SELECT leadscore.identify('v1', '5')$$);
+	-- versions of a model, and an experiment with it
+	SELECT leadscore.publish(leadscore.scorecard('ecommerce') || '{"model": "challenger", "report": {"by": "hand"}}');
+	SELECT leadscore.publish(leadscore.scorecard('challenger') || '{"floor": -10}');
+	INSERT INTO leadscore.experiment VALUES ('spring', 'ecommerce', 'challenger', 0.3, '2026-01-01', NULL, 'salt', 'tried in spring');
 	SELECT leadscore.refresh_segments();
 	-- a signal that is gone, whose number must not come again, and one whose history waits
 	INSERT INTO leadscore.signal (signal, kind) VALUES ('gone', 'visit');
@@ -35,7 +39,10 @@ my %state = (
 	leads => 'SELECT * FROM leadscore.lead ORDER BY 1',
 	events => 'SELECT * FROM leadscore.event ORDER BY 1',
 	signals => 'SELECT * FROM leadscore.signal ORDER BY 1',
-	scorecard => q{SELECT leadscore.scorecard('default')},
+	scorecard => q{SELECT leadscore.scorecard('ecommerce')},
+	versions => 'SELECT * FROM leadscore.model_version ORDER BY 1, 2',
+	experiments => 'SELECT * FROM leadscore.experiment',
+	'arms' => q{SELECT lead_id, leadscore.arm('spring', lead_id), leadscore.score(lead_id, 'spring', '2026-02-01') FROM leadscore.lead_timeline ORDER BY 1 LIMIT 20},
 	'counted signals' => 'SELECT * FROM leadscore.counted_signal ORDER BY 1',
 	status => 'SELECT * FROM leadscore.status ORDER BY 1, 2, 3',
 	'sources' => 'SELECT * FROM leadscore.source_trigger ORDER BY source::text, trigger_prefix',
@@ -113,7 +120,8 @@ for my $database (sort keys %restore)
 		INSERT INTO shop.visits_3 VALUES (1, '1', 'visit', '2027-01-01');
 		INSERT INTO leadscore.signal (signal, kind) VALUES ('next', 'visit');
 		CALL leadscore.rebuild();
-	}) =~ s/.*(NOTICE|HINT|DETAIL).*\n?//gr, '', "$database: can be written");
+		SELECT leadscore.restore_version('challenger', 1);
+	}) =~ s/.*(NOTICE|HINT|DETAIL).*\n?//gr, 'challenger', "$database: can be written, and a version restored");
 	is($node->safe_psql($database, q{SELECT bool_and(n.signal_id > s.signal_id) FROM leadscore.signal n, leadscore.signal s WHERE n.signal = 'next' AND s.signal <> 'next'}),
 		't', "$database: a signal's number is not used again");
 	is_true($node, "$database, written", $database);
@@ -134,7 +142,7 @@ for my $database (sort keys %restore)
 	$node->safe_psql('postgres', 'CREATE DATABASE reordered');
 	command_ok([ 'pg_restore', @connection, '--exit-on-error', '-L', "$dumps/list", '-d', 'reordered', "$dumps/custom" ],
 		'parents first: restored without an error');
-	same(result('reordered', $state{$_}), $expected->{$_}, "parents first: $_") for qw(timelines sources triggers differences);
+	same(result('reordered', $state{$_}), $expected->{$_}, "parents first: $_") for qw(timelines sources triggers versions experiments differences);
 }
 
 # Data without the schema, into a database that has it. Triggers of the tracked tables would count again what the
@@ -146,7 +154,7 @@ for my $database (sort keys %restore)
 	$node->safe_psql('data_only', 'TRUNCATE leadscore.counted_signal');
 	command_ok([ 'pg_restore', @connection, '--exit-on-error', '--data-only', '--disable-triggers', '-d', 'data_only', "$dumps/custom" ],
 		'restore of the data alone');
-	same(result('data_only', $state{$_}), $expected->{$_}, "data alone: $_") for qw(timelines signals differences);
+	same(result('data_only', $state{$_}), $expected->{$_}, "data alone: $_") for qw(timelines signals versions experiments differences);
 }
 
 # A trigger that is enabled ALWAYS or REPLICA, or disabled, comes with an ALTER TABLE of its own: the event trigger

@@ -1,0 +1,269 @@
+-- preview.sql: what a change would do before it is made, and what has changed
+-- since
+
+-- private functions
+
+CREATE TYPE leadscore.comparison AS (
+	leads bigint,
+	moves float8[],
+	quantiles float8[],
+	movers text[],
+	mover_scores float8[]
+);
+
+COMMENT ON TYPE leadscore.comparison IS 'what two scorecards make of the same leads';
+COMMENT ON COLUMN leadscore.comparison.leads IS 'how many leads';
+COMMENT ON COLUMN leadscore.comparison.moves IS 'number of the segment before and after, by position (0: none), leads, mean score before and after';
+COMMENT ON COLUMN leadscore.comparison.quantiles IS 'scores before and after, from the lowest by tenths of the leads to the highest';
+COMMENT ON COLUMN leadscore.comparison.movers IS 'the leads that gain most, then those that lose most';
+COMMENT ON COLUMN leadscore.comparison.mover_scores IS 'their scores before and after';
+
+CREATE FUNCTION leadscore.compare_transition(internal, jsonb, jsonb, text, leadscore.timeline, jsonb, timestamptz) RETURNS internal
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 20;
+
+CREATE FUNCTION leadscore.compare_merge(internal, internal) RETURNS internal
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
+CREATE FUNCTION leadscore.compare_serialize(internal) RETURNS bytea
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION leadscore.compare_deserialize(bytea, internal) RETURNS internal
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION leadscore.compare_final(internal) RETURNS leadscore.comparison
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore.compare_transition(internal, jsonb, jsonb, text, leadscore.timeline, jsonb, timestamptz) IS 'aggregate transition function';
+COMMENT ON FUNCTION leadscore.compare_merge(internal, internal) IS 'aggregate combine function';
+COMMENT ON FUNCTION leadscore.compare_serialize(internal) IS 'aggregate serial function';
+COMMENT ON FUNCTION leadscore.compare_deserialize(bytea, internal) IS 'aggregate deserial function';
+COMMENT ON FUNCTION leadscore.compare_final(internal) IS 'aggregate final function';
+
+CREATE AGGREGATE leadscore.compare(before jsonb, after jsonb, lead_id text, timeline leadscore.timeline, profile jsonb, at timestamptz) (
+	SFUNC = leadscore.compare_transition,
+	STYPE = internal,
+	SSPACE = 8192,
+	FINALFUNC = leadscore.compare_final,
+	COMBINEFUNC = leadscore.compare_merge,
+	SERIALFUNC = leadscore.compare_serialize,
+	DESERIALFUNC = leadscore.compare_deserialize,
+	PARALLEL = safe
+);
+
+COMMENT ON AGGREGATE leadscore.compare(jsonb, jsonb, text, leadscore.timeline, jsonb, timestamptz)
+	IS 'what two scorecards make of the same leads at an instant';
+
+CREATE FUNCTION leadscore.with_signal_ids(document jsonb) RETURNS jsonb
+	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE WHEN jsonb_typeof(document -> 'signals') = 'array' THEN document || jsonb_build_object('signals', (
+		SELECT coalesce(jsonb_agg(d.signal || CASE WHEN s.signal_id IS NULL THEN '{}' ELSE jsonb_build_object('signal_id', s.signal_id) END ORDER BY d.n), '[]')
+		FROM jsonb_array_elements(document -> 'signals') WITH ORDINALITY AS d (signal, n)
+		LEFT JOIN leadscore.signal s ON s.signal = d.signal ->> 'signal')) ELSE document END
+$$;
+
+COMMENT ON FUNCTION leadscore.with_signal_ids(jsonb) IS 'a scorecard document with the numbers that its signals have here';
+
+CREATE FUNCTION leadscore.stability_index(bands float8[], missing float8, missing_after float8) RETURNS float8
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+	-- half a lead in a band where there is none keeps the logarithm finite
+	SELECT sum((b.after / t.after - b.before / t.before) * ln((CASE b.after WHEN 0 THEN 0.5 ELSE b.after END / t.after) / (CASE b.before WHEN 0 THEN 0.5 ELSE b.before END / t.before)))
+	FROM (
+		SELECT bands[i][1] AS before, bands[i][2] AS after FROM generate_series(1, coalesce(array_length(bands, 1), 0)) i
+		UNION ALL SELECT missing - missing_after, missing_after WHERE missing > 0
+	) b
+	CROSS JOIN (
+		SELECT nullif(coalesce(sum(bands[i][1]), 0) + missing - missing_after, 0) AS before, nullif(coalesce(sum(bands[i][2]), 0) + missing_after, 0) AS after
+		FROM generate_series(1, coalesce(array_length(bands, 1), 0)) i
+	) t
+$$;
+
+COMMENT ON FUNCTION leadscore.stability_index(float8[], float8, float8)
+	IS 'how far two distributions lie apart: the sum of (share after - share before) * ln(share after / share before)';
+
+-- before it is published
+
+CREATE FUNCTION leadscore.preview(document jsonb, model text DEFAULT 'default', at timestamptz DEFAULT now())
+	RETURNS TABLE (part text, segment_before text, segment_after text, quantile float8, lead_id text, leads bigint,
+		score_before float8, score_after float8, change float8)
+	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 50 SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	before CONSTANT jsonb := leadscore.scorecard(model);
+	after CONSTANT jsonb := leadscore.with_signal_ids(document);
+	segments_before text[];
+	segments_after text[];
+	c leadscore.comparison;
+BEGIN
+	IF document IS NULL OR model IS NULL OR at IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('the %s is NULL', CASE WHEN document IS NULL THEN 'document' WHEN model IS NULL THEN 'model' ELSE 'instant' END),
+			DETAIL = 'A preview compares a document with a model as of an instant.', HINT = 'Such as leadscore.preview(leadscore.fit(…), ''shop'', now()).';
+	END IF;
+	PERFORM leadscore.check_scorecard(document);
+	segments_before := ARRAY(SELECT s.segment FROM jsonb_to_recordset(nullif(before -> 'segments', 'null')) AS s (segment text, position numeric) ORDER BY s.position);
+	segments_after := ARRAY(SELECT s.segment FROM jsonb_to_recordset(nullif(after -> 'segments', 'null')) AS s (segment text, position numeric) ORDER BY s.position);
+	c := (SELECT leadscore.compare(before, after, e.lead_id, e.timeline, e.profile, preview.at) FROM leadscore.visible_lead e);
+	RETURN QUERY
+		WITH moved AS (
+			SELECT c.moves[i][1] AS b, c.moves[i][2] AS a, c.moves[i][3]::bigint AS leads, c.moves[i][4] AS score_before, c.moves[i][5] AS score_after
+			FROM generate_series(1, array_length(c.moves, 1)) i
+		)
+		(
+			SELECT 'move', segments_before[b.i], segments_after[a.i], NULL::float8, NULL, coalesce(m.leads, 0), m.score_before, m.score_after, m.score_after - m.score_before
+			FROM (SELECT i FROM generate_series(1, cardinality(segments_before)) i UNION ALL SELECT 0 WHERE EXISTS (SELECT FROM moved WHERE moved.b = 0)) b
+			CROSS JOIN (SELECT i FROM generate_series(1, cardinality(segments_after)) i UNION ALL SELECT 0 WHERE EXISTS (SELECT FROM moved WHERE moved.a = 0)) a
+			LEFT JOIN moved m ON m.b = b.i AND m.a = a.i
+			ORDER BY nullif(b.i, 0), nullif(a.i, 0)
+		) UNION ALL (
+			SELECT 'distribution', NULL, NULL, (i - 1) / 10.0, NULL, c.leads, c.quantiles[i][1], c.quantiles[i][2], c.quantiles[i][2] - c.quantiles[i][1]
+			FROM generate_series(1, array_length(c.quantiles, 1)) i ORDER BY i
+		) UNION ALL (
+			SELECT CASE WHEN m.change > 0 THEN 'gain' ELSE 'loss' END, NULL, NULL, NULL, m.lead_id, 1, c.mover_scores[m.i][1], c.mover_scores[m.i][2], m.change
+			FROM (SELECT u.lead_id, u.i, c.mover_scores[u.i][2] - c.mover_scores[u.i][1] AS change FROM unnest(c.movers) WITH ORDINALITY AS u (lead_id, i)) m ORDER BY m.i
+		);
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.preview(jsonb, text, timestamptz)
+	IS 'what a document would make of everybody, beside a model: moves between segments, scores, who gains and loses most';
+
+CREATE FUNCTION leadscore.diff(before jsonb, after jsonb)
+	RETURNS TABLE (part text, name text, change text, member text, value_before jsonb, value_after jsonb)
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 20 SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH side AS (
+		SELECT true AS after, jsonb_strip_nulls(diff.after) AS document UNION ALL SELECT false, jsonb_strip_nulls(diff.before)
+	), item AS (
+		SELECT s.after, 'model' AS part, 1 AS place, s.document ->> 'model' AS name, '' AS key,
+			s.document - '{signals,weights,categories,stages,grades,segments,report}'::text[] AS item
+		FROM side s WHERE s.document IS NOT NULL
+		UNION ALL
+		SELECT s.after, p.part, p.place, e.item ->> p.part, e.item ->> p.part, p.defaults || (e.item - 'signal_id')
+		FROM side s
+		CROSS JOIN (VALUES ('signal', 2, 'signals', '{"subject": "event"}'::jsonb), ('category', 4, 'categories', '{}'), ('stage', 5, 'stages', '{}'), ('grade', 6, 'grades', '{}'), ('segment', 7, 'segments', '{}')) p (part, place, list, defaults)
+		CROSS JOIN LATERAL jsonb_array_elements(CASE jsonb_typeof(s.document -> p.list) WHEN 'array' THEN s.document -> p.list END) e (item)
+		UNION ALL
+		-- weights are the same by their number, if both documents have it for the signal, else in the order of those of a signal and measure
+		SELECT w.after, 'weight', 3, w.item ->> 'signal', CASE WHEN w.numbered THEN 'number ' || (w.item ->> 'weight_id')
+				ELSE jsonb_build_array(w.item -> 'signal', w.item -> 'measure', row_number() OVER (PARTITION BY w.after, w.numbered, w.item -> 'signal', w.item -> 'measure' ORDER BY w.n))::text END,
+			w.item - 'weight_id'
+		FROM (
+			SELECT s.after, e.n, jsonb_build_object('curve', 'linear', 'measure', CASE WHEN EXISTS (
+						SELECT FROM jsonb_array_elements(CASE jsonb_typeof(s.document -> 'signals') WHEN 'array' THEN s.document -> 'signals' END) g
+						WHERE g ->> 'signal' = e.item ->> 'signal' AND g ->> 'subject' = 'profile') THEN 'present' ELSE 'count' END) || e.item AS item,
+				count(*) OVER (PARTITION BY e.item ->> 'weight_id', e.item ->> 'signal') = 2 AND e.item ? 'weight_id' AS numbered
+			FROM side s CROSS JOIN LATERAL jsonb_array_elements(CASE jsonb_typeof(s.document -> 'weights') WHEN 'array' THEN s.document -> 'weights' END) WITH ORDINALITY AS e (item, n)
+		) w
+	), pair AS (
+		SELECT coalesce(a.part, b.part) AS part, coalesce(a.place, b.place) AS place, coalesce(a.name, b.name) AS name, coalesce(a.key, b.key) AS key, b.item AS b, a.item AS a
+		FROM (SELECT * FROM item i WHERE i.after) a FULL JOIN (SELECT * FROM item i WHERE NOT i.after) b ON a.part = b.part AND a.key = b.key
+	)
+	SELECT p.part, p.name, CASE WHEN p.b IS NULL THEN 'added' WHEN p.a IS NULL THEN 'removed' ELSE 'changed' END, m.member,
+		CASE WHEN p.a IS NULL THEN p.b ELSE p.b -> m.member END, CASE WHEN p.b IS NULL THEN p.a ELSE p.a -> m.member END
+	FROM pair p
+	CROSS JOIN LATERAL (
+		SELECT NULL AS member WHERE p.a IS NULL OR p.b IS NULL
+		UNION ALL
+		SELECT k FROM (SELECT jsonb_object_keys(p.a) AS k UNION SELECT jsonb_object_keys(p.b)) k
+		WHERE p.a IS NOT NULL AND p.b IS NOT NULL AND p.a -> k IS DISTINCT FROM p.b -> k
+		AND NOT (k IN ('half_life', 'fades_over', 'within') AND p.a ? k AND p.b ? k AND (p.a ->> k)::interval = (p.b ->> k)::interval)
+	) m
+	WHERE diff.before IS NOT NULL AND diff.after IS NOT NULL
+	ORDER BY p.place, p.name, p.key, m.member
+$$;
+
+COMMENT ON FUNCTION leadscore.diff(jsonb, jsonb) IS 'what differs between two scorecard documents';
+
+-- drift
+
+CREATE FUNCTION leadscore.stability_report(model text DEFAULT 'default', "from" timestamptz DEFAULT now() - interval '30 days', "to" timestamptz DEFAULT now(),
+	active_within interval DEFAULT '90 days')
+	RETURNS TABLE (weight_id integer, signal text, measure text, leads_from bigint, leads_to bigint, measured_from bigint, measured_to bigint,
+		mean_from float8, mean_to float8, psi float8, verdict text)
+	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 30 SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	card CONSTANT jsonb := leadscore.scorecard(model);
+	active_hours CONSTANT integer := ceil(extract(epoch FROM active_within) / 3600);
+BEGIN
+	IF model IS NULL OR "from" IS NULL OR "to" IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('the argument "%s" is NULL', CASE WHEN model IS NULL THEN 'model' WHEN "from" IS NULL THEN 'from' ELSE 'to' END),
+			DETAIL = 'The report compares a model''s scores as of two instants.', HINT = 'Such as leadscore.stability_report(''shop'', now() - interval ''30 days'', now()).';
+	END IF;
+	IF NOT ("from" < "to") OR NOT isfinite("from") OR NOT isfinite("to") THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = '"from" is not before "to"',
+			DETAIL = format('The instants are %s and %s.', "from", "to"), HINT = 'Write the earlier first.';
+	END IF;
+	IF NOT (extract(epoch FROM active_within) > 0 AND extract(epoch FROM active_within) <= 1e12) THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'active_within is not above zero, or too long',
+			DETAIL = format('The window is %s.', active_within), HINT = 'Write a duration such as 90 days, or NULL for all leads.';
+	END IF;
+	RETURN QUERY
+		WITH tally AS (
+			SELECT u.n, count(*) FILTER (WHERE NOT x.after) AS leads_from, count(*) FILTER (WHERE x.after) AS leads_to,
+				count(u.value) FILTER (WHERE NOT x.after) AS measured_from, count(u.value) FILTER (WHERE x.after) AS measured_to,
+				avg(u.value) FILTER (WHERE NOT x.after) AS mean_from, avg(u.value) FILTER (WHERE x.after) AS mean_to, leadscore.fine_bands(u.value, x.after) AS bands
+			FROM (
+				SELECT c.after, leadscore.past_score(card, e.timeline, e.profile, c.at) AS score, leadscore.past_features(card, e.timeline, e.profile, c.at) AS features
+				FROM leadscore.visible_lead e CROSS JOIN (VALUES (false, "from"), (true, "to")) AS c (after, at)
+				WHERE leadscore.outcome(e.timeline, -1, c.at, 1, active_hours) IS NOT NULL OFFSET 0
+			) x
+			CROSS JOIN LATERAL unnest(x.score || x.features) WITH ORDINALITY AS u (value, n)
+			GROUP BY u.n
+		)
+		SELECT (w.weight -> 'weight_id')::integer, w.weight ->> 'signal', w.weight ->> 'measure', t.leads_from, t.leads_to, t.measured_from, t.measured_to, t.mean_from, t.mean_to, p.psi,
+			CASE WHEN p.psi < 0.1 THEN 'stable' WHEN p.psi < 0.25 THEN 'shifted' WHEN p.psi IS NOT NULL THEN 'unstable' END
+		FROM tally t
+		LEFT JOIN jsonb_array_elements(card -> 'weights') WITH ORDINALITY AS w (weight, n) ON w.n + 1 = t.n
+		CROSS JOIN LATERAL (SELECT leadscore.stability_index(t.bands, t.leads_from + t.leads_to - t.measured_from - t.measured_to, t.leads_to - t.measured_to) AS psi) p
+		ORDER BY t.n;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.stability_report(text, timestamptz, timestamptz, interval)
+	IS 'how far the scores and what is measured have moved between two instants';
+
+-- versions
+
+CREATE TABLE leadscore.model_version (
+	model text NOT NULL,
+	version integer NOT NULL,
+	document jsonb NOT NULL,
+	report jsonb,
+	published_by text NOT NULL DEFAULT session_user,
+	published_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	PRIMARY KEY (model, version)
+);
+
+COMMENT ON TABLE leadscore.model_version IS 'what has been published: a row for each publish()';
+COMMENT ON COLUMN leadscore.model_version.model IS 'the model; it may be gone';
+COMMENT ON COLUMN leadscore.model_version.version IS 'counts from 1 for each model';
+COMMENT ON COLUMN leadscore.model_version.document IS 'the model, whole, as scorecard() gave it then';
+COMMENT ON COLUMN leadscore.model_version.report IS 'the report of fit(), if the document had one';
+COMMENT ON COLUMN leadscore.model_version.published_by IS 'the user who had logged in';
+COMMENT ON COLUMN leadscore.model_version.published_at IS 'when';
+
+SELECT pg_catalog.pg_extension_config_dump('leadscore.model_version', '');
+
+CREATE FUNCTION leadscore.restore_version(model text, version integer DEFAULT NULL) RETURNS text
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	versions CONSTANT integer[] := ARRAY(SELECT v.version FROM leadscore.model_version v WHERE v.model = restore_version.model ORDER BY 1 DESC);
+	wanted CONSTANT integer := coalesce(version, versions[2]);
+	document jsonb;
+BEGIN
+	SELECT v.document || CASE WHEN v.report IS NULL THEN '{}' ELSE jsonb_build_object('report', v.report) END INTO document
+	FROM leadscore.model_version v WHERE v.model = restore_version.model AND v.version = wanted;
+	IF document IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+			MESSAGE = CASE WHEN wanted IS NULL THEN format('model "%s" has no version before its last', coalesce(model, 'NULL')) ELSE format('model "%s" has no version %s', model, wanted) END,
+			DETAIL = 'There is no such row in leadscore.model_version.',
+			HINT = leadscore.known('versions', versions::text[]);
+	END IF;
+	RETURN leadscore.publish(document);
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.restore_version(text, integer) IS 'publishes an earlier version again, the one before the last by default';
