@@ -17,7 +17,8 @@ BEGIN
 		AND (p.proname LIKE 'timeline\_%'
 			OR p.proname LIKE 'stored\_sum%'
 			OR p.proname IN ('scorable', 'coarsen', 'appraise', 'contributions', 'features', 'template', 'templates', 'only',
-				'check_event', 'check_scorecard', 'check_condition', 'refuse', 'known')
+				'check_event', 'check_scorecard', 'check_condition', 'refuse', 'known', 'diff',
+				'roc_auc', 'roc_auc_error', 'average_precision', 'ks', 'gains', 'bands', 'fine_bands', 'log_loss', 'brier', 'logistic_regression')
 			OR p.oid = 'leadscore.score(jsonb, leadscore.timeline, jsonb, timestamptz)'::pg_catalog.regprocedure)
 	LOOP
 		EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO PUBLIC', function);
@@ -33,12 +34,39 @@ BEGIN
 		' leadscore.grade, leadscore.segment, leadscore.compaction, leadscore.model_document, leadscore.lead, leadscore.lead_timeline,'
 		' leadscore.lead_alias, leadscore.pending_delta, leadscore.counted_signal, leadscore.signal_definition,'
 		' leadscore.source_trigger, leadscore.source, leadscore.status, leadscore.current_timeline, leadscore.visible_lead, leadscore.lead_score,'
-		' leadscore.lead_segment, leadscore.segment_summary TO %s', role);
+		' leadscore.lead_segment, leadscore.segment_summary, leadscore.model_version, leadscore.experiment TO %s', role);
 	EXECUTE format('GRANT SELECT (lead_id) ON leadscore.event TO %s', role);	-- for row-level security in lead_score
 	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.signals(), leadscore.scorecard(text), leadscore.make_document(text), leadscore.model_named(text),'
 		' leadscore.lead_named(text), leadscore.children(regclass), leadscore.source_problem(regclass, jsonb),'
-		' leadscore.column_type(regclass, text), leadscore.property_type(regtype), leadscore.property_type(regtype), leadscore.known(text, text[]), leadscore.top(integer, text, timestamptz), leadscore.score(text, text, timestamptz), leadscore.score_by_query(text, text, timestamptz), leadscore.explain(text, text, timestamptz),'
-		' leadscore.score_history(text, text, timestamptz, timestamptz, interval) TO %s', role);
+		' leadscore.column_type(regclass, text), leadscore.property_type(regtype), leadscore.known(text, text[]), leadscore.top(integer, text, timestamptz), leadscore.score(text, text, timestamptz), leadscore.score_by_query(text, text, timestamptz), leadscore.explain(text, text, timestamptz),'
+		' leadscore.score_history(text, text, timestamptz, timestamptz, interval),'
+		' leadscore.check_outcome(jsonb, text, interval, timestamptz[], interval),'
+		' leadscore.examples(integer, integer, integer, boolean, timestamptz[]),'
+		' leadscore.warn_of_censoring(integer, integer, integer, timestamptz[]),'
+		' leadscore.outcome(leadscore.timeline, integer, timestamptz, integer, integer),'
+		' leadscore.past_score(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore.past_probability(jsonb, leadscore.timeline, jsonb, timestamptz),'
+		' leadscore.assess(jsonb, leadscore.timeline, jsonb, timestamptz, boolean),'
+		' leadscore.past_features(jsonb, leadscore.timeline, jsonb, timestamptz),'
+		' leadscore.past_points(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore.unbounded(jsonb),'
+		' leadscore.with_points(jsonb, float8[], float8),'
+		' leadscore.fit(jsonb, text, interval, timestamptz[], float8, float8, boolean, float8, interval, boolean, text, boolean),'
+		' leadscore.normal_tails(float8), leadscore.student_tails(float8, float8), leadscore.student_bound(float8, float8),'
+		' leadscore.profile_values(integer, integer, integer, timestamptz[], integer, boolean), leadscore.with_profile(jsonb, integer, integer, integer, timestamptz[], boolean),'
+		' leadscore.profile_report(text, interval, timestamptz[], interval, integer),'
+		' leadscore.merge_bands(float8[]), leadscore.likelihood(float8, float8), leadscore.measured_once(jsonb),'
+		' leadscore.with_bands(jsonb, integer, integer, integer, boolean, timestamptz[], boolean), leadscore.with_half_lives(jsonb, text[], text),'
+		' leadscore.sample_likelihood(jsonb, leadscore.timeline[], jsonb[], timestamptz[], boolean[], float8),'
+		' leadscore.learn_decay(jsonb, integer, integer, integer, boolean, timestamptz[], float8, boolean),'
+		' leadscore.information_value(float8[], float8, float8),'
+		' leadscore.signal_report(jsonb, text, interval, timestamptz[], float8, interval),'
+		' leadscore.compare(jsonb, jsonb, text, leadscore.timeline, jsonb, timestamptz), leadscore.with_signal_ids(jsonb),'
+		' leadscore.stability_index(float8[], float8, float8), leadscore.preview(jsonb, text, timestamptz),'
+		' leadscore.stability_report(text, timestamptz, timestamptz, interval),'
+		' leadscore.treated(text, float8, text), leadscore.serving_model(text, text, timestamptz), leadscore.arm(text, text), leadscore.experiment_result(text, text, float8, timestamptz),'
+		' leadscore.training_set(jsonb, text, interval, timestamptz[], interval),'
+		' leadscore.evaluate(jsonb, text, interval, timestamptz[], interval),'
+		' leadscore.lift_table(jsonb, text, interval, timestamptz[], interval),'
+		' leadscore.calibration_table(jsonb, text, interval, timestamptz[], interval) TO %s', role);
 END
 $$;
 

@@ -70,8 +70,8 @@ same(
 # Headings such as "### `score(lead_id text, ...) → float8`": functions, by name and types.
 my @headings = map { s/ → .*//r =~ s/[`\\]//gr } $reference =~ /^### (`\w+\(.*)$/mg;
 my @public = grep { !$private{ (split /\(/)[0] } } rows(q{
-	SELECT p.proname || '(' || replace(replace(regexp_replace(pg_get_function_identity_arguments(p.oid), ',? ?OUT .*|IN ', '', 'g'),
-		'timestamp with time zone', 'timestamptz'), 'leadscore.', '') || ')'
+	SELECT p.proname || '(' || replace(replace(replace(regexp_replace(pg_get_function_identity_arguments(p.oid), ',? ?OUT .*|IN ', '', 'g'),
+		'timestamp with time zone', 'timestamptz'), 'double precision', 'float8'), 'leadscore.', '') || ')'
 	FROM pg_proc p
 	WHERE p.pronamespace = 'leadscore'::regnamespace
 	ORDER BY 1

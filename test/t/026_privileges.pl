@@ -51,10 +51,15 @@ $node->safe_psql('shop', q{
 may('anybody', $_) for (
 	q{SELECT leadscore.timeline_agg('{"signals": [{"signal_id": 1, "signal": "v", "kind": "v"}]}', 'v', '2026-01-01', NULL, NULL)},
 	q{SELECT leadscore.score('{"model": "m", "signals": [], "weights": []}', NULL, NULL, now())},
-	q{SELECT leadscore.coarsen('{1: 2026-01-01T00Z 1}'::leadscore.timeline, now())});
+	q{SELECT leadscore.coarsen('{1: 2026-01-01T00Z 1}'::leadscore.timeline, now())}, q{SELECT * FROM leadscore.diff('{"model": "a"}', '{"model": "b"}')},
+	q{SELECT leadscore.roc_auc(n, n > 2), leadscore.roc_auc_error(n, n > 2), leadscore.average_precision(n, n > 2), leadscore.ks(n, n > 2), leadscore.log_loss(n / 10.0, n > 2), leadscore.brier(n / 10.0, n > 2), leadscore.logistic_regression(ARRAY[n], n > 2, 1, NULL) FROM generate_series(1, 5) n},
+	q{SELECT leadscore.timeline_before('{}', now()), leadscore.timeline_first_hour('{}', 1, NULL, NULL), leadscore.timeline_last_hour('{}')},
+	q{SELECT '{1: 2026-01-01T00Z 1}'::leadscore.timeline});
 may_not('anybody', $_) for (
 	'SELECT * FROM leadscore.lead_score', 'SELECT * FROM leadscore.event', 'SELECT * FROM leadscore.lead_segment', 'SELECT * FROM leadscore.signal',
 	'SELECT leadscore.verify()', 'CALL leadscore.rebuild()', q{CALL leadscore.compact('2020-01-01')}, 'SELECT leadscore.fold()', 'SELECT leadscore.fold_rows(NULL)', q{SELECT leadscore.score('a')},
+	q{SELECT * FROM leadscore.evaluate('{"model": "m"}', 'v', '1 day', '{2026-01-02Z}')}, q{SELECT * FROM leadscore.examples(1, 1, 1, false, '{2026-01-02Z}')}, q{SELECT * FROM leadscore.preview('{"model": "m"}')},
+	'SELECT * FROM leadscore.stability_report()', q{SELECT * FROM leadscore.profile_report('v', '1 day', '{2026-01-02Z}')}, q{SELECT leadscore.arm('x', 'y')}, q{SELECT leadscore.restore_version('ecommerce')}, 'SELECT * FROM leadscore.model_version',
 	q{SELECT leadscore.identify('x', 'y')}, q{SELECT leadscore.forget('a')}, q{SELECT leadscore.track('shop.orders', 'lead', 'v', occurred_at => 'placed')},
 	'SELECT leadscore.refresh_segments()', q{SELECT leadscore.grant_admin('anybody')}, q{SELECT leadscore.signals_counted('{}')}, 'SELECT leadscore.history_exists()',
 	q{SELECT leadscore.add_source('leadscore.event', '{}', false, false)}, q{SELECT leadscore.gather('{leadscore.event}', '{"{}"}', '{"signals": []}', NULL, NULL, 0, 1)}, q{SELECT leadscore.follow_drop('leadscore.event')},
@@ -74,7 +79,13 @@ is($node->safe_psql('shop', q{
 
 may('reader', $_) for ('SELECT * FROM leadscore.lead_score', 'SELECT * FROM leadscore.lead_segment', 'SELECT * FROM leadscore.segment_summary',
 	q{SELECT leadscore.score('a', 'ecommerce')}, q{SELECT * FROM leadscore.explain('a', 'ecommerce')}, q{SELECT * FROM leadscore.score_history('a', 'ecommerce')},
-	'SELECT * FROM leadscore.status', q{SELECT leadscore.scorecard('ecommerce')}, 'SELECT * FROM leadscore.source');
+	'SELECT * FROM leadscore.status', q{SELECT leadscore.scorecard('ecommerce')}, 'SELECT * FROM leadscore.source',
+	map { qq{SELECT * FROM leadscore.$_(leadscore.scorecard('ecommerce') || '{"intercept": 0, "slope": 1}', 'purchase', '1 day', '{2026-01-02Z}')} } qw(training_set evaluate lift_table calibration_table));
+may('reader', $_) for (q{SELECT * FROM leadscore.preview(leadscore.scorecard('ecommerce'), 'ecommerce')}, q{SELECT * FROM leadscore.stability_report('ecommerce')},
+	q{SELECT * FROM leadscore.profile_report('purchase', '1 day', '{2026-01-02Z}')}, 'SELECT * FROM leadscore.model_version', 'SELECT * FROM leadscore.experiment');
+like(as('reader', $_), qr/^ERROR experiment "x" does not exist/, "reader may: $_, but there is no experiment") for (q{SELECT leadscore.arm('x', 'y')}, q{SELECT leadscore.experiment_result('x', 'purchase')});
+may_not('reader', $_) for (q{SELECT leadscore.restore_version('ecommerce')}, 'DELETE FROM leadscore.model_version', q{INSERT INTO leadscore.experiment VALUES ('x', 'ecommerce', 'ecommerce')});
+like(as('reader', qq{SET client_min_messages = error; SELECT leadscore.$_(leadscore.scorecard('ecommerce'), 'purchase', '1 day', '{2026-01-02Z}')}), qr/^ERROR there is nothing to learn from/, "reader may: $_, but here is nothing to learn from") for qw(fit signal_report);
 may_not('reader', $_) for ('SELECT * FROM leadscore.event', q{INSERT INTO leadscore.event (lead_id, kind) VALUES ('x', 'v')}, 'DELETE FROM leadscore.weight',
 	'SELECT leadscore.fold()', 'CALL leadscore.rebuild()', 'DELETE FROM leadscore.lead_timeline');
 
@@ -184,6 +195,10 @@ may_not('columns', q{SELECT leadscore.score('a', 'ecommerce')});
 
 # ---------- row-level security ----------
 
+my $scored = q{SELECT count(*) FROM leadscore.lead_score WHERE model = 'ecommerce'};
+my $previewed = q{SELECT sum(leads) FROM leadscore.preview(leadscore.scorecard('ecommerce'), 'ecommerce') WHERE part = 'move'};
+my $training = q{SELECT lead_id FROM leadscore.training_set(leadscore.scorecard('ecommerce'), 'v', '1 day', '{2026-01-02Z}', NULL)};
+
 $node->safe_psql('shop', q{
 	INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('seen', 'v', '2026-01-01'), ('hidden', 'v', '2026-01-01'), ('visitor', 'v', '2026-01-01');
 	INSERT INTO leadscore.lead VALUES ('seen', NULL), ('hidden', NULL);
@@ -206,6 +221,10 @@ sub single_leads_hidden
 	is(may('reader', q{SELECT leadscore.score('hidden', 'ecommerce') > 0 AND leadscore.score('visitor', 'ecommerce') > 0}), 't', '... from whom they should');
 }
 single_leads_hidden('policies on lead');
+unlike(may('analyst', $training), qr/hidden|visitor/, '... and training sets');
+is(may('analyst', $previewed), may('analyst', $scored), '... and previews');
+cmp_ok(may('reader', $previewed), '>', may('analyst', $previewed), '... of whom others see more');
+like(may('reader', $training), qr/hidden/, '... from whom it should');
 $node->safe_psql('shop', q{
 	ALTER TABLE leadscore.lead DISABLE ROW LEVEL SECURITY;
 	ALTER TABLE leadscore.event ENABLE ROW LEVEL SECURITY;
@@ -215,6 +234,10 @@ $node->safe_psql('shop', q{
 unlike(may('analyst', 'SELECT lead_id FROM leadscore.lead_score'), qr/hidden|visitor/, 'row-level security on event hides scores');
 like(may('reader', 'SELECT lead_id FROM leadscore.lead_score'), qr/hidden/, '... from whom it should');
 single_leads_hidden('policies on event');
+unlike(may('analyst', $training), qr/hidden|visitor/, '... and training sets');
+is(may('analyst', $previewed), may('analyst', $scored), '... and previews');
+cmp_ok(may('reader', $previewed), '>', may('analyst', $previewed), '... of whom others see more');
+like(may('reader', $training), qr/hidden/, '... from whom it should');
 as('admin', 'CALL leadscore.rebuild()');
 is_true($node, 'a rebuild by somebody who does not see all events');
 as('admin', q{SELECT leadscore.unidentify('visitor')});
