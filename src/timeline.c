@@ -162,6 +162,18 @@ put_varint(uint8 *p, uint64 v)
 	return p;
 }
 
+/* An entry that lies so many hours after the one before it, or after base. */
+static inline uint8 *
+put_entry(uint8 *p, const TimelineEntry *e, int32 distance)
+{
+	p = put_varint(p, (uint64) distance << 2 | (e->occurrences != 1 ? 2 : 0) | (e->value != 0 ? 1 : 0));
+	if (e->occurrences != 1)
+		p = put_varint(p, zigzag(e->occurrences));
+	if (e->value != 0)
+		p = put_varint(p, zigzag(e->value));
+	return p;
+}
+
 /* The timeline of entries that are in order, distinct and not zero. */
 struct varlena *
 timeline_encode(const TimelineEntry *entries, uint32 n)
@@ -202,13 +214,7 @@ timeline_encode(const TimelineEntry *entries, uint32 n)
 
 			Assert(e->occurrences != 0 || e->value != 0);
 			Assert(i == first ? e->hour >= hour : e->hour > hour);
-			p = put_varint(p, (uint64) (e->hour - hour) << 2 |
-						   (e->occurrences != 1 ? 2 : 0) |
-						   (e->value != 0 ? 1 : 0));
-			if (e->occurrences != 1)
-				p = put_varint(p, zigzag(e->occurrences));
-			if (e->value != 0)
-				p = put_varint(p, zigzag(e->value));
+			p = put_entry(p, e, e->hour - hour);
 			hour = e->hour;
 		}
 	}
@@ -417,6 +423,91 @@ entry_compare(const TimelineEntry *a, const TimelineEntry *b)
 #include "lib/sort_template.h"
 
 /*
+ * a + b, where no signal of b has an hour before the last one that a has of it,
+ * as with events that have just happened: what a has is copied byte by byte.
+ * NULL if that is not so, or where a sum is zero or overflows.
+ */
+static struct varlena *
+append_entries(const struct varlena *a, TimelineEntry *b, uint32 nb)
+{
+	TimelineReader reader;
+	struct varlena *result;
+	uint8	   *p;
+	int32		previous = 0;	/* signal */
+	uint32		j = 0;
+	bool		more;
+
+	timeline_read(&reader, a);
+	for (uint32 i = 0; i < nb; i++)
+		if (b[i].hour < reader.base)
+			return NULL;
+	more = timeline_next_signal(&reader);
+	if (!more)
+		return NULL;
+
+	result = palloc(VARSIZE_ANY(a) + VARHDRSZ + MAX_HEAD_BYTES + (Size) nb * MAX_ENTRY_BYTES);
+	p = (uint8 *) VARDATA(result);
+	*p++ = TIMELINE_VERSION;
+	p = put_varint(p, reader.base);
+	while (more || j < nb)
+	{
+		bool		in_a = more && (j == nb || reader.signal_id <= b[j].signal_id);
+		int32		signal_id = in_a ? reader.signal_id : b[j].signal_id;
+		uint32		end = j;	/* of the signal's entries in b */
+		uint32		kept = 0;	/* of its entries in a, */
+		const uint8 *from = reader.next;	/* with these bytes */
+		const uint8 *to = from;
+		int32		hour = reader.base;
+
+		while (end < nb && b[end].signal_id == signal_id)
+			end++;
+		if (in_a)
+		{
+			int64		occurrences = 0;
+			int64		value = 0;
+
+			kept = reader.left;
+			while (reader.left > 0)
+			{
+				to = reader.next;
+				hour = reader.hour;
+				timeline_next_entry(&reader, &occurrences, &value);
+			}
+			if (j < end && b[j].hour < reader.hour)
+				return NULL;
+			if (j < end && b[j].hour == reader.hour)
+			{
+				/* the last entry is written anew */
+				if (!entry_add(&b[j], occurrences, value, 1) || (b[j].occurrences == 0 && b[j].value == 0))
+					return NULL;
+				kept--;
+			}
+			else
+			{
+				to = reader.next;
+				hour = reader.hour;
+			}
+		}
+
+		p = put_varint(p, signal_id - previous);
+		previous = signal_id;
+		p = put_varint(p, kept + (end - j));
+		memcpy(p, from, to - from);
+		p += to - from;
+		for (; j < end; j++)
+		{
+			p = put_entry(p, &b[j], b[j].hour - hour);
+			hour = b[j].hour;
+		}
+		if (in_a)
+			more = timeline_next_signal(&reader);
+	}
+	SET_VARSIZE(result, p - (uint8 *) result);
+	Assert(timeline_fault((uint8 *) VARDATA(result), VARSIZE(result) - VARHDRSZ) == NULL);
+	return result;
+}
+
+/*
  * a + sign * b. An hour that overflows is an error or, where there is room to
  * note it, noted, and wraps around.
  */
@@ -426,10 +517,19 @@ timeline_combine(const struct varlena *a, const struct varlena *b, int sign, boo
 	TimelineEntry *ea;
 	TimelineEntry *eb;
 	TimelineEntry *sum;
-	uint32		na = timeline_decode(a, &ea);
+	uint32		na;
 	uint32		nb = timeline_decode(b, &eb);
 	uint32		n = 0;
 
+	if (sign > 0)
+	{
+		struct varlena *appended = append_entries(a, eb, nb);
+
+		if (appended)
+			return appended;
+		nb = timeline_decode(b, &eb);	/* an entry may have been added to */
+	}
+	na = timeline_decode(a, &ea);
 	sum = palloc_extended(((Size) na + nb + 1) * sizeof(TimelineEntry), MCXT_ALLOC_HUGE);
 	for (uint32 i = 0, j = 0; i < na || j < nb;)
 	{
