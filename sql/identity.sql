@@ -24,12 +24,15 @@ COMMENT ON FUNCTION leadscore.check_lead_id(text, text) IS 'refuses what cannot 
 CREATE FUNCTION leadscore.hold_timelines(VARIADIC lead_ids text[]) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	lead text;
 BEGIN
-	INSERT INTO leadscore.lead_timeline AS t (lead_id, timeline)
-	SELECT l.lead_id, '{}'::leadscore.timeline
-	FROM (SELECT DISTINCT unnest(lead_ids) AS lead_id) l
-	ORDER BY l.lead_id COLLATE "C"
-	ON CONFLICT (lead_id) DO UPDATE SET timeline = t.timeline;
+	-- from here on nobody splits it
+	LOCK TABLE ONLY leadscore.lead_timeline IN ROW EXCLUSIVE MODE;
+	FOR lead IN SELECT l.lead_id FROM (SELECT DISTINCT unnest(lead_ids) AS lead_id) l ORDER BY l.lead_id COLLATE "C" LOOP
+		EXECUTE format('INSERT INTO %s AS t (lead_id, timeline) VALUES ($1, ''{}'')'
+			' ON CONFLICT (lead_id) DO UPDATE SET timeline = t.timeline', leadscore.table_of_lead(lead)) USING lead;
+	END LOOP;
 END
 $$;
 

@@ -567,12 +567,15 @@ SELECT 'compaction', to_char(c.compacted_before AT TIME ZONE 'UTC', 'YYYY-MM-DD'
 FROM leadscore.compaction c
 WHERE NOT c.finished
 UNION ALL
+SELECT 'lead_timeline', 'lead_timeline', p.state, p.action
+FROM leadscore.split_problem() p
+UNION ALL
 SELECT 'pending_delta', p.leads || ' leads', 'deltas wait to be merged; reads include them', 'SELECT leadscore.fold()'
 FROM (SELECT count(DISTINCT lead_id) AS leads FROM leadscore.pending_delta) p
 WHERE p.leads > 0;
 
 COMMENT ON VIEW leadscore.status IS 'what waits for the DBA: nothing, if it has no rows';
-COMMENT ON COLUMN leadscore.status.object IS 'signal, source, compaction or pending_delta';
+COMMENT ON COLUMN leadscore.status.object IS 'signal, source, compaction, lead_timeline or pending_delta';
 COMMENT ON COLUMN leadscore.status.name IS 'which';
 COMMENT ON COLUMN leadscore.status.state IS 'what is the matter';
 COMMENT ON COLUMN leadscore.status.action IS 'what to do';

@@ -37,7 +37,7 @@ BEGIN
 		' leadscore.lead_segment, leadscore.segment_summary, leadscore.model_version, leadscore.experiment TO %s', role);
 	EXECUTE format('GRANT SELECT (lead_id) ON leadscore.event TO %s', role);	-- for row-level security in lead_score
 	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.signals(), leadscore.scorecard(text), leadscore.make_document(text), leadscore.model_named(text),'
-		' leadscore.lead_named(text), leadscore.children(regclass), leadscore.source_problem(regclass, jsonb),'
+		' leadscore.lead_named(text), leadscore.children(regclass), leadscore.source_problem(regclass, jsonb), leadscore.split_problem(), leadscore.split_tables(), leadscore.partitions(),'
 		' leadscore.column_type(regclass, text), leadscore.property_type(regtype), leadscore.known(text, text[]), leadscore.top(integer, text, timestamptz), leadscore.score(text, text, timestamptz), leadscore.score_by_query(text, text, timestamptz), leadscore.explain(text, text, timestamptz),'
 		' leadscore.score_history(text, text, timestamptz, timestamptz, interval),'
 		' leadscore.check_outcome(jsonb, text, interval, timestamptz[], interval),'

@@ -3,8 +3,9 @@
  *
  * Locks. Leads are written in the order of their bytes: two writers that share
  * leads then wait for each other, but never in a circle. store.c writes the
- * rows; where somebody has changed our table, such as by a trigger, statements
- * do. Adding commutes, so it is right to add to a version of the row
+ * rows, in lead_timeline or in the tables that it is split into, which makes no
+ * difference to the order; where somebody has changed our table, such as by a
+ * trigger, statements do. Adding commutes, so it is right to add to a version of the row
  * that is newer than the transaction's snapshot.
  *
  * A statement may fire several triggers: INSERT ... ON CONFLICT DO UPDATE, MERGE,
@@ -24,6 +25,7 @@
 
 #include "catalog.h"
 #include "label.h"
+#include "partition.h"
 #include "store.h"
 
 #include "access/table.h"
@@ -175,14 +177,15 @@ typedef enum PlanName
 	N_PLANS
 } PlanName;
 
+/* The first two are for lead_timeline, or one of its tables. */
 static const char *const commands[N_PLANS] = {
-	"INSERT INTO leadscore.lead_timeline AS t (lead_id, timeline)"
+	"INSERT INTO %s AS t (lead_id, timeline)"
 	" SELECT d.lead_id, d.delta"
 	" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS d (lead_id, delta)"
 	" ON CONFLICT (lead_id) DO UPDATE"
 	" SET timeline = leadscore.add_delta(t.lead_id, t.timeline, excluded.timeline, $3)",
 
-	"DELETE FROM leadscore.lead_timeline"
+	"DELETE FROM %s"
 	" WHERE lead_id OPERATOR(pg_catalog.=) ANY ($1)"
 	" AND timeline OPERATOR(leadscore.=) '{}'::leadscore.timeline",
 
@@ -202,12 +205,23 @@ static const char *const commands[N_PLANS] = {
 static SPIPlanPtr plans[N_PLANS];
 static Oid	plans_type = InvalidOid;
 
+/* Prepare a command. SPI must be connected. */
+static SPIPlanPtr
+prepare(PlanName name, Oid timeline_type, const char *table)
+{
+	Oid			types[3] = {name == PLAN_TAKE ? INT8OID : TEXTARRAYOID, get_array_type(timeline_type), BOOLOID};
+	SPIPlanPtr	plan;
+
+	plan = SPI_prepare(psprintf(commands[name], table), name == PLAN_UPSERT ? 3 : name == PLAN_DEFER ? 2 : 1, types);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare \"%s\"", commands[name]);
+	return plan;
+}
+
 /* A plan; all are made again if the extension was. SPI must be connected. */
 static SPIPlanPtr
 plan_of(PlanName name, Oid timeline_type)
 {
-	Oid			types[3] = {TEXTARRAYOID, get_array_type(timeline_type), BOOLOID};
-
 	if (plans_type != timeline_type)
 	{
 		for (int i = 0; i < N_PLANS; i++)
@@ -220,13 +234,10 @@ plan_of(PlanName name, Oid timeline_type)
 	}
 	if (plans[name] == NULL)
 	{
-		SPIPlanPtr	plan;
+		SPIPlanPtr	plan = prepare(name, timeline_type, "leadscore.lead_timeline");
 
-		if (name == PLAN_TAKE)
-			types[0] = INT8OID;
-		plan = SPI_prepare(commands[name], name == PLAN_UPSERT ? 3 : name == PLAN_DEFER ? 2 : 1, types);
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare \"%s\"", commands[name]);
+		if (SPI_keepplan(plan) != 0)
+			elog(ERROR, "could not keep \"%s\"", commands[name]);
 		plans[name] = plan;
 	}
 	return plans[name];
@@ -370,15 +381,19 @@ next_target(LeadDelta **leads, int n, int *i, struct varlena **delta, bool *leni
 	return false;
 }
 
-/* Add to the rows of leads, which are in order, with a few statements. */
+/* Add to the rows of leads, which are in order, with a few statements: in lead_timeline or, if it is not NULL, one of its tables. */
 static void
-upsert_rows(Relation timelines, LeadDelta **leads, int n)
+upsert_rows(Relation timelines, const char *table, LeadDelta **leads, int n)
 {
 	Oid			type = timeline_type_of(timelines);
+	SPIPlanPtr	upsert;
+	SPIPlanPtr	sweep;
 	Datum	   *ids = palloc(Min(n, BATCH) * sizeof(Datum));
 	Datum	   *values = palloc(Min(n, BATCH) * sizeof(Datum));
 
 	SPI_connect();
+	upsert = table ? prepare(PLAN_UPSERT, type, table) : plan_of(PLAN_UPSERT, type);
+	sweep = table ? prepare(PLAN_SWEEP, type, table) : plan_of(PLAN_SWEEP, type);
 	for (int i = 0; i < n;)
 	{
 		Datum		arguments[3];
@@ -399,38 +414,87 @@ upsert_rows(Relation timelines, LeadDelta **leads, int n)
 		arguments[1] = timeline_array(values, size, type);
 		arguments[2] = BoolGetDatum(all_lenient);
 		emptied = false;
-		if (SPI_execute_plan(plan_of(PLAN_UPSERT, type), arguments, NULL, false, 0) != SPI_OK_INSERT ||
-			(emptied && SPI_execute_plan(plan_of(PLAN_SWEEP, type), arguments, NULL, false, 0) != SPI_OK_DELETE))
+		if (SPI_execute_plan(upsert, arguments, NULL, false, 0) != SPI_OK_INSERT ||
+			(emptied && SPI_execute_plan(sweep, arguments, NULL, false, 0) != SPI_OK_DELETE))
 			elog(ERROR, "could not write timelines");
 	}
 	SPI_finish();
+}
+
+static void
+add_to_row(Store *store, text *target, struct varlena *delta, bool lenient)
+{
+	bool		overflowed = false;
+
+	store_add(store, target, delta, lenient ? &overflowed : NULL);
+	if (overflowed)
+		warn_overflow(VARDATA_ANY(target), VARSIZE_ANY_EXHDR(target));
+}
+
+/* One of the tables that lead_timeline is split into. */
+typedef struct Part
+{
+	Relation	table;			/* NULL: not opened yet */
+	Store	   *store;			/* NULL: statements must write to it */
+} Part;
+
+/* Add to the rows of leads, which are in order, where lead_timeline is split. */
+static void
+add_to_parts(Relation timelines, const Oid *tables, int ntables, LeadDelta **leads, int n)
+{
+	Part	   *parts = palloc0(ntables * sizeof(Part));
+	struct varlena *delta;
+	bool		lenient;
+
+	for (int i = 0, first = 0; next_target(leads, n, &i, &delta, &lenient); first = i)
+	{
+		text	   *target = leads[i - 1]->target;
+		Part	   *part = &parts[partition_of(VARDATA_ANY(target), VARSIZE_ANY_EXHDR(target), ntables)];
+
+		if (part->table == NULL)
+		{
+			part->table = table_open(tables[part - parts], RowExclusiveLock);
+			part->store = store_open(part->table, true);
+		}
+		if (part->store)
+			add_to_row(part->store, target, delta, lenient);
+		else
+			upsert_rows(timelines, quote_qualified_identifier("leadscore", RelationGetRelationName(part->table)), leads + first, i - first);
+	}
+	for (int i = 0; i < ntables; i++)
+	{
+		if (parts[i].store)
+			store_close(parts[i].store);
+		if (parts[i].table)
+			table_close(parts[i].table, NoLock);
+	}
 }
 
 /* Add to the rows of leads. Rows of which nothing is left are removed. */
 static void
 add_to_rows(Relation timelines, LeadDelta **leads, int n)
 {
+	Oid		   *tables;
+	int			ntables = partition_tables(timelines, &tables);
 	Store	   *store;
 	struct varlena *delta;
 	bool		lenient;
 
 	if (n > 1)
 		qsort(leads, n, sizeof(LeadDelta *), target_compare);
+	if (ntables > 0)
+	{
+		add_to_parts(timelines, tables, ntables, leads, n);
+		return;
+	}
 	store = store_open(timelines, true);
 	if (store == NULL)
 	{
-		upsert_rows(timelines, leads, n);
+		upsert_rows(timelines, NULL, leads, n);
 		return;
 	}
 	for (int i = 0; next_target(leads, n, &i, &delta, &lenient);)
-	{
-		text	   *target = leads[i - 1]->target;
-		bool		overflowed = false;
-
-		store_add(store, target, delta, lenient ? &overflowed : NULL);
-		if (overflowed)
-			warn_overflow(VARDATA_ANY(target), VARSIZE_ANY_EXHDR(target));
-	}
+		add_to_row(store, leads[i - 1]->target, delta, lenient);
 	store_close(store);
 }
 

@@ -9,6 +9,7 @@
  */
 #include "appraise.h"
 #include "catalog.h"
+#include "partition.h"
 
 #include "access/genam.h"
 #include "access/stratnum.h"
@@ -42,6 +43,23 @@ open_to_read(const char *name)
 	return NULL;
 }
 
+/* Where lead_timeline is split, the table of a lead in its place; whoever may read the one may read the other through it. */
+static Relation
+open_part(Relation table, text *lead_id)
+{
+	Oid		   *parts;
+	int			n = partition_tables(table, &parts);
+
+	if (n > 0)
+	{
+		Relation	part = table_open(parts[partition_of(VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id), n)], AccessShareLock);
+
+		table_close(table, NoLock);
+		table = part;
+	}
+	return table;
+}
+
 /*
  * Look up the second column of the row with a primary key of one text, with the
  * query's snapshot; the value is 0 if there is none. False if a query must look
@@ -59,6 +77,8 @@ look_up(const char *name, text *key, Datum *value)
 	*value = (Datum) 0;
 	if (table == NULL)
 		return false;
+	if (table->rd_rel->relhassubclass)
+		table = open_part(table, key);
 	index = index_open(RelationGetPrimaryKeyIndex(table), AccessShareLock);
 	scan = index_begin_scan(table, index, GetActiveSnapshot(), 1);
 	slot = table_slot_create(table, NULL);

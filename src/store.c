@@ -10,6 +10,8 @@
  */
 #include "store.h"
 
+#include "partition.h"
+
 #include "access/genam.h"
 #include "access/stratnum.h"
 #include "access/tableam.h"
@@ -33,6 +35,15 @@ struct Store
 	TupleTableSlot *row;		/* what is written */
 };
 
+/* Whether a table has a trigger that must be fired. The guard's work is done by whoever knows where rows belong. */
+static bool
+has_triggers(Relation table)
+{
+	TriggerDesc *triggers = table->trigdesc;
+
+	return triggers && (triggers->numtriggers > 1 || strcmp(triggers->triggers[0].tgname, GUARD_TRIGGER) != 0);
+}
+
 /*
  * Begin to write, to a table with a primary key on lead_id or ("keyed" is false)
  * none. NULL if it is not as we have made it: then a statement must do it.
@@ -46,7 +57,7 @@ store_open(Relation table, bool keyed)
 	bool		ours = OidIsValid(key) == keyed;
 
 	/* two columns, no trigger, no partitions */
-	if (!ours || table->rd_rel->relkind != RELKIND_RELATION || table->trigdesc || RelationGetNumberOfAttributes(table) != 2)
+	if (!ours || table->rd_rel->relkind != RELKIND_RELATION || has_triggers(table) || RelationGetNumberOfAttributes(table) != 2)
 		return NULL;
 
 	CommandCounterIncrement();

@@ -1,0 +1,166 @@
+-- partition.sql: lead_timeline split into tables
+--
+-- The tables are children of lead_timeline by inheritance, and no members of
+-- the extension: so pg_dump carries them, and views and plans that depend on
+-- lead_timeline know nothing of them. src/partition.c tells the rest.
+
+CREATE FUNCTION leadscore.timeline_partition(lead_id text, partitions integer) RETURNS integer
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore.timeline_partition(text, integer)
+	IS 'the number of the table that a lead is in where lead_timeline is split into so many';
+
+CREATE FUNCTION leadscore.table_of_lead(lead_id text) RETURNS regclass
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT;
+
+COMMENT ON FUNCTION leadscore.table_of_lead(text) IS 'the table that a lead''s timeline is written to';
+
+CREATE FUNCTION leadscore.guard_timelines() RETURNS trigger
+	AS 'MODULE_PATHNAME' LANGUAGE C;
+
+COMMENT ON FUNCTION leadscore.guard_timelines() IS 'trigger: refuses rows in lead_timeline itself while it is split';
+
+CREATE TRIGGER guard_timelines BEFORE INSERT ON leadscore.lead_timeline
+	FOR EACH ROW EXECUTE FUNCTION leadscore.guard_timelines();
+
+CREATE FUNCTION leadscore.move_timelines(back boolean) RETURNS void
+	AS 'MODULE_PATHNAME' LANGUAGE C STRICT;
+
+COMMENT ON FUNCTION leadscore.move_timelines(boolean)
+	IS 'copies what lead_timeline holds into its tables, or back, with all versions that somebody may still see';
+
+CREATE FUNCTION leadscore.split_tables() RETURNS TABLE (number integer, name regclass, of integer)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT substring(c.relname FROM '[0-9]+$')::integer, c.oid::regclass,
+		(SELECT substring(pg_get_constraintdef(k.oid) FROM 'timeline_partition\(lead_id, ([0-9]+)\)')::integer
+			FROM pg_constraint k WHERE k.conrelid = c.oid AND k.conname = c.relname || '_leads')
+	FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+	WHERE i.inhparent = 'leadscore.lead_timeline'::regclass AND c.relnamespace = 'leadscore'::regnamespace
+	AND c.relname ~ '^lead_timeline_(0|[1-9][0-9]{0,3})$'
+	ORDER BY 1
+$$;
+
+COMMENT ON FUNCTION leadscore.split_tables() IS 'the tables that lead_timeline is split into';
+
+CREATE FUNCTION leadscore.partitions() RETURNS integer
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT greatest(count(*), 1)::integer FROM leadscore.split_tables()
+$$;
+
+COMMENT ON FUNCTION leadscore.partitions() IS 'how many tables lead_timeline is split into; 1: it is whole';
+
+CREATE FUNCTION leadscore.split_problem() RETURNS TABLE (state text, action text)
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+	IF NOT EXISTS (SELECT FROM leadscore.split_tables()) THEN
+		RETURN;
+	END IF;
+	IF EXISTS (SELECT FROM ONLY leadscore.lead_timeline) THEN
+		RETURN QUERY SELECT 'is split, but has rows itself', 'DELETE FROM ONLY leadscore.lead_timeline, then CALL leadscore.rebuild()';
+	END IF;
+	IF EXISTS (SELECT FROM leadscore.split_tables() t HAVING count(*) <> max(t.of) OR min(t.of) IS DISTINCT FROM max(t.of)
+			OR max(t.number) <> count(*) - 1 OR count(t.of) <> count(*)) THEN
+		RETURN QUERY SELECT 'is split, but some of its tables are missing', 'SELECT leadscore.partition_timelines(1), then CALL leadscore.rebuild()';
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.split_problem() IS 'what is wrong with the tables that lead_timeline is split into';
+
+CREATE FUNCTION leadscore.create_split_table(number integer, of integer) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	parent CONSTANT pg_class := (SELECT c FROM pg_class c WHERE c.oid = 'leadscore.lead_timeline'::regclass);
+	name CONSTANT text := format('leadscore.lead_timeline_%s', number);
+	settings CONSTANT text[] := parent.reloptions
+		|| ARRAY(SELECT 'toast.' || unnest(t.reloptions) FROM pg_class t WHERE t.oid = parent.reltoastrelid);
+	command text;
+BEGIN
+	EXECUTE format('CREATE %s TABLE %s (LIKE leadscore.lead_timeline INCLUDING STORAGE INCLUDING COMPRESSION INCLUDING INDEXES INCLUDING STATISTICS INCLUDING COMMENTS,'
+		' CONSTRAINT lead_timeline_%s_leads CHECK (leadscore.timeline_partition(lead_id, %s) = %s)) INHERITS (leadscore.lead_timeline) USING %I %s %s',
+		CASE parent.relpersistence WHEN 'u' THEN 'UNLOGGED' END, name, number, of, number,
+		(SELECT m.amname FROM pg_am m WHERE m.oid = parent.relam),
+		(SELECT 'WITH (' || string_agg(format('%s = %L', split_part(s, '=', 1), substr(s, strpos(s, '=') + 1)), ', ') || ')' FROM unnest(settings) s),
+		(SELECT format('TABLESPACE %I', t.spcname) FROM pg_tablespace t WHERE t.oid = parent.reltablespace));
+	EXECUTE format('COMMENT ON TABLE %s IS %L', name, format('timelines of the leads with leadscore.timeline_partition(lead_id, %s) = %s', of, number));
+	-- who may read lead_timeline may read it all the same; where policies bind him there, he must not get past them here
+	IF NOT parent.relrowsecurity THEN
+		FOR command IN
+			SELECT format('GRANT %s ON %s TO %s%s', a.privilege_type, name, coalesce(quote_ident(r.rolname), 'PUBLIC'),
+				CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+			FROM aclexplode(parent.relacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
+			WHERE a.grantee <> parent.relowner
+			UNION ALL
+			SELECT format('GRANT %s (%I) ON %s TO %s%s', a.privilege_type, c.attname, name, coalesce(quote_ident(r.rolname), 'PUBLIC'),
+				CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+			FROM pg_attribute c CROSS JOIN aclexplode(c.attacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
+			WHERE c.attrelid = parent.oid AND a.grantee <> parent.relowner
+		LOOP
+			EXECUTE command;
+		END LOOP;
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.create_split_table(integer, integer) IS 'makes one of the tables that lead_timeline is split into, like it in all else';
+
+CREATE FUNCTION leadscore.partition_timelines(partitions integer) RETURNS void
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET client_min_messages = 'warning'
+AS $$
+DECLARE
+	tables regclass[];
+	child regclass;
+	problem record;
+BEGIN
+	IF partitions IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'the number of partitions is NULL',
+			DETAIL = 'lead_timeline is split into so many tables.', HINT = 'For example: SELECT leadscore.partition_timelines(8). 1 puts it together again.';
+	END IF;
+	IF partitions NOT BETWEEN 1 AND 1024 THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the number of partitions must be between 1 and 1024',
+			DETAIL = format('It is %s.', partitions), HINT = 'Take as many as the server has cores, or some more. 1 puts lead_timeline together again.';
+	END IF;
+	PERFORM leadscore.check_read_committed('partition_timelines()', 'lost');
+
+	-- writers and readers wait here, and look for the tables when they go on
+	LOCK TABLE leadscore.lead_timeline IN ACCESS EXCLUSIVE MODE;
+	IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = 'leadscore.lead_timeline'::regclass AND t.tgname <> 'guard_timelines') THEN
+		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = 'lead_timeline has triggers or foreign keys',
+			DETAIL = 'They would not hold for the tables that it is split into.', HINT = 'Drop them.';
+	END IF;
+	tables := ARRAY(SELECT t.name FROM leadscore.split_tables() t ORDER BY t.number);
+	IF partitions = greatest(cardinality(tables), 1) AND NOT EXISTS (SELECT FROM leadscore.split_problem()) THEN
+		RETURN;
+	END IF;
+
+	IF tables <> '{}' THEN
+		IF EXISTS (SELECT FROM ONLY leadscore.lead_timeline) THEN
+			RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = 'lead_timeline is split, but has rows itself',
+				DETAIL = 'A lead may have rows in two tables now.', HINT = 'DELETE FROM ONLY leadscore.lead_timeline, then CALL leadscore.rebuild().';
+		END IF;
+		TRUNCATE ONLY leadscore.lead_timeline;
+		PERFORM leadscore.move_timelines(back => true);
+		EXECUTE format('DROP TABLE %s', array_to_string(tables, ', '));
+	END IF;
+	IF partitions > 1 THEN
+		PERFORM leadscore.create_split_table(n, partitions) FROM generate_series(0, partitions - 1) n;
+		PERFORM leadscore.move_timelines(back => false);
+		TRUNCATE ONLY leadscore.lead_timeline;
+		FOR child IN SELECT t.name FROM leadscore.split_tables() t LOOP
+			EXECUTE format('REINDEX TABLE %s', child);
+			EXECUTE format('ANALYZE %s', child);
+		END LOOP;
+	ELSE
+		REINDEX TABLE leadscore.lead_timeline;
+	END IF;
+	ANALYZE leadscore.lead_timeline;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.partition_timelines(integer)
+	IS 'splits lead_timeline into so many tables, by a hash of lead_id; 1 puts it together again';
