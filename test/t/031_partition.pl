@@ -87,14 +87,15 @@ is(query(q{SELECT count(*) FROM pg_depend WHERE objid = 'leadscore.lead_timeline
 # ---------- plans ----------
 
 my $parallel = 'SET max_parallel_workers_per_gather = 4; SET min_parallel_table_scan_size = 0; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; EXPLAIN (COSTS off)';
-for my $query ('SELECT count(*) FROM leadscore.lead_timeline', 'SELECT count(*) FROM leadscore.current_timeline', q{SELECT max(leadscore.score((SELECT leadscore.scorecard('ecommerce')), timeline, NULL, now())) FROM leadscore.lead_timeline},
-	q{SELECT * FROM leadscore.lead_score WHERE model = 'ecommerce' AND score > 1})
+for my $query ('SELECT count(*) FROM leadscore.lead_timeline', q{SELECT max(leadscore.score((SELECT leadscore.scorecard('ecommerce')), timeline, NULL, now())) FROM leadscore.lead_timeline})
 {
 	my $plan = query("$parallel $query");
+	my @scans = $plan =~ /Parallel Seq Scan on lead_timeline_\d/g;
 
-	like($plan, qr/Gather.*Parallel Append(.*Parallel Seq Scan on lead_timeline_\d.*){4}/s, "in parallel: $query") or diag($plan);
+	ok($plan =~ /Gather/ && $plan =~ /Parallel Append/ && @scans == 4, "in parallel: $query") or diag($plan);
 }
-like(query("SET enable_seqscan = off; SET enable_bitmapscan = off; EXPLAIN (COSTS off) SELECT timeline FROM leadscore.lead_timeline WHERE lead_id = 'a'"), qr/Append(.*Index Scan.*lead_timeline_\d_pkey){4}/s, 'a look-up by key looks into each table');
+like(query('EXPLAIN (COSTS off) SELECT * FROM leadscore.lead_score'), qr/Append\n.*Scan on lead_timeline_0 /, 'the view reads them, too');
+like(query("SET enable_seqscan = off; SET enable_bitmapscan = off; EXPLAIN (COSTS off) SELECT timeline FROM leadscore.lead_timeline WHERE lead_id = 'a'"), qr/Append\n(.*Index Scan using lead_timeline(_\d)?_pkey .*\n.*Index Cond.*\n?){5}/, 'a look-up by key looks into each table');
 
 # ---------- what it refuses ----------
 
