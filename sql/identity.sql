@@ -27,8 +27,16 @@ AS $$
 DECLARE
 	lead text;
 BEGIN
-	-- from here on nobody splits it
+	-- from here on nobody splits it, or puts it together
 	LOCK TABLE ONLY leadscore.lead_timeline IN ROW EXCLUSIVE MODE;
+	IF leadscore.table_of_lead('') = 'leadscore.lead_timeline'::regclass THEN
+		INSERT INTO leadscore.lead_timeline AS t (lead_id, timeline)
+		SELECT l.lead_id, '{}'::leadscore.timeline
+		FROM (SELECT DISTINCT unnest(lead_ids) AS lead_id) l
+		ORDER BY l.lead_id COLLATE "C"
+		ON CONFLICT (lead_id) DO UPDATE SET timeline = t.timeline;
+		RETURN;
+	END IF;
 	FOR lead IN SELECT l.lead_id FROM (SELECT DISTINCT unnest(lead_ids) AS lead_id) l ORDER BY l.lead_id COLLATE "C" LOOP
 		EXECUTE format('INSERT INTO %s AS t (lead_id, timeline) VALUES ($1, ''{}'')'
 			' ON CONFLICT (lead_id) DO UPDATE SET timeline = t.timeline', leadscore.table_of_lead(lead)) USING lead;

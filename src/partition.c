@@ -253,16 +253,33 @@ set_age(Oid table, TransactionId xid, MultiXactId multi)
 	CommandCounterIncrement();
 }
 
-/* Whether nobody can see a version of a row any more. Whoever is writing it is this transaction. */
-static bool
-is_dead(HeapTuple tuple, Buffer buffer, TransactionId horizon)
+/* What a version of a row is. Nobody writes it now, unless this transaction has. */
+static HTSV_Result
+state_of(HeapTuple tuple, Buffer buffer, TransactionId horizon)
 {
-	bool		dead;
+	HTSV_Result state;
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	dead = HeapTupleSatisfiesVacuum(tuple, horizon, buffer) == HEAPTUPLE_DEAD;
+	state = HeapTupleSatisfiesVacuum(tuple, horizon, buffer);
 	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
-	return dead;
+	return state;
+}
+
+/*
+ * A copy of the last version of a row that does not point to the next one. That
+ * was given up; but if this transaction has made both, and gone back to a
+ * savepoint in between, the first does not say so, and would go with the second.
+ */
+static HeapTuple
+without_next(HeapTuple tuple)
+{
+	HeapTuple	copy = heap_copytuple(tuple);
+
+	copy->t_data->t_infomask &= ~HEAP_XMAX_BITS;
+	copy->t_data->t_infomask |= HEAP_XMAX_INVALID;
+	copy->t_data->t_infomask2 &= ~(HEAP_KEYS_UPDATED | HEAP_HOT_UPDATED);
+	copy->t_data->t_ctid = tuple->t_self;
+	return copy;
 }
 
 /* Copy the versions of rows that belong to some tables, numbers "first" on, of so many; what all see is frozen. */
@@ -284,10 +301,11 @@ copy_rows(Relation from, Relation *to, int first, int nto, int ntables, Transact
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		HeapTuple	tuple = ExecFetchSlotHeapTuple(slot, false, NULL);
+		HTSV_Result state = state_of(tuple, ((BufferHeapTupleTableSlot *) slot)->buffer, horizon);
 		MemoryContext old = MemoryContextSwitchTo(scratch);
 
 		CHECK_FOR_INTERRUPTS();
-		if (is_dead(tuple, ((BufferHeapTupleTableSlot *) slot)->buffer, horizon))
+		if (state == HEAPTUPLE_DEAD)
 		{
 			/* a version that came before it may wait for it */
 			for (int i = 0; i < nto; i++)
@@ -298,6 +316,8 @@ copy_rows(Relation from, Relation *to, int first, int nto, int ntables, Transact
 			text	   *lead_id;
 			int			number;
 
+			if ((state == HEAPTUPLE_LIVE || state == HEAPTUPLE_INSERT_IN_PROGRESS) && !(tuple->t_data->t_infomask & HEAP_XMAX_INVALID))
+				tuple = without_next(tuple);
 			heap_deform_tuple(tuple, old_type, values, nulls);
 			lead_id = DatumGetTextPP(values[0]);
 			number = partition_of(VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id), ntables) - first;

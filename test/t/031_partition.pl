@@ -94,7 +94,7 @@ for my $query ('SELECT count(*) FROM leadscore.lead_timeline', q{SELECT max(lead
 
 	ok($plan =~ /Gather/ && $plan =~ /Parallel Append/ && @scans == 4, "in parallel: $query") or diag($plan);
 }
-like(query('EXPLAIN (COSTS off) SELECT * FROM leadscore.lead_score'), qr/Append\n.*Scan on lead_timeline_0 /, 'the view reads them, too');
+like(query('EXPLAIN (COSTS off) SELECT * FROM leadscore.lead_score'), qr/Scan on lead_timeline_0 .*Scan on lead_timeline_3 /s, 'the view reads them, too');
 like(query("SET enable_seqscan = off; SET enable_bitmapscan = off; EXPLAIN (COSTS off) SELECT timeline FROM leadscore.lead_timeline WHERE lead_id = 'a'"), qr/Append\n(.*Index Scan using lead_timeline(_\d)?_pkey .*\n.*Index Cond.*\n?){5}/, 'a look-up by key looks into each table');
 
 # ---------- what it refuses ----------
@@ -139,7 +139,9 @@ query('ALTER TABLE leadscore.lead_timeline DISABLE ROW LEVEL SECURITY; DROP POLI
 # ---------- the same transaction, and one that is given up ----------
 
 query(q{
-	BEGIN; INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('one', 'visit', '2026-01-01'); SAVEPOINT s;
+	BEGIN; INSERT INTO leadscore.event (lead_id, kind, occurred_at) SELECT x, 'visit', '2026-01-01' FROM unnest('{one,zero}'::text[]) x;
+	SAVEPOINT s; INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('zero', 'visit', '2026-01-02'); ROLLBACK TO s; SAVEPOINT s;
+	SELECT count(*) FROM (SELECT FROM leadscore.lead_timeline WHERE lead_id IN ('one', 'lead 4') FOR UPDATE) l;
 	INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('one', 'visit', '2026-01-02'), ('lead 1', 'visit', '2026-01-01'); ROLLBACK TO s;
 	INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('two', 'visit', '2026-01-02'); SELECT leadscore.partition_timelines(5);
 	INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('one', 'visit', '2026-01-02'), ('three', 'visit', '2026-01-01'), ('lead 2', 'visit', '2026-01-01'); COMMIT});
