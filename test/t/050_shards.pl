@@ -27,6 +27,7 @@ my @blocks;		# its fenced blocks, up to what is not run here: [kind, text, line]
 {
 	my ($text) = slurp_file('doc/scale-out.md') =~ /(.*?)^## With Citus/ms or die 'the document has lost its section on Citus';
 	push @blocks, [ $1, $2, 1 + (substr($text, 0, $-[0]) =~ tr/\n//) ] while $text =~ /^```(\w+)\n(.*?)^```$/msg;
+	@blocks = grep { $_->[0] ne 'pgsql' } @blocks;		# those are not run
 }
 
 # The hosts of the document are ours.
