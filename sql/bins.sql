@@ -163,7 +163,7 @@ BEGIN
 	WHERE NOT learned OR hashtextextended(e.lead_id, 0) & 1023 < 717;
 	SELECT array_agg(e.timeline) AS timelines, array_agg(e.profile) AS profiles, array_agg(e.cutoff) AS cutoffs, array_agg(e.outcome < 'infinity') AS outcomes, count(*) AS n INTO sample
 	FROM leadscore.examples(learn_decay.signal_id, learn_decay.horizon_hours, learn_decay.active_hours, learn_decay.profiles, learn_decay.cutoffs) e
-	WHERE (NOT learned OR hashtextextended(e.lead_id, 0) & 1023 < 717) AND hashtextextended(e.lead_id, 1) & 1048575 < 1048576.0 * most / n;
+	WHERE (NOT learned OR hashtextextended(e.lead_id, 0) & 1023 < 717) AND hashtextextended(e.lead_id, 1) & 1048575 < 1048576.0 * most / greatest(n, 1);
 	own := leadscore.sample_likelihood(scorecard, sample.timelines, sample.profiles, sample.cutoffs, sample.outcomes, l2);
 	IF own IS NULL THEN
 		RETURN;		-- no examples of both outcomes

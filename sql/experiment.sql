@@ -140,8 +140,15 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'effect is no difference of two rates',
 			DETAIL = format('The value is %s.', effect), HINT = 'Write a number such as 0.01, for one conversion more in a hundred leads.';
 	END IF;
-	"from" := e.starts_at;
-	"to" := least(e.ends_at, at);
+	IF at IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'the instant is NULL',
+			DETAIL = 'What has come of an experiment is told up to an instant.', HINT = 'Leave it out for now.';
+	END IF;
+	-- a compacted day stands at its first hour: it counts whole, or not at all
+	SELECT CASE WHEN e.starts_at < c.compacted_before THEN date_trunc('day', e.starts_at, 'UTC') ELSE e.starts_at END,
+		CASE WHEN least(e.ends_at, at) < c.compacted_before THEN date_trunc('day', least(e.ends_at, at), 'UTC') ELSE least(e.ends_at, at) END
+	INTO "from", "to"
+	FROM (SELECT (SELECT c.compacted_before FROM leadscore.compaction c)) AS c (compacted_before);
 
 	SELECT count(*) FILTER (WHERE NOT x.treated) AS n0, count(*) FILTER (WHERE x.treated) AS n1,
 		count(*) FILTER (WHERE NOT x.treated AND x.converted) AS c0, count(*) FILTER (WHERE x.treated AND x.converted) AS c1,

@@ -10,6 +10,7 @@ CREATE TYPE leadscore.regression AS (
 	coefficients float8[],
 	standard_errors float8[],
 	dropped text[],
+	separated boolean[],
 	log_likelihood float8,
 	iterations integer
 );
@@ -21,7 +22,8 @@ COMMENT ON COLUMN leadscore.regression.intercept IS 'the logarithm of the odds w
 COMMENT ON COLUMN leadscore.regression.intercept_error IS 'its standard error';
 COMMENT ON COLUMN leadscore.regression.coefficients IS 'what one unit of each feature adds; 0 if it was dropped';
 COMMENT ON COLUMN leadscore.regression.standard_errors IS 'of the coefficients; 0 if the feature was dropped';
-COMMENT ON COLUMN leadscore.regression.dropped IS 'why a feature was dropped: constant, collinear, sign; NULL: it was not';
+COMMENT ON COLUMN leadscore.regression.dropped IS 'why a feature was dropped: constant, collinear, separated, sign; NULL: it was not';
+COMMENT ON COLUMN leadscore.regression.separated IS 'whether a feature tells the outcomes apart by itself, so that only the penalty bounds its coefficient';
 COMMENT ON COLUMN leadscore.regression.log_likelihood IS 'at the coefficients, without the penalty';
 COMMENT ON COLUMN leadscore.regression.iterations IS 'Newton steps';
 
@@ -229,9 +231,12 @@ BEGIN
 		FROM leadscore.examples(q.signal_id, q.horizon_hours, q.active_hours, q.profiles, fit.cutoffs) e OFFSET 0
 	) x;
 	scale := auc.scale;
-	IF scale.rows IS NOT NULL AND scale.dropped[1] IS NULL THEN
+	IF scale.rows IS NOT NULL THEN
 		intercept := scale.intercept;
-		slope := scale.coefficients[1];
+		-- where rounding has left no points, the base rate is all there is
+		IF scale.dropped[1] IS NULL THEN
+			slope := scale.coefficients[1];
+		END IF;
 	END IF;
 
 	RETURN fitted || jsonb_build_object('intercept', intercept, 'slope', slope, 'report', jsonb_build_object(
@@ -243,7 +248,7 @@ BEGIN
 				'measure', w.weight -> 'measure', 'points_before', w.weight -> 'points', 'points', f.weight -> 'points',
 				'coefficient', whole.coefficients[w.n] * (b.weight -> 'points')::float8,
 				'standard_error', whole.standard_errors[w.n] * abs((b.weight -> 'points')::float8),
-				'dropped', whole.dropped[w.n]) ORDER BY w.n)
+				'dropped', whole.dropped[w.n], 'separated', whole.separated[w.n]) ORDER BY w.n)
 			FROM jsonb_array_elements(card -> 'weights') WITH ORDINALITY AS w (weight, n)
 			JOIN jsonb_array_elements(bare -> 'weights') WITH ORDINALITY AS b (weight, n) USING (n)
 			JOIN jsonb_array_elements(fitted -> 'weights') WITH ORDINALITY AS f (weight, n) USING (n))) || chosen);
@@ -309,7 +314,8 @@ BEGIN
 			CROSS JOIN LATERAL (SELECT u.feature IS NOT NULL AND (NOT w.banded OR u.worth <> 0) AS has) h
 			GROUP BY u.n
 		), scale AS (
-			SELECT sum(abs(w.points) * t.deviation) / nullif(sum(abs(w.fitted) * t.deviation), 0) AS factor FROM weight w JOIN tally t USING (n)
+			-- a card without points gets the fitted ones as they are
+			SELECT coalesce(nullif(sum(abs(w.points) * t.deviation), 0) / nullif(sum(abs(w.fitted) * t.deviation), 0), 1) AS factor FROM weight w JOIN tally t USING (n)
 		)
 		SELECT w.weight_id, w.signal, coalesce(w.measure, (
 				SELECT CASE c.subject WHEN 'profile' THEN 'present' ELSE 'count' END
@@ -319,7 +325,7 @@ BEGIN
 			t.having_converted / nullif(t.having, 0)::float8 / (t.converted / t.leads::float8),
 			t.correlation, leadscore.information_value(t.bands, t.leads - t.having, t.converted - t.having_converted),
 			w.points, w.fitted * scale.factor,
-			CASE WHEN NOT w.evident OR scale.factor IS NULL THEN 'no evidence'
+			CASE WHEN NOT w.evident THEN 'no evidence'
 				WHEN w.points * w.fitted < 0 OR abs(w.fitted * scale.factor) < 0.8 * abs(w.points) THEN 'overweighted'
 				WHEN abs(w.fitted * scale.factor) > 1.25 * abs(w.points) THEN 'underweighted'
 				ELSE 'about right' END

@@ -57,7 +57,9 @@ CREATE FUNCTION leadscore.with_signal_ids(document jsonb) RETURNS jsonb
 	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT CASE WHEN jsonb_typeof(document -> 'signals') = 'array' THEN document || jsonb_build_object('signals', (
-		SELECT coalesce(jsonb_agg(d.signal || CASE WHEN s.signal_id IS NULL THEN '{}' ELSE jsonb_build_object('signal_id', s.signal_id) END ORDER BY d.n), '[]')
+		-- of what is not known here, nothing has been counted: no timeline has such a number
+		SELECT coalesce(jsonb_agg(CASE WHEN jsonb_typeof(d.signal) <> 'object' OR d.signal ->> 'subject' = 'profile' AND s.signal_id IS NULL THEN d.signal
+			ELSE d.signal || jsonb_build_object('signal_id', coalesce(s.signal_id, 2147483647 - d.n)) END ORDER BY d.n), '[]')
 		FROM jsonb_array_elements(document -> 'signals') WITH ORDINALITY AS d (signal, n)
 		LEFT JOIN leadscore.signal s ON s.signal = d.signal ->> 'signal')) ELSE document END
 $$;
@@ -185,7 +187,7 @@ CREATE FUNCTION leadscore.stability_report(model text DEFAULT 'default', "from" 
 AS $$
 DECLARE
 	card CONSTANT jsonb := leadscore.scorecard(model);
-	active_hours CONSTANT integer := ceil(extract(epoch FROM active_within) / 3600);
+	active_hours integer;
 BEGIN
 	IF model IS NULL OR "from" IS NULL OR "to" IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('the argument "%s" is NULL', CASE WHEN model IS NULL THEN 'model' WHEN "from" IS NULL THEN 'from' ELSE 'to' END),
@@ -199,6 +201,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'active_within is not above zero, or too long',
 			DETAIL = format('The window is %s.', active_within), HINT = 'Write a duration such as 90 days, or NULL for all leads.';
 	END IF;
+	active_hours := ceil(extract(epoch FROM active_within) / 3600);
 	RETURN QUERY
 		WITH tally AS (
 			SELECT u.n, count(*) FILTER (WHERE NOT x.after) AS leads_from, count(*) FILTER (WHERE x.after) AS leads_to,

@@ -33,7 +33,7 @@ AS $$
 		CROSS JOIN LATERAL jsonb_array_elements(CASE jsonb_typeof(a.value) WHEN 'array' THEN a.value END) v WHERE jsonb_typeof(v.value) IN ('string', 'number', 'boolean')
 	), number AS (
 		-- a number that takes many values is told in bands
-		SELECT s.key, leadscore.merge_bands(leadscore.fine_bands(CASE WHEN jsonb_typeof(s.value) = 'number' THEN (s.value #>> '{}')::float8 END, s.converted)) AS bands
+		SELECT s.key, leadscore.merge_bands(leadscore.fine_bands(CASE WHEN jsonb_typeof(s.value) = 'number' THEN round((s.value #>> '{}')::numeric, 300)::float8 END, s.converted)) AS bands
 		FROM scalar s WHERE NOT s.element AND jsonb_typeof(s.value) = 'number' AND abs((s.value #>> '{}')::numeric) < 1e300
 		GROUP BY s.key HAVING count(DISTINCT s.value) > 12
 	), found AS (
@@ -72,7 +72,7 @@ CREATE FUNCTION leadscore.with_profile(scorecard jsonb, signal_id integer, horiz
 AS $$
 	WITH proposal AS MATERIALIZED (
 		SELECT row_number() OVER () AS n, p.*, format('%s: %s', p.attribute, CASE WHEN p.condition IS NULL THEN p.value #>> '{}'
-				ELSE concat_ws(' ', 'from ' || p.at_least, 'below ' || p.below) END) AS name
+				ELSE concat_ws(' ', 'from ' || p.at_least, 'below ' || p.below) END) AS shown
 		FROM leadscore.profile_values(with_profile.signal_id, with_profile.horizon_hours, with_profile.active_hours, with_profile.cutoffs, 20, with_profile.learned) p
 		WHERE p.verdict <> 'no evidence'
 		AND NOT EXISTS (
@@ -82,7 +82,8 @@ AS $$
 	), fresh AS (
 		SELECT p.n, jsonb_strip_nulls(jsonb_build_object('signal', p.name, 'subject', 'profile', 'match', p.match, 'condition', p.condition)) AS signal,
 			jsonb_build_object('signal', p.name, 'measure', 'present', 'points', 0) AS weight, p
-		FROM proposal p
+		-- what reads the same, such as the text "5" and the number 5, is told apart by what it matches
+		FROM (SELECT r.*, CASE WHEN count(*) OVER (PARTITION BY r.shown) > 1 THEN coalesce(r.match::text, r.condition) ELSE r.shown END AS name FROM proposal r) p
 		WHERE NOT EXISTS (SELECT FROM jsonb_to_recordset(nullif(scorecard -> 'signals', 'null')) AS s (signal text) WHERE s.signal = p.name)
 		AND NOT EXISTS (SELECT FROM leadscore.signal s WHERE s.signal = p.name AND (s.subject <> 'profile' OR s.match IS DISTINCT FROM p.match OR s.condition::text IS DISTINCT FROM p.condition::jsonpath::text))
 	)

@@ -463,10 +463,17 @@ segment_number(const Scorecard *card, const Appraisal *appraisal)
 	return 0;
 }
 
+/* ln(p / (1 - p)) of a conversion. */
+double
+logit_of(const Scorecard *card, const Appraisal *appraisal)
+{
+	return card->intercept + card->slope * (appraisal->engagement + appraisal->fit);
+}
+
 double
 probability_of(const Scorecard *card, const Appraisal *appraisal)
 {
-	return 1 / (1 + exp(-(card->intercept + card->slope * (appraisal->engagement + appraisal->fit))));
+	return 1 / (1 + exp(-logit_of(card, appraisal)));
 }
 
 /* ---------- SQL functions: (scorecard, timeline, profile, at) ---------- */

@@ -40,6 +40,7 @@ extern void appraise_lead(Scorecard *card, const struct varlena *timeline, Jsonb
 extern int32 segment_number(const Scorecard *card, const Appraisal *appraisal);
 
 /* Of a conversion, where the scorecard has intercept and slope. */
+extern double logit_of(const Scorecard *card, const Appraisal *appraisal);
 extern double probability_of(const Scorecard *card, const Appraisal *appraisal);
 
 /* What each weight measured, as a float8[]. */

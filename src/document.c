@@ -416,6 +416,19 @@ session_document(const struct varlena *document, DocCompile compile)
 }
 
 /*
+ * Whether an argument is written as a constant. A parameter is none: PL/pgSQL
+ * keeps an expression, with what we keep in it, while its variables change.
+ */
+static bool
+argument_is_constant(const FmgrInfo *flinfo, int argument)
+{
+	Node	   *expression = flinfo->fn_expr;
+
+	return expression && IsA(expression, FuncExpr) && argument < list_length(((FuncExpr *) expression)->args) &&
+		IsA(list_nth(((FuncExpr *) expression)->args, argument), Const);
+}
+
+/*
  * The compiled form of a document argument.
  *
  * A constant is looked up at the first call. Anything else, such as the value
@@ -437,7 +450,7 @@ doc_compiled(FunctionCallInfo fcinfo, int argument, DocCompile compile)
 	if (site == NULL)
 	{
 		site = MemoryContextAllocZero(flinfo->fn_mcxt, sizeof(CallSite));
-		site->constant = get_fn_expr_arg_stable(flinfo, argument);
+		site->constant = argument_is_constant(flinfo, argument);
 		site->release.func = release_call_site;
 		site->release.arg = site;
 		MemoryContextRegisterResetCallback(flinfo->fn_mcxt, &site->release);

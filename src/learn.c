@@ -264,10 +264,8 @@ assess_transition(PG_FUNCTION_ARGS)
 	ranking_put(assessment->ranking, converted, appraisal.score);
 	if (assessment->card->has_probability)
 	{
-		double		probability = probability_of(assessment->card, &appraisal);
-
-		log_loss_put(&assessment->log_loss, probability, converted);
-		brier_put(&assessment->brier, probability, converted);
+		logit_loss_put(&assessment->log_loss, logit_of(assessment->card, &appraisal), converted);
+		brier_put(&assessment->brier, probability_of(assessment->card, &appraisal), converted);
 	}
 	PG_RETURN_POINTER(assessment);
 }

@@ -76,8 +76,10 @@ typedef struct Fit
 	double	   *deviations;
 	double	   *scales;			/* 1 / deviation */
 	bool	   *centred;		/* those that are seldom 0 */
-	double	   *shifts;			/* by how many deviations; 0: not at all */
+	double	   *offsets;		/* their means; of the others 0 */
+	double	   *shifts;			/* the same in deviations */
 	const char **dropped;		/* why, or NULL */
+	bool	   *separated;		/* features that tell the outcomes apart alone */
 	int		   *unknown;		/* of each feature, or -1 */
 	int			n;				/* unknowns */
 	int			n_dense;		/* of them are seldom 0 */
@@ -465,8 +467,9 @@ standardise(Fit *fit)
 	{
 		fit->deviations[j] = sqrt(fit->deviations[j]);
 		fit->scales[j] = 1 / fit->deviations[j];
-		fit->shifts[j] = 2 * found[j] <= rows->n ? 0 : fit->means[j] * fit->scales[j];
 		fit->centred[j] = 2 * found[j] > rows->n;
+		fit->offsets[j] = fit->centred[j] ? fit->means[j] : 0;
+		fit->shifts[j] = fit->offsets[j] * fit->scales[j];
 		/* next to no deviation is as good as none */
 		if (!(fit->deviations[j] > 1e-13 * fabs(fit->means[j])) || !isfinite(fit->deviations[j]))
 			fit->dropped[j] = "constant";
@@ -507,7 +510,7 @@ read_row(Fit *fit, int64 i, int64 next)
 	{
 		int			feature = rows->features[next];
 		int			unknown = fit->unknown[feature];
-		double		value = rows->values[next] * fit->scales[feature] - fit->shifts[feature];
+		double		value = (rows->values[next] - fit->offsets[feature]) * fit->scales[feature];
 
 		if (unknown < 0)
 			continue;
@@ -549,6 +552,60 @@ add_to_hessian(Fit *fit, double weight)
 	}
 }
 
+/*
+ * Find the features of which no value of one outcome lies beyond any value of
+ * the other: their likelihood grows with the coefficient for ever (A. Albert and
+ * J. A. Anderson, Biometrika 71, 1984). Without a penalty that holds them, they
+ * are left out.
+ */
+static void
+find_separated(Fit *fit)
+{
+	const Rows *rows = fit->rows;
+	int			p = rows->n_features;
+	int64		n[2] = {0};
+	int64	   *found[2];
+	double	   *low[2];
+	double	   *high[2];
+	int64		next = 0;
+
+	for (int outcome = 0; outcome < 2; outcome++)
+	{
+		found[outcome] = palloc0((p + 1) * sizeof(int64));
+		low[outcome] = palloc0((p + 1) * sizeof(double));
+		high[outcome] = palloc0((p + 1) * sizeof(double));
+	}
+	for (int64 i = 0; i < rows->n; i++)
+	{
+		int			outcome = rows->outcomes[i];
+
+		if (i % CHECK_EVERY == 0)
+			CHECK_FOR_INTERRUPTS();
+		n[outcome]++;
+		for (int k = 0; k < rows->lengths[i]; k++, next++)
+		{
+			int			j = rows->features[next];
+			double		value = rows->values[next];
+
+			low[outcome][j] = found[outcome][j] == 0 ? value : Min(low[outcome][j], value);
+			high[outcome][j] = found[outcome][j] == 0 ? value : Max(high[outcome][j], value);
+			found[outcome][j]++;
+		}
+	}
+	for (int j = 0; j < p; j++)
+	{
+		for (int outcome = 0; outcome < 2; outcome++)
+			if (found[outcome][j] < n[outcome])
+			{
+				low[outcome][j] = Min(low[outcome][j], 0);
+				high[outcome][j] = Max(high[outcome][j], 0);
+			}
+		fit->separated[j] = fit->dropped[j] == NULL && (high[0][j] <= low[1][j] || high[1][j] <= low[0][j]);
+		if (fit->separated[j] && rows->l2 == 0)
+			fit->dropped[j] = "separated";
+	}
+}
+
 /* Drop what is a linear combination of features before it: decompose the matrix of moments in the features' order. */
 static void
 drop_collinear(Fit *fit)
@@ -581,6 +638,7 @@ drop_collinear(Fit *fit)
 	{
 		double		pivot = r[j * n + j];
 
+		CHECK_FOR_INTERRUPTS();
 		for (int k = 0; k < j; k++)
 			pivot -= r[j * n + k] * r[j * n + k];
 		if (j > 0 && !(pivot > COLLINEAR))
@@ -689,7 +747,8 @@ climb(Fit *fit, double small_step)
 		}
 		if (!isfinite(largest))
 			return "The coefficients grow beyond bounds";
-		there = largest <= small_step || gain <= SMALL_GAIN * (1 + fabs(before));
+		/* next to no gain in steps that do not become small: outcomes that are separated, whose coefficients have no bounds */
+		there = largest <= small_step || (largest <= ROUGH_STEP && gain <= SMALL_GAIN * (1 + fabs(before)));
 		evaluate_rows(fit);
 		/* a step too far is taken back by halves; what rounding takes is none */
 		for (int half = 0; !(fit->objective >= before - 1e-9 * (1 + fabs(before))) && half < 50; half++)
@@ -774,12 +833,14 @@ array_of(Datum *values, bool *nulls, int n, Oid type)
 
 	if (type == FLOAT8OID)
 		return PointerGetDatum(construct_md_array(values, nulls, 1, &n, &lower, type, sizeof(float8), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	if (type == BOOLOID)
+		return PointerGetDatum(construct_md_array(values, nulls, 1, &n, &lower, type, sizeof(bool), true, TYPALIGN_CHAR));
 	return PointerGetDatum(construct_md_array(values, nulls, 1, &n, &lower, type, -1, false, TYPALIGN_INT));
 }
 
 /*
  * state -> (leads, conversions, intercept, intercept_error, coefficients,
- * standard_errors, dropped, log_likelihood, iterations), in the features' own
+ * standard_errors, dropped, separated, log_likelihood, iterations), in the features' own
  * units; NULL if the rows are not of both outcomes
  */
 Datum
@@ -794,9 +855,10 @@ regression_final(PG_FUNCTION_ARGS)
 	Datum	   *coefficients;
 	Datum	   *errors;
 	Datum	   *dropped;
+	Datum	   *separated;
 	bool	   *kept;
-	Datum		values[9];
-	bool		nulls[9] = {false};
+	Datum		values[10];
+	bool		nulls[10] = {false};
 	TupleDesc	row;
 
 	if (rows == NULL)
@@ -811,12 +873,14 @@ regression_final(PG_FUNCTION_ARGS)
 	fit.deviations = palloc0((p + 1) * sizeof(double));
 	fit.scales = palloc0((p + 1) * sizeof(double));
 	fit.dropped = palloc0((p + 1) * sizeof(char *));
+	fit.separated = palloc0((p + 1) * sizeof(bool));
 	fit.feature = palloc((p + 1) * sizeof(int));
 	fit.beta = palloc((p + 1) * sizeof(double));
 	fit.gradient = palloc((p + 1) * sizeof(double));
 	fit.hessian = palloc((p + 1) * (p + 1) * sizeof(double));
 	fit.step = palloc((p + 1) * sizeof(double));
 	fit.centred = palloc0((p + 1) * sizeof(bool));
+	fit.offsets = palloc0((p + 1) * sizeof(double));
 	fit.shifts = palloc0((p + 1) * sizeof(double));
 	fit.unknown = palloc((p + 1) * sizeof(int));
 	fit.dense = palloc((p + 1) * sizeof(double));
@@ -824,6 +888,7 @@ regression_final(PG_FUNCTION_ARGS)
 	fit.sparse = palloc((p + 1) * sizeof(double));
 	fit.at = palloc((p + 1) * sizeof(int));
 	standardise(&fit);
+	find_separated(&fit);
 	list_unknowns(&fit);
 	drop_collinear(&fit);
 	do
@@ -833,6 +898,7 @@ regression_final(PG_FUNCTION_ARGS)
 	coefficients = palloc((p + 1) * sizeof(Datum));
 	errors = palloc((p + 1) * sizeof(Datum));
 	dropped = palloc((p + 1) * sizeof(Datum));
+	separated = palloc((p + 1) * sizeof(Datum));
 	kept = palloc((p + 1) * sizeof(bool));
 	combination = palloc0((p + 1) * sizeof(double));
 	for (int j = 0; j < p; j++)
@@ -840,6 +906,7 @@ regression_final(PG_FUNCTION_ARGS)
 		coefficients[j] = errors[j] = Float8GetDatum(0);
 		kept[j] = fit.dropped[j] == NULL;
 		dropped[j] = kept[j] ? (Datum) 0 : CStringGetTextDatum(fit.dropped[j]);
+		separated[j] = BoolGetDatum(fit.separated[j]);
 	}
 	intercept = fit.beta[0];
 	for (int j = 1; j < fit.n; j++)
@@ -863,8 +930,9 @@ regression_final(PG_FUNCTION_ARGS)
 	values[4] = array_of(coefficients, NULL, p, FLOAT8OID);
 	values[5] = array_of(errors, NULL, p, FLOAT8OID);
 	values[6] = array_of(dropped, kept, p, TEXTOID);
-	values[7] = Float8GetDatum(fit.log_likelihood);
-	values[8] = Int32GetDatum(fit.iterations);
+	values[7] = array_of(separated, NULL, p, BOOLOID);
+	values[8] = Float8GetDatum(fit.log_likelihood);
+	values[9] = Int32GetDatum(fit.iterations);
 	if (get_call_result_type(fcinfo, NULL, &row) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(row), values, nulls)));

@@ -34,6 +34,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
+#include "storage/lmgr.h"
 #include "storage/procarray.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
@@ -336,6 +337,24 @@ copy_rows(Relation from, Relation *to, int first, int nto, int ntables, Transact
 }
 
 /*
+ * Autovacuum takes TOAST tables by themselves; it would remove what rows still
+ * need that died a moment ago, and that are copied as well.
+ */
+static void
+hold_toast(Relation table)
+{
+	if (OidIsValid(table->rd_rel->reltoastrelid))
+		LockRelationOid(table->rd_rel->reltoastrelid, AccessExclusiveLock);
+}
+
+static void
+check_empty(Relation table)
+{
+	if (RelationGetNumberOfBlocks(table) != 0)
+		elog(ERROR, "table \"%s\" is not empty", RelationGetRelationName(table));
+}
+
+/*
  * move_timelines(back): copy what lead_timeline holds into the tables that it
  * is split into or, back, what they hold into it. The files that are copied
  * into are new and empty, and their indexes are made anew by the caller.
@@ -361,6 +380,19 @@ move_timelines(PG_FUNCTION_ARGS)
 				 errmsg("lead_timeline cannot be split, or put together again"),
 				 errdetail("It has the access method %s.", get_am_name(timelines->rd_rel->relam)),
 				 errhint("ALTER TABLE leadscore.lead_timeline SET ACCESS METHOD heap.")));
+	hold_toast(timelines);
+	for (int i = 0; i < MAX_TABLES; i++)
+		if (OidIsValid(tables[i]))
+		{
+			Relation	child = table_open(tables[i], AccessExclusiveLock);
+
+			hold_toast(child);
+			if (!back)
+				check_empty(child);
+			table_close(child, NoLock);
+		}
+	if (back)
+		check_empty(timelines);
 	horizon = GetOldestNonRemovableTransactionId(timelines);
 	multi = GetOldestMultiXactId();
 	if (back)

@@ -665,6 +665,14 @@ log_loss_put(MeanLoss *loss, double probability, bool outcome)
 	loss->n++;
 }
 
+/* The same of ln(p / (1 - p)), also where p is as good as 0 or 1. */
+void
+logit_loss_put(MeanLoss *loss, double logit, bool outcome)
+{
+	mean_loss_put(loss, log1p(exp(-fabs(logit))) + Max(outcome ? -logit : logit, 0));
+	loss->n++;
+}
+
 /* The squared distance (G. W. Brier, Monthly Weather Review 78, 1950). */
 void
 brier_put(MeanLoss *loss, double probability, bool outcome)

@@ -41,6 +41,7 @@ extern void ranking_sort(Ranking *ranking);
 extern void ranking_send(StringInfo buf, Ranking *ranking);
 extern Ranking *ranking_receive(StringInfo buf);
 extern void log_loss_put(MeanLoss *loss, double probability, bool outcome);
+extern void logit_loss_put(MeanLoss *loss, double logit, bool outcome);
 extern void brier_put(MeanLoss *loss, double probability, bool outcome);
 extern void mean_loss_add(MeanLoss *loss, const MeanLoss *other);
 extern void mean_loss_send(StringInfo buf, const MeanLoss *loss);

@@ -103,4 +103,6 @@ SELECT card #> '{report,decay,half_lives}' AS half_lives, jsonb_path_query_array
 SELECT card #> '{report,decay,kept}' AS kept, jsonb_path_query_array(card, '$.weights[*].half_life') AS half_lives FROM (SELECT fit(jsonb_set(scorecard(), '{weights}', (SELECT jsonb_agg(CASE w ->> 'signal' WHEN 'visit' THEN w || '{"half_life": "100 hours"}' ELSE w - 'half_life' END) FROM jsonb_array_elements(scorecard() -> 'weights') w)), 'purchase', '2 days', '{2026-02-01}', decay => 'learn') AS card) f;
 SELECT card #> '{report,decay}' AS decay, jsonb_path_query_array(card, '$.weights[*].fades_over') AS fades_over FROM (SELECT fit(jsonb_set(scorecard(), '{weights}', (SELECT jsonb_agg(w || '{"fades_over": "30 days"}') FROM jsonb_array_elements(scorecard() -> 'weights') w)), 'purchase', '2 days', '{2026-02-01}', decay => 'learn') AS card) f;
 SELECT refused(ARRAY[$$SELECT fit(scorecard(), 'purchase', '2 days', '{2026-02-01}', decay => 'guess')$$,
-	$$SELECT fit(scorecard(), 'purchase', '1 hour', '{2026-02-01}', decay => 'learn', bins => true)$$]);
+	$$SELECT fit(scorecard(), 'purchase', '1 hour', '{2026-02-01}', decay => 'learn', bins => true)$$,
+	$$SELECT fit(scorecard(), 'purchase', '2 days', '{2001-01-01}', decay => 'learn')$$,
+	$$SELECT fit(scorecard(), 'purchase', '2 days', '{2001-01-01}', decay => 'learn', bins => true, profile => true)$$]);

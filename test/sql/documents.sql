@@ -108,3 +108,17 @@ FROM templates() t, LATERAL (SELECT template(t.template) AS card) i, LATERAL (SE
 -- What publishing the three has left of the signals, as far as events go: shared by name.
 SELECT count(*) AS signals, count(*) FILTER (WHERE subject = 'profile') AS profile_signals FROM signal WHERE signal NOT IN ('dear', 'mobile', 'de');
 SELECT template(NULL) IS NULL AS nothing;
+
+-- PL/pgSQL keeps an expression while its variables change: each document is read anew
+DO $$
+DECLARE
+	card jsonb;
+	total float8;
+BEGIN
+	FOR points IN 1..3 LOOP
+		card := format('{"model": "m", "signals": [{"signal": "anybody", "subject": "profile"}], "weights": [{"signal": "anybody", "points": %s}]}', points);
+		total := score(card, NULL::timeline, '{}'::jsonb, '2026-01-01'::timestamptz);
+		RAISE WARNING 'points %, score %', points, total;
+	END LOOP;
+END
+$$;

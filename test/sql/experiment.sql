@@ -79,9 +79,10 @@ SELECT round(normal_tails(1.959963984540054)::numeric, 12) AS normal, round(norm
 SELECT degrees, round(student_bound(0.05, degrees)::numeric, 4) AS bound, round(student_tails(student_bound(0.05, degrees), degrees)::numeric, 12) AS back FROM (VALUES (1), (2), (5), (10), (30.5), (1000), (1e8)) d (degrees);
 -- with one degree 1 - 2 / pi * atan(t), with two 1 - t / sqrt(2 + t * t)
 SELECT t, round((student_tails(t, 1) - (1 - 2 / pi() * atan(t)))::numeric, 14) AS one, round((student_tails(-t, 2) - (1 - t / sqrt(2 + t ^ 2)))::numeric, 14) AS two FROM (VALUES (0.01), (0.7), (1), (3.3), (50)) v (t);
+SELECT round((student_tails(1.96, 1e15) - normal_tails(1.96))::numeric, 12) AS as_normal;
 SELECT student_tails(0, 3) AS zero, student_tails('Infinity', 3) AS never, student_tails(1, 0) AS none, student_tails('NaN', 1) AS nan, student_bound(0, 3) AS p_0, student_bound(0.05, -1) AS no_degrees;
 
-SELECT refused(ARRAY['SELECT arm(''none'', ''x'')', 'SELECT experiment_result(''none'', ''purchase'')', 'SELECT experiment_result(''spring'', ''none'')', 'SELECT experiment_result(''spring'', ''purchase'', 0)', 'SELECT experiment_result(''spring'', ''purchase'', 2)',
+SELECT refused(ARRAY['SELECT arm(''none'', ''x'')', 'SELECT experiment_result(''none'', ''purchase'')', 'SELECT experiment_result(''spring'', ''none'')', 'SELECT experiment_result(''spring'', ''purchase'', 0)', 'SELECT experiment_result(''spring'', ''purchase'', 2)', 'SELECT experiment_result(''spring'', ''purchase'', at => NULL)',
 	'INSERT INTO experiment VALUES (''a'', ''a'', ''b'')', 'INSERT INTO experiment VALUES ('''', ''a'', ''b'')', 'INSERT INTO experiment VALUES (''x'', ''a'', ''a'')', 'INSERT INTO experiment VALUES (''x'', ''a'', ''none'')',
 	'INSERT INTO experiment VALUES (''x'', ''a'', ''b'', 1.5)', 'INSERT INTO experiment VALUES (''x'', ''a'', ''b'', 0.5, ''2026-01-02'', ''2026-01-01'')', 'INSERT INTO experiment VALUES (''x'', ''a'', ''b'', 0.5, ''-infinity'')',
 	'SELECT publish(''{"model": "spring"}'')', 'DELETE FROM model WHERE model = ''a''']);

@@ -18,6 +18,9 @@ SELECT round((coefficients[1] * 250 - ln(9::float8))::numeric, 9) AS coefficient
 FROM (SELECT (logistic_regression(ARRAY[1e6 + 250 * has::int], converted, 0, NULL)).* FROM example) r;
 SELECT round((coefficients[1] - ln(9::float8))::numeric, 9) AS coefficient FROM (SELECT (logistic_regression(ARRAY[CASE WHEN has THEN 1 END], converted, 0, NULL)).* FROM example) r;
 
+SELECT round((a.coefficients[1] / b.coefficients[1] - 1)::numeric, 9) AS differs
+FROM (SELECT (logistic_regression(ARRAY[1e12 + n], converted, 0, NULL)).* FROM example) a, (SELECT (logistic_regression(ARRAY[n], converted, 0, NULL)).* FROM example) b;
+
 -- a penalty shrinks; the stronger, the more
 SELECT l2, round(coefficients[1]::numeric, 4) AS coefficient FROM (VALUES (0), (1), (10), (100), (10000)) p (l2),
 	LATERAL (SELECT (logistic_regression(ARRAY[has::int], converted, l2, NULL)).* FROM example) r ORDER BY l2;
@@ -53,12 +56,20 @@ RESET max_parallel_workers_per_gather; RESET parallel_setup_cost; RESET parallel
 -- perfectly separated data converge thanks to the penalty
 SELECT coefficients[1] BETWEEN 0.1 AND 10 AS bounded FROM (SELECT (logistic_regression(ARRAY[n], n > 50, 1, NULL)).* FROM example) r;
 
+-- what tells them apart alone, if only with equality, is named; without a penalty it is left out
+SELECT l2, coefficients[1] > 0 AS kept, dropped, separated FROM (VALUES (0), (1)) p (l2),
+	LATERAL (SELECT (logistic_regression(ARRAY[CASE WHEN n IN (3, 7, 50) THEN 1 END, has::int, CASE WHEN n > 55 THEN 2 ELSE 3 END], converted, l2, NULL)).* FROM example) r ORDER BY l2;
+
+-- far from the rest: an exponential would overflow
+SELECT abs(coefficients[1]) < 1 AS bounded, log_likelihood BETWEEN -100 AND 0 AS finite
+FROM (SELECT (logistic_regression(ARRAY[CASE WHEN n = 100 THEN 1e6 ELSE n END], n = 100 OR converted, 1e-6, NULL)).* FROM example) r;
+
 -- large and small numbers
 SELECT abs(coefficients[1] * 1e150 - ln(9::float8)) < 0.1 AS large, abs(coefficients[2] / 1e100) BETWEEN 0.1 AND 1 AS small, dropped
 FROM (SELECT (logistic_regression(ARRAY[has::int * 1e150::float8, CASE WHEN n IN (20, 30, 98) THEN 1e-100::float8 END], converted, 1e-9, NULL)).* FROM example) r;
 
 SELECT refused(ARRAY[
-	$$SELECT logistic_regression(ARRAY[n], n > 50, 0, NULL) FROM example$$,
+	$$SELECT logistic_regression(ARRAY[n, 3 * (n % 7)], n + 3 * (n % 7) > 60, 0, NULL) FROM example$$,
 	$$SELECT logistic_regression(ARRAY[n], converted, -1, NULL) FROM example$$,
 	$$SELECT logistic_regression(ARRAY[n], converted, 'NaN', NULL) FROM example$$,
 	$$SELECT logistic_regression(ARRAY[n, 'NaN'::float8], converted, 1, NULL) FROM example$$,
@@ -147,14 +158,21 @@ FROM (SELECT fit('{"model": "m", "signals": [{"signal": "german", "subject": "pr
 INSERT INTO event (lead_id, kind, occurred_at) SELECT n, 'secret', '2026-01-30 10:00Z' FROM example WHERE converted;
 INSERT INTO signal (signal, kind) VALUES ('secret', 'secret');
 CALL rebuild();
-SELECT card #> '{report,separated}' AS separated, (card #>> '{weights,0,points}')::float8 BETWEEN 50 AND 500 AS bounded
-FROM (SELECT fit(jsonb_build_object('model', 'm', 'signals', jsonb_build_array(jsonb_build_object('signal', 'secret', 'signal_id', (SELECT signal_id FROM signal WHERE signal = 'secret'))),
-	'weights', '[{"signal": "secret", "points": 1}]'::jsonb), 'purchase', '2 days', cutoffs()) AS card) f;
+SELECT l2, card #> '{report,separated}' AS separated, (card #>> '{weights,0,points}')::float8 BETWEEN 50 AND 500 AS bounded, card #> '{report,weights,0,separated}' AS alone, card #> '{report,weights,0,dropped}' AS dropped
+FROM (VALUES (0), (1)) p (l2), LATERAL (SELECT fit(jsonb_build_object('model', 'm', 'signals', jsonb_build_array(jsonb_build_object('signal', 'secret', 'signal_id', (SELECT signal_id FROM signal WHERE signal = 'secret'))),
+	'weights', '[{"signal": "secret", "points": 1}]'::jsonb), 'purchase', '2 days', cutoffs(), p.l2) AS card) f ORDER BY l2;
+
+-- rounding that leaves no points leaves the base rate
+SELECT round((card -> 'intercept')::numeric, 6) = round(ln(45 / 55.), 6) AS base_rate, jsonb_path_query_array(card, '$.weights[*].points') AS points
+FROM (SELECT fit(jsonb_set(scorecard(), '{weights}', (scorecard() -> 'weights') - 3), 'purchase', '2 days', cutoffs(), round_to => 1e6) AS card) f;
+-- a card without points asks for some
+SELECT signal, points, fitted_points > 0 AS some, verdict FROM signal_report('{"model": "m", "signals": [{"signal": "visit", "signal_id": 1}], "weights": [{"signal": "visit", "points": 0}]}', 'purchase', '2 days', cutoffs());
 
 SELECT refused(ARRAY[
 	$$SELECT fit(scorecard(), 'purchase', '2 days', cutoffs(), -1)$$,
 	$$SELECT fit(scorecard(), 'purchase', '2 days', cutoffs(), NULL)$$,
 	$$SELECT fit(scorecard(), 'purchase', '2 days', cutoffs(), 'NaN')$$,
+	$$SELECT fit(scorecard(), 'purchase', '2 days', cutoffs(), 'Infinity')$$,
 	$$SELECT fit(scorecard(), 'purchase', '2 days', cutoffs(), points_to_double_odds => 0)$$,
 	$$SELECT fit(scorecard(), 'purchase', '2 days', cutoffs(), round_to => -1)$$,
 	$$SELECT fit(scorecard(), 'purchase', '1 hour', cutoffs())$$,

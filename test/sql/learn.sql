@@ -121,3 +121,10 @@ SELECT refused(ARRAY[
 	$$SELECT * FROM evaluate(scorecard(), 'purchase', '10 days', '{-infinity}')$$,
 	$$SELECT * FROM calibration_table(scorecard() - 'intercept', 'purchase', '10 days', cutoffs())$$
 ]);
+
+-- a compacted day stands at its first hour: what came after a cutoff within it could be taken for known
+BEGIN;
+CALL compact('2026-01-31');
+SELECT leads FROM evaluate(scorecard(), 'purchase', '10 days', '{2026-01-30Z, 2026-01-31 10:00Z}');
+SELECT refused(ARRAY[$$SELECT * FROM evaluate(scorecard(), 'purchase', '10 days', '{2026-01-30 10:00Z}')$$, $$SELECT * FROM evaluate(scorecard(), 'purchase', '36 hours', '{2026-01-28Z}')$$]);
+ROLLBACK;

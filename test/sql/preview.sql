@@ -99,3 +99,8 @@ SELECT count(DISTINCT m.figure - '{log_loss,brier}'::text[]) AS figures, max((m.
 SELECT count(*) AS differ FROM (SELECT figure - '{log_loss,brier}'::text[] FROM figures WHERE way = 'serial' EXCEPT ALL SELECT figure - '{log_loss,brier}'::text[] FROM figures WHERE way = 'parallel') d;
 SELECT way, count(*) > 30 AS lines FROM figures GROUP BY 1 ORDER BY 1;
 RESET max_parallel_workers_per_gather; RESET parallel_setup_cost; RESET parallel_tuple_cost; RESET min_parallel_table_scan_size; RESET parallel_leader_participation;
+
+-- a signal that is not known here has counted nothing, whatever number it has where it comes from
+SELECT sum(leads) AS leads FROM preview('{"model": "m", "signals": [{"signal": "not here", "kind": "z", "signal_id": 1}], "weights": [{"signal": "not here", "points": 9}],
+	"segments": [{"segment": "some", "position": 1, "min_score": 1}]}', 'shop', '2026-02-01') WHERE part = 'move' AND segment_after = 'some';
+SELECT refused('SELECT * FROM stability_report(''shop'', ''2026-03-01'', ''2026-03-02'', ''100000000 years'')');

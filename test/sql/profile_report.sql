@@ -43,3 +43,8 @@ FROM (SELECT fit('{"model": "m", "signals": [{"signal": "austrian", "subject": "
 SELECT jsonb_array_length(fit('{"model": "m"}', 'purchase', '2 days', '{2026-02-01}', profile => true) -> 'weights') AS weights;
 SELECT count(*) FROM profile_report('purchase', '1 hour', '{2026-02-01}') WHERE verdict <> 'no evidence' OR p_value IS NOT NULL;
 SELECT refused(ARRAY['SELECT profile_report(''purchase'', ''2 days'', ''{2026-02-01}'', min_leads => 0)', 'SELECT profile_report(''none'', ''2 days'', ''{2026-02-01}'')', 'SELECT profile_report(NULL, ''2 days'', ''{2026-02-01}'')']);
+
+-- values that read the same are told apart; a number that is next to none is 0
+UPDATE lead SET profile = jsonb_build_object('size', CASE WHEN NOT converted THEN '"none"'::jsonb WHEN n % 2 = 0 THEN '"5"' ELSE '5' END, 'tiny', CASE WHEN n = 7 THEN '1e-400'::jsonb ELSE to_jsonb(n) END)
+FROM example WHERE lead_id = n::text;
+SELECT jsonb_path_query_array(fit('{"model": "m"}', 'purchase', '2 days', '{2026-02-01}', profile => true), '$.report.profile[*].signal') AS signals;

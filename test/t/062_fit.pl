@@ -30,6 +30,8 @@ FROM (SELECT n, random() * 2 - 1 AS a, random() * 2 - 1 AS b, random() AS c, ran
 -- few rows, presence only, and one signal that only those who convert have
 INSERT INTO example SELECT 'few', n, ARRAY[CASE WHEN n % 3 = 0 THEN 1 END, CASE WHEN n % 5 < 2 THEN 1 END, CASE WHEN n % 20 = 0 THEN 1 END], n % 7 = 0 OR n % 20 = 0 OR random() < 0.1 FROM generate_series(1, 200) n;
 SQL
+# nearly the same three times over
+query(q{INSERT INTO example SELECT 'near', n, ARRAY[a, a + 1e-3 * b, a - 1e-3 * c], random() < 1 / (1 + exp(1 - a - b)) FROM (SELECT n, random() * 2 - 1 AS a, random() - 0.5 AS b, random() AS c FROM generate_series(1, 2000) n OFFSET 0) r});
 query(<<"SQL") if $shoppers;
 CREATE TABLE session (n int GENERATED ALWAYS AS IDENTITY, administrative float8, administrative_duration float8, informational float8, informational_duration float8,
 	product_related float8, product_related_duration float8, bounce_rates float8, exit_rates float8, page_values float8, special_day float8,
@@ -47,7 +49,7 @@ SKIP:
 {
 	my $python = python_with('sklearn') or skip 'there is no python3 with scikit-learn (Debian: python3-sklearn)', 1;
 	my $file = PostgreSQL::Test::Utils::tempdir() . '/example.csv';
-	my @sets = ('random', 'few', $shoppers ? 'shoppers' : ());
+	my @sets = ('random', 'few', 'near', $shoppers ? 'shoppers' : ());
 	my @penalties = (0.1, 1, 30);
 	my $largest = 0;
 
@@ -81,7 +83,7 @@ PYTHON
 			my @ours = split /[|,]/, query(qq{SELECT (r).log_likelihood, (r).intercept, array_to_string((r).coefficients || (r).standard_errors, ',')
 				FROM (SELECT logistic_regression(x, y, $l2, NULL) AS r FROM example WHERE data = '$set' OFFSET 0) f});
 			my @theirs = @{ $theirs{"$set $l2"} };
-			my @differ = grep { abs($ours[$_] - $theirs[$_]) > 1e-6 * (abs($theirs[$_]) > 1 ? abs($theirs[$_]) : 1) } 0 .. $#theirs;
+			my @differ = grep { abs($ours[$_] - $theirs[$_]) > 1e-6 * (abs($theirs[$_]) > 1e-9 ? abs($theirs[$_]) : 1) } 0 .. $#theirs;
 
 			for (0 .. $#theirs)
 			{
@@ -129,6 +131,12 @@ SKIP:
 	is(query(q{SELECT (card #>> '{report,leads}')::int, (card #>> '{report,conversions}')::int FROM card}), query('SELECT count(*), count(*) FILTER (WHERE revenue) FROM session WHERE n % 10 < 7'), 'the sessions are there');
 	is(query("SELECT abs(log_loss * leads + (card #>> '{report,log_likelihood}')::float8) < 1e-6 FROM card, evaluate(card, 'buy', '2 days', '{2026-01-02Z}', '1 day')"), 't',
 		'the card, read as any other, has the likelihood that was maximised');
+
+	my $linear = q{jsonb_set(scorecard('shoppers'), '{weights}', (SELECT jsonb_agg(w - 'curve') FROM jsonb_array_elements(scorecard('shoppers') -> 'weights') w))};
+	is(query(qq{SELECT count(*) = jsonb_array_length(scorecard('shoppers') -> 'weights') AND bool_and(abs((w ->> 'coefficient')::float8 - (r).coefficients[n] * points) <= 1e-6 * abs((r).coefficients[n] * points))
+		FROM (SELECT logistic_regression(features, converted, 1, NULL) AS r FROM training_set($linear, $arguments)) x,
+		LATERAL (SELECT w, n, 1 AS points FROM jsonb_array_elements(fit($linear, $arguments) #> '{report,weights}') WITH ORDINALITY AS f (w, n)) f}),
+		't', 'its coefficients are those of the aggregate on the training set');
 
 	my $auc = query("SELECT auc FROM card, evaluate(card, $later)");
 	cmp_ok($auc, '>', 0.91, "on sessions that it has not seen the area is $auc");

@@ -9,7 +9,7 @@ use IPC::Run;
 
 our @EXPORT = qw(python_with run_python);
 
-# The first interpreter that can import the modules, or undef. Debian's own comes first: that is where its packages are.
+# The first interpreter that can import the modules, or undef (an error where LEADSCORE_NEEDS_PYTHON is set). Debian's own comes first: that is where its packages are.
 sub python_with
 {
 	my $import = 'import ' . join ', ', @_;
@@ -20,6 +20,7 @@ sub python_with
 
 		return $python if eval { IPC::Run::run([ $python, '-c', $import ], '>', \$out, '2>', \$error) };
 	}
+	die "no python3 can $import\n" if $ENV{LEADSCORE_NEEDS_PYTHON};
 	return undef;
 }
 
