@@ -97,6 +97,14 @@ SELECT jsonb_path_query_array(card, '$.weights[*].half_life') AS half_lives, car
 -- the likelihoods are those of cards with these half-lives
 SELECT round((card #> '{report,decay,log_likelihood}')::numeric - (card #> '{report,log_likelihood}')::numeric, 6) AS learned,
 	round((card #> '{report,decay,log_likelihood_before}')::numeric - (fit(scorecard(), 'purchase', '2 days', '{2026-02-01}') #> '{report,log_likelihood}')::numeric, 6) AS before FROM learned;
+-- seven leads in ten choose for themselves: what the others do changes nothing that is judged by those
+SELECT (fit(scorecard(), 'purchase', '2 days', '{2026-02-01}', decay => 'learn') #> '{report,auc_in_sample}') AS before \gset
+BEGIN;
+DELETE FROM event WHERE kind = 'purchase' AND hashtextextended(lead_id, 0) & 1023 >= 717;
+INSERT INTO event (lead_id, kind, occurred_at) SELECT 'v' || n, 'purchase', '2026-02-02 10:00Z' FROM generate_series(1, 2000) n WHERE hashtextextended('v' || n, 0) & 1023 >= 717 AND n % 40 > 30;
+SELECT (fit(scorecard(), 'purchase', '2 days', '{2026-02-01}', decay => 'learn') #> '{report,auc_in_sample}') = :'before' AS same,
+	fit(scorecard(), 'purchase', '2 days', '{2026-02-01}', decay => 'learn') #> '{report,decay,half_lives}' <> card #> '{report,decay,half_lives}' AS other_half_lives FROM learned;
+ROLLBACK;
 -- with bands as well
 SELECT card #> '{report,decay,half_lives}' AS half_lives, jsonb_path_query_array(card, '$.report.bins[*].curve') AS curves FROM (SELECT fit(scorecard(), 'purchase', '2 days', '{2026-02-01}', bins => true, decay => 'learn') AS card) f;
 -- what cannot be likelier is kept, and so is fading

@@ -97,6 +97,10 @@ SELECT lead_id FROM training_set(scorecard(), 'purchase', '11 days', cutoffs(), 
 SELECT leads, conversions FROM evaluate(scorecard(), 'purchase', '30 days', cutoffs());
 SELECT count(*) FROM lift_table(scorecard(), 'purchase', '10 days 1 hour', cutoffs());
 SELECT count(*) FROM calibration_table(scorecard(), 'purchase', '10 days 2 hours', cutoffs());
+SELECT count(*) FROM training_set(scorecard(), 'purchase', '30 days', cutoffs());
+SELECT count(*) FROM lift_table(scorecard(), 'purchase', '30 days', cutoffs());
+SELECT jsonb_array_length(fit(scorecard(), 'purchase', '30 days', cutoffs()) -> 'weights') AS weights;
+SELECT count(*) FROM profile_report('purchase', '30 days', cutoffs());
 SET client_min_messages = warning;
 
 -- what makes no sense

@@ -33,6 +33,13 @@ SELECT w ->> 'signal' AS signal, w -> 'measure' AS measure, (w -> 'points')::flo
 SELECT p - '{match,condition,information_value,p_value,lift}'::text[] AS proposed FROM fitted, jsonb_array_elements(card #> '{report,profile}') p;
 SELECT a.auc > b.auc + 0.1 AS better, abs(a.log_loss * a.leads + (card #>> '{report,log_likelihood}')::float8) < 1e-6 AS as_reported
 FROM fitted, evaluate(card, 'purchase', '2 days', '{2026-02-01}') a, evaluate(fit(scorecard(), 'purchase', '2 days', '{2026-02-01}'), 'purchase', '2 days', '{2026-02-01}') b;
+-- seven leads in ten choose for themselves: what the others do changes nothing that is judged by those
+SELECT (card #> '{report,auc_in_sample}') AS before FROM fitted \gset
+BEGIN;
+DELETE FROM event WHERE kind = 'purchase' AND hashtextextended(lead_id, 0) & 1023 >= 717;
+INSERT INTO event (lead_id, kind, occurred_at) SELECT n, 'purchase', '2026-02-02 10:00Z' FROM example WHERE hashtextextended(n::text, 0) & 1023 >= 717 AND NOT at AND n % 2 = 0;
+SELECT (card #> '{report,auc_in_sample}') = :'before' AS same, jsonb_path_query_array(card, '$.report.profile[*].signal') AS proposed FROM (SELECT fit(scorecard(), 'purchase', '2 days', '{2026-02-01}', profile => true) AS card) f;
+ROLLBACK;
 -- published, it scores by them; fitted again, nothing is proposed twice; with a card without weights it is all there is
 SELECT publish(card) FROM fitted;
 SELECT fit > 0 AS fits FROM lead_score WHERE lead_id = '405';
