@@ -428,7 +428,7 @@ entry_compare(const TimelineEntry *a, const TimelineEntry *b)
  * NULL if that is not so, or where a sum is zero or overflows.
  */
 static struct varlena *
-append_entries(const struct varlena *a, TimelineEntry *b, uint32 nb)
+append_entries(const struct varlena *a, const TimelineEntry *b, uint32 nb)
 {
 	TimelineReader reader;
 	struct varlena *result;
@@ -458,7 +458,10 @@ append_entries(const struct varlena *a, TimelineEntry *b, uint32 nb)
 		const uint8 *from = reader.next;	/* with these bytes */
 		const uint8 *to = from;
 		int32		hour = reader.base;
+		TimelineEntry first = {0};	/* of the new ones */
 
+		if (j < nb && b[j].signal_id == signal_id)
+			first = b[j];
 		while (end < nb && b[end].signal_id == signal_id)
 			end++;
 		if (in_a)
@@ -478,7 +481,7 @@ append_entries(const struct varlena *a, TimelineEntry *b, uint32 nb)
 			if (j < end && b[j].hour == reader.hour)
 			{
 				/* the last entry is written anew */
-				if (!entry_add(&b[j], occurrences, value, 1) || (b[j].occurrences == 0 && b[j].value == 0))
+				if (!entry_add(&first, occurrences, value, 1) || (first.occurrences == 0 && first.value == 0))
 					return NULL;
 				kept--;
 			}
@@ -494,10 +497,11 @@ append_entries(const struct varlena *a, TimelineEntry *b, uint32 nb)
 		p = put_varint(p, kept + (end - j));
 		memcpy(p, from, to - from);
 		p += to - from;
-		for (; j < end; j++)
+		for (const TimelineEntry *e = &first; j < end; e = &b[j])
 		{
-			p = put_entry(p, &b[j], b[j].hour - hour);
-			hour = b[j].hour;
+			p = put_entry(p, e, e->hour - hour);
+			hour = e->hour;
+			j++;
 		}
 		if (in_a)
 			more = timeline_next_signal(&reader);
@@ -527,7 +531,6 @@ timeline_combine(const struct varlena *a, const struct varlena *b, int sign, boo
 
 		if (appended)
 			return appended;
-		nb = timeline_decode(b, &eb);	/* an entry may have been added to */
 	}
 	na = timeline_decode(a, &ea);
 	sum = palloc_extended(((Size) na + nb + 1) * sizeof(TimelineEntry), MCXT_ALLOC_HUGE);
