@@ -119,7 +119,7 @@ DECLARE
 	z CONSTANT float8 := 1.959963984540054;			-- 97.5 % of a normal distribution lie below it
 	z_power CONSTANT float8 := 0.8416212335729143;	-- and 80 % below this
 	e leadscore.experiment;
-	q record;
+	conversion_signal integer;
 	"from" timestamptz;
 	"to" timestamptz;
 	r record;
@@ -135,14 +135,14 @@ BEGIN
 			DETAIL = 'There is no such row in leadscore.experiment.',
 			HINT = leadscore.known('experiments', ARRAY(SELECT x.experiment FROM leadscore.experiment x ORDER BY 1));
 	END IF;
-	q := leadscore.check_outcome('{"model": "experiment"}', conversion, '1 hour', ARRAY['1970-01-01 00:00Z'::timestamptz], NULL);
+	IF conversion IS NULL OR at IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('the argument "%s" is NULL', CASE WHEN conversion IS NULL THEN 'conversion' ELSE 'at' END),
+			DETAIL = 'What has come of an experiment is told by a conversion, up to an instant.', HINT = 'Leave "at" out for now.';
+	END IF;
+	conversion_signal := leadscore.conversion_id('{}', conversion);
 	IF effect = 0 OR NOT (effect > -1 AND effect < 1) THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'effect is no difference of two rates',
 			DETAIL = format('The value is %s.', effect), HINT = 'Write a number such as 0.01, for one conversion more in a hundred leads.';
-	END IF;
-	IF at IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'the instant is NULL',
-			DETAIL = 'What has come of an experiment is told up to an instant.', HINT = 'Leave it out for now.';
 	END IF;
 	-- a compacted day stands at its first hour: it counts whole, or not at all
 	SELECT CASE WHEN e.starts_at < c.compacted_before THEN date_trunc('day', e.starts_at, 'UTC') ELSE e.starts_at END,
@@ -159,9 +159,9 @@ BEGIN
 	FROM (
 		SELECT leadscore.treated(e.salt, e.share, l.lead_id) AS treated, c.converted,
 			CASE WHEN c.converted THEN coalesce((SELECT sum(t.value) FROM leadscore.timeline_entries(l.timeline) t
-				WHERE t.signal_id = q.signal_id AND t.hour >= date_trunc('hour', "from", 'UTC') AND t.hour < date_trunc('hour', "to", 'UTC')), 0) ELSE 0 END AS revenue
+				WHERE t.signal_id = conversion_signal AND t.hour >= date_trunc('hour', "from", 'UTC') AND t.hour < date_trunc('hour', "to", 'UTC')), 0) ELSE 0 END AS revenue
 		FROM leadscore.visible_lead l
-		CROSS JOIN LATERAL (SELECT leadscore.timeline_first_hour(l.timeline, q.signal_id, "from", "to") IS NOT NULL AS converted OFFSET 0) c
+		CROSS JOIN LATERAL (SELECT leadscore.timeline_first_hour(l.timeline, conversion_signal, "from", "to") IS NOT NULL AS converted OFFSET 0) c
 		WHERE leadscore.timeline_first_hour(l.timeline, NULL, "from", "to") IS NOT NULL
 	) x;
 	control_leads := r.n0;

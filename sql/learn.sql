@@ -37,25 +37,13 @@ COMMENT ON FUNCTION leadscore.past_score(jsonb, leadscore.timeline, jsonb, times
 COMMENT ON FUNCTION leadscore.past_probability(jsonb, leadscore.timeline, jsonb, timestamptz) IS 'probability by what was known before the hour of the cutoff; NULL where the scorecard has none';
 COMMENT ON FUNCTION leadscore.past_features(jsonb, leadscore.timeline, jsonb, timestamptz) IS 'features of what was known before the hour of the cutoff, as of then';
 
-CREATE FUNCTION leadscore.check_outcome(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[], active_within interval,
-	OUT signal_id integer, OUT horizon_hours integer, OUT active_hours integer, OUT profiles boolean)
+CREATE FUNCTION leadscore.conversion_id(scorecard jsonb, conversion text, OUT signal_id integer)
 	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	missing CONSTANT text := CASE WHEN scorecard IS NULL THEN 'scorecard' WHEN conversion IS NULL THEN 'conversion'
-		WHEN horizon IS NULL THEN 'horizon' WHEN cutoffs IS NULL THEN 'cutoffs' END;
 	subject text;
-	one record;
-	latest timestamptz;
 	names text[];
 BEGIN
-	IF missing IS NOT NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('the argument "%s" is NULL', missing),
-			DETAIL = 'What is to be foretold is said by a scorecard, a conversion, a horizon and cutoffs.',
-			HINT = 'Such as (leadscore.scorecard(), ''purchase'', ''30 days'', ARRAY[now() - interval ''30 days'']).';
-	END IF;
-	PERFORM leadscore.check_scorecard(scorecard);
-
 	SELECT coalesce(c.subject, 'event'), c.signal_id::integer INTO subject, signal_id
 	FROM jsonb_to_recordset(nullif(scorecard -> 'signals', 'null')) AS c (signal text, subject text, signal_id numeric)
 	WHERE c.signal = conversion;
@@ -76,6 +64,28 @@ BEGIN
 			DETAIL = 'It is a profile signal, and a conversion is something that happens.',
 			HINT = leadscore.known('event signals', names);
 	END IF;
+END
+$$;
+COMMENT ON FUNCTION leadscore.conversion_id(jsonb, text) IS 'the number of a conversion''s signal: the scorecard''s, or else the one it has here';
+
+CREATE FUNCTION leadscore.check_outcome(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[], active_within interval,
+	OUT signal_id integer, OUT horizon_hours integer, OUT active_hours integer, OUT profiles boolean)
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	missing CONSTANT text := CASE WHEN scorecard IS NULL THEN 'scorecard' WHEN conversion IS NULL THEN 'conversion'
+		WHEN horizon IS NULL THEN 'horizon' WHEN cutoffs IS NULL THEN 'cutoffs' END;
+	one record;
+	latest timestamptz;
+BEGIN
+	IF missing IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('the argument "%s" is NULL', missing),
+			DETAIL = 'What is to be foretold is said by a scorecard, a conversion, a horizon and cutoffs.',
+			HINT = 'Such as (leadscore.scorecard(), ''purchase'', ''30 days'', ARRAY[now() - interval ''30 days'']).';
+	END IF;
+	PERFORM leadscore.check_scorecard(scorecard);
+
+	signal_id := leadscore.conversion_id(scorecard, conversion);
 
 	IF NOT (extract(epoch FROM horizon) > 0 AND extract(epoch FROM horizon) <= 1e11) THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'horizon is not above zero, or too long',

@@ -40,7 +40,7 @@ BEGIN
 		' leadscore.lead_named(text), leadscore.children(regclass), leadscore.source_problem(regclass, jsonb), leadscore.split_problem(), leadscore.split_tables(), leadscore.partitions(),'
 		' leadscore.column_type(regclass, text), leadscore.property_type(regtype), leadscore.known(text, text[]), leadscore.top(integer, text, timestamptz), leadscore.score(text, text, timestamptz), leadscore.score_by_query(text, text, timestamptz), leadscore.explain(text, text, timestamptz),'
 		' leadscore.score_history(text, text, timestamptz, timestamptz, interval),'
-		' leadscore.check_outcome(jsonb, text, interval, timestamptz[], interval),'
+		' leadscore.conversion_id(jsonb, text), leadscore.check_outcome(jsonb, text, interval, timestamptz[], interval),'
 		' leadscore.examples(integer, integer, integer, boolean, timestamptz[]),'
 		' leadscore.warn_of_censoring(integer, integer, integer, timestamptz[]),'
 		' leadscore.outcome(leadscore.timeline, integer, timestamptz, integer, integer),'

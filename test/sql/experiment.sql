@@ -70,6 +70,8 @@ SELECT leads_needed, leads_missing, ceil((1.959963984540054 * sqrt(0.165 * 0.835
 -- as of an earlier instant
 SELECT control_leads, treatment_leads, control_conversions, treatment_conversions FROM experiment_result('spring', 'purchase', at => '2026-01-07 10:00Z');
 SELECT * FROM experiment_result('spring', 'purchase', at => '2026-01-01') \gx
+-- compacted days count by their first hour
+BEGIN; CALL compact('2026-01-06'); SELECT control_leads, treatment_leads, control_conversions, treatment_conversions FROM experiment_result('spring', 'purchase'); ROLLBACK;
 -- half the treated are lost: a warning
 BEGIN; DELETE FROM event WHERE lead_id IN (SELECT lead_id FROM taker WHERE treated AND number % 2 = 0);
 SELECT control_leads, treatment_leads, sample_ratio_p < 0.001 AS odd FROM experiment_result('spring', 'purchase'); ROLLBACK;
@@ -82,7 +84,7 @@ SELECT t, round((student_tails(t, 1) - (1 - 2 / pi() * atan(t)))::numeric, 14) A
 SELECT round((student_tails(1.96, 1e15) - normal_tails(1.96))::numeric, 12) AS as_normal;
 SELECT student_tails(0, 3) AS zero, student_tails('Infinity', 3) AS never, student_tails(1, 0) AS none, student_tails('NaN', 1) AS nan, student_bound(0, 3) AS p_0, student_bound(0.05, -1) AS no_degrees;
 
-SELECT refused(ARRAY['SELECT arm(''none'', ''x'')', 'SELECT experiment_result(''none'', ''purchase'')', 'SELECT experiment_result(''spring'', ''none'')', 'SELECT experiment_result(''spring'', ''purchase'', 0)', 'SELECT experiment_result(''spring'', ''purchase'', 2)', 'SELECT experiment_result(''spring'', ''purchase'', at => NULL)',
+SELECT refused(ARRAY['SELECT arm(''none'', ''x'')', 'SELECT experiment_result(''none'', ''purchase'')', 'SELECT experiment_result(''spring'', ''none'')', 'SELECT experiment_result(''spring'', NULL)', 'SELECT experiment_result(''spring'', ''purchase'', 0)', 'SELECT experiment_result(''spring'', ''purchase'', 2)', 'SELECT experiment_result(''spring'', ''purchase'', at => NULL)',
 	'INSERT INTO experiment VALUES (''a'', ''a'', ''b'')', 'INSERT INTO experiment VALUES ('''', ''a'', ''b'')', 'INSERT INTO experiment VALUES (''x'', ''a'', ''a'')', 'INSERT INTO experiment VALUES (''x'', ''a'', ''none'')',
 	'INSERT INTO experiment VALUES (''x'', ''a'', ''b'', 1.5)', 'INSERT INTO experiment VALUES (''x'', ''a'', ''b'', 0.5, ''2026-01-02'', ''2026-01-01'')', 'INSERT INTO experiment VALUES (''x'', ''a'', ''b'', 0.5, ''-infinity'')',
 	'SELECT publish(''{"model": "spring"}'')', 'DELETE FROM model WHERE model = ''a''']);
