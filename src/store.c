@@ -7,22 +7,57 @@
  * as it is now, whatever the transaction's snapshot, for adding commutes, and
  * is updated where nobody else has come before; else it is looked up again. One
  * that is not there is inserted speculatively, as ON CONFLICT does it.
+ *
+ * Active leads come again and again. Descending the index costs more than all
+ * the rest of an update, so a session remembers where it has found their rows.
+ * That is no more than a hint: the row that is there is taken only if it is the
+ * lead's, and as the key is unique it is then the one that the index would give.
  */
 #include "store.h"
 
+#include "label.h"
 #include "partition.h"
 
 #include "access/genam.h"
 #include "access/stratnum.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
+
+/*
+ * Where a lead's row was found: where its HOT chain begins, that is, where its
+ * index entry points to. Leads whose hashes are equal take each other's place.
+ */
+typedef struct Place
+{
+	uint32		hash;			/* of lead_id */
+	char		status;
+	ItemPointerData begin;
+} Place;
+
+#define SH_PREFIX place
+#define SH_ELEMENT_TYPE Place
+#define SH_KEY_TYPE uint32
+#define SH_KEY hash
+#define SH_HASH_KEY(tb, key) (key)
+#define SH_EQUAL(tb, a, b) ((a) == (b))
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+/* As many leads are remembered, in 4 MB. */
+#define MAX_PLACES 200000
+
+static place_hash *places = NULL;
 
 struct Store
 {
@@ -30,6 +65,8 @@ struct Store
 	EState	   *estate;
 	ResultRelInfo *result;		/* with its indexes open */
 	IndexScanDesc scan;			/* of the primary key, for one lead; NULL if the table has none */
+	IndexFetchTableData *fetch; /* of rows whose place is remembered; NULL if it means nothing */
+	BlockNumber nblocks;		/* of the table when it was last looked at */
 	SnapshotData now;			/* sees what others are writing, too */
 	TupleTableSlot *found;
 	TupleTableSlot *row;		/* what is written */
@@ -73,7 +110,11 @@ store_open(Relation table, bool keyed)
 		Relation	index = store->result->ri_IndexRelationDescs[i];
 
 		if (RelationGetRelid(index) == key)
+		{
 			store->scan = index_begin_scan(table, index, &store->now, 1);
+			if (table->rd_rel->relam == HEAP_TABLE_AM_OID)
+				store->fetch = table_index_fetch_begin(table);
+		}
 		else
 			ours = ours && !index->rd_index->indisunique && !index->rd_index->indisexclusion;
 	}
@@ -88,6 +129,8 @@ store_open(Relation table, bool keyed)
 void
 store_close(Store *store)
 {
+	if (store->fetch)
+		table_index_fetch_end(store->fetch);
 	if (store->scan)
 		index_endscan(store->scan);
 	ExecCloseIndices(store->result);
@@ -109,20 +152,88 @@ set_row(Store *store, Datum lead_id, struct varlena *timeline)
 		ExecConstraints(store->result, store->row, store->estate);
 }
 
+/* ---------- finding ---------- */
+
+static inline uint32
+place_key(text *lead_id)
+{
+	return label_hash((Label) {VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id)});
+}
+
+static void
+remember_place(text *lead_id, const ItemPointerData *begin)
+{
+	bool		found;
+
+	if (places == NULL)
+		places = place_create(TopMemoryContext, 64, NULL);
+	if (places->members >= MAX_PLACES)
+		place_reset(places);
+	ItemPointerCopy(begin, &place_insert(places, place_key(lead_id), &found)->begin);
+}
+
+/* Look a lead's row up where it was found before. */
+static bool
+find_by_place(Store *store, text *lead_id)
+{
+	Place	   *place = places && store->fetch ? place_lookup(places, place_key(lead_id)) : NULL;
+	ItemPointerData tid;
+	bool		again = false;
+	text	   *found;
+
+	if (place == NULL)
+		return false;
+	tid = place->begin;
+	/* the place may be of another table, or of a time when this one had more rows */
+	if (ItemPointerGetBlockNumber(&tid) >= store->nblocks)
+	{
+		store->nblocks = RelationGetNumberOfBlocks(store->table);
+		if (ItemPointerGetBlockNumber(&tid) >= store->nblocks)
+			return false;
+	}
+	if (!table_index_fetch_tuple(store->fetch, &tid, &store->now, store->found, &again, NULL))
+		return false;
+	slot_getsomeattrs(store->found, 1);
+	found = DatumGetTextPP(store->found->tts_values[0]);
+	if (VARSIZE_ANY_EXHDR(found) == VARSIZE_ANY_EXHDR(lead_id) &&
+		memcmp(VARDATA_ANY(found), VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id)) == 0)
+		return true;
+	ExecClearTuple(store->found);
+	return false;
+}
+
+static bool
+find_by_index(Store *store, text *lead_id)
+{
+	Oid			collation = store->scan->indexRelation->rd_indcollation[0];
+	ScanKeyData key;
+	ItemPointer tid;
+
+	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, collation, F_TEXTEQ, PointerGetDatum(lead_id));
+	index_rescan(store->scan, &key, 1, NULL, 0);
+	while ((tid = index_getnext_tid(store->scan, ForwardScanDirection)) != NULL)
+	{
+		ItemPointerData begin = *tid;
+
+		if (index_fetch_heap(store->scan, store->found))
+		{
+			remember_place(lead_id, &begin);
+			return true;
+		}
+	}
+	return false;
+}
+
 /* Look a lead's row up, as it is now. Waits for whoever is making or changing it. */
 static bool
 find_row(Store *store, text *lead_id)
 {
 	SnapshotData *now = &store->now;
-	Oid			collation = store->scan->indexRelation->rd_indcollation[0];
-	ScanKeyData key;
 
-	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, collation, F_TEXTEQ, PointerGetDatum(lead_id));
 	for (;;)
 	{
 		CHECK_FOR_INTERRUPTS();
-		index_rescan(store->scan, &key, 1, NULL, 0);
-		if (!index_getnext_slot(store->scan, ForwardScanDirection, store->found))
+		if (!find_by_place(store, lead_id) && !find_by_index(store, lead_id))
 			return false;
 		if (TransactionIdIsValid(now->xmin) && now->speculativeToken != 0)
 			SpeculativeInsertionWait(now->xmin, now->speculativeToken);
@@ -134,6 +245,8 @@ find_row(Store *store, text *lead_id)
 			return true;
 	}
 }
+
+/* ---------- writing ---------- */
 
 /* Whether a row could be changed; false if somebody else has changed it since it was found. */
 static bool

@@ -1,0 +1,47 @@
+\set ECHO none
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set helper :abs_srcdir '/helper.sql'
+\i :helper
+\set ECHO all
+-- A session remembers where it has found the rows of leads: they are written right, wherever they have gone since.
+INSERT INTO signal (signal, kind) VALUES ('visit', 'visit');
+INSERT INTO event (lead_id, kind, occurred_at) SELECT lead_id, 'visit', '2026-01-01' FROM unnest('{ann,bob,cyd,dan,eve}'::text[]) lead_id;
+INSERT INTO event (lead_id, kind, occurred_at) SELECT lead_id, 'visit', '2026-01-01' FROM unnest('{ann,bob,cyd,dan,eve}'::text[]) lead_id;
+SELECT lead_id, timeline FROM lead_timeline ORDER BY lead_id;
+
+-- another lead's row is there: the table was rewritten without one
+DELETE FROM event WHERE lead_id = 'ann';
+VACUUM FULL lead_timeline;
+INSERT INTO event (lead_id, kind, occurred_at) SELECT lead_id, 'visit', '2026-01-01' FROM unnest('{ann,bob,cyd,dan,eve}'::text[]) lead_id;
+SELECT lead_id, timeline FROM lead_timeline ORDER BY lead_id;
+SELECT * FROM verify();
+
+-- or a new lead got the room of one that has gone
+INSERT INTO event (lead_id, kind, occurred_at) SELECT lead_id, 'visit', '2026-01-02' FROM unnest('{ann,bob,cyd,dan,eve}'::text[]) lead_id;
+DELETE FROM event WHERE lead_id IN ('bob', 'cyd');
+VACUUM lead_timeline;
+INSERT INTO event (lead_id, kind, occurred_at) SELECT lead_id, 'visit', '2026-01-03' FROM unnest('{fay,gus,hal}'::text[]) lead_id;
+INSERT INTO event (lead_id, kind, occurred_at) SELECT lead_id, 'visit', '2026-01-04' FROM unnest('{ann,bob,cyd,dan,eve,fay,gus,hal}'::text[]) lead_id;
+SELECT lead_id, timeline FROM lead_timeline ORDER BY lead_id;
+SELECT * FROM verify();
+
+-- no such page any more
+TRUNCATE event;
+INSERT INTO event (lead_id, kind, occurred_at) VALUES ('eve', 'visit', '2026-01-05');
+DELETE FROM event;
+VACUUM lead_timeline;
+INSERT INTO event (lead_id, kind, occurred_at) VALUES ('eve', 'visit', '2026-01-06');
+SELECT lead_id, timeline FROM lead_timeline ORDER BY lead_id;
+SELECT * FROM verify();
+
+-- a row that was made and found in a transaction that has not ended well
+BEGIN;
+SAVEPOINT before;
+INSERT INTO event (lead_id, kind, occurred_at) VALUES ('ida', 'visit', '2026-01-07');
+INSERT INTO event (lead_id, kind, occurred_at) VALUES ('ida', 'visit', '2026-01-07');
+ROLLBACK TO before;
+INSERT INTO event (lead_id, kind, occurred_at) VALUES ('joe', 'visit', '2026-01-07'), ('ida', 'visit', '2026-01-07');
+COMMIT;
+INSERT INTO event (lead_id, kind, occurred_at) VALUES ('joe', 'visit', '2026-01-08'), ('ida', 'visit', '2026-01-08');
+SELECT lead_id, timeline FROM lead_timeline ORDER BY lead_id;
+SELECT * FROM verify();
