@@ -567,14 +567,12 @@ move_strays(Relation timelines, Stray *strays, int n)
 	append_pending(leads, n);
 }
 
-/* Add the deltas to lead_timeline, in the order of its keys. */
-void
-deltas_apply(Deltas *deltas, Relation timelines)
+/* Add the deltas of leads to lead_timeline, in the order of its keys. */
+static void
+leads_apply(LeadDelta **leads, int n, Relation timelines)
 {
 	Oid			type = timeline_type_of(timelines);
-	LeadDelta **leads;
 	Stray	   *strays;
-	int			n = deltas_complete(deltas, &leads);
 
 	if (n == 0)
 		return;
@@ -590,6 +588,15 @@ deltas_apply(Deltas *deltas, Relation timelines)
 		if (nstrays > 0)
 			move_strays(timelines, strays, nstrays);
 	}
+}
+
+void
+deltas_apply(Deltas *deltas, Relation timelines)
+{
+	LeadDelta **leads;
+	int			n = deltas_complete(deltas, &leads);
+
+	leads_apply(leads, n, timelines);
 }
 
 /* Append the deltas to pending_delta: no row is locked, nobody waits. */
@@ -711,23 +718,35 @@ _PG_init(void)
 Datum
 add_deltas(PG_FUNCTION_ARGS)
 {
-	Deltas	   *deltas = deltas_create(CurrentMemoryContext);
+	Relation	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
+	Identity	user = become(timelines->rd_rel->relowner, 0);
 	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(1);
 	Datum	   *ids;
 	Datum	   *values;
 	int			nids;
 	int			nvalues;
+	int			n;
+	LeadDelta  *deltas;
+	LeadDelta **leads;
 
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), TEXTOID, -1, false, TYPALIGN_INT, &ids, NULL, &nids);
 	deconstruct_array(array, ARR_ELEMTYPE(array), -1, false, TYPALIGN_INT, &values, NULL, &nvalues);
-	for (int i = 0; i < Min(nids, nvalues); i++)
+	n = Min(nids, nvalues);
+	deltas = palloc_extended(Max(n, 1) * sizeof(LeadDelta), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	leads = palloc_extended(Max(n, 1) * sizeof(LeadDelta *), MCXT_ALLOC_HUGE);
+	for (int i = 0; i < n; i++)
 	{
 		text	   *lead_id = DatumGetTextPP(ids[i]);
-		TimelineBuilder **builder = deltas_of(deltas, VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id), true);
 
-		*builder = timeline_builder_add_timeline(*builder, DatumGetTimeline(values[i]), 1);
+		deltas[i].lead_id = (Label) {VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id)};
+		deltas[i].target = lead_id_text(&deltas[i]);
+		deltas[i].delta = DatumGetTimeline(values[i]);
+		deltas[i].lenient = true;
+		leads[i] = &deltas[i];
 	}
-	deltas_write(deltas, false);
+	leads_apply(leads, n, timelines);
+	become_again(user);
+	table_close(timelines, NoLock);
 	PG_RETURN_VOID();
 }
 
