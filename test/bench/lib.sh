@@ -14,6 +14,12 @@ contest()
     contestants+=("$1") statements+=("$2") preparations+=("${3:-}")
 }
 
+# The statement that scores everybody by the model of the benchmark. The scorecard is a constant, as the parameter of an application is.
+everyone()
+{
+    sql -c "SELECT format('SELECT sum(leadscore.score(%L, timeline, NULL, %L)) FROM leadscore.lead_timeline', leadscore.scorecard('bench'), at) FROM bench.clock"
+}
+
 # race BAR: all that have entered, in turn, in one session.
 race()
 {

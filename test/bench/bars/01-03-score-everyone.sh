@@ -3,9 +3,8 @@
 
 # The join with a table of weights is not timed: it takes twice as long as the flat pass. That it agrees is seen below.
 
-at=$(sql -c 'SELECT at FROM bench.clock')
 for how in serial '2 workers'; do
-    contest "score everyone, $how" "SELECT sum(leadscore.score((SELECT leadscore.scorecard('bench')), timeline, NULL, '$at')) FROM leadscore.lead_timeline"
+    contest "score everyone, $how" "$(everyone)"
     contest "bare scan of timelines, $how" "SELECT sum(pg_column_size(timeline)) FROM leadscore.lead_timeline"
     contest "plain flat, $how" "SELECT sum(score) FROM bench.plain_flat"
     if [ -z "$QUICK" ]; then    # never the fastest of a million events

@@ -10,11 +10,10 @@ if [ -n "$why" ]; then
     return
 fi
 
-at=$(sql -c 'SELECT at FROM bench.clock')
 sql -c "COPY (SELECT lead_id, kind, floor(date_part('epoch', occurred_at) / 3600)::int AS hour, value, properties ->> 'url' AS url, properties ->> 'device' AS device,
     properties ->> 'category' AS category FROM leadscore.event ORDER BY event_id) TO '$WORKSPACE/events.csv' (FORMAT csv, HEADER)"
 for how in serial '2 workers'; do
-    contest "score everyone beside DuckDB, $how" "SELECT sum(leadscore.score((SELECT leadscore.scorecard('bench')), timeline, NULL, '$at')) FROM leadscore.lead_timeline"
+    contest "score everyone beside DuckDB, $how" "$(everyone)"
 done
 race 16
 NODE_PATH="$WORKSPACE/duckdb/node_modules" node test/bench/duckdb.js "$WORKSPACE/events.csv" "$(sql -c 'SELECT hour FROM bench.clock')" "$REPEATS" |

@@ -2,7 +2,7 @@
 
 at=$(sql -c 'SELECT at FROM bench.clock')
 question="'purchase', '14 days', ARRAY['$at'::timestamptz - interval '15 days']"
-contest 'score everyone to learn' "SELECT sum(leadscore.score((SELECT leadscore.scorecard('bench')), timeline, NULL, '$at')) FROM leadscore.lead_timeline"
+contest 'score everyone to learn' "$(everyone)"
 if wanted 17; then
     contest 'evaluate everyone' "SELECT * FROM leadscore.evaluate((SELECT leadscore.scorecard('bench')), $question)"
 fi
