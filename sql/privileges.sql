@@ -16,10 +16,13 @@ BEGIN
 		WHERE p.pronamespace = 'leadscore'::pg_catalog.regnamespace
 		AND (p.proname LIKE 'timeline\_%'
 			OR p.proname LIKE 'stored\_sum%'
+			OR p.proname LIKE 'fit\_clv\_%'
 			OR p.proname IN ('scorable', 'coarsen', 'appraise', 'contributions', 'features', 'template', 'templates', 'only',
 				'check_event', 'check_scorecard', 'check_condition', 'refuse', 'known', 'diff',
 				'roc_auc', 'roc_auc_error', 'average_precision', 'ks', 'gains', 'bands', 'fine_bands', 'log_loss', 'brier', 'logistic_regression')
-			OR p.oid = 'leadscore.score(jsonb, leadscore.timeline, jsonb, timestamptz)'::pg_catalog.regprocedure)
+			OR p.oid IN ('leadscore.score(jsonb, leadscore.timeline, jsonb, timestamptz)'::pg_catalog.regprocedure,
+				'leadscore.fit_clv(leadscore.timeline, integer, timestamptz, interval)'::pg_catalog.regprocedure,
+				'leadscore.clv(leadscore.timeline, jsonb, interval, timestamptz)'::pg_catalog.regprocedure))
 	LOOP
 		EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO PUBLIC', function);
 	END LOOP;
@@ -66,7 +69,8 @@ BEGIN
 		' leadscore.training_set(jsonb, text, interval, timestamptz[], interval),'
 		' leadscore.evaluate(jsonb, text, interval, timestamptz[], interval),'
 		' leadscore.lift_table(jsonb, text, interval, timestamptz[], interval),'
-		' leadscore.calibration_table(jsonb, text, interval, timestamptz[], interval) TO %s', role);
+		' leadscore.calibration_table(jsonb, text, interval, timestamptz[], interval),'
+		' leadscore.check_fit(text, timestamptz), leadscore.fit_clv(text, timestamptz, interval), leadscore.clv(text, jsonb, interval, timestamptz) TO %s', role);
 END
 $$;
 

@@ -226,10 +226,16 @@ doc_input(const DocPath *path, const char *key, PGFunction input, const char *te
 	return DatumGetPointer(result);
 }
 
-/*
- * An interval member in whole hours, rounded up, with a month of 30 days and a
- * year of 365.25 as extract(epoch) counts them; false if it is absent.
- */
+/* An interval in seconds, with a month of 30 days and a year of 365.25, as extract(epoch) counts them. */
+double
+interval_seconds(const Interval *interval)
+{
+	return (interval->month / MONTHS_PER_YEAR) * (DAYS_PER_YEAR * SECS_PER_DAY) +
+		(interval->month % MONTHS_PER_YEAR) * (double) DAYS_PER_MONTH * SECS_PER_DAY +
+		interval->day * (double) SECS_PER_DAY + interval->time / (double) USECS_PER_SEC;
+}
+
+/* An interval member in whole hours, rounded up; false if it is absent. */
 bool
 doc_hours(JsonbContainer *object, const DocPath *path, const char *key, int32 *hours)
 {
@@ -245,9 +251,7 @@ doc_hours(JsonbContainer *object, const DocPath *path, const char *key, int32 *h
 		member_fail(path, key, psprintf("It is %s.", words_of(&v)), hint);
 	text = pnstrdup(v.val.string.val, v.val.string.len);
 	interval = doc_input(path, key, interval_in, text, -1, hint);
-	seconds = (interval->month / MONTHS_PER_YEAR) * (DAYS_PER_YEAR * SECS_PER_DAY) +
-		(interval->month % MONTHS_PER_YEAR) * (double) DAYS_PER_MONTH * SECS_PER_DAY +
-		interval->day * (double) SECS_PER_DAY + interval->time / (double) USECS_PER_SEC;
+	seconds = interval_seconds(interval);
 	if (seconds <= 0)
 		member_fail(path, key, psprintf("The interval \"%s\" is not above zero.", text), hint);
 	if (seconds > MAX_SECONDS)

@@ -9,6 +9,7 @@
 
 #include "compat.h"
 
+#include "datatype/timestamp.h"
 #include "utils/jsonb.h"
 
 /* A place in a document; the root has no parent and names the document. */
@@ -46,6 +47,8 @@ extern void *doc_input(const DocPath *path, const char *key, PGFunction input, c
 
 extern int	doc_choice(JsonbContainer *object, const DocPath *path, const char *key,
 					   const char *const *choices, int otherwise);
+
+extern double interval_seconds(const Interval *interval);
 
 /* compiled documents, kept at the place of the call */
 typedef void *(*DocCompile) (Jsonb *document);

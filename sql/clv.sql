@@ -1,0 +1,114 @@
+-- clv.sql: customer value: the models are fitted to timelines, and tell what a customer is worth
+
+-- private functions
+
+CREATE FUNCTION leadscore.fit_clv_transition(internal, leadscore.timeline, integer, timestamptz, interval) RETURNS internal
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
+CREATE FUNCTION leadscore.fit_clv_merge(internal, internal) RETURNS internal
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
+CREATE FUNCTION leadscore.fit_clv_serialize(internal) RETURNS bytea
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION leadscore.fit_clv_deserialize(bytea, internal) RETURNS internal
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION leadscore.fit_clv_final(internal) RETURNS jsonb
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore.fit_clv_transition(internal, leadscore.timeline, integer, timestamptz, interval) IS 'aggregate transition function';
+COMMENT ON FUNCTION leadscore.fit_clv_merge(internal, internal) IS 'aggregate combine function';
+COMMENT ON FUNCTION leadscore.fit_clv_serialize(internal) IS 'aggregate serial function';
+COMMENT ON FUNCTION leadscore.fit_clv_deserialize(bytea, internal) IS 'aggregate deserial function';
+COMMENT ON FUNCTION leadscore.fit_clv_final(internal) IS 'aggregate final function';
+
+CREATE FUNCTION leadscore.check_fit(signal text, until timestamptz) RETURNS integer
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	id integer;
+BEGIN
+	SELECT s.signal_id INTO id FROM leadscore.signal s WHERE s.signal = check_fit.signal AND s.subject = 'event';
+	IF NOT FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+			MESSAGE = format('event signal "%s" does not exist', signal),
+			DETAIL = format('There is no row with the signal "%s" and the subject "event" in leadscore.signal.', signal),
+			HINT = leadscore.known('event signals', ARRAY(SELECT s.signal FROM leadscore.signal s WHERE s.subject = 'event' ORDER BY 1));
+	END IF;
+	IF until > now() THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = 'until is in the future',
+			DETAIL = format('It is %s.', until),
+			HINT = 'Pass the instant up to which all purchases are known: now(), or one in the past.';
+	END IF;
+	RETURN id;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.check_fit(text, timestamptz) IS 'the number of the signal that is to be fitted, or an error';
+
+-- fitting
+
+CREATE AGGREGATE leadscore.fit_clv(timeline leadscore.timeline, signal_id integer, until timestamptz, unit interval) (
+	SFUNC = leadscore.fit_clv_transition,
+	STYPE = internal,
+	SSPACE = 2048,
+	FINALFUNC = leadscore.fit_clv_final,
+	COMBINEFUNC = leadscore.fit_clv_merge,
+	SERIALFUNC = leadscore.fit_clv_serialize,
+	DESERIALFUNC = leadscore.fit_clv_deserialize,
+	PARALLEL = safe
+);
+
+COMMENT ON AGGREGATE leadscore.fit_clv(leadscore.timeline, integer, timestamptz, interval)
+	IS 'the parameters of BG/NBD and Gamma-Gamma, fitted to the purchases in timelines';
+
+CREATE FUNCTION leadscore.fit_clv(signal text, until timestamptz DEFAULT now(), unit interval DEFAULT '7 days') RETURNS jsonb
+	LANGUAGE sql STABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT jsonb_build_object('signal', fit_clv.signal)
+		|| leadscore.fit_clv(l.timeline, (SELECT leadscore.check_fit(fit_clv.signal, fit_clv.until)), fit_clv.until, fit_clv.unit)
+	FROM (SELECT) one LEFT JOIN leadscore.visible_lead l ON true;	-- a row at least, whose arguments are checked
+END;
+
+COMMENT ON FUNCTION leadscore.fit_clv(text, timestamptz, interval)
+	IS 'the parameters of BG/NBD and Gamma-Gamma, fitted to the purchases of all leads';
+
+-- forecasting
+
+CREATE TYPE leadscore.customer_value AS (
+	purchases integer,
+	last_purchase date,
+	probability_alive float8,
+	expected_purchases float8,
+	average_value float8,
+	expected_value float8,
+	next_order date
+);
+
+COMMENT ON TYPE leadscore.customer_value IS 'what a customer has done, and is expected to do within a horizon';
+COMMENT ON COLUMN leadscore.customer_value.purchases IS 'UTC days on which the lead has bought';
+COMMENT ON COLUMN leadscore.customer_value.last_purchase IS 'the last of these days';
+COMMENT ON COLUMN leadscore.customer_value.probability_alive IS 'that the lead is still a customer; the risk of churn is 1 less it';
+COMMENT ON COLUMN leadscore.customer_value.expected_purchases IS 'within the horizon';
+COMMENT ON COLUMN leadscore.customer_value.average_value IS 'expected of a purchase; NULL without gamma_gamma';
+COMMENT ON COLUMN leadscore.customer_value.expected_value IS 'of the expected purchases; NULL without gamma_gamma';
+COMMENT ON COLUMN leadscore.customer_value.next_order IS 'the UTC day by which half of such customers order again, if they are still customers';
+
+CREATE FUNCTION leadscore.clv(timeline leadscore.timeline, params jsonb, horizon interval DEFAULT '1 year', at timestamptz DEFAULT now())
+	RETURNS leadscore.customer_value
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50;
+
+COMMENT ON FUNCTION leadscore.clv(leadscore.timeline, jsonb, interval, timestamptz)
+	IS 'the expected value of a customer, by a timeline';
+
+CREATE FUNCTION leadscore.clv(lead_id text, params jsonb, horizon interval DEFAULT '1 year', at timestamptz DEFAULT now())
+	RETURNS leadscore.customer_value
+	LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT leadscore.clv((SELECT t.timeline FROM leadscore.current_timeline t WHERE t.lead_id = leadscore.lead_named(clv.lead_id)),
+		params, horizon, at);
+END;
+
+COMMENT ON FUNCTION leadscore.clv(text, jsonb, interval, timestamptz) IS 'the expected value of a customer, by the lead';

@@ -1,0 +1,155 @@
+\set ECHO none
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set helper :abs_srcdir '/helper.sql'
+\i :helper
+\set ECHO all
+\set SHOW_CONTEXT never
+-- Customer value: which purchases are counted, what makes no sense, and what is left out. The figures themselves are
+-- tested against other methods and real customers in test/t/060_clv.pl.
+
+INSERT INTO leadscore.signal (signal, kind) VALUES ('browse', 'browse'), ('purchase', 'purchase');
+INSERT INTO leadscore.signal (signal, subject, match) VALUES ('german', 'profile', '{"country": "DE"}');
+
+-- 400 customers: each buys at random, at a rate of one's own, and leaves at random after a purchase; the values differ
+-- between customers and within them
+CREATE FUNCTION chance(c int, k int) RETURNS float8
+	LANGUAGE sql
+BEGIN ATOMIC
+	SELECT (('x' || substr(md5(c || '/' || k), 1, 8))::bit(32)::bigint + 0.5) / 4294967296;
+END;
+CREATE TEMP TABLE customer AS
+SELECT c, timeline_sum(format('{1: %1$sZ 3; 2: %1$sZ 1 %2$s}', to_char(timestamp '2023-01-01 10:00' + day * interval '1 day', 'YYYY-MM-DD"T"HH24'),
+	round((40 * ln(chance(c, 5000 + k) * chance(c, 9000 + k)) / ln(chance(c, -3) * chance(c, -4)))::numeric, 2))::timeline) AS timeline
+FROM (SELECT c, k, (c % 100 + sum(CASE WHEN k > 0 THEN ln(chance(c, k)) / ln(chance(c, -1)) * 20 ELSE 0 END) OVER w)::int AS day,
+		bool_and(k = 0 OR chance(c, 1000 + k) > chance(c, -2) ^ 2) OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS alive
+	FROM generate_series(1, 400) c, generate_series(0, 60) k WINDOW w AS (PARTITION BY c ORDER BY k)) b
+WHERE day <= 400 AND alive IS NOT FALSE
+GROUP BY c;
+CREATE FUNCTION rounded(params jsonb) RETURNS jsonb
+	LANGUAGE sql
+BEGIN ATOMIC
+	SELECT jsonb_object_agg(model.key, CASE jsonb_typeof(model.value)
+		WHEN 'object' THEN (SELECT jsonb_object_agg(p.key, round(p.value::numeric, 3)) FROM jsonb_each(model.value - 'standard_errors') p) ELSE model.value END)
+	FROM jsonb_each(params) model;
+END;
+SELECT rounded(fit_clv(timeline, 2, '2024-02-05 13:00Z', '7 days')) FROM customer;
+
+-- ---------- which purchases are counted ----------
+
+-- hours of one UTC day are one purchase (3rd: 1 + 1, 4th: none are left, 5th: a value alone), other signals are none, and so is what comes after the hour
+CREATE TEMP TABLE counted AS
+SELECT '{1: 2023-12-01T00Z 1; 2: 2024-01-01T09Z 2 30, 2024-01-03T10Z 1 4, 2024-01-03T23Z 1 6.5, 2024-01-04T01Z 1 7, 2024-01-04T02Z -1 -7, 2024-01-05T02Z 0 99, 2024-01-11T12Z 1 20; 3: 2024-01-20T00Z 1}'::timeline AS t,
+	'{"signal_id": 2, "unit": "1 day", "bg_nbd": {"r": 1, "alpha": 1, "a": 1, "b": 1}, "gamma_gamma": {"p": 2, "q": 3, "gamma": 10}}'::jsonb AS params;
+-- 2 repeats, x = 2, T = 10 days, worth 30.5: 2 (10 + 30.5) / (2 · 2 + 3 - 1) = 13.5. As t_x = T, alive is 1 / (1 + a / (b + x - 1)) = 2/3.
+-- Next: (1 + 10)(2^(1/3) - 1) = 2.86 days, the 14th.
+SELECT c.purchases, c.last_purchase, round(c.probability_alive::numeric, 9) AS alive, round(c.expected_purchases::numeric, 9) AS expected,
+	c.average_value, round(c.expected_value::numeric, 9) AS value, c.next_order
+FROM counted, clv(t, params, '1 day', '2024-01-11 12:59Z') c;
+-- an hour before, and as of days on which there was less
+SELECT at, c.purchases, c.last_purchase, round(c.probability_alive::numeric, 9) AS alive, c.average_value
+FROM counted, unnest('{2024-01-11 11:59Z,2024-01-03 09:00Z,2024-01-01 09:00Z,2024-01-01 08:59:59Z,1960-01-01,-infinity}'::timestamptz[]) at, clv(t, params, '1 day', at) c;
+-- nobody leaves without a repeat purchase, and much later there is hardly anybody who has had one
+SELECT at, c.purchases, round(c.probability_alive::numeric, 6) AS alive, round(c.expected_purchases::numeric, 9) AS expected, c.next_order
+FROM counted, unnest('{2024-02-01,9999-12-31,infinity}'::timestamptz[]) at, clv(t, params, '1 year', at) c;
+-- by the hour and by the day (as after a compaction) it is the same
+SELECT clv(t, params, '1 day', '2024-01-11 12:59Z') = clv(coarsen(t, '2024-01-11'), params, '1 day', '2024-01-11 12:59Z') AS same FROM counted;
+-- what cannot be known: not a customer, NULL
+SELECT clv('{1: 2023-12-01T00Z 1}'::timeline, params) IS NULL AS other_signal, clv('{}'::timeline, params) IS NULL AS empty,
+	clv(NULL::timeline, params) IS NULL AS nothing, clv(t, NULL) IS NULL AS params, clv(t, params, NULL) IS NULL AS horizon,
+	clv(t, params, '1 day', NULL) IS NULL AS at, clv(NULL::text, params) IS NULL AS lead
+FROM counted;
+-- values: without gamma_gamma none; customers without a value are worth what all are, p gamma / (q - 1) = 10; that is not finite for q = 1
+SELECT (clv(t, params - 'gamma_gamma', '1 day', '2024-02-01')).average_value IS NULL AS none,
+	(clv('{2: 2024-01-01T00Z 1 7, 2024-01-09T00Z 1}'::timeline, params, '1 day', '2024-02-01')).average_value AS "of all",
+	(clv('{2: 2024-01-01T00Z 1 7, 2024-01-09T00Z 1 -5}'::timeline, params, '1 day', '2024-02-01')).average_value AS "of all",
+	(clv('{2: 2024-01-01T00Z 1 7}'::timeline, params, '1 day', '2024-02-01')).average_value AS "of all",
+	(clv('{2: 2024-01-01T00Z 1 7}'::timeline, jsonb_set(params, '{gamma_gamma,q}', '1'), '1 day', '2024-02-01')).average_value IS NULL AS infinite
+FROM counted;
+-- a longer horizon has more purchases, less than in proportion; the longest is 100 years
+SELECT h, round(c.expected_purchases::numeric, 6) AS expected FROM counted, unnest('{1 hour,1 day,10 days,1 year,100 years}'::interval[]) h, clv(t, params, h, '2024-01-11 12:00Z') c;
+
+-- ---------- by the lead, with aliases and pending deltas ----------
+
+INSERT INTO leadscore.event (lead_id, kind, occurred_at, value) VALUES ('anna', 'purchase', '2024-01-01', 9), ('a2', 'purchase', '2024-01-05', 20), ('anna', 'browse', '2024-01-06', NULL);
+SELECT identify('a2', 'anna');
+SELECT purchases, last_purchase FROM counted, clv('anna', params, '1 year', '2024-02-01');
+SELECT purchases, last_purchase FROM counted, clv('a2', params);
+SELECT clv('nobody', params) IS NULL AS unknown FROM counted;
+-- nobody but anna has bought, so there is too little to fit
+SELECT fit_clv('purchase');
+
+-- ---------- what cannot be fitted ----------
+
+SELECT fit_clv(timeline, 2, '2024-02-05', '7 days') FROM customer WHERE c < 50;
+SELECT fit_clv(timeline, 2, '2024-02-05', '7 days') FROM customer WHERE false;
+SELECT fit_clv(NULL, 2, '2024-02-05', '7 days') FROM customer;
+SELECT fit_clv(timeline, 7, '2024-02-05', '7 days') FROM customer;
+SELECT fit_clv(timeline, 2, '2022-12-31 23:59Z', '7 days') FROM customer;
+-- only those who have bought once
+SELECT fit_clv('{2: 2024-01-01T00Z 1 5}', 2, '2024-02-05', '7 days') FROM customer;
+-- ... or more than once a day
+SELECT fit_clv('{2: 2024-01-01T00Z 1 5, 2024-01-01T05Z 2}', 2, '2024-02-05', '7 days') FROM customer;
+-- everybody alike: the likelihood rises to a limit, in which the rate m and the probability p to leave are the same for all, and has no
+-- maximum. With x = 2, t_x = 20/7 and T = 5 weeks it is (m (1 - p))^2 exp(-m T) + m^2 p (1 - p) exp(-m t_x), for each of the 400.
+\set VERBOSITY terse
+SET client_min_messages = notice;
+CREATE TEMP TABLE alike AS
+SELECT fit_clv('{2: 2024-01-01T00Z 1, 2024-01-11T00Z 1, 2024-01-21T00Z 1}', 2, '2024-02-05', '7 days') AS params FROM customer;
+SELECT params -> 'bg_nbd' ? 'standard_errors' AS errors, round((params -> 'bg_nbd' ->> 'log_likelihood')::numeric, 1) AS fitted,
+	(SELECT round(max(400 * ln((m * (1 - p)) ^ 2 * exp(-m * 5) + m ^ 2 * p * (1 - p) * exp(-m * 20 / 7)))::numeric, 1)
+	FROM generate_series(1, 200) i, generate_series(1, 99) j, LATERAL (SELECT i / 100.0::float8, j / 100.0::float8) g (m, p)) AS limit
+FROM alike;
+\set VERBOSITY default
+-- no values, too few above zero, and values that do not differ
+SET client_min_messages = notice;
+SELECT fit_clv(t, 2, '2024-02-05', '7 days') ? 'gamma_gamma' AS value
+FROM (SELECT timeline_sum(format('{2: %sZ 1}', to_char(hour AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24'))::timeline) FROM customer, timeline_entries(timeline) WHERE signal_id = 2 GROUP BY c) v (t);
+SELECT fit_clv(t, 2, '2024-02-05', '7 days') ? 'gamma_gamma' AS value
+FROM (SELECT timeline_sum(format('{2: %sZ 1 %s}', to_char(hour AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24'), CASE WHEN c % 10 = 0 THEN value ELSE -value END)::timeline) FROM customer, timeline_entries(timeline) WHERE signal_id = 2 GROUP BY c) v (t);
+\set VERBOSITY terse
+SELECT fit_clv(t, 2, '2024-02-05', '7 days') ? 'gamma_gamma' AS value
+FROM (SELECT timeline_sum(format('{2: %sZ 1 9.99}', to_char(hour AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24'))::timeline) FROM customer, timeline_entries(timeline) WHERE signal_id = 2 GROUP BY c) v (t);
+\set VERBOSITY default
+SET client_min_messages = warning;
+
+-- ---------- arguments that make no sense ----------
+
+SELECT fit_clv('nosuch');
+SELECT fit_clv('german');
+SELECT fit_clv('purchase', '2999-01-01');
+SELECT fit_clv('purchase', now(), '-7 days');
+SELECT fit_clv(NULL) IS NULL AS signal, fit_clv('purchase', NULL) IS NULL AS until, fit_clv('purchase', now(), NULL) IS NULL AS unit;
+SELECT fit_clv(timeline, NULL, '2024-02-05', '7 days') FROM customer;
+SELECT fit_clv(timeline, 2, NULL, '7 days') FROM customer;
+SELECT fit_clv(timeline, 2, '2024-02-15', NULL) FROM customer;
+SELECT fit_clv(timeline, 2, 'infinity', '7 days') FROM customer;
+SELECT fit_clv(timeline, 2, '2024-02-15', '0') FROM customer;
+SELECT fit_clv(timeline, 2, '2024-02-15', '101 years') FROM customer;
+SELECT fit_clv(timeline, 2, '2024-02-15', c * interval '1 day') FROM customer;
+SELECT clv(t, params, '0', '2024-02-01') FROM counted;
+SELECT clv(t, params, '-1 day', '2024-02-01') FROM counted;
+SELECT clv(t, params, '101 years', '2024-02-01') FROM counted;
+
+-- documents
+SELECT clv(t, '[]', '1 year', '2024-02-01') FROM counted;
+SELECT clv(t, '{}', '1 year', '2024-02-01') FROM counted;
+SELECT clv(t, params - 'bg_nbd', '1 year', '2024-02-01') FROM counted;
+SELECT clv(t, params || '{"units": "1 day"}', '1 year', '2024-02-01') FROM counted;
+SELECT clv(t, params || '{"unit": "0"}', '1 year', '2024-02-01') FROM counted;
+SELECT clv(t, params || '{"unit": "200 years"}', '1 year', '2024-02-01') FROM counted;
+SELECT clv(t, params || '{"bg_nbd": 5}', '1 year', '2024-02-01') FROM counted;
+SELECT clv(t, params #- '{bg_nbd,b}', '1 year', '2024-02-01') FROM counted;
+SELECT clv(t, jsonb_set(params, '{bg_nbd,a}', '-1'), '1 year', '2024-02-01') FROM counted;
+SELECT clv(t, jsonb_set(params, '{bg_nbd,a}', '"1"'), '1 year', '2024-02-01') FROM counted;
+SELECT clv(t, jsonb_set(params, '{bg_nbd,s}', '1'), '1 year', '2024-02-01') FROM counted;
+SELECT clv(t, jsonb_set(params, '{gamma_gamma,q}', '0'), '1 year', '2024-02-01') FROM counted;
+
+-- ---------- many at once ----------
+
+-- several documents in one query
+SELECT count(*), count(DISTINCT round(c.expected_purchases::numeric, 9))
+FROM counted, generate_series(1, 20) r, clv(t, jsonb_set(params, '{bg_nbd,r}', to_jsonb(r)), '1 year', '2024-02-01') c;
+-- a fit for each group, and in a window that grows: when a fit has been asked for, more customers may come
+SELECT c % 2 AS half, fit_clv(timeline, 2, '2024-02-05', '7 days') -> 'bg_nbd' -> 'customers' AS customers FROM customer GROUP BY 1 ORDER BY 1;
+SELECT DISTINCT ON (half) half, rounded(fit) -> 'bg_nbd' ->> 'customers' AS customers, fit = (SELECT fit_clv(timeline, 2, '2024-02-05', '7 days') FROM customer) AS "of all"
+FROM (SELECT c % 2, fit_clv(timeline, 2, '2024-02-05', '7 days') OVER (ORDER BY c % 2) FROM customer) w (half, fit) ORDER BY half;
