@@ -54,12 +54,15 @@ may('anybody', $_) for (
 	q{SELECT leadscore.coarsen('{1: 2026-01-01T00Z 1}'::leadscore.timeline, now())}, q{SELECT * FROM leadscore.diff('{"model": "a"}', '{"model": "b"}')},
 	q{SELECT leadscore.roc_auc(n, n > 2), leadscore.roc_auc_error(n, n > 2), leadscore.average_precision(n, n > 2), leadscore.ks(n, n > 2), leadscore.log_loss(n / 10.0, n > 2), leadscore.brier(n / 10.0, n > 2), leadscore.logistic_regression(ARRAY[n], n > 2, 1, NULL) FROM generate_series(1, 5) n},
 	q{SELECT leadscore.timeline_before('{}', now()), leadscore.timeline_first_hour('{}', 1, NULL, NULL), leadscore.timeline_last_hour('{}')},
-	q{SELECT '{1: 2026-01-01T00Z 1}'::leadscore.timeline});
+	q{SELECT '{1: 2026-01-01T00Z 1}'::leadscore.timeline},
+	q{SELECT leadscore.clv('{1: 2026-01-01T00Z 1}'::leadscore.timeline, '{"signal_id": 1, "bg_nbd": {"r": 1, "alpha": 1, "a": 1, "b": 1}}')},
+	q{SELECT leadscore.fit_clv(format('{1: 2026-01-01T00Z 1, 2026-01-%sT00Z 1, 2026-01-%sT00Z 1}', 2 + n % 7, 10 + n % 17)::leadscore.timeline, 1, '2026-02-01', '7 days') FROM generate_series(1, 60) n});
 may_not('anybody', $_) for (
 	'SELECT * FROM leadscore.lead_score', 'SELECT * FROM leadscore.event', 'SELECT * FROM leadscore.lead_segment', 'SELECT * FROM leadscore.signal',
 	'SELECT leadscore.verify()', 'CALL leadscore.rebuild()', q{CALL leadscore.compact('2020-01-01')}, 'SELECT leadscore.fold()', 'SELECT leadscore.fold_rows(NULL)', q{SELECT leadscore.score('a')},
 	q{SELECT * FROM leadscore.evaluate('{"model": "m"}', 'v', '1 day', '{2026-01-02Z}')}, q{SELECT * FROM leadscore.examples(1, 1, 1, false, '{2026-01-02Z}')}, q{SELECT * FROM leadscore.preview('{"model": "m"}')},
 	'SELECT * FROM leadscore.stability_report()', q{SELECT * FROM leadscore.profile_report('v', '1 day', '{2026-01-02Z}')}, q{SELECT leadscore.arm('x', 'y')}, q{SELECT leadscore.restore_version('ecommerce')}, 'SELECT * FROM leadscore.model_version',
+	q{SELECT leadscore.fit_clv('v')}, q{SELECT leadscore.clv('a', '{}')}, q{SELECT leadscore.check_fit('v', now())},
 	q{SELECT leadscore.identify('x', 'y')}, q{SELECT leadscore.forget('a')}, q{SELECT leadscore.track('shop.orders', 'lead', 'v', occurred_at => 'placed')},
 	'SELECT leadscore.refresh_segments()', q{SELECT leadscore.grant_admin('anybody')}, q{SELECT leadscore.signals_counted('{}')}, 'SELECT leadscore.history_exists()',
 	q{SELECT leadscore.add_source('leadscore.event', '{}', false, false)}, q{SELECT leadscore.gather('{leadscore.event}', '{"{}"}', '{"signals": []}', NULL, NULL, 0, 1)}, q{SELECT leadscore.follow_drop('leadscore.event')},
@@ -79,13 +82,14 @@ is($node->safe_psql('shop', q{
 
 may('reader', $_) for ('SELECT * FROM leadscore.lead_score', 'SELECT * FROM leadscore.lead_segment', 'SELECT * FROM leadscore.segment_summary',
 	q{SELECT leadscore.score('a', 'ecommerce')}, q{SELECT * FROM leadscore.explain('a', 'ecommerce')}, q{SELECT * FROM leadscore.score_history('a', 'ecommerce')},
-	'SELECT * FROM leadscore.status', q{SELECT leadscore.scorecard('ecommerce')}, 'SELECT * FROM leadscore.source',
+	'SELECT * FROM leadscore.status', q{SELECT leadscore.clv('a', '{"signal_id": 1, "bg_nbd": {"r": 1, "alpha": 1, "a": 1, "b": 1}}')}, q{SELECT leadscore.scorecard('ecommerce')}, 'SELECT * FROM leadscore.source',
 	map { qq{SELECT * FROM leadscore.$_(leadscore.scorecard('ecommerce') || '{"intercept": 0, "slope": 1}', 'purchase', '1 day', '{2026-01-02Z}')} } qw(training_set evaluate lift_table calibration_table));
 may('reader', $_) for (q{SELECT * FROM leadscore.preview(leadscore.scorecard('ecommerce'), 'ecommerce')}, q{SELECT * FROM leadscore.stability_report('ecommerce')},
 	q{SELECT * FROM leadscore.profile_report('purchase', '1 day', '{2026-01-02Z}')}, 'SELECT * FROM leadscore.model_version', 'SELECT * FROM leadscore.experiment');
 like(as('reader', $_), qr/^ERROR experiment "x" does not exist/, "reader may: $_, but there is no experiment") for (q{SELECT leadscore.arm('x', 'y')}, q{SELECT leadscore.experiment_result('x', 'purchase')});
 may_not('reader', $_) for (q{SELECT leadscore.restore_version('ecommerce')}, 'DELETE FROM leadscore.model_version', q{INSERT INTO leadscore.experiment VALUES ('x', 'ecommerce', 'ecommerce')});
 like(as('reader', qq{SET client_min_messages = error; SELECT leadscore.$_(leadscore.scorecard('ecommerce'), 'purchase', '1 day', '{2026-01-02Z}')}), qr/^ERROR there is nothing to learn from/, "reader may: $_, but here is nothing to learn from") for qw(fit signal_report);
+like(as('reader', q{SELECT leadscore.fit_clv('v')}), qr/^ERROR too few customers/, 'reader may: fit, where there are enough customers');
 may_not('reader', $_) for ('SELECT * FROM leadscore.event', q{INSERT INTO leadscore.event (lead_id, kind) VALUES ('x', 'v')}, 'DELETE FROM leadscore.weight',
 	'SELECT leadscore.fold()', 'CALL leadscore.rebuild()', 'DELETE FROM leadscore.lead_timeline');
 
