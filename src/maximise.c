@@ -86,6 +86,7 @@ by_logarithms(LogLikelihood likelihood, const void *data, int n, const double *p
 	return result;
 }
 
+/* Search from one place on. */
 static bool
 climb(LogLikelihood likelihood, const void *data, int n, const double *start, Fit *fit)
 {
@@ -160,8 +161,8 @@ climb(LogLikelihood likelihood, const void *data, int n, const double *start, Fi
 			tried[i] = at[i] * exp(longest > LONGEST_STEP ? move[i] * LONGEST_STEP / longest : move[i]);
 		tried_likelihood = by_logarithms(likelihood, data, n, tried, tried_gradient, tried_information);
 
-		/* what a small step gains may drown in rounding */
-		if (tried_likelihood >= fit->log_likelihood - 1e-12 * fabs(fit->log_likelihood))
+		/* what a small step gains may drown in rounding, and where it is flat steps are small */
+		if (flat || tried_likelihood >= fit->log_likelihood - 1e-12 * fabs(fit->log_likelihood))
 		{
 			memcpy(at, tried, n * sizeof(double));
 			memcpy(gradient, tried_gradient, n * sizeof(double));

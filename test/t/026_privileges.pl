@@ -56,7 +56,7 @@ may('anybody', $_) for (
 	q{SELECT leadscore.timeline_before('{}', now()), leadscore.timeline_first_hour('{}', 1, NULL, NULL), leadscore.timeline_last_hour('{}')},
 	q{SELECT '{1: 2026-01-01T00Z 1}'::leadscore.timeline},
 	q{SELECT leadscore.clv('{1: 2026-01-01T00Z 1}'::leadscore.timeline, '{"signal_id": 1, "bg_nbd": {"r": 1, "alpha": 1, "a": 1, "b": 1}}')},
-	q{SELECT leadscore.fit_clv(format('{1: 2026-01-01T00Z 1, 2026-01-%sT00Z 1, 2026-01-%sT00Z 1}', 2 + n % 7, 10 + n % 17)::leadscore.timeline, 1, '2026-02-01', '7 days') FROM generate_series(1, 60) n});
+	q{SELECT leadscore.fit_clv(format('{1: 2026-01-01T00Z 1, 2026-01-%sT00Z 1, 2026-01-%sT00Z 1}', 10 + n % 7, 18 + n % 11)::leadscore.timeline, 1, '2026-02-01', '7 days') FROM generate_series(1, 60) n});
 may_not('anybody', $_) for (
 	'SELECT * FROM leadscore.lead_score', 'SELECT * FROM leadscore.event', 'SELECT * FROM leadscore.lead_segment', 'SELECT * FROM leadscore.signal',
 	'SELECT leadscore.verify()', 'CALL leadscore.rebuild()', q{CALL leadscore.compact('2020-01-01')}, 'SELECT leadscore.fold()', 'SELECT leadscore.fold_rows(NULL)', q{SELECT leadscore.score('a')},
