@@ -5,7 +5,7 @@
 \set ECHO all
 \set SHOW_CONTEXT never
 -- Customer value: which purchases are counted, what makes no sense, and what is left out. The figures themselves are
--- tested against other methods and real customers in test/t/060_clv.pl.
+-- tested against other methods and real customers in test/t/080_clv.pl.
 
 INSERT INTO leadscore.signal (signal, kind) VALUES ('browse', 'browse'), ('purchase', 'purchase');
 INSERT INTO leadscore.signal (signal, subject, match) VALUES ('german', 'profile', '{"country": "DE"}');
