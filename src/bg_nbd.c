@@ -152,7 +152,7 @@ bg_nbd_fit(const Customers *customers, Fit *fit)
 
 	/* as many repeats as there are, of customers who differ more or less in their rates */
 	mean = time / repeats;
-	return maximise(log_likelihood, customers, 4,
+	return maximise(log_likelihood, customers, repeats, 4,
 					(const double[][MAX_PARAMETERS]) {{1, mean, 1, 3}, {0.2, 0.2 * mean, 1, 3}, {5, 5 * mean, 0.3, 0.3}}, 3, fit);
 }
 

@@ -122,7 +122,7 @@ gamma_gamma_fit(const Customers *customers, Fit *fit)
 
 	/* p gamma / (q - 1) is the mean value */
 	mean = value / repeats;
-	return maximise(log_likelihood, customers, 3,
+	return maximise(log_likelihood, customers, repeats, 3,
 					(const double[][MAX_PARAMETERS]) {{1, 3, 2 * mean}, {5, 3, 0.4 * mean}, {25, 1.5, 0.02 * mean}}, 3, fit);
 }
 

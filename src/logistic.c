@@ -18,6 +18,7 @@
  * out wrong, where signs are asked for. Systems are small (a few hundred
  * unknowns), symmetric and positive definite: Cholesky's decomposition does.
  */
+#include "cholesky.h"
 #include "quality.h"
 
 #include <math.h>
@@ -377,53 +378,6 @@ regression_deserialize(PG_FUNCTION_ARGS)
 				 errmsg("invalid bytes for the state of logistic_regression"),
 				 errdetail("The numbers of rows, values and features do not fit each other.")));
 	PG_RETURN_POINTER(rows);
-}
-
-/* ---------- small dense systems ---------- */
-
-/* Decompose the lower half of a symmetric matrix in place, H = L L'; false if it is not positive definite. */
-static bool
-cholesky(double *h, int n)
-{
-	for (int j = 0; j < n; j++)
-	{
-		double		pivot = h[j * n + j];
-
-		for (int k = 0; k < j; k++)
-			pivot -= h[j * n + k] * h[j * n + k];
-		/* relative to what it was: rounding alone may leave as much */
-		if (!(pivot > 1e-13 * h[j * n + j]) || !isfinite(pivot))
-			return false;
-		pivot = sqrt(pivot);
-		h[j * n + j] = pivot;
-		for (int i = j + 1; i < n; i++)
-		{
-			double		sum = h[i * n + j];
-
-			for (int k = 0; k < j; k++)
-				sum -= h[i * n + k] * h[j * n + k];
-			h[i * n + j] = sum / pivot;
-		}
-	}
-	return true;
-}
-
-/* Solve L L' x = b, in place. */
-static void
-cholesky_solve(const double *l, int n, double *x)
-{
-	for (int i = 0; i < n; i++)
-	{
-		for (int k = 0; k < i; k++)
-			x[i] -= l[i * n + k] * x[k];
-		x[i] /= l[i * n + i];
-	}
-	for (int i = n - 1; i >= 0; i--)
-	{
-		for (int k = i + 1; k < n; k++)
-			x[i] -= l[k * n + i] * x[k];
-		x[i] /= l[i * n + i];
-	}
 }
 
 /* ---------- which features take part ---------- */

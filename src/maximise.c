@@ -16,62 +16,24 @@
  */
 #include "maximise.h"
 
+#include "cholesky.h"
+
 #include <math.h>
 
 #define MAX_STEPS 500
 #define LONGEST_STEP 2.0		/* of a logarithm */
 #define FARTHEST 30.0			/* from the start */
-#define FLAT 1e-3				/* slope by a logarithm */
+#define FLAT 1e-3				/* slope by a logarithm: what a step may gain tells nothing */
+#define FLAT_EACH 1e-7			/* the same for each observation; of very many rounding alone makes as much */
 #define LONG 0.5				/* step of a logarithm */
 #define DECREMENT 1e-12			/* the square of a step, in standard errors */
-
-typedef double Matrix[MAX_PARAMETERS][MAX_PARAMETERS];
-
-/* Cholesky's factor of a matrix, in its lower triangle; false if it is not positive definite. */
-static bool
-factorise(int n, Matrix a)
-{
-	for (int i = 0; i < n; i++)
-		for (int j = 0; j <= i; j++)
-		{
-			double		sum = a[i][j];
-
-			for (int k = 0; k < j; k++)
-				sum -= a[i][k] * a[j][k];
-			if (i != j)
-				a[i][j] = sum / a[j][j];
-			else if (sum > 0)
-				a[i][i] = sqrt(sum);
-			else
-				return false;	/* not a number, too */
-		}
-	return true;
-}
-
-/* Solve (factor · its transpose) x = b, in place. */
-static void
-solve(int n, Matrix factor, double *x)
-{
-	for (int i = 0; i < n; i++)
-	{
-		for (int k = 0; k < i; k++)
-			x[i] -= factor[i][k] * x[k];
-		x[i] /= factor[i][i];
-	}
-	for (int i = n - 1; i >= 0; i--)
-	{
-		for (int k = i + 1; k < n; k++)
-			x[i] -= factor[k][i] * x[k];
-		x[i] /= factor[i][i];
-	}
-}
 
 /* The log likelihood with its gradient and information, by the logarithms. */
 static double
 by_logarithms(LogLikelihood likelihood, const void *data, int n, const double *parameters,
-			  double *gradient, Matrix information)
+			  double *gradient, double *information)
 {
-	Matrix		hessian = {{0}};
+	double		hessian[MAX_PARAMETERS][MAX_PARAMETERS] = {{0}};
 	double		result;
 
 	memset(gradient, 0, n * sizeof(double));
@@ -80,31 +42,32 @@ by_logarithms(LogLikelihood likelihood, const void *data, int n, const double *p
 	{
 		gradient[i] *= parameters[i];
 		for (int j = 0; j <= i; j++)
-			information[i][j] = information[j][i] = -hessian[i][j] * parameters[i] * parameters[j];
-		information[i][i] -= gradient[i];
+			information[i * n + j] = -hessian[i][j] * parameters[i] * parameters[j];
+		information[i * n + i] -= gradient[i];
 	}
 	return result;
 }
 
 /* Search from one place on. */
 static bool
-climb(LogLikelihood likelihood, const void *data, int n, const double *start, Fit *fit)
+climb(LogLikelihood likelihood, const void *data, double observations, int n, const double *start, Fit *fit)
 {
 	double	   *at = fit->parameters;
 	double		gradient[MAX_PARAMETERS];
-	Matrix		information;
+	double		information[MAX_PARAMETERS * MAX_PARAMETERS];
 	double		damping = 0;
+	double		flat_slope = Max(FLAT, FLAT_EACH * observations);
 
 	memcpy(at, start, n * sizeof(double));
 	fit->at_limit = false;
 	fit->log_likelihood = by_logarithms(likelihood, data, n, at, gradient, information);
 	for (int step = 0; step < MAX_STEPS; step++)
 	{
-		Matrix		factor;
+		double		factor[MAX_PARAMETERS * MAX_PARAMETERS];
 		double		move[MAX_PARAMETERS];
 		double		tried[MAX_PARAMETERS];
 		double		tried_gradient[MAX_PARAMETERS];
-		Matrix		tried_information;
+		double		tried_information[MAX_PARAMETERS * MAX_PARAMETERS];
 		double		tried_likelihood;
 		double		scale = 0;
 		double		longest = 0;
@@ -112,34 +75,34 @@ climb(LogLikelihood likelihood, const void *data, int n, const double *start, Fi
 		bool		flat = true;
 
 		CHECK_FOR_INTERRUPTS();
-		memcpy(factor, information, sizeof(Matrix));
+		memcpy(factor, information, n * n * sizeof(double));
 		for (int i = 0; i < n; i++)
 		{
-			scale = Max(scale, fabs(information[i][i]));
-			flat = flat && fabs(gradient[i]) < FLAT;
+			scale = Max(scale, fabs(information[i * n + i]));
+			flat = flat && fabs(gradient[i]) < flat_slope;
 		}
 		if (flat)
 			damping = 0;
 		for (int i = 0; i < n; i++)
-			factor[i][i] += damping;
-		if (!factorise(n, factor))
+			factor[i * n + i] += damping;
+		if (!cholesky(factor, n))
 		{
 			if (flat)
-				return fit->at_limit = true;
+				return fit->at_limit = isfinite(fit->log_likelihood);
 			if (!isfinite(scale) || damping > 1e6 * scale)
 				return false;
 			damping = Max(4 * damping, 1e-4 * scale);
 			continue;
 		}
 		memcpy(move, gradient, n * sizeof(double));
-		solve(n, factor, move);
+		cholesky_solve(factor, n, move);
 		for (int i = 0; i < n; i++)
 		{
 			longest = Max(longest, fabs(move[i]));
 			decrement += move[i] * gradient[i];
 		}
 		if (flat && longest > LONG)
-			return fit->at_limit = true;
+			return fit->at_limit = isfinite(fit->log_likelihood);
 
 		if (damping == 0 && decrement < DECREMENT)
 		{
@@ -148,7 +111,7 @@ climb(LogLikelihood likelihood, const void *data, int n, const double *start, Fi
 				double		column[MAX_PARAMETERS] = {0};
 
 				column[i] = 1;
-				solve(n, factor, column);
+				cholesky_solve(factor, n, column);
 				/* the delta method: a logarithm's error is the parameter's, relative to it */
 				fit->standard_errors[i] = at[i] * sqrt(column[i]);
 				if (!isfinite(fit->standard_errors[i]))
@@ -161,18 +124,20 @@ climb(LogLikelihood likelihood, const void *data, int n, const double *start, Fi
 			tried[i] = at[i] * exp(longest > LONGEST_STEP ? move[i] * LONGEST_STEP / longest : move[i]);
 		tried_likelihood = by_logarithms(likelihood, data, n, tried, tried_gradient, tried_information);
 
-		/* what a small step gains may drown in rounding, and where it is flat steps are small */
-		if (flat || tried_likelihood >= fit->log_likelihood - 1e-12 * fabs(fit->log_likelihood))
+		/* what a small step gains may drown in rounding */
+		if (tried_likelihood >= fit->log_likelihood - (flat ? flat_slope : 1e-12 * fabs(fit->log_likelihood)))
 		{
 			memcpy(at, tried, n * sizeof(double));
 			memcpy(gradient, tried_gradient, n * sizeof(double));
-			memcpy(information, tried_information, sizeof(Matrix));
+			memcpy(information, tried_information, n * n * sizeof(double));
 			fit->log_likelihood = tried_likelihood;
 			damping = damping > 1e-6 * scale ? damping / 10 : 0;
 			for (int i = 0; i < n; i++)
 				if (!(fabs(log(at[i] / start[i])) < FARTHEST))
 					return false;
 		}
+		else if (flat)
+			return false;
 		else
 			damping = Max(4 * damping, 1e-4 * scale);
 	}
@@ -180,7 +145,8 @@ climb(LogLikelihood likelihood, const void *data, int n, const double *start, Fi
 }
 
 bool
-maximise(LogLikelihood likelihood, const void *data, int n, const double starts[][MAX_PARAMETERS], int nstarts, Fit *fit)
+maximise(LogLikelihood likelihood, const void *data, double observations, int n,
+		 const double starts[][MAX_PARAMETERS], int nstarts, Fit *fit)
 {
 	bool		found = false;
 
@@ -188,7 +154,7 @@ maximise(LogLikelihood likelihood, const void *data, int n, const double starts[
 	{
 		Fit			this;
 
-		if (!climb(likelihood, data, n, starts[i], &this))
+		if (!climb(likelihood, data, observations, n, starts[i], &this))
 		{
 			if (!found)
 				*fit = this;	/* to say where the search ended */

@@ -25,11 +25,11 @@ typedef struct Fit
 } Fit;
 
 /*
- * Fit n positive parameters, beginning at several places: at the next one only
+ * Fit n positive parameters to so many observations, beginning at several places: at the next one only
  * if there was no maximum to be found. False if there is none at all; then the
  * parameters are those where a search has ended.
  */
-extern bool maximise(LogLikelihood likelihood, const void *data, int n,
+extern bool maximise(LogLikelihood likelihood, const void *data, double observations, int n,
 					 const double starts[][MAX_PARAMETERS], int nstarts, Fit *fit);
 
 #endif							/* LEADSCORE_MAXIMISE_H */
