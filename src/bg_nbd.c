@@ -10,7 +10,10 @@
  */
 #include "clv.h"
 
+#include <float.h>
 #include <math.h>
+
+#define NEGLIGIBLE 40.0			/* what is smaller by exp of this */
 
 /* ---------- fitting ---------- */
 
@@ -95,7 +98,7 @@ log_likelihood(const double *parameters, const void *data, double *gradient, dou
 
 			log_t = log(at_t);
 			by_t = 1 / at_t;
-			odds = log_a - log(b + x - 1) + rx * (log_T - log_t);
+			odds = log_a - log(b + (x - 1)) + rx * (log_T - log_t);
 			if (odds > 0)
 			{
 				dead = 1 / (1 + exp(-odds));
@@ -124,7 +127,7 @@ log_likelihood(const double *parameters, const void *data, double *gradient, dou
 		if (x > 0)
 		{
 			/* A4' - A3': the logarithm of the sum bends by it */
-			double		bend[4] = {log_T - log_t, rx * (1 / at_T - by_t), 1 / a, -1 / (b + x - 1)};
+			double		bend[4] = {log_T - log_t, rx * (1 / at_T - by_t), 1 / a, -1 / (b + (x - 1))};
 
 			gradient[3] += n * dead * bend[3];
 			hessian[3][3] += n * dead * bend[3] * bend[3];
@@ -168,7 +171,7 @@ bg_nbd_alive(const BgNbd *m, double x, double t_x, double T)
 {
 	if (x == 0)
 		return 1;
-	return 1 / (1 + m->a / (m->b + x - 1) * exp((m->r + x) * log((m->alpha + T) / (m->alpha + t_x))));
+	return 1 / (1 + exp(log(m->a) - log(m->b + (x - 1)) + (m->r + x) * log((m->alpha + T) / (m->alpha + t_x))));
 }
 
 /*
@@ -177,23 +180,20 @@ bg_nbd_alive(const BgNbd *m, double x, double t_x, double T)
  *
  * Its Gaussian hypergeometric function is not used: it cancels where a is near
  * 1, where the equation is 0 / 0. Were nobody to leave, the number of purchases
- * K would be negative binomial, of shape s = r + x and odds z = t / (alpha + T + t);
+ * K would be negative binomial, of shape s = r + x and odds y = t / (alpha + T);
  * and the purchase j + 1 takes place if the customer did not leave after
  * one of the j before it, which has the probability
  * q(j) = prod (b + x + i) / (a + b + x + i), i < j. So it is
  *
  *     sum over k > 0 of P(K = k) · (q(0) + … + q(k - 1))
  *
- * in which all terms are positive. P(K = k) is kept multiplied by
- * exp(-scale), for where P(K = 0) is too small for a double.
+ * in which all terms are positive.
  */
-double
-bg_nbd_expected(const BgNbd *m, double x, double T, double t)
+static double
+expected_by_sum(double s, double y, double a, double b)
 {
-	double		s = m->r + x;
-	double		z = t / (m->alpha + T + t);
-	double		scale = -s * log1p(t / (m->alpha + T));
-	double		probability = 1;	/* of k purchases */
+	double		z = y / (1 + y);
+	double		probability = exp(-s * log1p(y));	/* of k purchases */
 	double		stays = 1;		/* q(k - 1) */
 	double		purchases = 1;	/* q(0) + … + q(k - 1) */
 	double		sum = 0;
@@ -203,26 +203,91 @@ bg_nbd_expected(const BgNbd *m, double x, double T, double t)
 		double		term;
 		double		ratio;
 
-		probability *= z * (s + k - 1) / k;
+		probability *= z * (s + (k - 1)) / k;
 		term = probability * purchases;
 		sum += term;
 
 		/* the terms to come are less than a geometric series, once they fall */
 		ratio = Max(z, z * (s + k) / (k + 1)) * (k + 1) / k;
 		if (ratio < 1 && term * ratio <= 1e-16 * sum * (1 - ratio))
-			break;
-		if (probability > 1e100)
-		{
-			probability *= 1e-100;
-			sum *= 1e-100;
-			scale += 100 * M_LN10;
-		}
-		stays *= (m->b + x + k - 1) / (m->a + m->b + x + k - 1);
+			return sum;
+		stays *= (b + (k - 1)) / (a + b + (k - 1));
 		purchases += stays;
-		if (fmod(k, 65536) == 0)
-			CHECK_FOR_INTERRUPTS();
 	}
-	return sum * exp(scale);
+}
+
+/* The same of a customer whose probability to leave is known: (1 - (1 + p y)^-s) / p. */
+static double
+expected_if_known(double s, double y, double p)
+{
+	return p < DBL_MIN ? s * y : -expm1(-s * log1p(p * y)) / p;
+}
+
+/*
+ * The same by integration over p, for where the sum has too many terms: the
+ * mean of the above by the density of p, Beta(a, b). By v = ln(p / (1 - p))
+ * the density is w = p^a (1 - p)^b without its constant, and all is smooth and
+ * falls off exponentially, so that equidistant points give a mean as exact as
+ * the numbers are (the trapezoidal rule on the real line; L. N. Trefethen,
+ * J. A. C. Weideman, SIAM Review 56 (2014) 385-458). The points go from the peak
+ * of w to both sides. Where it falls slowly, it is exp(a v) or exp(-b v) from
+ * some point on and the other factor does not change, so that the rest is a
+ * geometric series.
+ */
+static double
+expected_by_integral(double s, double y, double a, double b)
+{
+	double		width = sqrt(1 / a + 1 / b);	/* of the peak */
+	double		step = Min(0.25, width / 2);
+	double		from = -NEGLIGIBLE - log1p(b) - log1p(y * (1 + s));
+	double		to = NEGLIGIBLE + log1p(a);
+	double		peak = Max(from, Min(to, log(a) - log(b)));
+	double		highest = 0;
+	double		weights = 0;
+	double		sum = 0;
+
+	if (width < 1e-8)
+		return expected_if_known(s, y, 1 / (1 + b / a));
+
+	for (int side = -1; side <= 1; side += 2)
+	{
+		bool		ended = false;
+
+		for (double i = Max(side, 0); !ended; i++)
+		{
+			double		v = peak + side * i * step;
+			double		ln_p = v < 0 ? v - log1p(exp(v)) : -log1p(exp(-v));
+			double		ln_w = a * ln_p + b * (ln_p - v);
+			double		w;
+
+			if (side < 0 && i == 0)
+				highest = ln_w;
+			w = exp(ln_w - highest);
+			if (side < 0 ? v <= from : v >= to)
+			{
+				w /= -expm1((side < 0 ? -a : -b) * step);
+				ended = true;
+			}
+			else				/* to the left the other factor grows, but no faster than exp(-v) */
+				ended = ln_w - highest + (side < 0 ? peak - v : 0) < -NEGLIGIBLE;
+			weights += w;
+			sum += w * expected_if_known(s, y, exp(ln_p));
+		}
+	}
+	return sum / weights;
+}
+
+/* The same of our model; infinite or not a number where the parameters are beyond all reason. */
+double
+bg_nbd_expected(const BgNbd *m, double x, double T, double t)
+{
+	double		s = m->r + x;
+	double		y = t / (m->alpha + T);
+
+	if (!isfinite((1 + s) * y))
+		return INFINITY;
+	/* with less than this the sum has some hundred terms, the first above 1e-270 */
+	return (s + 40) * y < 600 ? expected_by_sum(s, y, m->a, m->b + x) : expected_by_integral(s, y, m->a, m->b + x);
 }
 
 /*

@@ -10,6 +10,7 @@
 #include "clv.h"
 
 #include "document.h"
+#include "quality.h"
 #include "timeline.h"
 
 #include <math.h>
@@ -37,9 +38,20 @@ PG_FUNCTION_INFO_V1(clv);
 
 /* ---------- what a customer has bought ---------- */
 
+/* The sum, exact as that of compacted hours is; what there is no room for is as much as there is room for. */
+static inline int64
+add_to_day(int64 sum, int64 more)
+{
+	int64		result;
+
+	if (pg_add_s64_overflow(sum, more, &result))
+		return more > 0 ? PG_INT64_MAX : PG_INT64_MIN;
+	return result;
+}
+
 /* A day has been read: it is a purchase if there were occurrences. */
 static inline void
-close_day(Customer *customer, int32 day, int64 occurrences, double value, int32 hour, int32 *first)
+close_day(Customer *customer, int32 day, int64 occurrences, int64 value, int32 hour, int32 *first)
 {
 	if (occurrences <= 0)
 		return;
@@ -51,7 +63,7 @@ close_day(Customer *customer, int32 day, int64 occurrences, double value, int32 
 	}
 	customer->repeats++;
 	customer->last = day - *first;
-	customer->value += value;
+	customer->value += (double) value / MILLIONTHS;
 }
 
 /*
@@ -70,7 +82,7 @@ read_customer(const struct varlena *timeline, int32 signal_id, int32 hour, Custo
 		bool		wanted = reader.signal_id == signal_id;
 		int32		day = -1;
 		int64		occurrences = 0;
-		double		value = 0;
+		int64		value = 0;
 
 		while (reader.left > 0)
 		{
@@ -89,10 +101,8 @@ read_customer(const struct varlena *timeline, int32 signal_id, int32 hour, Custo
 				occurrences = 0;
 				value = 0;
 			}
-			/* more than there is room for are many, too */
-			if (pg_add_s64_overflow(occurrences, o, &occurrences))
-				occurrences = o > 0 ? PG_INT64_MAX : PG_INT64_MIN;
-			value += (double) v / MILLIONTHS;
+			occurrences = add_to_day(occurrences, o);
+			value = add_to_day(value, v);
 		}
 		if (wanted)
 		{
@@ -141,12 +151,9 @@ state_create(MemoryContext context, int32 signal_id, int32 hour, int32 unit, uin
 	return state;
 }
 
-static int
-customer_compare(const void *left, const void *right)
+static inline int
+customer_compare(const Customer *l, const Customer *r)
 {
-	const Customer *l = left;
-	const Customer *r = right;
-
 	if (l->repeats != r->repeats)
 		return l->repeats < r->repeats ? -1 : 1;
 	if (l->last != r->last)
@@ -156,13 +163,21 @@ customer_compare(const void *left, const void *right)
 	return l->value < r->value ? -1 : l->value > r->value;
 }
 
+#define ST_SORT sort_customers
+#define ST_ELEMENT_TYPE Customer
+#define ST_COMPARE(a, b) customer_compare(a, b)
+#define ST_SCOPE static
+#define ST_DEFINE
+#define ST_CHECK_FOR_INTERRUPTS
+#include "lib/sort_template.h"
+
 /* Sort the customers, and make one of those that are alike. */
 static void
 state_compact(FitState *state)
 {
 	uint32		n = 0;
 
-	qsort(state->customers, state->n, sizeof(Customer), customer_compare);
+	sort_customers(state->customers, state->n);
 	for (uint32 i = 0; i < state->n; i++)
 	{
 		if (n > 0 && customer_compare(&state->customers[n - 1], &state->customers[i]) == 0)
@@ -204,15 +219,13 @@ Datum
 fit_clv_transition(PG_FUNCTION_ARGS)
 {
 	FitState   *state = PG_ARGISNULL(0) ? NULL : (FitState *) PG_GETARG_POINTER(0);
-	MemoryContext context;
+	MemoryContext context = aggregate_context(fcinfo);
 	Customer	customer;
 	int32		signal_id;
 	int32		hour;
 	int32		unit;
 	int32		first;
 
-	if (!AggCheckCallContext(fcinfo, &context))
-		elog(ERROR, "aggregate function called in non-aggregate context");
 	if (PG_ARGISNULL(2) || PG_ARGISNULL(3) || PG_ARGISNULL(4))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -240,12 +253,10 @@ fit_clv_transition(PG_FUNCTION_ARGS)
 Datum
 fit_clv_merge(PG_FUNCTION_ARGS)
 {
+	MemoryContext context = aggregate_context(fcinfo);
 	FitState   *state = PG_ARGISNULL(0) ? NULL : (FitState *) PG_GETARG_POINTER(0);
 	FitState   *other = PG_ARGISNULL(1) ? NULL : (FitState *) PG_GETARG_POINTER(1);
-	MemoryContext context;
 
-	if (!AggCheckCallContext(fcinfo, &context))
-		elog(ERROR, "aggregate function called in non-aggregate context");
 	if (other == NULL)
 	{
 		if (state == NULL)
@@ -289,15 +300,12 @@ fit_clv_serialize(PG_FUNCTION_ARGS)
 Datum
 fit_clv_deserialize(PG_FUNCTION_ARGS)
 {
-	bytea	   *bytes = PG_GETARG_BYTEA_PP(0);
 	StringInfoData buf;
 	FitState   *state;
 	int32		head[3];
 
-	if (!AggCheckCallContext(fcinfo, NULL))
-		elog(ERROR, "aggregate function called in non-aggregate context");
-	initStringInfo(&buf);
-	appendBinaryStringInfo(&buf, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
+	(void) aggregate_context(fcinfo);
+	message_of(&buf, PG_GETARG_BYTEA_PP(0));
 	for (int i = 0; i < 3; i++)
 		head[i] = (int32) pq_getmsgint(&buf, 4);
 	state = state_create(CurrentMemoryContext, head[0], head[1], head[2], 0);
@@ -592,6 +600,12 @@ clv(PG_FUNCTION_ARGS)
 	T = customer.age / model->unit;
 	alive = bg_nbd_alive(&model->bg_nbd, customer.repeats, customer.last / model->unit, T);
 	expected = alive * bg_nbd_expected(&model->bg_nbd, customer.repeats, T, t);
+	if (!isfinite(expected))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("the parameters of bg_nbd are out of range"),
+				 errdetail("The expected purchases of a customer are not a finite number."),
+				 errhint("Take the document from fit_clv().")));
 	if (model->has_value)
 		average = gamma_gamma_expected(&model->gamma_gamma, customer.repeats, customer.value);
 	next = first + customer.age + ceil(bg_nbd_median_wait(&model->bg_nbd, customer.repeats, T) * model->unit);
@@ -600,7 +614,8 @@ clv(PG_FUNCTION_ARGS)
 	values[1] = DateADTGetDatum(first + customer.last - EPOCH_DAYS);
 	values[2] = Float8GetDatum(alive);
 	values[3] = Float8GetDatum(expected);
-	nulls[4] = nulls[5] = isnan(average);
+	nulls[4] = !isfinite(average);
+	nulls[5] = !isfinite(expected * average);
 	values[4] = Float8GetDatum(average);
 	values[5] = Float8GetDatum(expected * average);
 	nulls[6] = !(next <= MAX_DAY);

@@ -53,6 +53,20 @@ SELECT at, c.purchases, round(c.probability_alive::numeric, 6) AS alive, round(c
 FROM counted, unnest('{2024-02-01,9999-12-31,infinity}'::timestamptz[]) at, clv(t, params, '1 year', at) c;
 -- by the hour and by the day (as after a compaction) it is the same
 SELECT clv(t, params, '1 day', '2024-01-11 12:59Z') = clv(coarsen(t, '2024-01-11'), params, '1 day', '2024-01-11 12:59Z') AS same FROM counted;
+-- ... to the bit: 0.1 + 0.2 is not 0.3 in binary, so the values of a day are added up before they are made binary
+SELECT clv(d, params, '1 day', '2024-01-11') = clv(coarsen(d, '2024-01-11'), params, '1 day', '2024-01-11') AS same, (clv(d, params, '1 day', '2024-01-11')).average_value
+FROM counted, LATERAL (SELECT '{2: 2024-01-01T09Z 1, 2024-01-03T10Z 1 0.1, 2024-01-03T23Z 1 0.2}'::timeline) s (d);
+SELECT fit_clv(t, 2, '2024-02-05', '7 days') = fit_clv(coarsen(t, '2024-02-05'), 2, '2024-02-05', '7 days') AS same
+FROM (SELECT timeline + coalesce((SELECT timeline_sum(format('{2: %sZ 0 0.1}', to_char(hour AT TIME ZONE 'UTC' + interval '5 hours', 'YYYY-MM-DD"T"HH24'))::timeline)
+	FROM timeline_entries(timeline) WHERE signal_id = 2), '{}') FROM customer) s (t);
+-- more than a day has room for is much, as it is of occurrences
+SELECT (clv('{2: 2024-01-01T09Z 1, 2024-01-03T10Z 1 9000000000000, 2024-01-03T11Z 1 9000000000000}'::timeline, params, '1 day', '2024-01-11')).average_value FROM counted;
+-- days are those of UTC, whatever the time zone of the session; it matters for an instant that is written without one
+SET TimeZone = 'Europe/Berlin';
+SELECT c.purchases, c.last_purchase, c.next_order FROM counted, clv(t, params, '1 day', '2024-01-11 12:59Z') c;
+SELECT until, fit_clv(timeline, 2, until, '7 days') ->> 'until' AS read, fit_clv(timeline, 2, until, '7 days') = (SELECT fit_clv(timeline, 2, '2024-02-05 00:00Z', '7 days') FROM customer) AS same
+FROM customer, unnest('{2024-02-05 00:00Z,2024-02-05}'::timestamptz[]) until GROUP BY until ORDER BY until DESC;
+SET TimeZone = 'UTC';
 -- what cannot be known: not a customer, NULL
 SELECT clv('{1: 2023-12-01T00Z 1}'::timeline, params) IS NULL AS other_signal, clv('{}'::timeline, params) IS NULL AS empty,
 	clv(NULL::timeline, params) IS NULL AS nothing, clv(t, NULL) IS NULL AS params, clv(t, params, NULL) IS NULL AS horizon,
@@ -68,6 +82,34 @@ FROM counted;
 -- a longer horizon has more purchases, less than in proportion; the longest is 100 years
 SELECT h, round(c.expected_purchases::numeric, 6) AS expected FROM counted, unnest('{1 hour,1 day,10 days,1 year,100 years}'::interval[]) h, clv(t, params, h, '2024-01-11 12:00Z') c;
 
+-- ---------- parameters beyond the ordinary ----------
+
+-- Ever so many purchases are expected, which takes no longer. Who leaves after any of them with a probability that may be anything
+-- from 0 to 1 (a = b = 1) makes ln y + psi(1 + s) + 0.577215664901533 - (1 - y^-s) / s + ln(1 + 1 / y) … of them: the integral of
+-- (1 - (1 + p y)^-s) / p over p, y = t / alpha, where 1 / y is nothing. psi is the logarithm for s of 1e9 and more, and -0.289039896592188 for 1.2
+SET statement_timeout = '5s';
+CREATE FUNCTION expected(params text, purchases text DEFAULT '{2: 2024-01-01T00Z 1}') RETURNS float8
+	LANGUAGE sql
+BEGIN ATOMIC
+	SELECT (clv(purchases::timeline, format('{"signal_id": 2, "unit": "1 day", "bg_nbd": {%s}}', params)::jsonb, '1 year', '2024-01-01')).expected_purchases;
+END;
+SELECT s, abs(expected(format('"r": %s, "alpha": %s, "a": 1, "b": 1', s, alpha)) / (ln(y) + psi + 0.577215664901533 - CASE WHEN s < 1 THEN (1 - y ^ -s) / s ELSE 0 END) - 1) < 1e-10 AS right
+FROM (VALUES (1e9::float8, 1::float8, ln(1e9) + 5e-10), (1e300, 1, ln(1e300)), (0.2, 1e-18, -0.289039896592188)) v (s, alpha, psi), LATERAL (SELECT 365.25 / alpha) o (y);
+-- Everybody leaves never (3 of 4) or at once (a = 1e-18, b = 3e-18): s y purchases, or 1 - (1 + y)^-s; by the sum, and by
+-- integration. Then p = 1/4 for certain: (1 - (1 + y / 4)^-s) 4
+SELECT alpha, round(expected(format('"r": 1, "alpha": %s, "a": 1e-18, "b": 3e-18', alpha))::numeric, 9) AS either, round(((3 * y + 1 - 1 / (1 + y)) / 4)::numeric, 9) AS right,
+	round(expected(format('"r": 1, "alpha": %s, "a": 1e12, "b": 3e12', alpha))::numeric, 9) AS known, round((expected(format('"r": 1, "alpha": %s, "a": 1e20, "b": 3e20', alpha)))::numeric, 9) AS known,
+	round(((1 - 1 / (1 + y / 4)) * 4)::numeric, 9) AS right
+FROM unnest('{100,1}'::float8[]) alpha, LATERAL (SELECT 365.25 / alpha) o (y);
+-- ... and a repeat purchase today leaves 1 / (1 + a / b) alive, however small b is
+SELECT round((clv(timeline '{2: 2024-01-01T00Z 1, 2024-01-02T00Z 1}', '{"signal_id": 2, "bg_nbd": {"r": 1, "alpha": 1, "a": 3e-18, "b": 1e-18}}', '1 year', '2024-01-02')).probability_alive::numeric, 9) AS alive;
+-- no end of purchases is an error, no end of value unknown
+SELECT expected('"r": 1e300, "alpha": 1e-300, "a": 1, "b": 1');
+SELECT expected('"r": 1, "alpha": 1e-320, "a": 1, "b": 1');
+SELECT c.expected_purchases > 0 AS expected, c.average_value IS NULL AS average, c.expected_value IS NULL AS value
+FROM counted, unnest('{1e308,8e307,1e307}'::float8[]) gamma, clv(t, jsonb_set(jsonb_set(params, '{bg_nbd,b}', '9'), '{gamma_gamma,gamma}', to_jsonb(gamma)), '100 years', '2024-01-11') c;
+RESET statement_timeout;
+
 -- ---------- by the lead, with aliases and pending deltas ----------
 
 INSERT INTO leadscore.event (lead_id, kind, occurred_at, value) VALUES ('anna', 'purchase', '2024-01-01', 9), ('a2', 'purchase', '2024-01-05', 20), ('anna', 'browse', '2024-01-06', NULL);
@@ -75,12 +117,16 @@ SELECT identify('a2', 'anna');
 SELECT purchases, last_purchase FROM counted, clv('anna', params, '1 year', '2024-02-01');
 SELECT purchases, last_purchase FROM counted, clv('a2', params);
 SELECT clv('nobody', params) IS NULL AS unknown FROM counted;
+-- money with more than six decimals is rounded to six: 2 (10 + 20 + 10.123457) / (2 · 2 + 3 - 1)
+INSERT INTO leadscore.event (lead_id, kind, occurred_at, value) VALUES ('anna', 'purchase', '2024-01-20', 10.1234567);
+SELECT average_value, (10 + 20 + 10.123457) / 3 AS right FROM counted, clv('anna', params, '1 year', '2024-02-01');
 -- nobody but anna has bought, so there is too little to fit
 SELECT fit_clv('purchase');
 
 -- ---------- what cannot be fitted ----------
 
 SELECT fit_clv(timeline, 2, '2024-02-05', '7 days') FROM customer WHERE c < 50;
+SELECT fit_clv(timeline, 2, '2024-02-05', '7 days') #> '{bg_nbd,customers}' AS enough FROM customer WHERE c <= 50;
 SELECT fit_clv(timeline, 2, '2024-02-05', '7 days') FROM customer WHERE false;
 SELECT fit_clv(NULL, 2, '2024-02-05', '7 days') FROM customer;
 SELECT fit_clv(timeline, 7, '2024-02-05', '7 days') FROM customer;
@@ -99,6 +145,9 @@ SELECT params -> 'bg_nbd' ? 'standard_errors' AS errors, round((params -> 'bg_nb
 	(SELECT round(max(400 * ln((m * (1 - p)) ^ 2 * exp(-m * 5) + m ^ 2 * p * (1 - p) * exp(-m * 20 / 7)))::numeric, 1)
 	FROM generate_series(1, 200) i, generate_series(1, 99) j, LATERAL (SELECT i / 100.0::float8, j / 100.0::float8) g (m, p)) AS limit
 FROM alike;
+-- so it is with so many that the slope of the likelihood is never next to nothing, as there is a little for each of them
+SELECT abs((many.params #> '{bg_nbd,log_likelihood}')::float8 / (alike.params #> '{bg_nbd,log_likelihood}')::float8 - 1000) < 1e-3 AS same
+FROM alike, (SELECT fit_clv('{2: 2024-01-01T00Z 1, 2024-01-11T00Z 1, 2024-01-21T00Z 1}', 2, '2024-02-05', '7 days') AS params FROM generate_series(1, 400000)) many;
 \set VERBOSITY default
 -- no values, too few above zero, and values that do not differ
 SET client_min_messages = notice;
