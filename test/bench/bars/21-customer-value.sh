@@ -1,5 +1,6 @@
 # 21: customer value: the fit to the 23,570 customers of CDNOW, beside plain SQL that only finds what is fitted of each (x,
-# t_x, T and the value) and does not fit it; and everybody's forecast, beside everyone's score and the same scan.
+# t_x, T and the value) and does not fit it; the fit to all leads by the signal's name, with what is pending, beside that to their timelines; and
+# everybody's forecast, beside everyone's score and the same scan.
 
 if [ -r "${SHARED_DATA:-}/cdnow/transactions.csv.gz" ]; then
     sql <<SQL > /dev/null
@@ -28,7 +29,10 @@ fi
 at=$(sql -c 'SELECT at FROM bench.clock')
 id=$(sql -c "SELECT signal_id FROM leadscore.signal WHERE signal = 'purchase'")
 sql -c "CREATE TABLE IF NOT EXISTS bench.value_model AS SELECT '{\"signal_id\": $id, \"bg_nbd\": {\"r\": 0.25, \"alpha\": 4.8, \"a\": 0.72, \"b\": 2.2}, \"gamma_gamma\": {\"p\": 6.3, \"q\": 3.6, \"gamma\": 15}}'::jsonb AS params" > /dev/null
+contest 'fit to all leads' "SELECT leadscore.fit_clv('purchase', '$at')"
+contest 'fit to all timelines' "SELECT leadscore.fit_clv(timeline, $id, '$at', '7 days') FROM leadscore.lead_timeline"
 contest 'value everyone' "SELECT sum(expected_value) FROM leadscore.lead_timeline, leadscore.clv(timeline, (SELECT params FROM bench.value_model), '1 year', '$at')"
 contest 'score everyone beside value' "SELECT sum(leadscore.score((SELECT leadscore.scorecard('bench')), timeline, NULL, '$at')) FROM leadscore.lead_timeline"
 race 21
+verdict 21 'fit to all leads' 'fit to all leads' 'fit to all timelines' 'at most' 3
 verdict 21 'value everyone' 'value everyone' 'score everyone beside value' 'at most' 4
