@@ -32,7 +32,7 @@ sql -c "CREATE TABLE IF NOT EXISTS bench.value_model AS SELECT '{\"signal_id\": 
 contest 'fit to all leads' "SELECT leadscore.fit_clv('purchase', '$at')"
 contest 'fit to all timelines' "SELECT leadscore.fit_clv(timeline, $id, '$at', '7 days') FROM leadscore.lead_timeline"
 contest 'value everyone' "SELECT sum(expected_value) FROM leadscore.lead_timeline, leadscore.clv(timeline, (SELECT params FROM bench.value_model), '1 year', '$at')"
-contest 'score everyone beside value' "SELECT sum(leadscore.score((SELECT leadscore.scorecard('bench')), timeline, NULL, '$at')) FROM leadscore.lead_timeline"
+contest 'score everyone beside value' "$(everyone)"
 race 21
 verdict 21 'fit to all leads' 'fit to all leads' 'fit to all timelines' 'at most' 3
 verdict 21 'value everyone' 'value everyone' 'score everyone beside value' 'at most' 4
