@@ -12,7 +12,7 @@ for bar in 5 6; do
 INSERT INTO bench.$table (lead_id, kind, occurred_at, properties)
 VALUES (:lead::text, 'page_view', now(), '{\"url\": \"/pricing\", \"device\": \"mobile\", \"category\": \"shoes\"}')" $setting
     done
-    for clients in 1 2; do
+    for clients in 1 $([ -n "$QUICK" ] || echo 2); do
         race_clients $bar $clients
         of="$clients client$([ $clients = 1 ] || echo s)"
         beside="insert, $commit, no_trigger, $of"
