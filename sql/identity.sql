@@ -188,7 +188,7 @@ BEGIN
 			GROUP BY 1, 2 ORDER BY 3 DESC, 1 LOOP
 		source := rows.source;
 		removed := 0;
-		IF tracked OR rows.source = 'leadscore.event'::regclass THEN
+		IF tracked OR rows.source IN ('leadscore.event'::regclass, 'leadscore.derived_event'::regclass) THEN
 			EXECUTE format('DELETE FROM %s WHERE %s = ANY ($1)', rows.source, leadscore.column_text(rows.source, rows.key)) USING names;
 			GET DIAGNOSTICS removed = ROW_COUNT;
 		END IF;
@@ -196,6 +196,9 @@ BEGIN
 			INTO remaining USING names;
 		RETURN NEXT;
 	END LOOP;
+
+	-- what is left elsewhere may be derived from again
+	INSERT INTO leadscore.changed_lead (lead_id) SELECT unnest(names) WHERE EXISTS (SELECT FROM leadscore.derivation);
 
 	source := 'leadscore.lead_alias';
 	removed := cardinality(names) - 1;

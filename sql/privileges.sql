@@ -18,7 +18,7 @@ BEGIN
 			OR p.proname LIKE 'stored\_sum%'
 			OR p.proname LIKE 'fit\_clv\_%'
 			OR p.proname IN ('scorable', 'coarsen', 'appraise', 'contributions', 'features', 'template', 'templates', 'only',
-				'check_event', 'check_scorecard', 'check_condition', 'refuse', 'known', 'diff',
+				'session_number', 'duration', 'check_event', 'check_scorecard', 'check_condition', 'refuse', 'known', 'diff',
 				'roc_auc', 'roc_auc_error', 'average_precision', 'ks', 'gains', 'bands', 'fine_bands', 'log_loss', 'brier', 'logistic_regression')
 			OR p.oid IN ('leadscore.score(jsonb, leadscore.timeline, jsonb, timestamptz)'::pg_catalog.regprocedure,
 				'leadscore.fit_clv(leadscore.timeline, integer, timestamptz, interval)'::pg_catalog.regprocedure,

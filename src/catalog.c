@@ -105,6 +105,16 @@ current_signals(void)
 	return signals;
 }
 
+static bool
+has_pages(const char *name)
+{
+	Relation	table = table_open(our_table(name), AccessShareLock);
+	bool		has = RelationGetNumberOfBlocks(table) > 0;
+
+	table_close(table, AccessShareLock);
+	return has;
+}
+
 /*
  * Whether there can be an alias: one that is being made, too, once its row is
  * written. A table without pages has none, which costs no look into it; that
@@ -113,11 +123,18 @@ current_signals(void)
 bool
 aliases_exist(void)
 {
-	Relation	table = table_open(our_table("lead_alias"), AccessShareLock);
-	bool		exist = RelationGetNumberOfBlocks(table) > 0;
+	return has_pages("lead_alias");
+}
 
-	table_close(table, AccessShareLock);
-	return exist;
+/*
+ * Whether anything can be derived from the events of a source: whoever writes
+ * them then says whose they are. Nothing is derived from what is derived. A rule
+ * that is being made counts as well; derive() waits for writers of before.
+ */
+bool
+is_derived_from(Oid source)
+{
+	return has_pages("derivation") && source != our_table("derived_event");
 }
 
 /*

@@ -21,4 +21,7 @@ extern const SignalSet *current_signals(void);
 /* Whether there can be an alias. */
 extern bool aliases_exist(void);
 
+/* Whether anything can be derived from the events of a source. */
+extern bool is_derived_from(Oid source);
+
 #endif							/* LEADSCORE_CATALOG_H */

@@ -29,6 +29,8 @@
 #include "store.h"
 
 #include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
@@ -78,6 +80,7 @@ struct Deltas
 {
 	MemoryContext context;
 	delta_hash *leads;
+	bool		noted;			/* in changed_lead, when they are written */
 };
 
 Deltas *
@@ -87,6 +90,7 @@ deltas_create(MemoryContext context)
 
 	deltas->context = context;
 	deltas->leads = delta_create(context, 8, NULL);
+	deltas->noted = false;
 	return deltas;
 }
 
@@ -628,12 +632,60 @@ become_again(Identity identity)
 	SetUserIdAndSecContext(identity.user, identity.security);
 }
 
+/* ---------- leads whose events have changed ---------- */
+
+void
+deltas_note(Deltas *deltas)
+{
+	deltas->noted = true;
+}
+
+/* Append a name, or NULL for everybody, to changed_lead, which has one column and no index. */
+static void
+append_changed(Relation changed, TupleTableSlot *slot, text *lead_id)
+{
+	ExecClearTuple(slot);
+	slot->tts_values[0] = PointerGetDatum(lead_id);
+	slot->tts_isnull[0] = lead_id == NULL;
+	ExecStoreVirtualTuple(slot);
+	table_tuple_insert(changed, slot, GetCurrentCommandId(true), 0, NULL);
+}
+
+/* Append the names that the events have: whatever they count for, also if it is nothing. */
+static void
+append_noted(Deltas *deltas)
+{
+	Relation	changed = table_open(our_table("changed_lead"), RowExclusiveLock);
+	TupleTableSlot *slot = table_slot_create(changed, NULL);
+	delta_iterator it;
+	LeadDelta  *lead;
+
+	delta_start_iterate(deltas->leads, &it);
+	while ((lead = delta_iterate(deltas->leads, &it)) != NULL)
+		append_changed(changed, slot, lead_id_text(lead));
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(changed, NoLock);
+}
+
+void
+note_everybody(void)
+{
+	Relation	changed = table_open(our_table("changed_lead"), RowExclusiveLock);
+	TupleTableSlot *slot = table_slot_create(changed, NULL);
+
+	append_changed(changed, slot, NULL);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(changed, NoLock);
+}
+
 void
 deltas_write(Deltas *deltas, bool deferred)
 {
 	Relation	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
 	Identity	user = become(timelines->rd_rel->relowner, 0);
 
+	if (deltas->noted)
+		append_noted(deltas);
 	if (deferred)
 		deltas_defer(deltas);
 	else

@@ -15,6 +15,10 @@ extern Deltas *deltas_create(MemoryContext context);
 extern TimelineBuilder **deltas_of(Deltas *deltas, const char *lead_id, int length, bool lenient);
 extern void deltas_apply(Deltas *deltas, Relation timelines);
 
+/* What is derived from the events of these leads, or of all, is to be looked at again. */
+extern void deltas_note(Deltas *deltas);
+extern void note_everybody(void);
+
 /*
  * Where a trigger collects: the deltas of the statement that has fired it,
  * which are added (or, of deferred sources, appended) when it has fired all of

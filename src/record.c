@@ -21,6 +21,7 @@
 #include "gather.h"
 
 #include "access/table.h"
+#include "catalog/namespace.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -80,6 +81,8 @@ add_table(Relation relation, Jsonb *mapping, bool with_children, int sign, Relat
 	bool		more = true;
 
 	PushActiveSnapshot(GetLatestSnapshot());
+	if (is_derived_from(RelationGetRelid(relation)) && table_has_rows(RelationGetRelid(relation)))
+		note_everybody();
 	gather_table(gathering, relation, mapping, with_children, 0, 0);
 	PopActiveSnapshot();
 	gather_complete(gathering);
@@ -147,7 +150,7 @@ record(PG_FUNCTION_ARGS)
 				 errmsg("function \"record\" was not called as a statement trigger"),
 				 errhint("Use leadscore.track() to make the triggers of a table.")));
 	/* the timelines of our own events are in the dump, too */
-	if (in_restore() && RelationGetRelid(data->tg_relation) == our_table("event"))
+	if (in_restore() && RelationGetNamespace(data->tg_relation) == get_namespace_oid("leadscore", false))
 		return PointerGetDatum(NULL);
 
 	source = source_of_trigger(data->tg_trigger, data->tg_relation);
@@ -178,6 +181,8 @@ record(PG_FUNCTION_ARGS)
 		settings = NewGUCNestLevel();
 		pin_settings();
 	}
+	if (is_derived_from(RelationGetRelid(data->tg_relation)))
+		deltas_note(deltas);
 	if (data->tg_newtable)
 		collect_rows(deltas, source, data->tg_newtable, RelationGetDescr(data->tg_relation), signals, 1, lenient);
 	if (data->tg_oldtable)

@@ -505,11 +505,9 @@ source_read_profile(Source *source, TupleTableSlot *slot, SourceRow *row)
 bool
 source_read(Source *source, TupleTableSlot *slot, SourceRow *row)
 {
-	TimestampTz occurred_at;
-
 	begin_row(source, slot, row);
-	if (source->occurred_at.attnum == 0 || !read_instant(&source->occurred_at, slot, &occurred_at) ||
-		!hour_is_valid(occurred_at) ||
+	if (source->occurred_at.attnum == 0 || !read_instant(&source->occurred_at, slot, &row->occurred_at) ||
+		!hour_is_valid(row->occurred_at) ||
 		!read_value(&source->value, slot, &row->event.value) ||
 		!read_lead_id(row))
 		return false;
@@ -521,7 +519,7 @@ source_read(Source *source, TupleTableSlot *slot, SourceRow *row)
 		 row->event.kind_length == 0))
 		return false;
 
-	row->event.hour = hour_of(occurred_at);
+	row->event.hour = hour_of(row->occurred_at);
 	row->event.fetch_properties = read_properties;
 	row->event.row = row;
 	return true;
@@ -722,14 +720,14 @@ source_read_table(Relation relation, Jsonb *mapping, bool with_children, Datum l
 	AtEOXact_GUC(true, settings);
 }
 
-/* has_rows(table): whether it or a child of it has any row; nothing of its owner's is run. */
-Datum
-has_rows(PG_FUNCTION_ARGS)
+/* Whether a table or a child of it has any row; nothing of its owner's is run. */
+bool
+table_has_rows(Oid table_oid)
 {
 	ListCell   *cell;
 	bool		found = false;
 
-	foreach(cell, find_all_inheritors(PG_GETARG_OID(0), AccessShareLock, NULL))
+	foreach(cell, find_all_inheritors(table_oid, AccessShareLock, NULL))
 	{
 		Relation	table = table_open(lfirst_oid(cell), NoLock);
 
@@ -744,7 +742,13 @@ has_rows(PG_FUNCTION_ARGS)
 		}
 		table_close(table, NoLock);
 	}
-	PG_RETURN_BOOL(found);
+	return found;
+}
+
+Datum
+has_rows(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(table_has_rows(PG_GETARG_OID(0)));
 }
 
 /*

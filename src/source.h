@@ -58,6 +58,7 @@ typedef struct SourceRow
 	TupleTableSlot *slot;
 	const char *lead_id;
 	int			lead_id_length;
+	TimestampTz occurred_at;
 	Event		event;
 } SourceRow;
 
@@ -71,6 +72,7 @@ extern bool source_has_problem(Source *source, Relation relation, const char *co
 extern bool source_read(Source *source, TupleTableSlot *slot, SourceRow *row);
 extern Jsonb *source_read_profile(Source *source, TupleTableSlot *slot, SourceRow *row);
 extern void pin_settings(void);
+extern bool table_has_rows(Oid table_oid);
 extern void check_may_read(Relation relation, Oid us);
 extern void source_read_table(Relation relation, Jsonb *mapping, bool with_children, Datum lead_ids, Datum kinds,
 							  const char *consequence, SourceConsumer consume, void *argument);

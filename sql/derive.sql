@@ -1,0 +1,406 @@
+-- derive.sql: behaviours that are not in the log but follow from it
+--
+-- A pass computes what follows from the events of some leads, and writes the
+-- difference to what was derived before: so it can be repeated, and late events
+-- correct it. Derived events are rows of a tracked table, so timelines follow
+-- by themselves. The leads to look at are those whose events have changed
+-- (record() appends them to changed_lead in the transaction that changes them)
+-- and those for whom time alone brings something (derivation_due).
+
+-- session_number
+
+CREATE FUNCTION leadscore.session_number(occurred_at timestamptz, gap interval) RETURNS bigint
+	AS 'MODULE_PATHNAME' LANGUAGE C WINDOW IMMUTABLE PARALLEL SAFE;
+
+CREATE FUNCTION leadscore.session_number(occurred_at timestamp, gap interval) RETURNS bigint
+	AS 'MODULE_PATHNAME' LANGUAGE C WINDOW IMMUTABLE PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore.session_number(timestamptz, interval)
+	IS 'window function: numbers sessions from 1, a new one where a row is more than the gap from the row before';
+COMMENT ON FUNCTION leadscore.session_number(timestamp, interval)
+	IS 'window function: numbers sessions from 1, a new one where a row is more than the gap from the row before';
+
+-- rules
+
+CREATE TABLE leadscore.derivation (
+	derivation text PRIMARY KEY
+		CONSTRAINT derivation_not_empty CHECK ((derivation <> '') IS NOT FALSE OR leadscore.refuse(
+			'derivation name is empty', '""', 'Name the rule, or leave the name out.')),
+	behaviour text NOT NULL
+		CONSTRAINT derivation_behaviour_known CHECK ((behaviour IN ('visit', 'dwell', 'cart_abandoned', 'returned_visit')) IS NOT FALSE OR leadscore.refuse(
+			'behaviour is unknown', behaviour, 'Write visit, dwell, cart_abandoned or returned_visit.')),
+	derived_kind text NOT NULL
+		CONSTRAINT derivation_derived_kind_not_empty CHECK ((derived_kind <> '') IS NOT FALSE OR leadscore.refuse(
+			'derived_kind is empty', '""', 'Name the kind of the derived events, or leave it out.')),
+	kinds text[]
+		CONSTRAINT derivation_kinds_not_empty CHECK ((cardinality(kinds) > 0 AND array_position(kinds, NULL) IS NULL) IS NOT FALSE OR leadscore.refuse(
+			'kinds are empty', kinds::text, 'Name the kinds of events, or write NULL for any kind.')),
+	until_kinds text[]
+		CONSTRAINT derivation_until_kinds_not_empty CHECK ((cardinality(until_kinds) > 0 AND array_position(until_kinds, NULL) IS NULL) IS NOT FALSE OR leadscore.refuse(
+			'until_kinds are empty', until_kinds::text, 'Name the kinds of events, or write NULL for any kind.')),
+	gap interval NOT NULL DEFAULT '30 minutes'
+		CONSTRAINT derivation_gap_positive CHECK ((extract(epoch FROM gap) > 0 AND extract(epoch FROM gap) <= 1e11) IS NOT FALSE OR leadscore.refuse(
+			'gap is not above zero, or too long', gap::text, 'Write a duration such as 30 minutes.')),
+	delay interval,
+	cap interval
+		CONSTRAINT derivation_cap_positive CHECK ((extract(epoch FROM cap) > 0 AND extract(epoch FROM cap) <= 1e11) IS NOT FALSE OR leadscore.refuse(
+			'cap is not above zero, or too long', cap::text, 'Write a duration such as 10 minutes, or NULL for none.')),
+	CONSTRAINT derivation_delay_needed CHECK ((delay IS NOT NULL) = (behaviour IN ('cart_abandoned', 'returned_visit')) OR leadscore.refuse(
+		format('the delay does not fit the behaviour %s', behaviour), delay::text, 'cart_abandoned and returned_visit have a delay, the others have none.')),
+	CONSTRAINT derivation_delay_not_below_gap CHECK ((extract(epoch FROM delay) >= extract(epoch FROM gap) AND extract(epoch FROM delay) <= 1e11) IS NOT FALSE OR leadscore.refuse(
+		'delay is shorter than the gap, or too long', format('delay %s, gap %s', delay, gap), 'What ends within a visit is not yet over: write a delay of at least the gap.')),
+	CONSTRAINT derivation_until_kinds_needed CHECK (CASE behaviour WHEN 'cart_abandoned' THEN kinds IS NOT NULL AND until_kinds IS NOT NULL
+			WHEN 'dwell' THEN kinds IS NOT NULL ELSE until_kinds IS NULL END OR leadscore.refuse(
+		format('the kinds do not fit the behaviour %s', behaviour), format('kinds %s, until_kinds %s', coalesce(kinds::text, 'NULL'), coalesce(until_kinds::text, 'NULL')),
+		'cart_abandoned has both, dwell has kinds and may have until_kinds, the others have no until_kinds.')),
+	CONSTRAINT derivation_cap_needed CHECK (cap IS NULL OR behaviour = 'dwell' OR leadscore.refuse(
+		format('the behaviour %s has no cap', behaviour), cap::text, 'Write NULL.'))
+);
+
+COMMENT ON TABLE leadscore.derivation IS 'rules for derive(): which behaviours follow from the log, and how; without rules nothing is derived';
+COMMENT ON COLUMN leadscore.derivation.derivation IS 'name; default: the behaviour';
+COMMENT ON COLUMN leadscore.derivation.behaviour IS 'visit, dwell, cart_abandoned or returned_visit';
+COMMENT ON COLUMN leadscore.derivation.derived_kind IS 'the kind that the derived events have; default: the behaviour';
+COMMENT ON COLUMN leadscore.derivation.kinds IS 'the events that it looks at; NULL: any kind';
+COMMENT ON COLUMN leadscore.derivation.until_kinds IS 'cart_abandoned: purchases; dwell: what ends a page, NULL: any kind';
+COMMENT ON COLUMN leadscore.derivation.gap IS 'a silence longer than this ends a visit';
+COMMENT ON COLUMN leadscore.derivation.delay IS 'cart_abandoned: how long a purchase is waited for; returned_visit: the silence';
+COMMENT ON COLUMN leadscore.derivation.cap IS 'dwell: the longest that a page counts; NULL: no limit but the gap';
+
+CREATE FUNCTION leadscore.fill_derivation() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	NEW.derivation := coalesce(NEW.derivation, NEW.behaviour);
+	NEW.derived_kind := coalesce(NEW.derived_kind, NEW.behaviour);
+	IF leadscore.in_restore() THEN
+		RETURN NEW;
+	END IF;
+	CASE NEW.behaviour
+	WHEN 'dwell' THEN
+		NEW.kinds := coalesce(NEW.kinds, '{product_view}');
+		NEW.cap := coalesce(NEW.cap, '10 minutes');
+	WHEN 'cart_abandoned' THEN
+		NEW.kinds := coalesce(NEW.kinds, '{add_to_cart}');
+		NEW.until_kinds := coalesce(NEW.until_kinds, '{purchase}');
+		NEW.delay := coalesce(NEW.delay, greatest('1 hour', NEW.gap));
+	WHEN 'returned_visit' THEN
+		NEW.delay := coalesce(NEW.delay, greatest('30 days', NEW.gap));
+	ELSE
+	END CASE;
+	RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.fill_derivation() IS 'trigger: what an inserted rule leaves out';
+
+CREATE TRIGGER fill_derivation BEFORE INSERT ON leadscore.derivation
+	FOR EACH ROW EXECUTE FUNCTION leadscore.fill_derivation();
+
+-- what is derived, and what is to be looked at
+
+CREATE TABLE leadscore.derived_event (
+	derived_event_id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+	lead_id text NOT NULL,
+	kind text NOT NULL,
+	occurred_at timestamptz NOT NULL,
+	value numeric,
+	properties jsonb,
+	derivation text NOT NULL
+);
+
+CREATE INDEX derived_event_lead_id_idx ON leadscore.derived_event (lead_id, occurred_at);
+
+COMMENT ON TABLE leadscore.derived_event IS 'what derive() has found; tracked from the start, and not to be written by hand';
+COMMENT ON COLUMN leadscore.derived_event.derived_event_id IS 'number, assigned';
+COMMENT ON COLUMN leadscore.derived_event.lead_id IS 'the lead';
+COMMENT ON COLUMN leadscore.derived_event.kind IS 'the rule''s derived_kind';
+COMMENT ON COLUMN leadscore.derived_event.occurred_at IS 'when';
+COMMENT ON COLUMN leadscore.derived_event.value IS 'seconds: how long the visit was, the page was looked at, or the lead was silent; NULL for cart_abandoned';
+COMMENT ON COLUMN leadscore.derived_event.properties IS 'visit: the number of events; dwell: those of the page''s event';
+COMMENT ON COLUMN leadscore.derived_event.derivation IS 'the rule that it follows from';
+
+SELECT leadscore.create_triggers('leadscore.derived_event', '{"lead_id": "lead_id", "kind_column": "kind",
+	"occurred_at": "occurred_at", "value": "value", "properties": ["properties"]}', 'record');
+
+CREATE TABLE leadscore.changed_lead (
+	lead_id text
+);
+
+COMMENT ON TABLE leadscore.changed_lead IS 'leads whose events have changed since derive() last looked at them';
+COMMENT ON COLUMN leadscore.changed_lead.lead_id IS 'the lead, as the event names it; NULL: all';
+
+CREATE TABLE leadscore.derivation_due (
+	lead_id text PRIMARY KEY,
+	due_at timestamptz NOT NULL
+);
+
+CREATE INDEX derivation_due_due_at_idx ON leadscore.derivation_due (due_at);
+
+COMMENT ON TABLE leadscore.derivation_due IS 'leads of whom something will follow by time alone';
+COMMENT ON COLUMN leadscore.derivation_due.lead_id IS 'the lead';
+COMMENT ON COLUMN leadscore.derivation_due.due_at IS 'the first instant at which something may';
+
+CREATE TABLE leadscore.derivation_state (
+	derived_until timestamptz NOT NULL
+);
+
+CREATE UNIQUE INDEX derivation_state_one_row ON leadscore.derivation_state ((true));
+
+COMMENT ON TABLE leadscore.derivation_state IS 'how far derive() has come: one row, or none if it has to look at all leads';
+COMMENT ON COLUMN leadscore.derivation_state.derived_until IS 'the instant of the last pass';
+
+-- private functions
+
+CREATE FUNCTION leadscore.hold_derivations() RETURNS void
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT pg_advisory_xact_lock(hashtextextended('leadscore derive', 0))
+$$;
+
+COMMENT ON FUNCTION leadscore.hold_derivations() IS 'keeps other passes of derive() and changes of its rules waiting until the transaction ends';
+
+CREATE FUNCTION leadscore.derivations_changed() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NOT leadscore.in_restore() THEN
+		PERFORM leadscore.hold_derivations();
+		DELETE FROM leadscore.derivation_state;
+	END IF;
+	RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.derivations_changed() IS 'trigger: the next derive() looks at all leads';
+
+CREATE TRIGGER derivations_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON leadscore.derivation
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.derivations_changed();
+
+CREATE FUNCTION leadscore.alias_changed() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF leadscore.in_restore() OR NOT EXISTS (SELECT FROM leadscore.derivation) THEN
+		RETURN NULL;
+	END IF;
+	IF TG_OP <> 'INSERT' THEN
+		INSERT INTO leadscore.changed_lead VALUES (OLD.alias), (OLD.lead_id);
+	END IF;
+	IF TG_OP <> 'DELETE' THEN
+		INSERT INTO leadscore.changed_lead VALUES (NEW.alias), (NEW.lead_id);
+	END IF;
+	RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.alias_changed() IS 'trigger: what was derived of both names is to be looked at again';
+
+CREATE TRIGGER alias_changed AFTER INSERT OR UPDATE OR DELETE ON leadscore.lead_alias
+	FOR EACH ROW EXECUTE FUNCTION leadscore.alias_changed();
+
+CREATE FUNCTION leadscore.source_events(sources regclass[], mappings jsonb[], lead_ids text[], kinds text[],
+	OUT lead_id text, OUT kind text, OUT occurred_at timestamptz, OUT value numeric, OUT properties jsonb) RETURNS SETOF record
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE ROWS 100000;
+
+COMMENT ON FUNCTION leadscore.source_events(regclass[], jsonb[], text[], text[])
+	IS 'the rows of some tables as events; lead_ids and kinds say which are wanted, but more may come';
+
+CREATE FUNCTION leadscore.duration(length interval) RETURNS interval
+	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT extract(epoch FROM length) * '1 second'::interval
+$$;
+
+COMMENT ON FUNCTION leadscore.duration(interval) IS 'the same length in seconds alone, a month being 30 days and a year 365.25 days';
+
+-- One statement, so that one snapshot sees the events, the aliases, what was
+-- derived before, and which leads to look at: a transaction that commits
+-- meanwhile is seen by the next pass, whole.
+
+CREATE FUNCTION leadscore.derive_once(until timestamptz, everybody boolean, sources regclass[], mappings jsonb[], source_kinds text[])
+	RETURNS TABLE (derivation text, added bigint, removed bigint)
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH changed AS (
+		DELETE FROM leadscore.changed_lead c WHERE everybody OR c.lead_id IS NOT NULL RETURNING c.lead_id
+	), touched AS MATERIALIZED (
+		SELECT c.lead_id FROM changed c WHERE NOT everybody
+		UNION
+		SELECT d.lead_id FROM leadscore.derivation_due d WHERE NOT everybody AND d.due_at <= until
+	), lead AS MATERIALIZED (
+		SELECT t.lead_id FROM touched t
+		UNION
+		SELECT a.lead_id FROM leadscore.lead_alias a JOIN touched t ON t.lead_id = a.alias
+	), name AS MATERIALIZED (
+		SELECT l.lead_id FROM lead l
+		UNION
+		SELECT a.alias FROM leadscore.lead_alias a JOIN lead l ON l.lead_id = a.lead_id
+	), rule AS MATERIALIZED (
+		SELECT r.derivation, r.behaviour, r.derived_kind, r.kinds, r.until_kinds,
+			leadscore.duration(r.gap) AS gap, leadscore.duration(r.delay) AS delay, leadscore.duration(r.cap) AS cap
+		FROM leadscore.derivation r
+	), event AS MATERIALIZED (
+		SELECT coalesce(a.lead_id, e.lead_id) AS lead_id, e.kind, e.occurred_at, e.properties
+		FROM leadscore.source_events(sources, mappings, CASE WHEN NOT everybody THEN ARRAY(SELECT n.lead_id FROM name n) END, source_kinds) e
+		LEFT JOIN leadscore.lead_alias a ON a.alias = e.lead_id
+		WHERE everybody OR e.lead_id IN (SELECT n.lead_id FROM name n)
+	),
+	-- visits, and the silence before them
+	activity AS (
+		SELECT r.derivation, r.behaviour, r.derived_kind, r.delay, e.lead_id, e.occurred_at,
+			leadscore.session_number(e.occurred_at, r.gap) OVER w AS session, lag(e.occurred_at) OVER w AS previous
+		FROM rule r JOIN event e ON r.kinds IS NULL OR e.kind = ANY (r.kinds)
+		WHERE r.behaviour IN ('visit', 'returned_visit') AND e.occurred_at <= until
+		WINDOW w AS (PARTITION BY r.derivation, e.lead_id ORDER BY e.occurred_at)
+	),
+	-- pages, with the next instant at which something happens
+	page AS (
+		SELECT r.derivation, r.derived_kind, r.gap, r.cap, e.lead_id, e.occurred_at, e.properties,
+			e.kind = ANY (r.kinds) AS is_page,
+			first_value(e.occurred_at) OVER (PARTITION BY r.derivation, e.lead_id ORDER BY e.occurred_at
+				GROUPS BETWEEN 1 FOLLOWING AND 1 FOLLOWING) AS next
+		FROM rule r JOIN event e ON r.until_kinds IS NULL OR e.kind = ANY (r.kinds) OR e.kind = ANY (r.until_kinds)
+		WHERE r.behaviour = 'dwell' AND e.occurred_at <= until
+	),
+	-- instants with carts and purchases, and the next such instant
+	cart AS (
+		SELECT r.derivation, r.derived_kind, r.delay, e.lead_id, e.occurred_at,
+			bool_or(e.kind = ANY (r.kinds)) AND NOT bool_or(e.kind = ANY (r.until_kinds)) AS is_open,
+			lead(e.occurred_at) OVER (PARTITION BY r.derivation, e.lead_id ORDER BY e.occurred_at) AS next
+		FROM rule r JOIN event e ON e.kind = ANY (r.kinds) OR e.kind = ANY (r.until_kinds)
+		WHERE r.behaviour = 'cart_abandoned' AND e.occurred_at <= until
+		GROUP BY r.derivation, r.derived_kind, r.delay, e.lead_id, e.occurred_at
+	), waiting AS MATERIALIZED (
+		SELECT c.derivation, c.derived_kind, c.lead_id, c.occurred_at + c.delay AS abandoned_at
+		FROM cart c
+		WHERE c.is_open AND (c.next - c.occurred_at > c.delay) IS NOT FALSE
+	), wanted AS MATERIALIZED (
+		SELECT d.*, row_number() OVER (PARTITION BY d.lead_id, d.derivation, d.kind, d.occurred_at, d.value, d.properties) AS n
+		FROM (
+			SELECT a.lead_id, a.derivation, a.derived_kind AS kind, min(a.occurred_at) AS occurred_at,
+				trim_scale(extract(epoch FROM max(a.occurred_at) - min(a.occurred_at))) AS value, jsonb_build_object('events', count(*)) AS properties
+			FROM activity a
+			WHERE a.behaviour = 'visit'
+			GROUP BY a.lead_id, a.derivation, a.derived_kind, a.session
+			UNION ALL
+			SELECT a.lead_id, a.derivation, a.derived_kind, a.occurred_at, trim_scale(extract(epoch FROM a.occurred_at - a.previous)), NULL
+			FROM activity a
+			WHERE a.behaviour = 'returned_visit' AND a.occurred_at - a.previous > a.delay
+			UNION ALL
+			SELECT p.lead_id, p.derivation, p.derived_kind, p.occurred_at, trim_scale(extract(epoch FROM least(p.next - p.occurred_at, p.cap))), p.properties
+			FROM page p
+			WHERE p.is_page AND p.next - p.occurred_at <= p.gap
+			UNION ALL
+			SELECT w.lead_id, w.derivation, w.derived_kind, w.abandoned_at, NULL, NULL
+			FROM waiting w
+			WHERE w.abandoned_at <= until
+		) d
+	), present AS MATERIALIZED (
+		SELECT d.*, row_number() OVER (PARTITION BY d.lead_id, d.derivation, d.kind, d.occurred_at, d.value, d.properties) AS n
+		FROM leadscore.derived_event d
+		WHERE everybody OR d.lead_id IN (SELECT l.lead_id FROM lead l)
+	), difference AS MATERIALIZED (
+		SELECT p.derived_event_id, w.lead_id, w.kind, w.occurred_at, w.value, w.properties, w.derivation
+		FROM wanted w FULL JOIN present p
+		ON p.lead_id = w.lead_id AND p.derivation = w.derivation AND p.kind = w.kind AND p.occurred_at = w.occurred_at
+			AND coalesce(p.value, -1) = coalesce(w.value, -1) AND coalesce(p.properties, 'null') = coalesce(w.properties, 'null') AND p.n = w.n
+		WHERE w.lead_id IS NULL OR p.lead_id IS NULL
+	), gone AS (
+		DELETE FROM leadscore.derived_event d
+		WHERE d.derived_event_id IN (SELECT x.derived_event_id FROM difference x)
+		RETURNING d.derivation
+	), come AS (
+		INSERT INTO leadscore.derived_event (lead_id, kind, occurred_at, value, properties, derivation)
+		SELECT x.lead_id, x.kind, x.occurred_at, x.value, x.properties, x.derivation
+		FROM difference x
+		WHERE x.derived_event_id IS NULL
+		ORDER BY x.lead_id, x.occurred_at
+		RETURNING derivation
+	),
+	-- when time alone will bring something
+	due AS MATERIALIZED (
+		SELECT f.lead_id, min(f.due_at) AS due_at
+		FROM (
+			SELECT w.lead_id, w.abandoned_at AS due_at FROM waiting w WHERE w.abandoned_at > until
+			UNION ALL
+			SELECT e.lead_id, e.occurred_at FROM event e WHERE e.occurred_at > until
+		) f
+		GROUP BY f.lead_id
+	), no_longer_due AS (
+		DELETE FROM leadscore.derivation_due d
+		WHERE (everybody OR d.lead_id IN (SELECT l.lead_id FROM lead l))
+		AND NOT EXISTS (SELECT FROM due f WHERE f.lead_id = d.lead_id)
+	), newly_due AS (
+		INSERT INTO leadscore.derivation_due AS d (lead_id, due_at)
+		SELECT f.lead_id, f.due_at FROM due f
+		ON CONFLICT (lead_id) DO UPDATE SET due_at = excluded.due_at WHERE d.due_at <> excluded.due_at
+	)
+	SELECT r.derivation, count(*) FILTER (WHERE r.added), count(*) FILTER (WHERE r.removed)
+	FROM (
+		SELECT c.derivation, true AS added, false AS removed FROM come c
+		UNION ALL
+		SELECT g.derivation, false, true FROM gone g
+		UNION ALL
+		SELECT r.derivation, false, false FROM leadscore.derivation r
+	) r
+	GROUP BY r.derivation
+	ORDER BY r.derivation
+$$;
+
+COMMENT ON FUNCTION leadscore.derive_once(timestamptz, boolean, regclass[], jsonb[], text[]) IS 'one pass of derive(), over everybody or those who are to be looked at';
+
+-- derive
+
+CREATE FUNCTION leadscore.derive(until timestamptz DEFAULT now(), everybody boolean DEFAULT false)
+	RETURNS TABLE (derivation text, added bigint, removed bigint)
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET row_security = off
+AS $$
+#variable_conflict use_column
+DECLARE
+	sources regclass[];
+	mappings jsonb[];
+	source_kinds text[];
+	all_of_them boolean := derive.everybody;
+BEGIN
+	PERFORM leadscore.check_read_committed('derive()', 'passed over');
+	IF until IS NULL OR NOT isfinite(until) OR everybody IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'derive() needs an instant',
+			DETAIL = format('until is %s, everybody is %s.', coalesce(until::text, 'NULL'), coalesce(everybody::text, 'NULL')),
+			HINT = 'SELECT * FROM leadscore.derive() derives what follows as of now.';
+	END IF;
+	PERFORM leadscore.hold_derivations();
+
+	all_of_them := all_of_them OR EXISTS (SELECT FROM leadscore.changed_lead c WHERE c.lead_id IS NULL)
+		OR NOT EXISTS (SELECT FROM leadscore.derivation_state s WHERE s.derived_until <= until);
+	IF all_of_them THEN
+		-- those who began before there were rules have not said whose events they write
+		PERFORM leadscore.wait_for_writers();
+	END IF;
+	SELECT array_agg(s.source), array_agg(s.mapping) INTO sources, mappings
+	FROM leadscore.source s
+	WHERE s.feeds = 'timeline' AND s.source <> 'leadscore.derived_event'::regclass;
+	-- the kinds that rules look at; NULL: any
+	SELECT CASE WHEN bool_and(r.kinds IS NOT NULL AND (r.until_kinds IS NOT NULL OR r.behaviour <> 'dwell'))
+		THEN (SELECT array_agg(DISTINCT k) FROM leadscore.derivation o CROSS JOIN LATERAL unnest(o.kinds || o.until_kinds) k) END
+	INTO source_kinds
+	FROM leadscore.derivation r;
+	IF NOT EXISTS (SELECT FROM leadscore.derivation) THEN
+		sources := NULL;
+	END IF;
+
+	RETURN QUERY SELECT * FROM leadscore.derive_once(until, all_of_them, sources, mappings, source_kinds);
+	INSERT INTO leadscore.derivation_state AS s (derived_until) VALUES (until)
+	ON CONFLICT ((true)) DO UPDATE SET derived_until = excluded.derived_until;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.derive(timestamptz, boolean)
+	IS 'brings derived_event up to date with the log, as of an instant, and says how many events of each rule came and went';
+
+SELECT pg_catalog.pg_extension_config_dump('leadscore.derivation', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.derived_event', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.derived_event_derived_event_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.changed_lead', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.derivation_due', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.derivation_state', '');

@@ -1,0 +1,60 @@
+# derive() among writers of every kind, and among others of itself: in the end what is derived is what follows from the
+# log, and a pass over everybody finds nothing to mend.
+
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib $FindBin::Bin;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Derived;
+use Workload;
+
+my $node = new_node('main');
+$node->start;
+setup_shop($node);
+$node->safe_psql('shop', q{
+	INSERT INTO leadscore.signal (signal, kind) VALUES ('derived visit', 'session'), ('derived time', 'dwell'), ('derived return', 'returned_visit')});
+# (the cart's purchases are orders; visits of days lie at midnight)
+my @rules = (
+	q{('browsing', 'visit', 'session', NULL, NULL, '30 minutes', NULL)}, q{('dwell', 'dwell', 'dwell', '{visit}', NULL, '1 hour', NULL)},
+	q{('left', 'cart_abandoned', 'left', '{click}', '{order}', '30 minutes', '5 hours')}, q{('returned', 'returned_visit', 'returned_visit', NULL, NULL, '1 hour', '2 days')});
+sub add_rule { $node->safe_psql('shop', "INSERT INTO leadscore.derivation (derivation, behaviour, derived_kind, kinds, until_kinds, gap, delay) VALUES $_[0]") }
+
+make_oracle($node, 'shop', q{SELECT lead_id, kind, occurred_at, properties FROM leadscore.event
+	UNION ALL SELECT lead::text, 'order', placed, jsonb_build_object('items', items, 'colour', colour) FROM shop.orders
+	UNION ALL SELECT lead::text, 'refund', refunded AT TIME ZONE 'UTC', NULL FROM shop.refund
+	UNION ALL SELECT lead, kind, day::timestamp AT TIME ZONE 'UTC', properties FROM shop.visits
+	UNION ALL SELECT lead, 'click', happened, NULL FROM shop.clicks
+	UNION ALL SELECT lead, 'visit', happened, NULL FROM shop.small});
+
+append_to_file($node->basedir . '/derive.sql', "SELECT * FROM leadscore.derive('2027-01-01');\n\\sleep 50 ms\n");
+my $load = start_load($node, 8);
+my ($out, $err) = ('', '');
+my $derive = IPC::Run::start([ 'pgbench', '-n', '-h', $node->host, '-p', $node->port, '-c', 2, '-T', 9, '-f', $node->basedir . '/derive.sql', 'shop' ],
+	'<', \undef, '>', \$out, '2>', \$err);
+# rules come while they write
+for my $rule (@rules) { add_rule($rule); sleep 1; }
+finish_load($load);
+ok($derive->finish, 'two sessions derive all the while') or diag($err);
+note($out =~ /^(number of transactions actually processed: \d+)/m);
+
+$node->safe_psql('shop', q{SELECT leadscore.derive('2027-01-01')});
+my $n = is_derived($node, 'shop', '2027-01-01', 'after the load');
+is(scalar keys %$n, 4, 'every rule has derived something') or diag(explain($n));
+is($node->safe_psql('shop', q{SELECT sum(added), sum(removed) FROM leadscore.derive('2027-01-01', true)}), '0|0', 'a pass over everybody finds nothing more');
+
+# A dump brings what was derived, and how far derive() had come.
+my $state = q{SELECT (SELECT jsonb_agg(d ORDER BY derived_event_id) FROM leadscore.derived_event d), (SELECT jsonb_agg(r ORDER BY derivation) FROM leadscore.derivation r),
+	(SELECT jsonb_agg(s) FROM leadscore.derivation_state s), (SELECT jsonb_agg(f ORDER BY lead_id) FROM leadscore.derivation_due f), (SELECT jsonb_agg(c) FROM leadscore.changed_lead c)};
+$node->safe_psql('shop', q{INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('late', 'visit', '2026-01-01')});
+command_ok([ 'pg_dump', '-h', $node->host, '-p', $node->port, '-Fc', '-f', $node->basedir . '/dump', 'shop' ], 'dump');
+$node->safe_psql('postgres', 'CREATE DATABASE restored');
+command_ok([ 'pg_restore', '-h', $node->host, '-p', $node->port, '--exit-on-error', '-d', 'restored', $node->basedir . '/dump' ], 'restore');
+ok($node->safe_psql('restored', $state) eq $node->safe_psql('shop', $state), 'the restored database has it all');
+is_true($node, 'restored', 'restored');
+is($node->safe_psql('restored', q{SELECT sum(added), sum(removed) FROM leadscore.derive('2027-01-01')}), '1|0', 'it goes on where it was');
+is($node->safe_psql('restored', q{SELECT sum(added), sum(removed) FROM leadscore.derive('2027-01-01', true)}), '0|0', 'and finds nothing more');
+
+done_testing();
