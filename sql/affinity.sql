@@ -1,0 +1,118 @@
+-- affinity.sql: what leads lean to: categories, brands, and other properties of
+-- their events
+
+CREATE FUNCTION leadscore.log_events(kinds text[])
+	RETURNS TABLE (lead_id text, kind text, occurred_at timestamptz, properties jsonb)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET row_security = off
+AS $$
+	SELECT coalesce(a.lead_id, e.lead_id), e.kind, e.occurred_at, e.properties
+	FROM (
+		SELECT array_agg(s.source ORDER BY s.source::oid, s.mapping) AS sources, array_agg(s.mapping ORDER BY s.source::oid, s.mapping) AS mappings
+		FROM leadscore.source s
+		WHERE s.feeds = 'timeline' AND s.source <> 'leadscore.derived_event'::regclass
+	) s
+	CROSS JOIN LATERAL leadscore.source_events(s.sources, s.mappings, NULL, log_events.kinds) e
+	LEFT JOIN leadscore.lead_alias a ON a.alias = e.lead_id
+	WHERE log_events.kinds IS NULL OR e.kind = ANY (log_events.kinds)
+$$;
+
+COMMENT ON FUNCTION leadscore.log_events(text[]) IS 'the events of all sources, of some kinds or (NULL) of any, by lead';
+
+CREATE FUNCTION leadscore.check_property(property text, n integer DEFAULT 1) RETURNS void
+	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF property IS NULL OR property = '' THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the property is NULL or empty',
+			DETAIL = 'Events are told apart by one of their properties.', HINT = 'Name it, such as ''category''.';
+	END IF;
+	IF n IS NULL OR n < 1 THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'n is not above zero',
+			DETAIL = format('It is %s.', coalesce(n::text, 'NULL')), HINT = 'Say how many values to make signals of.';
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.check_property(text, integer) IS 'refuses what is no property, or no number of values';
+
+CREATE FUNCTION leadscore.affinity(property text, at timestamptz DEFAULT now(), half_life interval DEFAULT '30 days',
+	kinds text[] DEFAULT NULL, prior float8 DEFAULT 1)
+	RETURNS TABLE (lead_id text, value text, weight float8, share float8, shop_share float8, affinity float8)
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET row_security = off
+AS $$
+#variable_conflict use_column
+DECLARE
+	hours CONSTANT float8 := extract(epoch FROM half_life) / 3600;
+	present CONSTANT float8 := floor(extract(epoch FROM affinity.at) / 3600);
+BEGIN
+	PERFORM leadscore.check_property(property);
+	IF (hours > 0) IS NOT TRUE OR (prior >= 0 AND prior < 'Infinity') IS NOT TRUE THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'half_life must be above zero, and prior not below it',
+			DETAIL = format('half_life is %s, prior is %s.', coalesce(half_life::text, 'NULL'), coalesce(prior::text, 'NULL')),
+			HINT = 'For example: half_life => ''30 days'', prior => 1.';
+	END IF;
+	RETURN QUERY
+	WITH event AS (
+		SELECT e.lead_id, e.properties ->> affinity.property AS value, (present - floor(extract(epoch FROM e.occurred_at) / 3600)) / hours AS age
+		FROM leadscore.log_events(affinity.kinds) e
+		WHERE e.properties ->> affinity.property IS NOT NULL AND date_trunc('hour', e.occurred_at, 'UTC') <= affinity.at
+	), leaning AS MATERIALIZED (
+		-- what is more than a thousand half-lives old is nothing, and would underflow
+		SELECT e.lead_id, e.value, sum(power(2::float8, - e.age)) AS weight
+		FROM event e
+		WHERE e.age < 1000
+		GROUP BY e.lead_id, e.value
+	), shop AS (
+		SELECT l.value, sum(l.weight) / sum(sum(l.weight)) OVER () AS share FROM leaning l GROUP BY l.value
+	)
+	SELECT l.lead_id, l.value, l.weight, l.weight / t.total, s.share,
+		(l.weight + affinity.prior * s.share) / (t.total + affinity.prior) / s.share
+	FROM leaning l
+	JOIN (SELECT o.lead_id, sum(o.weight) AS total FROM leaning o GROUP BY o.lead_id) t ON t.lead_id = l.lead_id
+	JOIN shop s ON s.value = l.value
+	WHERE s.share > 0 AND t.total > 0
+	ORDER BY l.lead_id, 6 DESC, l.value;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.affinity(text, timestamptz, interval, text[], float8)
+	IS 'how much more (above 1) or less a lead leans to each value of a property than the shop''s leads do together';
+
+CREATE FUNCTION leadscore.make_signals(property text, kind text DEFAULT NULL, n integer DEFAULT 20)
+	RETURNS TABLE (signal text, value jsonb, events bigint, made boolean)
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET row_security = off
+AS $$
+#variable_conflict use_column
+DECLARE
+	found record;
+	known record;
+BEGIN
+	PERFORM leadscore.check_property(property, n);
+	FOR found IN
+		SELECT concat_ws(' ', make_signals.kind, make_signals.property || ': ' || min(e.properties ->> make_signals.property)) AS signal,
+			e.properties -> make_signals.property AS value, count(*) AS events
+		FROM leadscore.log_events(CASE WHEN make_signals.kind IS NOT NULL THEN ARRAY[make_signals.kind] END) e
+		WHERE jsonb_typeof(e.properties -> make_signals.property) IN ('string', 'number', 'boolean')
+		GROUP BY e.properties -> make_signals.property
+		ORDER BY 3 DESC, 1
+		LIMIT n
+	LOOP
+		signal := found.signal;
+		value := found.value;
+		events := found.events;
+		INSERT INTO leadscore.signal (signal, kind, match, description)
+		VALUES (signal, make_signals.kind, jsonb_build_object(property, value), format('%s of %s', coalesce(make_signals.kind, 'anything'), value #>> '{}'))
+		ON CONFLICT (signal) DO NOTHING;
+		made := FOUND;
+		SELECT s.kind, s.match, s.condition, s.subject INTO known FROM leadscore.signal s WHERE s.signal = found.signal;
+		IF (known.kind, known.match, known.condition::text, known.subject) IS DISTINCT FROM (make_signals.kind, jsonb_build_object(property, value), NULL::text, 'event'::text) THEN
+			RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('there is another signal "%s"', signal),
+				DETAIL = format('Its kind is %s, it matches %s.', coalesce(known.kind, 'NULL'), coalesce(known.match::text, 'anything')), HINT = 'Rename it.';
+		END IF;
+		RETURN NEXT;
+	END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.make_signals(text, text, integer)
+	IS 'makes a signal of each of the n most frequent values of a property, so that models can weigh them';

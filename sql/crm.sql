@@ -1,0 +1,123 @@
+-- crm.sql: leads as a CRM takes them over
+--
+-- A score decays by the hour. What a CRM is told is rounded, so that a row
+-- changes when there is something to say; refresh_crm() writes down what has
+-- changed, numbered in the order in which it is committed.
+
+CREATE VIEW leadscore.crm_current AS
+SELECT m.model, s.lead_id,
+	round((a.appraisal).score::numeric) AS score,
+	(a.appraisal).grade, (a.appraisal).segment, (a.appraisal).stage,
+	round((a.appraisal).probability::numeric, 2) AS probability,
+	r.reasons[1] AS reason_1, r.reasons[2] AS reason_2, r.reasons[3] AS reason_3
+FROM leadscore.model m
+CROSS JOIN LATERAL (SELECT leadscore.scorecard(m.model) AS card OFFSET 0) c
+CROSS JOIN leadscore.visible_lead s
+CROSS JOIN LATERAL (SELECT leadscore.appraise(c.card, s.timeline, s.profile, now()) AS appraisal OFFSET 0) a
+CROSS JOIN LATERAL (
+	SELECT array_agg(format('%s (%s%s)', coalesce(g.description, t.signal), CASE WHEN t.points > 0 THEN '+' END, t.points) ORDER BY abs(t.points) DESC, t.signal) AS reasons
+	FROM (
+		SELECT p.signal, round(sum(p.points)::numeric) AS points
+		FROM leadscore.contributions(c.card, s.timeline, s.profile, now()) p
+		GROUP BY p.signal
+		HAVING round(sum(p.points)::numeric) <> 0
+		ORDER BY abs(round(sum(p.points)::numeric)) DESC, p.signal
+		LIMIT 3
+	) t
+	LEFT JOIN leadscore.signal g ON g.signal = t.signal
+) r;
+
+COMMENT ON VIEW leadscore.crm_current IS 'what crm_lead says now';
+
+CREATE TABLE leadscore.crm_state (
+	model text NOT NULL,
+	lead_id text NOT NULL,
+	score numeric,
+	grade text,
+	segment text,
+	stage text,
+	probability numeric,
+	reason_1 text,
+	reason_2 text,
+	reason_3 text,
+	deleted boolean NOT NULL DEFAULT false,
+	change_id bigint NOT NULL,
+	changed_at timestamptz NOT NULL,
+	PRIMARY KEY (model, lead_id)
+);
+
+CREATE UNIQUE INDEX crm_state_change_id_key ON leadscore.crm_state (change_id);
+
+CREATE SEQUENCE leadscore.crm_change_id_seq OWNED BY leadscore.crm_state.change_id;
+
+COMMENT ON TABLE leadscore.crm_state IS 'what the last refresh_crm() has found';
+
+CREATE FUNCTION leadscore.refresh_crm() RETURNS bigint
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	n bigint;
+BEGIN
+	-- one at a time, so that numbers are committed in their order
+	PERFORM leadscore.check_read_committed('refresh_crm()', 'passed over');
+	PERFORM pg_advisory_xact_lock(hashtextextended('leadscore crm', 0));
+	WITH difference AS (
+		SELECT coalesce(c.model, s.model) AS model, coalesce(c.lead_id, s.lead_id) AS lead_id,
+			c.score, c.grade, c.segment, c.stage, c.probability, c.reason_1, c.reason_2, c.reason_3, c.lead_id IS NULL AS deleted
+		FROM leadscore.crm_current c
+		FULL JOIN leadscore.crm_state s ON s.model = c.model AND s.lead_id = c.lead_id
+		WHERE (c.score, c.grade, c.segment, c.stage, c.probability, c.reason_1, c.reason_2, c.reason_3, c.lead_id IS NULL)
+			IS DISTINCT FROM (s.score, s.grade, s.segment, s.stage, s.probability, s.reason_1, s.reason_2, s.reason_3, s.deleted)
+		ORDER BY 1, 2
+	)
+	INSERT INTO leadscore.crm_state AS t (model, lead_id, score, grade, segment, stage, probability, reason_1, reason_2, reason_3, deleted, change_id, changed_at)
+	SELECT d.*, nextval('leadscore.crm_change_id_seq'), clock_timestamp()
+	FROM difference d
+	ON CONFLICT (model, lead_id) DO UPDATE
+	SET score = excluded.score, grade = excluded.grade, segment = excluded.segment, stage = excluded.stage, probability = excluded.probability,
+		reason_1 = excluded.reason_1, reason_2 = excluded.reason_2, reason_3 = excluded.reason_3,
+		deleted = excluded.deleted, change_id = excluded.change_id, changed_at = excluded.changed_at;
+	GET DIAGNOSTICS n = ROW_COUNT;
+	RETURN n;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.refresh_crm() IS 'writes down what has changed in crm_lead, for crm_changes(), and says how many rows';
+
+CREATE VIEW leadscore.crm_lead AS
+SELECT c.model, c.lead_id, c.score, c.grade, c.segment, c.stage, c.probability, c.reason_1, c.reason_2, c.reason_3,
+	CASE WHEN (c.score, c.grade, c.segment, c.stage, c.probability, c.reason_1, c.reason_2, c.reason_3, false)
+		IS NOT DISTINCT FROM (s.score, s.grade, s.segment, s.stage, s.probability, s.reason_1, s.reason_2, s.reason_3, s.deleted)
+		THEN s.changed_at ELSE now() END AS changed_at
+FROM leadscore.crm_current c
+LEFT JOIN leadscore.crm_state s ON s.model = c.model AND s.lead_id = c.lead_id;
+
+COMMENT ON VIEW leadscore.crm_lead IS 'every lead on every model, as a CRM takes it over, live';
+COMMENT ON COLUMN leadscore.crm_lead.model IS 'the model';
+COMMENT ON COLUMN leadscore.crm_lead.lead_id IS 'the lead';
+COMMENT ON COLUMN leadscore.crm_lead.score IS 'the score, rounded to a whole number';
+COMMENT ON COLUMN leadscore.crm_lead.grade IS 'by fit';
+COMMENT ON COLUMN leadscore.crm_lead.segment IS 'the first segment whose conditions hold';
+COMMENT ON COLUMN leadscore.crm_lead.stage IS 'the furthest stage reached within its window';
+COMMENT ON COLUMN leadscore.crm_lead.probability IS 'of a conversion, rounded to hundredths';
+COMMENT ON COLUMN leadscore.crm_lead.reason_1 IS 'the signal that weighs most, by its description, with its points, before categories and the model limit them';
+COMMENT ON COLUMN leadscore.crm_lead.reason_2 IS 'the one that comes second';
+COMMENT ON COLUMN leadscore.crm_lead.reason_3 IS 'the one that comes third';
+COMMENT ON COLUMN leadscore.crm_lead.changed_at IS 'when refresh_crm() first found the row as it is; now, if it has not yet';
+
+CREATE FUNCTION leadscore.crm_changes(since bigint DEFAULT 0, n integer DEFAULT NULL)
+	RETURNS TABLE (change_id bigint, model text, lead_id text, score numeric, grade text, segment text, stage text, probability numeric,
+		reason_1 text, reason_2 text, reason_3 text, deleted boolean, changed_at timestamptz)
+	LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT s.change_id, s.model, s.lead_id, s.score, s.grade, s.segment, s.stage, s.probability, s.reason_1, s.reason_2, s.reason_3, s.deleted, s.changed_at
+	FROM leadscore.crm_state s
+	WHERE s.change_id > crm_changes.since
+	ORDER BY s.change_id
+	LIMIT crm_changes.n;
+END;
+
+COMMENT ON FUNCTION leadscore.crm_changes(bigint, integer) IS 'the rows that have changed since a change, the first n or all: what to upsert, or delete';
+
+SELECT pg_catalog.pg_extension_config_dump('leadscore.crm_state', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.crm_change_id_seq', '');

@@ -1,0 +1,257 @@
+-- figures.sql: key figures, from timelines
+--
+-- A month begins at 00:00 UTC. The segment of a lead in a month is the one it was
+-- in when the month began: scored as of the last hour before, for a score counts
+-- the whole hour that it is asked for. Money is summed as numeric, exactly.
+
+-- marketing
+
+CREATE TABLE leadscore.spend (
+	channel text NOT NULL
+		CONSTRAINT spend_channel_not_empty CHECK ((channel <> '') IS NOT FALSE OR leadscore.refuse(
+			'spend channel is empty', '""', 'Name the channel, such as "search".')),
+	day date NOT NULL
+		CONSTRAINT spend_day_finite CHECK (isfinite(day) IS NOT FALSE OR leadscore.refuse(
+			'spend day is not finite', day::text, 'Write a day.')),
+	amount numeric NOT NULL
+		CONSTRAINT spend_amount_in_range CHECK ((amount >= 0 AND amount < 1e12) IS NOT FALSE OR leadscore.refuse(
+			'spend amount is negative or out of range', amount::text, 'Write an amount of money from 0 to below 10^12.')),
+	PRIMARY KEY (channel, day)
+);
+
+COMMENT ON TABLE leadscore.spend IS 'what marketing has cost';
+COMMENT ON COLUMN leadscore.spend.channel IS 'the channel';
+COMMENT ON COLUMN leadscore.spend.day IS 'the UTC day';
+COMMENT ON COLUMN leadscore.spend.amount IS 'money; rounded to six decimals';
+
+CREATE FUNCTION leadscore.round_amount() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF scale(NEW.amount) > 6 THEN
+		IF NEW.amount <> round(NEW.amount, 6) THEN
+			RAISE NOTICE USING MESSAGE = format('the amount %s is rounded to %s', NEW.amount, round(NEW.amount, 6)),
+				DETAIL = 'Money is kept to six decimals.';
+		END IF;
+		NEW.amount := round(NEW.amount, 6);
+	END IF;
+	RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.round_amount() IS 'trigger: rounds money to six decimals, and says so';
+
+CREATE TRIGGER round_amount BEFORE INSERT OR UPDATE OF amount ON leadscore.spend
+	FOR EACH ROW EXECUTE FUNCTION leadscore.round_amount();
+
+CREATE TABLE leadscore.channel (
+	channel text NOT NULL
+		CONSTRAINT channel_not_empty CHECK ((channel <> '') IS NOT FALSE OR leadscore.refuse(
+			'channel name is empty', '""', 'Name the channel, such as "search".')),
+	signal text NOT NULL REFERENCES leadscore.signal ON UPDATE CASCADE ON DELETE CASCADE,
+	PRIMARY KEY (channel, signal)
+);
+
+CREATE INDEX channel_signal_idx ON leadscore.channel (signal);
+
+COMMENT ON TABLE leadscore.channel IS 'which signals show that a lead came through which channel';
+COMMENT ON COLUMN leadscore.channel.channel IS 'the channel, as in spend';
+COMMENT ON COLUMN leadscore.channel.signal IS 'an event signal: its occurrences are touches';
+
+-- private views
+
+CREATE VIEW leadscore.lead_order AS
+SELECT c.model, v.lead_id, e.hour, e.occurrences AS orders, e.value AS revenue
+FROM leadscore.visible_lead v
+CROSS JOIN LATERAL leadscore.timeline_entries(v.timeline) e
+JOIN leadscore.model_conversion c ON c.signal_id = e.signal_id;
+
+COMMENT ON VIEW leadscore.lead_order IS 'the conversions of each lead, by hour';
+
+CREATE VIEW leadscore.lead_start AS
+SELECT v.lead_id, v.timeline, v.profile, e.started_at
+FROM leadscore.visible_lead v
+CROSS JOIN LATERAL (SELECT min(e.hour) AS started_at FROM leadscore.timeline_entries(v.timeline) e) e
+WHERE e.started_at IS NOT NULL;
+
+COMMENT ON VIEW leadscore.lead_start IS 'leads that have done something, and since when';
+
+CREATE FUNCTION leadscore.month_of(instant timestamptz) RETURNS date
+	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT date_trunc('month', instant AT TIME ZONE 'UTC')::date;
+END;
+
+CREATE FUNCTION leadscore.month_start(month date) RETURNS timestamptz
+	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT month::timestamp AT TIME ZONE 'UTC';
+END;
+
+COMMENT ON FUNCTION leadscore.month_of(timestamptz) IS 'the first day of the UTC month';
+COMMENT ON FUNCTION leadscore.month_start(date) IS 'the instant at which a UTC day begins';
+
+-- conversion, revenue, orders
+
+CREATE VIEW leadscore.monthly_figure AS
+WITH lead AS MATERIALIZED (
+	SELECT s.lead_id, s.timeline, s.profile, s.started_at FROM leadscore.lead_start s
+), month AS (
+	SELECT g.month::date AS month
+	FROM (SELECT min(l.started_at) AS started_at FROM lead l) s
+	CROSS JOIN generate_series(leadscore.month_of(s.started_at)::timestamp, leadscore.month_of(now())::timestamp, '1 month') AS g (month)
+), bought AS (
+	SELECT o.model, o.lead_id, leadscore.month_of(o.hour) AS month, sum(o.orders) AS orders, sum(o.revenue) AS revenue,
+		sum(sum(o.orders)) OVER (PARTITION BY o.model, o.lead_id ORDER BY leadscore.month_of(o.hour)) AS orders_so_far
+	FROM leadscore.lead_order o
+	GROUP BY o.model, o.lead_id, leadscore.month_of(o.hour)
+), state AS (
+	SELECT c.model, m.month, l.lead_id, l.started_at >= leadscore.month_start(m.month) AS is_new,
+		CASE WHEN l.started_at < leadscore.month_start(m.month)
+			THEN (leadscore.appraise(d.card, l.timeline, l.profile, leadscore.month_start(m.month) - interval '1 hour')).segment END AS segment
+	FROM leadscore.model_conversion c
+	CROSS JOIN LATERAL (SELECT leadscore.scorecard(c.model) AS card OFFSET 0) d
+	CROSS JOIN month m
+	JOIN lead l ON l.started_at < leadscore.month_start((m.month + interval '1 month')::date)
+)
+SELECT s.model, s.month, s.segment, s.is_new,
+	count(*) AS leads,
+	count(*) FILTER (WHERE b.orders > 0) AS customers,
+	round(count(*) FILTER (WHERE b.orders > 0)::numeric / count(*), 6) AS conversion_rate,
+	coalesce(sum(b.orders), 0)::bigint AS orders,
+	coalesce(sum(b.revenue), 0) AS revenue,
+	round(coalesce(sum(b.revenue), 0) / count(*), 6) AS revenue_per_lead,
+	round(sum(b.revenue) / nullif(sum(b.orders), 0), 6) AS average_order_value,
+	round(count(*) FILTER (WHERE b.orders > 0 AND b.orders_so_far > 1)::numeric / nullif(count(*) FILTER (WHERE b.orders > 0), 0), 6) AS repeat_rate
+FROM state s LEFT JOIN bought b ON b.model = s.model AND b.lead_id = s.lead_id AND b.month = s.month
+GROUP BY s.model, s.month, s.segment, s.is_new;
+
+COMMENT ON VIEW leadscore.monthly_figure IS 'conversion rate, revenue, order value and repeat rate, by month and by the segment when the month began';
+COMMENT ON COLUMN leadscore.monthly_figure.model IS 'the model: its segments, its conversion';
+COMMENT ON COLUMN leadscore.monthly_figure.month IS 'the first day of the UTC month';
+COMMENT ON COLUMN leadscore.monthly_figure.segment IS 'the segment when the month began; NULL: none, or not yet a lead';
+COMMENT ON COLUMN leadscore.monthly_figure.is_new IS 'whether they have come in this month';
+COMMENT ON COLUMN leadscore.monthly_figure.leads IS 'leads that had done something by the end of the month';
+COMMENT ON COLUMN leadscore.monthly_figure.customers IS 'those who bought in the month';
+COMMENT ON COLUMN leadscore.monthly_figure.conversion_rate IS 'customers / leads';
+COMMENT ON COLUMN leadscore.monthly_figure.orders IS 'orders of the month';
+COMMENT ON COLUMN leadscore.monthly_figure.revenue IS 'their value, exact';
+COMMENT ON COLUMN leadscore.monthly_figure.revenue_per_lead IS 'revenue / leads';
+COMMENT ON COLUMN leadscore.monthly_figure.average_order_value IS 'revenue / orders; NULL without orders';
+COMMENT ON COLUMN leadscore.monthly_figure.repeat_rate IS 'of the customers, those for whom it was not the only order so far; NULL without customers';
+
+-- the sales cycle
+
+CREATE VIEW leadscore.sales_cycle AS
+SELECT f.model, leadscore.month_of(f.bought_at) AS month, f.segment, count(*) AS customers,
+	percentile_cont(0.25) WITHIN GROUP (ORDER BY f.days) AS lower_quartile,
+	percentile_cont(0.5) WITHIN GROUP (ORDER BY f.days) AS median,
+	percentile_cont(0.75) WITHIN GROUP (ORDER BY f.days) AS upper_quartile
+FROM (
+	SELECT o.model, o.bought_at, (extract(epoch FROM o.bought_at - s.started_at) / 86400)::float8 AS days,
+		CASE WHEN s.started_at < o.bought_at
+			THEN (leadscore.appraise(d.card, s.timeline, s.profile, o.bought_at - interval '1 hour')).segment END AS segment
+	FROM (SELECT model, lead_id, min(hour) AS bought_at FROM leadscore.lead_order WHERE orders > 0 GROUP BY model, lead_id) o
+	JOIN leadscore.lead_start s ON s.lead_id = o.lead_id
+	CROSS JOIN LATERAL (SELECT leadscore.scorecard(o.model) AS card) d
+) f
+GROUP BY f.model, leadscore.month_of(f.bought_at), f.segment;
+
+COMMENT ON VIEW leadscore.sales_cycle IS 'days from the first touch to the first purchase, by month of the purchase and by the segment just before it';
+COMMENT ON COLUMN leadscore.sales_cycle.model IS 'the model: its segments, its conversion';
+COMMENT ON COLUMN leadscore.sales_cycle.month IS 'the month of the first purchase';
+COMMENT ON COLUMN leadscore.sales_cycle.segment IS 'the segment in the hour before it; NULL: none, or nothing had been done before';
+COMMENT ON COLUMN leadscore.sales_cycle.customers IS 'who bought for the first time';
+COMMENT ON COLUMN leadscore.sales_cycle.lower_quartile IS 'a quarter of them took at most so many days';
+COMMENT ON COLUMN leadscore.sales_cycle.median IS 'half of them did';
+COMMENT ON COLUMN leadscore.sales_cycle.upper_quartile IS 'three quarters of them did';
+
+-- the funnel
+
+CREATE VIEW leadscore.funnel AS
+WITH reached AS (
+	SELECT s.model, leadscore.month_of(l.started_at) AS month, l.lead_id, max(s.position) AS position
+	FROM leadscore.lead_start l
+	CROSS JOIN LATERAL leadscore.timeline_entries(l.timeline) e
+	JOIN leadscore.signal g ON g.signal_id = e.signal_id
+	JOIN leadscore.weight w ON w.signal = g.signal
+	JOIN leadscore.stage s ON s.model = w.model AND s.stage = w.stage
+	WHERE e.occurrences > 0
+	GROUP BY s.model, leadscore.month_of(l.started_at), l.lead_id
+), counted AS (
+	SELECT s.model, m.month, s.stage, s.position, count(*) FILTER (WHERE r.position >= s.position) AS leads
+	FROM leadscore.stage s
+	JOIN (SELECT DISTINCT model, month FROM reached) m ON m.model = s.model
+	JOIN reached r ON r.model = s.model AND r.month = m.month
+	GROUP BY s.model, m.month, s.stage, s.position
+)
+SELECT c.model, c.month, c.stage, c.position, c.leads,
+	round(c.leads::numeric / nullif(first_value(c.leads) OVER w, 0), 6) AS share,
+	round(1 - c.leads::numeric / nullif(lag(c.leads) OVER w, 0), 6) AS drop_off
+FROM counted c
+WINDOW w AS (PARTITION BY c.model, c.month ORDER BY c.position);
+
+COMMENT ON VIEW leadscore.funnel IS 'how far leads have come, by the month in which they came';
+COMMENT ON COLUMN leadscore.funnel.model IS 'the model whose stages they are';
+COMMENT ON COLUMN leadscore.funnel.month IS 'the month of their first touch';
+COMMENT ON COLUMN leadscore.funnel.stage IS 'the stage';
+COMMENT ON COLUMN leadscore.funnel.position IS 'a higher one is further along';
+COMMENT ON COLUMN leadscore.funnel.leads IS 'leads that have ever reached it, or a later one';
+COMMENT ON COLUMN leadscore.funnel.share IS 'leads / leads of the first stage';
+COMMENT ON COLUMN leadscore.funnel.drop_off IS 'the share of the stage before that has not come as far; NULL for the first';
+
+-- attribution
+
+CREATE VIEW leadscore.attribution AS
+WITH touch AS MATERIALIZED (
+	SELECT v.lead_id, e.hour, min(c.channel) AS channel
+	FROM leadscore.visible_lead v
+	CROSS JOIN LATERAL leadscore.timeline_entries(v.timeline) e
+	JOIN leadscore.signal g ON g.signal_id = e.signal_id
+	JOIN leadscore.channel c ON c.signal = g.signal
+	WHERE e.occurrences > 0
+	GROUP BY v.lead_id, e.hour
+), bought AS (
+	SELECT o.model, o.lead_id, o.hour, o.orders, o.revenue,
+		o.hour = min(o.hour) FILTER (WHERE o.orders > 0) OVER (PARTITION BY o.model, o.lead_id) AS is_first
+	FROM leadscore.lead_order o
+), credited AS (
+	SELECT b.model, a.attribution, leadscore.month_of(b.hour) AS month, a.channel,
+		count(*) FILTER (WHERE b.is_first) AS new_customers, sum(b.orders)::bigint AS orders, sum(b.revenue) AS revenue
+	FROM bought b
+	CROSS JOIN LATERAL (
+		SELECT 'first' AS attribution, (SELECT t.channel FROM touch t WHERE t.lead_id = b.lead_id AND t.hour <= b.hour ORDER BY t.hour LIMIT 1) AS channel
+		UNION ALL
+		SELECT 'last', (SELECT t.channel FROM touch t WHERE t.lead_id = b.lead_id AND t.hour <= b.hour ORDER BY t.hour DESC LIMIT 1)
+	) a
+	GROUP BY b.model, a.attribution, leadscore.month_of(b.hour), a.channel
+), spent AS (
+	SELECT c.model, a.attribution, date_trunc('month', s.day::timestamp)::date AS month, s.channel, sum(s.amount) AS amount
+	FROM leadscore.spend s CROSS JOIN leadscore.model_conversion c CROSS JOIN (VALUES ('first'), ('last')) a (attribution)
+	GROUP BY c.model, a.attribution, date_trunc('month', s.day::timestamp)::date, s.channel
+)
+SELECT x.model, x.attribution, x.month, x.channel,
+	sum(x.new_customers)::bigint AS new_customers, sum(x.orders)::bigint AS orders, sum(x.revenue) AS revenue, sum(x.spend) AS spend,
+	round(sum(x.spend) / nullif(sum(x.new_customers), 0), 6) AS acquisition_cost,
+	round(sum(x.revenue) / nullif(sum(x.spend), 0), 6) AS return_on_spend
+FROM (
+	SELECT c.model, c.attribution, c.month, c.channel, c.new_customers, c.orders, c.revenue, 0::numeric AS spend FROM credited c
+	UNION ALL
+	SELECT s.model, s.attribution, s.month, s.channel, 0, 0, 0, s.amount FROM spent s
+) x
+GROUP BY x.model, x.attribution, x.month, x.channel;
+
+COMMENT ON VIEW leadscore.attribution IS 'what each channel has cost and brought, by first and by last touch';
+COMMENT ON COLUMN leadscore.attribution.model IS 'the model whose conversion it is';
+COMMENT ON COLUMN leadscore.attribution.attribution IS 'first: an order counts for the lead''s first touch; last: for the last one before it';
+COMMENT ON COLUMN leadscore.attribution.month IS 'the month of the order, and of the spend';
+COMMENT ON COLUMN leadscore.attribution.channel IS 'the channel; NULL: orders without a touch before them';
+COMMENT ON COLUMN leadscore.attribution.new_customers IS 'leads whose first order it was';
+COMMENT ON COLUMN leadscore.attribution.orders IS 'orders';
+COMMENT ON COLUMN leadscore.attribution.revenue IS 'their value, exact';
+COMMENT ON COLUMN leadscore.attribution.spend IS 'what the channel has cost in the month';
+COMMENT ON COLUMN leadscore.attribution.acquisition_cost IS 'spend / new customers (CAC); NULL without any';
+COMMENT ON COLUMN leadscore.attribution.return_on_spend IS 'revenue / spend (ROAS); NULL without spend';
+
+SELECT pg_catalog.pg_extension_config_dump('leadscore.spend', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.channel', '');

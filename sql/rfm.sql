@@ -1,0 +1,149 @@
+-- rfm.sql: what a conversion is, and recency, frequency and monetary value
+
+-- conversions: what is an order to a model
+
+CREATE TABLE leadscore.conversion (
+	model text PRIMARY KEY REFERENCES leadscore.model ON UPDATE CASCADE ON DELETE CASCADE,
+	signal text NOT NULL REFERENCES leadscore.signal ON UPDATE CASCADE
+);
+
+COMMENT ON TABLE leadscore.conversion IS 'the signal that is a conversion to a model, for rfm() and the key figures; without a row it is the signal purchase';
+COMMENT ON COLUMN leadscore.conversion.model IS 'the model';
+COMMENT ON COLUMN leadscore.conversion.signal IS 'an event signal: its occurrences are orders, its value is money';
+
+CREATE VIEW leadscore.model_conversion AS
+SELECT m.model, s.signal, s.signal_id
+FROM leadscore.model m LEFT JOIN leadscore.conversion c ON c.model = m.model
+JOIN leadscore.signal s ON s.signal = coalesce(c.signal, 'purchase') AND s.subject = 'event';
+
+COMMENT ON VIEW leadscore.model_conversion IS 'the conversion of each model that has one';
+COMMENT ON COLUMN leadscore.model_conversion.model IS 'the model';
+COMMENT ON COLUMN leadscore.model_conversion.signal IS 'the signal that is its conversion';
+COMMENT ON COLUMN leadscore.model_conversion.signal_id IS 'its number in timelines';
+
+-- groups
+
+CREATE TABLE leadscore.rfm_group (
+	rfm_group text PRIMARY KEY
+		CONSTRAINT rfm_group_not_empty CHECK ((rfm_group <> '') IS NOT FALSE OR leadscore.refuse(
+			'rfm_group name is empty', '""', 'Name the group, such as "champions".')),
+	position integer NOT NULL UNIQUE DEFERRABLE,
+	min_recency integer, max_recency integer,
+	min_frequency integer, max_frequency integer,
+	min_monetary integer, max_monetary integer,
+	CONSTRAINT rfm_group_bounds_are_quintiles CHECK ((least(min_recency, max_recency, min_frequency, max_frequency, min_monetary, max_monetary) >= 1
+		AND greatest(min_recency, max_recency, min_frequency, max_frequency, min_monetary, max_monetary) <= 5
+		AND coalesce(min_recency <= max_recency, true) AND coalesce(min_frequency <= max_frequency, true) AND coalesce(min_monetary <= max_monetary, true)) IS NOT FALSE
+		OR leadscore.refuse(format('the bounds of rfm_group "%s" are no quintiles', rfm_group),
+			concat_ws(', ', min_recency, max_recency, min_frequency, max_frequency, min_monetary, max_monetary), 'Bounds are whole numbers from 1 (worst) to 5 (best), the lower first.'))
+);
+
+COMMENT ON TABLE leadscore.rfm_group IS 'the groups of rfm(): the first by position whose bounds hold; while there are no rows, those of rfm_groups() hold';
+COMMENT ON COLUMN leadscore.rfm_group.rfm_group IS 'name';
+COMMENT ON COLUMN leadscore.rfm_group.position IS 'the order in which groups are tried, lowest first';
+COMMENT ON COLUMN leadscore.rfm_group.min_recency IS 'the lowest quintile of recency, 1 to 5 (most recent); NULL: any';
+COMMENT ON COLUMN leadscore.rfm_group.max_recency IS 'the highest quintile of recency; NULL: any';
+COMMENT ON COLUMN leadscore.rfm_group.min_frequency IS 'the lowest quintile of frequency; NULL: any';
+COMMENT ON COLUMN leadscore.rfm_group.max_frequency IS 'the highest quintile of frequency; NULL: any';
+COMMENT ON COLUMN leadscore.rfm_group.min_monetary IS 'the lowest quintile of money; NULL: any';
+COMMENT ON COLUMN leadscore.rfm_group.max_monetary IS 'the highest quintile of money; NULL: any';
+
+CREATE FUNCTION leadscore.rfm_groups() RETURNS SETOF leadscore.rfm_group
+	LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT g.* FROM leadscore.rfm_group g
+	UNION ALL
+	SELECT d.* FROM (VALUES
+		('champions', 1, 4, NULL::integer, 4, NULL::integer, 4, NULL::integer),
+		('loyal', 2, 3, NULL, 4, NULL, NULL, NULL),
+		('recent', 3, 4, NULL, NULL, NULL, NULL, NULL),
+		('needs attention', 4, 3, NULL, NULL, NULL, NULL, NULL),
+		('at risk', 5, NULL, 2, 3, NULL, NULL, NULL),
+		('lost', 6, NULL, NULL, NULL, NULL, NULL, NULL)) d
+	WHERE NOT EXISTS (SELECT FROM leadscore.rfm_group)
+	ORDER BY 2;
+END;
+
+COMMENT ON FUNCTION leadscore.rfm_groups() IS 'the groups that hold: those of the table rfm_group or, while it is empty, ready ones';
+
+-- rfm
+
+CREATE FUNCTION leadscore.rfm(signals text[], at timestamptz DEFAULT now(), n integer DEFAULT 5)
+	RETURNS TABLE (lead_id text, last_at timestamptz, frequency bigint, monetary numeric,
+		recency_tile integer, frequency_tile integer, monetary_tile integer, rfm_group text)
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	signal_ids CONSTANT integer[] := ARRAY(SELECT (s ->> 'signal_id')::integer
+		FROM jsonb_array_elements(leadscore.signals_named(rfm.signals) -> 'signals') s);
+	leads bigint;
+BEGIN
+	IF n IS NULL OR n < 1 THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'rfm() needs a number of tiles above zero',
+			DETAIL = format('n is %s.', coalesce(n::text, 'NULL')), HINT = 'Five is usual.';
+	END IF;
+	RETURN QUERY
+	WITH bought AS MATERIALIZED (
+		SELECT v.lead_id, max(e.hour) FILTER (WHERE e.occurrences > 0) AS last_at, sum(e.occurrences)::bigint AS frequency, sum(e.value) AS monetary
+		FROM leadscore.visible_lead v CROSS JOIN LATERAL leadscore.timeline_entries(v.timeline) e
+		WHERE e.signal_id = ANY (signal_ids) AND e.hour <= rfm.at
+		GROUP BY v.lead_id
+		HAVING sum(e.occurrences) > 0
+	), ranked AS (
+		-- how many are strictly worse: equal ones share it
+		SELECT b.*, rank() OVER (ORDER BY b.last_at) - 1 AS r, rank() OVER (ORDER BY b.frequency) - 1 AS f,
+			rank() OVER (ORDER BY b.monetary) - 1 AS m, count(*) OVER () AS leads
+		FROM bought b
+	)
+	SELECT k.lead_id, k.last_at, k.frequency, k.monetary,
+		(1 + k.r * rfm.n / k.leads)::integer, (1 + k.f * rfm.n / k.leads)::integer, (1 + k.m * rfm.n / k.leads)::integer,
+		(SELECT g.rfm_group FROM leadscore.rfm_groups() g
+			WHERE 1 + k.r * 5 / k.leads BETWEEN coalesce(g.min_recency, 1) AND coalesce(g.max_recency, 5)
+			AND 1 + k.f * 5 / k.leads BETWEEN coalesce(g.min_frequency, 1) AND coalesce(g.max_frequency, 5)
+			AND 1 + k.m * 5 / k.leads BETWEEN coalesce(g.min_monetary, 1) AND coalesce(g.max_monetary, 5)
+			ORDER BY g.position LIMIT 1)
+	FROM ranked k
+	ORDER BY k.lead_id;
+	GET DIAGNOSTICS leads = ROW_COUNT;
+	IF leads BETWEEN 1 AND n - 1 THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'there are more tiles than leads',
+			DETAIL = format('n is %s; %s leads have bought by then.', n, leads), HINT = 'Ask for fewer tiles.';
+	END IF;
+END
+$$;
+
+CREATE FUNCTION leadscore.conversion_of(model text) RETURNS text
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	name CONSTANT text := leadscore.model_named(model);
+	signal text;
+BEGIN
+	SELECT c.signal INTO signal FROM leadscore.model_conversion c WHERE c.model = name;
+	IF NOT FOUND AND name IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('model "%s" has no conversion', name),
+			DETAIL = 'There is neither a row for it in leadscore.conversion nor a signal purchase.',
+			HINT = format('INSERT INTO leadscore.conversion (model, signal) VALUES (%L, ...).', name);
+	END IF;
+	RETURN signal;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.conversion_of(text) IS 'the signal that is a model''s conversion';
+
+CREATE FUNCTION leadscore.rfm(model text DEFAULT 'default', at timestamptz DEFAULT now(), n integer DEFAULT 5)
+	RETURNS TABLE (lead_id text, last_at timestamptz, frequency bigint, monetary numeric,
+		recency_tile integer, frequency_tile integer, monetary_tile integer, rfm_group text)
+	LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT r.lead_id, r.last_at, r.frequency, r.monetary, r.recency_tile, r.frequency_tile, r.monetary_tile, r.rfm_group
+	FROM leadscore.rfm(ARRAY[leadscore.conversion_of(rfm.model)], at, n) r
+	ORDER BY r.lead_id;
+END;
+
+COMMENT ON FUNCTION leadscore.rfm(text[], timestamptz, integer) IS 'recency, frequency and money of everybody who has bought, in n tiles that keep equals together, and the group';
+COMMENT ON FUNCTION leadscore.rfm(text, timestamptz, integer) IS 'the same for the conversion of a model';
+
+SELECT pg_catalog.pg_extension_config_dump('leadscore.conversion', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.rfm_group', '');
