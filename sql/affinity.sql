@@ -57,10 +57,10 @@ BEGIN
 		FROM leadscore.log_events(affinity.kinds) e
 		WHERE e.properties ->> affinity.property IS NOT NULL AND date_trunc('hour', e.occurred_at, 'UTC') <= affinity.at
 	), leaning AS MATERIALIZED (
-		-- what is more than a thousand half-lives old is nothing, and would underflow
+		-- what is more than a hundred half-lives old is nothing
 		SELECT e.lead_id, e.value, sum(power(2::float8, - e.age)) AS weight
 		FROM event e
-		WHERE e.age < 1000
+		WHERE e.age < 100
 		GROUP BY e.lead_id, e.value
 	), shop AS (
 		SELECT l.value, sum(l.weight) / sum(sum(l.weight)) OVER () AS share FROM leaning l GROUP BY l.value
@@ -84,11 +84,11 @@ CREATE FUNCTION leadscore.make_signals(property text, kind text DEFAULT NULL, n 
 AS $$
 #variable_conflict use_column
 DECLARE
-	found record;
+	candidate record;
 	known record;
 BEGIN
 	PERFORM leadscore.check_property(property, n);
-	FOR found IN
+	FOR candidate IN
 		SELECT concat_ws(' ', make_signals.kind, make_signals.property || ': ' || min(e.properties ->> make_signals.property)) AS signal,
 			e.properties -> make_signals.property AS value, count(*) AS events
 		FROM leadscore.log_events(CASE WHEN make_signals.kind IS NOT NULL THEN ARRAY[make_signals.kind] END) e
@@ -97,14 +97,14 @@ BEGIN
 		ORDER BY 3 DESC, 1
 		LIMIT n
 	LOOP
-		signal := found.signal;
-		value := found.value;
-		events := found.events;
+		signal := candidate.signal;
+		value := candidate.value;
+		events := candidate.events;
 		INSERT INTO leadscore.signal (signal, kind, match, description)
 		VALUES (signal, make_signals.kind, jsonb_build_object(property, value), format('%s of %s', coalesce(make_signals.kind, 'anything'), value #>> '{}'))
 		ON CONFLICT (signal) DO NOTHING;
 		made := FOUND;
-		SELECT s.kind, s.match, s.condition, s.subject INTO known FROM leadscore.signal s WHERE s.signal = found.signal;
+		SELECT s.kind, s.match, s.condition, s.subject INTO known FROM leadscore.signal s WHERE s.signal = candidate.signal;
 		IF (known.kind, known.match, known.condition::text, known.subject) IS DISTINCT FROM (make_signals.kind, jsonb_build_object(property, value), NULL::text, 'event'::text) THEN
 			RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('there is another signal "%s"', signal),
 				DETAIL = format('Its kind is %s, it matches %s.', coalesce(known.kind, 'NULL'), coalesce(known.match::text, 'anything')), HINT = 'Rename it.';

@@ -4,6 +4,28 @@
 -- changes when there is something to say; refresh_crm() writes down what has
 -- changed, numbered in the order in which it is committed.
 
+-- A function of its own, so that the view's cost is no reason to compile it.
+
+CREATE FUNCTION leadscore.crm_reasons(card jsonb, timeline leadscore.timeline, profile jsonb, at timestamptz) RETURNS text[]
+	LANGUAGE plpgsql STABLE PARALLEL SAFE COST 20 SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN ARRAY(
+		SELECT format('%s (%s%s)', coalesce(g.description, t.signal), CASE WHEN t.points > 0 THEN '+' END, t.points)
+		FROM (
+			SELECT c.signal, round(sum(c.points)::numeric) AS points
+			FROM leadscore.contributions(card, timeline, profile, at) c
+			GROUP BY c.signal
+		) t
+		LEFT JOIN leadscore.signal g ON g.signal = t.signal
+		WHERE t.points <> 0
+		ORDER BY abs(t.points) DESC, t.signal
+		LIMIT 3);
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.crm_reasons(jsonb, leadscore.timeline, jsonb, timestamptz) IS 'the three signals that weigh most, in words';
+
 CREATE VIEW leadscore.crm_current AS
 SELECT m.model, s.lead_id,
 	round((a.appraisal).score::numeric) AS score,
@@ -14,18 +36,7 @@ FROM leadscore.model m
 CROSS JOIN LATERAL (SELECT leadscore.scorecard(m.model) AS card OFFSET 0) c
 CROSS JOIN leadscore.visible_lead s
 CROSS JOIN LATERAL (SELECT leadscore.appraise(c.card, s.timeline, s.profile, now()) AS appraisal OFFSET 0) a
-CROSS JOIN LATERAL (
-	SELECT array_agg(format('%s (%s%s)', coalesce(g.description, t.signal), CASE WHEN t.points > 0 THEN '+' END, t.points) ORDER BY abs(t.points) DESC, t.signal) AS reasons
-	FROM (
-		SELECT p.signal, round(sum(p.points)::numeric) AS points
-		FROM leadscore.contributions(c.card, s.timeline, s.profile, now()) p
-		GROUP BY p.signal
-		HAVING round(sum(p.points)::numeric) <> 0
-		ORDER BY abs(round(sum(p.points)::numeric)) DESC, p.signal
-		LIMIT 3
-	) t
-	LEFT JOIN leadscore.signal g ON g.signal = t.signal
-) r;
+CROSS JOIN LATERAL (SELECT leadscore.crm_reasons(c.card, s.timeline, s.profile, now()) AS reasons OFFSET 0) r;
 
 COMMENT ON VIEW leadscore.crm_current IS 'what crm_lead says now';
 
