@@ -64,7 +64,7 @@ CREATE SEQUENCE leadscore.crm_change_id_seq OWNED BY leadscore.crm_state.change_
 COMMENT ON TABLE leadscore.crm_state IS 'what the last refresh_crm() has found';
 
 CREATE FUNCTION leadscore.refresh_crm() RETURNS bigint
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
 	n bigint;
