@@ -9,7 +9,7 @@ AS $$
 	FROM (
 		SELECT array_agg(s.source ORDER BY s.source::oid, s.mapping) AS sources, array_agg(s.mapping ORDER BY s.source::oid, s.mapping) AS mappings
 		FROM leadscore.source s
-		WHERE s.feeds = 'timeline' AND s.source <> 'leadscore.derived_event'::regclass
+		WHERE s.feeds = 'timeline'
 	) s
 	CROSS JOIN LATERAL leadscore.source_events(s.sources, s.mappings, NULL, log_events.kinds) e
 	LEFT JOIN leadscore.lead_alias a ON a.alias = e.lead_id

@@ -39,6 +39,16 @@ CROSS JOIN LATERAL (SELECT leadscore.appraise(c.card, s.timeline, s.profile, now
 CROSS JOIN LATERAL (SELECT leadscore.crm_reasons(c.card, s.timeline, s.profile, now()) AS reasons OFFSET 0) r;
 
 COMMENT ON VIEW leadscore.crm_current IS 'what crm_lead says now';
+COMMENT ON COLUMN leadscore.crm_current.model IS 'the model';
+COMMENT ON COLUMN leadscore.crm_current.lead_id IS 'the lead';
+COMMENT ON COLUMN leadscore.crm_current.score IS 'the score, rounded';
+COMMENT ON COLUMN leadscore.crm_current.grade IS 'by fit';
+COMMENT ON COLUMN leadscore.crm_current.segment IS 'the segment';
+COMMENT ON COLUMN leadscore.crm_current.stage IS 'the stage';
+COMMENT ON COLUMN leadscore.crm_current.probability IS 'of a conversion, rounded';
+COMMENT ON COLUMN leadscore.crm_current.reason_1 IS 'what weighs most';
+COMMENT ON COLUMN leadscore.crm_current.reason_2 IS 'what comes second';
+COMMENT ON COLUMN leadscore.crm_current.reason_3 IS 'what comes third';
 
 CREATE TABLE leadscore.crm_state (
 	model text NOT NULL,
@@ -62,6 +72,19 @@ CREATE UNIQUE INDEX crm_state_change_id_key ON leadscore.crm_state (change_id);
 CREATE SEQUENCE leadscore.crm_change_id_seq OWNED BY leadscore.crm_state.change_id;
 
 COMMENT ON TABLE leadscore.crm_state IS 'what the last refresh_crm() has found';
+COMMENT ON COLUMN leadscore.crm_state.model IS 'the model';
+COMMENT ON COLUMN leadscore.crm_state.lead_id IS 'the lead';
+COMMENT ON COLUMN leadscore.crm_state.score IS 'the score, rounded';
+COMMENT ON COLUMN leadscore.crm_state.grade IS 'by fit';
+COMMENT ON COLUMN leadscore.crm_state.segment IS 'the segment';
+COMMENT ON COLUMN leadscore.crm_state.stage IS 'the stage';
+COMMENT ON COLUMN leadscore.crm_state.probability IS 'of a conversion, rounded';
+COMMENT ON COLUMN leadscore.crm_state.reason_1 IS 'what weighs most';
+COMMENT ON COLUMN leadscore.crm_state.reason_2 IS 'what comes second';
+COMMENT ON COLUMN leadscore.crm_state.reason_3 IS 'what comes third';
+COMMENT ON COLUMN leadscore.crm_state.deleted IS 'whether the lead has gone';
+COMMENT ON COLUMN leadscore.crm_state.change_id IS 'the number of its last change';
+COMMENT ON COLUMN leadscore.crm_state.changed_at IS 'when that was found';
 
 CREATE FUNCTION leadscore.refresh_crm() RETURNS bigint
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off

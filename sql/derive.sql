@@ -379,7 +379,7 @@ BEGIN
 	END IF;
 	SELECT array_agg(s.source), array_agg(s.mapping) INTO sources, mappings
 	FROM leadscore.source s
-	WHERE s.feeds = 'timeline' AND s.source <> 'leadscore.derived_event'::regclass;
+	WHERE s.feeds = 'timeline';
 	-- the kinds that rules look at; NULL: any
 	SELECT CASE WHEN bool_and(r.kinds IS NOT NULL AND (r.until_kinds IS NOT NULL OR r.behaviour <> 'dwell'))
 		THEN (SELECT array_agg(DISTINCT k) FROM leadscore.derivation o CROSS JOIN LATERAL unnest(o.kinds || o.until_kinds) k) END

@@ -67,6 +67,11 @@ CROSS JOIN LATERAL leadscore.timeline_entries(v.timeline) e
 JOIN leadscore.model_conversion c ON c.signal_id = e.signal_id;
 
 COMMENT ON VIEW leadscore.lead_order IS 'the conversions of each lead, by hour';
+COMMENT ON COLUMN leadscore.lead_order.model IS 'the model';
+COMMENT ON COLUMN leadscore.lead_order.lead_id IS 'the lead';
+COMMENT ON COLUMN leadscore.lead_order.hour IS 'when';
+COMMENT ON COLUMN leadscore.lead_order.orders IS 'how many';
+COMMENT ON COLUMN leadscore.lead_order.revenue IS 'their value';
 
 CREATE VIEW leadscore.lead_start AS
 SELECT v.lead_id, v.timeline, v.profile, e.started_at
@@ -75,6 +80,10 @@ CROSS JOIN LATERAL (SELECT min(e.hour) AS started_at FROM leadscore.timeline_ent
 WHERE e.started_at IS NOT NULL;
 
 COMMENT ON VIEW leadscore.lead_start IS 'leads that have done something, and since when';
+COMMENT ON COLUMN leadscore.lead_start.lead_id IS 'the lead';
+COMMENT ON COLUMN leadscore.lead_start.timeline IS 'what it did';
+COMMENT ON COLUMN leadscore.lead_start.profile IS 'who it is';
+COMMENT ON COLUMN leadscore.lead_start.started_at IS 'the first hour of any signal';
 
 CREATE FUNCTION leadscore.month_of(instant timestamptz) RETURNS date
 	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE

@@ -188,7 +188,7 @@ BEGIN
 			GROUP BY 1, 2 ORDER BY 3 DESC, 1 LOOP
 		source := rows.source;
 		removed := 0;
-		IF tracked OR rows.source IN ('leadscore.event'::regclass, 'leadscore.derived_event'::regclass) THEN
+		IF tracked OR rows.source = 'leadscore.event'::regclass THEN
 			EXECUTE format('DELETE FROM %s WHERE %s = ANY ($1)', rows.source, leadscore.column_text(rows.source, rows.key)) USING names;
 			GET DIAGNOSTICS removed = ROW_COUNT;
 		END IF;
@@ -198,6 +198,14 @@ BEGIN
 	END LOOP;
 
 	-- what is left elsewhere may be derived from again
+	source := 'leadscore.derived_event';
+	DELETE FROM leadscore.derived_event d WHERE d.lead_id = ANY (names);
+	GET DIAGNOSTICS removed = ROW_COUNT;
+	remaining := 0;
+	IF removed > 0 THEN
+		RETURN NEXT;
+	END IF;
+	DELETE FROM leadscore.derivation_due d WHERE d.lead_id = ANY (names);
 	INSERT INTO leadscore.changed_lead (lead_id) SELECT unnest(names) WHERE EXISTS (SELECT FROM leadscore.derivation);
 
 	source := 'leadscore.lead_alias';

@@ -98,8 +98,8 @@ DECLARE
 	gathered text;
 BEGIN
 	SELECT array_agg(s.source), array_agg(s.mapping) INTO sources, mappings
-	FROM leadscore.source s
-	WHERE s.feeds = 'timeline' AND (kinds IS NULL OR s.kind IS NULL OR s.kind = ANY (kinds));
+	FROM leadscore.source_trigger s
+	WHERE s.feeds = 'timeline' AND NOT s.mapping ? 'partition' AND (kinds IS NULL OR s.kind IS NULL OR s.kind = ANY (kinds));
 	IF sources IS NULL OR document -> 'signals' = '[]' THEN
 		RETURN;
 	END IF;
@@ -126,7 +126,7 @@ CREATE FUNCTION leadscore.hold_sources() RETURNS void
 	LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT leadscore.hold_source(t.source)
-	FROM (SELECT DISTINCT s.source FROM leadscore.source s WHERE s.feeds = 'timeline' ORDER BY 1) t
+	FROM (SELECT DISTINCT s.source FROM leadscore.source_trigger s WHERE s.feeds = 'timeline' AND NOT s.mapping ? 'partition' ORDER BY 1) t
 $$;
 
 COMMENT ON FUNCTION leadscore.hold_sources() IS 'keeps the sources from being truncated, dropped or detached until the transaction ends';

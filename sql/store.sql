@@ -165,7 +165,8 @@ CREATE VIEW leadscore.source AS
 SELECT s.source, s.feeds, s.lead_id, s.kind, s.kind_column, s.occurred_at, s.value, s.properties, s.maintenance,
 	s.trigger_prefix, s.mapping
 FROM leadscore.source_trigger s
-WHERE NOT s.mapping ? 'partition';
+WHERE NOT s.mapping ? 'partition'
+AND s.source::oid IS DISTINCT FROM to_regclass('leadscore.derived_event');	-- ours, whatever is tracked
 
 COMMENT ON VIEW leadscore.source IS 'the tables that are tracked, and how their rows are read';
 COMMENT ON COLUMN leadscore.source.source IS 'the table';
