@@ -47,13 +47,19 @@ is($node->safe_psql('shop', q{SELECT sum(added), sum(removed) FROM leadscore.der
 
 # A dump brings what was derived, and how far derive() had come.
 my $state = q{SELECT (SELECT jsonb_agg(d ORDER BY derived_event_id) FROM leadscore.derived_event d), (SELECT jsonb_agg(r ORDER BY derivation) FROM leadscore.derivation r),
-	(SELECT jsonb_agg(s) FROM leadscore.derivation_state s), (SELECT jsonb_agg(f ORDER BY lead_id) FROM leadscore.derivation_due f), (SELECT jsonb_agg(c) FROM leadscore.changed_lead c)};
+	(SELECT jsonb_agg(s) FROM leadscore.derivation_state s), (SELECT jsonb_agg(f ORDER BY lead_id) FROM leadscore.derivation_due f), (SELECT jsonb_agg(c) FROM leadscore.changed_lead c),
+	(SELECT jsonb_agg(c) FROM leadscore.conversion c), (SELECT jsonb_agg(g ORDER BY position) FROM leadscore.rfm_group g), (SELECT jsonb_agg(s) FROM leadscore.spend s),
+	(SELECT jsonb_agg(h) FROM leadscore.channel h), (SELECT jsonb_agg(c ORDER BY change_id) FROM leadscore.crm_state c)};
+$node->safe_psql('shop', q{INSERT INTO leadscore.conversion SELECT model, 'load order' FROM leadscore.model; INSERT INTO leadscore.rfm_group SELECT * FROM leadscore.rfm_groups() WHERE position < 4;
+	INSERT INTO leadscore.spend VALUES ('search', '2026-01-01', 0.000001); INSERT INTO leadscore.channel VALUES ('search', 'load click'); SELECT leadscore.refresh_crm()});
 $node->safe_psql('shop', q{INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('late', 'visit', '2026-01-01')});
 command_ok([ 'pg_dump', '-h', $node->host, '-p', $node->port, '-Fc', '-f', $node->basedir . '/dump', 'shop' ], 'dump');
 $node->safe_psql('postgres', 'CREATE DATABASE restored');
 command_ok([ 'pg_restore', '-h', $node->host, '-p', $node->port, '--exit-on-error', '-d', 'restored', $node->basedir . '/dump' ], 'restore');
 ok($node->safe_psql('restored', $state) eq $node->safe_psql('shop', $state), 'the restored database has it all');
 is_true($node, 'restored', 'restored');
+is($node->safe_psql('restored', q{CREATE TEMP TABLE before AS SELECT max(change_id) AS last FROM leadscore.crm_state; INSERT INTO leadscore.lead VALUES ('new'); SELECT count(leadscore.refresh_crm());
+	SELECT change_id > last FROM leadscore.crm_state, before WHERE lead_id = 'new' LIMIT 1}), "1\nt", 'changes go on being numbered');
 is($node->safe_psql('restored', q{SELECT sum(added), sum(removed) FROM leadscore.derive('2027-01-01')}), '1|0', 'it goes on where it was');
 is($node->safe_psql('restored', q{SELECT sum(added), sum(removed) FROM leadscore.derive('2027-01-01', true)}), '0|0', 'and finds nothing more');
 
