@@ -35,6 +35,21 @@ $$;
 
 COMMENT ON FUNCTION leadscore.check_property(text, integer) IS 'refuses what is no property, or no number of values';
 
+CREATE FUNCTION leadscore.check_kinds(kinds text[]) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	unknown CONSTANT text[] := ARRAY(SELECT k FROM unnest(kinds) k EXCEPT SELECT e.kind FROM leadscore.log_events(kinds) e ORDER BY 1);
+BEGIN
+	IF unknown <> '{}' THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'there are no events of a kind',
+			DETAIL = format('No event has the kind %s.', array_to_string(unknown, ' or ', 'NULL')), HINT = 'Name kinds that the log has, or none for any.';
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.check_kinds(text[]) IS 'refuses kinds that no event has';
+
 CREATE FUNCTION leadscore.affinity(property text, at timestamptz DEFAULT now(), half_life interval DEFAULT '30 days',
 	kinds text[] DEFAULT NULL, prior float8 DEFAULT 1)
 	RETURNS TABLE (lead_id text, value text, weight float8, share float8, shop_share float8, affinity float8)
@@ -72,6 +87,9 @@ BEGIN
 	JOIN shop s ON s.value = l.value
 	WHERE s.share > 0 AND t.total > 0
 	ORDER BY l.lead_id, 6 DESC, l.value;
+	IF NOT FOUND THEN
+		PERFORM leadscore.check_kinds(affinity.kinds);
+	END IF;
 END
 $$;
 
@@ -84,16 +102,21 @@ CREATE FUNCTION leadscore.make_signals(property text, kind text DEFAULT NULL, n 
 AS $$
 #variable_conflict use_column
 DECLARE
+	kinds CONSTANT text[] := CASE WHEN make_signals.kind IS NOT NULL THEN ARRAY[make_signals.kind] END;
 	candidate record;
 	known record;
 BEGIN
 	PERFORM leadscore.check_property(property, n);
 	FOR candidate IN
-		SELECT concat_ws(' ', make_signals.kind, make_signals.property || ': ' || min(e.properties ->> make_signals.property)) AS signal,
-			e.properties -> make_signals.property AS value, count(*) AS events
-		FROM leadscore.log_events(CASE WHEN make_signals.kind IS NOT NULL THEN ARRAY[make_signals.kind] END) e
-		WHERE jsonb_typeof(e.properties -> make_signals.property) IN ('string', 'number', 'boolean')
-		GROUP BY e.properties -> make_signals.property
+		SELECT concat_ws(' ', make_signals.kind, make_signals.property || ': ' || CASE
+				-- 42 and "42" are two values
+				WHEN jsonb_typeof(v.value) = 'string' AND v.value #>> '{}' ~ '^(-?[0-9.]+([eE][-+]?[0-9]+)?|true|false)$' THEN v.value::text
+				ELSE v.value #>> '{}' END) AS signal,
+			v.value, count(*) AS events
+		FROM leadscore.log_events(kinds) e
+		CROSS JOIN LATERAL (SELECT e.properties -> make_signals.property AS value) v
+		WHERE jsonb_typeof(v.value) IN ('string', 'number', 'boolean') AND octet_length(v.value::text) <= 200
+		GROUP BY v.value
 		ORDER BY 3 DESC, 1
 		LIMIT n
 	LOOP
@@ -107,10 +130,15 @@ BEGIN
 		SELECT s.kind, s.match, s.condition, s.subject INTO known FROM leadscore.signal s WHERE s.signal = candidate.signal;
 		IF (known.kind, known.match, known.condition::text, known.subject) IS DISTINCT FROM (make_signals.kind, jsonb_build_object(property, value), NULL::text, 'event'::text) THEN
 			RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('there is another signal "%s"', signal),
-				DETAIL = format('Its kind is %s, it matches %s.', coalesce(known.kind, 'NULL'), coalesce(known.match::text, 'anything')), HINT = 'Rename it.';
+				DETAIL = format('It is an %s signal, its kind is %s, it matches %s, its condition is %s.', known.subject, coalesce(known.kind, 'NULL'),
+					coalesce(known.match::text, 'anything'), coalesce(known.condition::text, 'none')),
+				HINT = 'Rename it.';
 		END IF;
 		RETURN NEXT;
 	END LOOP;
+	IF NOT FOUND THEN
+		PERFORM leadscore.check_kinds(kinds);
+	END IF;
 END
 $$;
 

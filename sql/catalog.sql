@@ -306,11 +306,16 @@ BEGIN
 		PERFORM leadscore.refuse(format('signal "%s" has weights that measure it as %s', OLD.signal, OLD.subject), NEW.subject,
 			'Add a signal of another name, or delete its weights first.');
 	END IF;
+	IF NEW.subject <> OLD.subject AND (EXISTS (SELECT FROM leadscore.conversion c WHERE c.signal = OLD.signal)
+			OR EXISTS (SELECT FROM leadscore.channel c WHERE c.signal = OLD.signal)) THEN
+		PERFORM leadscore.refuse(format('signal "%s" is a conversion, or shows a channel', OLD.signal), NEW.subject,
+			'Add a signal of another name, or delete its rows in leadscore.conversion and leadscore.channel first.');
+	END IF;
 	RETURN NEW;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.check_subject() IS 'trigger: a signal that has weights keeps its subject';
+COMMENT ON FUNCTION leadscore.check_subject() IS 'trigger: a signal that has weights, is a conversion or shows a channel keeps its subject';
 
 CREATE TRIGGER check_subject BEFORE UPDATE OF subject ON leadscore.signal
 	FOR EACH ROW EXECUTE FUNCTION leadscore.check_subject();

@@ -26,29 +26,25 @@ $$;
 
 COMMENT ON FUNCTION leadscore.crm_reasons(jsonb, leadscore.timeline, jsonb, timestamptz) IS 'the three signals that weigh most, in words';
 
-CREATE VIEW leadscore.crm_current AS
-SELECT m.model, s.lead_id,
-	round((a.appraisal).score::numeric) AS score,
-	(a.appraisal).grade, (a.appraisal).segment, (a.appraisal).stage,
-	round((a.appraisal).probability::numeric, 2) AS probability,
-	r.reasons[1] AS reason_1, r.reasons[2] AS reason_2, r.reasons[3] AS reason_3
-FROM leadscore.model m
-CROSS JOIN LATERAL (SELECT leadscore.scorecard(m.model) AS card OFFSET 0) c
-CROSS JOIN leadscore.visible_lead s
-CROSS JOIN LATERAL (SELECT leadscore.appraise(c.card, s.timeline, s.profile, now()) AS appraisal OFFSET 0) a
-CROSS JOIN LATERAL (SELECT leadscore.crm_reasons(c.card, s.timeline, s.profile, now()) AS reasons OFFSET 0) r;
+-- (inlined, so that a condition on the lead reaches the timelines)
+CREATE FUNCTION leadscore.crm_at(at timestamptz)
+	RETURNS TABLE (model text, lead_id text, score numeric, grade text, segment text, stage text, probability numeric,
+		reason_1 text, reason_2 text, reason_3 text)
+	LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT m.model, s.lead_id,
+		round((a.appraisal).score::numeric),
+		(a.appraisal).grade, (a.appraisal).segment, (a.appraisal).stage,
+		round((a.appraisal).probability::numeric, 2),
+		r.reasons[1], r.reasons[2], r.reasons[3]
+	FROM leadscore.model m
+	CROSS JOIN LATERAL (SELECT leadscore.scorecard(m.model) AS card OFFSET 0) c
+	CROSS JOIN leadscore.visible_lead s
+	CROSS JOIN LATERAL (SELECT leadscore.appraise(c.card, s.timeline, s.profile, crm_at.at) AS appraisal OFFSET 0) a
+	CROSS JOIN LATERAL (SELECT leadscore.crm_reasons(c.card, s.timeline, s.profile, crm_at.at) AS reasons OFFSET 0) r;
+END;
 
-COMMENT ON VIEW leadscore.crm_current IS 'what crm_lead says now';
-COMMENT ON COLUMN leadscore.crm_current.model IS 'the model';
-COMMENT ON COLUMN leadscore.crm_current.lead_id IS 'the lead';
-COMMENT ON COLUMN leadscore.crm_current.score IS 'the score, rounded';
-COMMENT ON COLUMN leadscore.crm_current.grade IS 'by fit';
-COMMENT ON COLUMN leadscore.crm_current.segment IS 'the segment';
-COMMENT ON COLUMN leadscore.crm_current.stage IS 'the stage';
-COMMENT ON COLUMN leadscore.crm_current.probability IS 'of a conversion, rounded';
-COMMENT ON COLUMN leadscore.crm_current.reason_1 IS 'what weighs most';
-COMMENT ON COLUMN leadscore.crm_current.reason_2 IS 'what comes second';
-COMMENT ON COLUMN leadscore.crm_current.reason_3 IS 'what comes third';
+COMMENT ON FUNCTION leadscore.crm_at(timestamptz) IS 'what crm_lead says, as of an instant';
 
 CREATE TABLE leadscore.crm_state (
 	model text NOT NULL,
@@ -86,19 +82,29 @@ COMMENT ON COLUMN leadscore.crm_state.deleted IS 'whether the lead has gone';
 COMMENT ON COLUMN leadscore.crm_state.change_id IS 'the number of its last change';
 COMMENT ON COLUMN leadscore.crm_state.changed_at IS 'when that was found';
 
+CREATE FUNCTION leadscore.hold_crm() RETURNS void
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT pg_advisory_xact_lock(hashtextextended('leadscore crm', 1))
+$$;
+
+COMMENT ON FUNCTION leadscore.hold_crm() IS 'keeps others who number changes waiting until the transaction ends';
+
 CREATE FUNCTION leadscore.refresh_crm() RETURNS bigint
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
+	at timestamptz;
 	n bigint;
 BEGIN
 	-- one at a time, so that numbers are committed in their order
 	PERFORM leadscore.check_read_committed('refresh_crm()', 'passed over');
-	PERFORM pg_advisory_xact_lock(hashtextextended('leadscore crm', 0));
+	PERFORM leadscore.hold_crm();
+	at := clock_timestamp();
 	WITH difference AS (
 		SELECT coalesce(c.model, s.model) AS model, coalesce(c.lead_id, s.lead_id) AS lead_id,
 			c.score, c.grade, c.segment, c.stage, c.probability, c.reason_1, c.reason_2, c.reason_3, c.lead_id IS NULL AS deleted
-		FROM leadscore.crm_current c
+		FROM leadscore.crm_at(at) c
 		FULL JOIN leadscore.crm_state s ON s.model = c.model AND s.lead_id = c.lead_id
 		WHERE (c.score, c.grade, c.segment, c.stage, c.probability, c.reason_1, c.reason_2, c.reason_3, c.lead_id IS NULL)
 			IS DISTINCT FROM (s.score, s.grade, s.segment, s.stage, s.probability, s.reason_1, s.reason_2, s.reason_3, s.deleted)
@@ -123,7 +129,7 @@ SELECT c.model, c.lead_id, c.score, c.grade, c.segment, c.stage, c.probability, 
 	CASE WHEN (c.score, c.grade, c.segment, c.stage, c.probability, c.reason_1, c.reason_2, c.reason_3, false)
 		IS NOT DISTINCT FROM (s.score, s.grade, s.segment, s.stage, s.probability, s.reason_1, s.reason_2, s.reason_3, s.deleted)
 		THEN s.changed_at ELSE now() END AS changed_at
-FROM leadscore.crm_current c
+FROM leadscore.crm_at(now()) c
 LEFT JOIN leadscore.crm_state s ON s.model = c.model AND s.lead_id = c.lead_id;
 
 COMMENT ON VIEW leadscore.crm_lead IS 'every lead on every model, as a CRM takes it over, live';
@@ -146,12 +152,24 @@ CREATE FUNCTION leadscore.crm_changes(since bigint DEFAULT 0, n integer DEFAULT 
 BEGIN ATOMIC
 	SELECT s.change_id, s.model, s.lead_id, s.score, s.grade, s.segment, s.stage, s.probability, s.reason_1, s.reason_2, s.reason_3, s.deleted, s.changed_at
 	FROM leadscore.crm_state s
-	WHERE s.change_id > crm_changes.since
+	WHERE s.change_id > coalesce(crm_changes.since, 0)
+	-- where row-level security hides leads, what was written down of them is hidden, too
+	AND (NOT (SELECT row_security_active('leadscore.lead') OR row_security_active('leadscore.event'))
+		OR s.lead_id IN (SELECT v.lead_id FROM leadscore.visible_lead v))
 	ORDER BY s.change_id
 	LIMIT crm_changes.n;
 END;
 
 COMMENT ON FUNCTION leadscore.crm_changes(bigint, integer) IS 'the rows that have changed since a change, the first n or all: what to upsert, or delete';
+
+CREATE FUNCTION leadscore.crm_forget(until bigint) RETURNS bigint
+	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH gone AS (DELETE FROM leadscore.crm_state s WHERE s.deleted AND s.change_id <= crm_forget.until RETURNING 1)
+	SELECT count(*) FROM gone
+$$;
+
+COMMENT ON FUNCTION leadscore.crm_forget(bigint) IS 'drops the deleted leads up to a change that all CRMs have taken over, and says how many rows';
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore.crm_state', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.crm_change_id_seq', '');

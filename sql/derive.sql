@@ -68,7 +68,7 @@ COMMENT ON COLUMN leadscore.derivation.delay IS 'cart_abandoned: how long a purc
 COMMENT ON COLUMN leadscore.derivation.cap IS 'dwell: the longest that a page counts; NULL: no limit but the gap';
 
 CREATE FUNCTION leadscore.fill_derivation() RETURNS trigger
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	NEW.derivation := coalesce(NEW.derivation, NEW.behaviour);
@@ -120,15 +120,9 @@ COMMENT ON COLUMN leadscore.derived_event.value IS 'seconds: how long the visit 
 COMMENT ON COLUMN leadscore.derived_event.properties IS 'visit: the number of events; dwell: those of the page''s event';
 COMMENT ON COLUMN leadscore.derived_event.derivation IS 'the rule that it follows from';
 
+-- deferred: a pass locks no timeline, so it cannot deadlock with those who write events
 SELECT leadscore.create_triggers('leadscore.derived_event', '{"lead_id": "lead_id", "kind_column": "kind",
-	"occurred_at": "occurred_at", "value": "value", "properties": ["properties"]}', 'record');
-
-CREATE TABLE leadscore.changed_lead (
-	lead_id text
-);
-
-COMMENT ON TABLE leadscore.changed_lead IS 'leads whose events have changed since derive() last looked at them';
-COMMENT ON COLUMN leadscore.changed_lead.lead_id IS 'the lead, as the event names it; NULL: all';
+	"occurred_at": "occurred_at", "value": "value", "properties": ["properties"], "maintenance": "deferred"}', 'record');
 
 CREATE TABLE leadscore.derivation_due (
 	lead_id text PRIMARY KEY,
@@ -142,12 +136,12 @@ COMMENT ON COLUMN leadscore.derivation_due.lead_id IS 'the lead';
 COMMENT ON COLUMN leadscore.derivation_due.due_at IS 'the first instant at which something may';
 
 CREATE TABLE leadscore.derivation_state (
+	only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
 	derived_until timestamptz NOT NULL
 );
 
-CREATE UNIQUE INDEX derivation_state_one_row ON leadscore.derivation_state ((true));
-
-COMMENT ON TABLE leadscore.derivation_state IS 'how far derive() has come: one row, or none if it has to look at all leads';
+COMMENT ON TABLE leadscore.derivation_state IS 'how far derive() has come: one row, or none before the first pass';
+COMMENT ON COLUMN leadscore.derivation_state.only_row IS 'true';
 COMMENT ON COLUMN leadscore.derivation_state.derived_until IS 'the instant of the last pass';
 
 -- private functions
@@ -155,7 +149,7 @@ COMMENT ON COLUMN leadscore.derivation_state.derived_until IS 'the instant of th
 CREATE FUNCTION leadscore.hold_derivations() RETURNS void
 	LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT pg_advisory_xact_lock(hashtextextended('leadscore derive', 0))
+	SELECT pg_advisory_xact_lock(hashtextextended('leadscore derive', 1))	-- (0: names of leads)
 $$;
 
 COMMENT ON FUNCTION leadscore.hold_derivations() IS 'keeps other passes of derive() and changes of its rules waiting until the transaction ends';
@@ -166,7 +160,7 @@ AS $$
 BEGIN
 	IF NOT leadscore.in_restore() THEN
 		PERFORM leadscore.hold_derivations();
-		DELETE FROM leadscore.derivation_state;
+		INSERT INTO leadscore.changed_lead VALUES (NULL);
 	END IF;
 	RETURN NULL;
 END
@@ -181,7 +175,8 @@ CREATE FUNCTION leadscore.alias_changed() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF leadscore.in_restore() OR NOT EXISTS (SELECT FROM leadscore.derivation) THEN
+	-- its pages, as record() asks, not its rows: a snapshot may be older than the first rule
+	IF leadscore.in_restore() OR pg_relation_size('leadscore.derivation') = 0 THEN
 		RETURN NULL;
 	END IF;
 	IF TG_OP <> 'INSERT' THEN
@@ -214,12 +209,12 @@ $$;
 
 COMMENT ON FUNCTION leadscore.duration(interval) IS 'the same length in seconds alone, a month being 30 days and a year 365.25 days';
 
--- One statement, so that one snapshot sees the events, the aliases, what was
--- derived before, and which leads to look at: a transaction that commits
--- meanwhile is seen by the next pass, whole.
+-- One statement, so that one snapshot sees the sources, their events, the
+-- aliases, what was derived before, and which leads to look at: a transaction
+-- that commits meanwhile is seen by the next pass, whole.
 
-CREATE FUNCTION leadscore.derive_once(until timestamptz, everybody boolean, sources regclass[], mappings jsonb[], source_kinds text[])
-	RETURNS TABLE (derivation text, added bigint, removed bigint)
+CREATE FUNCTION leadscore.derive_once(until timestamptz, everybody boolean)
+	RETURNS TABLE (derivation text, added bigint, removed bigint, unknown_kinds text[])
 	LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH changed AS (
@@ -240,9 +235,19 @@ AS $$
 		SELECT r.derivation, r.behaviour, r.derived_kind, r.kinds, r.until_kinds,
 			leadscore.duration(r.gap) AS gap, leadscore.duration(r.delay) AS delay, leadscore.duration(r.cap) AS cap
 		FROM leadscore.derivation r
+	), source AS MATERIALIZED (
+		SELECT array_agg(s.source) AS sources, array_agg(s.mapping) AS mappings
+		FROM leadscore.source s
+		WHERE s.feeds = 'timeline' AND EXISTS (SELECT FROM rule)
+	), wanted_kind AS MATERIALIZED (
+		-- the kinds that rules look at; NULL: any
+		SELECT CASE WHEN bool_and(r.kinds IS NOT NULL AND (r.until_kinds IS NOT NULL OR r.behaviour <> 'dwell'))
+			THEN (SELECT array_agg(DISTINCT k) FROM rule o CROSS JOIN LATERAL unnest(o.kinds || o.until_kinds) k) END AS kinds
+		FROM rule r
 	), event AS MATERIALIZED (
 		SELECT coalesce(a.lead_id, e.lead_id) AS lead_id, e.kind, e.occurred_at, e.properties
-		FROM leadscore.source_events(sources, mappings, CASE WHEN NOT everybody THEN ARRAY(SELECT n.lead_id FROM name n) END, source_kinds) e
+		FROM source s CROSS JOIN wanted_kind k
+		CROSS JOIN LATERAL leadscore.source_events(s.sources, s.mappings, CASE WHEN NOT everybody THEN ARRAY(SELECT n.lead_id FROM name n) END, k.kinds) e
 		LEFT JOIN leadscore.lead_alias a ON a.alias = e.lead_id
 		WHERE everybody OR e.lead_id IN (SELECT n.lead_id FROM name n)
 	),
@@ -298,8 +303,12 @@ AS $$
 		) d
 	), present AS MATERIALIZED (
 		SELECT d.*, row_number() OVER (PARTITION BY d.lead_id, d.derivation, d.kind, d.occurred_at, d.value, d.properties) AS n
-		FROM leadscore.derived_event d
-		WHERE everybody OR d.lead_id IN (SELECT l.lead_id FROM lead l)
+		-- (not an OR, which would read all of the table in any case)
+		FROM (
+			SELECT d.* FROM leadscore.derived_event d WHERE everybody
+			UNION ALL
+			SELECT d.* FROM lead l JOIN leadscore.derived_event d ON d.lead_id = l.lead_id WHERE NOT everybody
+		) d
 	), difference AS MATERIALIZED (
 		SELECT p.derived_event_id, w.lead_id, w.kind, w.occurred_at, w.value, w.properties, w.derivation
 		FROM wanted w FULL JOIN present p
@@ -307,8 +316,8 @@ AS $$
 			AND coalesce(p.value, -1) = coalesce(w.value, -1) AND coalesce(p.properties, 'null') = coalesce(w.properties, 'null') AND p.n = w.n
 		WHERE w.lead_id IS NULL OR p.lead_id IS NULL
 	), gone AS (
-		DELETE FROM leadscore.derived_event d
-		WHERE d.derived_event_id IN (SELECT x.derived_event_id FROM difference x)
+		DELETE FROM leadscore.derived_event d USING difference x
+		WHERE d.derived_event_id = x.derived_event_id
 		RETURNING d.derivation
 	), come AS (
 		INSERT INTO leadscore.derived_event (lead_id, kind, occurred_at, value, properties, derivation)
@@ -329,69 +338,71 @@ AS $$
 		GROUP BY f.lead_id
 	), no_longer_due AS (
 		DELETE FROM leadscore.derivation_due d
-		WHERE (everybody OR d.lead_id IN (SELECT l.lead_id FROM lead l))
-		AND NOT EXISTS (SELECT FROM due f WHERE f.lead_id = d.lead_id)
+		USING (
+			SELECT d.lead_id FROM leadscore.derivation_due d WHERE everybody
+			UNION ALL
+			SELECT l.lead_id FROM lead l WHERE NOT everybody
+		) l
+		WHERE d.lead_id = l.lead_id AND NOT EXISTS (SELECT FROM due f WHERE f.lead_id = d.lead_id)
 	), newly_due AS (
 		INSERT INTO leadscore.derivation_due AS d (lead_id, due_at)
 		SELECT f.lead_id, f.due_at FROM due f
 		ON CONFLICT (lead_id) DO UPDATE SET due_at = excluded.due_at WHERE d.due_at <> excluded.due_at
 	)
-	SELECT r.derivation, count(*) FILTER (WHERE r.added), count(*) FILTER (WHERE r.removed)
+	SELECT r.derivation, (SELECT count(*) FROM come c WHERE c.derivation = r.derivation), (SELECT count(*) FROM gone g WHERE g.derivation = r.derivation),
+		CASE WHEN everybody THEN ARRAY(SELECT k FROM unnest(r.kinds || r.until_kinds) k EXCEPT SELECT e.kind FROM event e ORDER BY 1) END
 	FROM (
-		SELECT c.derivation, true AS added, false AS removed FROM come c
+		SELECT r.derivation, r.kinds, r.until_kinds FROM rule r
 		UNION ALL
-		SELECT g.derivation, false, true FROM gone g
-		UNION ALL
-		SELECT r.derivation, false, false FROM leadscore.derivation r
+		SELECT DISTINCT g.derivation, NULL::text[], NULL::text[] FROM gone g WHERE g.derivation NOT IN (SELECT r.derivation FROM rule r)
 	) r
-	GROUP BY r.derivation
 	ORDER BY r.derivation
 $$;
 
-COMMENT ON FUNCTION leadscore.derive_once(timestamptz, boolean, regclass[], jsonb[], text[]) IS 'one pass of derive(), over everybody or those who are to be looked at';
+COMMENT ON FUNCTION leadscore.derive_once(timestamptz, boolean) IS 'one pass of derive(), over everybody or those who are to be looked at';
 
 -- derive
 
-CREATE FUNCTION leadscore.derive(until timestamptz DEFAULT now(), everybody boolean DEFAULT false)
+CREATE FUNCTION leadscore.derive(until timestamptz DEFAULT NULL, everybody boolean DEFAULT false)
 	RETURNS TABLE (derivation text, added bigint, removed bigint)
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET row_security = off
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET row_security = off SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-	sources regclass[];
-	mappings jsonb[];
-	source_kinds text[];
+	instant timestamptz := derive.until;
 	all_of_them boolean := derive.everybody;
+	unknown_kinds text[];
 BEGIN
 	PERFORM leadscore.check_read_committed('derive()', 'passed over');
-	IF until IS NULL OR NOT isfinite(until) OR everybody IS NULL THEN
+	IF NOT isfinite(instant) OR all_of_them IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'derive() needs an instant',
-			DETAIL = format('until is %s, everybody is %s.', coalesce(until::text, 'NULL'), coalesce(everybody::text, 'NULL')),
+			DETAIL = format('until is %s, everybody is %s.', coalesce(instant::text, 'NULL'), coalesce(all_of_them::text, 'NULL')),
 			HINT = 'SELECT * FROM leadscore.derive() derives what follows as of now.';
 	END IF;
 	PERFORM leadscore.hold_derivations();
+	-- now, not when the transaction began: another pass may have come since
+	instant := coalesce(instant, clock_timestamp());
 
 	all_of_them := all_of_them OR EXISTS (SELECT FROM leadscore.changed_lead c WHERE c.lead_id IS NULL)
-		OR NOT EXISTS (SELECT FROM leadscore.derivation_state s WHERE s.derived_until <= until);
+		OR NOT EXISTS (SELECT FROM leadscore.derivation_state s WHERE s.derived_until <= instant);
 	IF all_of_them THEN
 		-- those who began before there were rules have not said whose events they write
 		PERFORM leadscore.wait_for_writers();
 	END IF;
-	SELECT array_agg(s.source), array_agg(s.mapping) INTO sources, mappings
-	FROM leadscore.source s
-	WHERE s.feeds = 'timeline';
-	-- the kinds that rules look at; NULL: any
-	SELECT CASE WHEN bool_and(r.kinds IS NOT NULL AND (r.until_kinds IS NOT NULL OR r.behaviour <> 'dwell'))
-		THEN (SELECT array_agg(DISTINCT k) FROM leadscore.derivation o CROSS JOIN LATERAL unnest(o.kinds || o.until_kinds) k) END
-	INTO source_kinds
-	FROM leadscore.derivation r;
-	IF NOT EXISTS (SELECT FROM leadscore.derivation) THEN
-		sources := NULL;
+	IF all_of_them OR EXISTS (SELECT FROM leadscore.changed_lead) OR EXISTS (SELECT FROM leadscore.derivation_due d WHERE d.due_at <= instant) THEN
+		PERFORM leadscore.hold_sources();
+		FOR derivation, added, removed, unknown_kinds IN SELECT * FROM leadscore.derive_once(instant, all_of_them) LOOP
+			IF unknown_kinds <> '{}' THEN
+				RAISE NOTICE USING MESSAGE = format('no event has the kind %s', array_to_string(unknown_kinds, ' or ')),
+					DETAIL = format('The rule %s looks at it.', derivation);
+			END IF;
+			RETURN NEXT;
+		END LOOP;
+	ELSE
+		RETURN QUERY SELECT r.derivation, 0::bigint, 0::bigint FROM leadscore.derivation r ORDER BY 1;
 	END IF;
-
-	RETURN QUERY SELECT * FROM leadscore.derive_once(until, all_of_them, sources, mappings, source_kinds);
-	INSERT INTO leadscore.derivation_state AS s (derived_until) VALUES (until)
-	ON CONFLICT ((true)) DO UPDATE SET derived_until = excluded.derived_until;
+	INSERT INTO leadscore.derivation_state AS s (derived_until) VALUES (instant)
+	ON CONFLICT (only_row) DO UPDATE SET derived_until = excluded.derived_until;
 END
 $$;
 
@@ -401,6 +412,5 @@ COMMENT ON FUNCTION leadscore.derive(timestamptz, boolean)
 SELECT pg_catalog.pg_extension_config_dump('leadscore.derivation', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.derived_event', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.derived_event_derived_event_id_seq', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore.changed_lead', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.derivation_due', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.derivation_state', '');

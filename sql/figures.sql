@@ -54,6 +54,9 @@ CREATE TABLE leadscore.channel (
 
 CREATE INDEX channel_signal_idx ON leadscore.channel (signal);
 
+CREATE TRIGGER check_event_signal BEFORE INSERT OR UPDATE OF signal ON leadscore.channel
+	FOR EACH ROW EXECUTE FUNCTION leadscore.check_event_signal();
+
 COMMENT ON TABLE leadscore.channel IS 'which signals show that a lead came through which channel';
 COMMENT ON COLUMN leadscore.channel.channel IS 'the channel, as in spend';
 COMMENT ON COLUMN leadscore.channel.signal IS 'an event signal: its occurrences are touches';
@@ -64,9 +67,10 @@ CREATE VIEW leadscore.lead_order AS
 SELECT c.model, v.lead_id, e.hour, e.occurrences AS orders, e.value AS revenue
 FROM leadscore.visible_lead v
 CROSS JOIN LATERAL leadscore.timeline_entries(v.timeline) e
-JOIN leadscore.model_conversion c ON c.signal_id = e.signal_id;
+JOIN leadscore.model_conversion c ON c.signal_id = e.signal_id
+WHERE e.hour <= now();
 
-COMMENT ON VIEW leadscore.lead_order IS 'the conversions of each lead, by hour';
+COMMENT ON VIEW leadscore.lead_order IS 'the conversions of each lead up to now, by hour';
 COMMENT ON COLUMN leadscore.lead_order.model IS 'the model';
 COMMENT ON COLUMN leadscore.lead_order.lead_id IS 'the lead';
 COMMENT ON COLUMN leadscore.lead_order.hour IS 'when';
@@ -77,7 +81,7 @@ CREATE VIEW leadscore.lead_start AS
 SELECT v.lead_id, v.timeline, v.profile, e.started_at
 FROM leadscore.visible_lead v
 CROSS JOIN LATERAL (SELECT min(e.hour) AS started_at FROM leadscore.timeline_entries(v.timeline) e) e
-WHERE e.started_at IS NOT NULL;
+WHERE e.started_at <= now();
 
 COMMENT ON VIEW leadscore.lead_start IS 'leads that have done something, and since when';
 COMMENT ON COLUMN leadscore.lead_start.lead_id IS 'the lead';
@@ -160,9 +164,10 @@ FROM (
 	SELECT o.model, o.bought_at, (extract(epoch FROM o.bought_at - s.started_at) / 86400)::float8 AS days,
 		CASE WHEN s.started_at < o.bought_at
 			THEN (leadscore.appraise(d.card, s.timeline, s.profile, o.bought_at - interval '1 hour')).segment END AS segment
-	FROM (SELECT model, lead_id, min(hour) AS bought_at FROM leadscore.lead_order WHERE orders > 0 GROUP BY model, lead_id) o
+	FROM leadscore.model_conversion c
+	CROSS JOIN LATERAL (SELECT leadscore.scorecard(c.model) AS card OFFSET 0) d
+	JOIN (SELECT model, lead_id, min(hour) AS bought_at FROM leadscore.lead_order WHERE orders > 0 GROUP BY model, lead_id) o ON o.model = c.model
 	JOIN leadscore.lead_start s ON s.lead_id = o.lead_id
-	CROSS JOIN LATERAL (SELECT leadscore.scorecard(o.model) AS card) d
 ) f
 GROUP BY f.model, leadscore.month_of(f.bought_at), f.segment;
 
@@ -185,24 +190,30 @@ WITH reached AS (
 	JOIN leadscore.signal g ON g.signal_id = e.signal_id
 	JOIN leadscore.weight w ON w.signal = g.signal
 	JOIN leadscore.stage s ON s.model = w.model AND s.stage = w.stage
-	WHERE e.occurrences > 0
+	WHERE e.occurrences > 0 AND e.hour <= now()
 	GROUP BY s.model, leadscore.month_of(l.started_at), l.lead_id
+), came AS (
+	SELECT r.model, r.month, r.position,
+		(leadscore.appraise(d.card, l.timeline, l.profile, least(leadscore.month_start((r.month + interval '1 month')::date) - interval '1 hour', now()))).segment
+	FROM leadscore.model m
+	CROSS JOIN LATERAL (SELECT leadscore.scorecard(m.model) AS card OFFSET 0) d
+	JOIN reached r ON r.model = m.model
+	JOIN leadscore.lead_start l ON l.lead_id = r.lead_id
 ), counted AS (
-	SELECT s.model, m.month, s.stage, s.position, count(*) FILTER (WHERE r.position >= s.position) AS leads
-	FROM leadscore.stage s
-	JOIN (SELECT DISTINCT model, month FROM reached) m ON m.model = s.model
-	JOIN reached r ON r.model = s.model AND r.month = m.month
-	GROUP BY s.model, m.month, s.stage, s.position
+	SELECT s.model, c.month, c.segment, s.stage, s.position, count(*) FILTER (WHERE c.position >= s.position) AS leads
+	FROM leadscore.stage s JOIN came c ON c.model = s.model
+	GROUP BY s.model, c.month, c.segment, s.stage, s.position
 )
-SELECT c.model, c.month, c.stage, c.position, c.leads,
+SELECT c.model, c.month, c.segment, c.stage, c.position, c.leads,
 	round(c.leads::numeric / nullif(first_value(c.leads) OVER w, 0), 6) AS share,
 	round(1 - c.leads::numeric / nullif(lag(c.leads) OVER w, 0), 6) AS drop_off
 FROM counted c
-WINDOW w AS (PARTITION BY c.model, c.month ORDER BY c.position);
+WINDOW w AS (PARTITION BY c.model, c.month, c.segment ORDER BY c.position);
 
-COMMENT ON VIEW leadscore.funnel IS 'how far leads have come, by the month in which they came';
+COMMENT ON VIEW leadscore.funnel IS 'how far leads have come, by the month in which they came and their segment when it ended';
 COMMENT ON COLUMN leadscore.funnel.model IS 'the model whose stages they are';
 COMMENT ON COLUMN leadscore.funnel.month IS 'the month of their first touch';
+COMMENT ON COLUMN leadscore.funnel.segment IS 'the segment in the last hour of that month, or now, if it has not yet ended; NULL: none';
 COMMENT ON COLUMN leadscore.funnel.stage IS 'the stage';
 COMMENT ON COLUMN leadscore.funnel.position IS 'a higher one is further along';
 COMMENT ON COLUMN leadscore.funnel.leads IS 'leads that have ever reached it, or a later one';
@@ -211,54 +222,72 @@ COMMENT ON COLUMN leadscore.funnel.drop_off IS 'the share of the stage before th
 
 -- attribution
 
+-- A lead's touches are spans of time, each from its hour to that of the next; so
+-- an order finds its touch by a join. What a channel has spent is shared out by
+-- the borders of running sums, which lose nothing.
+
 CREATE VIEW leadscore.attribution AS
-WITH touch AS MATERIALIZED (
-	SELECT v.lead_id, e.hour, min(c.channel) AS channel
-	FROM leadscore.visible_lead v
-	CROSS JOIN LATERAL leadscore.timeline_entries(v.timeline) e
-	JOIN leadscore.signal g ON g.signal_id = e.signal_id
-	JOIN leadscore.channel c ON c.signal = g.signal
-	WHERE e.occurrences > 0
-	GROUP BY v.lead_id, e.hour
+WITH touch AS (
+	SELECT t.lead_id, t.channel, t.hour, lead(t.hour) OVER w AS next_hour, row_number() OVER w = 1 AS is_first
+	FROM (
+		SELECT v.lead_id, e.hour, min(c.channel) AS channel
+		FROM leadscore.visible_lead v
+		CROSS JOIN LATERAL leadscore.timeline_entries(v.timeline) e
+		JOIN leadscore.signal g ON g.signal_id = e.signal_id
+		JOIN leadscore.channel c ON c.signal = g.signal
+		WHERE e.occurrences > 0
+		GROUP BY v.lead_id, e.hour
+	) t
+	WINDOW w AS (PARTITION BY t.lead_id ORDER BY t.hour)
 ), bought AS (
 	SELECT o.model, o.lead_id, o.hour, o.orders, o.revenue,
-		o.hour = min(o.hour) FILTER (WHERE o.orders > 0) OVER (PARTITION BY o.model, o.lead_id) AS is_first
-	FROM leadscore.lead_order o
+		o.hour = min(o.hour) FILTER (WHERE o.orders > 0) OVER (PARTITION BY o.model, o.lead_id) AS is_first,
+		CASE WHEN s.started_at < o.hour THEN (leadscore.appraise(d.card, s.timeline, s.profile, o.hour - interval '1 hour')).segment END AS segment
+	FROM leadscore.model_conversion c
+	CROSS JOIN LATERAL (SELECT leadscore.scorecard(c.model) AS card OFFSET 0) d
+	JOIN leadscore.lead_order o ON o.model = c.model
+	JOIN leadscore.lead_start s ON s.lead_id = o.lead_id
 ), credited AS (
-	SELECT b.model, a.attribution, leadscore.month_of(b.hour) AS month, a.channel,
+	SELECT b.model, a.attribution, leadscore.month_of(b.hour) AS month, t.channel, b.segment,
 		count(*) FILTER (WHERE b.is_first) AS new_customers, sum(b.orders)::bigint AS orders, sum(b.revenue) AS revenue
 	FROM bought b
-	CROSS JOIN LATERAL (
-		SELECT 'first' AS attribution, (SELECT t.channel FROM touch t WHERE t.lead_id = b.lead_id AND t.hour <= b.hour ORDER BY t.hour LIMIT 1) AS channel
-		UNION ALL
-		SELECT 'last', (SELECT t.channel FROM touch t WHERE t.lead_id = b.lead_id AND t.hour <= b.hour ORDER BY t.hour DESC LIMIT 1)
-	) a
-	GROUP BY b.model, a.attribution, leadscore.month_of(b.hour), a.channel
+	CROSS JOIN (VALUES ('first'), ('last')) a (attribution)
+	LEFT JOIN touch t ON t.lead_id = b.lead_id AND t.hour <= b.hour
+		AND CASE a.attribution WHEN 'first' THEN t.is_first ELSE (t.next_hour > b.hour) IS NOT FALSE END
+	GROUP BY b.model, a.attribution, leadscore.month_of(b.hour), t.channel, b.segment
 ), spent AS (
 	SELECT c.model, a.attribution, date_trunc('month', s.day::timestamp)::date AS month, s.channel, sum(s.amount) AS amount
 	FROM leadscore.spend s CROSS JOIN leadscore.model_conversion c CROSS JOIN (VALUES ('first'), ('last')) a (attribution)
 	GROUP BY c.model, a.attribution, date_trunc('month', s.day::timestamp)::date, s.channel
+), shared AS (
+	SELECT coalesce(c.model, s.model) AS model, coalesce(c.attribution, s.attribution) AS attribution, coalesce(c.month, s.month) AS month,
+		coalesce(c.channel, s.channel) AS channel, c.segment,
+		coalesce(c.new_customers, 0) AS new_customers, coalesce(c.orders, 0) AS orders, coalesce(c.revenue, 0) AS revenue, coalesce(s.amount, 0) AS amount,
+		-- a month that has brought nobody new has paid for its orders
+		CASE WHEN sum(c.new_customers) OVER (PARTITION BY c.model, c.attribution, c.month, c.channel) > 0 THEN c.new_customers ELSE c.orders END AS part
+	FROM credited c FULL JOIN spent s ON s.model = c.model AND s.attribution = c.attribution AND s.month = c.month AND s.channel = c.channel
+), figure AS (
+	SELECT s.*, CASE WHEN sum(s.part) OVER w > 0
+		THEN trim_scale(round(s.amount * sum(s.part) OVER up_to / sum(s.part) OVER w, 6) - round(s.amount * (sum(s.part) OVER up_to - s.part) / sum(s.part) OVER w, 6))
+		WHEN row_number() OVER up_to = 1 THEN s.amount ELSE 0 END AS spend
+	FROM shared s
+	WINDOW w AS (PARTITION BY s.model, s.attribution, s.month, s.channel), up_to AS (w ORDER BY s.segment)
 )
-SELECT x.model, x.attribution, x.month, x.channel,
-	sum(x.new_customers)::bigint AS new_customers, sum(x.orders)::bigint AS orders, sum(x.revenue) AS revenue, sum(x.spend) AS spend,
-	round(sum(x.spend) / nullif(sum(x.new_customers), 0), 6) AS acquisition_cost,
-	round(sum(x.revenue) / nullif(sum(x.spend), 0), 6) AS return_on_spend
-FROM (
-	SELECT c.model, c.attribution, c.month, c.channel, c.new_customers, c.orders, c.revenue, 0::numeric AS spend FROM credited c
-	UNION ALL
-	SELECT s.model, s.attribution, s.month, s.channel, 0, 0, 0, s.amount FROM spent s
-) x
-GROUP BY x.model, x.attribution, x.month, x.channel;
+SELECT f.model, f.attribution, f.month, f.channel, f.segment, f.new_customers, f.orders, f.revenue, f.spend,
+	round(f.spend / nullif(f.new_customers, 0), 6) AS acquisition_cost,
+	round(f.revenue / nullif(f.spend, 0), 6) AS return_on_spend
+FROM figure f;
 
-COMMENT ON VIEW leadscore.attribution IS 'what each channel has cost and brought, by first and by last touch';
+COMMENT ON VIEW leadscore.attribution IS 'what each channel has cost and brought, by first and by last touch, and by segment';
 COMMENT ON COLUMN leadscore.attribution.model IS 'the model whose conversion it is';
 COMMENT ON COLUMN leadscore.attribution.attribution IS 'first: an order counts for the lead''s first touch; last: for the last one before it';
 COMMENT ON COLUMN leadscore.attribution.month IS 'the month of the order, and of the spend';
 COMMENT ON COLUMN leadscore.attribution.channel IS 'the channel; NULL: orders without a touch before them';
+COMMENT ON COLUMN leadscore.attribution.segment IS 'the segment in the hour before the order; NULL: none, nothing had been done before, or there was no order';
 COMMENT ON COLUMN leadscore.attribution.new_customers IS 'leads whose first order it was';
 COMMENT ON COLUMN leadscore.attribution.orders IS 'orders';
 COMMENT ON COLUMN leadscore.attribution.revenue IS 'their value, exact';
-COMMENT ON COLUMN leadscore.attribution.spend IS 'what the channel has cost in the month';
+COMMENT ON COLUMN leadscore.attribution.spend IS 'what the channel has cost in the month, shared out over the segments by new customers';
 COMMENT ON COLUMN leadscore.attribution.acquisition_cost IS 'spend / new customers (CAC); NULL without any';
 COMMENT ON COLUMN leadscore.attribution.return_on_spend IS 'revenue / spend (ROAS); NULL without spend';
 

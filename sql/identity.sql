@@ -177,6 +177,8 @@ DECLARE
 	leads bigint;
 BEGIN
 	PERFORM leadscore.check_lead_id(lead_id, 'lead_id');
+	-- a pass of derive() that has read these events already would bring back what follows from them
+	PERFORM leadscore.hold_derivations();
 	lead := coalesce((SELECT a.lead_id FROM leadscore.lead_alias a WHERE a.alias = forget.lead_id), lead_id);
 	PERFORM leadscore.hold_names(lead, lead_id);
 	names := ARRAY(SELECT a.alias FROM leadscore.lead_alias a WHERE a.lead_id = lead) || lead;
@@ -197,7 +199,7 @@ BEGIN
 		RETURN NEXT;
 	END LOOP;
 
-	-- what is left elsewhere may be derived from again
+	-- what is left elsewhere is derived from again
 	source := 'leadscore.derived_event';
 	DELETE FROM leadscore.derived_event d WHERE d.lead_id = ANY (names);
 	GET DIAGNOSTICS removed = ROW_COUNT;
@@ -206,7 +208,20 @@ BEGIN
 		RETURN NEXT;
 	END IF;
 	DELETE FROM leadscore.derivation_due d WHERE d.lead_id = ANY (names);
-	INSERT INTO leadscore.changed_lead (lead_id) SELECT unnest(names) WHERE EXISTS (SELECT FROM leadscore.derivation);
+	INSERT INTO leadscore.changed_lead (lead_id) SELECT unnest(names) WHERE pg_relation_size('leadscore.derivation') > 0;
+
+	-- the name stays, for CRMs that have yet to be told
+	source := 'leadscore.crm_state';
+	PERFORM leadscore.hold_crm();
+	UPDATE leadscore.crm_state s
+	SET score = NULL, grade = NULL, segment = NULL, stage = NULL, probability = NULL, reason_1 = NULL, reason_2 = NULL, reason_3 = NULL,
+		deleted = true, change_id = nextval('leadscore.crm_change_id_seq'), changed_at = clock_timestamp()
+	WHERE s.lead_id = ANY (names);
+	GET DIAGNOSTICS remaining = ROW_COUNT;
+	removed := 0;
+	IF remaining > 0 THEN
+		RETURN NEXT;
+	END IF;
 
 	source := 'leadscore.lead_alias';
 	removed := cardinality(names) - 1;

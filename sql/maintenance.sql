@@ -572,10 +572,15 @@ FROM leadscore.split_problem() p
 UNION ALL
 SELECT 'pending_delta', p.leads || ' leads', 'deltas wait to be merged; reads include them', 'SELECT leadscore.fold()'
 FROM (SELECT count(DISTINCT lead_id) AS leads FROM leadscore.pending_delta) p
-WHERE p.leads > 0;
+WHERE p.leads > 0
+UNION ALL
+SELECT 'changed_lead', CASE WHEN c.everybody THEN 'all leads' ELSE c.leads || ' leads' END,
+	'what follows from their events is not yet derived', 'SELECT * FROM leadscore.derive()'
+FROM (SELECT count(DISTINCT lead_id) AS leads, bool_or(lead_id IS NULL) AS everybody FROM leadscore.changed_lead) c
+WHERE c.leads > 0 OR c.everybody;
 
 COMMENT ON VIEW leadscore.status IS 'what waits for the DBA: nothing, if it has no rows';
-COMMENT ON COLUMN leadscore.status.object IS 'signal, source, compaction, lead_timeline or pending_delta';
+COMMENT ON COLUMN leadscore.status.object IS 'signal, source, compaction, lead_timeline, pending_delta or changed_lead';
 COMMENT ON COLUMN leadscore.status.name IS 'which';
 COMMENT ON COLUMN leadscore.status.state IS 'what is the matter';
 COMMENT ON COLUMN leadscore.status.action IS 'what to do';

@@ -35,19 +35,19 @@ AS $$
 BEGIN
 	EXECUTE format('GRANT SELECT ON leadscore.signal, leadscore.model, leadscore.weight, leadscore.category, leadscore.stage,'
 		' leadscore.grade, leadscore.segment, leadscore.compaction, leadscore.model_document, leadscore.lead, leadscore.lead_timeline,'
-		' leadscore.lead_alias, leadscore.pending_delta, leadscore.counted_signal, leadscore.signal_definition,'
+		' leadscore.lead_alias, leadscore.pending_delta, leadscore.changed_lead, leadscore.counted_signal, leadscore.signal_definition,'
 		' leadscore.source_trigger, leadscore.source, leadscore.status, leadscore.current_timeline, leadscore.visible_lead, leadscore.lead_score,'
 		' leadscore.lead_segment, leadscore.segment_summary, leadscore.model_version, leadscore.experiment,'
 		' leadscore.derivation, leadscore.conversion, leadscore.model_conversion,'
 		' leadscore.rfm_group, leadscore.spend, leadscore.channel, leadscore.lead_order, leadscore.lead_start, leadscore.monthly_figure,'
-		' leadscore.sales_cycle, leadscore.funnel, leadscore.attribution, leadscore.crm_current, leadscore.crm_state, leadscore.crm_lead TO %s', role);
+		' leadscore.sales_cycle, leadscore.funnel, leadscore.attribution, leadscore.crm_state, leadscore.crm_lead TO %s', role);
 	EXECUTE format('GRANT SELECT (lead_id) ON leadscore.event TO %s', role);	-- for row-level security in lead_score
 	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.signals(), leadscore.scorecard(text), leadscore.make_document(text), leadscore.model_named(text),'
 		' leadscore.lead_named(text), leadscore.children(regclass), leadscore.source_problem(regclass, jsonb), leadscore.split_problem(), leadscore.split_tables(), leadscore.partitions(),'
 		' leadscore.column_type(regclass, text), leadscore.property_type(regtype), leadscore.known(text, text[]), leadscore.top(integer, text, timestamptz), leadscore.score(text, text, timestamptz), leadscore.score_by_query(text, text, timestamptz), leadscore.explain(text, text, timestamptz),'
 		' leadscore.score_history(text, text, timestamptz, timestamptz, interval), leadscore.rfm_groups(), leadscore.rfm(text[], timestamptz, integer),'
 		' leadscore.rfm(text, timestamptz, integer), leadscore.conversion_of(text), leadscore.signals_named(text[]),'
-		' leadscore.crm_changes(bigint, integer), leadscore.crm_reasons(jsonb, leadscore.timeline, jsonb, timestamptz),'
+		' leadscore.crm_changes(bigint, integer), leadscore.crm_at(timestamptz), leadscore.crm_reasons(jsonb, leadscore.timeline, jsonb, timestamptz),'
 		' leadscore.conversion_id(jsonb, text), leadscore.check_outcome(jsonb, text, interval, timestamptz[], interval),'
 		' leadscore.examples(integer, integer, integer, boolean, timestamptz[]),'
 		' leadscore.warn_of_censoring(integer, integer, integer, timestamptz[]),'

@@ -11,6 +11,24 @@ COMMENT ON TABLE leadscore.conversion IS 'the signal that is a conversion to a m
 COMMENT ON COLUMN leadscore.conversion.model IS 'the model';
 COMMENT ON COLUMN leadscore.conversion.signal IS 'an event signal: its occurrences are orders, its value is money';
 
+-- (a signal that does not exist is the foreign key's business)
+CREATE FUNCTION leadscore.check_event_signal() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF EXISTS (SELECT FROM leadscore.signal s WHERE s.signal = NEW.signal AND s.subject <> 'event') THEN
+		PERFORM leadscore.refuse(format('a %s is shown by an event signal', TG_TABLE_NAME), NEW.signal,
+			leadscore.known('event signals', ARRAY(SELECT s.signal FROM leadscore.signal s WHERE s.subject = 'event' ORDER BY 1)));
+	END IF;
+	RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.check_event_signal() IS 'trigger: refuses profile signals';
+
+CREATE TRIGGER check_event_signal BEFORE INSERT OR UPDATE OF signal ON leadscore.conversion
+	FOR EACH ROW EXECUTE FUNCTION leadscore.check_event_signal();
+
 CREATE VIEW leadscore.model_conversion AS
 SELECT m.model, s.signal, s.signal_id
 FROM leadscore.model m LEFT JOIN leadscore.conversion c ON c.model = m.model
@@ -63,6 +81,23 @@ BEGIN ATOMIC
 	WHERE NOT EXISTS (SELECT FROM leadscore.rfm_group)
 	ORDER BY 2;
 END;
+
+CREATE FUNCTION leadscore.warn_of_no_groups() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NOT EXISTS (SELECT FROM leadscore.rfm_group) THEN
+		RAISE NOTICE USING MESSAGE = 'there are no groups of your own to change yet', DETAIL = 'Those of leadscore.rfm_groups() hold.',
+			HINT = 'INSERT INTO leadscore.rfm_group SELECT * FROM leadscore.rfm_groups() first.';
+	END IF;
+	RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.warn_of_no_groups() IS 'trigger: says that the ready groups are not in the table';
+
+CREATE TRIGGER warn_of_no_groups BEFORE UPDATE OR DELETE ON leadscore.rfm_group
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.warn_of_no_groups();
 
 COMMENT ON FUNCTION leadscore.rfm_groups() IS 'the groups that hold: those of the table rfm_group or, while it is empty, ready ones';
 

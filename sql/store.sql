@@ -73,6 +73,19 @@ COMMENT ON TABLE leadscore.pending_delta IS 'what deferred sources have added an
 COMMENT ON COLUMN leadscore.pending_delta.lead_id IS 'the lead, as the event names it';
 COMMENT ON COLUMN leadscore.pending_delta.delta IS 'what is added to its timeline';
 
+-- neither has a key: a publication of all tables could not delete from them
+ALTER TABLE leadscore.pending_delta REPLICA IDENTITY FULL;
+
+-- Who writes events appends here, where there are rules of what follows from them.
+CREATE TABLE leadscore.changed_lead (
+	lead_id text
+);
+
+ALTER TABLE leadscore.changed_lead REPLICA IDENTITY FULL;
+
+COMMENT ON TABLE leadscore.changed_lead IS 'leads whose events have changed since derive() last looked at them';
+COMMENT ON COLUMN leadscore.changed_lead.lead_id IS 'the lead, as the event names it; NULL: all';
+
 -- triggers
 
 CREATE FUNCTION leadscore.record() RETURNS trigger
@@ -560,6 +573,16 @@ $$;
 COMMENT ON FUNCTION leadscore.track_profile(regclass, name, name[])
 	IS 'keeps lead.profile true to a table of customers, its rows of today and those to come';
 
+CREATE FUNCTION leadscore.note_everybody() RETURNS void
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	INSERT INTO leadscore.changed_lead SELECT NULL WHERE pg_relation_size('leadscore.derivation') > 0;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.note_everybody() IS 'has the next derive() look at all leads, where there are rules';
+
 CREATE FUNCTION leadscore.end_tracking(source regclass, what text[]) RETURNS integer
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -575,6 +598,7 @@ BEGIN
 			BEGIN
 				PERFORM leadscore.add_source(source, tracked.mapping, with_children => true, subtract => true);
 			EXCEPTION WHEN OTHERS THEN
+				PERFORM leadscore.note_everybody();
 				RAISE NOTICE USING MESSAGE = format('the rows of %s stay in the timelines', source), DETAIL = SQLERRM || '.',
 					HINT = 'CALL leadscore.rebuild() takes them out.';
 			END;
@@ -688,6 +712,7 @@ BEGIN
 		BEGIN
 			PERFORM leadscore.add_rows(tracked.source, tracked.feeds, tracked.mapping, subtract => true);
 		EXCEPTION WHEN data_exception OR undefined_object OR undefined_function OR undefined_column OR program_limit_exceeded THEN
+			PERFORM leadscore.note_everybody();
 			RAISE NOTICE USING MESSAGE = format('the rows of %s stay in the timelines', tracked.source), DETAIL = SQLERRM || '.',
 				HINT = 'CALL leadscore.rebuild() takes them out.';
 		END;
@@ -727,3 +752,4 @@ SELECT pg_catalog.pg_extension_config_dump('leadscore.lead', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.lead_timeline', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.lead_alias', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.pending_delta', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.changed_lead', '');

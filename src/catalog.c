@@ -134,7 +134,8 @@ aliases_exist(void)
 bool
 is_derived_from(Oid source)
 {
-	return has_pages("derivation") && source != our_table("derived_event");
+	/* (the library may be newer than the extension's objects) */
+	return OidIsValid(our_table("derivation")) && has_pages("derivation") && source != our_table("derived_event");
 }
 
 /*

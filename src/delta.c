@@ -640,42 +640,78 @@ deltas_note(Deltas *deltas)
 	deltas->noted = true;
 }
 
-/* Append a name, or NULL for everybody, to changed_lead, which has one column and no index. */
+/* Append names to changed_lead with a statement. */
 static void
-append_changed(Relation changed, TupleTableSlot *slot, text *lead_id)
+insert_changed(text **names, int n)
 {
-	ExecClearTuple(slot);
-	slot->tts_values[0] = PointerGetDatum(lead_id);
-	slot->tts_isnull[0] = lead_id == NULL;
-	ExecStoreVirtualTuple(slot);
-	table_tuple_insert(changed, slot, GetCurrentCommandId(true), 0, NULL);
+	Datum	   *ids = palloc(n * sizeof(Datum));
+	bool	   *nulls = palloc(n * sizeof(bool));
+	int			length = n;
+	int			first = 1;
+	Oid			type = TEXTARRAYOID;
+	Datum		argument;
+
+	for (int i = 0; i < n; i++)
+	{
+		ids[i] = PointerGetDatum(names[i]);
+		nulls[i] = names[i] == NULL;
+	}
+	argument = PointerGetDatum(construct_md_array(ids, nulls, 1, &length, &first, TEXTOID, -1, false, TYPALIGN_INT));
+	SPI_connect();
+	if (SPI_execute_with_args("INSERT INTO leadscore.changed_lead (lead_id) SELECT pg_catalog.unnest($1)",
+							  1, &type, &argument, NULL, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not note whose events have changed");
+	SPI_finish();
+}
+
+/* Append names, NULL for everybody, to changed_lead: past the executor, if the table is as we have made it. */
+static void
+append_changed(text **names, int n)
+{
+	Relation	changed = table_open(our_table("changed_lead"), RowExclusiveLock);
+
+	if (changed->rd_rel->relkind != RELKIND_RELATION || changed->rd_rel->relhasindex || changed->trigdesc ||
+		changed->rd_att->constr || RelationGetNumberOfAttributes(changed) != 1)
+		insert_changed(names, n);
+	else
+	{
+		TupleTableSlot *slot = table_slot_create(changed, NULL);
+
+		for (int i = 0; i < n; i++)
+		{
+			ExecClearTuple(slot);
+			slot->tts_values[0] = PointerGetDatum(names[i]);
+			slot->tts_isnull[0] = names[i] == NULL;
+			ExecStoreVirtualTuple(slot);
+			table_tuple_insert(changed, slot, GetCurrentCommandId(true), 0, NULL);
+		}
+		ExecDropSingleTupleTableSlot(slot);
+	}
+	table_close(changed, NoLock);
 }
 
 /* Append the names that the events have: whatever they count for, also if it is nothing. */
 static void
 append_noted(Deltas *deltas)
 {
-	Relation	changed = table_open(our_table("changed_lead"), RowExclusiveLock);
-	TupleTableSlot *slot = table_slot_create(changed, NULL);
+	text	  **names = palloc_extended(Max(deltas->leads->members, 1) * sizeof(text *), MCXT_ALLOC_HUGE);
+	int			n = 0;
 	delta_iterator it;
 	LeadDelta  *lead;
 
 	delta_start_iterate(deltas->leads, &it);
 	while ((lead = delta_iterate(deltas->leads, &it)) != NULL)
-		append_changed(changed, slot, lead_id_text(lead));
-	ExecDropSingleTupleTableSlot(slot);
-	table_close(changed, NoLock);
+		names[n++] = lead_id_text(lead);
+	if (n > 0)
+		append_changed(names, n);
 }
 
 void
 note_everybody(void)
 {
-	Relation	changed = table_open(our_table("changed_lead"), RowExclusiveLock);
-	TupleTableSlot *slot = table_slot_create(changed, NULL);
+	text	   *nobody = NULL;
 
-	append_changed(changed, slot, NULL);
-	ExecDropSingleTupleTableSlot(slot);
-	table_close(changed, NoLock);
+	append_changed(&nobody, 1);
 }
 
 void

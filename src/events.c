@@ -76,7 +76,8 @@ source_events(PG_FUNCTION_ARGS)
 		Relation	relation = table_open(DatumGetObjectId(sources[i]), AccessShareLock);
 
 		check_may_read(relation, us);
-		source_read_table(relation, DatumGetJsonbP(mappings[i]), true, lead_ids, kinds, write_event, &writer);
+		source_read_table(relation, DatumGetJsonbP(mappings[i]), true, lead_ids, kinds,
+						  "its rows are left out", write_event, &writer);
 		table_close(relation, NoLock);
 	}
 	MemoryContextDelete(writer.row_context);

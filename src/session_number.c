@@ -60,6 +60,8 @@ session_number(PG_FUNCTION_ARGS)
 	Datum		gap = WinGetFuncArgCurrent(window, 1, &no_gap);
 	int64		length = no_gap ? 0 : gap_length(DatumGetIntervalP(gap));
 
+	/* rows before are not asked for again */
+	WinSetMarkPosition(window, WinGetCurrentPosition(window));
 	if (no_time || no_gap)
 		PG_RETURN_NULL();
 	if (state->session == 0 || is_apart(occurred_at, state->last, length))

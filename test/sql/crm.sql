@@ -19,7 +19,7 @@ INSERT INTO lead VALUES ('anna', '{"country": "DE"}'), ('carla', NULL);
 SELECT model, lead_id, score, grade, segment, stage, probability, reason_1, reason_2, reason_3 FROM crm_lead ORDER BY lead_id;
 SELECT refresh_crm(), refresh_crm();
 SELECT change_id, model, lead_id, score, segment, reason_1, deleted FROM crm_changes();
-SELECT lead_id, changed_at = (SELECT changed_at FROM crm_changes() c WHERE c.lead_id = l.lead_id) AS same FROM crm_lead l ORDER BY 1;
+SELECT lead_id, l.changed_at = c.changed_at AS same FROM crm_lead l JOIN crm_changes() c USING (lead_id) ORDER BY 1;
 -- since a change: ben orders, carla goes, dora comes
 INSERT INTO event (lead_id, kind, occurred_at, value) VALUES ('ben', 'order', '2026-01-02', 0), ('dora', 'visit', '2026-01-02', NULL);
 DELETE FROM lead WHERE lead_id = 'carla';
@@ -36,5 +36,20 @@ SELECT change_id, lead_id, score, reason_2 FROM crm_changes(6);
 INSERT INTO lead VALUES ('carla', NULL);
 SELECT refresh_crm();
 SELECT change_id, lead_id, score, deleted FROM crm_changes(7);
--- all that was ever told, applied in order, is what there is
-SELECT count(*) FROM (SELECT lead_id, score, segment, reason_1 FROM crm_lead EXCEPT SELECT lead_id, score, segment, reason_1 FROM crm_changes() WHERE NOT deleted) d;
+-- what was told, with the deleted ones taken away, is what there is
+DELETE FROM lead WHERE lead_id = 'carla';
+SELECT refresh_crm();
+CREATE TABLE told AS SELECT model, lead_id, score, grade, segment, stage, probability, reason_1, reason_2, reason_3 FROM crm_changes() WHERE NOT deleted;
+CREATE TABLE live AS SELECT model, lead_id, score, grade, segment, stage, probability, reason_1, reason_2, reason_3 FROM crm_lead;
+SELECT (SELECT count(*) FROM live) AS leads, (SELECT count(*) FROM (TABLE told EXCEPT ALL TABLE live) d) AS too_many, (SELECT count(*) FROM (TABLE live EXCEPT ALL TABLE told) d) AS missing;
+-- NULL: all
+SELECT count(*) FROM crm_changes(NULL, NULL);
+-- who is forgotten: nothing but the name remains, until all CRMs have been told
+SELECT * FROM forget('ben') WHERE source = 'leadscore.crm_state'::regclass;
+SELECT change_id, model, lead_id, score, grade, segment, stage, probability, reason_1, reason_2, reason_3, deleted FROM crm_changes(9);
+SELECT refresh_crm();
+SELECT crm_forget(9), crm_forget(10), crm_forget(NULL);
+SELECT lead_id, deleted FROM crm_changes();
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT refresh_crm();
+ROLLBACK;

@@ -25,12 +25,13 @@ SELECT refused(ARRAY[
 	$$INSERT INTO derivation (behaviour, derivation, cap) VALUES ('dwell', 'd', '-1 hour')$$,
 	$$UPDATE derivation SET until_kinds = NULL WHERE derivation = 'cart_abandoned'$$,
 	$$INSERT INTO derivation (derivation) VALUES ('v')$$,
-	$$SELECT derive(NULL)$$, $$SELECT derive('infinity')$$]);
+	$$SELECT derive(everybody => NULL)$$, $$SELECT derive('infinity')$$, $$SELECT derive('-infinity')$$]);
 \pset tuples_only off
 \pset format aligned
 
 -- A visit across midnight with a cart that nobody bought; then the purchase, told late.
 INSERT INTO signal (signal, kind) VALUES ('visit', 'visit'), ('time', 'dwell'), ('left cart', 'cart_abandoned'), ('came back', 'returned_visit');
+SELECT publish('{"model": "m", "signals": [{"signal": "visit", "kind": "visit"}], "weights": [{"signal": "visit", "points": 1}]}');
 INSERT INTO event (lead_id, kind, occurred_at, properties) VALUES
 	('anna', 'product_view', '2026-01-01 23:50', '{"product": "p1"}'), ('anna', 'product_view', '2026-01-01 23:55', '{"product": "p2"}'),
 	('anna', 'add_to_cart', '2026-01-02 00:20', NULL), ('anna', 'product_view', '2026-03-05 12:00', '{"product": "p3"}');
@@ -44,6 +45,10 @@ SELECT * FROM derive('2026-04-01');
 INSERT INTO event (lead_id, kind, occurred_at) VALUES ('anna', 'purchase', '2026-01-02 01:20');
 SELECT * FROM derive('2026-04-01');
 SELECT lead_id, kind, occurred_at, value, properties FROM derived_event ORDER BY occurred_at, kind;
+-- derived events are merged by fold(), and read before, too
+SELECT score('anna', 'm', '2026-03-05 13:00');
+SELECT fold() > 0 AS folded;
+SELECT score('anna', 'm', '2026-03-05 13:00');
 SELECT lead_id, timeline FROM lead_timeline;
 SELECT count(*) FROM verify();
 -- nothing is derived from what is derived; a stricter level of isolation is refused
@@ -51,3 +56,55 @@ SELECT * FROM changed_lead;
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT * FROM derive();
 ROLLBACK;
+-- what waits for a pass; NULL is now
+INSERT INTO event (lead_id, kind, occurred_at) VALUES ('anna', 'other', '2026-01-02'), ('ben', 'other', '2026-01-02');
+SELECT * FROM status WHERE object = 'changed_lead';
+SELECT sum(added) FROM derive(NULL);
+SELECT count(*) FROM status WHERE object = 'changed_lead';
+-- kinds that no event has are named by a pass over everybody; what such a rule has said before goes with it
+SET client_min_messages = notice;
+INSERT INTO derivation (derivation, behaviour, kinds) VALUES ('typo', 'cart_abandoned', '{ad_to_cart}'), ('typos', 'dwell', '{product_views,product_view,pages}');
+SELECT * FROM status WHERE object = 'changed_lead';
+SELECT * FROM derive('2026-04-01');
+SELECT sum(added) FROM derive('2026-04-01');
+SET client_min_messages = warning;
+-- a rule is made by whoever may insert it
+CREATE ROLE regress_rules;
+GRANT INSERT ON derivation TO regress_rules;
+SET ROLE regress_rules;
+INSERT INTO leadscore.derivation (derivation, behaviour) VALUES ('by another', 'returned_visit');
+RESET ROLE;
+REVOKE INSERT ON derivation FROM regress_rules;
+DROP ROLE regress_rules;
+-- where all tables are published, our own can be written all the same
+CREATE PUBLICATION everything FOR ALL TABLES;
+DELETE FROM derivation WHERE derivation IN ('typo', 'typos', 'by another');
+SELECT * FROM derive('2026-04-02');
+INSERT INTO event (lead_id, kind, occurred_at) VALUES ('ben', 'purchase', '2026-01-02');
+SELECT * FROM derive('2026-04-02');
+SELECT fold() > 0 AS folded;
+DROP PUBLICATION everything;
+-- a source whose rows could not be subtracted is a source no more, and what followed from it goes
+CREATE TABLE cart (customer text, at timestamptz, size text);
+INSERT INTO cart VALUES ('carla', '2026-02-01', 'big');
+SELECT track('cart', lead_id => 'customer', kind => 'add_to_cart', occurred_at => 'at', properties => '{size}');
+SELECT * FROM derive('2026-04-02');
+CREATE ROLE regress_cart;
+GRANT regress_cart TO current_user;
+SELECT grant_admin('regress_cart');
+ALTER TABLE cart OWNER TO regress_cart;
+REVOKE SELECT ON cart FROM regress_cart;
+SET ROLE regress_cart;
+SELECT leadscore.untrack('public.cart');
+RESET ROLE;
+SELECT * FROM derive('2026-04-02');
+DROP TABLE cart;
+DROP OWNED BY regress_cart;
+DROP ROLE regress_cart;
+-- while there are no rules nothing is derived, and events are noted until the table is vacuumed
+DELETE FROM derivation;
+SELECT * FROM derive('2026-04-02');
+SELECT count(*) FROM derived_event;
+VACUUM derivation;
+INSERT INTO event (lead_id, kind, occurred_at) VALUES ('ben', 'purchase', '2026-01-02');
+SELECT count(*) FROM changed_lead;

@@ -6,6 +6,7 @@
 -- rfm(): tiles that keep equals together, exact money, and groups from a table.
 SELECT publish('{"model": "shop", "signals": [{"signal": "purchase", "kind": "purchase"}, {"signal": "booking", "kind": "booking"}, {"signal": "visit", "kind": "visit"}],
 	"weights": [{"signal": "purchase", "points": 1}, {"signal": "visit", "points": 1}]}');
+INSERT INTO signal (signal, subject, match) VALUES ('german', 'profile', '{"country": "DE"}');
 -- ten leads; the last purchases of c, d and e are of the same hour; f to j have bought once
 INSERT INTO event (lead_id, kind, occurred_at, value)
 SELECT l, 'purchase', t::timestamptz, v FROM (VALUES
@@ -28,9 +29,13 @@ SELECT lead_id, recency_tile, frequency_tile FROM rfm('shop', '2026-06-02', 10);
 SELECT * FROM rfm('shop', '2020-01-01');
 -- groups of one's own
 SELECT * FROM rfm_groups();
+SET client_min_messages = notice;
+UPDATE rfm_group SET min_monetary = NULL;
+DELETE FROM rfm_group;
 INSERT INTO rfm_group SELECT * FROM rfm_groups();
 UPDATE rfm_group SET rfm_group = 'stars', min_monetary = NULL WHERE rfm_group = 'champions';
 DELETE FROM rfm_group WHERE rfm_group = 'lost';
+SET client_min_messages = warning;
 SELECT lead_id, rfm_group FROM rfm('shop', '2026-06-02');
 -- another conversion
 INSERT INTO conversion VALUES ('shop', 'booking');
@@ -41,5 +46,5 @@ DELETE FROM conversion;
 SELECT refused(ARRAY[$$SELECT * FROM rfm('shop', '2026-06-02', 11)$$, $$SELECT * FROM rfm('shop', now(), 0)$$, $$SELECT * FROM rfm('shop', now(), -5)$$, $$SELECT * FROM rfm('shop', now(), NULL)$$,
 	$$SELECT * FROM rfm(ARRAY['purchase', 'nothing'])$$, $$SELECT * FROM rfm('shops')$$,
 	$$UPDATE rfm_group SET min_recency = 6 WHERE rfm_group = 'stars'$$, $$UPDATE rfm_group SET max_recency = 3 WHERE rfm_group = 'stars'$$,
-	$$INSERT INTO conversion VALUES ('shop', 'nothing')$$,
+	$$INSERT INTO conversion VALUES ('shop', 'nothing')$$, $$INSERT INTO conversion VALUES ('shop', 'german')$$,
 	$$WITH s AS (UPDATE signal SET signal = 'order' WHERE signal = 'purchase' RETURNING 1) SELECT * FROM s$$, $$SELECT * FROM rfm('shop')$$]);
