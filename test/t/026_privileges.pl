@@ -101,10 +101,24 @@ y	v	2026-01-01
 may_not('writer', $_) for ('SELECT lead_id FROM leadscore.event', 'DELETE FROM leadscore.event', 'TRUNCATE leadscore.event', 'SELECT * FROM leadscore.lead_timeline',
 	q{INSERT INTO leadscore.lead_timeline VALUES ('x', '{}')}, 'UPDATE leadscore.signal SET kind = NULL', q{SELECT leadscore.forget('a')});
 
+# behaviours, figures and hand-over
+$node->safe_psql('shop', q{SET client_min_messages = warning; INSERT INTO leadscore.derivation (behaviour, derived_kind) VALUES ('visit', 'session'); INSERT INTO leadscore.rfm_group SELECT * FROM leadscore.rfm_groups(); SELECT leadscore.refresh_crm()});
+may('anybody', q{SELECT leadscore.session_number(now(), '1 hour') OVER ()});
+may_not('anybody', $_) for ('SELECT * FROM leadscore.derive()', 'SELECT * FROM leadscore.derived_event', q{SELECT * FROM leadscore.source_events('{leadscore.event}', '{"{}"}', NULL, NULL)}, q{SELECT * FROM leadscore.log_events(NULL)},
+	q{SELECT * FROM leadscore.rfm()}, q{SELECT * FROM leadscore.affinity('colour')}, q{SELECT * FROM leadscore.make_signals('colour')}, 'SELECT leadscore.refresh_crm()', 'SELECT * FROM leadscore.crm_changes()', 'SELECT leadscore.crm_forget(0)',
+	'SELECT leadscore.note_everybody()', 'SELECT leadscore.hold_derivations()', 'SELECT leadscore.hold_crm()', map { "SELECT * FROM leadscore.$_" } qw(monthly_figure sales_cycle funnel attribution crm_lead crm_state changed_lead derivation conversion spend));
+may('reader', $_) for (q{SELECT * FROM leadscore.rfm(ARRAY['purchase'])}, 'SELECT * FROM leadscore.rfm_groups()', 'SELECT * FROM leadscore.crm_changes()',
+	map { "SELECT * FROM leadscore.$_" } qw(monthly_figure sales_cycle funnel attribution crm_lead derivation conversion rfm_group spend channel));
+may_not('reader', $_) for ('SELECT * FROM leadscore.derive()', 'SELECT * FROM leadscore.derived_event', q{SELECT * FROM leadscore.affinity('colour')}, q{SELECT * FROM leadscore.make_signals('colour')}, 'SELECT leadscore.refresh_crm()',
+	'SELECT leadscore.crm_forget(0)', 'DELETE FROM leadscore.changed_lead', 'DELETE FROM leadscore.derivation', q{INSERT INTO leadscore.spend VALUES ('x', '2026-01-01', 1)});
+may_not('writer', $_) for ('SELECT * FROM leadscore.derive()', 'SELECT * FROM leadscore.changed_lead', 'SELECT * FROM leadscore.crm_changes()');
+may('admin', $_) for ('SELECT * FROM leadscore.crm_changes()', 'SELECT leadscore.refresh_crm(), leadscore.crm_forget(0)', q{INSERT INTO leadscore.spend VALUES ('x', '2026-01-01', 1); DELETE FROM leadscore.spend});
+may_not('admin', 'SELECT * FROM leadscore.derive()', 'to read a tracked table that it may not read');
+
 # an administrator reads the tracked tables, when rebuilding and forgetting, with rights of his own
 $node->safe_psql('shop', 'GRANT USAGE ON SCHEMA shop TO admin; GRANT SELECT ON ALL TABLES IN SCHEMA shop TO admin');
 may('admin', $_) for (q{SELECT leadscore.publish(leadscore.template('funnel'))}, q{UPDATE leadscore.weight SET points = 2 WHERE model = 'ecommerce'}, 'CALL leadscore.rebuild(ARRAY[]::text[])', q{CALL leadscore.compact('2020-01-01')},
-	'SELECT leadscore.fold()', 'SELECT leadscore.refresh_segments()', q{SELECT leadscore.identify('x', 'a'); SELECT leadscore.forget('x')});
+	'SELECT leadscore.fold()', 'SELECT leadscore.refresh_segments()', q{SELECT leadscore.identify('x', 'a'); SELECT leadscore.forget('x')}, 'SELECT * FROM leadscore.derive()', q{SELECT * FROM leadscore.affinity('colour')}, q{SELECT * FROM leadscore.make_signals('colour')});
 may_not('admin', q{SELECT leadscore.track('shop.orders', 'lead', 'w', occurred_at => 'placed')}, 'to track a table of somebody else');
 may('admin', q{CREATE TEMP TABLE own (lead text, happened date)}, 'to make a table');
 
@@ -225,6 +239,16 @@ sub single_leads_hidden
 	is(may('reader', q{SELECT leadscore.score('hidden', 'ecommerce') > 0 AND leadscore.score('visitor', 'ecommerce') > 0}), 't', '... from whom they should');
 }
 single_leads_hidden('policies on lead');
+sub changes_hidden
+{
+	my $what = shift;
+
+	unlike(may('analyst', 'SELECT lead_id FROM leadscore.crm_changes() UNION SELECT lead_id FROM leadscore.crm_lead UNION SELECT lead_id FROM leadscore.rfm(ARRAY[(SELECT signal FROM leadscore.signal WHERE subject = \'event\' AND kind IS NULL LIMIT 1)])'),
+		qr/hidden|visitor/, "$what: ... and what CRMs are told");
+	like(may('reader', 'SELECT lead_id FROM leadscore.crm_changes()'), qr/hidden/, '... but not from whom it should not');
+}
+$node->safe_psql('shop', 'SELECT leadscore.refresh_crm()');
+changes_hidden('policies on lead');
 unlike(may('analyst', $training), qr/hidden|visitor/, '... and training sets');
 is(may('analyst', $previewed), may('analyst', $scored), '... and previews');
 cmp_ok(may('reader', $previewed), '>', may('analyst', $previewed), '... of whom others see more');
@@ -238,6 +262,7 @@ $node->safe_psql('shop', q{
 unlike(may('analyst', 'SELECT lead_id FROM leadscore.lead_score'), qr/hidden|visitor/, 'row-level security on event hides scores');
 like(may('reader', 'SELECT lead_id FROM leadscore.lead_score'), qr/hidden/, '... from whom it should');
 single_leads_hidden('policies on event');
+changes_hidden('policies on event');
 unlike(may('analyst', $training), qr/hidden|visitor/, '... and training sets');
 is(may('analyst', $previewed), may('analyst', $scored), '... and previews');
 cmp_ok(may('reader', $previewed), '>', may('analyst', $previewed), '... of whom others see more');

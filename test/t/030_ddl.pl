@@ -188,12 +188,21 @@ for my $level ('READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE')
 my $write = q{INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('one', 'visit', '2026-01-01'), ('two', 'visit', '2026-01-01'); INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('one', 'visit', '2026-01-02');
 	CREATE TABLE shop.own (lead text, at date DEFAULT '2026-01-01'); SELECT leadscore.track('shop.own', lead_id => 'lead', kind => 'visit', occurred_at => 'at', maintenance => 'deferred');
 	INSERT INTO shop.own VALUES ('one'), ('three'); SELECT leadscore.score('one'), leadscore.fold(); UPDATE shop.own SET lead = lead || '+'; DROP TABLE shop.own; SELECT leadscore.fold(); DELETE FROM leadscore.event};
-$node->safe_psql('shop', q{INSERT INTO leadscore.model (model) VALUES ('m')});
-for my $table ('lead_timeline', 'pending_delta')
+$node->safe_psql('shop', q{INSERT INTO leadscore.model (model) VALUES ('m'); INSERT INTO leadscore.derivation (behaviour, derived_kind) VALUES ('visit', 'session')});
+# who has changed is noted as before
+sub noted
+{
+	is($node->safe_psql('shop', q{SELECT count(*) FROM leadscore.derive(); INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('one', 'visit', '2026-01-01'), ('two', 'visit', '2026-01-01');
+		SELECT sum(added) FROM leadscore.derive(); SELECT sum(added), sum(removed) FROM leadscore.derive(everybody => true); DELETE FROM leadscore.event}), "1\n2\n0|0", "$_[0]: what follows is derived");
+}
+for my $table ('lead_timeline', 'pending_delta', 'changed_lead')
 {
 	right("$table has another column", "ALTER TABLE leadscore.$table ADD note text, ADD n int NOT NULL DEFAULT 7; $write");
+	noted("$table has another column");
 	right("... which is dropped", "ALTER TABLE leadscore.$table DROP note, DROP n; $write");
-	right("$table has another index", "CREATE INDEX extra ON leadscore.$table (lower(lead_id)); $write; DROP INDEX leadscore.extra");
+	right("$table has another index", "CREATE INDEX extra ON leadscore.$table (lower(lead_id)); $write");
+	noted("$table has another index");
+	right("... which is dropped", "DROP INDEX leadscore.extra; $write");
 	right("$table has a check", "ALTER TABLE leadscore.$table ADD CONSTRAINT short CHECK (length(lead_id) < 100); $write; ALTER TABLE leadscore.$table DROP CONSTRAINT short");
 	right("$table has a trigger", "CREATE FUNCTION shop.nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; CREATE TRIGGER t AFTER INSERT OR UPDATE ON leadscore.$table FOR EACH ROW EXECUTE FUNCTION shop.nothing();
 		$write; DROP TRIGGER t ON leadscore.$table; DROP FUNCTION shop.nothing()");
