@@ -61,21 +61,11 @@ COMMENT ON TABLE leadscore.channel IS 'which signals show that a lead came throu
 COMMENT ON COLUMN leadscore.channel.channel IS 'the channel, as in spend';
 COMMENT ON COLUMN leadscore.channel.signal IS 'an event signal: its occurrences are touches';
 
--- private views
+-- private view
 
-CREATE VIEW leadscore.lead_order AS
-SELECT c.model, v.lead_id, e.hour, e.occurrences AS orders, e.value AS revenue
-FROM leadscore.visible_lead v
-CROSS JOIN LATERAL leadscore.timeline_entries(v.timeline) e
-JOIN leadscore.model_conversion c ON c.signal_id = e.signal_id
-WHERE e.hour <= now();
-
-COMMENT ON VIEW leadscore.lead_order IS 'the conversions of each lead up to now, by hour';
-COMMENT ON COLUMN leadscore.lead_order.model IS 'the model';
-COMMENT ON COLUMN leadscore.lead_order.lead_id IS 'the lead';
-COMMENT ON COLUMN leadscore.lead_order.hour IS 'when';
-COMMENT ON COLUMN leadscore.lead_order.orders IS 'how many';
-COMMENT ON COLUMN leadscore.lead_order.revenue IS 'their value';
+-- What belongs to a lead is found in its timeline, by a LATERAL look at it, and
+-- never by a join of leads with leads: of views like these the planner knows too
+-- little to join them well.
 
 CREATE VIEW leadscore.lead_start AS
 SELECT v.lead_id, v.timeline, v.profile, e.started_at
@@ -113,30 +103,31 @@ WITH lead AS MATERIALIZED (
 	SELECT g.month::date AS month
 	FROM (SELECT min(l.started_at) AS started_at FROM lead l) s
 	CROSS JOIN generate_series(leadscore.month_of(s.started_at)::timestamp, leadscore.month_of(now())::timestamp, '1 month') AS g (month)
-), bought AS (
-	SELECT o.model, o.lead_id, leadscore.month_of(o.hour) AS month, sum(o.orders) AS orders, sum(o.revenue) AS revenue,
-		sum(sum(o.orders)) OVER (PARTITION BY o.model, o.lead_id ORDER BY leadscore.month_of(o.hour)) AS orders_so_far
-	FROM leadscore.lead_order o
-	GROUP BY o.model, o.lead_id, leadscore.month_of(o.hour)
 ), state AS (
-	SELECT c.model, m.month, l.lead_id, l.started_at >= leadscore.month_start(m.month) AS is_new,
+	SELECT c.model, m.month, l.started_at >= leadscore.month_start(m.month) AS is_new, o.orders, o.revenue, o.orders_so_far,
 		CASE WHEN l.started_at < leadscore.month_start(m.month)
 			THEN (leadscore.appraise(d.card, l.timeline, l.profile, leadscore.month_start(m.month) - interval '1 hour')).segment END AS segment
 	FROM leadscore.model_conversion c
 	CROSS JOIN LATERAL (SELECT leadscore.scorecard(c.model) AS card OFFSET 0) d
 	CROSS JOIN month m
 	JOIN lead l ON l.started_at < leadscore.month_start((m.month + interval '1 month')::date)
+	CROSS JOIN LATERAL (
+		SELECT sum(e.occurrences) FILTER (WHERE e.hour >= leadscore.month_start(m.month)) AS orders,
+			sum(e.value) FILTER (WHERE e.hour >= leadscore.month_start(m.month)) AS revenue, sum(e.occurrences) AS orders_so_far
+		FROM leadscore.timeline_entries(l.timeline) e
+		WHERE e.signal_id = c.signal_id AND e.hour < leadscore.month_start((m.month + interval '1 month')::date) AND e.hour <= now()
+	) o
 )
 SELECT s.model, s.month, s.segment, s.is_new,
 	count(*) AS leads,
-	count(*) FILTER (WHERE b.orders > 0) AS customers,
-	round(count(*) FILTER (WHERE b.orders > 0)::numeric / count(*), 6) AS conversion_rate,
-	coalesce(sum(b.orders), 0)::bigint AS orders,
-	coalesce(sum(b.revenue), 0) AS revenue,
-	round(coalesce(sum(b.revenue), 0) / count(*), 6) AS revenue_per_lead,
-	round(sum(b.revenue) / nullif(sum(b.orders), 0), 6) AS average_order_value,
-	round(count(*) FILTER (WHERE b.orders > 0 AND b.orders_so_far > 1)::numeric / nullif(count(*) FILTER (WHERE b.orders > 0), 0), 6) AS repeat_rate
-FROM state s LEFT JOIN bought b ON b.model = s.model AND b.lead_id = s.lead_id AND b.month = s.month
+	count(*) FILTER (WHERE s.orders > 0) AS customers,
+	round(count(*) FILTER (WHERE s.orders > 0)::numeric / count(*), 6) AS conversion_rate,
+	coalesce(sum(s.orders), 0)::bigint AS orders,
+	coalesce(sum(s.revenue), 0) AS revenue,
+	round(coalesce(sum(s.revenue), 0) / count(*), 6) AS revenue_per_lead,
+	round(sum(s.revenue) / nullif(sum(s.orders), 0), 6) AS average_order_value,
+	round(count(*) FILTER (WHERE s.orders > 0 AND s.orders_so_far > 1)::numeric / nullif(count(*) FILTER (WHERE s.orders > 0), 0), 6) AS repeat_rate
+FROM state s
 GROUP BY s.model, s.month, s.segment, s.is_new;
 
 COMMENT ON VIEW leadscore.monthly_figure IS 'conversion rate, revenue, order value and repeat rate, by month and by the segment when the month began';
@@ -161,13 +152,17 @@ SELECT f.model, leadscore.month_of(f.bought_at) AS month, f.segment, count(*) AS
 	percentile_cont(0.5) WITHIN GROUP (ORDER BY f.days) AS median,
 	percentile_cont(0.75) WITHIN GROUP (ORDER BY f.days) AS upper_quartile
 FROM (
-	SELECT o.model, o.bought_at, (extract(epoch FROM o.bought_at - s.started_at) / 86400)::float8 AS days,
+	SELECT c.model, o.bought_at, (extract(epoch FROM o.bought_at - s.started_at) / 86400)::float8 AS days,
 		CASE WHEN s.started_at < o.bought_at
 			THEN (leadscore.appraise(d.card, s.timeline, s.profile, o.bought_at - interval '1 hour')).segment END AS segment
 	FROM leadscore.model_conversion c
 	CROSS JOIN LATERAL (SELECT leadscore.scorecard(c.model) AS card OFFSET 0) d
-	JOIN (SELECT model, lead_id, min(hour) AS bought_at FROM leadscore.lead_order WHERE orders > 0 GROUP BY model, lead_id) o ON o.model = c.model
-	JOIN leadscore.lead_start s ON s.lead_id = o.lead_id
+	CROSS JOIN leadscore.lead_start s
+	CROSS JOIN LATERAL (
+		SELECT min(e.hour) AS bought_at FROM leadscore.timeline_entries(s.timeline) e
+		WHERE e.signal_id = c.signal_id AND e.occurrences > 0 AND e.hour <= now()
+	) o
+	WHERE o.bought_at IS NOT NULL
 ) f
 GROUP BY f.model, leadscore.month_of(f.bought_at), f.segment;
 
@@ -183,22 +178,25 @@ COMMENT ON COLUMN leadscore.sales_cycle.upper_quartile IS 'three quarters of the
 -- the funnel
 
 CREATE VIEW leadscore.funnel AS
-WITH reached AS (
-	SELECT s.model, leadscore.month_of(l.started_at) AS month, l.lead_id, max(s.position) AS position
-	FROM leadscore.lead_start l
-	CROSS JOIN LATERAL leadscore.timeline_entries(l.timeline) e
-	JOIN leadscore.signal g ON g.signal_id = e.signal_id
-	JOIN leadscore.weight w ON w.signal = g.signal
-	JOIN leadscore.stage s ON s.model = w.model AND s.stage = w.stage
-	WHERE e.occurrences > 0 AND e.hour <= now()
-	GROUP BY s.model, leadscore.month_of(l.started_at), l.lead_id
+WITH stage_signal AS MATERIALIZED (
+	SELECT s.model, g.signal_id, max(s.position) AS position
+	FROM leadscore.stage s
+	JOIN leadscore.weight w ON w.model = s.model AND w.stage = s.stage
+	JOIN leadscore.signal g ON g.signal = w.signal
+	GROUP BY s.model, g.signal_id
 ), came AS (
-	SELECT r.model, r.month, r.position,
-		(leadscore.appraise(d.card, l.timeline, l.profile, least(leadscore.month_start((r.month + interval '1 month')::date) - interval '1 hour', now()))).segment
+	SELECT m.model, leadscore.month_of(l.started_at) AS month, r.position,
+		(leadscore.appraise(d.card, l.timeline, l.profile,
+			least(leadscore.month_start((leadscore.month_of(l.started_at) + interval '1 month')::date) - interval '1 hour', now()))).segment
 	FROM leadscore.model m
 	CROSS JOIN LATERAL (SELECT leadscore.scorecard(m.model) AS card OFFSET 0) d
-	JOIN reached r ON r.model = m.model
-	JOIN leadscore.lead_start l ON l.lead_id = r.lead_id
+	CROSS JOIN leadscore.lead_start l
+	CROSS JOIN LATERAL (
+		SELECT max(s.position) AS position
+		FROM leadscore.timeline_entries(l.timeline) e JOIN stage_signal s ON s.signal_id = e.signal_id AND s.model = m.model
+		WHERE e.occurrences > 0 AND e.hour <= now()
+	) r
+	WHERE r.position IS NOT NULL
 ), counted AS (
 	SELECT s.model, c.month, c.segment, s.stage, s.position, count(*) FILTER (WHERE c.position >= s.position) AS leads
 	FROM leadscore.stage s JOIN came c ON c.model = s.model
@@ -222,39 +220,32 @@ COMMENT ON COLUMN leadscore.funnel.drop_off IS 'the share of the stage before th
 
 -- attribution
 
--- A lead's touches are spans of time, each from its hour to that of the next; so
--- an order finds its touch by a join. What a channel has spent is shared out by
--- the borders of running sums, which lose nothing.
+-- What a channel has spent is shared out by the borders of running sums, which
+-- lose nothing.
 
 CREATE VIEW leadscore.attribution AS
-WITH touch AS (
-	SELECT t.lead_id, t.channel, t.hour, lead(t.hour) OVER w AS next_hour, row_number() OVER w = 1 AS is_first
-	FROM (
-		SELECT v.lead_id, e.hour, min(c.channel) AS channel
-		FROM leadscore.visible_lead v
-		CROSS JOIN LATERAL leadscore.timeline_entries(v.timeline) e
-		JOIN leadscore.signal g ON g.signal_id = e.signal_id
-		JOIN leadscore.channel c ON c.signal = g.signal
-		WHERE e.occurrences > 0
-		GROUP BY v.lead_id, e.hour
-	) t
-	WINDOW w AS (PARTITION BY t.lead_id ORDER BY t.hour)
+WITH touch_signal AS MATERIALIZED (
+	SELECT g.signal_id, c.channel FROM leadscore.channel c JOIN leadscore.signal g ON g.signal = c.signal
 ), bought AS (
-	SELECT o.model, o.lead_id, o.hour, o.orders, o.revenue,
-		o.hour = min(o.hour) FILTER (WHERE o.orders > 0) OVER (PARTITION BY o.model, o.lead_id) AS is_first,
+	SELECT c.model, o.occurrences AS orders, o.value AS revenue, leadscore.month_of(o.hour) AS month, t.channels,
+		o.hour = min(o.hour) FILTER (WHERE o.occurrences > 0) OVER (PARTITION BY c.model, s.lead_id) AS is_first,
 		CASE WHEN s.started_at < o.hour THEN (leadscore.appraise(d.card, s.timeline, s.profile, o.hour - interval '1 hour')).segment END AS segment
 	FROM leadscore.model_conversion c
 	CROSS JOIN LATERAL (SELECT leadscore.scorecard(c.model) AS card OFFSET 0) d
-	JOIN leadscore.lead_order o ON o.model = c.model
-	JOIN leadscore.lead_start s ON s.lead_id = o.lead_id
+	CROSS JOIN leadscore.lead_start s
+	CROSS JOIN LATERAL leadscore.timeline_entries(s.timeline) o
+	CROSS JOIN LATERAL (
+		-- of the first touch, and of the last before the order
+		SELECT ARRAY[(array_agg(t.channel ORDER BY e.hour, t.channel))[1], (array_agg(t.channel ORDER BY e.hour DESC, t.channel))[1]] AS channels
+		FROM leadscore.timeline_entries(s.timeline) e JOIN touch_signal t ON t.signal_id = e.signal_id
+		WHERE e.occurrences > 0 AND e.hour <= o.hour
+	) t
+	WHERE o.signal_id = c.signal_id AND o.hour <= now()
 ), credited AS (
-	SELECT b.model, a.attribution, leadscore.month_of(b.hour) AS month, t.channel, b.segment,
+	SELECT b.model, a.attribution, b.month, b.channels[a.n] AS channel, b.segment,
 		count(*) FILTER (WHERE b.is_first) AS new_customers, sum(b.orders)::bigint AS orders, sum(b.revenue) AS revenue
-	FROM bought b
-	CROSS JOIN (VALUES ('first'), ('last')) a (attribution)
-	LEFT JOIN touch t ON t.lead_id = b.lead_id AND t.hour <= b.hour
-		AND CASE a.attribution WHEN 'first' THEN t.is_first ELSE (t.next_hour > b.hour) IS NOT FALSE END
-	GROUP BY b.model, a.attribution, leadscore.month_of(b.hour), t.channel, b.segment
+	FROM bought b CROSS JOIN (VALUES (1, 'first'), (2, 'last')) a (n, attribution)
+	GROUP BY b.model, a.attribution, b.month, b.channels[a.n], b.segment
 ), spent AS (
 	SELECT c.model, a.attribution, date_trunc('month', s.day::timestamp)::date AS month, s.channel, sum(s.amount) AS amount
 	FROM leadscore.spend s CROSS JOIN leadscore.model_conversion c CROSS JOIN (VALUES ('first'), ('last')) a (attribution)
