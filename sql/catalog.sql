@@ -250,6 +250,12 @@ CREATE TABLE leadscore.segment (
 	min_engagement float8
 		CONSTRAINT segment_min_engagement_finite CHECK ((min_engagement > '-Infinity' AND min_engagement < 'Infinity') IS NOT FALSE OR leadscore.refuse(
 			'segment min_engagement is not finite', min_engagement::text, 'Write a number, or NULL for no condition.')),
+	hysteresis float8
+		CONSTRAINT segment_hysteresis_not_negative CHECK ((hysteresis >= 0 AND hysteresis < 'Infinity') IS NOT FALSE OR leadscore.refuse(
+			'segment hysteresis is negative or not finite', hysteresis::text, 'Write a number of points from 0, or NULL for none.')),
+	cool_down interval
+		CONSTRAINT segment_cool_down_positive CHECK ((extract(epoch FROM cool_down) > 0 AND extract(epoch FROM cool_down) <= 1e12) IS NOT FALSE OR leadscore.refuse(
+			'segment cool_down is not above zero, or too long', cool_down::text, 'Write a duration such as 1 day, or NULL for none.')),
 	PRIMARY KEY (model, segment),
 	UNIQUE (model, position) DEFERRABLE
 );
@@ -261,6 +267,8 @@ COMMENT ON COLUMN leadscore.segment.position IS 'the order in which segments are
 COMMENT ON COLUMN leadscore.segment.min_score IS 'the score it takes; NULL: any';
 COMMENT ON COLUMN leadscore.segment.min_fit IS 'the fit it takes; NULL: any';
 COMMENT ON COLUMN leadscore.segment.min_engagement IS 'the engagement it takes; NULL: any';
+COMMENT ON COLUMN leadscore.segment.hysteresis IS 'of a watched model: a lead that is in it stays until it is so many points below what it takes; NULL: none';
+COMMENT ON COLUMN leadscore.segment.cool_down IS 'of a watched model: how long a lead stays at least, unless it moves to one of a lower position; NULL: no time';
 
 -- what one table's check cannot see: the measure must fit the signal's subject
 
@@ -577,10 +585,10 @@ BEGIN
 	SELECT name, d.grade, d.min_fit
 	FROM jsonb_to_recordset(nullif(document -> 'grades', 'null')) AS d (grade text, min_fit float8);
 
-	INSERT INTO leadscore.segment (model, segment, position, min_score, min_fit, min_engagement)
-	SELECT name, d.segment, d.position, d.min_score, d.min_fit, d.min_engagement
+	INSERT INTO leadscore.segment (model, segment, position, min_score, min_fit, min_engagement, hysteresis, cool_down)
+	SELECT name, d.segment, d.position, d.min_score, d.min_fit, d.min_engagement, d.hysteresis, d.cool_down
 	FROM jsonb_to_recordset(nullif(document -> 'segments', 'null'))
-		AS d (segment text, position numeric, min_score float8, min_fit float8, min_engagement float8);
+		AS d (segment text, position numeric, min_score float8, min_fit float8, min_engagement float8, hysteresis float8, cool_down interval);
 
 	INSERT INTO leadscore.weight (weight_id, model, signal, measure, points, curve, half_life, fades_over, within,
 		at_least, below, max_per_day, min_points, max_points, category, stage)

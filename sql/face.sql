@@ -94,11 +94,12 @@ BEGIN
 	ELSE
 		REFRESH MATERIALIZED VIEW leadscore.lead_segment;
 	END IF;
+	PERFORM leadscore.see_all('time');
 END
 $$;
 
 COMMENT ON FUNCTION leadscore.refresh_segments(boolean)
-	IS 'brings lead_segment up to date; concurrently does not lock readers out';
+	IS 'brings lead_segment up to date, and sees which leads have changed their segment on models that are watched; concurrently does not lock readers out';
 
 CREATE VIEW leadscore.segment_summary AS
 WITH found AS (

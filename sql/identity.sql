@@ -121,6 +121,7 @@ BEGIN
 	FROM leadscore.lead_timeline o
 	WHERE t.lead_id = target AND o.lead_id = identify.alias;
 	DELETE FROM leadscore.lead_timeline t WHERE t.lead_id = identify.alias;
+	PERFORM leadscore.see_leads(ARRAY[alias, target], 'identity');
 	PERFORM leadscore.release_timelines(target);
 	RETURN target;
 END
@@ -156,6 +157,7 @@ BEGIN
 	UPDATE leadscore.lead_timeline t
 	SET timeline = CASE t.lead_id WHEN known THEN leadscore.difference(t.timeline, own) ELSE leadscore.add_delta(t.lead_id, t.timeline, own) END
 	WHERE t.lead_id IN (known, unidentify.alias);
+	PERFORM leadscore.see_leads(ARRAY[alias, known], 'identity');
 	PERFORM leadscore.release_timelines(known, alias);
 	RETURN known;
 END
@@ -244,6 +246,27 @@ BEGIN
 	SELECT count(*) INTO remaining FROM leadscore.lead_timeline t WHERE t.lead_id = ANY (names);
 	removed := greatest(timelines - remaining, 0);
 	RETURN NEXT;
+
+	-- whoever still has events is still a lead, in a segment
+	source := 'leadscore.segment_change';
+	IF remaining = 0 THEN
+		DELETE FROM leadscore.lead_state s WHERE s.lead_id = ANY (names);
+		DELETE FROM leadscore.segment_change c WHERE c.lead_id = ANY (names);
+		GET DIAGNOSTICS removed = ROW_COUNT;
+		RETURN NEXT;
+		-- what has been offered and earned stays true, but nobody's
+		source := 'leadscore.voucher';
+		UPDATE leadscore.voucher v SET lead_id = NULL, order_ref = NULL WHERE v.lead_id = ANY (names);
+		GET DIAGNOSTICS removed = ROW_COUNT;
+		RETURN NEXT;
+	ELSE
+		removed := 0;
+		SELECT count(*) INTO remaining FROM leadscore.segment_change c WHERE c.lead_id = ANY (names);
+		RETURN NEXT;
+		source := 'leadscore.voucher';
+		SELECT count(*) INTO remaining FROM leadscore.voucher v WHERE v.lead_id = ANY (names);
+		RETURN NEXT;
+	END IF;
 
 	source := 'leadscore.lead_segment';
 	removed := 0;

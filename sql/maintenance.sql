@@ -542,6 +542,37 @@ CREATE TRIGGER note_signals_delete AFTER DELETE ON leadscore.signal
 
 -- status
 
+CREATE FUNCTION leadscore.transition_problem() RETURNS TABLE (object text, name text, state text, action text)
+	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+	RETURN QUERY
+	SELECT 'watched_model', w.model, 'is watched, but not every lead has been looked at', format('CALL leadscore.watch(%L, notify => %s)', w.model, w.notify::text)
+	FROM leadscore.watched_model w WHERE w.active AND NOT w.seen ORDER BY 2;
+	IF EXISTS (SELECT FROM leadscore.segment_change c WHERE c.tick >= leadscore.change_horizon() AND c.changed_at < now() - interval '10 minutes')
+		AND EXISTS (SELECT FROM leadscore.change_consumer) THEN
+		RETURN QUERY
+		SELECT 'segment_change', t.name, 'consumers wait for a transaction that is older than the changes', t.action
+		FROM (
+			SELECT format('process %s', a.pid) AS name, 'end its transaction' AS action, age(a.backend_xid) AS age
+			FROM pg_stat_activity a WHERE a.backend_xid IS NOT NULL AND a.pid <> pg_backend_pid()
+			UNION ALL
+			SELECT format('prepared transaction %L', p.gid), format('COMMIT PREPARED %L or ROLLBACK PREPARED %L in database %I', p.gid, p.gid, p.database), age(p.transaction)
+			FROM pg_prepared_xacts p
+		) t
+		ORDER BY t.age DESC LIMIT 1;
+	END IF;
+	RETURN QUERY
+	SELECT 'offer', o.offer, format('model "%s" has no segment "%s": nobody gets a voucher', o.model, o.segment), 'UPDATE leadscore.offer, or set its ends_at'
+	FROM leadscore.offer o
+	WHERE (o.ends_at > now()) IS NOT FALSE AND NOT EXISTS (SELECT FROM leadscore.segment s WHERE s.model = o.model AND s.segment = o.segment)
+	ORDER BY 2;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.transition_problem() IS 'what is the matter with transitions and offers';
+
 CREATE VIEW leadscore.status AS
 SELECT 'signal' AS object, d.signal AS name, 'past events are not yet counted' AS state,
 	format('CALL leadscore.rebuild(signals => %L)', ARRAY[d.signal]) AS action
@@ -570,6 +601,9 @@ UNION ALL
 SELECT 'lead_timeline', 'lead_timeline', p.state, p.action
 FROM leadscore.split_problem() p
 UNION ALL
+SELECT p.object, p.name, p.state, p.action
+FROM leadscore.transition_problem() p
+UNION ALL
 SELECT 'pending_delta', p.leads || ' leads', 'deltas wait to be merged; reads include them', 'SELECT leadscore.fold()'
 FROM (SELECT count(DISTINCT lead_id) AS leads FROM leadscore.pending_delta) p
 WHERE p.leads > 0
@@ -580,7 +614,7 @@ FROM (SELECT count(DISTINCT lead_id) AS leads, bool_or(lead_id IS NULL) AS every
 WHERE c.leads > 0 OR c.everybody;
 
 COMMENT ON VIEW leadscore.status IS 'what waits for the DBA: nothing, if it has no rows';
-COMMENT ON COLUMN leadscore.status.object IS 'signal, source, compaction, lead_timeline, pending_delta or changed_lead';
+COMMENT ON COLUMN leadscore.status.object IS 'signal, source, compaction, lead_timeline, watched_model, segment_change, offer, pending_delta or changed_lead';
 COMMENT ON COLUMN leadscore.status.name IS 'which';
 COMMENT ON COLUMN leadscore.status.state IS 'what is the matter';
 COMMENT ON COLUMN leadscore.status.action IS 'what to do';

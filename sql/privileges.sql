@@ -17,7 +17,7 @@ BEGIN
 		AND (p.proname LIKE 'timeline\_%'
 			OR p.proname LIKE 'stored\_sum%'
 			OR p.proname LIKE 'fit\_clv\_%'
-			OR p.proname IN ('scorable', 'coarsen', 'appraise', 'contributions', 'features', 'template', 'templates', 'only',
+			OR p.proname IN ('scorable', 'coarsen', 'appraise', 'next_segment', 'contributions', 'features', 'template', 'templates', 'only',
 				'session_number', 'duration', 'month_of', 'month_start', 'check_property', 'check_event', 'check_scorecard', 'check_condition', 'refuse', 'known', 'diff',
 				'roc_auc', 'roc_auc_error', 'average_precision', 'ks', 'gains', 'bands', 'fine_bands', 'log_loss', 'brier', 'logistic_regression')
 			OR p.oid IN ('leadscore.score(jsonb, leadscore.timeline, jsonb, timestamptz)'::pg_catalog.regprocedure,
@@ -37,13 +37,14 @@ BEGIN
 		' leadscore.grade, leadscore.segment, leadscore.compaction, leadscore.model_document, leadscore.lead, leadscore.lead_timeline,'
 		' leadscore.lead_alias, leadscore.pending_delta, leadscore.changed_lead, leadscore.counted_signal, leadscore.signal_definition,'
 		' leadscore.source_trigger, leadscore.source, leadscore.status, leadscore.current_timeline, leadscore.visible_lead, leadscore.lead_score,'
-		' leadscore.lead_segment, leadscore.segment_summary, leadscore.model_version, leadscore.experiment,'
+		' leadscore.lead_segment, leadscore.segment_summary, leadscore.model_version, leadscore.experiment, leadscore.watched_model,'
+		' leadscore.lead_state, leadscore.segment_change, leadscore.offer,'
 		' leadscore.derivation, leadscore.conversion, leadscore.model_conversion,'
 		' leadscore.rfm_group, leadscore.spend, leadscore.channel, leadscore.lead_start, leadscore.monthly_figure,'
 		' leadscore.sales_cycle, leadscore.funnel, leadscore.attribution, leadscore.crm_state, leadscore.crm_lead TO %s', role);
 	EXECUTE format('GRANT SELECT (lead_id) ON leadscore.event TO %s', role);	-- for row-level security in lead_score
 	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.signals(), leadscore.scorecard(text), leadscore.make_document(text), leadscore.model_named(text),'
-		' leadscore.lead_named(text), leadscore.children(regclass), leadscore.source_problem(regclass, jsonb), leadscore.split_problem(), leadscore.split_tables(), leadscore.partitions(),'
+		' leadscore.lead_named(text), leadscore.children(regclass), leadscore.source_problem(regclass, jsonb), leadscore.split_problem(), leadscore.transition_problem(), leadscore.split_tables(), leadscore.partitions(),'
 		' leadscore.column_type(regclass, text), leadscore.property_type(regtype), leadscore.known(text, text[]), leadscore.top(integer, text, timestamptz), leadscore.score(text, text, timestamptz), leadscore.score_by_query(text, text, timestamptz), leadscore.explain(text, text, timestamptz),'
 		' leadscore.score_history(text, text, timestamptz, timestamptz, interval), leadscore.rfm_groups(), leadscore.rfm(text[], timestamptz, integer),'
 		' leadscore.rfm(text, timestamptz, integer), leadscore.conversion_of(text), leadscore.signals_named(text[]),'
@@ -87,7 +88,8 @@ AS $$
 BEGIN
 	EXECUTE format('GRANT INSERT ON leadscore.event TO %s', role);
 	EXECUTE format('GRANT SELECT (event_id, dedup_key) ON leadscore.event TO %s', role);	-- RETURNING, ON CONFLICT
-	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.identify(text, text), leadscore.unidentify(text) TO %s', role);
+	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.identify(text, text), leadscore.unidentify(text), leadscore.take_changes(text, integer),'
+		' leadscore.acknowledge_changes(text, bigint), leadscore.redeem(text, text, text, numeric) TO %s', role);
 END
 $$;
 

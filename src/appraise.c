@@ -23,6 +23,7 @@ PG_FUNCTION_INFO_V1(score);
 PG_FUNCTION_INFO_V1(appraise);
 PG_FUNCTION_INFO_V1(contributions);
 PG_FUNCTION_INFO_V1(features);
+PG_FUNCTION_INFO_V1(next_segment);
 
 /* The hours of one signal up to the instant, oldest first: the scorecard's scratch arrays. */
 typedef struct Activity
@@ -453,13 +454,23 @@ appraise_lead(Scorecard *card, const struct varlena *timeline, Jsonb *profile,
 }
 
 int32
-segment_number(const Scorecard *card, const Appraisal *appraisal)
+segment_number(const Scorecard *card, const Appraisal *appraisal, const char *current, int64 stayed)
 {
 	for (int32 i = 0; i < card->nsegments; i++)
-		if (appraisal->score >= card->segments[i].min_score &&
-			appraisal->fit >= card->segments[i].min_fit &&
-			appraisal->engagement >= card->segments[i].min_engagement)
+	{
+		const Segment *s = &card->segments[i];
+		double		slack = 0;
+
+		if (current && strcmp(current, s->segment) == 0)
+		{
+			if (stayed < s->cool_down * USECS_PER_HOUR)
+				return i + 1;
+			slack = s->hysteresis;
+		}
+		if (appraisal->score >= s->min_score - slack && appraisal->fit >= s->min_fit - slack &&
+			appraisal->engagement >= s->min_engagement - slack)
 			return i + 1;
+	}
 	return 0;
 }
 
@@ -565,7 +576,7 @@ appraise(PG_FUNCTION_ARGS)
 	values[3] = Float8GetDatum(probability_of(card, &appraisal));
 	values[4] = text_datum(grade, &nulls[4]);
 	values[5] = text_datum(appraisal.stage < 0 ? NULL : card->stages[appraisal.stage].stage, &nulls[5]);
-	segment = segment_number(card, &appraisal);
+	segment = segment_number(card, &appraisal, NULL, 0);
 	values[6] = text_datum(segment == 0 ? NULL : card->segments[segment - 1].segment, &nulls[6]);
 	values[7] = instant_datum(appraisal.last_hour, &nulls[7]);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(card->row, values, nulls)));
@@ -634,4 +645,27 @@ features(PG_FUNCTION_ARGS)
 	if (!appraise_arguments(fcinfo, &card, &appraisal, &contributions))
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(measured_array(card, contributions));
+}
+
+/*
+ * next_segment(scorecard, timeline, profile, at, segment, since): the segment of
+ * a lead that has been in one (NULL: in none) since an instant (NULL: for ever).
+ */
+Datum
+next_segment(PG_FUNCTION_ARGS)
+{
+	Scorecard  *card;
+	Appraisal	appraisal;
+	const char *current = PG_ARGISNULL(4) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(4));
+	int64		stayed = PG_INT64_MAX;
+	int32		segment;
+
+	if (!appraise_arguments(fcinfo, &card, &appraisal, NULL))
+		PG_RETURN_NULL();
+	if (!PG_ARGISNULL(5) && pg_sub_s64_overflow(PG_GETARG_TIMESTAMPTZ(3), PG_GETARG_TIMESTAMPTZ(5), &stayed))
+		stayed = PG_GETARG_TIMESTAMPTZ(5) < 0 ? PG_INT64_MAX : PG_INT64_MIN;	/* either is infinite */
+	segment = segment_number(card, &appraisal, current, stayed);
+	if (segment == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(card->segments[segment - 1].segment));
 }

@@ -36,8 +36,13 @@ typedef struct Appraisal
 extern void appraise_lead(Scorecard *card, const struct varlena *timeline, Jsonb *profile,
 						  int32 hour, int32 known, Appraisal *appraisal, Contribution *contributions);
 
-/* The number of the first segment by position whose conditions hold, counted from 1, or 0. */
-extern int32 segment_number(const Scorecard *card, const Appraisal *appraisal);
+/*
+ * The number of the first segment by position whose conditions hold, counted
+ * from 1, or 0. A lead that has been in a segment ("current", or NULL) for so
+ * many microseconds leaves it for one of a higher position, or for none, only
+ * when its cool-down is over and its hysteresis does not hold it.
+ */
+extern int32 segment_number(const Scorecard *card, const Appraisal *appraisal, const char *current, int64 stayed);
 
 /* Of a conversion, where the scorecard has intercept and slope. */
 extern double logit_of(const Scorecard *card, const Appraisal *appraisal);

@@ -27,6 +27,7 @@
 #include "label.h"
 #include "partition.h"
 #include "store.h"
+#include "transition.h"
 
 #include "access/table.h"
 #include "access/tableam.h"
@@ -43,6 +44,7 @@
 
 PG_FUNCTION_INFO_V1(add_delta);
 PG_FUNCTION_INFO_V1(add_deltas);
+PG_FUNCTION_INFO_V1(hold_leads);
 PG_FUNCTION_INFO_V1(fold);
 
 void		_PG_init(void);
@@ -61,6 +63,8 @@ typedef struct LeadDelta
 	bool		lenient;		/* as the builder was */
 	struct varlena *delta;		/* once it is complete */
 	text	   *target;			/* the lead that it goes to */
+	bool		written;		/* its row is ours, and has the delta */
+	bool		unchanged;		/* that has not changed its segment on any model that is watched */
 } LeadDelta;
 
 #define SH_PREFIX delta
@@ -158,12 +162,6 @@ deltas_complete(Deltas *deltas, LeadDelta ***leads)
 }
 
 static int
-text_compare(const text *x, const text *y)
-{
-	return label_compare((Label) {VARDATA_ANY(x), VARSIZE_ANY_EXHDR(x)}, (Label) {VARDATA_ANY(y), VARSIZE_ANY_EXHDR(y)});
-}
-
-static int
 target_compare(const void *a, const void *b)
 {
 	return text_compare((*(LeadDelta *const *) a)->target, (*(LeadDelta *const *) b)->target);
@@ -175,13 +173,14 @@ typedef enum PlanName
 {
 	PLAN_UPSERT,
 	PLAN_SWEEP,
+	PLAN_HOLD,
 	PLAN_RESOLVE,
 	PLAN_DEFER,
 	PLAN_TAKE,
 	N_PLANS
 } PlanName;
 
-/* The first two are for lead_timeline, or one of its tables. */
+/* The first three are for lead_timeline, or one of its tables. */
 static const char *const commands[N_PLANS] = {
 	"INSERT INTO %s AS t (lead_id, timeline)"
 	" SELECT d.lead_id, d.delta"
@@ -192,6 +191,12 @@ static const char *const commands[N_PLANS] = {
 	"DELETE FROM %s"
 	" WHERE lead_id OPERATOR(pg_catalog.=) ANY ($1)"
 	" AND timeline OPERATOR(leadscore.=) '{}'::leadscore.timeline",
+
+	/* a row that is there is locked, but not written */
+	"INSERT INTO %s AS t (lead_id, timeline)"
+	" SELECT d.lead_id, '{}'::leadscore.timeline"
+	" FROM pg_catalog.unnest($1) AS d (lead_id)"
+	" ON CONFLICT (lead_id) DO UPDATE SET timeline = t.timeline WHERE false",
 
 	"SELECT alias, lead_id FROM leadscore.lead_alias"
 	" WHERE alias OPERATOR(pg_catalog.=) ANY ($1)",
@@ -409,6 +414,7 @@ upsert_rows(Relation timelines, const char *table, LeadDelta **leads, int n)
 		while (size < BATCH && next_target(leads, n, &i, &delta, &lenient))
 		{
 			all_lenient = all_lenient && lenient;
+			leads[i - 1]->written = true;
 			ids[size] = PointerGetDatum(leads[i - 1]->target);
 			values[size++] = PointerGetDatum(delta);
 		}
@@ -425,81 +431,121 @@ upsert_rows(Relation timelines, const char *table, LeadDelta **leads, int n)
 	SPI_finish();
 }
 
-static void
-add_to_row(Store *store, text *target, struct varlena *delta, bool lenient)
+/* A lead whose row is being written, and the models that are watched. */
+typedef struct Written
 {
-	bool		overflowed = false;
+	const Watching *watching;
+	LeadDelta  *lead;
+} Written;
 
-	store_add(store, target, delta, lenient ? &overflowed : NULL);
-	if (overflowed)
-		warn_overflow(VARDATA_ANY(target), VARSIZE_ANY_EXHDR(target));
+static void
+compare_row(void *arg, const struct varlena *before, const struct varlena *after)
+{
+	Written    *written = arg;
+
+	written->lead->unchanged = !segment_may_change(written->watching, before, after);
 }
 
-/* One of the tables that lead_timeline is split into. */
+/* Add to the row of a lead's target. */
+static void
+add_to_row(Store *store, LeadDelta *lead, struct varlena *delta, bool lenient, const Watching *watching)
+{
+	bool		overflowed = false;
+	Written		written = {watching, lead};
+
+	store_add(store, lead->target, delta, lenient ? &overflowed : NULL, watching ? compare_row : NULL, &written);
+	lead->written = true;
+	if (overflowed)
+		warn_overflow(VARDATA_ANY(lead->target), VARSIZE_ANY_EXHDR(lead->target));
+}
+
+/* lead_timeline, or one of the tables that it is split into. */
 typedef struct Part
 {
 	Relation	table;			/* NULL: not opened yet */
 	Store	   *store;			/* NULL: statements must write to it */
 } Part;
 
-/* Add to the rows of leads, which are in order, where lead_timeline is split. */
-static void
-add_to_parts(Relation timelines, const Oid *tables, int ntables, LeadDelta **leads, int n)
+/* Where leads have their rows. */
+typedef struct Parts
 {
-	Part	   *parts = palloc0(ntables * sizeof(Part));
-	struct varlena *delta;
-	bool		lenient;
+	Relation	timelines;
+	int			n;				/* of tables that it is split into */
+	Oid		   *tables;
+	Part	   *parts;			/* at least one */
+} Parts;
 
-	for (int i = 0, first = 0; next_target(leads, n, &i, &delta, &lenient); first = i)
+/* lead_timeline is locked. */
+static Parts
+parts_of(Relation timelines)
+{
+	Parts		parts = {.timelines = timelines};
+
+	parts.n = partition_tables(timelines, &parts.tables);
+	parts.parts = palloc0(Max(parts.n, 1) * sizeof(Part));
+	return parts;
+}
+
+static Part *
+part_of(Parts *parts, const text *lead_id)
+{
+	int			number = parts->n > 0 ? partition_of(VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id), parts->n) : 0;
+	Part	   *part = &parts->parts[number];
+
+	if (part->table == NULL)
 	{
-		text	   *target = leads[i - 1]->target;
-		Part	   *part = &parts[partition_of(VARDATA_ANY(target), VARSIZE_ANY_EXHDR(target), ntables)];
-
-		if (part->table == NULL)
-		{
-			part->table = table_open(tables[part - parts], RowExclusiveLock);
-			part->store = store_open(part->table, true);
-		}
-		if (part->store)
-			add_to_row(part->store, target, delta, lenient);
-		else
-			upsert_rows(timelines, quote_qualified_identifier("leadscore", RelationGetRelationName(part->table)), leads + first, i - first);
+		part->table = table_open(parts->n > 0 ? parts->tables[number] : RelationGetRelid(parts->timelines), RowExclusiveLock);
+		part->store = store_open(part->table, true);
 	}
-	for (int i = 0; i < ntables; i++)
+	return part;
+}
+
+static void
+parts_close(Parts *parts)
+{
+	for (int i = 0; i < Max(parts->n, 1); i++)
 	{
-		if (parts[i].store)
-			store_close(parts[i].store);
-		if (parts[i].table)
-			table_close(parts[i].table, NoLock);
+		if (parts->parts[i].store)
+			store_close(parts->parts[i].store);
+		if (parts->parts[i].table)
+			table_close(parts->parts[i].table, NoLock);
 	}
 }
 
-/* Add to the rows of leads. Rows of which nothing is left are removed. */
-static void
-add_to_rows(Relation timelines, LeadDelta **leads, int n)
+static char *
+name_of(Relation table)
 {
-	Oid		   *tables;
-	int			ntables = partition_tables(timelines, &tables);
-	Store	   *store;
+	return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(table)), RelationGetRelationName(table));
+}
+
+/*
+ * Add to the rows of leads. Rows of which nothing is left are removed. Where
+ * models are watched, note what has not changed a segment.
+ */
+static void
+add_to_rows(Relation timelines, LeadDelta **leads, int n, const Watching *watching)
+{
+	Parts		parts = parts_of(timelines);
 	struct varlena *delta;
 	bool		lenient;
 
 	if (n > 1)
 		qsort(leads, n, sizeof(LeadDelta *), target_compare);
-	if (ntables > 0)
+	for (int i = 0, first = 0; next_target(leads, n, &i, &delta, &lenient); first = i)
 	{
-		add_to_parts(timelines, tables, ntables, leads, n);
-		return;
+		Part	   *part = part_of(&parts, leads[i - 1]->target);
+
+		if (part->store)
+			add_to_row(part->store, leads[i - 1], delta, lenient, watching);
+		else if (parts.n > 0)
+			upsert_rows(timelines, name_of(part->table), leads + first, i - first);
+		else
+		{
+			upsert_rows(timelines, NULL, leads, n);
+			break;
+		}
 	}
-	store = store_open(timelines, true);
-	if (store == NULL)
-	{
-		upsert_rows(timelines, NULL, leads, n);
-		return;
-	}
-	for (int i = 0; next_target(leads, n, &i, &delta, &lenient);)
-		add_to_row(store, leads[i - 1]->target, delta, lenient);
-	store_close(store);
+	parts_close(&parts);
 }
 
 /* Append to pending_delta with a few statements. */
@@ -567,8 +613,28 @@ move_strays(Relation timelines, Stray *strays, int n)
 		back[i]->target = strays[i].old_target;
 		back[i]->delta = timeline_combine(empty, strays[i].lead->delta, -1, &overflowed);
 	}
-	add_to_rows(timelines, back, n);
+	add_to_rows(timelines, back, n, NULL);
 	append_pending(leads, n);
+}
+
+/*
+ * Write down which leads have changed their segments. Those that have not, on
+ * the models that were watched before, are passed over, if these still are
+ * what is watched.
+ */
+static void
+see_written(Relation timelines, LeadDelta **leads, int n, const Watching *before)
+{
+	text	  **written = palloc_extended(n * sizeof(text *), MCXT_ALLOC_HUGE);
+	const Watching *watching = segments_watched();
+	int			nwritten = 0;
+
+	for (int i = 0; i < n; i++)
+		if (leads[i]->written && !(leads[i]->unchanged && watching == before))
+			written[nwritten++] = leads[i]->target;
+	if (watching && nwritten > 0)
+		see_segments(timelines, written, nwritten, "event");
+	pfree(written);
 }
 
 /* Add the deltas of leads to lead_timeline, in the order of its keys. */
@@ -576,22 +642,33 @@ static void
 leads_apply(LeadDelta **leads, int n, Relation timelines)
 {
 	Oid			type = timeline_type_of(timelines);
+	const Watching *watching;
 	Stray	   *strays;
 
 	if (n == 0)
 		return;
+	watching = segments_watched();
 	if (aliases_exist())
 		(void) resolve(leads, n, type, &strays);
 
-	add_to_rows(timelines, leads, n);
+	add_to_rows(timelines, leads, n, watching);
 
 	if (aliases_exist())
 	{
 		int			nstrays = resolve(leads, n, type, &strays);
 
 		if (nstrays > 0)
+		{
 			move_strays(timelines, strays, nstrays);
+			/* the rows that are ours are those of before, and have lost something since */
+			for (int i = 0; i < nstrays; i++)
+				strays[i].lead->target = strays[i].old_target;
+			for (int i = 0; i < n; i++)
+				leads[i]->unchanged = false;
+		}
 	}
+	if (watching || segments_watched())
+		see_written(timelines, leads, n, watching);
 }
 
 void
@@ -798,6 +875,58 @@ _PG_init(void)
 {
 	previous_finish = ExecutorFinish_hook;
 	ExecutorFinish_hook = finish;
+}
+
+/* ---------- holding leads ---------- */
+
+static void
+hold_by_statement(Relation timelines, Relation table, text *lead_id)
+{
+	Datum		id = PointerGetDatum(lead_id);
+	Datum		argument = text_array(&id, 1);
+
+	SPI_connect();
+	if (SPI_execute_plan(prepare(PLAN_HOLD, timeline_type_of(timelines), name_of(table)), &argument, NULL, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not lock a timeline");
+	SPI_finish();
+}
+
+/*
+ * hold_leads(lead_ids, wait): lock rows of leads, made where there are none, in
+ * the order in which all write them. Not to wait is to pass over those that
+ * somebody else has. Returns those that are ours.
+ */
+Datum
+hold_leads(PG_FUNCTION_ARGS)
+{
+	Relation	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
+	bool		wait = PG_GETARG_BOOL(1);
+	Parts		parts = parts_of(timelines);
+	Datum	   *ids;
+	int			n;
+	int			nheld = 0;
+
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), TEXTOID, -1, false, TYPALIGN_INT, &ids, NULL, &n);
+	for (int i = 0; i < n; i++)
+		ids[i] = PointerGetDatum(DatumGetTextPP(ids[i]));
+	qsort(ids, n, sizeof(Datum), text_pointer_compare);
+	for (int i = 0; i < n; i++)
+	{
+		text	   *lead_id = DatumGetTextPP(ids[i]);
+		Part	   *part;
+
+		if (nheld > 0 && text_compare(lead_id, DatumGetTextPP(ids[nheld - 1])) == 0)
+			continue;
+		part = part_of(&parts, lead_id);
+		if (part->store == NULL)
+			hold_by_statement(timelines, part->table, lead_id);
+		else if (!store_hold(part->store, lead_id, wait))
+			continue;
+		ids[nheld++] = PointerGetDatum(lead_id);
+	}
+	parts_close(&parts);
+	table_close(timelines, NoLock);
+	PG_RETURN_DATUM(text_array(ids, nheld));
 }
 
 /* ---------- fold ---------- */

@@ -36,4 +36,17 @@ label_compare(Label a, Label b)
 	return order != 0 ? order : (a.length > b.length) - (a.length < b.length);
 }
 
+static inline int
+text_compare(const text *x, const text *y)
+{
+	return label_compare((Label) {VARDATA_ANY(x), VARSIZE_ANY_EXHDR(x)}, (Label) {VARDATA_ANY(y), VARSIZE_ANY_EXHDR(y)});
+}
+
+/* Of two text *, for qsort(). */
+static inline int
+text_pointer_compare(const void *a, const void *b)
+{
+	return text_compare(*(text *const *) a, *(text *const *) b);
+}
+
 #endif							/* LEADSCORE_LABEL_H */

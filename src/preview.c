@@ -152,8 +152,8 @@ compare_transition(PG_FUNCTION_ARGS)
 	score = (Pair) {before.score, after.score};
 	ranking_put(comparison->scores, 0, score.before);
 	ranking_put(comparison->scores, 1, score.after);
-	move = &comparison->moves[segment_number(comparison->before, &before) * comparison->columns +
-							  segment_number(comparison->after, &after)];
+	move = &comparison->moves[segment_number(comparison->before, &before, NULL, 0) * comparison->columns +
+							  segment_number(comparison->after, &after, NULL, 0)];
 	move->leads++;
 	move->sum.before += score.before;
 	move->sum.after += score.after;

@@ -130,7 +130,7 @@ static const char *const category_members[] = {"category", "min_points", "max_po
 static const char *const stage_members[] = {"stage", "position", "within", NULL};
 static const char *const grade_members[] = {"grade", "min_fit", NULL};
 static const char *const segment_members[] = {
-	"segment", "position", "min_score", "min_fit", "min_engagement", NULL
+	"segment", "position", "min_score", "min_fit", "min_engagement", "hysteresis", "cool_down", NULL
 };
 
 static const char *const measures[] = {
@@ -335,6 +335,9 @@ read_segments(CardReader *reader, JsonbContainer *document, const DocPath *root)
 		(void) doc_number(object, &path, "min_score", &segment->min_score);
 		(void) doc_number(object, &path, "min_fit", &segment->min_fit);
 		(void) doc_number(object, &path, "min_engagement", &segment->min_engagement);
+		if (doc_number(object, &path, "hysteresis", &segment->hysteresis) && segment->hysteresis < 0)
+			doc_fail(&path, "The hysteresis is negative.", "Write a number of points from 0.");
+		(void) doc_hours(object, &path, "cool_down", &segment->cool_down);
 		for (int j = 0; j < i; j++)
 			if (card->segments[j].position == segment->position)
 				doc_fail(&path, psprintf("The position %d is taken by the segment \"%s\".",

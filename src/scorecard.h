@@ -113,6 +113,8 @@ typedef struct Segment
 	double		min_score;
 	double		min_fit;
 	double		min_engagement;
+	double		hysteresis;		/* points */
+	int32		cool_down;		/* hours; 0: none */
 } Segment;
 
 typedef struct Scorecard

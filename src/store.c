@@ -224,9 +224,16 @@ find_by_index(Store *store, text *lead_id)
 	return false;
 }
 
-/* Look a lead's row up, as it is now. Waits for whoever is making or changing it. */
-static bool
-find_row(Store *store, text *lead_id)
+typedef enum Found
+{
+	NONE,
+	FOUND,
+	BUSY						/* somebody else is making or changing it */
+} Found;
+
+/* Look a lead's row up, as it is now. Waits for whoever is making or changing it, if it is to. */
+static Found
+find_row(Store *store, text *lead_id, bool wait)
 {
 	SnapshotData *now = &store->now;
 
@@ -234,15 +241,17 @@ find_row(Store *store, text *lead_id)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (!find_by_place(store, lead_id) && !find_by_index(store, lead_id))
-			return false;
+			return NONE;
+		if (!TransactionIdIsValid(now->xmin) && !TransactionIdIsValid(now->xmax))
+			return FOUND;
+		if (!wait)
+			return BUSY;
 		if (TransactionIdIsValid(now->xmin) && now->speculativeToken != 0)
 			SpeculativeInsertionWait(now->xmin, now->speculativeToken);
 		else if (TransactionIdIsValid(now->xmin))
 			XactLockTableWait(now->xmin, store->table, &store->found->tts_tid, XLTW_Update);
-		else if (TransactionIdIsValid(now->xmax))
-			XactLockTableWait(now->xmax, store->table, &store->found->tts_tid, XLTW_Update);
 		else
-			return true;
+			XactLockTableWait(now->xmax, store->table, &store->found->tts_tid, XLTW_Update);
 	}
 }
 
@@ -310,31 +319,70 @@ insert_row(Store *store, text *lead_id, struct varlena *timeline)
 /*
  * Add a delta to a lead's row, which is made where there is none, and removed
  * when nothing is left of it. An hour that overflows is an error or, where
- * there is room to note it, noted, and wraps around.
+ * there is room to note it, noted, and wraps around. "written" may be NULL.
  */
 void
-store_add(Store *store, text *lead_id, struct varlena *delta, bool *overflowed)
+store_add(Store *store, text *lead_id, struct varlena *delta, bool *overflowed, RowWritten written, void *arg)
 {
 	bool		done = false;
 
 	while (!done)
 	{
 		/* a scan allocates when it likes to, and keeps that */
-		if (find_row(store, lead_id))
+		if (find_row(store, lead_id, true) == FOUND)
 		{
 			MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(store->estate));
+			struct varlena *timeline;
 			struct varlena *sum;
 
 			slot_getallattrs(store->found);
-			sum = timeline_combine(DatumGetTimeline(store->found->tts_values[1]), delta, 1, overflowed);
+			timeline = DatumGetTimeline(store->found->tts_values[1]);
+			sum = timeline_combine(timeline, delta, 1, overflowed);
 			done = timeline_is_empty(sum) ? delete_row(store) : update_row(store, sum);
+			if (done && written)
+				written(arg, timeline, timeline_is_empty(sum) ? NULL : sum);
 			ExecClearTuple(store->found);
 			MemoryContextSwitchTo(old);
 		}
 		else
+		{
 			done = insert_row(store, lead_id, delta);
+			if (done && written)
+				written(arg, NULL, delta);
+		}
 	}
 	ResetPerTupleExprContext(store->estate);
+}
+
+/* Lock a lead's row, made empty where there is none. False: somebody else has it, and we are not to wait. */
+bool
+store_hold(Store *store, text *lead_id, bool wait)
+{
+	struct varlena *empty = timeline_encode(NULL, 0);
+	TM_FailureData failure;
+	TM_Result	result;
+
+	for (;;)
+	{
+		Found		found = find_row(store, lead_id, wait);
+
+		if (found == BUSY)
+			result = TM_WouldBlock;
+		else if (found == NONE)
+			result = insert_row(store, lead_id, empty) ? TM_Ok : TM_Deleted;
+		else
+		{
+			result = table_tuple_lock(store->table, &store->found->tts_tid, GetActiveSnapshot(), store->row, GetCurrentCommandId(false),
+									  LockTupleNoKeyExclusive, wait ? LockWaitBlock : LockWaitSkip, 0, &failure);
+			ExecClearTuple(store->row);
+		}
+		ExecClearTuple(store->found);
+		ResetPerTupleExprContext(store->estate);
+		if (result == TM_WouldBlock)
+			return false;
+		if (was_changed(result))
+			return true;
+	}
 }
 
 /* Append a row, whatever rows there are. */

@@ -1,0 +1,31 @@
+/*
+ * transition.h: leads that change their segment, on the models that are watched.
+ */
+#ifndef LEADSCORE_TRANSITION_H
+#define LEADSCORE_TRANSITION_H
+
+#include "compat.h"
+
+#include "utils/rel.h"
+
+/* The models that are watched. */
+typedef struct Watching Watching;
+
+/* Those of now, valid until the transaction ends; NULL: none. lead_timeline must be locked. */
+extern const Watching *segments_watched(void);
+
+/*
+ * Whether an event can have changed a lead's segment on one of them, as the
+ * timeline was (NULL: there was none) and is. Mostly it has not, and then no
+ * state need be looked up. What time alone has changed is left to
+ * refresh_segments().
+ */
+extern bool segment_may_change(const Watching *watching, const struct varlena *before, const struct varlena *after);
+
+/*
+ * Write down which of some leads, each named once, have changed their segments.
+ * Their rows of lead_timeline are ours.
+ */
+extern void see_segments(Relation timelines, text **lead_ids, int n, const char *cause);
+
+#endif							/* LEADSCORE_TRANSITION_H */
