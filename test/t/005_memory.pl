@@ -74,5 +74,22 @@ my ($size, $leads) = split /\|/, (split /\n/, $stored)[-1];
 is($leads, 2000, '2,000 leads with 20 events in 3 signals');
 cmp_ok($size, '<=', 100, "the largest of them takes $size bytes");
 
+# On a model that is watched a statement compares each timeline with that of before, and keeps neither: 2,000 leads of some
+# 20 kB. How much it has is looked up when it writes down the one that has changed its segment, at its end.
+$node->safe_psql('postgres', q{
+SELECT leadscore.publish('{"model": "m", "signals": [{"signal": "buy", "kind": "buy"}], "weights": [{"signal": "buy", "points": 1}], "segments": [{"segment": "s", "position": 1, "min_score": 1}]}');
+INSERT INTO leadscore.event (lead_id, kind, occurred_at, value) SELECT 'long-1', 'buy', '2000-01-01'::timestamptz + n * interval '7 hours', n * 1.37 FROM generate_series(1, 5000) n;
+INSERT INTO leadscore.lead_timeline SELECT 'long-' || l, timeline FROM leadscore.lead_timeline, generate_series(2, 2000) l WHERE lead_id = 'long-1'});
+$node->safe_psql('postgres', 'CALL leadscore.watch()');
+my ($bytes, $length) = split /\|/, $node->safe_psql('postgres', q{
+CREATE TABLE memory (bytes bigint);
+CREATE FUNCTION note_memory() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.memory SELECT sum(total_bytes) FROM pg_backend_memory_contexts; RETURN NULL; END';
+CREATE TRIGGER note_memory AFTER INSERT ON leadscore.segment_change FOR EACH STATEMENT EXECUTE FUNCTION note_memory();
+INSERT INTO leadscore.event (lead_id, kind) VALUES ('first', 'buy');
+INSERT INTO leadscore.event (lead_id, kind) SELECT 'long-' || l, 'buy' FROM generate_series(1, 2000) l UNION ALL VALUES ('second', 'buy');
+SELECT max(bytes) - min(bytes), (SELECT length(leadscore.timeline_send(timeline)) FROM leadscore.lead_timeline WHERE lead_id = 'long-7') FROM memory HAVING count(*) = 2});
+cmp_ok($length, '>', 20000, "a long timeline: $length bytes");
+cmp_ok($bytes, '<', 8 * 1024 * 1024, "compared with 2,000 of them, a statement has $bytes bytes more than one that has one lead");
+
 $node->stop;
 done_testing();

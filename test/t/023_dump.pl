@@ -29,7 +29,15 @@ $node->safe_psql('shop', q{
 	DELETE FROM leadscore.signal WHERE signal = 'gone';
 	CALL leadscore.rebuild();
 	INSERT INTO leadscore.signal (signal, kind) VALUES ('waiting', 'visit');
+	INSERT INTO leadscore.offer (offer, model, segment, discount, valid_for, budget, holdout_share) SELECT 'offer', model, segment, 10, '1 day', 50, 0.5 FROM leadscore.segment WHERE position = 1 AND model = 'ecommerce';
 });
+# transitions and vouchers, some of them taken
+$node->safe_psql('shop', q{CALL leadscore.watch('ecommerce', notify => false)});
+$node->safe_psql('shop', q{
+	INSERT INTO leadscore.event (lead_id, kind, value) SELECT 'hot ' || i % 9, 'purchase', 100 FROM generate_series(1, 60) i;
+	BEGIN; SELECT count(*) FROM leadscore.take_changes('crm', 5); SELECT leadscore.acknowledge_changes('crm'); COMMIT;
+	SELECT count(leadscore.redeem(code, lead_id, 'order', 10)) FROM leadscore.voucher WHERE code IS NOT NULL AND voucher_id < 5});
+cmp_ok($node->safe_psql('shop', 'SELECT count(*) FROM leadscore.voucher WHERE redeemed_at IS NOT NULL'), '>', 0, 'a voucher is redeemed');
 
 # What must come back the same.
 my %state = (
@@ -45,6 +53,13 @@ my %state = (
 	'arms' => q{SELECT lead_id, leadscore.arm('spring', lead_id), leadscore.score(lead_id, 'spring', '2026-02-01') FROM leadscore.lead_timeline ORDER BY 1 LIMIT 20},
 	'counted signals' => 'SELECT * FROM leadscore.counted_signal ORDER BY 1',
 	status => 'SELECT * FROM leadscore.status ORDER BY 1, 2, 3',
+	watched => 'SELECT * FROM leadscore.watched_model ORDER BY 1',
+	states => 'SELECT * FROM leadscore.lead_state ORDER BY 1, 2',
+	changes => 'SELECT * FROM leadscore.segment_change ORDER BY 1',
+	consumers => 'SELECT * FROM leadscore.change_consumer ORDER BY 1',
+	offers => 'SELECT * FROM leadscore.offer ORDER BY 1',
+	slots => 'SELECT * FROM leadscore.offer_slot ORDER BY 1, 2',
+	vouchers => 'SELECT * FROM leadscore.voucher ORDER BY 1',
 	'sources' => 'SELECT * FROM leadscore.source_trigger ORDER BY source::text, trigger_prefix',
 	'triggers' => q{SELECT tgrelid::regclass, tgname, tgenabled, tgargs FROM pg_trigger WHERE tgname LIKE 'leadscore%' ORDER BY tgrelid::regclass::text, tgname},
 	'sequences' => q{SELECT s.oid::regclass, nextval(s.oid) FROM pg_class s
@@ -107,6 +122,9 @@ for my $database (sort keys %restore)
 	same($got->{$_}, $expected->{$_}, "$database: $_") for sort keys %state;
 	is(result($database, 'SELECT count(*) > 0 FROM leadscore.lead_segment'), 't', "$database: the snapshot is filled");
 
+	is(result($database, q{WITH next AS (INSERT INTO leadscore.event (lead_id, kind, value) SELECT 'new', 'purchase', 100 FROM generate_series(1, 9)) SELECT}), '', "$database: a lead enters a segment");
+	is(result($database, q{SELECT (SELECT count(*) FROM leadscore.take_changes('crm', 100000)) - (SELECT count(*) FROM leadscore.segment_change) + 5}), '0', "$database: consumers go on where they were");
+	is(result($database, q{SELECT o.budget - (SELECT count(*) FROM leadscore.voucher v WHERE v.code IS NOT NULL) - (SELECT count(*) FROM leadscore.offer_slot s) FROM leadscore.offer o}), '0', "$database: so do offers");
 	result($database, 'CALL leadscore.rebuild()');
 	is_true($node, $database, $database);
 	is(result($database, q{

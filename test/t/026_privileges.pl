@@ -64,6 +64,8 @@ may_not('anybody', $_) for (
 	'SELECT * FROM leadscore.stability_report()', q{SELECT * FROM leadscore.profile_report('v', '1 day', '{2026-01-02Z}')}, q{SELECT leadscore.arm('x', 'y')}, q{SELECT leadscore.restore_version('ecommerce')}, 'SELECT * FROM leadscore.model_version',
 	q{SELECT leadscore.fit_clv('v')}, q{SELECT leadscore.clv('a', '{}')}, q{SELECT leadscore.check_fit('v', now())},
 	q{SELECT leadscore.identify('x', 'y')}, q{SELECT leadscore.forget('a')}, q{SELECT leadscore.track('shop.orders', 'lead', 'v', occurred_at => 'placed')},
+	q{CALL leadscore.watch()}, q{SELECT leadscore.unwatch()}, q{SELECT leadscore.take_changes('x')}, q{SELECT leadscore.acknowledge_changes('x') FROM (SELECT count(*) FROM leadscore.take_changes('x')) t}, q{SELECT leadscore.see_leads('{a}', 'event')}, q{SELECT leadscore.see_all('time')},
+	q{SELECT leadscore.redeem('x', 'a', 'o')}, 'SELECT leadscore.expire_vouchers()', 'SELECT leadscore.schedule()', 'SELECT leadscore.unschedule()', 'SELECT * FROM leadscore.voucher', 'SELECT * FROM leadscore.segment_change',
 	'SELECT leadscore.refresh_segments()', q{SELECT leadscore.grant_admin('anybody')}, q{SELECT leadscore.signals_counted('{}')}, 'SELECT leadscore.history_exists()',
 	q{SELECT leadscore.add_source('leadscore.event', '{}', false, false)}, q{SELECT leadscore.gather('{leadscore.event}', '{"{}"}', '{"signals": []}', NULL, NULL, 0, 1)}, q{SELECT leadscore.follow_drop('leadscore.event')},
 	q{CREATE TEMP TABLE t (lead text); CREATE TRIGGER t AFTER INSERT ON t REFERENCING NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION leadscore.record('{}')},
@@ -90,11 +92,13 @@ like(as('reader', $_), qr/^ERROR experiment "x" does not exist/, "reader may: $_
 may_not('reader', $_) for (q{SELECT leadscore.restore_version('ecommerce')}, 'DELETE FROM leadscore.model_version', q{INSERT INTO leadscore.experiment VALUES ('x', 'ecommerce', 'ecommerce')});
 like(as('reader', qq{SET client_min_messages = error; SELECT leadscore.$_(leadscore.scorecard('ecommerce'), 'purchase', '1 day', '{2026-01-02Z}')}), qr/^ERROR there is nothing to learn from/, "reader may: $_, but here is nothing to learn from") for qw(fit signal_report);
 like(as('reader', q{SELECT leadscore.fit_clv('v')}), qr/^ERROR too few customers/, 'reader may: fit, where there are enough customers');
+may('reader', $_) for ('SELECT * FROM leadscore.segment_change', 'SELECT * FROM leadscore.lead_state');
+may_not('reader', $_) for ('SELECT code FROM leadscore.voucher', q{SELECT leadscore.take_changes('x')}, q{SELECT leadscore.redeem('x', 'a', 'o')}, 'CALL leadscore.watch()');
 may_not('reader', $_) for ('SELECT * FROM leadscore.event', q{INSERT INTO leadscore.event (lead_id, kind) VALUES ('x', 'v')}, 'DELETE FROM leadscore.weight',
 	'SELECT leadscore.fold()', 'CALL leadscore.rebuild()', 'DELETE FROM leadscore.lead_timeline');
 
 may('writer', $_) for (q{INSERT INTO leadscore.event (lead_id, kind, occurred_at, dedup_key) VALUES ('x', 'v', '2026-01-01', 'k') ON CONFLICT (dedup_key) DO NOTHING RETURNING event_id},
-	q{SELECT leadscore.identify('x', 'a')}, q{SELECT leadscore.unidentify('x')}, q{COPY leadscore.event (lead_id, kind, occurred_at) FROM stdin;
+	q{SELECT leadscore.identify('x', 'a')}, q{SELECT leadscore.unidentify('x')}, q{SELECT leadscore.take_changes('x')}, q{SELECT leadscore.acknowledge_changes('x') FROM (SELECT count(*) FROM leadscore.take_changes('x')) t}, q{COPY leadscore.event (lead_id, kind, occurred_at) FROM stdin;
 y	v	2026-01-01
 \.
 });
@@ -118,7 +122,10 @@ may_not('admin', 'SELECT * FROM leadscore.derive()', 'to read a tracked table th
 # an administrator reads the tracked tables, when rebuilding and forgetting, with rights of his own
 $node->safe_psql('shop', 'GRANT USAGE ON SCHEMA shop TO admin; GRANT SELECT ON ALL TABLES IN SCHEMA shop TO admin');
 may('admin', $_) for (q{SELECT leadscore.publish(leadscore.template('funnel'))}, q{UPDATE leadscore.weight SET points = 2 WHERE model = 'ecommerce'}, 'CALL leadscore.rebuild(ARRAY[]::text[])', q{CALL leadscore.compact('2020-01-01')},
-	'SELECT leadscore.fold()', 'SELECT leadscore.refresh_segments()', q{SELECT leadscore.identify('x', 'a'); SELECT leadscore.forget('x')}, 'SELECT * FROM leadscore.derive()', q{SELECT * FROM leadscore.affinity('colour')}, q{SELECT * FROM leadscore.make_signals('colour')});
+	q{CALL leadscore.watch('ecommerce')}, q{INSERT INTO leadscore.offer (offer, model, segment, discount, valid_for, budget) SELECT 'o', model, segment, 1, '1 day', 5 FROM leadscore.segment WHERE model = 'ecommerce' AND position = 1},
+	q{INSERT INTO leadscore.event (lead_id, kind, value) SELECT 'hot', 'purchase', 100 FROM generate_series(1, 20)}, q{SELECT leadscore.redeem(code, 'hot', 'order') FROM leadscore.voucher},
+	q{SELECT leadscore.expire_vouchers(), leadscore.prune_changes(now()), leadscore.unwatch('ecommerce')}, q{SELECT * FROM leadscore.schedule()}, q{SELECT * FROM leadscore.offer_result('o', 'purchase')},
+	'SELECT leadscore.fold()', 'SELECT leadscore.refresh_segments()', 'CALL leadscore.see_changes()', q{SELECT leadscore.identify('x', 'a'); SELECT leadscore.forget('x')}, 'SELECT * FROM leadscore.derive()', q{SELECT * FROM leadscore.affinity('colour')}, q{SELECT * FROM leadscore.make_signals('colour')});
 may_not('admin', q{SELECT leadscore.track('shop.orders', 'lead', 'w', occurred_at => 'placed')}, 'to track a table of somebody else');
 may('admin', q{CREATE TEMP TABLE own (lead text, happened date)}, 'to make a table');
 
