@@ -44,6 +44,7 @@ race()
 
 # race_clients BAR CLIENTS: each that has entered, in turn, runs its statement as transactions of that many clients for
 # SECONDS_EACH. The preparation is a setting (name=value). Names get ", N clients"; measured are milliseconds a transaction.
+# A function before_each, where a bar has one, is called with the name first; it must print nothing.
 race_clients()
 {
     local bar=$1 clients=$2 i repeat name
@@ -51,6 +52,9 @@ race_clients()
     for ((repeat = 0; repeat < REPEATS; repeat++)); do
         for i in "${!contestants[@]}"; do
             name="${contestants[i]}, $clients client$([ "$clients" = 1 ] || echo s)"
+            if declare -F before_each > /dev/null; then
+                before_each "$name"
+            fi
             printf '%s;\n' "${statements[i]}" > "$WORKSPACE/transaction.sql"
             PGOPTIONS=${preparations[i]:+-c ${preparations[i]}} pgbench --no-vacuum --protocol=prepared --client="$clients" \
                 --jobs="$((clients < 2 ? 1 : 2))" --time="$SECONDS_EACH" --file="$WORKSPACE/transaction.sql" --define=leads="$leads" \
