@@ -8,7 +8,7 @@ for events in $([ -n "$QUICK" ] && echo $((EVENTS / 30)) $((EVENTS / 10)) $((EVE
         PGDATABASE=growth make_workload "$events"
         at=$(PGDATABASE=growth sql -c 'SELECT at FROM bench.clock')
         for i in 1 2 3; do
-            printf '%s\n' '\o /dev/null' 'TRUNCATE leadscore.lead_timeline;' '\timing on' '\echo @rebuild' 'CALL leadscore.rebuild();' '\echo @score' \
+            printf '%s\n' '\o /dev/null' '\timing off' 'TRUNCATE leadscore.lead_timeline;' '\timing on' '\echo @rebuild' 'CALL leadscore.rebuild();' '\echo @score' \
                 "SELECT sum(leadscore.score((SELECT leadscore.scorecard('bench')), timeline, NULL, '$at')) FROM leadscore.lead_timeline;"
         done | PGDATABASE=growth sql
         printf '@size\nTime: %s\n' "$(PGDATABASE=growth sql -c "SELECT pg_total_relation_size('leadscore.lead_timeline')")"
