@@ -1,4 +1,4 @@
-# pg_cron runs what schedule() has given it: deltas are folded, the snapshot is refreshed, vouchers expire.
+# pg_cron runs what schedule() has given it: behaviours are derived, deltas are folded, the snapshot is refreshed, vouchers expire.
 
 use strict;
 use warnings FATAL => 'all';
@@ -45,7 +45,7 @@ like($error, qr/cron cannot run jobs at that interval/, 'seven minutes do not di
 
 # with it
 $node->safe_psql('shop', 'CREATE EXTENSION pg_cron');
-is($node->safe_psql('shop', 'SELECT bool_and(scheduled), count(*) >= 4 FROM leadscore.schedule()'), 't|t', 'the jobs are scheduled');
+is($node->safe_psql('shop', 'SELECT bool_and(scheduled), count(*) FROM leadscore.schedule()'), 't|5', 'the jobs are scheduled');
 $node->safe_psql('shop', q{SELECT cron.schedule('leadscore of mine', '0 0 1 1 *', 'SELECT 1')});
 my $jobs = $node->safe_psql('shop', q{SELECT count(*) FROM cron.job});
 $node->safe_psql('shop', q{SELECT leadscore.schedule('1 minute')});
@@ -53,6 +53,7 @@ is($node->safe_psql('shop', q{SELECT count(*) FROM cron.job}), $jobs, 'scheduled
 
 $node->safe_psql('shop', 'CALL leadscore.watch()');
 $node->safe_psql('shop', q{
+	INSERT INTO leadscore.derivation (behaviour) VALUES ('visit');
 	INSERT INTO click (lead) VALUES ('anna');
 	INSERT INTO leadscore.offer (offer, model, segment, discount, valid_for, budget) VALUES ('o', 'm', 'hot', 5, '1 day', 1);
 	INSERT INTO leadscore.event (lead_id, kind) VALUES ('ben', 'visit');
@@ -60,9 +61,10 @@ $node->safe_psql('shop', q{
 is($node->safe_psql('shop', 'SELECT count(*) FROM leadscore.pending_delta'), '1', 'a delta waits');
 ok($node->poll_query_until('shop', q{
 	SELECT (SELECT count(*) = 0 FROM leadscore.pending_delta) AND EXISTS (SELECT FROM leadscore.voucher WHERE expired)
-	AND (SELECT relispopulated FROM pg_class WHERE oid = 'leadscore.lead_segment'::regclass)}), 'within two minutes: folded, refreshed, expired')
+	AND EXISTS (SELECT FROM leadscore.derived_event WHERE lead_id = 'anna')
+	AND (SELECT relispopulated FROM pg_class WHERE oid = 'leadscore.lead_segment'::regclass)}), 'within two minutes: derived, folded, refreshed, expired')
   or diag($node->safe_psql('shop', 'SELECT command, status, return_message FROM cron.job_run_details'));
-ok($node->poll_query_until('shop', q{SELECT count(*) FILTER (WHERE status = 'succeeded') >= 4 FROM cron.job_run_details}), 'the jobs say so');
+ok($node->poll_query_until('shop', q{SELECT count(*) FILTER (WHERE status = 'succeeded') >= 5 FROM cron.job_run_details}), 'the jobs say so');
 is($node->safe_psql('shop', q{SELECT DISTINCT command, return_message FROM cron.job_run_details WHERE status = 'failed'}), '', 'none has failed');
 is($node->safe_psql('shop', q{SELECT segment FROM leadscore.lead_state WHERE lead_id = 'anna'}), 'hot', 'and the lead has entered its segment');
 
