@@ -179,9 +179,9 @@ for my $round (@rounds)
 is($node->safe_psql('shop', 'SELECT count(*) FROM leadscore.change_clock'), '0', 'nobody took the log for one that was restored');
 $node->safe_psql('shop', 'SELECT leadscore.partition_timelines(1)');
 
-# (whatever the clients came to)
+# (whatever the clients came to; nobody else writes events of these two)
 $node->safe_psql('shop', q{
-	INSERT INTO leadscore.event (lead_id, kind, value) VALUES ('cookie', 'order', 100);
+	INSERT INTO leadscore.event (lead_id, kind, value) VALUES ('cookie', 'order', 100), ('aside', 'order', 100);
 	SELECT leadscore.identify('cookie', '1');
 	UPDATE leadscore.weight SET points = 0.01 WHERE model = 'plain' AND signal = 'order';
 	SELECT leadscore.refresh_segments();
@@ -189,6 +189,9 @@ $node->safe_psql('shop', q{
 	SELECT leadscore.refresh_segments()});
 note($node->safe_psql('shop', q{SELECT string_agg(format('%s %s: %s', model, cause, n), ', ') FROM (SELECT model, cause, count(*) AS n FROM leadscore.segment_change GROUP BY 1, 2 ORDER BY 1, 2) c}));
 is($node->safe_psql('shop', q{SELECT string_agg(DISTINCT cause, ' ' ORDER BY cause) FROM leadscore.segment_change}), 'event identity time watch', 'there were changes of every cause');
+
+# (a crash that is sure to come: kept, and not acknowledged)
+$node->safe_psql('shop', q{INSERT INTO got (consumer, change_id, model, lead_id, "from", "to") SELECT 'careless', change_id, model, lead_id, "from", "to" FROM leadscore.take_changes('careless', 7)});
 
 # the consumers take the rest
 for my $consumer ('careful', 'careless', 'quick')
