@@ -62,7 +62,8 @@ race_clients()
                 { cat "$WORKSPACE/pgbench.out"; die "the benchmark failed in pgbench: ${contestants[i]}"; }
             awk -v bar="$bar" -v name="$name" '/^latency average/ { printf "%s\t%s\t%s\n", bar, name, $4 }' "$WORKSPACE/pgbench.out"
         done
-    done | sql -c 'COPY bench.measurement (bar, contestant, ms) FROM STDIN'
+    done > "$WORKSPACE/race.out"    # no COPY that waits: while it lasts, nothing that was updated could be cleaned up
+    sql -c 'COPY bench.measurement (bar, contestant, ms) FROM STDIN' < "$WORKSPACE/race.out"
     progress "$bar"
 }
 
