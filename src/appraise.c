@@ -554,17 +554,6 @@ appraise(PG_FUNCTION_ARGS)
 
 	if (!appraise_arguments(fcinfo, &card, &appraisal, NULL))
 		PG_RETURN_NULL();
-	if (card->row_function != fcinfo->flinfo->fn_oid)	/* the extension may have been made anew */
-	{
-		MemoryContext old = MemoryContextSwitchTo(card->context);
-		TupleDesc	row;
-
-		if (get_call_result_type(fcinfo, NULL, &row) != TYPEFUNC_COMPOSITE)
-			elog(ERROR, "return type must be a row type");
-		card->row = BlessTupleDesc(row);
-		card->row_function = fcinfo->flinfo->fn_oid;
-		MemoryContextSwitchTo(old);
-	}
 
 	for (int32 i = 0; i < card->ngrades && grade == NULL; i++)
 		if (appraisal.fit >= card->grades[i].min_fit)
@@ -580,7 +569,7 @@ appraise(PG_FUNCTION_ARGS)
 	segment = segment_number(card, &appraisal, NULL, 0);
 	values[6] = text_datum(segment == 0 ? NULL : card->segments[segment - 1].segment, &nulls[6]);
 	values[7] = instant_datum(appraisal.last_hour, &nulls[7]);
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(card->row, values, nulls)));
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(result_row(&card->row, fcinfo, card->context), values, nulls)));
 }
 
 /* What each weight came to, in the document's order. */

@@ -494,8 +494,7 @@ typedef struct ClvModel
 	bool		has_value;
 	GammaGamma	gamma_gamma;
 	MemoryContext context;		/* holds all of it */
-	TupleDesc	row;			/* of clv()'s result, once known */
-	Oid			row_function;	/* the function that returns it */
+	ResultRow	row;			/* of clv() */
 } ClvModel;
 
 /* The parameters of one model, all of them above zero; false if there is none. */
@@ -585,17 +584,6 @@ clv(PG_FUNCTION_ARGS)
 
 	if (!read_customer(PG_GETARG_TIMELINE(0), model->signal_id, hour, &customer, &first))
 		PG_RETURN_NULL();
-	if (model->row_function != fcinfo->flinfo->fn_oid)	/* the extension may have been made anew */
-	{
-		MemoryContext old = MemoryContextSwitchTo(model->context);
-		TupleDesc	row;
-
-		if (get_call_result_type(fcinfo, NULL, &row) != TYPEFUNC_COMPOSITE)
-			elog(ERROR, "return type must be a row type");
-		model->row = BlessTupleDesc(row);
-		model->row_function = fcinfo->flinfo->fn_oid;
-		MemoryContextSwitchTo(old);
-	}
 
 	T = customer.age / model->unit;
 	alive = bg_nbd_alive(&model->bg_nbd, customer.repeats, customer.last / model->unit, T);
@@ -620,5 +608,5 @@ clv(PG_FUNCTION_ARGS)
 	values[5] = Float8GetDatum(expected * average);
 	nulls[6] = !(next <= MAX_DAY);
 	values[6] = DateADTGetDatum(nulls[6] ? 0 : (DateADT) next - EPOCH_DAYS);
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(model->row, values, nulls)));
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(result_row(&model->row, fcinfo, model->context), values, nulls)));
 }

@@ -484,3 +484,20 @@ doc_compiled(FunctionCallInfo fcinfo, int argument, DocCompile compile)
 	entry->references++;
 	return entry->compiled;
 }
+
+/* The type of the rows that a function returns; "context" is that of "row". */
+TupleDesc
+result_row(ResultRow *row, FunctionCallInfo fcinfo, MemoryContext context)
+{
+	if (row->function != fcinfo->flinfo->fn_oid)	/* the extension may have been made anew */
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+
+		if (get_call_result_type(fcinfo, NULL, &row->type) != TYPEFUNC_COMPOSITE)
+			elog(ERROR, "return type must be a row type");
+		row->type = BlessTupleDesc(row->type);
+		row->function = fcinfo->flinfo->fn_oid;
+		MemoryContextSwitchTo(old);
+	}
+	return row->type;
+}

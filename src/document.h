@@ -9,6 +9,7 @@
 
 #include "compat.h"
 
+#include "access/tupdesc.h"
 #include "datatype/timestamp.h"
 #include "utils/jsonb.h"
 
@@ -53,5 +54,14 @@ extern double interval_seconds(const Interval *interval);
 /* compiled documents, kept at the place of the call */
 typedef void *(*DocCompile) (Jsonb *document);
 extern void *doc_compiled(FunctionCallInfo fcinfo, int argument, DocCompile compile);
+
+/* The type of the rows that a function returns, remembered with the compiled document. */
+typedef struct ResultRow
+{
+	TupleDesc	type;
+	Oid			function;
+} ResultRow;
+
+extern TupleDesc result_row(ResultRow *row, FunctionCallInfo fcinfo, MemoryContext context);
 
 #endif							/* LEADSCORE_DOCUMENT_H */

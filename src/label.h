@@ -36,10 +36,22 @@ label_compare(Label a, Label b)
 	return order != 0 ? order : (a.length > b.length) - (a.length < b.length);
 }
 
+static inline Label
+text_label(const text *name)
+{
+	return (Label) {VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)};
+}
+
+static inline bool
+text_equal(const text *x, const text *y)
+{
+	return label_equal(text_label(x), text_label(y));
+}
+
 static inline int
 text_compare(const text *x, const text *y)
 {
-	return label_compare((Label) {VARDATA_ANY(x), VARSIZE_ANY_EXHDR(x)}, (Label) {VARDATA_ANY(y), VARSIZE_ANY_EXHDR(y)});
+	return label_compare(text_label(x), text_label(y));
 }
 
 /* Of two text *, for qsort(). */

@@ -146,6 +146,8 @@ difference(PG_FUNCTION_ARGS)
 	struct varlena *terms[2];
 	bool		overflowed;
 
+	if (PG_ARGISNULL(1) && !PG_ARGISNULL(0))
+		PG_RETURN_DATUM(PG_GETARG_DATUM(0));
 	for (int i = 0; i < 2; i++)
 		terms[i] = PG_ARGISNULL(i) ? timeline_encode(NULL, 0) : PG_GETARG_TIMELINE(i);
 	PG_RETURN_POINTER(timeline_combine(terms[0], terms[1], -1, &overflowed));

@@ -19,8 +19,6 @@
 #include "document.h"
 #include "signal.h"
 
-#include "access/tupdesc.h"
-
 typedef enum Measure
 {
 	MEASURE_COUNT,
@@ -145,8 +143,7 @@ typedef struct Scorecard
 	SignalWeights **group_of;
 
 	MemoryContext context;		/* holds all of it */
-	TupleDesc	row;			/* of appraise()'s result, once known */
-	Oid			row_function;	/* the function that returns it */
+	ResultRow	row;			/* of appraise() */
 
 	/* room for the hours of one signal while a lead is scored */
 	int32		scratch_capacity;

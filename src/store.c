@@ -6,7 +6,8 @@
  * price of a statement. A row of lead_timeline is looked up by the primary key
  * as it is now, whatever the transaction's snapshot, for adding commutes, and
  * is updated where nobody else has come before; else it is looked up again. One
- * that is not there is inserted speculatively, as ON CONFLICT does it.
+ * that is not there is inserted speculatively, as ON CONFLICT does it; where many
+ * were not there, as in a rebuild, the next one is inserted without a look.
  *
  * Active leads come again and again. Descending the index costs more than all
  * the rest of an update, so a session remembers where it has found their rows.
@@ -57,6 +58,9 @@ typedef struct Place
 /* As many leads are remembered, in 4 MB. */
 #define MAX_PLACES 200000
 
+/* After so many leads in a row that had none, the next one is taken to have no row. */
+#define MANY_MISSES 100
+
 static place_hash *places = NULL;
 
 struct Store
@@ -67,6 +71,7 @@ struct Store
 	IndexScanDesc scan;			/* of the primary key, for one lead; NULL if the table has none */
 	IndexFetchTableData *fetch; /* of rows whose place is remembered; NULL if it means nothing */
 	BlockNumber nblocks;		/* of the table when it was last looked at */
+	int			misses;			/* leads in a row that had no row */
 	SnapshotData now;			/* sees what others are writing, too */
 	TupleTableSlot *found;
 	TupleTableSlot *row;		/* what is written */
@@ -157,7 +162,7 @@ set_row(Store *store, Datum lead_id, struct varlena *timeline)
 static inline uint32
 place_key(text *lead_id)
 {
-	return label_hash((Label) {VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id)});
+	return label_hash(text_label(lead_id));
 }
 
 static void
@@ -179,7 +184,6 @@ find_by_place(Store *store, text *lead_id)
 	Place	   *place = places && store->fetch ? place_lookup(places, place_key(lead_id)) : NULL;
 	ItemPointerData tid;
 	bool		again = false;
-	text	   *found;
 
 	if (place == NULL)
 		return false;
@@ -194,9 +198,7 @@ find_by_place(Store *store, text *lead_id)
 	if (!table_index_fetch_tuple(store->fetch, &tid, &store->now, store->found, &again, NULL))
 		return false;
 	slot_getsomeattrs(store->found, 1);
-	found = DatumGetTextPP(store->found->tts_values[0]);
-	if (VARSIZE_ANY_EXHDR(found) == VARSIZE_ANY_EXHDR(lead_id) &&
-		memcmp(VARDATA_ANY(found), VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id)) == 0)
+	if (text_equal(DatumGetTextPP(store->found->tts_values[0]), lead_id))
 		return true;
 	ExecClearTuple(store->found);
 	return false;
@@ -329,7 +331,7 @@ store_add(Store *store, text *lead_id, struct varlena *delta, bool *overflowed, 
 	while (!done)
 	{
 		/* a scan allocates when it likes to, and keeps that */
-		if (find_row(store, lead_id, true) == FOUND)
+		if (store->misses < MANY_MISSES && find_row(store, lead_id, true) == FOUND)
 		{
 			MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(store->estate));
 			struct varlena *timeline;
@@ -343,10 +345,12 @@ store_add(Store *store, text *lead_id, struct varlena *delta, bool *overflowed, 
 				written(arg, timeline, timeline_is_empty(sum) ? NULL : sum);
 			ExecClearTuple(store->found);
 			MemoryContextSwitchTo(old);
+			store->misses = 0;
 		}
 		else
 		{
 			done = insert_row(store, lead_id, delta);
+			store->misses = done ? store->misses + 1 : 0;
 			if (done && written)
 				written(arg, NULL, delta);
 		}

@@ -391,13 +391,8 @@ read_states(Lookup *lookup, const Watching *watched, text *lead_id, State *state
 		slot_getallattrs(lookup->slot);	/* lead_id, model, segment, since, tick */
 		model = DatumGetTextPP(lookup->slot->tts_values[1]);
 		for (int i = 0; i < watched->n; i++)
-		{
-			text	   *other = watched->models[i].model;
-
-			if (!lookup->slot->tts_isnull[2] && VARSIZE_ANY_EXHDR(model) == VARSIZE_ANY_EXHDR(other) &&
-				memcmp(VARDATA_ANY(model), VARDATA_ANY(other), VARSIZE_ANY_EXHDR(other)) == 0)
+			if (!lookup->slot->tts_isnull[2] && text_equal(model, watched->models[i].model))
 				states[i] = (State) {TextDatumGetCString(lookup->slot->tts_values[2]), DatumGetTimestampTz(lookup->slot->tts_values[3])};
-		}
 		MemoryContextSwitchTo(keep);
 	}
 }

@@ -45,3 +45,11 @@ COMMIT;
 INSERT INTO event (lead_id, kind, occurred_at) VALUES ('joe', 'visit', '2026-01-08'), ('ida', 'visit', '2026-01-08');
 SELECT lead_id, timeline FROM lead_timeline ORDER BY lead_id;
 SELECT * FROM verify();
+
+-- leads that have no row come one after the other: the next one is taken to have none either, whether it has one or not
+INSERT INTO event (lead_id, kind, occurred_at) SELECT format('%s%s', first, lpad(n::text, 4, '0')), 'visit', '2026-01-09'
+FROM (VALUES ('c', 150), ('p', 150)) AS v (first, leads), generate_series(1, v.leads) AS n;
+INSERT INTO event (lead_id, kind, occurred_at) SELECT format('%s%s', first, lpad(n::text, 4, '0')), 'visit', '2026-01-09'
+FROM (VALUES ('b', 250), ('c', 150), ('d', 250), ('p', 150)) AS v (first, leads), generate_series(1, v.leads) AS n;
+SELECT left(lead_id, 1) AS first, timeline, count(*) FROM lead_timeline WHERE lead_id LIKE '_0%' GROUP BY 1, 2 ORDER BY 1;
+SELECT * FROM verify();
