@@ -87,6 +87,18 @@ WHERE o.contestant = :'ours';
 SQL
 }
 
+# limit BAR WHAT CONTESTANT BESIDE [TIMES]: how far a bar can go on this machine: TIMES the ratio of CONTESTANT to BESIDE. Nothing is asked of it.
+limit()
+{
+    sql -v bar="$1" -v what="$2" -v ours="$3" -v beside="$4" -v times="${5:-1}" <<'SQL'
+INSERT INTO bench.verdict (bar, what, ours, beside, ratio, wanted, noise)
+SELECT :'bar', :'what', bench.duration(o.ms), format('%s (%s)', bench.duration(b.ms), b.contestant), round((:times * o.ms / b.ms)::numeric, 2), 'the limit here',
+	format('%s %% / %s %%', o.spread, b.spread)
+FROM bench.median o, (SELECT * FROM bench.median WHERE contestant LIKE :'beside' ORDER BY ms LIMIT 1) b
+WHERE o.contestant = :'ours';
+SQL
+}
+
 # figure BAR WHAT EXPRESSION UNIT "at most"|"at least" LIMIT: a number that is no ratio of times
 figure()
 {

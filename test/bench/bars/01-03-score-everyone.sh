@@ -1,5 +1,5 @@
 # 1: everyone's score after a change of weights, beside the best plain SQL over the events, serial and with 2 workers.
-# 2: beside a bare scan of the same table. 3: 2 workers beside one.
+# 2: beside a bare scan of the same table. 3: 2 workers beside one, and what the processors give.
 
 # The join with a table of weights is not timed: it takes twice as long as the flat pass. That it agrees is seen below.
 
@@ -26,4 +26,12 @@ if wanted 2; then
 fi
 if wanted 3; then
     verdict 3 '2 workers' 'score everyone, 2 workers' 'score everyone, serial' 'at least' 1.7
+    # what two processors do at once, where nothing is read or shared: they may be two threads of one core
+    if [ -z "$QUICK" ]; then
+        contest 'adding up numbers' 'SELECT sum(i) FROM generate_series(1, 100000) AS i'
+        race_clients 3 1
+        race_clients 3 2
+        leave_race
+        limit 3 'two sessions that only compute' 'adding up numbers, 1 client' 'adding up numbers, 2 clients' 2
+    fi
 fi

@@ -7,7 +7,6 @@ for bar in 5 6; do
     [ $bar = 5 ] && commit=durable setting=synchronous_commit=on || commit='not durable' setting=synchronous_commit=off
     for table in no_trigger immediate deferred row_trigger; do
         [ $table = deferred ] && [ "$deferred" = 0 ] && continue
-        [ $table = row_trigger ] && [ $bar = 5 ] && continue
         contest "insert, $commit, $table" "\\set lead random(1, :leads)
 INSERT INTO bench.$table (lead_id, kind, occurred_at, properties)
 VALUES (:lead::text, 'page_view', now(), '{\"url\": \"/pricing\", \"device\": \"mobile\", \"category\": \"shoes\"}')" $setting
