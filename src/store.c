@@ -330,6 +330,7 @@ store_add(Store *store, text *lead_id, struct varlena *delta, bool *overflowed, 
 
 	while (!done)
 	{
+		CHECK_FOR_INTERRUPTS();
 		/* a scan allocates when it likes to, and keeps that */
 		if (store->misses < MANY_MISSES && find_row(store, lead_id, true) == FOUND)
 		{
