@@ -12,7 +12,7 @@ use Time::HiRes qw(sleep time);
 
 plan skip_all => 'the test looks into /proc' unless -r "/proc/$$/environ";
 
-# what a run starts is known by its environment
+# what a run starts is known by its environment (the tests have a WORKSPACE of their own, which is not the run's)
 my $runs = 0;
 
 sub begin_run
@@ -22,7 +22,7 @@ sub begin_run
 	my @variables = map { "$_=$settings->{$_}" } sort keys %$settings;
 
 	$run{handle} = IPC::Run::start(
-		[ @limit, 'env', $run{mark}, "PG_CONFIG=$ENV{REAL_PG_CONFIG}", 'SHARED_DATA=none', @variables, "$FindBin::Bin/../run", 'bench' ],
+		[ @limit, 'env', '-u', 'WORKSPACE', $run{mark}, "PG_CONFIG=$ENV{REAL_PG_CONFIG}", 'SHARED_DATA=none', @variables, "$FindBin::Bin/../run", 'bench' ],
 		'<', \undef, '>', \$run{out}, '2>&1');
 	return \%run;
 }
