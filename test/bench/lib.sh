@@ -69,32 +69,21 @@ race_clients()
 
 leave_race() { contestants=() statements=() preparations=(); }    # after the last of several race_clients
 
-# verdict BAR WHAT OURS BESIDE "at most"|"at least" LIMIT
+# verdict BAR WHAT OURS BESIDE "at most"|"at least" [LIMIT]
 # "at most": ours takes at most so many times the time of BESIDE; "at least": it is at least so many times faster.
-# BESIDE is a pattern (LIKE); of several the fastest counts.
+# BESIDE is a pattern (LIKE); of several the fastest counts. Without a LIMIT nothing is asked: the row says how far the
+# bar can go on this machine.
 verdict()
 {
-    sql -v bar="$1" -v what="$2" -v ours="$3" -v beside="$4" -v sense="$5" -v bound="$6" <<'SQL'
+    sql -v bar="$1" -v what="$2" -v ours="$3" -v beside="$4" -v sense="$5" -v bound="${6:-NULL}" <<'SQL'
 INSERT INTO bench.verdict (bar, what, ours, beside, ratio, wanted, met, noise)
 SELECT :'bar', :'what', bench.duration(o.ms), format('%s (%s)', bench.duration(b.ms), b.contestant),
-	round(r.ratio::numeric, 2), :'sense' || ' ' || :'bound',
+	round(r.ratio::numeric, 2), coalesce(:'sense' || ' ' || :bound, 'the limit here'),
 	CASE :'sense' WHEN 'at most' THEN r.ratio <= :bound ELSE r.ratio >= :bound END,
 	format('%s %% / %s %%', o.spread, b.spread)
 FROM bench.median o,
 	(SELECT * FROM bench.median WHERE contestant LIKE :'beside' ORDER BY ms LIMIT 1) b,
 	LATERAL (SELECT CASE :'sense' WHEN 'at most' THEN o.ms / b.ms ELSE b.ms / o.ms END) AS r (ratio)
-WHERE o.contestant = :'ours';
-SQL
-}
-
-# limit BAR WHAT CONTESTANT BESIDE [TIMES]: how far a bar can go on this machine: TIMES the ratio of CONTESTANT to BESIDE. Nothing is asked of it.
-limit()
-{
-    sql -v bar="$1" -v what="$2" -v ours="$3" -v beside="$4" -v times="${5:-1}" <<'SQL'
-INSERT INTO bench.verdict (bar, what, ours, beside, ratio, wanted, noise)
-SELECT :'bar', :'what', bench.duration(o.ms), format('%s (%s)', bench.duration(b.ms), b.contestant), round((:times * o.ms / b.ms)::numeric, 2), 'the limit here',
-	format('%s %% / %s %%', o.spread, b.spread)
-FROM bench.median o, (SELECT * FROM bench.median WHERE contestant LIKE :'beside' ORDER BY ms LIMIT 1) b
 WHERE o.contestant = :'ours';
 SQL
 }
