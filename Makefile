@@ -5,7 +5,7 @@
 #
 # WERROR=1 turns the compiler's warnings about our files into errors.
 
-HARNESS = check check-long check-sanitize check-valgrind check-versions fuzz sqlsmith demo bench
+HARNESS = check check-long check-sanitize check-valgrind check-versions fuzz sqlsmith demo bench profile
 
 ifneq (,$(filter $(HARNESS),$(MAKECMDGOALS)))
 

@@ -44,7 +44,7 @@ provide_packages()
 
 install_packages()
 {
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends -y "$@"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 install --no-install-recommends -y "$@"
 }
 
 newest() { grep -o '[0-9][0-9]*' | sort -n | tail -n 1; }

@@ -88,6 +88,16 @@ WHERE o.contestant = :'ours';
 SQL
 }
 
+# beside_ivm BAR WHAT OURS BESIDE: faster than pg_ivm, where that is installed
+beside_ivm()
+{
+    if [ -n "$ivm" ]; then
+        verdict "$@" 'at least' 1
+    else
+        skipped "$1" "$2" 'pg_ivm is not installed'
+    fi
+}
+
 # figure BAR WHAT EXPRESSION UNIT "at most"|"at least" LIMIT: a number that is no ratio of times
 figure()
 {
@@ -116,6 +126,15 @@ UPDATE bench.measurement SET shown = true;
 SQL
 }
 
+# make_workload EVENTS: the extension, the model and the events, without timelines, in the database PGDATABASE
+make_workload()
+{
+    sql -c 'CREATE EXTENSION leadscore' > /dev/null
+    sql -f test/bench/model.sql > /dev/null
+    sql -v events="$1" -f test/bench/workload.sql
+    sql -c 'VACUUM ANALYZE'
+}
+
 # An empty table of events as a user would have it: bench.NAME.
 event_table()
 {
@@ -127,24 +146,42 @@ CREATE INDEX IF NOT EXISTS $1_lead_id_idx ON bench.$1 (lead_id, occurred_at);
 SQL
 }
 
-# The tables that the write bars fill: without a trigger, ours (immediate and, where track() knows it, deferred), and
-# with the triggers of peers.sql.
-writers_made= deferred=0
+# The tables that the write bars fill: without a trigger, ours (immediate and deferred), and those of peers.sql. "ivm" is
+# the last of them, where pg_ivm is installed.
+writers_made= ivm=
 make_writers()
 {
-    local table extra
+    local table
 
     [ -z "$writers_made" ] || return 0
     writers_made=1
-    deferred=$(sql -c "SELECT count(*) FROM pg_proc WHERE pronamespace = 'leadscore'::regnamespace AND proname = 'track' AND 'maintenance' = ANY (proargnames)")
-    for table in no_trigger immediate row_trigger statement_trigger $([ "$deferred" = 0 ] || echo deferred); do
+    for table in no_trigger nothing immediate deferred row_trigger statement_trigger pg_ivm; do
         event_table "$table"
     done
-    for table in immediate $([ "$deferred" = 0 ] || echo deferred); do
-        extra=$([ "$table" = immediate ] || echo ", maintenance => 'deferred'")
+    for table in immediate deferred; do
         sql -c "SELECT leadscore.track('bench.$table', lead_id => 'lead_id', kind_column => 'kind', occurred_at => 'occurred_at',
-            value => 'value', properties => '{properties}'$extra)" > /dev/null
+            value => 'value', properties => '{properties}', maintenance => '$table')" > /dev/null
     done
     sql -f test/bench/peers.sql > /dev/null
+    ivm=$(sql -c "SELECT extname FROM pg_extension WHERE extname = 'pg_ivm'")
     sql -c CHECKPOINT    # from here on the log is written to files that are there, as on a server that has run for a while
+}
+
+# What many rows are written from: batches of 1,000 rows in bench.batch, the statement that writes one of them to TABLE,
+# and a file of a tenth of the events.
+make_batches()
+{
+    sql <<SQL
+DROP TABLE IF EXISTS bench.batch;
+CREATE TABLE bench.batch AS
+SELECT (row_number() OVER ()) / 1000 AS batch, lead_id, kind, value, properties
+FROM (SELECT * FROM leadscore.event WHERE event_id % greatest($EVENTS / 100000, 1) = 0 LIMIT 100000) e;
+CREATE INDEX ON bench.batch (batch);
+VACUUM ANALYZE bench.batch;
+COPY (SELECT lead_id, kind, occurred_at, value, properties FROM leadscore.event ORDER BY event_id DESC LIMIT greatest($EVENTS / 10, 1)) TO '$WORKSPACE/copied';
+SQL
+    batch='\set batch random(0, 99)
+INSERT INTO bench.TABLE (lead_id, kind, occurred_at, value, properties)
+SELECT lead_id, kind, now(), value, properties FROM bench.batch WHERE batch = :batch'
+    copy="COPY bench.TABLE (lead_id, kind, occurred_at, value, properties) FROM '$WORKSPACE/copied'"
 }

@@ -87,7 +87,7 @@ SELECT h, round(c.expected_purchases::numeric, 6) AS expected FROM counted, unne
 -- Ever so many purchases are expected, which takes no longer. Who leaves after any of them with a probability that may be anything
 -- from 0 to 1 (a = b = 1) makes ln y + psi(1 + s) + 0.577215664901533 - (1 - y^-s) / s + ln(1 + 1 / y) … of them: the integral of
 -- (1 - (1 + p y)^-s) / p over p, y = t / alpha, where 1 / y is nothing. psi is the logarithm for s of 1e9 and more, and -0.289039896592188 for 1.2
-SET statement_timeout = '5s';
+SET statement_timeout = '60s';
 CREATE FUNCTION expected(params text, purchases text DEFAULT '{2: 2024-01-01T00Z 1}') RETURNS float8
 	LANGUAGE sql
 BEGIN ATOMIC

@@ -32,7 +32,11 @@ for my $n (1 .. $crashes)
 	sleep(1.2 + rand 1.5);
 	if ($n % 2)
 	{
-		my $backend = $node->safe_psql('shop', q{SELECT pid FROM pg_stat_activity WHERE datname = 'shop' AND backend_type = 'client backend' AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1});
+		my $backend;
+		until ($backend = $node->safe_psql('shop', q{SELECT pid FROM pg_stat_activity WHERE datname = 'shop' AND backend_type = 'client backend' AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1}))
+		{
+			sleep 0.1;
+		}
 		kill 'KILL', $backend;
 	}
 	else

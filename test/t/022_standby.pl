@@ -14,6 +14,7 @@ $primary->append_conf('postgresql.conf', 'max_standby_streaming_delay = 10s');
 $primary->start;
 setup_shop($primary);
 run_load($primary, 1);
+$primary->safe_psql('shop', q{INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('1', 'visit', '2026-01-01')});
 $primary->safe_psql('shop', 'SELECT leadscore.refresh_segments()');
 
 $primary->backup('backup');

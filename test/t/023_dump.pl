@@ -34,7 +34,9 @@ $node->safe_psql('shop', q{
 # transitions and vouchers, some of them taken
 $node->safe_psql('shop', q{CALL leadscore.watch('ecommerce', notify => false)});
 $node->safe_psql('shop', q{
-	INSERT INTO leadscore.event (lead_id, kind, value) SELECT 'hot ' || i % 9, 'purchase', 100 FROM generate_series(1, 60) i;
+	INSERT INTO leadscore.event (lead_id, kind, value) SELECT 'hot ' || i % 9, 'purchase', 100 FROM generate_series(1, 60) i});
+wait_for_changes($node, 'shop');
+$node->safe_psql('shop', q{
 	BEGIN; SELECT count(*) FROM leadscore.take_changes('crm', 5); SELECT leadscore.acknowledge_changes('crm'); COMMIT;
 	SELECT count(leadscore.redeem(code, lead_id, 'order', 10)) FROM leadscore.voucher WHERE code IS NOT NULL AND voucher_id < 5});
 cmp_ok($node->safe_psql('shop', 'SELECT count(*) FROM leadscore.voucher WHERE redeemed_at IS NOT NULL'), '>', 0, 'a voucher is redeemed');
@@ -123,6 +125,7 @@ for my $database (sort keys %restore)
 	is(result($database, 'SELECT count(*) > 0 FROM leadscore.lead_segment'), 't', "$database: the snapshot is filled");
 
 	is(result($database, q{WITH next AS (INSERT INTO leadscore.event (lead_id, kind, value) SELECT 'new', 'purchase', 100 FROM generate_series(1, 9)) SELECT}), '', "$database: a lead enters a segment");
+	wait_for_changes($node, $database);
 	is(result($database, q{SELECT (SELECT count(*) FROM leadscore.take_changes('crm', 100000)) - (SELECT count(*) FROM leadscore.segment_change) + 5}), '0', "$database: consumers go on where they were");
 	is(result($database, q{SELECT o.budget - (SELECT count(*) FROM leadscore.voucher v WHERE v.code IS NOT NULL) - (SELECT count(*) FROM leadscore.offer_slot s) FROM leadscore.offer o}), '0', "$database: so do offers");
 	result($database, 'CALL leadscore.rebuild()');

@@ -68,7 +68,7 @@ for my $how ('pg_cancel_backend', 'pg_terminate_backend', 'kill -9')
 	my $rebuild = IPC::Run::start([ 'psql', '-X', '-h', $node->host, '-p', $node->port, '-c', 'CALL leadscore.rebuild()', 'shop' ],
 		'>', \$out, '2>', \$err);
 	sleep(0.1 + rand 0.4);
-	my $who = q{FROM pg_stat_activity WHERE query LIKE 'CALL leadscore.rebuild%' AND state = 'active'};
+	my $who = q{FROM pg_stat_activity WHERE query LIKE 'CALL leadscore.rebuild%' AND state = 'active' AND backend_type = 'client backend'};
 	if ($how eq 'kill -9')
 	{
 		my $pid = $node->safe_psql('shop', "SELECT pid $who");
@@ -80,7 +80,7 @@ for my $how ('pg_cancel_backend', 'pg_terminate_backend', 'kill -9')
 	}
 	$rebuild->finish;
 	note("$how: ", $err =~ s/\n.*//sr);
-	$node->poll_query_until('shop', 'SELECT true');
+	wait_until_up($node);
 }
 is($node->safe_psql('shop', q{SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CALL%' AND state = 'active'}), '0', 'it was broken off');
 $node->safe_psql('shop', 'CALL leadscore.rebuild()');

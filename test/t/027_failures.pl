@@ -185,8 +185,8 @@ for my $type ('json[]', 'shop.pair')
 
 # 100,000 signals.
 $node->safe_psql('shop', q{INSERT INTO leadscore.signal (signal, kind) SELECT 'many ' || i, 'kind ' || i % 1000 FROM generate_series(1, 100000) i});
-succeeds(q{SET statement_timeout = '30s'; INSERT INTO leadscore.event (lead_id, kind, occurred_at) SELECT 'm' || i % 10, 'kind ' || i, '2026-01-01' FROM generate_series(1, 200) i}, '100,000 signals');
-succeeds(q{SET statement_timeout = '30s'; INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('m', 'order', '2026-01-01')}, '... and another event');
+succeeds(q{SET statement_timeout = '180s'; INSERT INTO leadscore.event (lead_id, kind, occurred_at) SELECT 'm' || i % 10, 'kind ' || i, '2026-01-01' FROM generate_series(1, 200) i}, '100,000 signals');
+succeeds(q{SET statement_timeout = '180s'; INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('m', 'order', '2026-01-01')}, '... and another event');
 is_true($node, '100,000 signals');
 
 unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile, $log_offset), qr/PANIC|TRAP|terminated by signal|just written is gone/, 'the server never crashed');

@@ -261,5 +261,20 @@ $coordinator->safe_psql('single', "$identify; SELECT leadscore.identify('cookie:
 my ($joined) = $blocks[-2]->[1] =~ /^(SELECT coalesce.*?);/ms;
 same_as_single('scores of joined identities equal those of one machine to the bit', $joined, 'float8send(m.score) = float8send(s.score)');
 
+# ---------- hours before a day are kept by the day ----------
+
+my @compact = map { $_->[1] =~ s/2024-01-01/2024-05-20/r } grep { $_->[1] =~ /compact\(/ } @blocks;
+is(scalar @compact, 2, 'the document compacts the coordinator and the shards');
+my $by_the_hour = q{SELECT count(*) FROM leadscore.lead_timeline t, leadscore.timeline_entries(t.timeline) e
+	WHERE e.hour < '2024-05-20Z' AND e.hour <> date_trunc('day', e.hour)};
+cmp_ok($_->safe_psql('shop', $by_the_hour), '>', 500, 'there are hours to compact') for @shards;
+ask($compact[0]);
+like(verify(), qr/^2 0 0 [1-9]\d*$/, 'shards that have not compacted are seen');
+$_->safe_psql('shop', $compact[1]) for @shards;
+is($_->safe_psql('shop', $by_the_hour), 0, 'hours have become days') for @shards;
+is(verify(), '0 0 0 0', 'nothing differs');
+$coordinator->safe_psql('single', $compact[0]);
+same_as_single('compacted, scores equal those of one machine to the bit', $joined, 'float8send(m.score) = float8send(s.score)');
+
 $_->stop for $coordinator, @shards;
 done_testing();

@@ -219,6 +219,7 @@ is($node->safe_psql('shop', $lost), '', 'and what is left tells where the leads 
 
 # A transaction with an older number changes a lead after one with a newer number has, and commits later.
 {
+	wait_for_changes($node, 'shop');
 	$node->safe_psql('shop', q{DELETE FROM leadscore.change_consumer; BEGIN; SELECT count(*) FROM leadscore.take_changes('c', 100000); SELECT leadscore.acknowledge_changes('c'); COMMIT});
 	my ($old, $new) = map { $node->background_psql('shop') } 1 .. 2;
 	$old->query_safe('BEGIN; SELECT pg_current_xact_id()');
@@ -226,17 +227,20 @@ is($node->safe_psql('shop', $lost), '', 'and what is left tells where the leads 
 	is($node->safe_psql('shop', q{SELECT count(*) FROM leadscore.take_changes('c')}), '0', 'a change is not given while an older transaction runs');
 	$old->query_safe(q{DELETE FROM leadscore.event WHERE lead_id = 'order'; COMMIT});
 	my $order = q{SELECT string_agg(format('%s:%s', model, coalesce("to", '-')), ' ') FROM leadscore.take_changes('c', 100)};
+	wait_for_changes($node, 'shop');
 	is($node->safe_psql('shop', $order), 'plain:hot pure:little sticky:low plain:- pure:- sticky:-', 'the first changes come first');
 	$node->safe_psql('shop', q{BEGIN; SELECT count(*) FROM leadscore.take_changes('c', 100); SELECT leadscore.acknowledge_changes('c'); COMMIT});
 
 	# on one model, and then on another
 	$node->safe_psql('shop', q{INSERT INTO leadscore.event (lead_id, kind) SELECT 'two', 'visit' FROM generate_series(1, 2)});
+	wait_for_changes($node, 'shop');
 	$node->safe_psql('shop', q{BEGIN; SELECT count(*) FROM leadscore.take_changes('c', 100); SELECT leadscore.acknowledge_changes('c'); COMMIT});
 	$node->safe_psql('shop', q{SELECT leadscore.unwatch('plain'); UPDATE leadscore.weight SET points = 0 WHERE model = 'sticky' AND signal = 'visit'; SELECT leadscore.refresh_segments()});
 	$old->query_safe('BEGIN; SELECT pg_current_xact_id()');
 	$new->query_safe(q{BEGIN; SELECT pg_current_xact_id(); INSERT INTO leadscore.event (lead_id, kind) VALUES ('two', 'visit'); COMMIT});
 	$node->safe_psql('shop', q{UPDATE leadscore.weight SET points = 3.1 WHERE model = 'sticky' AND signal = 'visit'});
 	$old->query_safe(q{INSERT INTO leadscore.event (lead_id, kind) VALUES ('two', 'visit'); COMMIT});
+	wait_for_changes($node, 'shop');
 	is($node->safe_psql('shop', q{SELECT string_agg(format('%s:%s', model, "to"), ' ') FROM leadscore.take_changes('c', 100) WHERE lead_id = 'two'}), 'pure:little sticky:high', 'also where they are of two models');
 	$node->safe_psql('shop', q{UPDATE leadscore.weight SET points = 1 WHERE model = 'sticky' AND signal = 'visit'; SELECT leadscore.refresh_segments()});
 	$node->safe_psql('shop', q{CALL leadscore.watch('plain')});
@@ -245,6 +249,7 @@ is($node->safe_psql('shop', $lost), '', 'and what is left tells where the leads 
 
 # ---------- a consumer that is killed ----------
 
+wait_for_changes($node, 'shop');
 for my $case ([ 'after it has taken', q{SELECT string_agg(change_id::text, ' ') FROM leadscore.take_changes('killed', 3)}, '' ],
 	[ 'after it has acknowledged, but not committed', q{BEGIN; SELECT string_agg(change_id::text, ' ') FROM leadscore.take_changes('killed', 3)}, q{SELECT leadscore.acknowledge_changes('killed')} ])
 {
@@ -265,6 +270,7 @@ for my $case ([ 'after it has taken', q{SELECT string_agg(change_id::text, ' ') 
 		INSERT INTO leadscore.change_consumer (consumer) VALUES ('moved')});
 	my $n = $node->safe_psql('shop', 'SELECT count(*) FROM leadscore.segment_change');
 	$node->safe_psql('shop', q{INSERT INTO leadscore.event (lead_id, kind, value) VALUES ('moved', 'order', 100)});
+	wait_for_changes($node, 'shop');
 	is($node->safe_psql('shop', q{SELECT count(*) FROM leadscore.take_changes('moved', 100000)}), $n + 3, 'a log that comes from elsewhere can be read at once');
 	is($node->safe_psql('shop', q{SELECT lead_id FROM leadscore.segment_change ORDER BY tick DESC, change_id DESC LIMIT 1}), 'moved', '... and goes on behind');
 }

@@ -52,13 +52,12 @@ $node->safe_psql('shop', q{SELECT leadscore.schedule('1 minute')});
 is($node->safe_psql('shop', q{SELECT count(*) FROM cron.job}), $jobs, 'scheduled again, they are the same');
 
 $node->safe_psql('shop', 'CALL leadscore.watch()');
+$node->safe_psql('shop', q{INSERT INTO leadscore.derivation (behaviour) VALUES ('visit')});
+is($node->safe_psql('shop', q{BEGIN; INSERT INTO click (lead) VALUES ('anna'); SELECT count(*) FROM leadscore.pending_delta; COMMIT}), '1', 'a delta waits');
 $node->safe_psql('shop', q{
-	INSERT INTO leadscore.derivation (behaviour) VALUES ('visit');
-	INSERT INTO click (lead) VALUES ('anna');
 	INSERT INTO leadscore.offer (offer, model, segment, discount, valid_for, budget) VALUES ('o', 'm', 'hot', 5, '1 day', 1);
 	INSERT INTO leadscore.event (lead_id, kind) VALUES ('ben', 'visit');
 	UPDATE leadscore.voucher SET expires_at = now()});
-is($node->safe_psql('shop', 'SELECT count(*) FROM leadscore.pending_delta'), '1', 'a delta waits');
 ok($node->poll_query_until('shop', q{
 	SELECT (SELECT count(*) = 0 FROM leadscore.pending_delta) AND EXISTS (SELECT FROM leadscore.voucher WHERE expired)
 	AND EXISTS (SELECT FROM leadscore.derived_event WHERE lead_id = 'anna')

@@ -12,7 +12,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(new_node setup_shop start_load finish_load run_load is_true seconds wait_until_up);
+our @EXPORT = qw(new_node setup_shop start_load finish_load run_load is_true seconds wait_until_up wait_for_changes);
 
 sub seconds { my ($name, $default) = @_; return $ENV{$name} || $default; }
 
@@ -43,6 +43,14 @@ sub wait_until_up
 		select undef, undef, undef, 0.1;
 	}
 	die 'the server did not come back';
+}
+
+# take_changes() gives what is older than every transaction that runs, also in other databases and by autovacuum.
+sub wait_for_changes
+{
+	my ($node, $database) = @_;
+
+	$node->poll_query_until($database, 'SELECT coalesce(max(tick), -1) < leadscore.change_horizon() FROM leadscore.segment_change') or die 'changes are still being written';
 }
 
 # Timelines equal events, now and when everything pending is folded; returns whether.

@@ -16,9 +16,11 @@ for how in serial '2 workers'; do
     contest "score everyone beside DuckDB, $how" "$(everyone)"
 done
 race 16
-NODE_PATH="$WORKSPACE/duckdb/node_modules" node test/bench/duckdb.js "$WORKSPACE/events.csv" "$(sql -c 'SELECT hour FROM bench.clock')" "$REPEATS" |
-    sql -c 'COPY bench.measurement (bar, contestant, ms) FROM STDIN'
+NODE_PATH="$WORKSPACE/duckdb/node_modules" node test/bench/duckdb.js "$WORKSPACE/events.csv" "$(sql -c 'SELECT hour FROM bench.clock')" "$REPEATS" \
+    > "$WORKSPACE/duckdb.out" || die 'the benchmark failed in DuckDB'
+grep '^16' "$WORKSPACE/duckdb.out" | sql -c 'COPY bench.measurement (bar, contestant, ms) FROM STDIN'
 rm "$WORKSPACE/events.csv"
+[ "$(sql -c "SELECT abs($(sed -n 's/^sum //p' "$WORKSPACE/duckdb.out") / ($(everyone)) - 1) < 1e-9")" = t ] || die 'DuckDB and leadscore do not agree.'
 progress 16
 verdict 16 'score everyone, serial' 'score everyone beside DuckDB, serial' 'DuckDB, 1 thread' 'at least' 3
 verdict 16 'score everyone, 2 workers' 'score everyone beside DuckDB, 2 workers' 'DuckDB, 2 threads' 'at least' 3
