@@ -126,6 +126,29 @@ UPDATE bench.measurement SET shown = true;
 SQL
 }
 
+# Whether EVENTS and REPEATS are numbers that make sense; sets leads.
+check_sizes()
+{
+    [[ $EVENTS =~ ^[1-9][0-9]{3,8}$ ]] || die "EVENTS must be a number from 1000 to 999999999, not: $EVENTS"
+    [[ $REPEATS =~ ^[1-9][0-9]{0,2}$ ]] || die "REPEATS must be a number from 1 to 999, not: $REPEATS"
+    leads=$((EVENTS / 20))
+}
+
+# A server of its own, and in the database bench the workload with its timelines.
+open_bench()
+{
+    install_extension
+    start_server 'fsync = on' 'shared_buffers = 4GB' 'work_mem = 256MB' 'maintenance_work_mem = 1GB' 'jit = off' \
+        'max_wal_size = 64GB' 'min_wal_size = 8GB' 'checkpoint_timeout = 1h' 'min_parallel_table_scan_size = 0' 'max_parallel_workers_per_gather = 0'
+    sql -c 'CREATE DATABASE bench'
+    export PGDATABASE=bench
+
+    heading "making $EVENTS events of $leads leads"
+    sql -f test/bench/schema.sql
+    make_workload "$EVENTS"
+    sql -c 'CALL leadscore.rebuild()' -c 'VACUUM ANALYZE'
+}
+
 # make_workload EVENTS: the extension, the model and the events, without timelines, in the database PGDATABASE
 make_workload()
 {
@@ -167,8 +190,27 @@ make_writers()
     sql -c CHECKPOINT    # from here on the log is written to files that are there, as on a server that has run for a while
 }
 
-# What many rows are written from: batches of 1,000 rows in bench.batch, the statement that writes one of them to TABLE,
-# and a file of a tenth of the events.
+# What is written to TABLE: a row of any lead or of one of ten, and what make_batches() prepares, a thousand rows or a file.
+insert_row=$(cat <<'SQL'
+\set lead random(1, :leads)
+INSERT INTO bench.TABLE (lead_id, kind, occurred_at, properties)
+VALUES (:lead::text, 'page_view', now(), '{"url": "/pricing", "device": "mobile", "category": "shoes"}')
+SQL
+)
+insert_hot=$(cat <<'SQL'
+\set lead random(1, 10)
+INSERT INTO bench.TABLE (lead_id, kind, occurred_at, properties) VALUES (:lead::text, 'page_view', now(), '{"url": "/pricing"}')
+SQL
+)
+insert_batch=$(cat <<'SQL'
+\set batch random(0, 99)
+INSERT INTO bench.TABLE (lead_id, kind, occurred_at, value, properties)
+SELECT lead_id, kind, now(), value, properties FROM bench.batch WHERE batch = :batch
+SQL
+)
+copy_file="COPY bench.TABLE (lead_id, kind, occurred_at, value, properties) FROM '$WORKSPACE/copied'"
+
+# 100 batches of 1,000 rows in bench.batch, and a file of a tenth of the events.
 make_batches()
 {
     sql <<SQL
@@ -180,8 +222,4 @@ CREATE INDEX ON bench.batch (batch);
 VACUUM ANALYZE bench.batch;
 COPY (SELECT lead_id, kind, occurred_at, value, properties FROM leadscore.event ORDER BY event_id DESC LIMIT greatest($EVENTS / 10, 1)) TO '$WORKSPACE/copied';
 SQL
-    batch='\set batch random(0, 99)
-INSERT INTO bench.TABLE (lead_id, kind, occurred_at, value, properties)
-SELECT lead_id, kind, now(), value, properties FROM bench.batch WHERE batch = :batch'
-    copy="COPY bench.TABLE (lead_id, kind, occurred_at, value, properties) FROM '$WORKSPACE/copied'"
 }

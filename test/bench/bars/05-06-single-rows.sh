@@ -6,9 +6,7 @@ for bar in 5 6; do
     wanted $bar || continue
     [ $bar = 5 ] && commit=durable setting=synchronous_commit=on || commit='not durable' setting=synchronous_commit=off
     for table in no_trigger nothing immediate deferred row_trigger $ivm; do
-        contest "insert, $commit, $table" "\\set lead random(1, :leads)
-INSERT INTO bench.$table (lead_id, kind, occurred_at, properties)
-VALUES (:lead::text, 'page_view', now(), '{\"url\": \"/pricing\", \"device\": \"mobile\", \"category\": \"shoes\"}')" $setting
+        contest "insert, $commit, $table" "${insert_row/TABLE/$table}" $setting
     done
     for clients in 1 $([ -n "$QUICK" ] || echo 2); do
         race_clients $bar $clients

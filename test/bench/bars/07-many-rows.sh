@@ -4,13 +4,13 @@
 make_writers
 make_batches
 for table in no_trigger nothing immediate deferred statement_trigger $ivm; do
-    contest "insert 1000, $table" "${batch//TABLE/$table}"
+    contest "insert 1000, $table" "${insert_batch/TABLE/$table}"
 done
 race_clients 7 1
 [ -n "$QUICK" ] || race_clients 7 2
 leave_race
 for table in no_trigger immediate deferred statement_trigger; do
-    contest "copy, $table" "${copy/TABLE/$table}"
+    contest "copy, $table" "${copy_file/TABLE/$table}"
 done
 race 7
 

@@ -3,8 +3,7 @@
 make_writers
 for table in no_trigger nothing immediate deferred; do
     [ $table = immediate ] && [ -n "$QUICK" ] && continue    # to look at: no bar asks for it
-    contest "hot leads, $table" "\\set lead random(1, 10)
-INSERT INTO bench.$table (lead_id, kind, occurred_at, properties) VALUES (:lead::text, 'page_view', now(), '{\"url\": \"/pricing\"}')"
+    contest "hot leads, $table" "${insert_hot/TABLE/$table}"
 done
 race_clients 8 16
 leave_race
