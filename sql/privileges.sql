@@ -115,20 +115,18 @@ COMMENT ON FUNCTION leadscore.grant_admin(regrole) IS 'lets a role configure mod
 
 REVOKE ALL ON FUNCTION leadscore.grant_reader(regrole), leadscore.grant_writer(regrole), leadscore.grant_admin(regrole) FROM PUBLIC;
 
--- Where the server has it, views read with the rights of the user, so that
--- row-level security on our tables holds in them.
+-- Views read with the rights of the user, so that row-level security on our
+-- tables holds in them.
 
 DO $$
 DECLARE
 	view regclass;
 BEGIN
-	IF pg_catalog.current_setting('server_version_num')::integer >= 150000 THEN
-		FOR view IN
-			SELECT c.oid FROM pg_catalog.pg_class c
-			WHERE c.relnamespace = 'leadscore'::pg_catalog.regnamespace AND c.relkind = 'v'
-		LOOP
-			EXECUTE pg_catalog.format('ALTER VIEW %s SET (security_invoker = true)', view);
-		END LOOP;
-	END IF;
+	FOR view IN
+		SELECT c.oid FROM pg_catalog.pg_class c
+		WHERE c.relnamespace = 'leadscore'::pg_catalog.regnamespace AND c.relkind = 'v'
+	LOOP
+		EXECUTE pg_catalog.format('ALTER VIEW %s SET (security_invoker = true)', view);
+	END LOOP;
 END
 $$;

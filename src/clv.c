@@ -330,38 +330,38 @@ fit_clv_deserialize(PG_FUNCTION_ARGS)
 /* ---------- the document ---------- */
 
 static void
-push_key(JsonbParseState **json, const char *key)
+push_key(JsonbBuilder *json, const char *key)
 {
 	JsonbValue	v = {.type = jbvString};
 
 	v.val.string.val = unconstify(char *, key);
 	v.val.string.len = strlen(key);
-	pushJsonbValue(json, WJB_KEY, &v);
+	push_jsonb(json, WJB_KEY, &v);
 }
 
 static void
-push_string(JsonbParseState **json, const char *key, const char *string)
+push_string(JsonbBuilder *json, const char *key, const char *string)
 {
 	JsonbValue	v = {.type = jbvString};
 
 	push_key(json, key);
 	v.val.string.val = unconstify(char *, string);
 	v.val.string.len = strlen(string);
-	pushJsonbValue(json, WJB_VALUE, &v);
+	push_jsonb(json, WJB_VALUE, &v);
 }
 
 static void
-push_numeric(JsonbParseState **json, const char *key, Numeric number)
+push_numeric(JsonbBuilder *json, const char *key, Numeric number)
 {
 	JsonbValue	v = {.type = jbvNumeric};
 
 	push_key(json, key);
 	v.val.numeric = number;
-	pushJsonbValue(json, WJB_VALUE, &v);
+	push_jsonb(json, WJB_VALUE, &v);
 }
 
 static void
-push_number(JsonbParseState **json, const char *key, double number)
+push_number(JsonbBuilder *json, const char *key, double number)
 {
 	push_numeric(json, key, DatumGetNumeric(DirectFunctionCall1(float8_numeric, Float8GetDatum(number))));
 }
@@ -383,10 +383,10 @@ parameters_text(const char *const *names, const Fit *fit)
 
 /* One model: how many customers it was fitted to, and how. */
 static void
-push_fit(JsonbParseState **json, const char *model, int64 customers, const char *const *names, const Fit *fit)
+push_fit(JsonbBuilder *json, const char *model, int64 customers, const char *const *names, const Fit *fit)
 {
 	push_key(json, model);
-	pushJsonbValue(json, WJB_BEGIN_OBJECT, NULL);
+	push_jsonb(json, WJB_BEGIN_OBJECT, NULL);
 	push_numeric(json, "customers", int64_to_numeric(customers));
 	push_number(json, "log_likelihood", fit->log_likelihood);
 	for (int i = 0; names[i]; i++)
@@ -394,12 +394,12 @@ push_fit(JsonbParseState **json, const char *model, int64 customers, const char 
 	if (!fit->at_limit)
 	{
 		push_key(json, "standard_errors");
-		pushJsonbValue(json, WJB_BEGIN_OBJECT, NULL);
+		push_jsonb(json, WJB_BEGIN_OBJECT, NULL);
 		for (int i = 0; names[i]; i++)
 			push_number(json, names[i], fit->standard_errors[i]);
-		pushJsonbValue(json, WJB_END_OBJECT, NULL);
+		push_jsonb(json, WJB_END_OBJECT, NULL);
 	}
-	pushJsonbValue(json, WJB_END_OBJECT, NULL);
+	push_jsonb(json, WJB_END_OBJECT, NULL);
 	if (fit->at_limit)
 		ereport(NOTICE,
 				(errmsg("%s has no standard errors", model),
@@ -429,7 +429,7 @@ fit_clv_final(PG_FUNCTION_ARGS)
 	int64		repeating = 0;
 	int64		paying = 0;
 	Fit			fit;
-	JsonbParseState *json = NULL;
+	JsonbBuilder json = {0};
 
 	if (state)
 	{
@@ -464,7 +464,7 @@ fit_clv_final(PG_FUNCTION_ARGS)
 						   n, repeating, parameters_text(bg_nbd_names, &fit)),
 				 errhint("Fit more customers, or a longer time.")));
 
-	pushJsonbValue(&json, WJB_BEGIN_OBJECT, NULL);
+	push_jsonb(&json, WJB_BEGIN_OBJECT, NULL);
 	push_numeric(&json, "signal_id", int64_to_numeric(state->signal_id));
 	push_string(&json, "until", hour_text(state->hour));
 	push_string(&json, "unit", state->unit % HOURS_A_DAY == 0 ?
@@ -482,7 +482,8 @@ fit_clv_final(PG_FUNCTION_ARGS)
 				(errmsg("the fit of the value of purchases did not converge"),
 				 errdetail("The search ended at %s; the document has no gamma_gamma.", parameters_text(gamma_gamma_names, &fit)),
 				 errhint("Fit more customers, or a longer time.")));
-	PG_RETURN_JSONB_P(JsonbValueToJsonb(pushJsonbValue(&json, WJB_END_OBJECT, NULL)));
+	push_jsonb(&json, WJB_END_OBJECT, NULL);
+	PG_RETURN_JSONB_P(JsonbValueToJsonb(json.result));
 }
 
 /* The document, compiled. */

@@ -1,5 +1,5 @@
 /*
- * compat.h: what differs between the server versions 14 to 18.
+ * compat.h: what differs between the server versions 15 to 19.
  *
  * The only file that looks at PG_VERSION_NUM.
  */
@@ -17,41 +17,18 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/jsonb.h"
 #include "utils/relcache.h"
+#include "utils/tuplestore.h"
 
 /* 16 moved the varlena macros out of postgres.h. */
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
 #endif
 
-/* 18 took away this spelling of pg_noreturn, which may also stand behind a declaration. */
-#if PG_VERSION_NUM >= 180000
-#define pg_attribute_noreturn() __attribute__((noreturn))
-#endif
-
-/* 15 brought the one-call set-up of a materialized set-returning function. */
-#if PG_VERSION_NUM < 150000
-static inline void
-InitMaterializedSRF(FunctionCallInfo fcinfo, int flags)
-{
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	MemoryContext old;
-	TupleDesc	tupdesc;
-
-	if (rsinfo == NULL || !IsA(rsinfo, ReturnSetInfo) ||
-		(rsinfo->allowedModes & SFRM_Materialize) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("set-valued function called in context that cannot accept a set")));
-	old = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
-	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	rsinfo->returnMode = SFRM_Materialize;
-	rsinfo->setResult = tuplestore_begin_heap((rsinfo->allowedModes & SFRM_Materialize_Random) != 0,
-											  false, work_mem);
-	rsinfo->setDesc = tupdesc;
-	MemoryContextSwitchTo(old);
-}
+/* 18 brought this spelling, which stands before a declaration. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn __attribute__((noreturn))
 #endif
 
 /* 16 tells kinds of indexes apart when a row is updated. */
@@ -68,21 +45,105 @@ static inline void
 insert_index_tuples(ResultRelInfo *result, TupleTableSlot *row, EState *estate, bool update, bool *conflict,
 					UpdateIndexes indexes pg_attribute_unused())
 {
-#if PG_VERSION_NUM >= 160000
+#if PG_VERSION_NUM >= 190000
+	uint32		flags = update ? EIIT_IS_UPDATE : 0;
+
+	if (conflict)
+		flags |= EIIT_NO_DUPE_ERROR;
+	if (indexes == TU_Summarizing)
+		flags |= EIIT_ONLY_SUMMARIZING;
+	list_free(ExecInsertIndexTuples(result, estate, flags, row, NIL, conflict));
+#elif PG_VERSION_NUM >= 160000
 	list_free(ExecInsertIndexTuples(result, row, estate, update, conflict != NULL, conflict, NIL, indexes == TU_Summarizing));
 #else
 	list_free(ExecInsertIndexTuples(result, row, estate, update, conflict != NULL, conflict, NIL));
 #endif
 }
 
-/* 18 added an argument. */
+/* 18 added an argument, and 19 another. */
 static inline IndexScanDesc
-index_begin_scan(Relation table, Relation index, Snapshot snapshot, int nkeys)
+begin_index_scan(Relation table, Relation index, Snapshot snapshot, int nkeys)
 {
-#if PG_VERSION_NUM >= 180000
+#if PG_VERSION_NUM >= 190000
+	return index_beginscan(table, index, snapshot, NULL, nkeys, 0, SO_NONE);
+#elif PG_VERSION_NUM >= 180000
 	return index_beginscan(table, index, snapshot, NULL, nkeys, 0);
 #else
 	return index_beginscan(table, index, snapshot, nkeys, 0);
+#endif
+}
+
+/* 19 added an argument to this and to the three that follow. */
+static inline TableScanDesc
+begin_table_scan(Relation table, Snapshot snapshot)
+{
+#if PG_VERSION_NUM >= 190000
+	return table_beginscan(table, snapshot, 0, NULL, SO_NONE);
+#else
+	return table_beginscan(table, snapshot, 0, NULL);
+#endif
+}
+
+static inline IndexFetchTableData *
+begin_index_fetch(Relation table)
+{
+#if PG_VERSION_NUM >= 190000
+	return table_index_fetch_begin(table, SO_NONE);
+#else
+	return table_index_fetch_begin(table);
+#endif
+}
+
+/* Put a row in the place of the one at "tid". */
+static inline TM_Result
+update_tuple(Relation table, ItemPointer tid, TupleTableSlot *row, CommandId command, Snapshot snapshot, bool wait,
+			 TM_FailureData *failure, LockTupleMode *lock, UpdateIndexes *indexes)
+{
+#if PG_VERSION_NUM >= 190000
+	return table_tuple_update(table, tid, row, command, 0, snapshot, InvalidSnapshot, wait, failure, lock, indexes);
+#else
+	return table_tuple_update(table, tid, row, command, snapshot, InvalidSnapshot, wait, failure, lock, indexes);
+#endif
+}
+
+/* Remove the row at "tid". */
+static inline TM_Result
+delete_tuple(Relation table, ItemPointer tid, CommandId command, Snapshot snapshot, bool wait, TM_FailureData *failure)
+{
+#if PG_VERSION_NUM >= 190000
+	return table_tuple_delete(table, tid, command, 0, snapshot, InvalidSnapshot, wait, failure);
+#else
+	return table_tuple_delete(table, tid, command, snapshot, InvalidSnapshot, wait, failure, false);
+#endif
+}
+
+/* To be called when all columns of a row type are there; 19 brought it. */
+static inline void
+finish_row_type(TupleDesc row pg_attribute_unused())
+{
+#if PG_VERSION_NUM >= 190000
+	TupleDescFinalize(row);
+#endif
+}
+
+/* A jsonb value that is being built; 19 made one struct of it. Starts as {0}; "result" is what has been built. */
+#if PG_VERSION_NUM >= 190000
+typedef JsonbInState JsonbBuilder;
+#else
+typedef struct JsonbBuilder
+{
+	JsonbParseState *state;
+	JsonbValue *result;
+} JsonbBuilder;
+#endif
+
+static inline void
+push_jsonb(JsonbBuilder *json, JsonbIteratorToken token, JsonbValue *value)
+{
+#if PG_VERSION_NUM >= 190000
+	pushJsonbValue(json, token, value);
+#else
+	json->result = pushJsonbValue(&json->state, token, value);
 #endif
 }
 
@@ -108,10 +169,16 @@ may_use_schema(Oid role, Oid schema)
 #endif
 }
 
-/* 18 added an argument. */
+/* The index of a table's primary key; 18 added an argument. */
+static inline Oid
+primary_key_index(Relation table)
+{
 #if PG_VERSION_NUM >= 180000
-#define RelationGetPrimaryKeyIndex(relation) RelationGetPrimaryKeyIndex(relation, false)
+	return RelationGetPrimaryKeyIndex(table, false);
+#else
+	return RelationGetPrimaryKeyIndex(table);
 #endif
+}
 
 /* 17 brought jsonpath methods that read dates and times beside .datetime(). */
 #if PG_VERSION_NUM >= 170000

@@ -55,7 +55,7 @@ doc_fail(const DocPath *path, const char *problem, const char *hint)
 }
 
 /* Refuse a member of an object. */
-pg_attribute_noreturn() static void
+pg_noreturn static void
 member_fail(const DocPath *path, const char *key, const char *problem, const char *hint)
 {
 	DocPath		member = {path, key, 0};

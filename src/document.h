@@ -29,7 +29,7 @@ typedef struct DocArray
 	DocPath		path;
 } DocArray;
 
-extern void doc_fail(const DocPath *path, const char *problem, const char *hint) pg_attribute_noreturn();
+pg_noreturn extern void doc_fail(const DocPath *path, const char *problem, const char *hint);
 
 extern void doc_check_members(JsonbContainer *object, const DocPath *path, const char *const *known);
 extern bool doc_member(JsonbContainer *object, const char *key, JsonbValue *value);

@@ -219,6 +219,7 @@ sort_begin(Gathering *g)
 
 	TupleDescInitEntry(row, 1, "lead_id", TEXTOID, -1, 0);
 	TupleDescInitEntry(row, 2, "timeline", BYTEAOID, -1, 0);
+	finish_row_type(row);
 	g->sort = tuplesort_begin_heap(row, 1, &key, &less, &collation, &nulls_first, maintenance_work_mem, NULL, false);
 	g->unsorted = MakeSingleTupleTableSlot(row, &TTSOpsVirtual);
 	g->sorted = MakeSingleTupleTableSlot(row, &TTSOpsMinimalTuple);

@@ -149,7 +149,7 @@ static int
 read_features(ArrayType *array, int n, double *values, uint16 *features)
 {
 	const char *data = ARR_DATA_PTR(array);
-	const bits8 *bitmap = ARR_NULLBITMAP(array);
+	const uint8 *bitmap = ARR_NULLBITMAP(array);
 	int			found = 0;
 
 	for (int i = 0; i < n; i++)

@@ -298,7 +298,7 @@ copy_rows(Relation from, Relation *to, int first, int nto, int ntables, Transact
 
 	for (int i = 0; i < nto; i++)
 		states[i] = begin_heap_rewrite(from, to[i], horizon, horizon, multi);
-	scan = table_beginscan(from, SnapshotAny, 0, NULL);
+	scan = begin_table_scan(from, SnapshotAny);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		HeapTuple	tuple = ExecFetchSlotHeapTuple(slot, false, NULL);

@@ -51,7 +51,7 @@ extern void mean_loss_receive(StringInfo buf, MeanLoss *loss);
 extern void message_of(StringInfo buf, bytea *bytes);
 extern MemoryContext aggregate_context(FunctionCallInfo fcinfo);
 
-extern void refuse_nan(void) pg_attribute_noreturn();
+pg_noreturn extern void refuse_nan(void);
 
 static inline void
 ranking_put(Ranking *ranking, int kind, double score)

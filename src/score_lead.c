@@ -79,8 +79,8 @@ look_up(const char *name, text *key, Datum *value)
 		return false;
 	if (table->rd_rel->relhassubclass)
 		table = open_part(table, key);
-	index = index_open(RelationGetPrimaryKeyIndex(table), AccessShareLock);
-	scan = index_begin_scan(table, index, GetActiveSnapshot(), 1);
+	index = index_open(primary_key_index(table), AccessShareLock);
+	scan = begin_index_scan(table, index, GetActiveSnapshot(), 1);
 	slot = table_slot_create(table, NULL);
 	ScanKeyEntryInitialize(&scan_key, 0, 1, BTEqualStrategyNumber, InvalidOid, index->rd_indcollation[0],
 						   F_TEXTEQ, PointerGetDatum(key));

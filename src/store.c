@@ -95,7 +95,7 @@ Store *
 store_open(Relation table, bool keyed)
 {
 	Store	   *store;
-	Oid			key = RelationGetPrimaryKeyIndex(table);
+	Oid			key = primary_key_index(table);
 	bool		ours = OidIsValid(key) == keyed;
 
 	/* two columns, no trigger, no partitions */
@@ -116,9 +116,9 @@ store_open(Relation table, bool keyed)
 
 		if (RelationGetRelid(index) == key)
 		{
-			store->scan = index_begin_scan(table, index, &store->now, 1);
+			store->scan = begin_index_scan(table, index, &store->now, 1);
 			if (table->rd_rel->relam == HEAP_TABLE_AM_OID)
-				store->fetch = table_index_fetch_begin(table);
+				store->fetch = begin_index_fetch(table);
 		}
 		else
 			ours = ours && !index->rd_index->indisunique && !index->rd_index->indisexclusion;
@@ -284,8 +284,8 @@ update_row(Store *store, struct varlena *timeline)
 	UpdateIndexes indexes;
 
 	set_row(store, store->found->tts_values[0], timeline);
-	if (!was_changed(table_tuple_update(store->table, &store->found->tts_tid, store->row, GetCurrentCommandId(true),
-										GetActiveSnapshot(), InvalidSnapshot, true, &failure, &lock, &indexes)))
+	if (!was_changed(update_tuple(store->table, &store->found->tts_tid, store->row, GetCurrentCommandId(true),
+								  GetActiveSnapshot(), true, &failure, &lock, &indexes)))
 		return false;
 	if (indexes)
 		insert_index_tuples(store->result, store->row, store->estate, true, NULL, indexes);
@@ -298,8 +298,8 @@ delete_row(Store *store)
 {
 	TM_FailureData failure;
 
-	return was_changed(table_tuple_delete(store->table, &store->found->tts_tid, GetCurrentCommandId(true),
-										  GetActiveSnapshot(), InvalidSnapshot, true, &failure, false));
+	return was_changed(delete_tuple(store->table, &store->found->tts_tid, GetCurrentCommandId(true),
+									GetActiveSnapshot(), true, &failure));
 }
 
 /* Make a row; false if somebody else has made it meanwhile. */

@@ -41,7 +41,7 @@ typedef struct TextCursor
 	const char *p;
 } TextCursor;
 
-pg_attribute_noreturn() static void
+pg_noreturn static void
 text_fail(TextCursor *c, const char *expected)
 {
 	ereport(ERROR,

@@ -263,10 +263,10 @@ lookup_open(Lookup *lookup, Relation table, Snapshot snapshot)
 {
 	memset(lookup, 0, sizeof(Lookup));
 	lookup->table = table;
-	if (table->rd_rel->relkind != RELKIND_RELATION || !OidIsValid(RelationGetPrimaryKeyIndex(table)))
+	if (table->rd_rel->relkind != RELKIND_RELATION || !OidIsValid(primary_key_index(table)))
 		return;
-	lookup->index = index_open(RelationGetPrimaryKeyIndex(table), AccessShareLock);
-	lookup->scan = index_begin_scan(table, lookup->index, snapshot, 1);
+	lookup->index = index_open(primary_key_index(table), AccessShareLock);
+	lookup->scan = begin_index_scan(table, lookup->index, snapshot, 1);
 	lookup->slot = table_slot_create(table, NULL);
 }
 
