@@ -625,7 +625,7 @@ read_one_table(TableReader *reader, Relation relation, Snapshot snapshot)
 
 	before = become(relation->rd_rel->relowner, SECURITY_RESTRICTED_OPERATION);
 	slot = table_slot_create(relation, NULL);
-	scan = table_beginscan(relation, snapshot, 0, NULL);
+	scan = begin_table_scan(relation, snapshot);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -720,13 +720,18 @@ source_read_table(Relation relation, Jsonb *mapping, bool with_children, Datum l
 	AtEOXact_GUC(true, settings);
 }
 
-/* Whether a table or a child of it has any row; nothing of its owner's is run. */
+/*
+ * Whether a table or a child of it has any row; nothing of its owner's is run.
+ * All of them stay locked, AccessShareLock, until the transaction ends, as if
+ * they had been read by a query.
+ */
 bool
 table_has_rows(Oid table_oid)
 {
 	ListCell   *cell;
 	bool		found = false;
 
+	LockRelationOid(table_oid, AccessShareLock);	/* find_all_inheritors() locks the children only */
 	foreach(cell, find_all_inheritors(table_oid, AccessShareLock, NULL))
 	{
 		Relation	table = table_open(lfirst_oid(cell), NoLock);
@@ -734,7 +739,7 @@ table_has_rows(Oid table_oid)
 		if (!found && RELKIND_HAS_STORAGE(table->rd_rel->relkind) && !RELATION_IS_OTHER_TEMP(table))
 		{
 			TupleTableSlot *slot = table_slot_create(table, NULL);
-			TableScanDesc scan = table_beginscan(table, GetActiveSnapshot(), 0, NULL);
+			TableScanDesc scan = begin_table_scan(table, GetActiveSnapshot());
 
 			found = table_scan_getnextslot(scan, ForwardScanDirection, slot);
 			table_endscan(scan);
