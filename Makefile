@@ -1,11 +1,12 @@
 # leadscore, a PostgreSQL extension
 #
 #   make, make install, make installcheck, make clean      need a server and its development files (PGXS)
+#                                                           (installcheck: a running one, as a superuser)
 #   make check, make demo and the others of HARNESS         need nothing: see test/run
 #
 # WERROR=1 turns the compiler's warnings about our files into errors.
 
-HARNESS = check check-long check-sanitize check-valgrind check-versions fuzz sqlsmith demo bench profile
+HARNESS = check check-long check-assert check-sanitize check-valgrind check-versions fuzz sqlsmith demo bench profile
 
 ifneq (,$(filter $(HARNESS),$(MAKECMDGOALS)))
 
@@ -15,18 +16,24 @@ $(HARNESS):
 
 else
 
+# Where this file lies: elsewhere than the working directory when building with VPATH.
+here := $(or $(VPATH),$(patsubst %/,%,$(dir $(firstword $(MAKEFILE_LIST)))))
+$(shell mkdir -p src sql)
+
 EXTENSION  = leadscore
-EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(EXTENSION).control)
+EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(here)/$(EXTENSION).control)
 
 MODULE_big = leadscore
-OBJS       = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+OBJS       = $(patsubst $(here)/%.c,%.o,$(sort $(wildcard $(here)/src/*.c)))
 
 SQL_PARTS  = types core catalog templates store partition maintenance identity derive experiment face rfm figures affinity crm quality learn fit bins profile preview clv transitions offers schedule privileges
 DATA_built = sql/leadscore--$(EXTVERSION).sql
-DATA       = $(wildcard sql/leadscore--*--*.sql)
+DATA       = $(patsubst $(here)/%,%,$(wildcard $(here)/sql/leadscore--*--*.sql))
 
-REGRESS      = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
-REGRESS_OPTS = --inputdir=test --load-extension=$(EXTENSION) --launcher=test/own_database
+# pg_regress looks for sql/NAME.sql in the output folder first, so that must not be this one: our own SQL has such names.
+REGRESS      = $(patsubst $(here)/test/sql/%.sql,%,$(sort $(wildcard $(here)/test/sql/*.sql)))
+REGRESS_OPTS = --inputdir=$(here)/test --outputdir=test --load-extension=$(EXTENSION) --launcher=$(here)/test/own_database
+EXTRA_CLEAN  = test/results test/regression.diffs test/regression.out
 
 PG_CONFIG ?= pg_config
 
@@ -38,7 +45,7 @@ endif
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
-$(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h)
+$(OBJS) $(OBJS:.o=.bc): $(wildcard $(here)/src/*.h)
 
 $(DATA_built): $(SQL_PARTS:%=sql/%.sql)
 	{ printf '%s\n' '\echo Use "CREATE EXTENSION leadscore" to load this file. \quit'; cat $^; } > $@

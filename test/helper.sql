@@ -1,8 +1,10 @@
--- What every SQL test begins with: fixed settings, and functions that show what is refused.
+-- What every SQL test begins with: fixed settings, whatever the server has, and functions that show what is refused.
 SET client_min_messages = warning;
 SET TimeZone = 'UTC';
 SET DateStyle = 'ISO, MDY';
 SET IntervalStyle = 'postgres';
+SET extra_float_digits = 1;
+SET bytea_output = 'hex';
 SET search_path = public, leadscore;
 
 -- The SQLSTATE, message, detail and hint of a statement that must fail.
