@@ -11,6 +11,7 @@ as_root()
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 
+# provide_server PACKAGES PACKAGES_IF_AVAILABLE
 # Sets PG_CONFIG, after installing what Debian packages are missing, the named ones included. (Debian's server package
 # makes and starts a cluster of its own when it is first installed; that one is left alone.)
 provide_server()
@@ -20,8 +21,30 @@ provide_server()
     fi
     PGMAJOR=${PGMAJOR:-$(newest_installed)}
     PGMAJOR=${PGMAJOR:-$(newest_available)}
-    provide_packages build-essential libipc-run-perl "postgresql-$PGMAJOR" "postgresql-server-dev-$PGMAJOR" "${@/PGMAJOR/$PGMAJOR}"
+    provide_packages build-essential libipc-run-perl "postgresql-$PGMAJOR" "postgresql-server-dev-$PGMAJOR" ${1//PGMAJOR/$PGMAJOR}
+    provide_available_packages "postgresql-$PGMAJOR-jit" ${2//PGMAJOR/$PGMAJOR}    # (before 18, the server's package compiles queries itself)
     PG_CONFIG=/usr/lib/postgresql/$PGMAJOR/bin/pg_config
+}
+
+is_installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+
+# Installs those of the named packages that are missing and to be had: a fresh major version of PostgreSQL lacks some.
+provide_available_packages()
+{
+    local package
+
+    for package in "$@"; do
+        if is_installed "$package"; then
+            continue
+        fi
+        if [ -z "${lists_updated:-}" ] && ! apt-cache show "$package" > /dev/null 2>&1; then
+            as_root apt-get -qq update > /dev/null 2>&1 || true
+            lists_updated=1
+        fi
+        if apt-cache show "$package" > /dev/null 2>&1; then
+            provide_packages "$package"
+        fi
+    done
 }
 
 # Installs those of the named packages that are missing.
@@ -30,7 +53,7 @@ provide_packages()
     local package missing=()
 
     for package in "$@"; do
-        if [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" != installed ]; then
+        if ! is_installed "$package"; then
             missing+=("$package")
         fi
     done
@@ -125,13 +148,16 @@ install_extension()
     PATH=$bindir:$PATH
 }
 
+# Settings of every server that we start: those that users run with, whatever the distribution has in its sample file.
+every_server='jit = on'
+
 # Starts a server in the workspace and points libpq at it. Arguments are settings: name=value.
 start_server()
 {
     export PGDATA=$WORKSPACE/data_directory PGHOST=$WORKSPACE PGUSER=postgres
 
     quietly initdb --username=postgres --auth=trust --encoding=UTF8 --no-locale --no-sync
-    printf '%s\n' "listen_addresses = ''" "unix_socket_directories = '$WORKSPACE'" "fsync = off" "timezone = 'UTC'" \
+    printf '%s\n' "$every_server" "listen_addresses = ''" "unix_socket_directories = '$WORKSPACE'" "fsync = off" "timezone = 'UTC'" \
         "$@" >> "$PGDATA/postgresql.conf"
     quietly pg_ctl start --wait --log="$WORKSPACE/server.log"
 }
