@@ -138,7 +138,7 @@ check_sizes()
 open_bench()
 {
     install_extension
-    start_server 'fsync = on' 'shared_buffers = 4GB' 'work_mem = 256MB' 'maintenance_work_mem = 1GB' 'jit = off' \
+    start_server 'fsync = on' 'shared_buffers = 4GB' 'work_mem = 256MB' 'maintenance_work_mem = 1GB' \
         'max_wal_size = 64GB' 'min_wal_size = 8GB' 'checkpoint_timeout = 1h' 'min_parallel_table_scan_size = 0' 'max_parallel_workers_per_gather = 0'
     sql -c 'CREATE DATABASE bench'
     export PGDATABASE=bench

@@ -4,7 +4,6 @@
 \i :helper
 \set ECHO all
 -- Key figures of a small shop, worked out by hand.
-SET jit = off;
 SELECT publish('{"model": "shop",
 	"signals": [{"signal": "visit", "kind": "visit"}, {"signal": "from search", "kind": "visit", "match": {"channel": "search"}}, {"signal": "from mail", "kind": "visit", "match": {"channel": "mail"}},
 		{"signal": "add_to_cart", "kind": "add_to_cart"}, {"signal": "purchase", "kind": "purchase"}],

@@ -15,7 +15,7 @@ my $histories = $ENV{HISTORIES} || 1000;
 
 my $node = PostgreSQL::Test::Cluster->new('histories');
 $node->init;
-$node->append_conf('postgresql.conf', "fsync = off\njit = off\ntimezone = 'UTC'");
+$node->append_conf('postgresql.conf', "fsync = off\ntimezone = 'UTC'");
 $node->start;
 
 $node->safe_psql('postgres', <<'SQL');

@@ -17,7 +17,7 @@ my $leads = 8;
 
 my $node = PostgreSQL::Test::Cluster->new('oracle');
 $node->init;
-$node->append_conf('postgresql.conf', "fsync = off\njit = off\ntimezone = 'UTC'");
+$node->append_conf('postgresql.conf', "fsync = off\ntimezone = 'UTC'");
 $node->start;
 
 # ---------------------------------------------------------------- the oracle

@@ -9,7 +9,7 @@ use Test::More;
 
 my $node = PostgreSQL::Test::Cluster->new('memory');
 $node->init;
-$node->append_conf('postgresql.conf', "fsync = off\nmax_parallel_workers_per_gather = 2\nparallel_setup_cost = 0\nparallel_tuple_cost = 0.005\nmin_parallel_table_scan_size = 0\njit = off");
+$node->append_conf('postgresql.conf', "fsync = off\nmax_parallel_workers_per_gather = 2\nparallel_setup_cost = 0\nparallel_tuple_cost = 0.005\nmin_parallel_table_scan_size = 0");
 $node->start;
 
 # 300,000 events of 50,000 leads: 6 a lead, of two signals, over half a year

@@ -16,7 +16,7 @@ note "SEED=$seed";
 
 my $node = PostgreSQL::Test::Cluster->new('quality');
 $node->init;
-$node->append_conf('postgresql.conf', "fsync = off\njit = off\ntimezone = 'UTC'");
+$node->append_conf('postgresql.conf', "fsync = off\ntimezone = 'UTC'");
 $node->start;
 
 sub query { return $node->safe_psql('postgres', "SET search_path = public, leadscore; $_[0]") }

@@ -18,7 +18,7 @@ my $clicks = defined $data && -r "$data/taobao_userbehavior/events.csv.gz";
 
 my $node = PostgreSQL::Test::Cluster->new('fit');
 $node->init;
-$node->append_conf('postgresql.conf', "fsync = off\njit = off\ntimezone = 'UTC'");
+$node->append_conf('postgresql.conf', "fsync = off\ntimezone = 'UTC'");
 $node->start;
 
 sub query { return $node->safe_psql('postgres', "SET search_path = public, leadscore; SET client_min_messages = error; $_[0]") }

@@ -13,7 +13,7 @@ plan skip_all => 'SHARED_DATA does not name the folder of the real data'
 
 my $node = PostgreSQL::Test::Cluster->new('bins');
 $node->init;
-$node->append_conf('postgresql.conf', "fsync = off\njit = off\ntimezone = 'UTC'");
+$node->append_conf('postgresql.conf', "fsync = off\ntimezone = 'UTC'");
 $node->start;
 
 sub query { return $node->safe_psql('postgres', "SET search_path = public, leadscore; SET client_min_messages = error; $_[0]") }

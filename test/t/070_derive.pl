@@ -27,7 +27,7 @@ note(-r $data ? 'a real click stream' : 'a click stream that was made up');
 
 my $node = PostgreSQL::Test::Cluster->new('derive');
 $node->init;
-$node->append_conf('postgresql.conf', "fsync = off\njit = off\ntimezone = 'UTC'");
+$node->append_conf('postgresql.conf', "fsync = off\ntimezone = 'UTC'");
 $node->start;
 
 sub query { return $node->safe_psql('postgres', $_[0]) }

@@ -22,7 +22,7 @@ note(-r $data ? 'a real shop' : 'a shop that was made up');
 
 my $node = PostgreSQL::Test::Cluster->new('figures');
 $node->init;
-$node->append_conf('postgresql.conf', "fsync = off\njit = off\ntimezone = 'America/New_York'\nsearch_path = 'public, leadscore'");
+$node->append_conf('postgresql.conf', "fsync = off\ntimezone = 'America/New_York'\nsearch_path = 'public, leadscore'");
 $node->start;
 
 sub query { return $node->safe_psql('postgres', $_[0]) }
@@ -166,6 +166,6 @@ is(web(q{WITH event AS (SELECT lead_id, channel, power(2, - extract(epoch FROM t
 		WHERE w > power(2::float8, -100) GROUP BY 1, 2) e ON e.lead_id = a.lead_id AND e.channel = a.value}), 't|0|0', 'affinity');
 # a touch of each of 30,000 leads is not compared with an order of each
 web(q{INSERT INTO leadscore.event (lead_id, kind, occurred_at, properties) SELECT 'many ' || n, k, '1998-02-01', '{"channel": "search"}' FROM generate_series(1, 30000) n, unnest(ARRAY['visit', 'order']) k});
-is(web(q{SET statement_timeout = '300s'; SET jit = off; SELECT sum(orders) FROM attribution WHERE attribution = 'last' AND month = '1998-02-01' AND channel = 'search'}) >= 30000, 1, 'attribution is linear');
+is(web(q{SET statement_timeout = '300s'; SELECT sum(orders) FROM attribution WHERE attribution = 'last' AND month = '1998-02-01' AND channel = 'search'}) >= 30000, 1, 'attribution is linear');
 
 done_testing();

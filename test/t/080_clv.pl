@@ -15,7 +15,7 @@ use Test::More;
 
 my $node = PostgreSQL::Test::Cluster->new('clv');
 $node->init;
-$node->append_conf('postgresql.conf', "fsync = off\njit = off\ntimezone = 'UTC'");
+$node->append_conf('postgresql.conf', "fsync = off\ntimezone = 'UTC'");
 $node->start;
 $node->safe_psql('postgres', q{CREATE EXTENSION leadscore; INSERT INTO leadscore.signal (signal, kind) VALUES ('browse', 'browse'), ('purchase', 'purchase')});
 
