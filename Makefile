@@ -16,9 +16,12 @@ $(HARNESS):
 
 else
 
-# Where this file lies: elsewhere than the working directory when building with VPATH.
+# Where this file lies. In another folder than the working one, PGXS has to be told: it finds out by itself only on some servers.
 here := $(or $(VPATH),$(patsubst %/,%,$(dir $(firstword $(MAKEFILE_LIST)))))
+ifneq ($(here),.)
+VPATH := $(here)
 $(shell mkdir -p src sql)
+endif
 
 EXTENSION  = leadscore
 EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(here)/$(EXTENSION).control)
@@ -32,7 +35,7 @@ DATA       = $(patsubst $(here)/%,%,$(wildcard $(here)/sql/leadscore--*--*.sql))
 
 # pg_regress looks for sql/NAME.sql in the output folder first, so that must not be this one: our own SQL has such names.
 REGRESS      = $(patsubst $(here)/test/sql/%.sql,%,$(sort $(wildcard $(here)/test/sql/*.sql)))
-REGRESS_OPTS = --inputdir=$(here)/test --outputdir=test --load-extension=$(EXTENSION) --launcher=$(here)/test/own_database
+REGRESS_OPTS = --inputdir=$(here)/test --outputdir=test --encoding=UTF8 --no-locale --load-extension=$(EXTENSION) --launcher=$(here)/test/own_database
 EXTRA_CLEAN  = test/results test/regression.diffs test/regression.out
 
 PG_CONFIG ?= pg_config
