@@ -368,9 +368,9 @@ entry_add(TimelineEntry *e, int64 occurrences, int64 value, int sign)
 {
 	TimelineEntry sum;
 	bool		overflows = sign >= 0
-		? (pg_add_s64_overflow(e->occurrences, occurrences, &sum.occurrences) |
+		? (pg_add_s64_overflow(e->occurrences, occurrences, &sum.occurrences) ||
 		   pg_add_s64_overflow(e->value, value, &sum.value))
-		: (pg_sub_s64_overflow(e->occurrences, occurrences, &sum.occurrences) |
+		: (pg_sub_s64_overflow(e->occurrences, occurrences, &sum.occurrences) ||
 		   pg_sub_s64_overflow(e->value, value, &sum.value));
 
 	e->occurrences = (int64) ((uint64) e->occurrences + (sign >= 0 ? (uint64) occurrences : -(uint64) occurrences));
