@@ -21,7 +21,7 @@ EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(EXTENSION).co
 MODULE_big = leadscore
 OBJS       = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
 
-SQL_PARTS  = types core catalog templates store partition maintenance identity derive experiment face rfm figures affinity crm quality learn fit bins profile preview clv transitions offers schedule privileges
+SQL_PARTS  = schema types core catalog templates store partition maintenance identity derive experiment face rfm figures affinity crm quality learn fit bins profile preview clv transitions offers schedule privileges
 DATA_built = sql/leadscore--$(EXTVERSION).sql
 DATA       = $(wildcard sql/leadscore--*--*.sql)
 
