@@ -717,7 +717,7 @@ source_read_table(Relation relation, Jsonb *mapping, bool with_children, Datum l
 	}
 	else
 		read_one_table(&reader, relation, GetActiveSnapshot());
-	AtEOXact_GUC(true, settings);
+	AtEOXact_GUC(false, settings);
 }
 
 /* Whether a table or a child of it has any row; nothing of its owner's is run. */
