@@ -196,8 +196,7 @@ BEGIN
 			EXECUTE format('DELETE FROM %s WHERE %s = ANY ($1)', rows.source, leadscore.column_text(rows.source, rows.key)) USING names;
 			GET DIAGNOSTICS removed = ROW_COUNT;
 		END IF;
-		EXECUTE format('SELECT count(*) FROM %s WHERE %s = ANY ($1)', rows.source, leadscore.column_text(rows.source, rows.key))
-			INTO remaining USING names;
+		remaining := leadscore.count_rows(rows.source, jsonb_build_object('lead_id', rows.key), names);
 		RETURN NEXT;
 	END LOOP;
 

@@ -312,6 +312,11 @@ COMMENT ON FUNCTION leadscore.add_rows(regclass, text, jsonb, boolean) IS 'adds 
 CREATE FUNCTION leadscore.has_rows(source regclass) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT;
 
+CREATE FUNCTION leadscore.count_rows(source regclass, mapping jsonb, lead_ids text[]) RETURNS bigint
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+
+COMMENT ON FUNCTION leadscore.count_rows(regclass, jsonb, text[]) IS 'how many rows of a table and its children belong to some leads';
+
 CREATE FUNCTION leadscore.hold_source(source regclass) RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 

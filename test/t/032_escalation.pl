@@ -135,7 +135,46 @@ sub logged
 
 # The attacker's functions do get called where a call is not exact: this test can see it.
 $node->psql('shop', q{SELECT leadscore.known('things'::text, '{a,b}'::name[])});
-like(logged(qr/hostile.*/), qr/^hostile function known\(things text, names name\[\]\)/, 'a call that is not exact is seen');
+is(logged(qr/hostile function.*/), 'hostile function known(things text, names name[])', 'a call that is not exact is seen');
+
+# Not only what is executed below: no statement of a function of ours would call one of them.
+my $ours = q{(SELECT d.objid FROM pg_depend d JOIN pg_extension x ON x.oid = d.refobjid AND x.extname = 'leadscore' WHERE d.classid = 'pg_proc'::regclass AND d.deptype = 'e')};
+my $seen_functions = $node->safe_psql('shop', qq{
+	CREATE SCHEMA copy;
+	DO \$do\$
+	DECLARE
+		f record;
+	BEGIN
+		SET LOCAL search_path = pg_catalog, pg_temp;
+		FOR f IN SELECT p.oid, p.proname FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang WHERE p.oid IN $ours AND l.lanname = 'sql' AND p.prosqlbody IS NULL LOOP
+			-- the server notes what a body that is parsed when it is made depends on
+			EXECUTE regexp_replace(regexp_replace(replace(pg_get_functiondef(f.oid), 'FUNCTION leadscore.', 'FUNCTION copy.'),
+				'\\sAS \\\$function\\\$', ' BEGIN ATOMIC '), ';?\\s*\\\$function\\\$\\s*\$', E'\\n; END');
+		END LOOP;
+	END
+	\$do\$;
+	SELECT count(*) FROM pg_proc WHERE pronamespace = 'copy'::regnamespace});
+cmp_ok($seen_functions, '>', 30, 'functions in SQL are looked at');
+is($node->safe_psql('shop', qq{
+	SELECT p.proname, d.refobjid::regprocedure FROM pg_proc p
+	JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.refclassid = 'pg_proc'::regclass
+	JOIN pg_proc c ON c.oid = d.refobjid AND c.pronamespace = 'leadscore'::regnamespace
+	WHERE p.pronamespace = 'copy'::regnamespace AND c.oid NOT IN $ours ORDER BY 1, 2}), '', 'no function in SQL would call one of the attacker\'s');
+$node->safe_psql('shop', 'SET client_min_messages = error; DROP SCHEMA copy CASCADE');
+SKIP:
+{
+	skip 'plpgsql_check is not installed', 1 if !$node->safe_psql('shop', q{SELECT count(*) FROM pg_available_extensions WHERE name = 'plpgsql_check'});
+
+	is($node->safe_psql('shop', qq{
+		CREATE EXTENSION plpgsql_check;
+		WITH f AS MATERIALIZED (
+			SELECT p.oid, p.proname, coalesce((SELECT t.tgrelid FROM pg_trigger t WHERE t.tgfoid = p.oid ORDER BY 1 LIMIT 1), 0)::regclass AS source
+			FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang WHERE p.oid IN $ours AND l.lanname = 'plpgsql'
+		)
+		SELECT f.proname, d.name || d.params FROM f CROSS JOIN LATERAL plpgsql_show_dependency_tb(f.oid, f.source) d
+		WHERE d.schema = 'leadscore' AND d.type IN ('FUNCTION', 'PROCEDURE') AND d.oid NOT IN $ours ORDER BY 1, 2}), '', 'no function in PL/pgSQL would call one of the attacker\'s');
+	$node->safe_psql('shop', 'DROP EXTENSION plpgsql_check');
+}
 
 # As much of the product as there is, called exactly.
 my $card = q{leadscore.scorecard('ecommerce'::text)};
@@ -170,7 +209,7 @@ my @product = (
 	q{SELECT * FROM leadscore.stability_report('ecommerce'::text, '2026-01-10'::timestamptz, '2026-01-20'::timestamptz, NULL::interval)}, q{SELECT * FROM leadscore.profile_report('purchase'::text, '5 days'::interval, ARRAY['2026-01-10']::timestamptz[], '90 days'::interval, 10)},
 	(map { "SELECT leadscore.$_($learn, NULL::interval)" } qw(training_set evaluate lift_table calibration_table)),
 	qq{SELECT leadscore.signal_report($learn, 1::float8, NULL::interval)}, map({ qq{SELECT leadscore.fit($learn, $_)} }
-		q{1::float8, NULL::float8, true, NULL::float8, NULL::interval, true, 'learn'::text, true}, q{1::float8, NULL::float8, false, 1::float8, NULL::interval, false, NULL::text, false}),
+		q{1::float8, 20::float8, true, 1::float8, '90 days'::interval, true, 'learn'::text, true}, q{1::float8, 20::float8, false, NULL::float8, '90 days'::interval, false, 'keep'::text, true}),
 	q{SELECT leadscore.schedule('1 minute'::interval)}, q{SELECT leadscore.unschedule()}, q{SELECT leadscore.partition_timelines(4)}, q{INSERT INTO shop.orders (lead, placed, total) VALUES ('l1', '2026-01-30', 1), ('l2', '2026-01-30', 1)},
 	q{SELECT leadscore.identify('l7'::text, 'l8'::text)}, q{SELECT leadscore.partition_timelines(1)}, q{CALL leadscore.compact('2026-01-05'::timestamptz)},
 	(map { "SELECT count(*) FROM leadscore.$_" } qw(lead_score segment_summary status monthly_figure sales_cycle funnel attribution crm_lead source current_timeline)), q{SELECT * FROM leadscore.crm_changes(0::bigint, NULL::integer)},
@@ -181,9 +220,54 @@ for my $command (@product)
 {
 	my ($status, $out, $error) = $node->psql('shop', "SET client_min_messages = error; $command");
 
-	# (there may be nothing to learn; what matters is that it is by our functions that it is found)
-	like($error, qr/^$|ERROR:  (there is|there are|too few|no|model|template|conversion)/, "works: $command");
-	unlike($error, qr/hostile|is not unique/, '... without them') if $error;
+	is($error, '', "works: $command");
 }
-is(logged(qr/hostile.*/), '', 'no function and no operator of the attacker\'s was called');
+is(logged(qr/hostile (?:function|operator).*/), '', 'no function and no operator of the attacker\'s was called');
+
+# ---------- code of the shop's in the tables that we read ----------
+
+# Tables of the shop's are read with its rights. What it does then to the settings of the session ends with that, too:
+# the rest of a function of ours must not look for operators in its search_path.
+is(install(q{
+	CREATE SCHEMA shop AUTHORIZATION shop;
+	SET ROLE shop;
+	CREATE FUNCTION shop.code(n int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$
+	BEGIN
+		RAISE LOG 'code of the shop, as %', current_user;
+		IF current_query() ~ 'leadscore' THEN
+			PERFORM set_config('search_path', 'shop, pg_catalog', false);
+		END IF;
+		RETURN n;
+	END $$;
+	CREATE FUNCTION shop.equal(text, text) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN RAISE LOG 'operator of the shop, as %', current_user; RETURN $1 OPERATOR(pg_catalog.=) $2; END $$;
+	CREATE OPERATOR shop.= (LEFTARG = text, RIGHTARG = text, FUNCTION = shop.equal);
+	CREATE FUNCTION shop.now() RETURNS timestamptz LANGUAGE plpgsql AS $$BEGIN RAISE LOG 'function of the shop, as %', current_user; RETURN pg_catalog.now(); END $$;
+	CREATE FUNCTION shop.after() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM shop.code(3); RETURN NULL; END $$;
+	CREATE DOMAIN shop.colour AS text CHECK (shop.code(4) = 4);
+	CREATE TABLE shop.orders (id int GENERATED ALWAYS AS IDENTITY, lead text, placed date DEFAULT '2026-01-01', colour shop.colour, twice int GENERATED ALWAYS AS (shop.code(5)) STORED, CHECK (shop.code(6) = 6));
+	CREATE TABLE shop.customer (lead text PRIMARY KEY, country text, CHECK (shop.code(1) = 1));
+	CREATE TABLE shop.visits (lead text, happened date, CHECK (shop.code(7) = 7)) PARTITION BY RANGE ((happened + shop.code(0)));
+	CREATE TABLE shop.visits_1 PARTITION OF shop.visits (CHECK (shop.code(8) = 8)) FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
+	CREATE INDEX ON shop.orders ((shop.code(1))); CREATE INDEX ON shop.orders (lead); CREATE INDEX ON shop.orders (id) WHERE shop.code(2) = 2;
+	CREATE INDEX ON shop.visits (lead, (shop.code(1))); CREATE INDEX ON shop.customer ((shop.code(1)), lead);
+	CREATE STATISTICS shop.of_orders ON (shop.code(1) + id) FROM shop.orders;
+	CREATE POLICY p ON shop.orders USING (shop.code(1) = 1); ALTER TABLE shop.orders ENABLE ROW LEVEL SECURITY;
+	INSERT INTO shop.orders (lead, colour) SELECT 'l' || i, 'blue' FROM generate_series(1, 5) i; INSERT INTO shop.visits SELECT 'l' || i, '2026-01-05' FROM generate_series(1, 5) i; INSERT INTO shop.customer SELECT 'l' || i, 'DE' FROM generate_series(1, 5) i;
+	RESET ROLE}), 'installed', 'a shop whose tables are full of functions of its own');
+$node->safe_psql('shop', q{SELECT leadscore.grant_writer('writer')});
+logged(qr/./);
+for my $command (q{SELECT leadscore.track('shop.orders', 'lead', 'purchase', occurred_at => 'placed', properties => '{colour}')}, q{SELECT leadscore.track('shop.visits', 'lead', 'visit', occurred_at => 'happened')}, q{SELECT leadscore.track_profile('shop.customer', 'lead', '{country}')},
+	q{INSERT INTO leadscore.derivation (behaviour, kinds) VALUES ('visit', NULL)}, q{SELECT leadscore.verify()}, q{CALL leadscore.rebuild()}, q{CALL leadscore.rebuild(ARRAY['l1'])}, q{SELECT * FROM leadscore.derive()}, q{CALL leadscore.watch('ecommerce')},
+	q{SET SESSION AUTHORIZATION shop; INSERT INTO shop.orders (lead) VALUES ('l6'); UPDATE shop.orders SET lead = 'l7' WHERE lead = 'l6'; TRUNCATE shop.customer; CREATE TABLE shop.visits_2 PARTITION OF shop.visits FOR VALUES FROM ('2026-02-01') TO ('2026-03-01')},
+	q{SET SESSION AUTHORIZATION writer; SELECT leadscore.identify('l1', 'known')}, q{SET SESSION AUTHORIZATION writer; SELECT leadscore.unidentify('l1')}, q{SELECT leadscore.identify('l2', 'known'); SELECT * FROM leadscore.forget('known')}, q{SELECT * FROM leadscore.derive()}, q{SELECT * FROM leadscore.affinity('colour')},
+	q{SELECT leadscore.refresh_segments(), leadscore.refresh_crm(), leadscore.fold()}, q{INSERT INTO leadscore.signal (signal, kind) VALUES ('another', 'visit')}, q{CALL leadscore.compact('2026-01-03')},
+	q{SELECT leadscore.untrack('shop.customer')}, q{SET SESSION AUTHORIZATION shop; TRUNCATE shop.orders; ALTER TABLE shop.visits DETACH PARTITION shop.visits_1; DROP TABLE shop.visits}, q{DROP SCHEMA shop CASCADE})
+{
+	my ($status, $out, $error) = $node->psql('shop', "SET client_min_messages = error; $command");
+
+	is($error, '', "works: $command");
+	is(join("\n", grep { !/^code of the shop, as shop$/ } split /\n/, logged(qr/(?:code|operator|function) of the shop, as \w+/)), '', '... and none of the shop\'s code runs with rights other than its own');
+}
+$node->stop;
+
 done_testing();
