@@ -11,7 +11,7 @@ AS $$
 		FROM leadscore.source s
 		WHERE s.feeds = 'timeline'
 	) s
-	CROSS JOIN LATERAL leadscore.source_events(s.sources, s.mappings, NULL, log_events.kinds) e
+	CROSS JOIN LATERAL leadscore.source_events(s.sources, s.mappings, NULL::text[], log_events.kinds) e
 	LEFT JOIN leadscore.lead_alias a ON a.alias = e.lead_id
 	WHERE log_events.kinds IS NULL OR e.kind = ANY (log_events.kinds)
 $$;
@@ -60,7 +60,7 @@ DECLARE
 	hours CONSTANT float8 := extract(epoch FROM half_life) / 3600;
 	present CONSTANT float8 := floor(extract(epoch FROM affinity.at) / 3600);
 BEGIN
-	PERFORM leadscore.check_property(property);
+	PERFORM leadscore.check_property(property, 1);
 	IF (hours > 0) IS NOT TRUE OR (prior >= 0 AND prior < 'Infinity') IS NOT TRUE THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'half_life must be above zero, and prior not below it',
 			DETAIL = format('half_life is %s, prior is %s.', coalesce(half_life::text, 'NULL'), coalesce(prior::text, 'NULL')),

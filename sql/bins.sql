@@ -55,8 +55,8 @@ AS $$
 	), tally AS MATERIALIZED (
 		SELECT u.n, count(*) AS leads, count(*) FILTER (WHERE x.converted) AS converted, count(*) FILTER (WHERE u.measured IS NULL AND NOT x.converted) AS missing_others,
 			count(*) FILTER (WHERE u.measured IS NULL AND x.converted) AS missing_converted, leadscore.fine_bands(u.measured, x.converted) AS fine,
-			leadscore.logistic_regression(ARRAY[u.measured], x.converted, 1, NULL) AS linear,
-			leadscore.logistic_regression(ARRAY[ln(1 + greatest(u.measured, 0))], x.converted, 1, NULL) AS log
+			leadscore.logistic_regression(ARRAY[u.measured], x.converted, 1::float8, NULL::float8[]) AS linear,
+			leadscore.logistic_regression(ARRAY[ln(1 + greatest(u.measured, 0))], x.converted, 1::float8, NULL::float8[]) AS log
 		FROM (
 			SELECT leadscore.past_features((SELECT p.card FROM plain p), e.timeline, e.profile, e.cutoff) AS features, e.outcome < 'infinity' AS converted
 			FROM leadscore.examples(with_bands.signal_id, with_bands.horizon_hours, with_bands.active_hours, with_bands.profiles, with_bands.cutoffs) e
@@ -73,12 +73,12 @@ AS $$
 		SELECT m.*, j.in_bands, j.in_line, j.in_log, CASE WHEN j.in_bands >= greatest(j.in_line, j.in_log) THEN 'bands' WHEN j.in_log >= j.in_line THEN 'log' ELSE 'linear' END AS curve
 		FROM merged m
 		CROSS JOIN LATERAL (
-			SELECT leadscore.likelihood(m.missing_others, m.missing_converted) - b.base
+			SELECT leadscore.likelihood(m.missing_others::float8, m.missing_converted::float8) - b.base
 					- ln(m.leads::float8) / 2 * (array_length(m.bands, 1) - CASE WHEN m.missing_others + m.missing_converted > 0 THEN 0 ELSE 1 END)
 					+ (SELECT sum(leadscore.likelihood(m.bands[i][1], m.bands[i][2])) FROM generate_series(1, array_length(m.bands, 1)) i) AS in_bands,
 				(m.linear).log_likelihood - b.base - ln(m.leads::float8) / 2 AS in_line,
 				(m.log).log_likelihood - b.base - ln(m.leads::float8) / 2 AS in_log
-			FROM (SELECT leadscore.likelihood(m.leads - m.converted, m.converted) AS base) b
+			FROM (SELECT leadscore.likelihood((m.leads - m.converted)::float8, m.converted::float8) AS base) b
 		) j
 	), band AS MATERIALIZED (
 		SELECT j.n, i, CASE WHEN i > 1 THEN j.bands[i][3] WHEN array_length(j.bands, 1) = 1 THEN least(j.bands[1][3], 0) END AS at_least, j.bands[i + 1][3] AS below,
@@ -95,8 +95,8 @@ AS $$
 				'direction', (SELECT CASE WHEN count(*) FILTER (WHERE r.step > 0) = count(r.step) THEN 'rising' WHEN count(*) FILTER (WHERE r.step < 0) = count(r.step) THEN 'falling' ELSE 'mixed' END
 					FROM (SELECT b.converted / b.leads - lag(b.converted / b.leads) OVER (ORDER BY b.i) AS step FROM band b WHERE b.n = j.n) r HAVING count(r.step) > 0),
 				'gain', jsonb_build_object('bands', j.in_bands, 'linear', j.in_line, 'log', j.in_log),
-				'fine_information_value', leadscore.information_value(j.fine, j.missing_others + j.missing_converted, j.missing_converted),
-				'information_value', leadscore.information_value(j.bands, j.missing_others + j.missing_converted, j.missing_converted),
+				'fine_information_value', leadscore.information_value(j.fine, (j.missing_others + j.missing_converted)::float8, j.missing_converted::float8),
+				'information_value', leadscore.information_value(j.bands, (j.missing_others + j.missing_converted)::float8, j.missing_converted::float8),
 				'bands', (SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('at_least', b.at_least, 'below', b.below, 'leads', b.leads, 'conversions', b.converted, 'weight_of_evidence', b.evidence)) ORDER BY b.i)
 					FROM band b WHERE b.n = j.n),
 				'missing', CASE WHEN j.missing_others + j.missing_converted > 0 THEN jsonb_build_object('leads', j.missing_others + j.missing_converted, 'conversions', j.missing_converted,
@@ -123,7 +123,7 @@ COMMENT ON FUNCTION leadscore.with_half_lives(jsonb, text[], text) IS 'a scoreca
 CREATE FUNCTION leadscore.sample_likelihood(scorecard jsonb, timelines leadscore.timeline[], profiles jsonb[], cutoffs timestamptz[], outcomes boolean[], l2 float8) RETURNS float8
 	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT (leadscore.logistic_regression(leadscore.past_points((SELECT leadscore.unbounded(scorecard)), u.timeline, u.profile, u.cutoff), u.outcome, greatest(l2, 0.001), NULL)).log_likelihood
+	SELECT (leadscore.logistic_regression(leadscore.past_points((SELECT leadscore.unbounded(scorecard)), u.timeline, u.profile, u.cutoff), u.outcome, greatest(l2, 0.001)::float8, NULL::float8[])).log_likelihood
 	FROM unnest(timelines, profiles, cutoffs, outcomes) AS u (timeline, profile, cutoff, outcome)
 $$;
 

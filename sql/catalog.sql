@@ -282,14 +282,14 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 			MESSAGE = format('model "%s" does not exist', NEW.model),
 			DETAIL = format('A weight of signal "%s" names it.', NEW.signal),
-			HINT = leadscore.known('models', ARRAY(SELECT m.model FROM leadscore.model m ORDER BY 1));
+			HINT = leadscore.known('models'::text, ARRAY(SELECT m.model FROM leadscore.model m ORDER BY 1));
 	END IF;
 	SELECT s.subject INTO subject FROM leadscore.signal s WHERE s.signal = NEW.signal;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 			MESSAGE = format('signal "%s" does not exist', NEW.signal),
 			DETAIL = format('A weight of model "%s" names it.', NEW.model),
-			HINT = leadscore.known('signals', ARRAY(SELECT s.signal FROM leadscore.signal s ORDER BY 1));
+			HINT = leadscore.known('signals'::text, ARRAY(SELECT s.signal FROM leadscore.signal s ORDER BY 1));
 	END IF;
 	NEW.measure := coalesce(NEW.measure, CASE subject WHEN 'profile' THEN 'present' ELSE 'count' END);
 	IF (subject = 'profile') <> (NEW.measure = 'present') THEN
@@ -312,12 +312,12 @@ AS $$
 BEGIN
 	IF NEW.subject <> OLD.subject AND EXISTS (SELECT FROM leadscore.weight w WHERE w.signal = OLD.signal) THEN
 		PERFORM leadscore.refuse(format('signal "%s" has weights that measure it as %s', OLD.signal, OLD.subject), NEW.subject,
-			'Add a signal of another name, or delete its weights first.');
+			'Add a signal of another name, or delete its weights first.'::text);
 	END IF;
 	IF NEW.subject <> OLD.subject AND (EXISTS (SELECT FROM leadscore.conversion c WHERE c.signal = OLD.signal)
 			OR EXISTS (SELECT FROM leadscore.channel c WHERE c.signal = OLD.signal)) THEN
 		PERFORM leadscore.refuse(format('signal "%s" is a conversion, or shows a channel', OLD.signal), NEW.subject,
-			'Add a signal of another name, or delete its rows in leadscore.conversion and leadscore.channel first.');
+			'Add a signal of another name, or delete its rows in leadscore.conversion and leadscore.channel first.'::text);
 	END IF;
 	RETURN NEW;
 END
@@ -395,7 +395,7 @@ BEGIN
 		DETAIL = format('There is no row with the model "%s" in leadscore.model.', name),
 		HINT = CASE WHEN cardinality(models) = 0
 			THEN 'There are no models yet. Begin with SELECT leadscore.publish(leadscore.template(''ecommerce'')).'
-			ELSE leadscore.known('models', models) END;
+			ELSE leadscore.known('models'::text, models) END;
 END
 $$;
 

@@ -34,7 +34,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 			MESSAGE = format('event signal "%s" does not exist', signal),
 			DETAIL = format('There is no row with the signal "%s" and the subject "event" in leadscore.signal.', signal),
-			HINT = leadscore.known('event signals', ARRAY(SELECT s.signal FROM leadscore.signal s WHERE s.subject = 'event' ORDER BY 1));
+			HINT = leadscore.known('event signals'::text, ARRAY(SELECT s.signal FROM leadscore.signal s WHERE s.subject = 'event' ORDER BY 1));
 	END IF;
 	IF until > now() THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',

@@ -98,7 +98,7 @@ DECLARE
 	n bigint;
 BEGIN
 	-- one at a time, so that numbers are committed in their order
-	PERFORM leadscore.check_read_committed('refresh_crm()', 'passed over');
+	PERFORM leadscore.check_read_committed('refresh_crm()'::text, 'passed over'::text);
 	PERFORM leadscore.hold_crm();
 	at := clock_timestamp();
 	WITH difference AS (

@@ -373,7 +373,7 @@ DECLARE
 	all_of_them boolean := derive.everybody;
 	unknown_kinds text[];
 BEGIN
-	PERFORM leadscore.check_read_committed('derive()', 'passed over');
+	PERFORM leadscore.check_read_committed('derive()'::text, 'passed over'::text);
 	IF NOT isfinite(instant) OR all_of_them IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'derive() needs an instant',
 			DETAIL = format('until is %s, everybody is %s.', coalesce(instant::text, 'NULL'), coalesce(all_of_them::text, 'NULL')),

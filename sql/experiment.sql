@@ -39,10 +39,10 @@ AS $$
 BEGIN
 	IF TG_TABLE_NAME = 'experiment' THEN
 		IF EXISTS (SELECT FROM leadscore.model m WHERE m.model = NEW.experiment) THEN
-			PERFORM leadscore.refuse('there is a model of this name', NEW.experiment, 'Name the experiment otherwise.');
+			PERFORM leadscore.refuse('there is a model of this name'::text, NEW.experiment, 'Name the experiment otherwise.'::text);
 		END IF;
 	ELSIF EXISTS (SELECT FROM leadscore.experiment e WHERE e.experiment = NEW.model) THEN
-		PERFORM leadscore.refuse('there is an experiment of this name', NEW.model, 'Name the model otherwise.');
+		PERFORM leadscore.refuse('there is an experiment of this name'::text, NEW.model, 'Name the model otherwise.'::text);
 	END IF;
 	RETURN NEW;
 END
@@ -79,7 +79,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 			MESSAGE = format('experiment "%s" does not exist', experiment),
 			DETAIL = 'There is no such row in leadscore.experiment.',
-			HINT = leadscore.known('experiments', ARRAY(SELECT e.experiment FROM leadscore.experiment e ORDER BY 1));
+			HINT = leadscore.known('experiments'::text, ARRAY(SELECT e.experiment FROM leadscore.experiment e ORDER BY 1));
 	END IF;
 	RETURN CASE WHEN treated THEN 'treatment' ELSE 'control' END;
 END
@@ -133,13 +133,13 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 			MESSAGE = format('experiment "%s" does not exist', coalesce(experiment, 'NULL')),
 			DETAIL = 'There is no such row in leadscore.experiment.',
-			HINT = leadscore.known('experiments', ARRAY(SELECT x.experiment FROM leadscore.experiment x ORDER BY 1));
+			HINT = leadscore.known('experiments'::text, ARRAY(SELECT x.experiment FROM leadscore.experiment x ORDER BY 1));
 	END IF;
 	IF conversion IS NULL OR at IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('the argument "%s" is NULL', CASE WHEN conversion IS NULL THEN 'conversion' ELSE 'at' END),
 			DETAIL = 'What has come of an experiment is told by a conversion, up to an instant.', HINT = 'Leave "at" out for now.';
 	END IF;
-	conversion_signal := leadscore.conversion_id('{}', conversion);
+	conversion_signal := leadscore.conversion_id('{}'::jsonb, conversion);
 	IF effect = 0 OR NOT (effect > -1 AND effect < 1) THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'effect is no difference of two rates',
 			DETAIL = format('The value is %s.', effect), HINT = 'Write a number such as 0.01, for one conversion more in a hundred leads.';
@@ -162,7 +162,7 @@ BEGIN
 				WHERE t.signal_id = conversion_signal AND t.hour >= date_trunc('hour', "from", 'UTC') AND t.hour < date_trunc('hour', "to", 'UTC')), 0) ELSE 0 END AS revenue
 		FROM leadscore.visible_lead l
 		CROSS JOIN LATERAL (SELECT leadscore.timeline_first_hour(l.timeline, conversion_signal, "from", "to") IS NOT NULL AS converted OFFSET 0) c
-		WHERE leadscore.timeline_first_hour(l.timeline, NULL, "from", "to") IS NOT NULL
+		WHERE leadscore.timeline_first_hour(l.timeline, NULL::integer, "from", "to") IS NOT NULL
 	) x;
 	control_leads := r.n0;
 	treatment_leads := r.n1;
@@ -200,8 +200,8 @@ BEGIN
 		error := sqrt(r.v0 / r.n0 + r.v1 / r.n1);
 		degrees := error ^ 4 / ((r.v0 / r.n0)::float8 ^ 2 / (r.n0 - 1) + (r.v1 / r.n1)::float8 ^ 2 / (r.n1 - 1));
 		mean_p := leadscore.student_tails(mean_difference / error, degrees);
-		mean_low := mean_difference - leadscore.student_bound(0.05, degrees) * error;
-		mean_high := mean_difference + leadscore.student_bound(0.05, degrees) * error;
+		mean_low := mean_difference - leadscore.student_bound(0.05::float8, degrees) * error;
+		mean_high := mean_difference + leadscore.student_bound(0.05::float8, degrees) * error;
 	END IF;
 	-- J. L. Fleiss, Statistical Methods for Rates and Proportions, 2nd ed. 1981, with arms of two sizes
 	wanted := coalesce(effect, control_rate / 10);

@@ -94,7 +94,7 @@ BEGIN
 	ELSE
 		REFRESH MATERIALIZED VIEW leadscore.lead_segment;
 	END IF;
-	PERFORM leadscore.see_all('time');
+	PERFORM leadscore.see_all('time'::text);
 END
 $$;
 
@@ -137,7 +137,7 @@ CREATE FUNCTION leadscore.top(n integer, model text DEFAULT 'default', at timest
 AS $$
 #variable_conflict use_column
 DECLARE
-	card CONSTANT jsonb := CASE WHEN at IS NOT NULL THEN leadscore.scorecard(leadscore.serving_model(model, NULL, at)) END;
+	card CONSTANT jsonb := CASE WHEN at IS NOT NULL THEN leadscore.scorecard(leadscore.serving_model(model, NULL::text, at)) END;
 	treatment jsonb;
 	e leadscore.experiment;
 BEGIN
@@ -154,13 +154,13 @@ BEGIN
 		SELECT b.lead_id, b.score, (a.appraisal).engagement, (a.appraisal).fit, (a.appraisal).probability, (a.appraisal).grade,
 			(a.appraisal).stage, (a.appraisal).segment, (a.appraisal).last_active
 		FROM (
-			SELECT t.lead_id, leadscore.score(card, t.timeline, NULL, top.at) AS score
+			SELECT t.lead_id, leadscore.score(card, t.timeline, NULL::jsonb, top.at) AS score
 			FROM leadscore.lead_timeline t
 			ORDER BY 2 DESC, 1
 			LIMIT top.n
 		) b
 		JOIN leadscore.lead_timeline t ON t.lead_id = b.lead_id
-		CROSS JOIN LATERAL (SELECT leadscore.appraise(card, t.timeline, NULL, top.at) AS appraisal OFFSET 0) a
+		CROSS JOIN LATERAL (SELECT leadscore.appraise(card, t.timeline, NULL::jsonb, top.at) AS appraisal OFFSET 0) a
 		ORDER BY 2 DESC, 1;
 		RETURN;
 	END IF;
@@ -209,8 +209,8 @@ CREATE FUNCTION leadscore.score_by_query(lead_id text, model text, at timestampt
 	LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
 AS $$
 DECLARE
-	lead text := lead_id;
-	card jsonb;
+	lead pg_catalog.text := lead_id;
+	card pg_catalog.jsonb;
 	timeline leadscore.timeline;
 	pending boolean;
 BEGIN

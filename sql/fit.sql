@@ -220,7 +220,7 @@ BEGIN
 	END IF;
 
 	-- as they would be used: rounded points are given the intercept and slope that fit them; the part by what it has not seen
-	SELECT leadscore.logistic_regression(ARRAY[x.score], x.converted, l2, NULL) FILTER (WHERE round_to IS NOT NULL) AS scale,
+	SELECT leadscore.logistic_regression(ARRAY[x.score], x.converted, l2, NULL::float8[]) FILTER (WHERE round_to IS NOT NULL) AS scale,
 		leadscore.roc_auc(x.score, x.converted) AS whole, leadscore.roc_auc(x.trial, x.converted) FILTER (WHERE x.learned) AS in_sample,
 		leadscore.roc_auc(x.trial, x.converted) FILTER (WHERE NOT x.learned) AS out_of_sample
 	INTO auc
@@ -323,7 +323,7 @@ BEGIN
 			t.having, t.leads - t.having, t.having_converted / nullif(t.having, 0)::float8,
 			(t.converted - t.having_converted) / nullif(t.leads - t.having, 0)::float8,
 			t.having_converted / nullif(t.having, 0)::float8 / (t.converted / t.leads::float8),
-			t.correlation, leadscore.information_value(t.bands, t.leads - t.having, t.converted - t.having_converted),
+			t.correlation, leadscore.information_value(t.bands, (t.leads - t.having)::float8, (t.converted - t.having_converted)::float8),
 			w.points, w.fitted * scale.factor,
 			CASE WHEN NOT w.evident THEN 'no evidence'
 				WHEN w.points * w.fitted < 0 OR abs(w.fitted * scale.factor) < 0.8 * abs(w.points) THEN 'overweighted'

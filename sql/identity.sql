@@ -29,7 +29,7 @@ DECLARE
 BEGIN
 	-- from here on nobody splits it, or puts it together
 	LOCK TABLE ONLY leadscore.lead_timeline IN ROW EXCLUSIVE MODE;
-	IF leadscore.table_of_lead('') = 'leadscore.lead_timeline'::regclass THEN
+	IF leadscore.table_of_lead(''::text) = 'leadscore.lead_timeline'::regclass THEN
 		INSERT INTO leadscore.lead_timeline AS t (lead_id, timeline)
 		SELECT l.lead_id, '{}'::leadscore.timeline
 		FROM (SELECT DISTINCT unnest(lead_ids) AS lead_id) l
@@ -68,9 +68,9 @@ COMMENT ON FUNCTION leadscore.hold_names(text[]) IS 'keeps other changes of the 
 CREATE FUNCTION leadscore.check_aliases_seen(VARIADIC names text[]) RETURNS void
 	LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT leadscore.check_seen('The aliases of one of the names',
+	SELECT leadscore.check_seen('The aliases of one of the names'::text,
 		'SELECT string_agg(format(''%L %L'', alias, lead_id), '','' ORDER BY alias)
-			FROM leadscore.lead_alias WHERE alias = ANY ($1) OR lead_id = ANY ($1)', names)
+			FROM leadscore.lead_alias WHERE alias = ANY ($1) OR lead_id = ANY ($1)'::text, names)
 $$;
 
 COMMENT ON FUNCTION leadscore.check_aliases_seen(text[]) IS 'a serialization failure, if aliases of the names have changed since the snapshot';
@@ -82,18 +82,18 @@ DECLARE
 	target text := lead_id;
 	known text;
 BEGIN
-	PERFORM leadscore.check_lead_id(alias, 'alias');
-	PERFORM leadscore.check_lead_id(lead_id, 'lead_id');
-	PERFORM leadscore.hold_names(alias, lead_id);
-	PERFORM leadscore.check_aliases_seen(alias, lead_id);
+	PERFORM leadscore.check_lead_id(alias, 'alias'::text);
+	PERFORM leadscore.check_lead_id(lead_id, 'lead_id'::text);
+	PERFORM leadscore.hold_names(VARIADIC ARRAY[alias, lead_id]);
+	PERFORM leadscore.check_aliases_seen(VARIADIC ARRAY[alias, lead_id]);
 
 	-- while we wait for a name, it can become an alias itself
 	LOOP
 		known := coalesce((SELECT a.lead_id FROM leadscore.lead_alias a WHERE a.alias = identify.lead_id), identify.lead_id);
 		EXIT WHEN known = target;
 		target := known;
-		PERFORM leadscore.hold_names(target);
-		PERFORM leadscore.check_aliases_seen(target);
+		PERFORM leadscore.hold_names(VARIADIC ARRAY[target]);
+		PERFORM leadscore.check_aliases_seen(VARIADIC ARRAY[target]);
 	END LOOP;
 	IF alias = target THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('"%s" cannot be an alias of itself', alias),
@@ -113,16 +113,16 @@ BEGIN
 		RAISE NOTICE USING MESSAGE = format('"%s" is itself an alias: "%s" now counts for "%s"', lead_id, alias, target);
 	END IF;
 
-	PERFORM leadscore.hold_timelines(alias, target);
+	PERFORM leadscore.hold_timelines(VARIADIC ARRAY[alias, target]);
 	INSERT INTO leadscore.lead_alias (alias, lead_id) VALUES (alias, target);
 	-- aliases of the alias go with it
 	UPDATE leadscore.lead_alias a SET lead_id = target WHERE a.lead_id = identify.alias;
-	UPDATE leadscore.lead_timeline t SET timeline = leadscore.add_delta(t.lead_id, t.timeline, o.timeline)
+	UPDATE leadscore.lead_timeline t SET timeline = leadscore.add_delta(t.lead_id, t.timeline, o.timeline, true)
 	FROM leadscore.lead_timeline o
 	WHERE t.lead_id = target AND o.lead_id = identify.alias;
 	DELETE FROM leadscore.lead_timeline t WHERE t.lead_id = identify.alias;
-	PERFORM leadscore.see_leads(ARRAY[alias, target], 'identity');
-	PERFORM leadscore.release_timelines(target);
+	PERFORM leadscore.see_leads(ARRAY[alias, target], 'identity'::text);
+	PERFORM leadscore.release_timelines(VARIADIC ARRAY[target]);
 	RETURN target;
 END
 $$;
@@ -136,11 +136,11 @@ DECLARE
 	known text;
 	own leadscore.timeline;
 BEGIN
-	PERFORM leadscore.check_lead_id(alias, 'alias');
+	PERFORM leadscore.check_lead_id(alias, 'alias'::text);
 	-- what a timeline lacks stays with the lead, where a rebuild that is at work would not look for it
 	PERFORM leadscore.hold_rebuild(shared => true);
-	PERFORM leadscore.hold_names(alias);
-	PERFORM leadscore.check_aliases_seen(alias);
+	PERFORM leadscore.hold_names(VARIADIC ARRAY[alias]);
+	PERFORM leadscore.check_aliases_seen(VARIADIC ARRAY[alias]);
 	SELECT a.lead_id INTO known FROM leadscore.lead_alias a WHERE a.alias = unidentify.alias;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('"%s" is not an alias', alias),
@@ -148,17 +148,17 @@ BEGIN
 	END IF;
 
 	PERFORM leadscore.hold_sources();
-	PERFORM leadscore.hold_timelines(alias, known);
+	PERFORM leadscore.hold_timelines(VARIADIC ARRAY[alias, known]);
 	-- the events of the alias itself, without what is pending: that follows the alias by itself
 	own := leadscore.difference(
-		(SELECT t.timeline FROM leadscore.source_timelines(ARRAY[alias], resolve => false) t),
+		(SELECT t.timeline FROM leadscore.source_timelines(ARRAY[alias], NULL::jsonb, false) t),
 		(SELECT leadscore.stored_sum(p.delta) FROM leadscore.pending_delta p WHERE p.lead_id = unidentify.alias));
 	DELETE FROM leadscore.lead_alias a WHERE a.alias = unidentify.alias;
 	UPDATE leadscore.lead_timeline t
-	SET timeline = CASE t.lead_id WHEN known THEN leadscore.difference(t.timeline, own) ELSE leadscore.add_delta(t.lead_id, t.timeline, own) END
+	SET timeline = CASE t.lead_id WHEN known THEN leadscore.difference(t.timeline, own) ELSE leadscore.add_delta(t.lead_id, t.timeline, own, true) END
 	WHERE t.lead_id IN (known, unidentify.alias);
-	PERFORM leadscore.see_leads(ARRAY[alias, known], 'identity');
-	PERFORM leadscore.release_timelines(known, alias);
+	PERFORM leadscore.see_leads(ARRAY[alias, known], 'identity'::text);
+	PERFORM leadscore.release_timelines(VARIADIC ARRAY[known, alias]);
 	RETURN known;
 END
 $$;
@@ -178,11 +178,11 @@ DECLARE
 	timelines bigint;
 	leads bigint;
 BEGIN
-	PERFORM leadscore.check_lead_id(lead_id, 'lead_id');
+	PERFORM leadscore.check_lead_id(lead_id, 'lead_id'::text);
 	-- a pass of derive() that has read these events already would bring back what follows from them
 	PERFORM leadscore.hold_derivations();
 	lead := coalesce((SELECT a.lead_id FROM leadscore.lead_alias a WHERE a.alias = forget.lead_id), lead_id);
-	PERFORM leadscore.hold_names(lead, lead_id);
+	PERFORM leadscore.hold_names(VARIADIC ARRAY[lead, lead_id]);
 	names := ARRAY(SELECT a.alias FROM leadscore.lead_alias a WHERE a.lead_id = lead) || lead;
 	SELECT count(*) INTO timelines FROM leadscore.lead_timeline t WHERE t.lead_id = lead;
 	SELECT count(*) INTO leads FROM leadscore.lead l WHERE l.lead_id = ANY (names);
@@ -196,8 +196,7 @@ BEGIN
 			EXECUTE format('DELETE FROM %s WHERE %s = ANY ($1)', rows.source, leadscore.column_text(rows.source, rows.key)) USING names;
 			GET DIAGNOSTICS removed = ROW_COUNT;
 		END IF;
-		EXECUTE format('SELECT count(*) FROM %s WHERE %s = ANY ($1)', rows.source, leadscore.column_text(rows.source, rows.key))
-			INTO remaining USING names;
+		remaining := leadscore.count_rows(rows.source, jsonb_build_object('lead_id', rows.key), names);
 		RETURN NEXT;
 	END LOOP;
 
@@ -241,7 +240,7 @@ BEGIN
 	RETURN NEXT;
 
 	-- timelines follow their events: what remains of them is what remains there
-	PERFORM leadscore.fold();
+	PERFORM leadscore.fold(NULL::bigint);
 	source := 'leadscore.lead_timeline';
 	SELECT count(*) INTO remaining FROM leadscore.lead_timeline t WHERE t.lead_id = ANY (names);
 	removed := greatest(timelines - remaining, 0);

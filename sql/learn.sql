@@ -58,11 +58,11 @@ BEGIN
 		IF subject IS NULL THEN
 			RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('signal "%s" does not exist', conversion),
 				DETAIL = 'It is to be the conversion, but neither the scorecard nor leadscore.signal has it.',
-				HINT = leadscore.known('event signals', names);
+				HINT = leadscore.known('event signals'::text, names);
 		END IF;
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('signal "%s" cannot be a conversion', conversion),
 			DETAIL = 'It is a profile signal, and a conversion is something that happens.',
-			HINT = leadscore.known('event signals', names);
+			HINT = leadscore.known('event signals'::text, names);
 	END IF;
 END
 $$;

@@ -141,7 +141,7 @@ BEGIN
 	PERFORM leadscore.hold_sources();
 	RETURN QUERY
 	SELECT coalesce(t.lead_id, e.lead_id), t.timeline, e.timeline
-	FROM leadscore.current_timeline t FULL JOIN leadscore.source_timelines() e ON t.lead_id = e.lead_id
+	FROM leadscore.current_timeline t FULL JOIN leadscore.source_timelines(NULL::text[], NULL::jsonb, true) e ON t.lead_id = e.lead_id
 	WHERE coalesce(t.timeline, '{}') OPERATOR(leadscore.<>) coalesce(e.timeline, '{}');
 END
 $$;
@@ -181,7 +181,7 @@ BEGIN
 	CREATE TEMP TABLE leadscore_correction AS
 	SELECT coalesce(t.lead_id, e.lead_id) AS lead_id,
 		leadscore.difference(e.timeline, t.timeline) AS correction
-	FROM leadscore.source_timelines(find_corrections.lead_ids, signals) e
+	FROM leadscore.source_timelines(find_corrections.lead_ids, signals, true) e
 	FULL JOIN (
 		SELECT c.lead_id, CASE WHEN signals IS NULL THEN c.timeline ELSE leadscore.only(c.timeline, signal_ids) END AS timeline
 		FROM leadscore.current_timeline c
@@ -227,7 +227,7 @@ BEGIN
 	IF FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('event signal "%s" does not exist', missing),
 			DETAIL = 'There is no row with that signal and the subject event in leadscore.signal.',
-			HINT = leadscore.known('event signals', ARRAY(SELECT s ->> 'signal' FROM jsonb_array_elements(document -> 'signals') s ORDER BY 1));
+			HINT = leadscore.known('event signals'::text, ARRAY(SELECT s ->> 'signal' FROM jsonb_array_elements(document -> 'signals') s ORDER BY 1));
 	END IF;
 	RETURN document || jsonb_build_object('signals', (
 		SELECT jsonb_agg(s) FROM jsonb_array_elements(document -> 'signals') s WHERE s ->> 'signal' = ANY (names)));
@@ -266,8 +266,8 @@ DECLARE
 		OPERATOR(pg_catalog./) greatest(1, pg_catalog.pg_total_relation_size('pg_temp.leadscore_correction'))));
 	page bigint := 0;
 	done bigint := 0;
-	began CONSTANT timestamptz := pg_catalog.clock_timestamp();
-	reported timestamptz := began;
+	began CONSTANT pg_catalog.timestamptz := pg_catalog.clock_timestamp();
+	reported pg_catalog.timestamptz := began;
 BEGIN
 	WHILE page OPERATOR(pg_catalog.<) pages LOOP
 		IF may_commit THEN
@@ -294,27 +294,27 @@ CREATE PROCEDURE leadscore.rebuild(lead_ids text[] DEFAULT NULL, signals text[] 
 AS $$
 DECLARE
 	may_commit CONSTANT boolean := NOT leadscore.in_transaction_block();
-	document jsonb;
-	counting jsonb;
+	document pg_catalog.jsonb;
+	counting pg_catalog.jsonb;
 BEGIN
-	PERFORM leadscore.check_read_committed('rebuild()', 'lost');
+	PERFORM leadscore.check_read_committed('rebuild()'::pg_catalog.text, 'lost'::pg_catalog.text);
 	IF signals IS NOT NULL THEN
 		document := leadscore.signals_named(signals);
 	END IF;
 	IF may_commit THEN
 		COMMIT;
 	END IF;
-	PERFORM leadscore.hold_rebuild();
+	PERFORM leadscore.hold_rebuild(false);
 	IF may_commit THEN
 		COMMIT;
 	END IF;
 	-- of signals that change while we wait, somebody may still count with those of before
 	counting := leadscore.signal_definitions(signals);
 	PERFORM leadscore.wait_for_writers();
-	CALL leadscore.add_corrections('rebuild', leadscore.find_corrections(lead_ids, document), may_commit);
+	CALL leadscore.add_corrections('rebuild'::pg_catalog.text, leadscore.find_corrections(lead_ids, document), may_commit);
 	IF lead_ids IS NULL THEN
 		PERFORM leadscore.signals_counted(counting);
-		PERFORM leadscore.keep_documents();
+		PERFORM leadscore.keep_documents(NULL::pg_catalog.text[]);
 		IF signals IS NULL THEN
 			PERFORM leadscore.compaction_finished();
 		END IF;
@@ -418,12 +418,12 @@ AS $$
 DECLARE
 	may_commit CONSTANT boolean := NOT leadscore.in_transaction_block();
 BEGIN
-	PERFORM leadscore.check_read_committed('compact()', 'passed over');
+	PERFORM leadscore.check_read_committed('compact()'::pg_catalog.text, 'passed over'::pg_catalog.text);
 	PERFORM leadscore.check_compaction(before);
 	IF may_commit THEN
 		COMMIT;
 	END IF;
-	PERFORM leadscore.hold_rebuild();
+	PERFORM leadscore.hold_rebuild(false);
 	IF may_commit THEN
 		COMMIT;
 	ELSE
@@ -435,7 +435,7 @@ BEGIN
 		COMMIT;
 	END IF;
 	PERFORM leadscore.wait_for_writers();
-	CALL leadscore.add_corrections('compact', leadscore.find_hours(), may_commit);
+	CALL leadscore.add_corrections('compact'::pg_catalog.text, leadscore.find_hours(), may_commit);
 	PERFORM leadscore.compaction_finished();
 	DROP TABLE pg_temp.leadscore_correction;
 	PERFORM leadscore.release_rebuild();
@@ -514,7 +514,7 @@ BEGIN
 		-- nor may there be a first event that somebody is writing now, with the signals of before
 		LOCK TABLE leadscore.lead_timeline IN SHARE ROW EXCLUSIVE MODE;
 		IF NOT leadscore.history_exists() THEN
-			PERFORM leadscore.signals_counted(leadscore.signal_definitions(NULL));
+			PERFORM leadscore.signals_counted(leadscore.signal_definitions(NULL::text[]));
 			RETURN NULL;
 		END IF;
 	END IF;

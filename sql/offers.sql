@@ -152,9 +152,9 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 			MESSAGE = format('model "%s" has no segment "%s"', NEW.model, NEW.segment),
 			DETAIL = format('The offer "%s" names it.', NEW.offer),
-			HINT = leadscore.known('segments', ARRAY(SELECT format('%s (%s)', s.segment, s.model) FROM leadscore.segment s ORDER BY s.model, s.position));
+			HINT = leadscore.known('segments'::text, ARRAY(SELECT format('%s (%s)', s.segment, s.model) FROM leadscore.segment s ORDER BY s.model, s.position));
 	END IF;
-	NEW.discount := leadscore.money(NEW.discount, 'the discount');
+	NEW.discount := leadscore.money(NEW.discount, 'the discount'::text);
 	RETURN NEW;
 END
 $$;
@@ -188,7 +188,7 @@ AS $$
 BEGIN
 	IF NOT leadscore.in_restore() THEN
 		IF TG_OP = 'UPDATE' THEN
-			PERFORM leadscore.check_read_committed('A change of a budget', 'overlooked');
+			PERFORM leadscore.check_read_committed('A change of a budget'::text, 'overlooked'::text);
 		END IF;
 		PERFORM leadscore.fill_slots(CASE TG_OP WHEN 'DELETE' THEN OLD.offer ELSE NEW.offer END);
 	END IF;
@@ -237,7 +237,7 @@ AS $$
 DECLARE
 	voucher leadscore.voucher;
 	names text[];
-	amount CONSTANT numeric := leadscore.money(order_value, 'the value of the order');
+	amount CONSTANT numeric := leadscore.money(order_value, 'the value of the order'::text);
 BEGIN
 	IF redeem.code IS NULL OR redeem.lead_id IS NULL OR redeem.order_ref IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'redeem() needs a code, a lead and an order',
@@ -343,13 +343,13 @@ BEGIN
 	IF NOT EXISTS (SELECT FROM leadscore.offer o WHERE o.offer = offer_result.offer) THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('offer "%s" does not exist', offer),
 			DETAIL = 'There is no such row in leadscore.offer.',
-			HINT = leadscore.known('offers', ARRAY(SELECT o.offer FROM leadscore.offer o ORDER BY 1));
+			HINT = leadscore.known('offers'::text, ARRAY(SELECT o.offer FROM leadscore.offer o ORDER BY 1));
 	END IF;
 	SELECT s.signal_id INTO number FROM leadscore.signal s WHERE s.signal = offer_result.signal AND s.subject = 'event';
 	IF NOT FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('event signal "%s" does not exist', signal),
 			DETAIL = 'It tells what is a purchase, and its value what was paid.',
-			HINT = leadscore.known('event signals', ARRAY(SELECT s.signal FROM leadscore.signal s WHERE s.subject = 'event' ORDER BY 1));
+			HINT = leadscore.known('event signals'::text, ARRAY(SELECT s.signal FROM leadscore.signal s WHERE s.subject = 'event' ORDER BY 1));
 	END IF;
 	RETURN QUERY
 	WITH lead AS (

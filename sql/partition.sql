@@ -125,7 +125,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the number of partitions must be between 1 and 1024',
 			DETAIL = format('It is %s.', partitions), HINT = 'Take as many as the server has cores, or some more. 1 puts lead_timeline together again.';
 	END IF;
-	PERFORM leadscore.check_read_committed('partition_timelines()', 'lost');
+	PERFORM leadscore.check_read_committed('partition_timelines()'::text, 'lost'::text);
 
 	-- writers and readers wait here, and look for the tables when they go on
 	LOCK TABLE leadscore.lead_timeline IN ACCESS EXCLUSIVE MODE;

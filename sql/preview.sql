@@ -219,7 +219,7 @@ BEGIN
 			CASE WHEN p.psi < 0.1 THEN 'stable' WHEN p.psi < 0.25 THEN 'shifted' WHEN p.psi IS NOT NULL THEN 'unstable' END
 		FROM tally t
 		LEFT JOIN jsonb_array_elements(card -> 'weights') WITH ORDINALITY AS w (weight, n) ON w.n + 1 = t.n
-		CROSS JOIN LATERAL (SELECT leadscore.stability_index(t.bands, t.leads_from + t.leads_to - t.measured_from - t.measured_to, t.leads_to - t.measured_to) AS psi) p
+		CROSS JOIN LATERAL (SELECT leadscore.stability_index(t.bands, (t.leads_from + t.leads_to - t.measured_from - t.measured_to)::float8, (t.leads_to - t.measured_to)::float8) AS psi) p
 		ORDER BY t.n;
 END
 $$;
@@ -263,7 +263,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 			MESSAGE = CASE WHEN wanted IS NULL THEN format('model "%s" has no version before its last', coalesce(model, 'NULL')) ELSE format('model "%s" has no version %s', model, wanted) END,
 			DETAIL = 'There is no such row in leadscore.model_version.',
-			HINT = leadscore.known('versions', versions::text[]);
+			HINT = leadscore.known('versions'::text, versions::text[]);
 	END IF;
 	RETURN leadscore.publish(document);
 END

@@ -55,7 +55,7 @@ AS $$
 	)
 	SELECT j.key, j.value, j.at_least, j.below, j.leads, j.converted, j.converted / j.leads::float8, (j.all_converted - j.converted) / nullif(j.all_leads - j.leads, 0)::float8,
 		j.converted / j.leads::float8 / nullif(j.all_converted / j.all_leads::float8, 0),
-		leadscore.information_value(ARRAY[ARRAY[j.leads - j.converted, j.converted]]::float8[], j.all_leads - j.leads, j.all_converted - j.converted), j.p,
+		leadscore.information_value(ARRAY[ARRAY[j.leads - j.converted, j.converted]]::float8[], (j.all_leads - j.leads)::float8, (j.all_converted - j.converted)::float8), j.p,
 		-- as many tests as there are values: C. E. Bonferroni, 1936
 		CASE WHEN j.p * j.tests < 0.05 THEN CASE WHEN j.converted * j.all_leads > j.all_converted * j.leads THEN 'more likely' ELSE 'less likely' END ELSE 'no evidence' END,
 		j.match, j.condition
@@ -107,7 +107,7 @@ AS $$
 DECLARE
 	q record;
 BEGIN
-	q := leadscore.check_outcome('{"model": "profile"}', conversion, horizon, cutoffs, active_within);
+	q := leadscore.check_outcome('{"model": "profile"}'::jsonb, conversion, horizon, cutoffs, active_within);
 	IF min_leads IS NULL OR min_leads < 1 THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'min_leads is below one',
 			DETAIL = format('The value is %s.', coalesce(min_leads::text, 'NULL')), HINT = 'Write a whole number such as 20.';

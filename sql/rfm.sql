@@ -18,7 +18,7 @@ AS $$
 BEGIN
 	IF EXISTS (SELECT FROM leadscore.signal s WHERE s.signal = NEW.signal AND s.subject <> 'event') THEN
 		PERFORM leadscore.refuse(format('a %s is shown by an event signal', TG_TABLE_NAME), NEW.signal,
-			leadscore.known('event signals', ARRAY(SELECT s.signal FROM leadscore.signal s WHERE s.subject = 'event' ORDER BY 1)));
+			leadscore.known('event signals'::text, ARRAY(SELECT s.signal FROM leadscore.signal s WHERE s.subject = 'event' ORDER BY 1)));
 	END IF;
 	RETURN NEW;
 END

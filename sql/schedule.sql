@@ -65,7 +65,7 @@ BEGIN
 		ELSE
 			-- in a crontab, % is the end of a line unless it is escaped
 			command := replace(format('psql -X -q -p %s -d %s -c %s', current_setting('port'),
-				leadscore.shell_word(current_database()), leadscore.shell_word(command)), '%', '\%');
+				leadscore.shell_word(current_database()::text), leadscore.shell_word(command)), '%', '\%');
 		END IF;
 		RETURN NEXT;
 	END LOOP;

@@ -210,7 +210,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_column',
 			MESSAGE = format('column "%s" of table %s does not exist', name, source),
 			DETAIL = format('The mapping of %s names the column "%s".', source, name),
-			HINT = leadscore.known('columns', ARRAY(SELECT a.attname::text FROM pg_attribute a
+			HINT = leadscore.known('columns'::text, ARRAY(SELECT a.attname::text FROM pg_attribute a
 				WHERE a.attrelid = source AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum));
 	END IF;
 	IF generated = 'v' THEN
@@ -312,6 +312,11 @@ COMMENT ON FUNCTION leadscore.add_rows(regclass, text, jsonb, boolean) IS 'adds 
 CREATE FUNCTION leadscore.has_rows(source regclass) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT;
 
+CREATE FUNCTION leadscore.count_rows(source regclass, mapping jsonb, lead_ids text[]) RETURNS bigint
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+
+COMMENT ON FUNCTION leadscore.count_rows(regclass, jsonb, text[]) IS 'how many rows of a table and its children belong to some leads';
+
 CREATE FUNCTION leadscore.hold_source(source regclass) RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
@@ -356,10 +361,10 @@ BEGIN
 			DETAIL = format('There are %s.', cardinality(properties)), HINT = 'Name only columns that signals look at.';
 	END IF;
 	FOREACH name IN ARRAY coalesce(properties, '{}') LOOP
-		IF NOT leadscore.property_type(leadscore.column_type(source, name)) THEN
+		IF NOT leadscore.property_type(leadscore.column_type(source, name::text)) THEN
 			RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch', MESSAGE = format('column "%s" cannot be a property', name),
 				DETAIL = format('It is of type %s, which is not turned into jsonb by PostgreSQL itself, or not always: a row could then fail.',
-					leadscore.column_type(source, name)),
+					leadscore.column_type(source, name::text)),
 				HINT = 'Change the column to jsonb, or to text.';
 		END IF;
 	END LOOP;
@@ -528,22 +533,22 @@ BEGIN
 			HINT = 'Give kind if all rows are of one kind, kind_column if a column names it.';
 	END IF;
 
-	type := leadscore.column_type(source, occurred_at);
+	type := leadscore.column_type(source, occurred_at::text);
 	IF type NOT IN ('timestamptz'::regtype, 'timestamp'::regtype, 'date'::regtype) THEN
 		RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch', MESSAGE = format('column "%s" is no time', occurred_at),
 			DETAIL = format('It is of type %s.', type), HINT = 'Name a column of type timestamptz, timestamp (read as UTC) or date.';
 	END IF;
 	IF value IS NOT NULL THEN
-		type := leadscore.column_type(source, value);
+		type := leadscore.column_type(source, value::text);
 		IF type NOT IN ('numeric'::regtype, 'bigint'::regtype, 'integer'::regtype, 'smallint'::regtype, 'real'::regtype, 'float8'::regtype) THEN
 			RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch', MESSAGE = format('column "%s" is no number', value),
 				DETAIL = format('It is of type %s.', type), HINT = 'Name a column of a numeric type.';
 		END IF;
 	END IF;
 	PERFORM leadscore.check_properties(source, properties);
-	PERFORM leadscore.column_type(source, name) FROM unnest(ARRAY[lead_id, kind_column]) name;
+	PERFORM leadscore.column_type(source, name::text) FROM unnest(ARRAY[lead_id, kind_column]) name;
 
-	PERFORM leadscore.begin_tracking(source, mapping, 'record');
+	PERFORM leadscore.begin_tracking(source, mapping, 'record'::text);
 	PERFORM leadscore.add_source(source, mapping, with_children => true, subtract => false);
 END
 $$;
@@ -564,8 +569,8 @@ BEGIN
 			HINT = 'For example: SELECT leadscore.track_profile(''shop.customers'', ''customer_id'', ''{country,age}'').';
 	END IF;
 	PERFORM leadscore.check_properties(source, properties);
-	PERFORM leadscore.column_type(source, lead_id);	-- names the column if it is missing
-	PERFORM leadscore.begin_tracking(source, mapping, 'record_profile');
+	PERFORM leadscore.column_type(source, lead_id::text);	-- names the column if it is missing
+	PERFORM leadscore.begin_tracking(source, mapping, 'record_profile'::text);
 	PERFORM leadscore.add_profiles(source, mapping, with_children => true, subtract => false);
 END
 $$;
@@ -622,10 +627,10 @@ CREATE FUNCTION leadscore.untrack(source regclass) RETURNS void
 AS $$
 BEGIN
 	PERFORM leadscore.check_source(source);
-	IF leadscore.end_tracking(source, '{timeline,profile}') = 0 THEN
+	IF leadscore.end_tracking(source, '{timeline,profile}'::text[]) = 0 THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('%s is not tracked', source),
 			DETAIL = 'It has no triggers of leadscore.',
-			HINT = leadscore.known('tracked tables', ARRAY(SELECT DISTINCT s.source::text FROM leadscore.source s ORDER BY 1));
+			HINT = leadscore.known('tracked tables'::text, ARRAY(SELECT DISTINCT s.source::text FROM leadscore.source s ORDER BY 1));
 	END IF;
 END
 $$;
@@ -642,8 +647,8 @@ COMMENT ON FUNCTION leadscore.check_seen(text, text, text[]) IS 'a serialization
 CREATE FUNCTION leadscore.check_sources_seen() RETURNS void
 	LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT leadscore.check_seen('The sources',
-		'SELECT string_agg(format(''%s %s'', source::oid, mapping), '','' ORDER BY source::oid, mapping) FROM leadscore.source_trigger')
+	SELECT leadscore.check_seen('The sources'::text,
+		'SELECT string_agg(format(''%s %s'', source::oid, mapping), '','' ORDER BY source::oid, mapping) FROM leadscore.source_trigger'::text, NULL::text[])
 $$;
 
 COMMENT ON FUNCTION leadscore.check_sources_seen() IS 'a serialization failure, if what is tracked has changed since the snapshot';

@@ -220,11 +220,11 @@ CREATE PROCEDURE leadscore.look(cause text)
 AS $$
 DECLARE
 	may_commit CONSTANT boolean := NOT leadscore.in_transaction_block();
-	page text[];
+	page pg_catalog.text[];
 	n CONSTANT integer := 100000;
 	size CONSTANT integer := 10000;
-	after text := '';
-	busy text[] := '{}';
+	after pg_catalog.text := '';
+	busy pg_catalog.text[] := '{}';
 BEGIN
 	LOOP
 		page := leadscore.leads_to_see(after, n);
@@ -256,7 +256,7 @@ CREATE PROCEDURE leadscore.see_changes()
 	LANGUAGE plpgsql
 AS $$
 BEGIN
-	CALL leadscore.look('time');
+	CALL leadscore.look('time'::pg_catalog.text);
 END
 $$;
 
@@ -288,13 +288,13 @@ CREATE PROCEDURE leadscore.watch(model text DEFAULT 'default', notify boolean DE
 AS $$
 DECLARE
 	may_commit CONSTANT boolean := NOT leadscore.in_transaction_block();
-	name CONSTANT text := leadscore.model_named(model);
+	name CONSTANT pg_catalog.text := leadscore.model_named(model);
 BEGIN
 	IF name IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'model is NULL',
 			DETAIL = 'There is nothing to watch.', HINT = 'Name a model.';
 	END IF;
-	PERFORM leadscore.check_read_committed('watch()', 'passed over');
+	PERFORM leadscore.check_read_committed('watch()'::pg_catalog.text, 'passed over'::pg_catalog.text);
 	IF NOT may_commit THEN
 		-- nobody can know of it before we commit, so nobody may write until then
 		LOCK TABLE ONLY leadscore.lead_timeline IN SHARE ROW EXCLUSIVE MODE;
@@ -305,7 +305,7 @@ BEGIN
 		PERFORM leadscore.wait_for_writers();
 		COMMIT;
 	END IF;
-	CALL leadscore.look('watch');
+	CALL leadscore.look('watch'::pg_catalog.text);
 	PERFORM leadscore.finish_watching(name);
 	IF coalesce(notify, true) AND pg_catalog.current_setting('max_prepared_transactions') OPERATOR(pg_catalog.<>) '0' THEN
 		RAISE NOTICE USING MESSAGE = 'transactions that change a segment cannot be prepared',
@@ -327,7 +327,7 @@ BEGIN
 	IF NOT FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('model "%s" is not watched', name),
 			DETAIL = 'Its transitions are not written down.',
-			HINT = leadscore.known('watched models', ARRAY(SELECT w.model FROM leadscore.watched_model w WHERE w.active ORDER BY 1));
+			HINT = leadscore.known('watched models'::text, ARRAY(SELECT w.model FROM leadscore.watched_model w WHERE w.active ORDER BY 1));
 	END IF;
 END
 $$;
@@ -428,7 +428,7 @@ BEGIN
 	IF NOT FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('consumer "%s" does not exist', consumer),
 			DETAIL = 'It has not taken any changes.',
-			HINT = leadscore.known('consumers', ARRAY(SELECT c.consumer FROM leadscore.change_consumer c ORDER BY 1));
+			HINT = leadscore.known('consumers'::text, ARRAY(SELECT c.consumer FROM leadscore.change_consumer c ORDER BY 1));
 	END IF;
 	IF acknowledge_changes.change_id IS NULL AND place.taken_by IS DISTINCT FROM pg_current_xact_id() THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = 'nothing says which changes are to be acknowledged',
@@ -468,7 +468,7 @@ BEGIN
 	IF NOT FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('consumer "%s" does not exist', consumer),
 			DETAIL = 'There is no such row in leadscore.change_consumer.',
-			HINT = leadscore.known('consumers', ARRAY(SELECT c.consumer FROM leadscore.change_consumer c ORDER BY 1));
+			HINT = leadscore.known('consumers'::text, ARRAY(SELECT c.consumer FROM leadscore.change_consumer c ORDER BY 1));
 	END IF;
 END
 $$;

@@ -63,7 +63,7 @@ drop_tables(List *tables)
 		LockRelationOid(table, AccessExclusiveLock);
 		if (!have_triggers(find_all_inheritors(table, AccessExclusiveLock, NULL)))
 			continue;
-		if (SPI_execute_with_args("SELECT leadscore.follow_drop($1)", 1, &type, &argument, NULL, false, 0) != SPI_OK_SELECT)
+		if (SPI_execute_with_args("SELECT leadscore.follow_drop($1::pg_catalog.regclass)", 1, &type, &argument, NULL, false, 0) != SPI_OK_SELECT)
 			elog(ERROR, "could not follow the drop of a table");
 	}
 	SPI_finish();

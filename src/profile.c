@@ -178,7 +178,7 @@ record_profile(PG_FUNCTION_ARGS)
 		collect_profiles(&old_rows, source, data->tg_oldtable, RelationGetDescr(data->tg_relation));
 	if (data->tg_newtable)
 		collect_profiles(&new_rows, source, data->tg_newtable, RelationGetDescr(data->tg_relation));
-	AtEOXact_GUC(true, settings);
+	AtEOXact_GUC(false, settings);
 	change_profiles(&old_rows, &new_rows, our_owner());
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);

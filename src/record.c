@@ -188,7 +188,7 @@ record(PG_FUNCTION_ARGS)
 	if (data->tg_oldtable)
 		collect_rows(deltas, source, data->tg_oldtable, RelationGetDescr(data->tg_relation), signals, -1, lenient);
 	if (settings >= 0)
-		AtEOXact_GUC(true, settings);
+		AtEOXact_GUC(false, settings);
 
 	if (collected == NULL)
 		deltas_write(deltas, source->deferred);

@@ -24,6 +24,7 @@
 #include "storage/lmgr.h"
 #include "tcop/dest.h"
 #include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/fmgroids.h"
@@ -49,6 +50,7 @@ static HTAB *sources = NULL;
 
 PG_FUNCTION_INFO_V1(property_type);
 PG_FUNCTION_INFO_V1(has_rows);
+PG_FUNCTION_INFO_V1(count_rows);
 PG_FUNCTION_INFO_V1(hold_source);
 
 /* ---------- the mapping ---------- */
@@ -717,7 +719,7 @@ source_read_table(Relation relation, Jsonb *mapping, bool with_children, Datum l
 	}
 	else
 		read_one_table(&reader, relation, GetActiveSnapshot());
-	AtEOXact_GUC(true, settings);
+	AtEOXact_GUC(false, settings);
 }
 
 /*
@@ -754,6 +756,60 @@ Datum
 has_rows(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(table_has_rows(PG_GETARG_OID(0)));
+}
+
+/* How many rows belong to some leads. */
+typedef struct RowCount
+{
+	Datum	   *lead_ids;		/* text */
+	int			nlead_ids;
+	int64		n;
+	MemoryContext row_context;
+} RowCount;
+
+static void
+count_row(Source *source, TupleTableSlot *slot, void *argument)
+{
+	RowCount   *count = argument;
+	MemoryContext old = MemoryContextSwitchTo(count->row_context);
+	SourceRow	row;
+
+	begin_row(source, slot, &row);
+	if (read_lead_id(&row))
+		for (int i = 0; i < count->nlead_ids; i++)
+		{
+			text	   *lead_id = DatumGetTextPP(count->lead_ids[i]);
+
+			if ((int) VARSIZE_ANY_EXHDR(lead_id) == row.lead_id_length &&
+				memcmp(VARDATA_ANY(lead_id), row.lead_id, row.lead_id_length) == 0)
+			{
+				count->n++;
+				break;
+			}
+		}
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(count->row_context);
+}
+
+/*
+ * count_rows(source, mapping, lead_ids): how many rows of a table and its
+ * children belong to some leads. The caller must be able to read them, but they
+ * are read as the table's owner: a query could run functions of his, such as
+ * those of its indexes, with the caller's rights.
+ */
+Datum
+count_rows(PG_FUNCTION_ARGS)
+{
+	Relation	relation = table_open(PG_GETARG_OID(0), AccessShareLock);
+	RowCount	count = {.n = 0};
+
+	check_may_read(relation, our_owner());
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(2), TEXTOID, -1, false, TYPALIGN_INT, &count.lead_ids, NULL, &count.nlead_ids);
+	count.row_context = AllocSetContextCreate(CurrentMemoryContext, "leadscore row", ALLOCSET_DEFAULT_SIZES);
+	source_read_table(relation, PG_GETARG_JSONB_P(1), true, PG_GETARG_DATUM(2), 0, "its rows are left out", count_row, &count);
+	MemoryContextDelete(count.row_context);
+	table_close(relation, NoLock);
+	PG_RETURN_INT64(count.n);
 }
 
 /*

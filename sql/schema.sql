@@ -1,0 +1,51 @@
+-- schema.sql: whether the schema is safe to install into
+--
+-- What we do as our owner calls functions of the schema leadscore. Whoever can
+-- create objects in it, or has left some there, must be trusted as our owner is.
+
+DO $$
+DECLARE
+	schema pg_catalog.pg_namespace;
+	owner pg_catalog.pg_roles;
+	others pg_catalog.text;
+BEGIN
+	SELECT n.* INTO STRICT schema FROM pg_catalog.pg_namespace n WHERE n.nspname OPERATOR(pg_catalog.=) 'leadscore'::pg_catalog.name;
+	SELECT r.* INTO STRICT owner FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) schema.nspowner;
+	IF NOT owner.rolsuper AND owner.rolname OPERATOR(pg_catalog.<>) current_user THEN
+		RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
+			MESSAGE = pg_catalog.format('schema leadscore belongs to role "%s"', owner.rolname),
+			DETAIL = 'Its owner can create functions in it that would be called with the rights of the extension''s owner.',
+			HINT = 'ALTER SCHEMA leadscore OWNER TO CURRENT_USER, or drop the schema: CREATE EXTENSION makes it.';
+	END IF;
+
+	SELECT pg_catalog.string_agg(coalesce(pg_catalog.quote_ident(r.rolname), 'PUBLIC'::pg_catalog.text), ', '::pg_catalog.text ORDER BY r.rolname) INTO others
+	FROM pg_catalog.aclexplode(schema.nspacl) a LEFT JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) a.grantee
+	WHERE a.privilege_type OPERATOR(pg_catalog.=) 'CREATE'::pg_catalog.text AND a.grantee OPERATOR(pg_catalog.<>) schema.nspowner
+	AND r.rolsuper IS NOT TRUE AND r.rolname IS DISTINCT FROM current_user;
+	IF others IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
+			MESSAGE = 'others may create objects in schema leadscore',
+			DETAIL = pg_catalog.format('The privilege CREATE is granted to %s, whose functions would be called with the rights of the extension''s owner.', others),
+			HINT = pg_catalog.format('CREATE SCHEMA IF NOT EXISTS leadscore, REVOKE CREATE ON SCHEMA leadscore FROM %s, then CREATE EXTENSION.', others);
+	END IF;
+
+	-- relations, types, functions, operators, and privileges that are to be granted on what is made: all depend on the schema
+	SELECT pg_catalog.string_agg(o.object, ', '::pg_catalog.text) INTO others
+	FROM (
+		SELECT DISTINCT pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid) AS object
+		FROM pg_catalog.pg_depend d
+		WHERE d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass::pg_catalog.oid
+		AND d.refobjid OPERATOR(pg_catalog.=) schema.oid
+		AND d.classid OPERATOR(pg_catalog.=) ANY (ARRAY['pg_catalog.pg_class', 'pg_catalog.pg_type', 'pg_catalog.pg_proc', 'pg_catalog.pg_operator',
+			'pg_catalog.pg_opclass', 'pg_catalog.pg_opfamily', 'pg_catalog.pg_default_acl']::pg_catalog.regclass[]::pg_catalog.oid[])
+		ORDER BY 1
+		LIMIT 10
+	) o;
+	IF others IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = 'schema leadscore is not empty',
+			DETAIL = pg_catalog.format('It has: %s.', others),
+			HINT = 'Move these objects to another schema, or drop them.';
+	END IF;
+END
+$$;
