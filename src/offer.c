@@ -52,12 +52,10 @@ take_slots(Datum *values, Oid *types, Snapshot now)
 	static SPIPlanPtr plan = NULL;
 	ArrayBuildState *offers = initArrayResult(TEXTOID, CurrentMemoryContext, false);
 
-	/* materialized: the slots are locked once */
-	session_plan(&plan, "WITH slot AS MATERIALIZED (SELECT w.offer, s.slot FROM leadscore.slots_wanted($1, $2, $3, $4, $5) w, LATERAL ("
-				 "SELECT s.slot FROM leadscore.offer_slot s WHERE s.offer OPERATOR(pg_catalog.=) w.offer AND s.slot OPERATOR(pg_catalog.>) 0"
-				 " ORDER BY s.slot LIMIT w.wanted FOR UPDATE SKIP LOCKED) s)"
-				 " DELETE FROM leadscore.offer_slot s USING slot t"
-				 " WHERE s.offer OPERATOR(pg_catalog.=) t.offer AND s.slot OPERATOR(pg_catalog.=) t.slot RETURNING s.offer", 5, types);
+	session_plan(&plan, "DELETE FROM leadscore.offer_slot WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
+				 "SELECT s.ctid FROM leadscore.slots_wanted($1, $2, $3, $4, $5) w, LATERAL ("
+				 "SELECT o.ctid FROM leadscore.offer_slot o WHERE o.offer OPERATOR(pg_catalog.=) w.offer AND o.slot OPERATOR(pg_catalog.>) 0"
+				 " ORDER BY o.slot LIMIT w.wanted FOR UPDATE SKIP LOCKED) s)) RETURNING offer", 5, types);
 	if (SPI_execute_snapshot(plan, values, NULL, now, InvalidSnapshot, false, true, 0) != SPI_OK_DELETE_RETURNING)
 		elog(ERROR, "could not take slots of offers");
 	for (uint64 row = 0; row < SPI_processed; row++)
