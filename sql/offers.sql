@@ -106,6 +106,54 @@ COMMENT ON COLUMN leadscore.voucher.redeemed_at IS 'when it was redeemed; NULL: 
 COMMENT ON COLUMN leadscore.voucher.order_ref IS 'the order that it was redeemed for';
 COMMENT ON COLUMN leadscore.voucher.discount IS 'what it has cost the shop; NULL: not known, for redeem() was not told the order''s value';
 
+-- what src/offer.c issues; queries without SET, as those of transitions.sql
+
+CREATE FUNCTION leadscore.offers_entered(models text[], lead_ids text[], from_segments text[], to_segments text[], at timestamptz)
+	RETURNS TABLE (offer text, kind text, discount numeric, budget integer, valid_for interval, lead_id text, holdout boolean)
+	LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT o.offer, o.kind, o.discount, o.budget, o.valid_for, c.lead_id, leadscore.is_held_out(o.offer, c.lead_id, o.holdout_share)
+	FROM ROWS FROM (unnest(models), unnest(lead_ids), unnest(from_segments), unnest(to_segments)) AS c (model, lead_id, "from", "to")
+	-- whoever is new to a model that has just been watched was there before
+	JOIN leadscore.watched_model w ON w.model = c.model AND w.active AND (w.seen OR c."from" IS NOT NULL)
+	JOIN leadscore.offer o ON o.model = c.model AND o.segment = c."to" AND at >= o.starts_at AND (o.ends_at IS NULL OR at < o.ends_at)
+	WHERE NOT EXISTS (SELECT FROM leadscore.voucher v WHERE v.offer = o.offer
+		AND (v.lead_id = c.lead_id OR v.lead_id = ANY (ARRAY(SELECT a.alias FROM leadscore.lead_alias a WHERE a.lead_id = c.lead_id))));
+END;
+
+COMMENT ON FUNCTION leadscore.offers_entered(text[], text[], text[], text[], timestamptz) IS 'what leads are offered that have changed their segment';
+
+CREATE FUNCTION leadscore.slots_wanted(models text[], lead_ids text[], from_segments text[], to_segments text[], at timestamptz)
+	RETURNS TABLE (offer text, wanted bigint)
+	LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT e.offer, count(*) FILTER (WHERE NOT e.holdout)
+	FROM leadscore.offers_entered(models, lead_ids, from_segments, to_segments, at) e
+	WHERE e.budget IS NOT NULL
+	GROUP BY e.offer;
+END;
+
+COMMENT ON FUNCTION leadscore.slots_wanted(text[], text[], text[], text[], timestamptz) IS 'how much of offers'' budgets leads would take that have changed their segment';
+
+CREATE FUNCTION leadscore.vouchers_to_issue(models text[], lead_ids text[], from_segments text[], to_segments text[], at timestamptz, taken text[])
+	RETURNS TABLE (offer text, kind text, terms numeric, lead_id text, holdout boolean, expires_at timestamptz)
+	LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT e.offer, e.kind, e.discount, e.lead_id, e.holdout, at + e.valid_for
+	FROM (
+		SELECT n.*, row_number() OVER (PARTITION BY n.offer, n.holdout ORDER BY n.lead_id) AS n
+		FROM leadscore.offers_entered(models, lead_ids, from_segments, to_segments, at) n
+	) e
+	LEFT JOIN (SELECT t.offer, count(*) AS n FROM unnest(taken) AS t (offer) GROUP BY t.offer) g ON g.offer = e.offer
+	WHERE e.budget IS NULL OR CASE
+		-- whoever is held out takes nothing, but from a budget that is not used up
+		WHEN e.holdout THEN g.n IS NOT NULL OR EXISTS (SELECT FROM leadscore.offer_slot s WHERE s.offer = e.offer AND s.slot > 0)
+		ELSE e.n <= g.n END;
+END;
+
+COMMENT ON FUNCTION leadscore.vouchers_to_issue(text[], text[], text[], text[], timestamptz, text[])
+	IS 'vouchers for leads that have changed their segment; taken: the offer of each slot that was taken for them';
+
 -- money, as timelines have it
 
 CREATE FUNCTION leadscore.money(amount numeric, what text) RETURNS numeric
@@ -287,11 +335,8 @@ COMMENT ON FUNCTION leadscore.redeem(text, text, text, numeric)
 	IS 'settles a voucher for a lead''s order, once, and says what it is worth; NULL: percent of a value that is not known';
 
 CREATE FUNCTION leadscore.expire_vouchers() RETURNS bigint
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-	gone bigint;
-BEGIN
 	-- whoever changes a budget has ended, and his budget is seen, or waits for us
 	LOCK TABLE leadscore.offer_slot IN ROW EXCLUSIVE MODE;
 	WITH late AS MATERIALIZED (
@@ -319,9 +364,7 @@ BEGIN
 		SELECT b.offer, nextval('leadscore.offer_slot_seq')
 		FROM back b CROSS JOIN LATERAL generate_series(1, b.n - (SELECT count(*) FROM paid p WHERE p.offer = b.offer))
 	)
-	SELECT count(*) FILTER (WHERE g.code IS NOT NULL) INTO gone FROM gone g;
-	RETURN gone;
-END
+	SELECT count(*) FILTER (WHERE g.code IS NOT NULL) FROM gone g;
 $$;
 
 COMMENT ON FUNCTION leadscore.expire_vouchers() IS 'gives vouchers that nobody has redeemed in time back to the budget, and says how many';

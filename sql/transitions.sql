@@ -98,6 +98,30 @@ BEGIN
 END
 $$;
 
+-- what src/transition.c writes
+--
+-- Queries of statements that we run inside a shop's: the planner puts them in
+-- place of the call, so they are planned once a session, and an error shows the
+-- call alone. For that they have no SET; what their names mean is fixed here.
+
+CREATE FUNCTION leadscore.changes_to_log(models text[], lead_ids text[], from_segments text[], to_segments text[], scores float8[],
+	at timestamptz, tick bigint, cause text)
+	RETURNS TABLE (model text, lead_id text, "from" text, "to" text, score float8, changed_at timestamptz, cause_seen text, tick_given bigint)
+	LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT d.model, d.lead_id, d."from", d."to", d.score, changes_to_log.at,
+		CASE WHEN d."from" IS NULL AND NOT w.seen THEN 'watch' ELSE changes_to_log.cause END,
+		-- along a lead's changes, on all models, ticks do not descend
+		greatest(changes_to_log.tick, (SELECT max(s.tick) FROM leadscore.lead_state s WHERE s.lead_id = d.lead_id))
+	FROM ROWS FROM (unnest(models), unnest(lead_ids), unnest(from_segments), unnest(to_segments), unnest(scores))
+		WITH ORDINALITY AS d (model, lead_id, "from", "to", score, n)
+	JOIN leadscore.watched_model w ON w.model = d.model AND w.active
+	ORDER BY d.n;
+END;
+
+COMMENT ON FUNCTION leadscore.changes_to_log(text[], text[], text[], text[], float8[], timestamptz, bigint, text)
+	IS 'changes of segments as rows of segment_change, of models that are still watched';
+
 -- a model that is gone, or has another name
 
 CREATE FUNCTION leadscore.model_gone() RETURNS trigger

@@ -5,9 +5,10 @@
  * They are read with a snapshot of the moment, whatever the transaction's
  * isolation, so that they are as new as the last invalidation: a cache filled
  * with an old snapshot would stay stale. A trigger on the table sends the
- * invalidations; the callback only sets a flag.
+ * invalidations.
  */
 #include "catalog.h"
+#include "session_cache.h"
 
 #include "access/table.h"
 #include "catalog/namespace.h"
@@ -24,10 +25,7 @@
 
 PG_FUNCTION_INFO_V1(signals_changed);
 
-static SignalSet *signals = NULL;
-static MemoryContext signals_context = NULL;
-static Oid	signals_table = InvalidOid;
-static bool signals_valid = false;
+static SessionCache signals = {.name = "leadscore signals"};
 
 /* The OID of one of our tables. */
 Oid
@@ -36,21 +34,14 @@ our_table(const char *name)
 	return get_relname_relid(name, get_namespace_oid("leadscore", false));
 }
 
-static void
-table_changed(Datum arg pg_attribute_unused(), Oid table)
+/* Read the signals with a snapshot of the moment, and compile them. */
+static void *
+load_signals(SessionCache *cache pg_attribute_unused(), void *arg pg_attribute_unused())
 {
-	if (table == InvalidOid || table == signals_table)
-		signals_valid = false;
-}
-
-/* The signals, read with a snapshot of the moment, and compiled in a context that is returned. */
-static MemoryContext
-compile_signals(SignalSet **set)
-{
-	MemoryContext context;
-	MemoryContext old;
+	MemoryContext context = CurrentMemoryContext;
 	Datum		document;
 	bool		isnull;
+	SignalSet  *set;
 
 	SPI_connect();
 	PushActiveSnapshot(GetLatestSnapshot());
@@ -58,51 +49,16 @@ compile_signals(SignalSet **set)
 		elog(ERROR, "could not read the signals");
 	PopActiveSnapshot();
 	document = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	/* hangs below this statement's memory until it is complete */
-	context = AllocSetContextCreate(CurrentMemoryContext, "leadscore signals", ALLOCSET_SMALL_SIZES);
-	old = MemoryContextSwitchTo(context);
-	*set = signal_set_compile((Jsonb *) PG_DETOAST_DATUM_COPY(document));
-	MemoryContextSwitchTo(old);
-	MemoryContextSetParent(context, TopMemoryContext);
+	MemoryContextSwitchTo(context);
+	set = signal_set_compile((Jsonb *) PG_DETOAST_DATUM_COPY(document));
 	SPI_finish();
-	return context;
+	return set;
 }
 
 const SignalSet *
 current_signals(void)
 {
-	static bool watching = false;
-	Oid			table = our_table("signal");
-	MemoryContext context;
-	SignalSet  *set;
-
-	if (!watching)
-	{
-		CacheRegisterRelcacheCallback(table_changed, (Datum) 0);
-		watching = true;
-	}
-	if (signals_valid && signals_table == table)
-		return signals;
-
-	signals_table = table;
-	signals_valid = true;		/* an invalidation from here on resets it */
-	PG_TRY();
-	{
-		context = compile_signals(&set);
-	}
-	PG_CATCH();
-	{
-		signals_valid = false;
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-
-	/* those of before may be in use further up */
-	if (signals_context)
-		MemoryContextSetParent(signals_context, TopTransactionContext);
-	signals_context = context;
-	signals = set;
-	return signals;
+	return session_cache_get(&signals, our_table("signal"), load_signals, NULL);
 }
 
 static bool

@@ -16,6 +16,7 @@
 
 #include "catalog.h"
 #include "compat.h"
+#include "session_cache.h"
 
 #include "access/heapam.h"
 #include "access/htup_details.h"
@@ -97,21 +98,13 @@ timeline_partition(PG_FUNCTION_ARGS)
 
 /* ---------- the tables that there are ---------- */
 
-static Oid	kept_parent = InvalidOid;
-static Oid	kept_tables[MAX_TABLES];
-static int	nkept = 0;
-static bool kept_valid = false;
-
-static void
-table_changed(Datum arg pg_attribute_unused(), Oid table)
+typedef struct PartitionTables
 {
-	bool		ours = table == InvalidOid || table == kept_parent;
+	int			n;
+	Oid			tables[MAX_TABLES];
+} PartitionTables;
 
-	for (int i = 0; i < nkept && !ours; i++)
-		ours = kept_tables[i] == table;
-	if (ours)
-		kept_valid = false;
-}
+static SessionCache kept_tables = {.name = "leadscore partitions"};
 
 /* The number in the name of a child; -1 if it is somebody else's. */
 static int
@@ -159,40 +152,28 @@ check_tables(const Oid *tables, int n)
 					 errhint("See leadscore.status.")));
 }
 
+static void *
+load_tables(SessionCache *cache, void *timelines)
+{
+	PartitionTables *found = palloc0(sizeof(PartitionTables));
+
+	found->n = find_tables(timelines, found->tables);
+	check_tables(found->tables, found->n);
+	for (int i = 0; i < found->n; i++)
+		session_cache_depends_on(cache, found->tables[i]);
+	return found;
+}
+
 int
 partition_tables(Relation timelines, Oid **tables)
 {
-	static bool watching = false;
+	PartitionTables *kept;
 
 	if (!timelines->rd_rel->relhassubclass)
 		return 0;
-	if (!watching)
-		CacheRegisterRelcacheCallback(table_changed, (Datum) 0);
-	watching = true;
-	if (!kept_valid || kept_parent != RelationGetRelid(timelines))
-	{
-		Oid			found[MAX_TABLES];
-		int			n;
-
-		kept_parent = RelationGetRelid(timelines);
-		kept_valid = true;		/* an invalidation from here on resets it */
-		PG_TRY();
-		{
-			n = find_tables(timelines, found);
-			check_tables(found, n);
-		}
-		PG_CATCH();
-		{
-			kept_valid = false;
-			PG_RE_THROW();
-		}
-		PG_END_TRY();
-		memcpy(kept_tables, found, n * sizeof(Oid));
-		nkept = n;
-	}
-	/* what is kept may change while the caller goes on */
-	*tables = memcpy(palloc(Max(nkept, 1) * sizeof(Oid)), kept_tables, nkept * sizeof(Oid));
-	return nkept;
+	kept = session_cache_get(&kept_tables, RelationGetRelid(timelines), load_tables, timelines);
+	*tables = kept->tables;
+	return kept->n;
 }
 
 /* table_of_lead(lead_id): where its row is written; the caller has lead_timeline locked. */

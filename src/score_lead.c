@@ -10,6 +10,7 @@
 #include "appraise.h"
 #include "catalog.h"
 #include "partition.h"
+#include "session_cache.h"
 
 #include "access/genam.h"
 #include "access/stratnum.h"
@@ -130,12 +131,7 @@ score_by_query(FunctionCallInfo fcinfo)
 	Datum		result;
 
 	SPI_connect();
-	if (plan == NULL)
-	{
-		plan = SPI_prepare("SELECT leadscore.score_by_query($1, $2, $3)", 3, types);
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare the query of a score");
-	}
+	session_plan(&plan, "SELECT leadscore.score_by_query($1, $2, $3)", 3, types);
 	if (SPI_execute_plan(plan, arguments, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "could not score a lead");
 	result = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);

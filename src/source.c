@@ -11,6 +11,7 @@
 
 #include "catalog.h"
 #include "delta.h"
+#include "session_cache.h"
 
 #include "access/htup_details.h"
 #include "access/transam.h"
@@ -31,7 +32,6 @@
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/hsearch.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rls.h"
@@ -43,8 +43,11 @@
 typedef struct SourceEntry
 {
 	Oid			trigger;		/* hash key */
-	Source	   *source;			/* NULL: not yet */
+	SessionCache cache;			/* of a Source */
 } SourceEntry;
+
+/* Mappings that a session keeps; when there are more, it begins anew. */
+#define MAX_SOURCES 1000
 
 static HTAB *sources = NULL;
 
@@ -54,26 +57,6 @@ PG_FUNCTION_INFO_V1(count_rows);
 PG_FUNCTION_INFO_V1(hold_source);
 
 /* ---------- the mapping ---------- */
-
-/* A table has changed: its mappings must be looked up again. */
-static void
-forget_sources(Datum arg pg_attribute_unused(), Oid table)
-{
-	HASH_SEQ_STATUS scan;
-	SourceEntry *entry;
-
-	hash_seq_init(&scan, sources);
-	while ((entry = hash_seq_search(&scan)) != NULL)
-		if (entry->source && (table == InvalidOid || entry->source->table == table))
-			entry->source->valid = false;
-}
-
-/* A cast has come or gone: see is_property_type(). */
-static void
-forget_all_sources(Datum arg, int cache pg_attribute_unused(), uint32 hash pg_attribute_unused())
-{
-	forget_sources(arg, InvalidOid);
-}
 
 /* Whether the text of a type depends on nothing but the value. */
 static bool
@@ -263,47 +246,58 @@ mapping_of(Trigger *trigger)
 	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(trigger->tgargs[0])));
 }
 
+/* A trigger, whose mapping is looked up. */
+typedef struct SourceTrigger
+{
+	Trigger    *trigger;
+	Relation	relation;
+} SourceTrigger;
+
+static void *
+load_source(SessionCache *cache pg_attribute_unused(), void *arg)
+{
+	SourceTrigger *of = arg;
+	Source	   *source = palloc0(sizeof(Source));
+
+	source->context = CurrentMemoryContext;
+	map_source(source, mapping_of(of->trigger), RelationGetDescr(of->relation));
+	return source;
+}
+
+static void
+forget_sources(void)
+{
+	HASH_SEQ_STATUS scan;
+	SourceEntry *entry;
+
+	hash_seq_init(&scan, sources);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+	{
+		session_cache_forget(&entry->cache);
+		hash_search(sources, &entry->trigger, HASH_REMOVE, NULL);
+	}
+}
+
 /* The mapping of a trigger, looked up when it is first used after a change. */
 Source *
 source_of_trigger(Trigger *trigger, Relation relation)
 {
+	SourceTrigger of = {trigger, relation};
 	SourceEntry *entry;
-	Source	   *source;
 	bool		found;
-	MemoryContext context;
-	MemoryContext old;
 
 	if (sources == NULL)
 	{
 		HASHCTL		ctl = {.keysize = sizeof(Oid), .entrysize = sizeof(SourceEntry), .hcxt = TopMemoryContext};
 
 		sources = hash_create("leadscore sources", 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-		CacheRegisterRelcacheCallback(forget_sources, (Datum) 0);
-		CacheRegisterSyscacheCallback(CASTSOURCETARGET, forget_all_sources, (Datum) 0);
 	}
-
+	if (hash_get_num_entries(sources) >= MAX_SOURCES && hash_search(sources, &trigger->tgoid, HASH_FIND, NULL) == NULL)
+		forget_sources();
 	entry = hash_search(sources, &trigger->tgoid, HASH_ENTER, &found);
-	if (!found)
-		entry->source = NULL;
-	source = entry->source;
-	if (source && source->valid && source->table == RelationGetRelid(relation))
-		return source;
-
-	/* the one of before may be in use further up */
-	if (source)
-		MemoryContextSetParent(source->context, TopTransactionContext);
-	entry->source = NULL;
-	context = AllocSetContextCreate(TopTransactionContext, "leadscore source", ALLOCSET_SMALL_SIZES);
-	old = MemoryContextSwitchTo(context);
-	source = palloc0(sizeof(Source));
-	source->context = context;
-	source->table = RelationGetRelid(relation);
-	source->valid = true;		/* an invalidation from here on resets it */
-	map_source(source, mapping_of(trigger), RelationGetDescr(relation));
-	MemoryContextSwitchTo(old);
-	MemoryContextSetParent(context, TopMemoryContext);
-	entry->source = source;
-	return source;
+	if (!found)					/* whether values can be properties depends on casts: see is_property_type() */
+		entry->cache = (SessionCache) {.name = "leadscore source", .uses_casts = true};
+	return session_cache_get(&entry->cache, RelationGetRelid(relation), load_source, &of);
 }
 
 /* Whether a source cannot be read: the user's statement goes on, with a warning. */

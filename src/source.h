@@ -32,8 +32,6 @@ typedef struct SourceColumn
 /* A mapping: that of a trigger is looked up once a session, and again when its table has changed. */
 typedef struct Source
 {
-	Oid			table;
-	bool		valid;
 	MemoryContext context;		/* holds what the pointers point to */
 	const char *problem;		/* why rows cannot be read, or NULL */
 	AttrNumber	last_column;	/* the highest that is mapped */

@@ -33,6 +33,7 @@
 #include "label.h"
 #include "offer.h"
 #include "partition.h"
+#include "session_cache.h"
 
 #include "access/genam.h"
 #include "access/stratnum.h"
@@ -75,7 +76,6 @@ typedef struct Watched
 
 struct Watching
 {
-	MemoryContext context;		/* holds all of it */
 	int			n;
 	Watched    *models;
 	bool		profiles;		/* some model looks at profiles */
@@ -84,16 +84,7 @@ struct Watching
 	int64		floor;			/* ticks are not below */
 };
 
-static Watching *watching = NULL;
-static Oid	watching_table = InvalidOid;
-static bool watching_valid = false;
-
-static void
-table_changed(Datum arg pg_attribute_unused(), Oid table)
-{
-	if (table == InvalidOid || table == watching_table)
-		watching_valid = false;
-}
+static SessionCache watching = {.name = "leadscore watching"};
 
 /* Run a command of ours on what there is now; SPI must be connected. */
 static void
@@ -133,14 +124,13 @@ read_clock(int64 *ahead, int64 *floor)
 	*floor = last < (int64) U64FromFullTransactionId(ReadNextFullTransactionId()) + *ahead ? 0 : last + 1;
 }
 
-/* What is watched now, in a context that hangs below this statement's memory. */
-static Watching *
-load_watching(void)
+/* What is watched now. */
+static void *
+load_watching(SessionCache *cache pg_attribute_unused(), void *arg pg_attribute_unused())
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "leadscore watching", ALLOCSET_SMALL_SIZES);
-	Watching   *loaded = MemoryContextAllocZero(context, sizeof(Watching));
+	MemoryContext context = CurrentMemoryContext;
+	Watching   *loaded = palloc0(sizeof(Watching));
 
-	loaded->context = context;
 	SPI_connect();
 	run("SELECT w.model, leadscore.scorecard(w.model) FROM leadscore.watched_model w WHERE w.active ORDER BY w.model",
 		0, NULL, NULL, NULL, true, SPI_OK_SELECT);
@@ -164,7 +154,6 @@ load_watching(void)
 		loaded->offers = number_found(1) != 0;
 		read_clock(&loaded->ahead, &loaded->floor);
 	}
-	MemoryContextSetParent(context, TopMemoryContext);
 	SPI_finish();
 	return loaded;
 }
@@ -172,38 +161,13 @@ load_watching(void)
 const Watching *
 segments_watched(void)
 {
-	static bool registered = false;
 	Oid			table = our_table("watched_model");
-	Watching   *loaded;
+	Watching   *watched;
 
 	if (!OidIsValid(table))
 		return NULL;			/* a version of the extension that has none */
-	if (!registered)
-	{
-		CacheRegisterRelcacheCallback(table_changed, (Datum) 0);
-		registered = true;
-	}
-	if (watching_valid && watching_table == table)
-		return watching->n > 0 ? watching : NULL;
-
-	watching_table = table;
-	watching_valid = true;		/* an invalidation from here on resets it */
-	PG_TRY();
-	{
-		loaded = load_watching();
-	}
-	PG_CATCH();
-	{
-		watching_valid = false;
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-
-	/* that of before may be in use further up */
-	if (watching)
-		MemoryContextSetParent(watching->context, TopTransactionContext);
-	watching = loaded;
-	return watching->n > 0 ? watching : NULL;
+	watched = session_cache_get(&watching, table, load_watching, NULL);
+	return watched->n > 0 ? watched : NULL;
 }
 
 /* Trigger on what load_watching() reads: every session looks again. */
@@ -629,27 +593,8 @@ notify(uint64 *n)
 static void
 write_changes(const Watching *watched, const Changes *changes, TimestampTz now, const char *cause, uint64 *told)
 {
-	static const char command[] =
-		"WITH change AS MATERIALIZED ("
-		/* along a lead's changes, on all models, ticks do not descend */
-		" SELECT d.*, CASE WHEN d.\"from\" IS NULL AND NOT w.seen THEN 'watch' ELSE $8 END AS cause,"
-		" greatest($7, (SELECT pg_catalog.max(s.tick) FROM leadscore.lead_state s WHERE s.lead_id OPERATOR(pg_catalog.=) d.lead_id)) AS tick"
-		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5))"
-		" WITH ORDINALITY AS d (model, lead_id, \"from\", \"to\", score, n)"
-		" JOIN leadscore.watched_model w ON w.model OPERATOR(pg_catalog.=) d.model AND w.active"
-		"), state AS ("
-		" INSERT INTO leadscore.lead_state AS s (lead_id, model, segment, since, tick)"
-		" SELECT c.lead_id, c.model, c.\"to\", $6, c.tick FROM change c"
-		" ON CONFLICT (lead_id, model) DO UPDATE"
-		" SET segment = excluded.segment, since = excluded.since, tick = excluded.tick"
-		"), logged AS ("
-		" INSERT INTO leadscore.segment_change (model, lead_id, \"from\", \"to\", score, changed_at, cause, tick)"
-		" SELECT c.model, c.lead_id, c.\"from\", c.\"to\", c.score, $6, c.cause, c.tick"
-		" FROM change c ORDER BY c.n"
-		" RETURNING change_id, model, lead_id, \"from\", \"to\", cause)"
-		" SELECT l.change_id, l.model, l.lead_id, l.\"from\", l.\"to\", w.notify AND l.cause OPERATOR(pg_catalog.<>) 'watch'"
-		" FROM logged l JOIN leadscore.watched_model w ON w.model OPERATOR(pg_catalog.=) l.model ORDER BY l.change_id";
-	static SPIPlanPtr plan = NULL;
+	static SPIPlanPtr log_plan = NULL;
+	static SPIPlanPtr state_plan = NULL;
 	int64		tick = Max((int64) U64FromFullTransactionId(GetTopFullTransactionId()) + watched->ahead, watched->floor);
 	Oid			types[8] = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, FLOAT8ARRAYOID, TIMESTAMPTZOID, INT8OID, TEXTOID};
 	Datum		values[8];
@@ -665,20 +610,24 @@ write_changes(const Watching *watched, const Changes *changes, TimestampTz now, 
 	values[7] = CStringGetTextDatum(cause);
 
 	SPI_connect();
-	if (plan == NULL)
-	{
-		plan = SPI_prepare(command, 8, types);
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare \"%s\"", command);
-	}
+	session_plan(&log_plan, "INSERT INTO leadscore.segment_change (model, lead_id, \"from\", \"to\", score, changed_at, cause, tick)"
+				 " SELECT * FROM leadscore.changes_to_log($1, $2, $3, $4, $5, $6, $7, $8) RETURNING change_id, model, lead_id, \"from\", \"to\","
+				 " cause OPERATOR(pg_catalog.<>) 'watch' AND (SELECT w.notify FROM leadscore.watched_model w WHERE w.model OPERATOR(pg_catalog.=) segment_change.model)",
+				 8, types);
+	session_plan(&state_plan, "INSERT INTO leadscore.lead_state (lead_id, model, segment, since, tick)"
+				 " SELECT c.lead_id, c.model, c.\"to\", c.changed_at, c.tick_given FROM leadscore.changes_to_log($1, $2, $3, $4, $5, $6, $7, $8) c"
+				 " ON CONFLICT (lead_id, model) DO UPDATE SET segment = excluded.segment, since = excluded.since, tick = excluded.tick",
+				 8, types);
 	/* whoever changes a budget has ended, and his budget is seen, or waits for us */
 	if (watched->offers)
 		table_close(table_open(our_table("offer_slot"), RowExclusiveLock), NoLock);
 	/* rows that are newer than the transaction's snapshot are changed, too */
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	if (SPI_execute_snapshot(plan, values, NULL, snapshot, InvalidSnapshot, false, true, 0) != SPI_OK_SELECT)
+	if (SPI_execute_snapshot(log_plan, values, NULL, snapshot, InvalidSnapshot, false, true, 0) != SPI_OK_INSERT_RETURNING)
 		elog(ERROR, "could not write changes of segments");
 	notify(told);
+	if (SPI_execute_snapshot(state_plan, values, NULL, snapshot, InvalidSnapshot, false, true, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not write the states of leads");
 	if (watched->offers && strcmp(cause, "watch") != 0)
 		issue_vouchers(values, now, snapshot);
 	UnregisterSnapshot(snapshot);
