@@ -119,6 +119,10 @@ AS $$
 DECLARE
 	object regclass;
 BEGIN
+	IF role IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'role is NULL',
+			DETAIL = 'There is nobody to grant to.', HINT = 'Name a role.';
+	END IF;
 	-- what pg_dump reads: the tables and sequences that are part of a dump, and those that lead_timeline is split into
 	FOR object IN
 		SELECT unnest(x.extconfig) FROM pg_extension x WHERE x.extname = 'leadscore'

@@ -49,6 +49,8 @@ is($node->safe_psql('shop', q{
 	AND has_function_privilege('shop_owner', p.oid, 'EXECUTE') AND NOT has_function_privilege('pg_monitor', p.oid, 'EXECUTE')}), '', '... nor call what others may not');
 my (undef, undef, $error) = $node->psql('shop', q{SET ROLE shop_owner; SELECT leadscore.grant_backup('shop_owner')});
 like($error, qr/permission denied for function grant_backup/, '... nor grant it');
+(undef, undef, $error) = $node->psql('shop', 'SELECT leadscore.grant_backup(NULL)');
+like($error, qr/role is NULL/, 'there must be a role');
 
 # a split store, before and after the grant
 my $expected = 'SELECT lead_id, timeline FROM leadscore.lead_timeline ORDER BY 1';
