@@ -62,6 +62,11 @@ COMMENT ON COLUMN leadscore.lead_score.segment IS 'the first segment whose condi
 COMMENT ON COLUMN leadscore.lead_score.last_active IS 'the last hour of any signal';
 
 -- the snapshot
+--
+-- It is not marked for pg_dump, which would have it refreshed after the data:
+-- pg_upgrade could not do that, as a matview of an extension is restored before
+-- what it reads can be read. pg_upgrade moves it as it is; after the restore of
+-- a dump it is empty, and status says so.
 
 CREATE MATERIALIZED VIEW leadscore.lead_segment AS
 SELECT s.model, s.lead_id, s.score, s.engagement, s.fit, s.probability, s.grade, s.stage, s.segment, s.last_active,
@@ -94,6 +99,8 @@ BEGIN
 	ELSE
 		REFRESH MATERIALIZED VIEW leadscore.lead_segment;
 	END IF;
+	INSERT INTO leadscore.snapshot_state (first_refreshed_at)
+	SELECT now() WHERE NOT EXISTS (SELECT FROM leadscore.snapshot_state) ON CONFLICT (only_row) DO NOTHING;
 	PERFORM leadscore.see_all('time'::text);
 END
 $$;
@@ -321,5 +328,3 @@ END;
 
 COMMENT ON FUNCTION leadscore.score_history(text, text, timestamptz, timestamptz, interval)
 	IS 'a lead''s score at instants of the past or future';
-
-SELECT pg_catalog.pg_extension_config_dump('leadscore.lead_segment', '');

@@ -269,7 +269,11 @@ BEGIN
 
 	source := 'leadscore.lead_segment';
 	removed := 0;
-	SELECT count(*) INTO remaining FROM leadscore.lead_segment g WHERE g.lead_id = ANY (names);
+	remaining := 0;
+	-- (before its first refresh it cannot be read)
+	IF (SELECT c.relispopulated FROM pg_class c WHERE c.oid = 'leadscore.lead_segment'::regclass) THEN
+		SELECT count(*) INTO remaining FROM leadscore.lead_segment g WHERE g.lead_id = ANY (names);
+	END IF;
 	RETURN NEXT;
 END
 $$;

@@ -573,6 +573,16 @@ $$;
 
 COMMENT ON FUNCTION leadscore.transition_problem() IS 'what is the matter with transitions and offers';
 
+-- A dump has this row, but not the snapshot.
+CREATE TABLE leadscore.snapshot_state (
+	only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+	first_refreshed_at timestamptz NOT NULL
+);
+
+COMMENT ON TABLE leadscore.snapshot_state IS 'whether lead_segment is used: one row, or none before the first refresh_segments()';
+COMMENT ON COLUMN leadscore.snapshot_state.only_row IS 'true';
+COMMENT ON COLUMN leadscore.snapshot_state.first_refreshed_at IS 'when refresh_segments() was first called';
+
 CREATE VIEW leadscore.status AS
 SELECT 'signal' AS object, d.signal AS name, 'past events are not yet counted' AS state,
 	format('CALL leadscore.rebuild(signals => %L)', ARRAY[d.signal]) AS action
@@ -611,10 +621,18 @@ UNION ALL
 SELECT 'changed_lead', CASE WHEN c.everybody THEN 'all leads' ELSE c.leads || ' leads' END,
 	'what follows from their events is not yet derived', 'SELECT * FROM leadscore.derive()'
 FROM (SELECT count(DISTINCT lead_id) AS leads, bool_or(lead_id IS NULL) AS everybody FROM leadscore.changed_lead) c
-WHERE c.leads > 0 OR c.everybody;
+WHERE c.leads > 0 OR c.everybody
+UNION ALL
+SELECT 'lead_segment', 'lead_segment', CASE WHEN c.relispopulated THEN 'is empty, as after a restore' ELSE 'cannot be read before it is refreshed' END,
+	'SELECT leadscore.refresh_segments()'
+FROM pg_class c
+WHERE c.relnamespace = 'leadscore'::regnamespace AND c.relname = 'lead_segment'
+AND (NOT c.relispopulated
+	OR pg_relation_size(c.oid) = 0 AND EXISTS (SELECT FROM leadscore.snapshot_state) AND EXISTS (SELECT FROM leadscore.model)
+		AND (EXISTS (SELECT FROM leadscore.lead_timeline) OR EXISTS (SELECT FROM leadscore.pending_delta) OR EXISTS (SELECT FROM leadscore.lead)));
 
 COMMENT ON VIEW leadscore.status IS 'what waits for the DBA: nothing, if it has no rows';
-COMMENT ON COLUMN leadscore.status.object IS 'signal, source, compaction, lead_timeline, watched_model, segment_change, offer, pending_delta or changed_lead';
+COMMENT ON COLUMN leadscore.status.object IS 'signal, source, compaction, lead_timeline, watched_model, segment_change, offer, pending_delta, changed_lead or lead_segment';
 COMMENT ON COLUMN leadscore.status.name IS 'which';
 COMMENT ON COLUMN leadscore.status.state IS 'what is the matter';
 COMMENT ON COLUMN leadscore.status.action IS 'what to do';
@@ -635,3 +653,4 @@ $$;
 COMMENT ON FUNCTION leadscore.fold(bigint) IS 'merges pending deltas into timelines, at most so many rows, and says how many';
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore.counted_signal', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.snapshot_state', '');

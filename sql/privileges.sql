@@ -35,7 +35,7 @@ AS $$
 BEGIN
 	EXECUTE format('GRANT SELECT ON leadscore.signal, leadscore.model, leadscore.weight, leadscore.category, leadscore.stage,'
 		' leadscore.grade, leadscore.segment, leadscore.compaction, leadscore.model_document, leadscore.lead, leadscore.lead_timeline,'
-		' leadscore.lead_alias, leadscore.pending_delta, leadscore.changed_lead, leadscore.counted_signal, leadscore.signal_definition,'
+		' leadscore.lead_alias, leadscore.pending_delta, leadscore.changed_lead, leadscore.counted_signal, leadscore.snapshot_state, leadscore.signal_definition,'
 		' leadscore.source_trigger, leadscore.source, leadscore.status, leadscore.current_timeline, leadscore.visible_lead, leadscore.lead_score,'
 		' leadscore.lead_segment, leadscore.segment_summary, leadscore.model_version, leadscore.experiment, leadscore.watched_model,'
 		' leadscore.lead_state, leadscore.segment_change, leadscore.offer,'
@@ -107,13 +107,38 @@ BEGIN
 	EXECUTE format('GRANT USAGE ON ALL SEQUENCES IN SCHEMA leadscore TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA leadscore TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON ALL PROCEDURES IN SCHEMA leadscore TO %s', role);
-	EXECUTE format('REVOKE EXECUTE ON FUNCTION leadscore.grant_reader(regrole), leadscore.grant_writer(regrole), leadscore.grant_admin(regrole) FROM %s', role);
+	EXECUTE format('REVOKE EXECUTE ON FUNCTION leadscore.grant_reader(regrole), leadscore.grant_writer(regrole), leadscore.grant_admin(regrole), leadscore.grant_backup(regrole) FROM %s', role);
 END
 $$;
 
 COMMENT ON FUNCTION leadscore.grant_admin(regrole) IS 'lets a role configure models, track its own tables, rebuild and forget';
 
-REVOKE ALL ON FUNCTION leadscore.grant_reader(regrole), leadscore.grant_writer(regrole), leadscore.grant_admin(regrole) FROM PUBLIC;
+CREATE FUNCTION leadscore.grant_backup(role regrole) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	object regclass;
+BEGIN
+	IF role IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'role is NULL',
+			DETAIL = 'There is nobody to grant to.', HINT = 'Name a role.';
+	END IF;
+	-- what pg_dump reads: the tables and sequences that are part of a dump, and those that lead_timeline is split into
+	FOR object IN
+		SELECT unnest(x.extconfig) FROM pg_extension x WHERE x.extname = 'leadscore'
+		UNION
+		SELECT t.name FROM leadscore.split_tables() t
+		ORDER BY 1
+	LOOP
+		EXECUTE format('GRANT SELECT ON %s TO %s', object, role);
+	END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.grant_backup(regrole) IS 'lets a role that is no superuser, such as the owner of the database, dump it with pg_dump';
+
+REVOKE ALL ON FUNCTION leadscore.grant_reader(regrole), leadscore.grant_writer(regrole), leadscore.grant_admin(regrole), leadscore.grant_backup(regrole)
+	FROM PUBLIC;
 
 -- Views read with the rights of the user, so that row-level security on our
 -- tables holds in them.

@@ -1,5 +1,5 @@
-# Dump and restore, in each format, gives back everything: timelines, configuration, sequences, triggers and the
-# snapshot; and the restored database goes on counting.
+# Dump and restore, in each format, gives back everything: timelines, configuration, sequences and triggers; status says
+# that the snapshot is to be refreshed; and the restored database goes on counting.
 
 use strict;
 use warnings FATAL => 'all';
@@ -54,7 +54,7 @@ my %state = (
 	experiments => 'SELECT * FROM leadscore.experiment',
 	'arms' => q{SELECT lead_id, leadscore.arm('spring', lead_id), leadscore.score(lead_id, 'spring', '2026-02-01') FROM leadscore.lead_timeline ORDER BY 1 LIMIT 20},
 	'counted signals' => 'SELECT * FROM leadscore.counted_signal ORDER BY 1',
-	status => 'SELECT * FROM leadscore.status ORDER BY 1, 2, 3',
+	status => q{SELECT * FROM leadscore.status WHERE object <> 'lead_segment' ORDER BY 1, 2, 3},
 	watched => 'SELECT * FROM leadscore.watched_model ORDER BY 1',
 	states => 'SELECT * FROM leadscore.lead_state ORDER BY 1, 2',
 	changes => 'SELECT * FROM leadscore.segment_change ORDER BY 1',
@@ -122,7 +122,10 @@ for my $database (sort keys %restore)
 	my $got = state_of($database);
 	$got->{sequences} = result($database, $state{sequences});
 	same($got->{$_}, $expected->{$_}, "$database: $_") for sort keys %state;
-	is(result($database, 'SELECT count(*) > 0 FROM leadscore.lead_segment'), 't', "$database: the snapshot is filled");
+	is(result($database, q{SELECT (SELECT count(*) FROM leadscore.lead_segment), state, action FROM leadscore.status WHERE object = 'lead_segment'}),
+		'0|is empty, as after a restore|SELECT leadscore.refresh_segments()', "$database: the snapshot waits for its refresh, and status says so");
+	result($database, 'SELECT leadscore.refresh_segments()');
+	is(result($database, q{SELECT (SELECT count(*) > 0 FROM leadscore.lead_segment), (SELECT count(*) FROM leadscore.status WHERE object = 'lead_segment')}), 't|0', "$database: refreshed, it is filled");
 
 	is(result($database, q{WITH next AS (INSERT INTO leadscore.event (lead_id, kind, value) SELECT 'new', 'purchase', 100 FROM generate_series(1, 9)) SELECT}), '', "$database: a lead enters a segment");
 	wait_for_changes($node, $database);
