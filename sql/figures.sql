@@ -91,6 +91,17 @@ BEGIN ATOMIC
 	SELECT month::timestamp AT TIME ZONE 'UTC';
 END;
 
+CREATE FUNCTION leadscore.months_since(instant timestamptz) RETURNS SETOF date
+	LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE ROWS 12 SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN QUERY
+	SELECT g.month::date
+	FROM generate_series(leadscore.month_of(instant)::timestamp, leadscore.month_of(now())::timestamp, '1 month') AS g (month);
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.months_since(timestamptz) IS 'the UTC months from that of an instant to the present one, by their first days';
 COMMENT ON FUNCTION leadscore.month_of(timestamptz) IS 'the first day of the UTC month';
 COMMENT ON FUNCTION leadscore.month_start(date) IS 'the instant at which a UTC day begins';
 
@@ -100,23 +111,21 @@ CREATE VIEW leadscore.monthly_figure AS
 WITH lead AS MATERIALIZED (
 	SELECT s.lead_id, s.timeline, s.profile, s.started_at FROM leadscore.lead_start s
 ), month AS (
-	SELECT g.month::date AS month
-	FROM (SELECT min(l.started_at) AS started_at FROM lead l) s
-	CROSS JOIN generate_series(leadscore.month_of(s.started_at)::timestamp, leadscore.month_of(now())::timestamp, '1 month') AS g (month)
+	SELECT g.month FROM (SELECT min(l.started_at) AS started_at FROM lead l) s CROSS JOIN leadscore.months_since(s.started_at) AS g (month)
 ), state AS (
 	SELECT c.model, m.month, l.started_at >= leadscore.month_start(m.month) AS is_new, o.orders, o.revenue, o.orders_so_far,
 		CASE WHEN l.started_at < leadscore.month_start(m.month)
-			THEN (leadscore.appraise(d.card, l.timeline, l.profile, leadscore.month_start(m.month) - interval '1 hour')).segment END AS segment
-	FROM leadscore.model_conversion c
-	CROSS JOIN LATERAL (SELECT leadscore.scorecard(c.model) AS card OFFSET 0) d
+			THEN (leadscore.appraise(c.scorecard, l.timeline, l.profile, leadscore.month_start(m.month) - interval '1 hour')).segment END AS segment
+	FROM leadscore.model_cards() c
 	CROSS JOIN month m
 	JOIN lead l ON l.started_at < leadscore.month_start((m.month + interval '1 month')::date)
 	CROSS JOIN LATERAL (
 		SELECT sum(e.occurrences) FILTER (WHERE e.hour >= leadscore.month_start(m.month)) AS orders,
 			sum(e.value) FILTER (WHERE e.hour >= leadscore.month_start(m.month)) AS revenue, sum(e.occurrences) AS orders_so_far
 		FROM leadscore.timeline_entries(l.timeline) e
-		WHERE e.signal_id = c.signal_id AND e.hour < leadscore.month_start((m.month + interval '1 month')::date) AND e.hour <= now()
+		WHERE e.signal_id = c.conversion_id AND e.hour < leadscore.month_start((m.month + interval '1 month')::date) AND e.hour <= now()
 	) o
+	WHERE c.conversion_id IS NOT NULL
 )
 SELECT s.model, s.month, s.segment, s.is_new,
 	count(*) AS leads,
@@ -154,13 +163,12 @@ SELECT f.model, leadscore.month_of(f.bought_at) AS month, f.segment, count(*) AS
 FROM (
 	SELECT c.model, o.bought_at, (extract(epoch FROM o.bought_at - s.started_at) / 86400)::float8 AS days,
 		CASE WHEN s.started_at < o.bought_at
-			THEN (leadscore.appraise(d.card, s.timeline, s.profile, o.bought_at - interval '1 hour')).segment END AS segment
-	FROM leadscore.model_conversion c
-	CROSS JOIN LATERAL (SELECT leadscore.scorecard(c.model) AS card OFFSET 0) d
+			THEN (leadscore.appraise(c.scorecard, s.timeline, s.profile, o.bought_at - interval '1 hour')).segment END AS segment
+	FROM leadscore.model_cards() c
 	CROSS JOIN leadscore.lead_start s
 	CROSS JOIN LATERAL (
 		SELECT min(e.hour) AS bought_at FROM leadscore.timeline_entries(s.timeline) e
-		WHERE e.signal_id = c.signal_id AND e.occurrences > 0 AND e.hour <= now()
+		WHERE e.signal_id = c.conversion_id AND e.occurrences > 0 AND e.hour <= now()
 	) o
 	WHERE o.bought_at IS NOT NULL
 ) f
@@ -185,17 +193,19 @@ WITH stage_signal AS MATERIALIZED (
 	JOIN leadscore.signal g ON g.signal = w.signal
 	GROUP BY s.model, g.signal_id
 ), came AS (
-	SELECT m.model, leadscore.month_of(l.started_at) AS month, r.position,
-		(leadscore.appraise(d.card, l.timeline, l.profile,
-			least(leadscore.month_start((leadscore.month_of(l.started_at) + interval '1 month')::date) - interval '1 hour', now()))).segment
-	FROM leadscore.model m
-	CROSS JOIN LATERAL (SELECT leadscore.scorecard(m.model) AS card OFFSET 0) d
+	SELECT m.model, leadscore.month_of(l.started_at) AS month, r.position, a.segment
+	FROM leadscore.model_cards() m
 	CROSS JOIN leadscore.lead_start l
 	CROSS JOIN LATERAL (
 		SELECT max(s.position) AS position
 		FROM leadscore.timeline_entries(l.timeline) e JOIN stage_signal s ON s.signal_id = e.signal_id AND s.model = m.model
 		WHERE e.occurrences > 0 AND e.hour <= now()
 	) r
+	-- (fenced: a lead is appraised once, not for each stage)
+	CROSS JOIN LATERAL (
+		SELECT (leadscore.appraise(m.scorecard, l.timeline, l.profile,
+			least(leadscore.month_start((leadscore.month_of(l.started_at) + interval '1 month')::date) - interval '1 hour', now()))).segment OFFSET 0
+	) a
 	WHERE r.position IS NOT NULL
 ), counted AS (
 	SELECT s.model, c.month, c.segment, s.stage, s.position, count(*) FILTER (WHERE c.position >= s.position) AS leads
@@ -229,9 +239,8 @@ WITH touch_signal AS MATERIALIZED (
 ), bought AS (
 	SELECT c.model, o.occurrences AS orders, o.value AS revenue, leadscore.month_of(o.hour) AS month, t.channels,
 		o.hour = min(o.hour) FILTER (WHERE o.occurrences > 0) OVER (PARTITION BY c.model, s.lead_id) AS is_first,
-		CASE WHEN s.started_at < o.hour THEN (leadscore.appraise(d.card, s.timeline, s.profile, o.hour - interval '1 hour')).segment END AS segment
-	FROM leadscore.model_conversion c
-	CROSS JOIN LATERAL (SELECT leadscore.scorecard(c.model) AS card OFFSET 0) d
+		CASE WHEN s.started_at < o.hour THEN (leadscore.appraise(c.scorecard, s.timeline, s.profile, o.hour - interval '1 hour')).segment END AS segment
+	FROM leadscore.model_cards() c
 	CROSS JOIN leadscore.lead_start s
 	CROSS JOIN LATERAL leadscore.timeline_entries(s.timeline) o
 	CROSS JOIN LATERAL (
@@ -240,7 +249,7 @@ WITH touch_signal AS MATERIALIZED (
 		FROM leadscore.timeline_entries(s.timeline) e JOIN touch_signal t ON t.signal_id = e.signal_id
 		WHERE e.occurrences > 0 AND e.hour <= o.hour
 	) t
-	WHERE o.signal_id = c.signal_id AND o.hour <= now()
+	WHERE o.signal_id = c.conversion_id AND o.hour <= now()
 ), credited AS (
 	SELECT b.model, a.attribution, b.month, b.channels[a.n] AS channel, b.segment,
 		count(*) FILTER (WHERE b.is_first) AS new_customers, sum(b.orders)::bigint AS orders, sum(b.revenue) AS revenue
@@ -248,7 +257,8 @@ WITH touch_signal AS MATERIALIZED (
 	GROUP BY b.model, a.attribution, b.month, b.channels[a.n], b.segment
 ), spent AS (
 	SELECT c.model, a.attribution, date_trunc('month', s.day::timestamp)::date AS month, s.channel, sum(s.amount) AS amount
-	FROM leadscore.spend s CROSS JOIN leadscore.model_conversion c CROSS JOIN (VALUES ('first'), ('last')) a (attribution)
+	FROM leadscore.spend s CROSS JOIN leadscore.model_cards() c CROSS JOIN (VALUES ('first'), ('last')) a (attribution)
+	WHERE c.conversion_id IS NOT NULL
 	GROUP BY c.model, a.attribution, date_trunc('month', s.day::timestamp)::date, s.channel
 ), shared AS (
 	SELECT coalesce(c.model, s.model) AS model, coalesce(c.attribution, s.attribution) AS attribution, coalesce(c.month, s.month) AS month,

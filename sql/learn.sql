@@ -155,11 +155,8 @@ BEGIN ATOMIC
 		) s
 		CROSS JOIN unnest(cutoffs) AS c (cutoff)
 		-- where row-level security hides leads or events from the user, it hides what can be learned from them
-		WHERE (NOT (SELECT row_security_active('leadscore.lead'))
-			OR EXISTS (SELECT FROM leadscore.lead v WHERE v.lead_id = s.lead_id))
-		AND (NOT (SELECT row_security_active('leadscore.event'))
-			OR EXISTS (SELECT FROM leadscore.event v WHERE v.lead_id = s.lead_id)
-			OR EXISTS (SELECT FROM leadscore.lead_alias w JOIN leadscore.event v ON v.lead_id = w.alias WHERE w.lead_id = s.lead_id))
+		WHERE NOT (SELECT row_security_active('leadscore.lead') OR row_security_active('leadscore.event'))
+		OR leadscore.is_visible(s.lead_id)
 		OFFSET 0
 	) x
 	WHERE x.outcome IS NOT NULL;
