@@ -134,7 +134,7 @@ COMMENT ON COLUMN leadscore.lead_segment.last_active IS 'the last hour of any si
 COMMENT ON COLUMN leadscore.lead_segment.scored_at IS 'the hour as of which the row was scored';
 
 CREATE FUNCTION leadscore.refresh_segments("concurrently" boolean DEFAULT true) RETURNS void
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 BEGIN
 	-- a snapshot that holds nothing yet cannot be compared with
@@ -184,7 +184,7 @@ COMMENT ON COLUMN leadscore.segment_summary.scored_at IS 'the hour as of which t
 CREATE FUNCTION leadscore.top(n integer, model text DEFAULT 'default', at timestamptz DEFAULT now())
 	RETURNS TABLE (lead_id text, score float8, engagement float8, fit float8, probability float8, grade text, stage text,
 		segment text, last_active timestamptz)
-	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 100 SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 100 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE

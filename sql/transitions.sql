@@ -162,7 +162,7 @@ COMMENT ON FUNCTION leadscore.hold_leads(text[], boolean)
 	IS 'locks rows of lead_timeline, made where there are none, and says which; not to wait: passes over those that somebody else has';
 
 CREATE FUNCTION leadscore.leads_to_see(after text, n integer) RETURNS text[]
-	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off
+	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off SET jit = off
 AS $$
 	SELECT coalesce(array_agg(f.lead_id ORDER BY f.lead_id), '{}')
 	FROM (
@@ -197,7 +197,7 @@ $$;
 COMMENT ON FUNCTION leadscore.leads_to_see(text, integer) IS 'the next leads, in the order of their bytes, that seem to be in another segment than they were';
 
 CREATE FUNCTION leadscore.see_batch(lead_ids text[], cause text, wait boolean) RETURNS text[]
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
 	held CONSTANT text[] := leadscore.hold_leads(lead_ids, wait);
@@ -500,7 +500,7 @@ $$;
 COMMENT ON FUNCTION leadscore.drop_consumer(text) IS 'forgets how far a consumer has come';
 
 CREATE FUNCTION leadscore.prune_changes(before timestamptz) RETURNS bigint
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
 	n bigint;
