@@ -100,6 +100,9 @@ CREATE FUNCTION leadscore.timeline_before(timeline leadscore.timeline, at timest
 CREATE FUNCTION leadscore.timeline_first_hour(timeline leadscore.timeline, signal_id integer, "from" timestamptz, "to" timestamptz) RETURNS timestamptz
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 5;
 
+CREATE FUNCTION leadscore.timeline_start(timeline leadscore.timeline) RETURNS timestamptz
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
 CREATE FUNCTION leadscore.timeline_last_hour(timeline leadscore.timeline) RETURNS timestamptz
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5;
 
@@ -110,6 +113,7 @@ CREATE FUNCTION leadscore.timeline_total(timeline leadscore.timeline, signal_id 
 COMMENT ON FUNCTION leadscore.timeline_before(leadscore.timeline, timestamptz) IS 'the part of a timeline before the hour of an instant';
 COMMENT ON FUNCTION leadscore.timeline_first_hour(leadscore.timeline, integer, timestamptz, timestamptz)
 	IS 'the first hour within bounds in which a signal occurred; any signal, if it is NULL';
+COMMENT ON FUNCTION leadscore.timeline_start(leadscore.timeline) IS 'the hour of the first entry';
 COMMENT ON FUNCTION leadscore.timeline_last_hour(leadscore.timeline) IS 'the last hour of any signal';
 COMMENT ON FUNCTION leadscore.timeline_total(leadscore.timeline, integer, timestamptz, timestamptz)
 	IS 'occurrences and value of a signal within bounds; NULL: no bound';

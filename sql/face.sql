@@ -39,7 +39,7 @@ COMMENT ON FUNCTION leadscore.model_cards() IS 'each model with its scorecard an
 
 CREATE FUNCTION leadscore.served_models()
 	RETURNS TABLE (model text, scorecard jsonb, treated boolean, salt text, share float8)
-	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 3 SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 2 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	RETURN QUERY

@@ -68,10 +68,9 @@ COMMENT ON COLUMN leadscore.channel.signal IS 'an event signal: its occurrences 
 -- little to join them well.
 
 CREATE VIEW leadscore.lead_start AS
-SELECT v.lead_id, v.timeline, v.profile, e.started_at
+SELECT v.lead_id, v.timeline, v.profile, leadscore.timeline_start(v.timeline) AS started_at
 FROM leadscore.visible_lead v
-CROSS JOIN LATERAL (SELECT min(e.hour) AS started_at FROM leadscore.timeline_entries(v.timeline) e) e
-WHERE e.started_at <= now();
+WHERE leadscore.timeline_start(v.timeline) <= now();
 
 COMMENT ON VIEW leadscore.lead_start IS 'leads that have done something, and since when';
 COMMENT ON COLUMN leadscore.lead_start.lead_id IS 'the lead';

@@ -18,6 +18,7 @@
 PG_FUNCTION_INFO_V1(timeline_before);
 PG_FUNCTION_INFO_V1(timeline_first_hour);
 PG_FUNCTION_INFO_V1(timeline_last_hour);
+PG_FUNCTION_INFO_V1(timeline_start);
 PG_FUNCTION_INFO_V1(timeline_total);
 PG_FUNCTION_INFO_V1(outcome);
 PG_FUNCTION_INFO_V1(past_score);
@@ -77,6 +78,19 @@ timeline_first_hour(PG_FUNCTION_ARGS)
 	if (first == to)
 		PG_RETURN_NULL();
 	PG_RETURN_TIMESTAMPTZ(instant_of(first));
+}
+
+/* (timeline): the hour of the first entry, or NULL if there is none */
+Datum
+timeline_start(PG_FUNCTION_ARGS)
+{
+	struct varlena *timeline = PG_GETARG_TIMELINE(0);
+	TimelineReader reader;
+
+	if (timeline_is_empty(timeline))
+		PG_RETURN_NULL();
+	timeline_read(&reader, timeline);
+	PG_RETURN_TIMESTAMPTZ(instant_of(reader.base));
 }
 
 /* (timeline): the last hour of any signal, or NULL if there is none */
