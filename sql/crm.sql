@@ -140,7 +140,7 @@ BEGIN ATOMIC
 	WHERE s.change_id > coalesce(crm_changes.since, 0)
 	-- where row-level security hides leads, what was written down of them is hidden, too
 	AND (NOT (SELECT row_security_active('leadscore.lead') OR row_security_active('leadscore.event'))
-		OR leadscore.is_visible(s.lead_id))
+		OR NOT s.deleted AND leadscore.is_visible(s.lead_id))
 	ORDER BY s.change_id
 	LIMIT crm_changes.n;
 END;

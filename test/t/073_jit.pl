@@ -106,4 +106,22 @@ for my $state ('never analyzed', 'after autovacuum')
 	}
 }
 
+# ---------------------------------------------------------------- what is computed, and how often
+
+# How often a function is called while a query runs.
+sub calls
+{
+	my ($function, $query) = @_;
+	my @lines = split /\n/, query(qq{BEGIN; SET LOCAL track_functions = 'all'; $query;
+		SELECT coalesce(sum(calls), 0) FROM pg_stat_xact_user_functions WHERE schemaname = 'leadscore' AND funcname = '$function'; ROLLBACK});
+	return $lines[-1];
+}
+
+# three reasons a row, and three again where the row is compared with what a CRM has been told
+cmp_ok(calls('crm_reasons', 'SELECT * FROM leadscore.crm_lead ORDER BY score DESC LIMIT 10'), '<=', 60, 'reasons are worded for the rows that are returned');
+cmp_ok(calls('crm_reasons', 'SELECT * FROM leadscore.crm_lead ORDER BY score DESC LIMIT 10'), '>=', 30, '... and for all of these');
+is(calls('crm_reasons', 'SELECT lead_id, score FROM leadscore.crm_lead'), '0', '... not where nobody asks for them');
+my $result = q{SELECT control_leads + treatment_leads FROM leadscore.experiment_result('try', 'purchase')};
+is(calls('treated', $result), query($result), 'experiment_result() assigns each lead once');
+
 done_testing();
