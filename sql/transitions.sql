@@ -112,10 +112,14 @@ BEGIN ATOMIC
 	SELECT d.model, d.lead_id, d."from", d."to", d.score, changes_to_log.at,
 		CASE WHEN d."from" IS NULL AND NOT w.seen THEN 'watch' ELSE changes_to_log.cause END,
 		-- along a lead's changes, on all models, ticks do not descend
-		greatest(changes_to_log.tick, (SELECT max(s.tick) FROM leadscore.lead_state s WHERE s.lead_id = d.lead_id))
+		greatest(changes_to_log.tick, t.tick)
 	FROM ROWS FROM (unnest(models), unnest(lead_ids), unnest(from_segments), unnest(to_segments), unnest(scores))
 		WITH ORDINALITY AS d (model, lead_id, "from", "to", score, n)
 	JOIN leadscore.watched_model w ON w.model = d.model AND w.active
+	-- (found at once: a subquery for each lead would be charged as if lead_state had only a few leads)
+	LEFT JOIN (
+		SELECT s.lead_id, max(s.tick) AS tick FROM leadscore.lead_state s WHERE s.lead_id = ANY (changes_to_log.lead_ids) GROUP BY s.lead_id
+	) t ON t.lead_id = d.lead_id
 	ORDER BY d.n;
 END;
 

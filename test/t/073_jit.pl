@@ -48,12 +48,14 @@ my %call = (
 	map({ /^(.*?): (.*)$/ or die $_; ($1 => $2) } split /\n/, slurp_file('test/bench/calls')),
 	make_signals => q{BEGIN; SELECT * FROM leadscore.make_signals('category'); ROLLBACK},
 	rebuild => 'CALL leadscore.rebuild()',
-	watch => q{CALL leadscore.watch('bench'); CALL leadscore.see_changes()},
+	watch => q{CALL leadscore.watch('bench'); CALL leadscore.see_changes(); BEGIN;
+		INSERT INTO leadscore.offer (offer, model, segment, kind, discount, valid_for, budget) VALUES ('test', 'bench', 'high', 'percent', 10, '7 days', 1000);
+		INSERT INTO leadscore.event (lead_id, kind, occurred_at, value) SELECT n::text, 'purchase', now(), 1000 FROM generate_series(1, 5000) n;
+		SELECT leadscore.expire_vouchers(); SELECT * FROM leadscore.offer_result('test', 'purchase'); ROLLBACK},
 	take_changes => q{SELECT * FROM leadscore.take_changes('test', 1000); SELECT leadscore.acknowledge_changes('test', max(change_id)) FROM leadscore.segment_change},
 	prune_changes => q{SELECT leadscore.prune_changes(now())},
 	offer_result => q{BEGIN; INSERT INTO leadscore.offer (offer, model, segment, kind, discount, valid_for, budget) VALUES ('test', 'bench', 'high', 'percent', 10, '7 days', 1000);
-		INSERT INTO leadscore.event (lead_id, kind, occurred_at, value) SELECT n::text, 'purchase', now(), 1000 FROM generate_series(1, 500) n;
-		SELECT leadscore.expire_vouchers(); SELECT * FROM leadscore.offer_result('test', 'purchase'); ROLLBACK},
+		SELECT * FROM leadscore.offer_result('test', 'purchase'); ROLLBACK},
 	derive => q{BEGIN; INSERT INTO leadscore.derivation (derivation, behaviour, gap) VALUES ('visits', 'visit', '30 minutes'); SELECT * FROM leadscore.derive(); ROLLBACK},
 	identify => q{BEGIN; SELECT leadscore.identify('18', '17'); SELECT leadscore.unidentify('18'); SELECT leadscore.fold(); ROLLBACK},
 	forget => q{BEGIN; SELECT * FROM leadscore.forget('17'); ROLLBACK},
