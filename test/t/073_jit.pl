@@ -52,7 +52,7 @@ my %call = (
 		INSERT INTO leadscore.offer (offer, model, segment, kind, discount, valid_for, budget) VALUES ('test', 'bench', 'high', 'percent', 10, '7 days', 1000);
 		INSERT INTO leadscore.event (lead_id, kind, occurred_at, value) SELECT n::text, 'purchase', now(), 1000 FROM generate_series(1, 5000) n;
 		SELECT leadscore.expire_vouchers(); SELECT * FROM leadscore.offer_result('test', 'purchase'); ROLLBACK},
-	take_changes => q{SELECT * FROM leadscore.take_changes('test', 1000); SELECT leadscore.acknowledge_changes('test', max(change_id)) FROM leadscore.segment_change},
+	take_changes => q{BEGIN; SELECT * FROM leadscore.take_changes('test', 1000); SELECT leadscore.acknowledge_changes('test'); COMMIT},
 	prune_changes => q{SELECT leadscore.prune_changes(now())},
 	offer_result => q{BEGIN; INSERT INTO leadscore.offer (offer, model, segment, kind, discount, valid_for, budget) VALUES ('test', 'bench', 'high', 'percent', 10, '7 days', 1000);
 		SELECT * FROM leadscore.offer_result('test', 'purchase'); ROLLBACK},
