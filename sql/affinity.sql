@@ -3,7 +3,7 @@
 
 CREATE FUNCTION leadscore.log_events(kinds text[])
 	RETURNS TABLE (lead_id text, kind text, occurred_at timestamptz, properties jsonb)
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET row_security = off
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET row_security = off SET jit = off
 AS $$
 	SELECT coalesce(a.lead_id, e.lead_id), e.kind, e.occurred_at, e.properties
 	FROM (
@@ -36,7 +36,7 @@ $$;
 COMMENT ON FUNCTION leadscore.check_property(text, integer) IS 'refuses what is no property, or no number of values';
 
 CREATE FUNCTION leadscore.check_kinds(kinds text[]) RETURNS void
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
 	unknown CONSTANT text[] := ARRAY(SELECT k FROM unnest(kinds) k EXCEPT SELECT e.kind FROM leadscore.log_events(kinds) e ORDER BY 1);
@@ -53,7 +53,7 @@ COMMENT ON FUNCTION leadscore.check_kinds(text[]) IS 'refuses kinds that no even
 CREATE FUNCTION leadscore.affinity(property text, at timestamptz DEFAULT now(), half_life interval DEFAULT '30 days',
 	kinds text[] DEFAULT NULL, prior float8 DEFAULT 1)
 	RETURNS TABLE (lead_id text, value text, weight float8, share float8, shop_share float8, affinity float8)
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET row_security = off
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET row_security = off SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -98,7 +98,7 @@ COMMENT ON FUNCTION leadscore.affinity(text, timestamptz, interval, text[], floa
 
 CREATE FUNCTION leadscore.make_signals(property text, kind text DEFAULT NULL, n integer DEFAULT 20)
 	RETURNS TABLE (signal text, value jsonb, events bigint, made boolean)
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET row_security = off
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET row_security = off SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE

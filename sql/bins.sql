@@ -44,7 +44,7 @@ COMMENT ON FUNCTION leadscore.measured_once(jsonb) IS 'a scorecard with one weig
 
 CREATE FUNCTION leadscore.with_bands(scorecard jsonb, signal_id integer, horizon_hours integer, active_hours integer, profiles boolean, cutoffs timestamptz[],
 	learned boolean, OUT card jsonb, OUT bins jsonb)
-	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
+	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 SET jit = off
 AS $$
 	WITH weight AS MATERIALIZED (
 		SELECT w.n, w.weight, s.subject IS DISTINCT FROM 'profile' AS measured
@@ -132,7 +132,7 @@ COMMENT ON FUNCTION leadscore.sample_likelihood(jsonb, leadscore.timeline[], jso
 
 CREATE FUNCTION leadscore.learn_decay(scorecard jsonb, signal_id integer, horizon_hours integer, active_hours integer, profiles boolean, cutoffs timestamptz[], l2 float8,
 	learned boolean, OUT card jsonb, OUT decay jsonb)
-	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
 	most CONSTANT integer := 20000;	-- examples that are tried

@@ -65,7 +65,7 @@ COMMENT ON AGGREGATE leadscore.fit_clv(leadscore.timeline, integer, timestamptz,
 	IS 'the parameters of BG/NBD and Gamma-Gamma, fitted to the purchases in timelines';
 
 CREATE FUNCTION leadscore.fit_clv(signal text, until timestamptz DEFAULT now(), unit interval DEFAULT '7 days') RETURNS jsonb
-	LANGUAGE sql STABLE STRICT PARALLEL SAFE
+	LANGUAGE sql STABLE STRICT PARALLEL SAFE SET jit = off
 BEGIN ATOMIC
 	SELECT jsonb_build_object('signal', fit_clv.signal)
 		|| leadscore.fit_clv(l.timeline, (SELECT leadscore.check_fit(fit_clv.signal, fit_clv.until)), fit_clv.until, fit_clv.unit)

@@ -94,6 +94,30 @@ CREATE FUNCTION leadscore.timeline_entries(
 
 COMMENT ON FUNCTION leadscore.timeline_entries(leadscore.timeline) IS 'the entries of a timeline as rows';
 
+CREATE FUNCTION leadscore.timeline_before(timeline leadscore.timeline, at timestamptz) RETURNS leadscore.timeline
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5;
+
+CREATE FUNCTION leadscore.timeline_first_hour(timeline leadscore.timeline, signal_id integer, "from" timestamptz, "to" timestamptz) RETURNS timestamptz
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 5;
+
+CREATE FUNCTION leadscore.timeline_start(timeline leadscore.timeline) RETURNS timestamptz
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION leadscore.timeline_last_hour(timeline leadscore.timeline) RETURNS timestamptz
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5;
+
+CREATE FUNCTION leadscore.timeline_total(timeline leadscore.timeline, signal_id integer, since timestamptz, until timestamptz,
+	OUT occurrences numeric, OUT value numeric)
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10;
+
+COMMENT ON FUNCTION leadscore.timeline_before(leadscore.timeline, timestamptz) IS 'the part of a timeline before the hour of an instant';
+COMMENT ON FUNCTION leadscore.timeline_first_hour(leadscore.timeline, integer, timestamptz, timestamptz)
+	IS 'the first hour within bounds in which a signal occurred; any signal, if it is NULL';
+COMMENT ON FUNCTION leadscore.timeline_start(leadscore.timeline) IS 'the hour of the first entry';
+COMMENT ON FUNCTION leadscore.timeline_last_hour(leadscore.timeline) IS 'the last hour of any signal';
+COMMENT ON FUNCTION leadscore.timeline_total(leadscore.timeline, integer, timestamptz, timestamptz)
+	IS 'occurrences and value of a signal within bounds; NULL: no bound';
+
 CREATE FUNCTION leadscore.coarsen(timeline leadscore.timeline, before timestamptz) RETURNS leadscore.timeline
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 

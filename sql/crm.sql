@@ -4,25 +4,10 @@
 -- changes when there is something to say; refresh_crm() writes down what has
 -- changed, numbered in the order in which it is committed.
 
--- A function of its own, so that the view's cost is no reason to compile it.
+-- Views name it in their target lists, and it has a cost: so ORDER BY … LIMIT words reasons for the rows that it returns only.
 
 CREATE FUNCTION leadscore.crm_reasons(card jsonb, timeline leadscore.timeline, profile jsonb, at timestamptz) RETURNS text[]
-	LANGUAGE plpgsql STABLE PARALLEL SAFE COST 20 SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	RETURN ARRAY(
-		SELECT format('%s (%s%s)', coalesce(g.description, t.signal), CASE WHEN t.points > 0 THEN '+' END, t.points)
-		FROM (
-			SELECT c.signal, round(sum(c.points)::numeric) AS points
-			FROM leadscore.contributions(card, timeline, profile, at) c
-			GROUP BY c.signal
-		) t
-		LEFT JOIN leadscore.signal g ON g.signal = t.signal
-		WHERE t.points <> 0
-		ORDER BY abs(t.points) DESC, t.signal
-		LIMIT 3);
-END
-$$;
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 20;
 
 COMMENT ON FUNCTION leadscore.crm_reasons(jsonb, leadscore.timeline, jsonb, timestamptz) IS 'the three signals that weigh most, in words';
 
@@ -36,12 +21,12 @@ BEGIN ATOMIC
 		round((a.appraisal).score::numeric),
 		(a.appraisal).grade, (a.appraisal).segment, (a.appraisal).stage,
 		round((a.appraisal).probability::numeric, 2),
-		r.reasons[1], r.reasons[2], r.reasons[3]
-	FROM leadscore.model m
-	CROSS JOIN LATERAL (SELECT leadscore.scorecard(m.model) AS card OFFSET 0) c
+		(leadscore.crm_reasons(m.scorecard, s.timeline, s.profile, crm_at.at))[1],
+		(leadscore.crm_reasons(m.scorecard, s.timeline, s.profile, crm_at.at))[2],
+		(leadscore.crm_reasons(m.scorecard, s.timeline, s.profile, crm_at.at))[3]
+	FROM leadscore.model_cards() m
 	CROSS JOIN leadscore.visible_lead s
-	CROSS JOIN LATERAL (SELECT leadscore.appraise(c.card, s.timeline, s.profile, crm_at.at) AS appraisal OFFSET 0) a
-	CROSS JOIN LATERAL (SELECT leadscore.crm_reasons(c.card, s.timeline, s.profile, crm_at.at) AS reasons OFFSET 0) r;
+	CROSS JOIN LATERAL (SELECT leadscore.appraise(m.scorecard, s.timeline, s.profile, crm_at.at) AS appraisal OFFSET 0) a;
 END;
 
 COMMENT ON FUNCTION leadscore.crm_at(timestamptz) IS 'what crm_lead says, as of an instant';
@@ -155,7 +140,7 @@ BEGIN ATOMIC
 	WHERE s.change_id > coalesce(crm_changes.since, 0)
 	-- where row-level security hides leads, what was written down of them is hidden, too
 	AND (NOT (SELECT row_security_active('leadscore.lead') OR row_security_active('leadscore.event'))
-		OR s.lead_id IN (SELECT v.lead_id FROM leadscore.visible_lead v))
+		OR NOT s.deleted AND leadscore.is_visible(s.lead_id))
 	ORDER BY s.change_id
 	LIMIT crm_changes.n;
 END;

@@ -1,5 +1,61 @@
 -- face.sql: what people look at: views, the snapshot, and functions by lead_id
 
+-- private functions
+--
+-- Views join leads with functions, not with subqueries and configuration, so that the
+-- planner knows their cost: it takes a small table that was never analyzed for
+-- hundreds of rows, and charges a subquery for every lead, even one that never runs.
+
+-- Only asked where policies bind the user, which is why it is cheap. PL/pgSQL keeps its plan; for the same reason
+-- nothing is SET here, and every name is qualified.
+CREATE FUNCTION leadscore.is_visible(lead_id text) RETURNS boolean
+	LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 1
+AS $$
+BEGIN
+	RETURN (NOT pg_catalog.row_security_active('leadscore.lead'::pg_catalog.text)
+			OR EXISTS (SELECT FROM leadscore.lead v WHERE v.lead_id OPERATOR(pg_catalog.=) is_visible.lead_id))
+		AND (NOT pg_catalog.row_security_active('leadscore.event'::pg_catalog.text)
+			OR EXISTS (SELECT FROM leadscore.event v WHERE v.lead_id OPERATOR(pg_catalog.=) is_visible.lead_id)
+			OR EXISTS (SELECT FROM leadscore.lead_alias w JOIN leadscore.event v ON v.lead_id OPERATOR(pg_catalog.=) w.alias
+				WHERE w.lead_id OPERATOR(pg_catalog.=) is_visible.lead_id));
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.is_visible(text)
+	IS 'whether row-level security shows the user the lead: its row of lead and one of its events, where policies bind the user on these tables';
+
+CREATE FUNCTION leadscore.model_cards()
+	RETURNS TABLE (model text, scorecard jsonb, conversion_id integer)
+	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 2 SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN QUERY
+	SELECT m.model, leadscore.scorecard(m.model), c.signal_id
+	FROM leadscore.model m LEFT JOIN leadscore.model_conversion c ON c.model = m.model;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.model_cards() IS 'each model with its scorecard and the number of the signal that is its conversion; NULL: it has none';
+
+CREATE FUNCTION leadscore.served_models()
+	RETURNS TABLE (model text, scorecard jsonb, treated boolean, salt text, share float8)
+	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 2 SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN QUERY
+	SELECT d.model, leadscore.scorecard(d.model), NULL::boolean, NULL::text, NULL::float8 FROM leadscore.model d
+	UNION ALL
+	-- an experiment's rows: the leads of each arm by its model, while it runs; else all by the control
+	SELECT e.experiment, leadscore.scorecard(CASE WHEN a.treated THEN e.treatment ELSE e.control END), CASE WHEN r.running THEN a.treated END, e.salt, e.share
+	FROM leadscore.experiment e CROSS JOIN (VALUES (false), (true)) AS a (treated)
+	CROSS JOIN LATERAL (SELECT now() >= e.starts_at AND (now() < e.ends_at) IS NOT FALSE AS running) r
+	WHERE r.running OR NOT a.treated;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.served_models()
+	IS 'each model and experiment with the scorecard that it serves, to all leads or (treated) to one arm of an experiment';
+
 -- live
 
 CREATE VIEW leadscore.visible_lead AS
@@ -14,11 +70,8 @@ FROM (
 	AND NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.alias = l.lead_id)
 ) s
 -- where row-level security hides leads or events from the user, it hides their scores
-WHERE (NOT (SELECT row_security_active('leadscore.lead'))
-	OR EXISTS (SELECT FROM leadscore.lead v WHERE v.lead_id = s.lead_id))
-AND (NOT (SELECT row_security_active('leadscore.event'))
-	OR EXISTS (SELECT FROM leadscore.event v WHERE v.lead_id = s.lead_id)
-	OR EXISTS (SELECT FROM leadscore.lead_alias w JOIN leadscore.event v ON v.lead_id = w.alias WHERE w.lead_id = s.lead_id));
+WHERE NOT (SELECT row_security_active('leadscore.lead') OR row_security_active('leadscore.event'))
+OR leadscore.is_visible(s.lead_id);
 
 COMMENT ON VIEW leadscore.visible_lead IS 'the leads that the user may see, with what they are scored by';
 COMMENT ON COLUMN leadscore.visible_lead.lead_id IS 'the lead';
@@ -35,18 +88,9 @@ SELECT m.model, s.lead_id,
 	(a.appraisal).stage,
 	(a.appraisal).segment,
 	(a.appraisal).last_active
-FROM (
-	SELECT d.model, d.model AS served, NULL::boolean AS treated, NULL::text AS salt, NULL::float8 AS share FROM leadscore.model d
-	UNION ALL
-	-- an experiment's rows: the leads of each arm by its model, while it runs; else all by the control
-	SELECT e.experiment, CASE WHEN a.treated THEN e.treatment ELSE e.control END, CASE WHEN r.running THEN a.treated END, e.salt, e.share
-	FROM leadscore.experiment e CROSS JOIN (VALUES (false), (true)) AS a (treated)
-	CROSS JOIN LATERAL (SELECT now() >= e.starts_at AND (now() < e.ends_at) IS NOT FALSE AS running) r
-	WHERE r.running OR NOT a.treated
-) m
-CROSS JOIN LATERAL (SELECT leadscore.scorecard(m.served) AS card OFFSET 0) c
+FROM leadscore.served_models() m
 CROSS JOIN leadscore.visible_lead s
-CROSS JOIN LATERAL (SELECT leadscore.appraise(c.card, s.timeline, s.profile, now()) AS appraisal OFFSET 0) a
+CROSS JOIN LATERAL (SELECT leadscore.appraise(m.scorecard, s.timeline, s.profile, now()) AS appraisal OFFSET 0) a
 WHERE m.treated IS NULL OR leadscore.treated(m.salt, m.share, s.lead_id) = m.treated;
 
 COMMENT ON VIEW leadscore.lead_score IS 'every lead on every model, live, and in every experiment by the model of its arm';
@@ -90,7 +134,7 @@ COMMENT ON COLUMN leadscore.lead_segment.last_active IS 'the last hour of any si
 COMMENT ON COLUMN leadscore.lead_segment.scored_at IS 'the hour as of which the row was scored';
 
 CREATE FUNCTION leadscore.refresh_segments("concurrently" boolean DEFAULT true) RETURNS void
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 BEGIN
 	-- a snapshot that holds nothing yet cannot be compared with
@@ -140,7 +184,7 @@ COMMENT ON COLUMN leadscore.segment_summary.scored_at IS 'the hour as of which t
 CREATE FUNCTION leadscore.top(n integer, model text DEFAULT 'default', at timestamptz DEFAULT now())
 	RETURNS TABLE (lead_id text, score float8, engagement float8, fit float8, probability float8, grade text, stage text,
 		segment text, last_active timestamptz)
-	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 100 SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 100 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -199,12 +243,8 @@ CREATE FUNCTION leadscore.lead_named(name text) RETURNS text
 BEGIN ATOMIC
 	SELECT l.lead_id
 	FROM (SELECT coalesce((SELECT a.lead_id FROM leadscore.lead_alias a WHERE a.alias = name), name) AS lead_id) l
-	-- as in lead_score
-	WHERE (NOT row_security_active('leadscore.lead')
-		OR EXISTS (SELECT FROM leadscore.lead v WHERE v.lead_id = l.lead_id))
-	AND (NOT row_security_active('leadscore.event')
-		OR EXISTS (SELECT FROM leadscore.event v WHERE v.lead_id = l.lead_id)
-		OR EXISTS (SELECT FROM leadscore.lead_alias w JOIN leadscore.event v ON v.lead_id = w.alias WHERE w.lead_id = l.lead_id));
+	WHERE NOT (row_security_active('leadscore.lead') OR row_security_active('leadscore.event'))
+	OR leadscore.is_visible(l.lead_id);
 END;
 
 COMMENT ON FUNCTION leadscore.lead_named(text) IS 'the lead of an alias, or the lead itself; NULL if row-level security hides it';

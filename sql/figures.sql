@@ -68,10 +68,9 @@ COMMENT ON COLUMN leadscore.channel.signal IS 'an event signal: its occurrences 
 -- little to join them well.
 
 CREATE VIEW leadscore.lead_start AS
-SELECT v.lead_id, v.timeline, v.profile, e.started_at
+SELECT v.lead_id, v.timeline, v.profile, leadscore.timeline_start(v.timeline) AS started_at
 FROM leadscore.visible_lead v
-CROSS JOIN LATERAL (SELECT min(e.hour) AS started_at FROM leadscore.timeline_entries(v.timeline) e) e
-WHERE e.started_at <= now();
+WHERE leadscore.timeline_start(v.timeline) <= now();
 
 COMMENT ON VIEW leadscore.lead_start IS 'leads that have done something, and since when';
 COMMENT ON COLUMN leadscore.lead_start.lead_id IS 'the lead';
@@ -91,6 +90,17 @@ BEGIN ATOMIC
 	SELECT month::timestamp AT TIME ZONE 'UTC';
 END;
 
+CREATE FUNCTION leadscore.months_since(instant timestamptz) RETURNS TABLE (month date, begins_at timestamptz, next_at timestamptz)
+	LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE ROWS 12 SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN QUERY
+	SELECT g.month::date, leadscore.month_start(g.month::date), leadscore.month_start((g.month + interval '1 month')::date)
+	FROM generate_series(leadscore.month_of(instant)::timestamp, leadscore.month_of(now())::timestamp, '1 month') AS g (month);
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.months_since(timestamptz) IS 'the UTC months from that of an instant to the present one, and when they and the next ones begin';
 COMMENT ON FUNCTION leadscore.month_of(timestamptz) IS 'the first day of the UTC month';
 COMMENT ON FUNCTION leadscore.month_start(date) IS 'the instant at which a UTC day begins';
 
@@ -100,35 +110,34 @@ CREATE VIEW leadscore.monthly_figure AS
 WITH lead AS MATERIALIZED (
 	SELECT s.lead_id, s.timeline, s.profile, s.started_at FROM leadscore.lead_start s
 ), month AS (
-	SELECT g.month::date AS month
-	FROM (SELECT min(l.started_at) AS started_at FROM lead l) s
-	CROSS JOIN generate_series(leadscore.month_of(s.started_at)::timestamp, leadscore.month_of(now())::timestamp, '1 month') AS g (month)
-), state AS (
-	SELECT c.model, m.month, l.started_at >= leadscore.month_start(m.month) AS is_new, o.orders, o.revenue, o.orders_so_far,
-		CASE WHEN l.started_at < leadscore.month_start(m.month)
-			THEN (leadscore.appraise(d.card, l.timeline, l.profile, leadscore.month_start(m.month) - interval '1 hour')).segment END AS segment
-	FROM leadscore.model_conversion c
-	CROSS JOIN LATERAL (SELECT leadscore.scorecard(c.model) AS card OFFSET 0) d
-	CROSS JOIN month m
-	JOIN lead l ON l.started_at < leadscore.month_start((m.month + interval '1 month')::date)
-	CROSS JOIN LATERAL (
-		SELECT sum(e.occurrences) FILTER (WHERE e.hour >= leadscore.month_start(m.month)) AS orders,
-			sum(e.value) FILTER (WHERE e.hour >= leadscore.month_start(m.month)) AS revenue, sum(e.occurrences) AS orders_so_far
-		FROM leadscore.timeline_entries(l.timeline) e
-		WHERE e.signal_id = c.signal_id AND e.hour < leadscore.month_start((m.month + interval '1 month')::date) AND e.hour <= now()
-	) o
+	-- the present month ends with the present hour
+	SELECT g.month, g.begins_at, g.next_at, least(g.next_at, now() + interval '1 hour') AS ends_at
+	FROM (SELECT min(l.started_at) AS started_at FROM lead l) s CROSS JOIN leadscore.months_since(s.started_at) g
 )
-SELECT s.model, s.month, s.segment, s.is_new,
-	count(*) AS leads,
-	count(*) FILTER (WHERE s.orders > 0) AS customers,
-	round(count(*) FILTER (WHERE s.orders > 0)::numeric / count(*), 6) AS conversion_rate,
-	coalesce(sum(s.orders), 0)::bigint AS orders,
-	coalesce(sum(s.revenue), 0) AS revenue,
-	round(coalesce(sum(s.revenue), 0) / count(*), 6) AS revenue_per_lead,
-	round(sum(s.revenue) / nullif(sum(s.orders), 0), 6) AS average_order_value,
-	round(count(*) FILTER (WHERE s.orders > 0 AND s.orders_so_far > 1)::numeric / nullif(count(*) FILTER (WHERE s.orders > 0), 0), 6) AS repeat_rate
-FROM state s
-GROUP BY s.model, s.month, s.segment, s.is_new;
+SELECT c.model, m.month, f.segment, f.is_new, f.leads, f.customers,
+	round(f.customers::numeric / f.leads, 6) AS conversion_rate,
+	f.orders::bigint AS orders,
+	f.revenue,
+	round(f.revenue / f.leads, 6) AS revenue_per_lead,
+	round(f.revenue / nullif(f.orders, 0), 6) AS average_order_value,
+	round(f.repeaters::numeric / nullif(f.customers, 0), 6) AS repeat_rate
+FROM leadscore.model_cards() c
+CROSS JOIN month m
+-- (a month at a time, so that its few groups are known to be few)
+CROSS JOIN LATERAL (
+	SELECT s.segment, s.is_new, count(*) AS leads, count(*) FILTER (WHERE s.orders > 0) AS customers,
+		sum(s.orders) AS orders, sum(s.revenue) AS revenue, count(*) FILTER (WHERE s.orders > 0 AND s.orders_so_far > 1) AS repeaters
+	FROM (
+		SELECT l.started_at >= m.begins_at AS is_new, t.occurrences AS orders, t.value AS revenue,
+			(leadscore.timeline_total(l.timeline, c.conversion_id, NULL, m.ends_at)).occurrences AS orders_so_far,
+			CASE WHEN l.started_at < m.begins_at
+				THEN (leadscore.appraise(c.scorecard, l.timeline, l.profile, m.begins_at - interval '1 hour')).segment END AS segment
+		FROM lead l CROSS JOIN LATERAL leadscore.timeline_total(l.timeline, c.conversion_id, m.begins_at, m.ends_at) t
+		WHERE l.started_at < m.next_at
+	) s
+	GROUP BY s.segment, s.is_new
+) f
+WHERE c.conversion_id IS NOT NULL;
 
 COMMENT ON VIEW leadscore.monthly_figure IS 'conversion rate, revenue, order value and repeat rate, by month and by the segment when the month began';
 COMMENT ON COLUMN leadscore.monthly_figure.model IS 'the model: its segments, its conversion';
@@ -154,15 +163,13 @@ SELECT f.model, leadscore.month_of(f.bought_at) AS month, f.segment, count(*) AS
 FROM (
 	SELECT c.model, o.bought_at, (extract(epoch FROM o.bought_at - s.started_at) / 86400)::float8 AS days,
 		CASE WHEN s.started_at < o.bought_at
-			THEN (leadscore.appraise(d.card, s.timeline, s.profile, o.bought_at - interval '1 hour')).segment END AS segment
-	FROM leadscore.model_conversion c
-	CROSS JOIN LATERAL (SELECT leadscore.scorecard(c.model) AS card OFFSET 0) d
+			THEN (leadscore.appraise(c.scorecard, s.timeline, s.profile, o.bought_at - interval '1 hour')).segment END AS segment
+	FROM leadscore.model_cards() c
 	CROSS JOIN leadscore.lead_start s
 	CROSS JOIN LATERAL (
-		SELECT min(e.hour) AS bought_at FROM leadscore.timeline_entries(s.timeline) e
-		WHERE e.signal_id = c.signal_id AND e.occurrences > 0 AND e.hour <= now()
+		SELECT leadscore.timeline_first_hour(s.timeline, c.conversion_id, NULL, now() + interval '1 hour') AS bought_at OFFSET 0
 	) o
-	WHERE o.bought_at IS NOT NULL
+	WHERE c.conversion_id IS NOT NULL AND o.bought_at IS NOT NULL
 ) f
 GROUP BY f.model, leadscore.month_of(f.bought_at), f.segment;
 
@@ -177,29 +184,49 @@ COMMENT ON COLUMN leadscore.sales_cycle.upper_quartile IS 'three quarters of the
 
 -- the funnel
 
-CREATE VIEW leadscore.funnel AS
-WITH stage_signal AS MATERIALIZED (
-	SELECT s.model, g.signal_id, max(s.position) AS position
+CREATE FUNCTION leadscore.model_stages() RETURNS TABLE (model text, stage text, "position" integer)
+	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 5 SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN QUERY SELECT s.model, s.stage, s.position FROM leadscore.stage s;
+END
+$$;
+
+CREATE FUNCTION leadscore.stage_signals() RETURNS TABLE (model text, signal_id integer, "position" integer)
+	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 10 SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN QUERY
+	SELECT s.model, g.signal_id, max(s.position)
 	FROM leadscore.stage s
 	JOIN leadscore.weight w ON w.model = s.model AND w.stage = s.stage
 	JOIN leadscore.signal g ON g.signal = w.signal
-	GROUP BY s.model, g.signal_id
-), came AS (
-	SELECT m.model, leadscore.month_of(l.started_at) AS month, r.position,
-		(leadscore.appraise(d.card, l.timeline, l.profile,
-			least(leadscore.month_start((leadscore.month_of(l.started_at) + interval '1 month')::date) - interval '1 hour', now()))).segment
-	FROM leadscore.model m
-	CROSS JOIN LATERAL (SELECT leadscore.scorecard(m.model) AS card OFFSET 0) d
+	GROUP BY s.model, g.signal_id;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.model_stages() IS 'the stages of all models';
+COMMENT ON FUNCTION leadscore.stage_signals() IS 'the furthest stage that each signal shows, of each model';
+
+CREATE VIEW leadscore.funnel AS
+WITH came AS (
+	SELECT m.model, leadscore.month_of(l.started_at) AS month, r.position, a.segment
+	FROM leadscore.model_cards() m
 	CROSS JOIN leadscore.lead_start l
 	CROSS JOIN LATERAL (
 		SELECT max(s.position) AS position
-		FROM leadscore.timeline_entries(l.timeline) e JOIN stage_signal s ON s.signal_id = e.signal_id AND s.model = m.model
+		FROM leadscore.timeline_entries(l.timeline) e JOIN leadscore.stage_signals() s ON s.signal_id = e.signal_id AND s.model = m.model
 		WHERE e.occurrences > 0 AND e.hour <= now()
 	) r
+	-- (fenced: a lead is appraised once, not for each stage)
+	CROSS JOIN LATERAL (
+		SELECT (leadscore.appraise(m.scorecard, l.timeline, l.profile,
+			least(leadscore.month_start((leadscore.month_of(l.started_at) + interval '1 month')::date) - interval '1 hour', now()))).segment OFFSET 0
+	) a
 	WHERE r.position IS NOT NULL
 ), counted AS (
 	SELECT s.model, c.month, c.segment, s.stage, s.position, count(*) FILTER (WHERE c.position >= s.position) AS leads
-	FROM leadscore.stage s JOIN came c ON c.model = s.model
+	FROM leadscore.model_stages() s JOIN came c ON c.model = s.model
 	GROUP BY s.model, c.month, c.segment, s.stage, s.position
 )
 SELECT c.model, c.month, c.segment, c.stage, c.position, c.leads,
@@ -223,24 +250,31 @@ COMMENT ON COLUMN leadscore.funnel.drop_off IS 'the share of the stage before th
 -- What a channel has spent is shared out by the borders of running sums, which
 -- lose nothing.
 
+CREATE FUNCTION leadscore.touch_signals() RETURNS TABLE (signal_id integer, channel text)
+	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 5 SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN QUERY SELECT g.signal_id, c.channel FROM leadscore.channel c JOIN leadscore.signal g ON g.signal = c.signal;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.touch_signals() IS 'the signals that show a channel, by their numbers';
+
 CREATE VIEW leadscore.attribution AS
-WITH touch_signal AS MATERIALIZED (
-	SELECT g.signal_id, c.channel FROM leadscore.channel c JOIN leadscore.signal g ON g.signal = c.signal
-), bought AS (
+WITH bought AS (
 	SELECT c.model, o.occurrences AS orders, o.value AS revenue, leadscore.month_of(o.hour) AS month, t.channels,
 		o.hour = min(o.hour) FILTER (WHERE o.occurrences > 0) OVER (PARTITION BY c.model, s.lead_id) AS is_first,
-		CASE WHEN s.started_at < o.hour THEN (leadscore.appraise(d.card, s.timeline, s.profile, o.hour - interval '1 hour')).segment END AS segment
-	FROM leadscore.model_conversion c
-	CROSS JOIN LATERAL (SELECT leadscore.scorecard(c.model) AS card OFFSET 0) d
+		CASE WHEN s.started_at < o.hour THEN (leadscore.appraise(c.scorecard, s.timeline, s.profile, o.hour - interval '1 hour')).segment END AS segment
+	FROM leadscore.model_cards() c
 	CROSS JOIN leadscore.lead_start s
 	CROSS JOIN LATERAL leadscore.timeline_entries(s.timeline) o
 	CROSS JOIN LATERAL (
 		-- of the first touch, and of the last before the order
 		SELECT ARRAY[(array_agg(t.channel ORDER BY e.hour, t.channel))[1], (array_agg(t.channel ORDER BY e.hour DESC, t.channel))[1]] AS channels
-		FROM leadscore.timeline_entries(s.timeline) e JOIN touch_signal t ON t.signal_id = e.signal_id
+		FROM leadscore.timeline_entries(s.timeline) e JOIN leadscore.touch_signals() t ON t.signal_id = e.signal_id
 		WHERE e.occurrences > 0 AND e.hour <= o.hour
 	) t
-	WHERE o.signal_id = c.signal_id AND o.hour <= now()
+	WHERE o.signal_id = c.conversion_id AND o.hour <= now()
 ), credited AS (
 	SELECT b.model, a.attribution, b.month, b.channels[a.n] AS channel, b.segment,
 		count(*) FILTER (WHERE b.is_first) AS new_customers, sum(b.orders)::bigint AS orders, sum(b.revenue) AS revenue
@@ -248,7 +282,8 @@ WITH touch_signal AS MATERIALIZED (
 	GROUP BY b.model, a.attribution, b.month, b.channels[a.n], b.segment
 ), spent AS (
 	SELECT c.model, a.attribution, date_trunc('month', s.day::timestamp)::date AS month, s.channel, sum(s.amount) AS amount
-	FROM leadscore.spend s CROSS JOIN leadscore.model_conversion c CROSS JOIN (VALUES ('first'), ('last')) a (attribution)
+	FROM leadscore.spend s CROSS JOIN leadscore.model_cards() c CROSS JOIN (VALUES ('first'), ('last')) a (attribution)
+	WHERE c.conversion_id IS NOT NULL
 	GROUP BY c.model, a.attribution, date_trunc('month', s.day::timestamp)::date, s.channel
 ), shared AS (
 	SELECT coalesce(c.model, s.model) AS model, coalesce(c.attribution, s.attribution) AS attribution, coalesce(c.month, s.month) AS month,

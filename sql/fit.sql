@@ -111,7 +111,7 @@ CREATE FUNCTION leadscore.fit(scorecard jsonb, conversion text, horizon interval
 	l2 float8 DEFAULT 1, points_to_double_odds float8 DEFAULT 20, keep_signs boolean DEFAULT false, round_to float8 DEFAULT NULL,
 	active_within interval DEFAULT '90 days', bins boolean DEFAULT false, decay text DEFAULT 'keep',
 	profile boolean DEFAULT false) RETURNS jsonb
-	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 SET jit = off
 AS $$
 DECLARE
 	slope float8;
@@ -283,7 +283,7 @@ CREATE FUNCTION leadscore.signal_report(scorecard jsonb, conversion text, horizo
 	l2 float8 DEFAULT 1, active_within interval DEFAULT '90 days')
 	RETURNS TABLE (weight_id integer, signal text, measure text, leads_with bigint, leads_without bigint, rate_with float8, rate_without float8, lift float8,
 		correlation float8, information_value float8, points float8, fitted_points float8, verdict text)
-	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 30 SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 30 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
 	q record;

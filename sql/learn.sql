@@ -1,22 +1,6 @@
 -- learn.sql: what happened after what was known: training sets, and how good a
 -- model would have been
 
--- core
-
-CREATE FUNCTION leadscore.timeline_before(timeline leadscore.timeline, at timestamptz) RETURNS leadscore.timeline
-	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5;
-
-CREATE FUNCTION leadscore.timeline_first_hour(timeline leadscore.timeline, signal_id integer, "from" timestamptz, "to" timestamptz) RETURNS timestamptz
-	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 5;
-
-CREATE FUNCTION leadscore.timeline_last_hour(timeline leadscore.timeline) RETURNS timestamptz
-	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5;
-
-COMMENT ON FUNCTION leadscore.timeline_before(leadscore.timeline, timestamptz) IS 'the part of a timeline before the hour of an instant';
-COMMENT ON FUNCTION leadscore.timeline_first_hour(leadscore.timeline, integer, timestamptz, timestamptz)
-	IS 'the first hour within bounds in which a signal occurred; any signal, if it is NULL';
-COMMENT ON FUNCTION leadscore.timeline_last_hour(leadscore.timeline) IS 'the last hour of any signal';
-
 -- private functions
 
 CREATE FUNCTION leadscore.outcome(timeline leadscore.timeline, signal_id integer, cutoff timestamptz, horizon_hours integer, active_hours integer) RETURNS timestamptz
@@ -155,11 +139,8 @@ BEGIN ATOMIC
 		) s
 		CROSS JOIN unnest(cutoffs) AS c (cutoff)
 		-- where row-level security hides leads or events from the user, it hides what can be learned from them
-		WHERE (NOT (SELECT row_security_active('leadscore.lead'))
-			OR EXISTS (SELECT FROM leadscore.lead v WHERE v.lead_id = s.lead_id))
-		AND (NOT (SELECT row_security_active('leadscore.event'))
-			OR EXISTS (SELECT FROM leadscore.event v WHERE v.lead_id = s.lead_id)
-			OR EXISTS (SELECT FROM leadscore.lead_alias w JOIN leadscore.event v ON v.lead_id = w.alias WHERE w.lead_id = s.lead_id))
+		WHERE NOT (SELECT row_security_active('leadscore.lead') OR row_security_active('leadscore.event'))
+		OR leadscore.is_visible(s.lead_id)
 		OFFSET 0
 	) x
 	WHERE x.outcome IS NOT NULL;
@@ -169,7 +150,7 @@ COMMENT ON FUNCTION leadscore.examples(integer, integer, integer, boolean, times
 	IS 'each lead that counts at each cutoff, and when the conversion came within the horizon (infinity: it did not)';
 
 CREATE FUNCTION leadscore.warn_of_censoring(signal_id integer, horizon_hours integer, active_hours integer, cutoffs timestamptz[]) RETURNS void
-	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
 	latest CONSTANT timestamptz := date_trunc('hour', (SELECT max(c) FROM unnest(cutoffs) c), 'UTC') + horizon_hours * interval '1 hour';
@@ -206,7 +187,7 @@ COMMENT ON FUNCTION leadscore.warn_of_censoring(integer, integer, integer, times
 
 CREATE FUNCTION leadscore.training_set(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[], active_within interval DEFAULT '90 days')
 	RETURNS TABLE (lead_id text, cutoff timestamptz, converted boolean, converted_at timestamptz, features float8[], score float8)
-	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
 	q record;
@@ -287,7 +268,7 @@ COMMENT ON AGGREGATE leadscore.assess(jsonb, leadscore.timeline, jsonb, timestam
 CREATE FUNCTION leadscore.evaluate(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[], active_within interval DEFAULT '90 days',
 	OUT leads bigint, OUT conversions bigint, OUT base_rate float8, OUT auc float8, OUT auc_low float8, OUT auc_high float8,
 	OUT average_precision float8, OUT log_loss float8, OUT brier float8, OUT ks float8, OUT lift_10 float8)
-	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
 	z CONSTANT float8 := 1.959963984540054;	-- 97.5 % of a normal distribution lie below it
@@ -320,7 +301,7 @@ COMMENT ON FUNCTION leadscore.evaluate(jsonb, text, interval, timestamptz[], int
 
 CREATE FUNCTION leadscore.lift_table(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[], active_within interval DEFAULT '90 days')
 	RETURNS TABLE (decile integer, leads float8, conversions float8, rate float8, lift float8, captured float8, min_score float8, max_score float8)
-	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 10 SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 10 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
 	q record;
@@ -344,7 +325,7 @@ COMMENT ON FUNCTION leadscore.lift_table(jsonb, text, interval, timestamptz[], i
 CREATE FUNCTION leadscore.calibration_table(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[], active_within interval DEFAULT '90 days')
 	RETURNS TABLE (bin integer, leads float8, predicted float8, observed float8, observed_low float8, observed_high float8,
 		min_probability float8, max_probability float8)
-	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 10 SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 10 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
 	z CONSTANT float8 := 1.959963984540054;	-- 97.5 % of a normal distribution lie below it

@@ -80,7 +80,7 @@ COMMENT ON FUNCTION leadscore.gather_parts(regclass[]) IS 'how many processes ar
 
 CREATE FUNCTION leadscore.source_timelines(lead_ids text[] DEFAULT NULL, signals jsonb DEFAULT NULL, resolve boolean DEFAULT true)
 	RETURNS TABLE (lead_id text, timeline leadscore.timeline)
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET row_security = off
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET row_security = off SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -134,7 +134,7 @@ COMMENT ON FUNCTION leadscore.hold_sources() IS 'keeps the sources from being tr
 -- verify
 
 CREATE FUNCTION leadscore.verify() RETURNS TABLE (lead_id text, stored leadscore.timeline, expected leadscore.timeline)
-	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET row_security = off
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET row_security = off SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -170,7 +170,7 @@ COMMENT ON FUNCTION leadscore.release_rebuild() IS 'lets the next rebuild begin'
 COMMENT ON FUNCTION leadscore.add_deltas(text[], leadscore.timeline[]) IS 'adds to timelines, aliases resolved';
 
 CREATE FUNCTION leadscore.find_corrections(lead_ids text[], signals jsonb) RETURNS bigint
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET row_security = off SET client_min_messages = 'warning'
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET row_security = off SET client_min_messages = 'warning' SET jit = off
 AS $$
 DECLARE
 	signal_ids CONSTANT integer[] := ARRAY(SELECT (s ->> 'signal_id')::integer FROM jsonb_array_elements(signals -> 'signals') s);
@@ -368,7 +368,7 @@ END
 $$;
 
 CREATE FUNCTION leadscore.begin_compaction(before timestamptz) RETURNS void
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off SET jit = off
 AS $$
 DECLARE
 	day CONSTANT timestamptz := leadscore.check_compaction(before);
@@ -381,7 +381,7 @@ END
 $$;
 
 CREATE FUNCTION leadscore.find_hours() RETURNS bigint
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET row_security = off SET client_min_messages = 'warning'
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET row_security = off SET client_min_messages = 'warning' SET jit = off
 AS $$
 DECLARE
 	n bigint;

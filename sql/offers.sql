@@ -335,7 +335,7 @@ COMMENT ON FUNCTION leadscore.redeem(text, text, text, numeric)
 	IS 'settles a voucher for a lead''s order, once, and says what it is worth; NULL: percent of a value that is not known';
 
 CREATE FUNCTION leadscore.expire_vouchers() RETURNS bigint
-	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 	-- whoever changes a budget has ended, and his budget is seen, or waits for us
 	LOCK TABLE leadscore.offer_slot IN ROW EXCLUSIVE MODE;
@@ -377,7 +377,7 @@ COMMENT ON FUNCTION leadscore.expire_vouchers() IS 'gives vouchers that nobody h
 CREATE FUNCTION leadscore.offer_result(offer text, signal text)
 	RETURNS TABLE ("group" text, leads bigint, redeemed bigint, buyers bigint, conversion_rate numeric, revenue numeric,
 		revenue_per_lead numeric, discount numeric, unknown_discounts bigint, earned numeric)
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -110,7 +110,7 @@ $$;
 COMMENT ON FUNCTION leadscore.create_split_table(integer, integer) IS 'makes one of the tables that lead_timeline is split into, like it in all else';
 
 CREATE FUNCTION leadscore.partition_timelines(partitions integer) RETURNS void
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET client_min_messages = 'warning'
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET client_min_messages = 'warning' SET jit = off
 AS $$
 DECLARE
 	tables regclass[];

@@ -89,7 +89,7 @@ COMMENT ON FUNCTION leadscore.stability_index(float8[], float8, float8)
 CREATE FUNCTION leadscore.preview(document jsonb, model text DEFAULT 'default', at timestamptz DEFAULT now())
 	RETURNS TABLE (part text, segment_before text, segment_after text, quantile float8, lead_id text, leads bigint,
 		score_before float8, score_after float8, change float8)
-	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 50 SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 50 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
 	before CONSTANT jsonb := leadscore.scorecard(model);
@@ -183,7 +183,7 @@ CREATE FUNCTION leadscore.stability_report(model text DEFAULT 'default', "from" 
 	active_within interval DEFAULT '90 days')
 	RETURNS TABLE (weight_id integer, signal text, measure text, leads_from bigint, leads_to bigint, measured_from bigint, measured_to bigint,
 		mean_from float8, mean_to float8, psi float8, verdict text)
-	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 30 SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 30 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
 	card CONSTANT jsonb := leadscore.scorecard(model);

@@ -18,7 +18,7 @@ COMMENT ON FUNCTION leadscore.student_bound(float8, float8) IS 'what a variable 
 CREATE FUNCTION leadscore.profile_values(signal_id integer, horizon_hours integer, active_hours integer, cutoffs timestamptz[], min_leads integer, learned boolean)
 	RETURNS TABLE (attribute text, value jsonb, at_least float8, below float8, leads bigint, conversions bigint, rate float8, rate_without float8, lift float8,
 		information_value float8, p_value float8, verdict text, match jsonb, condition text)
-	LANGUAGE sql STABLE PARALLEL SAFE ROWS 100 SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
+	LANGUAGE sql STABLE PARALLEL SAFE ROWS 100 SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 SET jit = off
 AS $$
 	WITH example AS MATERIALIZED (
 		SELECT row_number() OVER () AS example, CASE WHEN jsonb_typeof(e.profile) = 'object' THEN e.profile END AS profile, e.outcome < 'infinity' AS converted
@@ -68,7 +68,7 @@ COMMENT ON FUNCTION leadscore.profile_values(integer, integer, integer, timestam
 
 CREATE FUNCTION leadscore.with_profile(scorecard jsonb, signal_id integer, horizon_hours integer, active_hours integer, cutoffs timestamptz[], learned boolean,
 	OUT card jsonb, OUT proposed jsonb)
-	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 	WITH proposal AS MATERIALIZED (
 		SELECT row_number() OVER () AS n, p.*, format('%s: %s', p.attribute, CASE WHEN p.condition IS NULL THEN p.value #>> '{}'
@@ -102,7 +102,7 @@ COMMENT ON FUNCTION leadscore.with_profile(jsonb, integer, integer, integer, tim
 CREATE FUNCTION leadscore.profile_report(conversion text, horizon interval, cutoffs timestamptz[], active_within interval DEFAULT '90 days', min_leads integer DEFAULT 20)
 	RETURNS TABLE (attribute text, value jsonb, at_least float8, below float8, leads bigint, conversions bigint, rate float8, rate_without float8, lift float8,
 		information_value float8, p_value float8, verdict text, match jsonb, condition text)
-	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 100 SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 100 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
 	q record;

@@ -106,7 +106,7 @@ COMMENT ON FUNCTION leadscore.rfm_groups() IS 'the groups that hold: those of th
 CREATE FUNCTION leadscore.rfm(signals text[], at timestamptz DEFAULT now(), n integer DEFAULT 5)
 	RETURNS TABLE (lead_id text, last_at timestamptz, frequency bigint, monetary numeric,
 		recency_tile integer, frequency_tile integer, monetary_tile integer, rfm_group text)
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE

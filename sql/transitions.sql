@@ -112,10 +112,14 @@ BEGIN ATOMIC
 	SELECT d.model, d.lead_id, d."from", d."to", d.score, changes_to_log.at,
 		CASE WHEN d."from" IS NULL AND NOT w.seen THEN 'watch' ELSE changes_to_log.cause END,
 		-- along a lead's changes, on all models, ticks do not descend
-		greatest(changes_to_log.tick, (SELECT max(s.tick) FROM leadscore.lead_state s WHERE s.lead_id = d.lead_id))
+		greatest(changes_to_log.tick, t.tick)
 	FROM ROWS FROM (unnest(models), unnest(lead_ids), unnest(from_segments), unnest(to_segments), unnest(scores))
 		WITH ORDINALITY AS d (model, lead_id, "from", "to", score, n)
 	JOIN leadscore.watched_model w ON w.model = d.model AND w.active
+	-- (found at once: a subquery for each lead would be charged as if lead_state had only a few leads)
+	LEFT JOIN (
+		SELECT s.lead_id, max(s.tick) AS tick FROM leadscore.lead_state s WHERE s.lead_id = ANY (changes_to_log.lead_ids) GROUP BY s.lead_id
+	) t ON t.lead_id = d.lead_id
 	ORDER BY d.n;
 END;
 
@@ -162,7 +166,7 @@ COMMENT ON FUNCTION leadscore.hold_leads(text[], boolean)
 	IS 'locks rows of lead_timeline, made where there are none, and says which; not to wait: passes over those that somebody else has';
 
 CREATE FUNCTION leadscore.leads_to_see(after text, n integer) RETURNS text[]
-	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off
+	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off SET jit = off
 AS $$
 	SELECT coalesce(array_agg(f.lead_id ORDER BY f.lead_id), '{}')
 	FROM (
@@ -197,7 +201,7 @@ $$;
 COMMENT ON FUNCTION leadscore.leads_to_see(text, integer) IS 'the next leads, in the order of their bytes, that seem to be in another segment than they were';
 
 CREATE FUNCTION leadscore.see_batch(lead_ids text[], cause text, wait boolean) RETURNS text[]
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
 	held CONSTANT text[] := leadscore.hold_leads(lead_ids, wait);
@@ -500,7 +504,7 @@ $$;
 COMMENT ON FUNCTION leadscore.drop_consumer(text) IS 'forgets how far a consumer has come';
 
 CREATE FUNCTION leadscore.prune_changes(before timestamptz) RETURNS bigint
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
 	n bigint;

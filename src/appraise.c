@@ -490,11 +490,7 @@ probability_of(const Scorecard *card, const Appraisal *appraisal)
 
 /* ---------- SQL functions: (scorecard, timeline, profile, at) ---------- */
 
-/*
- * Read the four arguments and appraise; false if the scorecard or the instant
- * is NULL.
- */
-static bool
+bool
 appraise_arguments(FunctionCallInfo fcinfo, Scorecard **card, Appraisal *appraisal,
 				   Contribution **contributions)
 {

@@ -48,6 +48,13 @@ extern int32 segment_number(const Scorecard *card, const Appraisal *appraisal, c
 extern double logit_of(const Scorecard *card, const Appraisal *appraisal);
 extern double probability_of(const Scorecard *card, const Appraisal *appraisal);
 
+/*
+ * Read the arguments (scorecard, timeline, profile, at) of an SQL function and
+ * appraise; false if the scorecard or the instant is NULL.
+ */
+extern bool appraise_arguments(FunctionCallInfo fcinfo, Scorecard **card, Appraisal *appraisal,
+							   Contribution **contributions);
+
 /* What each weight measured, as a float8[]. */
 extern Datum measured_array(const Scorecard *card, const Contribution *contributions);
 

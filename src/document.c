@@ -144,14 +144,17 @@ doc_string(JsonbContainer *object, const DocPath *path, const char *key, bool re
 	return pnstrdup(v.val.string.val, v.val.string.len);
 }
 
-/* A string member for people, which may be empty and is not kept. */
-void
+/* A string member for people, which may be empty, or NULL. */
+char *
 doc_comment(JsonbContainer *object, const DocPath *path, const char *key)
 {
 	JsonbValue	v;
 
-	if (doc_member(object, key, &v) && v.type != jbvString)
+	if (!doc_member(object, key, &v))
+		return NULL;
+	if (v.type != jbvString)
 		member_fail(path, key, psprintf("It is %s.", words_of(&v)), "Write a string.");
+	return pnstrdup(v.val.string.val, v.val.string.len);
 }
 
 static bool

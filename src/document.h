@@ -34,7 +34,7 @@ pg_noreturn extern void doc_fail(const DocPath *path, const char *problem, const
 extern void doc_check_members(JsonbContainer *object, const DocPath *path, const char *const *known);
 extern bool doc_member(JsonbContainer *object, const char *key, JsonbValue *value);
 extern char *doc_string(JsonbContainer *object, const DocPath *path, const char *key, bool required);
-extern void doc_comment(JsonbContainer *object, const DocPath *path, const char *key);
+extern char *doc_comment(JsonbContainer *object, const DocPath *path, const char *key);
 extern bool doc_number(JsonbContainer *object, const DocPath *path, const char *key, double *number);
 extern bool doc_integer(JsonbContainer *object, const DocPath *path, const char *key,
 						int32 least, int32 *integer);

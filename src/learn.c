@@ -8,14 +8,18 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
+#include "common/int.h"
 #include "funcapi.h"
 #include "libpq/pqformat.h"
 #include "utils/array.h"
+#include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(timeline_before);
 PG_FUNCTION_INFO_V1(timeline_first_hour);
 PG_FUNCTION_INFO_V1(timeline_last_hour);
+PG_FUNCTION_INFO_V1(timeline_start);
+PG_FUNCTION_INFO_V1(timeline_total);
 PG_FUNCTION_INFO_V1(outcome);
 PG_FUNCTION_INFO_V1(past_score);
 PG_FUNCTION_INFO_V1(past_probability);
@@ -76,6 +80,19 @@ timeline_first_hour(PG_FUNCTION_ARGS)
 	PG_RETURN_TIMESTAMPTZ(instant_of(first));
 }
 
+/* (timeline): the hour of the first entry, or NULL if there is none */
+Datum
+timeline_start(PG_FUNCTION_ARGS)
+{
+	struct varlena *timeline = PG_GETARG_TIMELINE(0);
+	TimelineReader reader;
+
+	if (timeline_is_empty(timeline))
+		PG_RETURN_NULL();
+	timeline_read(&reader, timeline);
+	PG_RETURN_TIMESTAMPTZ(instant_of(reader.base));
+}
+
 /* (timeline): the last hour of any signal, or NULL if there is none */
 Datum
 timeline_last_hour(PG_FUNCTION_ARGS)
@@ -96,6 +113,92 @@ timeline_last_hour(PG_FUNCTION_ARGS)
 	if (last == NO_HOUR)
 		PG_RETURN_NULL();
 	PG_RETURN_TIMESTAMPTZ(instant_of(last));
+}
+
+/* A sum of 64-bit numbers, each with so many decimals, that may itself need more. */
+typedef struct WideSum
+{
+	int			decimals;
+	int64		low;
+	Numeric		high;			/* NULL: 0 */
+} WideSum;
+
+static Numeric
+wide_sum(const WideSum *sum)
+{
+	Numeric		low = int64_div_fast_to_numeric(sum->low, sum->decimals);
+
+	return sum->high == NULL ? low :
+		DatumGetNumeric(DirectFunctionCall2(numeric_add, NumericGetDatum(sum->high), NumericGetDatum(low)));
+}
+
+static void
+wide_add(WideSum *sum, int64 number)
+{
+	int64		total;
+
+	if (pg_add_s64_overflow(sum->low, number, &total))
+	{
+		sum->high = wide_sum(sum);
+		total = number;
+	}
+	sum->low = total;
+}
+
+/* The decimals of an amount in millionths. */
+static int32
+decimals_of(int64 millionths)
+{
+	int32		decimals = 6;
+
+	while (decimals > 0 && millionths % 10 == 0)
+	{
+		millionths /= 10;
+		decimals--;
+	}
+	return decimals;
+}
+
+/*
+ * (timeline, signal_id, since, until): occurrences and value of a signal from
+ * the hour of "since" on and before that of "until" (NULL: no bound), 0 if
+ * there are none; what sum() gives for the rows of timeline_entries()
+ */
+Datum
+timeline_total(PG_FUNCTION_ARGS)
+{
+	int32		since = PG_ARGISNULL(2) ? PG_INT32_MIN : hour_of(PG_GETARG_TIMESTAMPTZ(2));
+	int32		until = PG_ARGISNULL(3) ? PG_INT32_MAX : hour_of(PG_GETARG_TIMESTAMPTZ(3));
+	WideSum		occurred = {0, 0, NULL};
+	WideSum		worth = {6, 0, NULL};
+	int32		decimals = 0;
+	TupleDesc	type;
+	Datum		values[2];
+	bool		nulls[2] = {false, false};
+	TimelineReader reader;
+
+	if (get_call_result_type(fcinfo, NULL, &type) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	if (!PG_ARGISNULL(0) && !PG_ARGISNULL(1))
+	{
+		timeline_read(&reader, PG_GETARG_TIMELINE(0));
+		while (timeline_next_signal(&reader))
+			while (reader.left > 0)
+			{
+				int64		occurrences;
+				int64		value;
+
+				timeline_next_entry(&reader, &occurrences, &value);
+				if (reader.signal_id != PG_GETARG_INT32(1) || reader.hour < since || reader.hour >= until)
+					continue;
+				wide_add(&occurred, occurrences);
+				wide_add(&worth, value);
+				decimals = Max(decimals, decimals_of(value));
+			}
+	}
+	values[0] = NumericGetDatum(wide_sum(&occurred));
+	values[1] = DirectFunctionCall2(numeric_round, NumericGetDatum(wide_sum(&worth)), Int32GetDatum(decimals));
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(type), values, nulls)));
 }
 
 /*

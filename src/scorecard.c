@@ -144,6 +144,7 @@ static const char *const subjects[] = {"event", "profile", NULL};
 typedef struct CardSignal
 {
 	const char *signal;
+	const char *description;	/* or NULL */
 	bool		profile;
 	int32		signal_id;		/* -1: none */
 	PropertyMatcher matcher;
@@ -202,7 +203,7 @@ read_signals(CardReader *reader, JsonbContainer *document, const DocPath *root)
 		if (signal->profile && kind)
 			doc_fail(&path, psprintf("A profile signal has the kind \"%s\".", kind),
 					 "Kinds belong to events; leave the kind out.");
-		doc_comment(object, &path, "description");
+		signal->description = doc_comment(object, &path, "description");
 		property_matcher_compile(&signal->matcher, object, &path);
 		signal->group = -1;
 	}
@@ -395,6 +396,7 @@ group_weight(CardReader *reader, CardSignal *signal, int32 index)
 		signal->group = signal->profile ? card->nprofiles++ : card->ngroups++;
 		group = signal->profile ? &card->profiles[signal->group] : &card->groups[signal->group];
 		group->signal_id = signal->signal_id;
+		group->description = signal->description;
 		group->matcher = signal->matcher;
 		group->any_profile = !signal->matcher.match && !signal->matcher.condition;
 		group->capacity = 2;
@@ -568,7 +570,7 @@ read_card(Jsonb *document, bool needs_ids)
 	doc_check_members(object, &root, card_members);
 
 	(void) doc_string(object, &root, "model", !needs_ids);
-	doc_comment(object, &root, "description");
+	(void) doc_comment(object, &root, "description");
 	(void) doc_object(object, &root, "report");
 	read_bounds(object, &root, "floor", &card->floor, "ceiling", &card->ceiling, false);
 	has_intercept = doc_number(object, &root, "intercept", &card->intercept);

@@ -72,6 +72,7 @@ typedef struct Weight
 typedef struct SignalWeights
 {
 	int32		signal_id;		/* of an event signal */
+	const char *description;	/* or NULL */
 	bool		needs_values;	/* some weight measures values */
 	PropertyMatcher matcher;	/* of a profile signal */
 	bool		any_profile;	/* a profile signal without a matcher */

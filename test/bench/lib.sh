@@ -20,7 +20,7 @@ everyone()
     sql -c "SELECT format('SELECT sum(leadscore.score(%L, timeline, NULL, %L)) FROM leadscore.lead_timeline', leadscore.scorecard('bench'), at) FROM bench.clock"
 }
 
-# race BAR: all that have entered, in turn, in one session.
+# race BAR [DATABASE]: all that have entered, in turn, in one session.
 race()
 {
     local bar=$1 i repeat
@@ -35,7 +35,7 @@ race()
             done
         done
     } > "$WORKSPACE/race.sql"
-    sql -f "$WORKSPACE/race.sql" > "$WORKSPACE/race.out"
+    sql -d "${2:-$PGDATABASE}" -f "$WORKSPACE/race.sql" > "$WORKSPACE/race.out"
     awk -v bar="$bar" '/^@/ { name = substr($0, 2) } /^Time: / { printf "%s\t%s\t%s\n", bar, name, $2 }' "$WORKSPACE/race.out" |
         sql -c 'COPY bench.measurement (bar, contestant, ms) FROM STDIN'
     contestants=() statements=() preparations=()
