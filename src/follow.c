@@ -1,7 +1,9 @@
 /*
- * follow.c: sources that are dropped. Once a trigger can tell us that a table
- * has gone, its rows can no longer be read; so we look at the command before it
- * is carried out.
+ * follow.c: sources whose tables are dropped, made, attached and detached.
+ *
+ * Once a trigger can tell us that a table has gone, its rows can no longer be
+ * read; so we look at a command that drops tables before it is carried out. Of
+ * other commands we look at what has become of the tables that they name.
  */
 #include "catalog.h"
 #include "delta.h"
@@ -17,12 +19,14 @@
 #include "nodes/parsenodes.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(follow_drops);
+PG_FUNCTION_INFO_V1(follow_children);
 
 static bool
 have_triggers(List *tables)
@@ -169,5 +173,52 @@ follow_drops(PG_FUNCTION_ARGS)
 		foreach(cell, ((DropOwnedStmt *) command)->roles)
 			drop_tables(tables_of_role(lfirst(cell)));
 	}
+	return (Datum) 0;
+}
+
+/* The partitions that a command has detached: they are named in it, and nowhere else any more. */
+static Datum
+detached_tables(Node *command)
+{
+	ArrayBuildState *tables = initArrayResult(OIDOID, CurrentMemoryContext, false);
+	ListCell   *cell;
+
+	if (!IsA(command, AlterTableStmt))
+		return makeArrayResult(tables, CurrentMemoryContext);
+	foreach(cell, ((AlterTableStmt *) command)->cmds)
+	{
+		AlterTableCmd *part = lfirst_node(AlterTableCmd, cell);
+		Oid			table = InvalidOid;
+
+		if (part->subtype == AT_DetachPartition || part->subtype == AT_DetachPartitionFinalize)
+			table = RangeVarGetRelid(((PartitionCmd *) part->def)->name, NoLock, true);
+		if (OidIsValid(table))
+			tables = accumArrayResult(tables, ObjectIdGetDatum(table), false, OIDOID, CurrentMemoryContext);
+	}
+	return makeArrayResult(tables, CurrentMemoryContext);
+}
+
+/* Event trigger, after CREATE TABLE, ALTER TABLE and their kin. */
+Datum
+follow_children(PG_FUNCTION_ARGS)
+{
+	Oid			type = OIDARRAYOID;
+	Datum		detached;
+	Identity	user;
+
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"follow_children\" was not called as an event trigger")));
+	if (in_restore())
+		return (Datum) 0;
+
+	detached = detached_tables(((EventTriggerData *) fcinfo->context)->parsetree);
+	user = become(our_owner(), 0);
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT leadscore.follow_tables($1)", 1, &type, &detached, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not follow partitions and children");
+	SPI_finish();
+	become_again(user);
 	return (Datum) 0;
 }
