@@ -131,7 +131,7 @@ is_mapping(JsonbContainer *object)
 	JsonbValue	value;
 
 	for (Size i = 0; i < lengthof(strings); i++)
-		if (doc_member(object, strings[i], &value) ? value.type != jbvString : i == 0)
+		if (doc_member(object, strings[i], &value) ? value.type != jbvString || value.val.string.len == 0 : i == 0)
 			return false;
 	if (doc_member(object, "maintenance", &value) && !is_text(&value, "immediate") && !is_text(&value, "deferred"))
 		return false;
