@@ -28,6 +28,16 @@
 PG_FUNCTION_INFO_V1(follow_drops);
 PG_FUNCTION_INFO_V1(follow_children);
 
+/* Refuse to be called but by an event trigger of ours; others, such as those on login, have no command. */
+static void
+check_event_trigger(FunctionCallInfo fcinfo, const char *function, const char *event)
+{
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo) || strcmp(((EventTriggerData *) fcinfo->context)->event, event) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" was not called as an event trigger on %s", function, event)));
+}
+
 static bool
 have_triggers(List *tables)
 {
@@ -148,10 +158,7 @@ follow_drops(PG_FUNCTION_ARGS)
 	Node	   *command;
 	ListCell   *cell;
 
-	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"follow_drops\" was not called as an event trigger")));
+	check_event_trigger(fcinfo, "follow_drops", "ddl_command_start");
 	if (in_restore())
 		return (Datum) 0;
 
@@ -206,10 +213,7 @@ follow_children(PG_FUNCTION_ARGS)
 	Datum		detached;
 	Identity	user;
 
-	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"follow_children\" was not called as an event trigger")));
+	check_event_trigger(fcinfo, "follow_children", "ddl_command_end");
 	if (in_restore())
 		return (Datum) 0;
 

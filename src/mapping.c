@@ -12,6 +12,8 @@
 
 #include "document.h"
 
+#include <ctype.h>
+
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 

@@ -113,6 +113,33 @@ for my $level ('READ COMMITTED', 'REPEATABLE READ')
 	my @unworded = $error =~ /^psql:\S+: ERROR:  ((?:XX000|XX001|57014|55P03|08\w+)[^\n]*)/mg;
 	is(join("\n", @unworded), '', "$level: each error is one that a user can read");
 }
+
+# ---------- triggers on tables and events that they are not for ----------
+
+my @trigger_functions = map { $_->[1] } grep { $node->safe_psql('shop', "SELECT prorettype = 'trigger'::regtype FROM pg_proc WHERE oid = $_->[0]") eq 't' } @functions;
+my $script = '';
+
+cmp_ok(scalar @trigger_functions, '>', 15, 'there are functions of triggers');
+for my $function (@trigger_functions)
+{
+	for my $when (map { my $time = $_; ("$time INSERT OR UPDATE OR DELETE ON strange FOR EACH ROW", "$time INSERT OR UPDATE OR DELETE OR TRUNCATE ON strange FOR EACH STATEMENT") } qw(BEFORE AFTER))
+	{
+		for my $arguments ('', "'{}'", "'{\"lead_id\": \"lead\"}'")
+		{
+			$script .= "BEGIN; CREATE TABLE strange (lead text, model text, offer text, placed timestamptz); INSERT INTO strange VALUES ('a', 'ecommerce', 'o', now());"
+			  . "CREATE TRIGGER x_insert $when EXECUTE FUNCTION $function($arguments);\n"
+			  . join('', map { "SAVEPOINT s; $_;\nROLLBACK TO s;\n" } q{INSERT INTO strange VALUES (NULL, NULL, NULL, NULL)}, q{UPDATE strange SET lead = NULL, model = NULL, offer = NULL}, 'DELETE FROM strange', 'TRUNCATE strange')
+			  . "ROLLBACK;\n";
+		}
+	}
+}
+$script .= "BEGIN; CREATE EVENT TRIGGER strange ON $_->[1] EXECUTE FUNCTION leadscore.$_->[0](); CREATE TABLE strange (a int); ALTER TABLE strange ALTER a TYPE text; DROP TABLE strange; ROLLBACK;\n"
+  for map { my $function = $_; map { [ $function, $_ ] } qw(ddl_command_start ddl_command_end sql_drop table_rewrite) } qw(follow_drops follow_children);
+append_to_file($node->basedir . '/triggers.sql', "SET client_min_messages = error;\n\\set VERBOSITY verbose\n$script");
+my ($status, $out, $error) = $node->psql('shop', '\i ' . $node->basedir . "/triggers.sql\n", on_error_stop => 0);
+is($status, 0, 'triggers: the session survives them');
+unlike(slurp_file($node->logfile), qr/terminated by signal|PANIC/, '... and so does the server');
+is(join("\n", $error =~ /ERROR:  ((?:XX000|XX001)[^\n]*)/g), '', '... and each error is one that a user can read');
 is($node->safe_psql('shop', 'SELECT count(*) FROM leadscore.verify()'), '0', 'and nothing has changed');
 $node->stop;
 
