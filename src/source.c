@@ -848,8 +848,11 @@ hold_source(PG_FUNCTION_ARGS)
 {
 	Oid			table = PG_GETARG_OID(0);
 
-	check_may_select(table);
-	LockRelationOid(table, AccessShareLock);
+	if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(table)))
+	{
+		check_may_select(table);
+		LockRelationOid(table, AccessShareLock);
+	}
 	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(table)))
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
