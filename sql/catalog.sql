@@ -29,6 +29,11 @@ CREATE FUNCTION leadscore.signals_changed() RETURNS trigger
 
 COMMENT ON FUNCTION leadscore.signals_changed() IS 'trigger: tells every session that the signals have changed';
 
+CREATE FUNCTION leadscore.hold_lock(what text) RETURNS void
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+
+COMMENT ON FUNCTION leadscore.hold_lock(text) IS 'keeps others who want the lock of a name waiting until the transaction ends; no advisory lock of SQL is in its way';
+
 -- signal
 
 CREATE TABLE leadscore.signal (
@@ -448,7 +453,7 @@ CREATE FUNCTION leadscore.keep_documents(models text[] DEFAULT NULL) RETURNS voi
 	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	-- changes of one model are gathered one after the other, each seeing those before it
-	SELECT pg_advisory_xact_lock(hashtextextended('leadscore model ' || m.model, 0))
+	SELECT leadscore.hold_lock('model ' || m.model)
 	FROM (SELECT model FROM leadscore.model UNION SELECT model FROM leadscore.model_document ORDER BY 1) m
 	WHERE models IS NULL OR m.model = ANY (models);
 

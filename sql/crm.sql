@@ -68,9 +68,9 @@ COMMENT ON COLUMN leadscore.crm_state.change_id IS 'the number of its last chang
 COMMENT ON COLUMN leadscore.crm_state.changed_at IS 'when that was found';
 
 CREATE FUNCTION leadscore.hold_crm() RETURNS void
-	LANGUAGE sql SET search_path = pg_catalog, pg_temp
+	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT pg_advisory_xact_lock(hashtextextended('leadscore crm', 1))
+	SELECT leadscore.hold_lock('crm'::text)
 $$;
 
 COMMENT ON FUNCTION leadscore.hold_crm() IS 'keeps others who number changes waiting until the transaction ends';

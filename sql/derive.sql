@@ -147,9 +147,9 @@ COMMENT ON COLUMN leadscore.derivation_state.derived_until IS 'the instant of th
 -- private functions
 
 CREATE FUNCTION leadscore.hold_derivations() RETURNS void
-	LANGUAGE sql SET search_path = pg_catalog, pg_temp
+	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT pg_advisory_xact_lock(hashtextextended('leadscore derive', 1))	-- (0: names of leads)
+	SELECT leadscore.hold_lock('derive'::text)
 $$;
 
 COMMENT ON FUNCTION leadscore.hold_derivations() IS 'keeps other passes of derive() and changes of its rules waiting until the transaction ends';

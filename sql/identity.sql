@@ -56,10 +56,10 @@ $$;
 COMMENT ON FUNCTION leadscore.release_timelines(text[]) IS 'removes rows of lead_timeline that are empty';
 
 CREATE FUNCTION leadscore.hold_names(VARIADIC names text[]) RETURNS void
-	LANGUAGE sql SET search_path = pg_catalog, pg_temp
+	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	-- identify(), unidentify() and forget() of the same names come one after the other
-	SELECT pg_advisory_xact_lock(hashtextextended('leadscore ' || n.name, 0))
+	SELECT leadscore.hold_lock('name ' || n.name)
 	FROM (SELECT DISTINCT unnest(names) AS name ORDER BY 1) n
 $$;
 
@@ -192,6 +192,14 @@ BEGIN
 			GROUP BY 1, 2 ORDER BY 3 DESC, 1 LOOP
 		source := rows.source;
 		removed := 0;
+		IF NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = rows.source AND a.attname::text = rows.key AND a.attnum > 0 AND NOT a.attisdropped) THEN
+			RAISE WARNING USING MESSAGE = format('the rows of %s stay as they are', rows.source),
+				DETAIL = format('There is no column "%s" any more, which was to name the lead.', rows.key),
+				HINT = format('Look there yourself; SELECT leadscore.untrack(%L), then track() it again.', rows.source);
+			remaining := NULL;
+			RETURN NEXT;
+			CONTINUE;
+		END IF;
 		IF tracked OR rows.source = 'leadscore.event'::regclass THEN
 			EXECUTE format('DELETE FROM %s WHERE %s = ANY ($1)', rows.source, leadscore.column_text(rows.source, rows.key)) USING names;
 			GET DIAGNOSTICS removed = ROW_COUNT;

@@ -213,7 +213,7 @@ CREATE TRIGGER check_offer BEFORE INSERT OR UPDATE OR DELETE ON leadscore.offer
 	FOR EACH ROW EXECUTE FUNCTION leadscore.check_offer();
 
 CREATE FUNCTION leadscore.fill_slots(name text) RETURNS void
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	budget CONSTANT integer := (SELECT o.budget FROM leadscore.offer o WHERE o.offer = name);
@@ -231,7 +231,7 @@ $$;
 COMMENT ON FUNCTION leadscore.fill_slots(text) IS 'makes what is left of an offer''s budget anew';
 
 CREATE FUNCTION leadscore.offer_changed() RETURNS trigger
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF NOT leadscore.in_restore() THEN

@@ -1,38 +1,67 @@
 -- privileges.sql: who may do what
 --
--- PUBLIC may call what is pure: the type, the core, and the checks of tables.
--- All else is granted: to readers, writers and admins.
+-- Each function is of one class. PUBLIC may call what is pure: the type, the
+-- core, and the checks of tables. Readers, writers, identifiers, redeemers and
+-- admins may call what is listed for them, and what functions that run with
+-- their rights call in turn. All else is the owner's: functions of triggers and
+-- of aggregates, for which nobody else needs a right, and what SECURITY DEFINER
+-- functions call. A function that no list has is so from the start.
+-- test/t/037_rights.pl has the lists once more.
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA leadscore FROM PUBLIC;
 REVOKE ALL ON ALL PROCEDURES IN SCHEMA leadscore FROM PUBLIC;
 GRANT USAGE ON SCHEMA leadscore TO PUBLIC;
 
-DO $$
-DECLARE
-	function regprocedure;
+-- the type
+GRANT EXECUTE ON FUNCTION leadscore.timeline_in(cstring), leadscore.timeline_out(leadscore.timeline), leadscore.timeline_recv(internal),
+	leadscore.timeline_send(leadscore.timeline), leadscore.timeline_eq(leadscore.timeline, leadscore.timeline),
+	leadscore.timeline_ne(leadscore.timeline, leadscore.timeline), leadscore.timeline_hash(leadscore.timeline),
+	leadscore.timeline_hash_extended(leadscore.timeline, bigint), leadscore.timeline_add(leadscore.timeline, leadscore.timeline),
+	leadscore.timeline_subtract(leadscore.timeline, leadscore.timeline), leadscore.timeline_plus(leadscore.timeline),
+	leadscore.timeline_minus(leadscore.timeline) TO PUBLIC;
+
+-- the core
+GRANT EXECUTE ON FUNCTION leadscore.timeline_agg(jsonb, text, timestamptz, numeric, jsonb), leadscore.timeline_sum(leadscore.timeline),
+	leadscore.scorable(text, timestamptz, numeric, jsonb), leadscore.timeline_entries(leadscore.timeline),
+	leadscore.coarsen(leadscore.timeline, timestamptz), leadscore.timeline_before(leadscore.timeline, timestamptz),
+	leadscore.timeline_first_hour(leadscore.timeline, integer, timestamptz, timestamptz), leadscore.timeline_last_hour(leadscore.timeline),
+	leadscore.timeline_partition(text, integer),
+	leadscore.score(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore.appraise(jsonb, leadscore.timeline, jsonb, timestamptz),
+	leadscore.contributions(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore.features(jsonb, leadscore.timeline, jsonb, timestamptz),
+	leadscore.next_segment(jsonb, leadscore.timeline, jsonb, timestamptz, text, timestamptz),
+	leadscore.template(text), leadscore.templates(), leadscore.diff(jsonb, jsonb),
+	leadscore.session_number(timestamptz, interval), leadscore.session_number(timestamp, interval),
+	leadscore.fit_clv(leadscore.timeline, integer, timestamptz, interval), leadscore.clv(leadscore.timeline, jsonb, interval, timestamptz),
+	leadscore.roc_auc(float8, boolean), leadscore.roc_auc_error(float8, boolean), leadscore.average_precision(float8, boolean),
+	leadscore.ks(float8, boolean), leadscore.log_loss(float8, boolean), leadscore.brier(float8, boolean),
+	leadscore.logistic_regression(float8[], boolean, float8, float8[]) TO PUBLIC;
+
+-- what constraints call, and hints: with the rights of whoever writes
+GRANT EXECUTE ON FUNCTION leadscore.check_event(text, text, timestamptz, numeric, jsonb), leadscore.check_condition(jsonpath),
+	leadscore.check_scorecard(jsonb), leadscore.refuse(text, text, text), leadscore.known(text, text[]) TO PUBLIC;
+
+CREATE FUNCTION leadscore.check_role(role regrole) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
 BEGIN
-	FOR function IN
-		SELECT p.oid FROM pg_catalog.pg_proc p
-		WHERE p.pronamespace = 'leadscore'::pg_catalog.regnamespace
-		AND (p.proname LIKE 'timeline\_%'
-			OR p.proname LIKE 'stored\_sum%'
-			OR p.proname LIKE 'fit\_clv\_%'
-			OR p.proname IN ('scorable', 'coarsen', 'appraise', 'next_segment', 'contributions', 'features', 'template', 'templates', 'only',
-				'session_number', 'duration', 'month_of', 'month_start', 'check_property', 'check_event', 'check_scorecard', 'check_condition', 'refuse', 'known', 'diff',
-				'roc_auc', 'roc_auc_error', 'average_precision', 'ks', 'gains', 'bands', 'fine_bands', 'log_loss', 'brier', 'logistic_regression')
-			OR p.oid IN ('leadscore.score(jsonb, leadscore.timeline, jsonb, timestamptz)'::pg_catalog.regprocedure,
-				'leadscore.fit_clv(leadscore.timeline, integer, timestamptz, interval)'::pg_catalog.regprocedure,
-				'leadscore.clv(leadscore.timeline, jsonb, interval, timestamptz)'::pg_catalog.regprocedure))
-	LOOP
-		EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO PUBLIC', function);
-	END LOOP;
+	IF role IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'the role is NULL',
+			DETAIL = 'Rights are granted to a role.', HINT = 'Name one, such as SELECT leadscore.grant_reader(''dashboard'').';
+	END IF;
+	IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = role) THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('role with OID %s does not exist', role::oid),
+			DETAIL = 'Rights are granted to a role.', HINT = 'CREATE ROLE makes one.';
+	END IF;
 END
 $$;
+
+COMMENT ON FUNCTION leadscore.check_role(regrole) IS 'refuses what is no role';
 
 CREATE FUNCTION leadscore.grant_reader(role regrole) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM leadscore.check_role(role);
 	EXECUTE format('GRANT SELECT ON leadscore.signal, leadscore.model, leadscore.weight, leadscore.category, leadscore.stage,'
 		' leadscore.grade, leadscore.segment, leadscore.compaction, leadscore.model_document, leadscore.lead, leadscore.lead_timeline,'
 		' leadscore.lead_alias, leadscore.pending_delta, leadscore.changed_lead, leadscore.counted_signal, leadscore.snapshot_state, leadscore.signal_definition,'
@@ -45,7 +74,7 @@ BEGIN
 	EXECUTE format('GRANT SELECT (lead_id) ON leadscore.event TO %s', role);	-- for row-level security in lead_score
 	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.signals(), leadscore.scorecard(text), leadscore.make_document(text), leadscore.model_named(text),'
 		' leadscore.lead_named(text), leadscore.is_visible(text), leadscore.model_cards(), leadscore.served_models(), leadscore.months_since(timestamptz), leadscore.model_stages(), leadscore.stage_signals(), leadscore.touch_signals(), leadscore.children(regclass), leadscore.source_problem(regclass, jsonb), leadscore.split_problem(), leadscore.transition_problem(), leadscore.split_tables(), leadscore.partitions(),'
-		' leadscore.column_type(regclass, text), leadscore.property_type(regtype), leadscore.known(text, text[]), leadscore.top(integer, text, timestamptz), leadscore.score(text, text, timestamptz), leadscore.score_by_query(text, text, timestamptz), leadscore.explain(text, text, timestamptz),'
+		' leadscore.column_type(regclass, text), leadscore.property_type(regtype), leadscore.trigger_mapping(bytea), leadscore.top(integer, text, timestamptz), leadscore.score(text, text, timestamptz), leadscore.score_by_query(text, text, timestamptz), leadscore.explain(text, text, timestamptz),'
 		' leadscore.score_history(text, text, timestamptz, timestamptz, interval), leadscore.rfm_groups(), leadscore.rfm(text[], timestamptz, integer),'
 		' leadscore.rfm(text, timestamptz, integer), leadscore.conversion_of(text), leadscore.signals_named(text[]),'
 		' leadscore.crm_changes(bigint, integer), leadscore.crm_at(timestamptz), leadscore.crm_reasons(jsonb, leadscore.timeline, jsonb, timestamptz),'
@@ -59,6 +88,8 @@ BEGIN
 		' leadscore.past_points(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore.unbounded(jsonb),'
 		' leadscore.with_points(jsonb, float8[], float8),'
 		' leadscore.fit(jsonb, text, interval, timestamptz[], float8, float8, boolean, float8, interval, boolean, text, boolean),'
+		' leadscore.stored_sum(leadscore.timeline), leadscore.month_of(timestamptz), leadscore.month_start(date),'
+		' leadscore.gains(float8, boolean), leadscore.bands(float8, boolean), leadscore.fine_bands(float8, boolean),'
 		' leadscore.normal_tails(float8), leadscore.student_tails(float8, float8), leadscore.student_bound(float8, float8),'
 		' leadscore.profile_values(integer, integer, integer, timestamptz[], integer, boolean), leadscore.with_profile(jsonb, integer, integer, integer, timestamptz[], boolean),'
 		' leadscore.profile_report(text, interval, timestamptz[], interval, integer),'
@@ -86,32 +117,89 @@ CREATE FUNCTION leadscore.grant_writer(role regrole) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM leadscore.check_role(role);
 	EXECUTE format('GRANT INSERT ON leadscore.event TO %s', role);
 	EXECUTE format('GRANT SELECT (event_id, dedup_key) ON leadscore.event TO %s', role);	-- RETURNING, ON CONFLICT
-	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.identify(text, text), leadscore.unidentify(text), leadscore.take_changes(text, integer),'
-		' leadscore.acknowledge_changes(text, bigint), leadscore.redeem(text, text, text, numeric) TO %s', role);
+	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.take_changes(text, integer), leadscore.acknowledge_changes(text, bigint) TO %s', role);
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.grant_writer(regrole) IS 'lets a role insert events and identify visitors, as shop back ends do';
+COMMENT ON FUNCTION leadscore.grant_writer(regrole) IS 'lets a role insert events and take changes, as trackers and workers do';
+
+CREATE FUNCTION leadscore.grant_identifier(role regrole) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM leadscore.check_role(role);
+	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.identify(text, text), leadscore.unidentify(text) TO %s', role);
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.grant_identifier(regrole) IS 'lets a role say which names belong to one lead, any lead: for what logs customers in';
+
+CREATE FUNCTION leadscore.grant_redeemer(role regrole) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM leadscore.check_role(role);
+	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.redeem(text, text, text, numeric) TO %s', role);
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.grant_redeemer(regrole) IS 'lets a role redeem vouchers: for what takes orders';
 
 CREATE FUNCTION leadscore.grant_admin(role regrole) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA leadscore TO %s', role);
-	-- where policies bind him on lead_timeline, he must not get past them in the tables that it is split into
-	IF (SELECT c.relrowsecurity FROM pg_class c WHERE c.oid = 'leadscore.lead_timeline'::regclass) THEN
-		EXECUTE (SELECT format('REVOKE ALL ON %s FROM %s', string_agg(t.name::text, ', '), role) FROM leadscore.split_tables() t HAVING count(*) > 0);
-	END IF;
-	EXECUTE format('GRANT USAGE ON ALL SEQUENCES IN SCHEMA leadscore TO %s', role);
-	EXECUTE format('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA leadscore TO %s', role);
-	EXECUTE format('GRANT EXECUTE ON ALL PROCEDURES IN SCHEMA leadscore TO %s', role);
-	EXECUTE format('REVOKE EXECUTE ON FUNCTION leadscore.grant_reader(regrole), leadscore.grant_writer(regrole), leadscore.grant_admin(regrole), leadscore.grant_backup(regrole) FROM %s', role);
+	PERFORM leadscore.grant_reader(role), leadscore.grant_writer(role), leadscore.grant_identifier(role), leadscore.grant_redeemer(role);
+	-- what a person edits, and what functions change that run with his rights
+	EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON leadscore.signal, leadscore.model, leadscore.weight, leadscore.category, leadscore.stage,'
+		' leadscore.grade, leadscore.segment, leadscore.compaction, leadscore.model_version, leadscore.experiment, leadscore.event, leadscore.lead,'
+		' leadscore.derivation, leadscore.conversion, leadscore.rfm_group, leadscore.spend, leadscore.channel, leadscore.offer,'
+		' leadscore.voucher, leadscore.changed_lead, leadscore.derived_event, leadscore.derivation_due, leadscore.derivation_state,'
+		' leadscore.crm_state, leadscore.watched_model, leadscore.lead_state, leadscore.segment_change, leadscore.change_consumer TO %s', role);
+	-- (what a rebuild brings again)
+	EXECUTE format('GRANT DELETE ON leadscore.lead_timeline TO %s', role);
+	EXECUTE format('GRANT SELECT ON leadscore.offer_slot, leadscore.change_clock TO %s', role);
+	EXECUTE format('GRANT USAGE ON SEQUENCE leadscore.weight_weight_id_seq, leadscore.crm_change_id_seq TO %s', role);
+	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.publish(jsonb), leadscore.restore_version(text, integer), leadscore.keep_documents(text[]),'
+		-- tracking
+		' leadscore.track(regclass, name, text, name, name, name, name[], text), leadscore.track_profile(regclass, name, name[]),'
+		' leadscore.untrack(regclass), leadscore.check_source(regclass), leadscore.check_properties(regclass, name[]),'
+		' leadscore.begin_tracking(regclass, jsonb, text), leadscore.end_tracking(regclass, text[]), leadscore.check_children(oid[]),'
+		' leadscore.has_in_family(regclass, oid[]), leadscore.create_triggers(regclass, jsonb, text), leadscore.drop_triggers(regclass, text),'
+		' leadscore.record(), leadscore.record_profile(), leadscore.add_source(regclass, jsonb, boolean, boolean),'
+		' leadscore.add_profiles(regclass, jsonb, boolean, boolean), leadscore.note_everybody(),'
+		-- sources, read whole: each looks at the rights of the caller
+		' leadscore.hold_sources(), leadscore.hold_source(regclass), leadscore.source_timelines(text[], jsonb, boolean),'
+		' leadscore.gather(regclass[], jsonb[], jsonb, text[], text[], integer, integer), leadscore.gather_parts(regclass[]),'
+		' leadscore.source_events(regclass[], jsonb[], text[], text[]), leadscore.log_events(text[]),'
+		' leadscore.row_condition(regclass, jsonb, boolean, boolean), leadscore.column_text(regclass, text),'
+		' leadscore.difference(leadscore.timeline, leadscore.timeline), leadscore.only(leadscore.timeline, integer[]),'
+		-- maintenance
+		' leadscore.verify(), leadscore.fold(bigint), leadscore.partition_timelines(integer), leadscore.find_corrections(text[], jsonb),'
+		' leadscore.apply_corrections(bigint, bigint), leadscore.add_deltas(text[], leadscore.timeline[]), leadscore.find_hours(),'
+		' leadscore.check_compaction(timestamptz), leadscore.begin_compaction(timestamptz), leadscore.compaction_finished(),'
+		' leadscore.signal_definitions(text[]), leadscore.signals_counted(jsonb), leadscore.in_transaction_block(), leadscore.wait_for_writers(),'
+		' leadscore.hold_rebuild(boolean), leadscore.release_rebuild(), leadscore.check_read_committed(text, text),'
+		-- identities and what follows from events
+		' leadscore.forget(text, boolean), leadscore.count_rows(regclass, jsonb, text[]), leadscore.check_lead_id(text, text), leadscore.hold_names(text[]), leadscore.hold_derivations(),'
+		' leadscore.hold_crm(), leadscore.derive(timestamptz, boolean), leadscore.derive_once(timestamptz, boolean), leadscore.duration(interval),'
+		' leadscore.affinity(text, timestamptz, interval, text[], float8), leadscore.make_signals(text, text, integer),'
+		' leadscore.check_property(text, integer), leadscore.check_kinds(text[]), leadscore.refresh_crm(), leadscore.crm_forget(bigint),'
+		-- scores, transitions and offers
+		' leadscore.refresh_segments(boolean), leadscore.unwatch(text), leadscore.begin_watching(text, boolean), leadscore.finish_watching(text),'
+		' leadscore.leads_to_see(text, integer), leadscore.see_batch(text[], text, boolean), leadscore.drop_consumer(text),'
+		' leadscore.prune_changes(timestamptz), leadscore.expire_vouchers(), leadscore.offer_result(text, text), leadscore.money(numeric, text),'
+		' leadscore.in_restore(), leadscore.schedule(interval), leadscore.unschedule(), leadscore.jobs(), leadscore.cron_line(interval),'
+		' leadscore.shell_word(text) TO %s', role);
+	EXECUTE format('GRANT EXECUTE ON PROCEDURE leadscore.rebuild(text[], text[]), leadscore.compact(timestamptz), leadscore.watch(text, boolean),'
+		' leadscore.see_changes(), leadscore.look(text), leadscore.add_corrections(text, bigint, boolean) TO %s', role);
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.grant_admin(regrole) IS 'lets a role configure models, track its own tables, rebuild and forget';
+COMMENT ON FUNCTION leadscore.grant_admin(regrole) IS 'lets a role configure models, track its own tables, rebuild and forget, and do what the other roles may';
 
 CREATE FUNCTION leadscore.grant_backup(role regrole) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -119,10 +207,7 @@ AS $$
 DECLARE
 	object regclass;
 BEGIN
-	IF role IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'role is NULL',
-			DETAIL = 'There is nobody to grant to.', HINT = 'Name a role.';
-	END IF;
+	PERFORM leadscore.check_role(role);
 	-- what pg_dump reads: the tables and sequences that are part of a dump, and those that lead_timeline is split into
 	FOR object IN
 		SELECT unnest(x.extconfig) FROM pg_extension x WHERE x.extname = 'leadscore'
@@ -137,8 +222,8 @@ $$;
 
 COMMENT ON FUNCTION leadscore.grant_backup(regrole) IS 'lets a role that is no superuser, such as the owner of the database, dump it with pg_dump';
 
-REVOKE ALL ON FUNCTION leadscore.grant_reader(regrole), leadscore.grant_writer(regrole), leadscore.grant_admin(regrole), leadscore.grant_backup(regrole)
-	FROM PUBLIC;
+REVOKE ALL ON FUNCTION leadscore.check_role(regrole), leadscore.grant_reader(regrole), leadscore.grant_writer(regrole), leadscore.grant_identifier(regrole),
+	leadscore.grant_redeemer(regrole), leadscore.grant_admin(regrole), leadscore.grant_backup(regrole) FROM PUBLIC;
 
 -- Views read with the rights of the user, so that row-level security on our
 -- tables holds in them.

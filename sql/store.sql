@@ -138,7 +138,13 @@ $$;
 
 COMMENT ON FUNCTION leadscore.in_restore() IS 'whether a dump is being restored: what triggers would add is in it';
 
--- sources: the triggers are their registry, with the mapping as their argument
+-- Sources: the triggers are their registry, with the mapping as their argument.
+-- What track() would not have made is none of it: then nobody who reads it has to wonder.
+
+CREATE FUNCTION leadscore.trigger_mapping(arguments bytea) RETURNS jsonb
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore.trigger_mapping(bytea) IS 'the mapping that a trigger''s arguments are, or NULL if they are none';
 
 CREATE VIEW leadscore.source_trigger AS
 SELECT t.tgrelid::regclass AS source,
@@ -153,13 +159,12 @@ SELECT t.tgrelid::regclass AS source,
 	regexp_replace(t.tgname, '_insert$', '') AS trigger_prefix,
 	m.mapping
 FROM pg_trigger t
+JOIN pg_class c ON c.oid = t.tgrelid AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
 JOIN pg_proc p ON p.oid = t.tgfoid AND p.pronamespace = 'leadscore'::regnamespace
 	AND p.proname IN ('record', 'record_profile')
-CROSS JOIN LATERAL (
-	SELECT convert_from(substring(t.tgargs FROM 1 FOR octet_length(t.tgargs) - 1), getdatabaseencoding())::jsonb AS mapping
-	OFFSET 0
-) m
-WHERE t.tgnargs = 1 AND t.tgname ~ '_insert$';
+CROSS JOIN LATERAL (SELECT leadscore.trigger_mapping(t.tgargs) AS mapping OFFSET 0) m
+-- after INSERT, for each statement, with the new rows
+WHERE t.tgtype = 4 AND t.tgnewtable IS NOT NULL AND NOT t.tgisinternal AND t.tgname ~ '_insert$' AND m.mapping IS NOT NULL;
 
 COMMENT ON VIEW leadscore.source_trigger IS 'the tables that have triggers of ours: sources, and their partitions and children';
 COMMENT ON COLUMN leadscore.source_trigger.source IS 'the table';
@@ -268,7 +273,7 @@ BEGIN
 		RETURN format('column "%s" is of type %s, no number', mapping ->> 'value', type);
 	END IF;
 	RETURN NULL;
-EXCEPTION WHEN undefined_column THEN
+EXCEPTION WHEN undefined_column OR feature_not_supported THEN
 	RETURN SQLERRM;
 END
 $$;
@@ -377,11 +382,12 @@ CREATE FUNCTION leadscore.create_triggers(source regclass, mapping jsonb, functi
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	prefix text;
+	-- the first number that no trigger of the table has in its name, whosever it is
+	prefix CONSTANT text := (SELECT format('leadscore_%s', min(n))
+		FROM generate_series(1, 1 + (SELECT count(*) FROM pg_trigger t WHERE t.tgrelid = source)) n
+		WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = source AND starts_with(t.tgname::text, format('leadscore_%s_', n))));
 	event text;
 BEGIN
-	SELECT format('leadscore_%s', 1 + coalesce(max(substring(s.trigger_prefix FROM '[0-9]+$')::integer), 0)) INTO prefix
-	FROM leadscore.source_trigger s WHERE s.source = create_triggers.source;
 	FOREACH event IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate'] LOOP
 		EXECUTE format('CREATE TRIGGER %I %s %s ON %s %s FOR EACH STATEMENT EXECUTE FUNCTION leadscore.%I(%L)',
 			prefix || '_' || event,
@@ -436,6 +442,10 @@ DECLARE
 	child regclass;
 BEGIN
 	EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source);
+	IF octet_length(mapping::text) > 1000000 THEN
+		RAISE EXCEPTION USING ERRCODE = 'program_limit_exceeded', MESSAGE = 'the mapping is too long',
+			DETAIL = format('It has %s bytes.', octet_length(mapping::text)), HINT = 'Give the events a shorter kind.';
+	END IF;
 	IF EXISTS (SELECT FROM leadscore.source s WHERE s.source = begin_tracking.source AND s.feeds = what
 			AND s.mapping - 'maintenance' = begin_tracking.mapping - 'maintenance') THEN
 		RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('%s is already tracked in this way', source),
@@ -456,20 +466,29 @@ BEGIN
 		EXIT WHEN EXISTS (SELECT FROM pg_class k WHERE k.oid = child AND k.relkind = 'f');	-- to be refused
 		PERFORM leadscore.create_triggers(child, mapping || '{"partition": true}', function);
 	END LOOP;
-	PERFORM leadscore.check_children();
+	PERFORM leadscore.check_children(ARRAY[source::oid]);
 END
 $$;
 
 COMMENT ON FUNCTION leadscore.begin_tracking(regclass, jsonb, text) IS 'makes the triggers of a source, its partitions and children';
 
-CREATE FUNCTION leadscore.check_children() RETURNS void
+CREATE FUNCTION leadscore.has_in_family(source regclass, tables oid[]) RETURNS boolean
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT source::oid = ANY (tables) OR EXISTS (SELECT FROM leadscore.children(source) AS c (child) WHERE c.child::oid = ANY (tables))
+$$;
+
+COMMENT ON FUNCTION leadscore.has_in_family(regclass, oid[]) IS 'whether one of some tables is a source, or a partition or child of it';
+
+CREATE FUNCTION leadscore.check_children(tables oid[]) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	child record;
 BEGIN
 	SELECT s.source AS child, i.inhparent::regclass AS source INTO child
-	FROM leadscore.source s JOIN pg_inherits i ON i.inhrelid = s.source;
+	FROM leadscore.source s JOIN pg_inherits i ON i.inhrelid = s.source
+	WHERE s.source::oid = ANY (tables) OR i.inhparent = ANY (tables);
 	IF FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = format('%s cannot be tracked as a partition or child of %s', child.child, child.source),
 			DETAIL = format('Statements on %s do not tell the triggers of %s which of its rows they change.', child.source, child.child),
@@ -477,14 +496,14 @@ BEGIN
 	END IF;
 	SELECT k.oid::regclass AS child INTO child
 	FROM leadscore.source s JOIN pg_class k ON k.oid = s.source OR k.oid IN (SELECT leadscore.children(s.source))
-	WHERE k.relpersistence <> 'p';
+	WHERE k.relpersistence <> 'p' AND leadscore.has_in_family(s.source, tables);
 	IF FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = format('the tracked table %s cannot be temporary or unlogged', child.child),
 			DETAIL = 'Its rows are gone when the session ends, or after a crash; timelines stay.', HINT = 'Untrack it, or leave it permanent and logged.';
 	END IF;
 	SELECT c.child, s.source INTO child
 	FROM leadscore.source s CROSS JOIN LATERAL leadscore.children(s.source) AS c (child)
-	WHERE EXISTS (SELECT FROM pg_class k WHERE k.oid = c.child AND k.relkind = 'f');
+	WHERE EXISTS (SELECT FROM pg_class k WHERE k.oid = c.child AND k.relkind = 'f') AND leadscore.has_in_family(s.source, tables);
 	IF FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = format('a tracked table cannot have the foreign table %s as a partition or child', child.child),
 			DETAIL = format('Statements on %s could not tell its triggers which rows they write there, and would fail.', child.source),
@@ -493,7 +512,7 @@ BEGIN
 	SELECT c.child, min(s.source::text) AS one, max(s.source::text) AS other INTO child
 	FROM leadscore.source s CROSS JOIN LATERAL leadscore.children(s.source) AS c (child)
 	GROUP BY c.child, s.feeds
-	HAVING count(DISTINCT s.source) > 1;
+	HAVING count(DISTINCT s.source) > 1 AND bool_or(leadscore.has_in_family(s.source, tables));
 	IF FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = format('%s cannot be the child of two tracked tables', child.child),
 			DETAIL = format('%s and %s are tracked. A statement on one of them does not tell the other of the rows that it changes in their child.', child.one, child.other),
@@ -502,7 +521,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.check_children() IS 'refuses families of tables in which some would change unseen';
+COMMENT ON FUNCTION leadscore.check_children(oid[]) IS 'refuses families of tables, those that some tables belong to, in which some would change unseen';
 
 -- functions
 
@@ -653,33 +672,36 @@ $$;
 
 COMMENT ON FUNCTION leadscore.check_sources_seen() IS 'a serialization failure, if what is tracked has changed since the snapshot';
 
-CREATE FUNCTION leadscore.follow_children() RETURNS event_trigger
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+-- Only the families of tables that the command has touched are looked at. What
+-- others have made of theirs, such as a trigger by hand, or hold a lock on,
+-- must not keep anybody from making a table.
+
+CREATE FUNCTION leadscore.follow_tables(detached oid[]) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	tables CONSTANT oid[] := detached || ARRAY(SELECT c.objid FROM pg_event_trigger_ddl_commands() c WHERE c.classid = 'pg_class'::regclass);
 	child record;
 BEGIN
-	IF leadscore.in_restore() THEN
-		RETURN;
-	END IF;
-	IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() c JOIN pg_inherits i ON c.objid IN (i.inhparent, i.inhrelid)) THEN
+	IF EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = ANY (tables) OR i.inhrelid = ANY (tables)) THEN
 		PERFORM leadscore.check_sources_seen();
 	END IF;
 	FOR child IN
 		SELECT DISTINCT c.child AS source, s.source AS parent, s.feeds
 		FROM leadscore.source s CROSS JOIN LATERAL leadscore.children(s.source) AS c (child)
-		WHERE EXISTS (SELECT FROM leadscore.source o WHERE o.source = c.child AND o.feeds = s.feeds)
+		WHERE EXISTS (SELECT FROM leadscore.source o WHERE o.source = c.child AND o.feeds = s.feeds) AND leadscore.has_in_family(s.source, tables)
 	LOOP
 		RAISE NOTICE USING MESSAGE = format('%s is no source of its own any more', child.source),
 			DETAIL = format('It is now a partition or child of %s, through which its rows count.', child.parent);
 		PERFORM leadscore.end_tracking(child.source, ARRAY[child.feeds]);
 	END LOOP;
-	PERFORM leadscore.check_children();
+	PERFORM leadscore.check_children(tables);
 	FOR child IN
 		SELECT c.child, s.mapping, s.feeds
 		FROM leadscore.source s CROSS JOIN LATERAL leadscore.children(s.source) AS c (child)
 		WHERE NOT EXISTS (SELECT FROM leadscore.source_trigger t
 			WHERE t.source = c.child AND t.feeds = s.feeds AND t.mapping = s.mapping || '{"partition": true}')
+		AND leadscore.has_in_family(s.source, tables)
 	LOOP
 		PERFORM leadscore.create_triggers(child.child, child.mapping || '{"partition": true}',
 			CASE child.feeds WHEN 'timeline' THEN 'record' ELSE 'record_profile' END);
@@ -692,12 +714,19 @@ BEGIN
 		WHERE t.mapping ? 'partition'
 		AND NOT EXISTS (SELECT FROM leadscore.source s
 			WHERE s.feeds = t.feeds AND s.mapping = t.mapping - 'partition' AND t.source IN (SELECT leadscore.children(s.source)))
+		AND EXISTS (SELECT FROM unnest(tables) u WHERE leadscore.has_in_family(u::regclass, ARRAY[t.source::oid]))
 	LOOP
 		PERFORM leadscore.add_rows(child.source, child.feeds, child.mapping, subtract => true);
 		PERFORM leadscore.drop_triggers(child.source, child.trigger_prefix);
 	END LOOP;
 END
 $$;
+
+COMMENT ON FUNCTION leadscore.follow_tables(oid[])
+	IS 'tracks the partitions and children of a source that have come by a command, and no longer those that have gone; detached: partitions that it names';
+
+CREATE FUNCTION leadscore.follow_children() RETURNS event_trigger
+	AS 'MODULE_PATHNAME' LANGUAGE C;
 
 COMMENT ON FUNCTION leadscore.follow_children() IS 'event trigger: partitions and children of a source are tracked when they come, and no longer when they go';
 

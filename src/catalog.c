@@ -49,6 +49,8 @@ load_signals(SessionCache *cache pg_attribute_unused(), void *arg pg_attribute_u
 		elog(ERROR, "could not read the signals");
 	PopActiveSnapshot();
 	document = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	if (isnull)
+		elog(ERROR, "leadscore.signals() is NULL");
 	MemoryContextSwitchTo(context);
 	set = signal_set_compile((Jsonb *) PG_DETOAST_DATUM_COPY(document));
 	SPI_finish();

@@ -40,6 +40,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/rls.h"
 #include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(add_delta);
@@ -315,15 +316,23 @@ resolve(LeadDelta **leads, int n, Oid timeline_type, Stray **strays)
 		for (uint64 row = 0; row < SPI_processed; row++)
 		{
 			HeapTuple	tuple = SPI_tuptable->vals[row];
-			bool		isnull;
-			text	   *alias = DatumGetTextPP(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 1, &isnull));
-			text	   *lead_id = DatumGetTextPP(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 2, &isnull));
-			LeadDelta	key = {.lead_id = {VARDATA_ANY(alias), VARSIZE_ANY_EXHDR(alias)}};
+			bool		no_alias;
+			bool		no_lead;
+			Datum		alias = SPI_getbinval(tuple, SPI_tuptable->tupdesc, 1, &no_alias);
+			Datum		lead_id = SPI_getbinval(tuple, SPI_tuptable->tupdesc, 2, &no_lead);
+			LeadDelta	key;
 			LeadDelta  *key_pointer = &key;
-			LeadDelta **found = bsearch(&key_pointer, by_id, n, sizeof(LeadDelta *), lead_id_compare);
-			MemoryContext old = MemoryContextSwitchTo(context);
+			LeadDelta **found;
+			MemoryContext old;
 
-			targets[found - by_id] = cstring_to_text_with_len(VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id));
+			if (no_alias || no_lead)
+				continue;		/* somebody has dropped our constraints */
+			key.lead_id = text_label(DatumGetTextPP(alias));
+			found = bsearch(&key_pointer, by_id, n, sizeof(LeadDelta *), lead_id_compare);
+			if (found == NULL)
+				continue;		/* the column has a collation that takes another name for the same */
+			old = MemoryContextSwitchTo(context);
+			targets[found - by_id] = DatumGetTextPCopy(lead_id);
 			MemoryContextSwitchTo(old);
 		}
 		SPI_freetuptable(SPI_tuptable);
@@ -935,8 +944,8 @@ hold_leads(PG_FUNCTION_ARGS)
 Datum
 add_deltas(PG_FUNCTION_ARGS)
 {
-	Relation	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
-	Identity	user = become(timelines->rd_rel->relowner, 0);
+	Relation	timelines;
+	Identity	user;
 	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(1);
 	Datum	   *ids;
 	Datum	   *values;
@@ -946,6 +955,14 @@ add_deltas(PG_FUNCTION_ARGS)
 	LeadDelta  *deltas;
 	LeadDelta **leads;
 
+	/* as rebuild() itself fails for those who do not see every lead */
+	if (check_enable_rls(our_table("lead_timeline"), InvalidOid, true) == RLS_ENABLED)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("row-level security hides rows of table \"lead_timeline\""),
+				 errhint("Have somebody do this whom its policies do not bind.")));
+	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
+	user = become(timelines->rd_rel->relowner, 0);
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), TEXTOID, -1, false, TYPALIGN_INT, &ids, NULL, &nids);
 	deconstruct_array(array, ARR_ELEMTYPE(array), -1, false, TYPALIGN_INT, &values, NULL, &nvalues);
 	n = Min(nids, nvalues);
@@ -996,11 +1013,17 @@ fold(PG_FUNCTION_ARGS)
 	for (int64 row = 0; row < taken; row++)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[row];
-		bool		isnull;
-		text	   *lead_id = DatumGetTextPP(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 1, &isnull));
-		Datum		delta = SPI_getbinval(tuple, SPI_tuptable->tupdesc, 2, &isnull);
-		TimelineBuilder **builder = deltas_of(deltas, VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id), true);
+		bool		no_lead;
+		bool		no_delta;
+		Datum		lead = SPI_getbinval(tuple, SPI_tuptable->tupdesc, 1, &no_lead);
+		Datum		delta = SPI_getbinval(tuple, SPI_tuptable->tupdesc, 2, &no_delta);
+		text	   *lead_id;
+		TimelineBuilder **builder;
 
+		if (no_lead || no_delta)
+			continue;			/* somebody has dropped our constraints */
+		lead_id = DatumGetTextPP(lead);
+		builder = deltas_of(deltas, VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id), true);
 		*builder = timeline_builder_add_timeline(*builder, DatumGetTimeline(delta), 1);
 	}
 	SPI_finish();

@@ -59,7 +59,6 @@ source_events(PG_FUNCTION_ARGS)
 	Datum		lead_ids = PG_ARGISNULL(2) ? 0 : PG_GETARG_DATUM(2);
 	Datum		kinds = PG_ARGISNULL(3) ? 0 : PG_GETARG_DATUM(3);
 	EventWriter writer = {.result = (ReturnSetInfo *) fcinfo->resultinfo};
-	Oid			us = our_owner();
 	Datum	   *sources;
 	Datum	   *mappings;
 	int			nsources;
@@ -73,9 +72,8 @@ source_events(PG_FUNCTION_ARGS)
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), JSONBOID, -1, false, TYPALIGN_INT, &mappings, NULL, &nmappings);
 	for (int i = 0; i < Min(nsources, nmappings); i++)
 	{
-		Relation	relation = table_open(DatumGetObjectId(sources[i]), AccessShareLock);
+		Relation	relation = source_open(DatumGetObjectId(sources[i]));
 
-		check_may_read(relation, us);
 		source_read_table(relation, DatumGetJsonbP(mappings[i]), true, lead_ids, kinds,
 						  "its rows are left out", write_event, &writer);
 		table_close(relation, NoLock);

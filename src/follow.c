@@ -1,7 +1,9 @@
 /*
- * follow.c: sources that are dropped. Once a trigger can tell us that a table
- * has gone, its rows can no longer be read; so we look at the command before it
- * is carried out.
+ * follow.c: sources whose tables are dropped, made, attached and detached.
+ *
+ * Once a trigger can tell us that a table has gone, its rows can no longer be
+ * read; so we look at a command that drops tables before it is carried out. Of
+ * other commands we look at what has become of the tables that they name.
  */
 #include "catalog.h"
 #include "delta.h"
@@ -17,12 +19,24 @@
 #include "nodes/parsenodes.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(follow_drops);
+PG_FUNCTION_INFO_V1(follow_children);
+
+/* Refuse to be called but by an event trigger of ours; others, such as those on login, have no command. */
+static void
+check_event_trigger(FunctionCallInfo fcinfo, const char *function, const char *event)
+{
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo) || strcmp(((EventTriggerData *) fcinfo->context)->event, event) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" was not called as an event trigger on %s", function, event)));
+}
 
 static bool
 have_triggers(List *tables)
@@ -144,10 +158,7 @@ follow_drops(PG_FUNCTION_ARGS)
 	Node	   *command;
 	ListCell   *cell;
 
-	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"follow_drops\" was not called as an event trigger")));
+	check_event_trigger(fcinfo, "follow_drops", "ddl_command_start");
 	if (in_restore())
 		return (Datum) 0;
 
@@ -169,5 +180,49 @@ follow_drops(PG_FUNCTION_ARGS)
 		foreach(cell, ((DropOwnedStmt *) command)->roles)
 			drop_tables(tables_of_role(lfirst(cell)));
 	}
+	return (Datum) 0;
+}
+
+/* The partitions that a command has detached: they are named in it, and nowhere else any more. */
+static Datum
+detached_tables(Node *command)
+{
+	ArrayBuildState *tables = initArrayResult(OIDOID, CurrentMemoryContext, false);
+	ListCell   *cell;
+
+	if (!IsA(command, AlterTableStmt))
+		return makeArrayResult(tables, CurrentMemoryContext);
+	foreach(cell, ((AlterTableStmt *) command)->cmds)
+	{
+		AlterTableCmd *part = lfirst_node(AlterTableCmd, cell);
+		Oid			table = InvalidOid;
+
+		if (part->subtype == AT_DetachPartition || part->subtype == AT_DetachPartitionFinalize)
+			table = RangeVarGetRelid(((PartitionCmd *) part->def)->name, NoLock, true);
+		if (OidIsValid(table))
+			tables = accumArrayResult(tables, ObjectIdGetDatum(table), false, OIDOID, CurrentMemoryContext);
+	}
+	return makeArrayResult(tables, CurrentMemoryContext);
+}
+
+/* Event trigger, after CREATE TABLE, ALTER TABLE and their kin. */
+Datum
+follow_children(PG_FUNCTION_ARGS)
+{
+	Oid			type = OIDARRAYOID;
+	Datum		detached;
+	Identity	user;
+
+	check_event_trigger(fcinfo, "follow_children", "ddl_command_end");
+	if (in_restore())
+		return (Datum) 0;
+
+	detached = detached_tables(((EventTriggerData *) fcinfo->context)->parsetree);
+	user = become(our_owner(), 0);
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT leadscore.follow_tables($1)", 1, &type, &detached, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not follow partitions and children");
+	SPI_finish();
+	become_again(user);
 	return (Datum) 0;
 }

@@ -420,7 +420,6 @@ gather(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Datum		wanted[2] = {PG_ARGISNULL(3) ? 0 : PG_GETARG_DATUM(3), PG_ARGISNULL(4) ? 0 : PG_GETARG_DATUM(4)};
-	Oid			us = our_owner();
 	Datum	   *sources;
 	Datum	   *mappings;
 	int			nsources;
@@ -433,7 +432,9 @@ gather(PG_FUNCTION_ARGS)
 
 	for (int i = 0; i < 7; i++)
 		if (PG_ARGISNULL(i) && (i < 3 || i > 4))
-			elog(ERROR, "gather() needs sources, mappings, signals and parts");
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("gather() needs sources, mappings, signals and parts")));
 	InitMaterializedSRF(fcinfo, 0);
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), REGCLASSOID, sizeof(Oid), true, TYPALIGN_INT, &sources, NULL, &nsources);
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), JSONBOID, -1, false, TYPALIGN_INT, &mappings, NULL, &nmappings);
@@ -443,9 +444,8 @@ gather(PG_FUNCTION_ARGS)
 	g->parts = PG_GETARG_INT32(6);
 	for (int i = 0; i < Min(nsources, nmappings); i++)
 	{
-		Relation	relation = table_open(DatumGetObjectId(sources[i]), AccessShareLock);
+		Relation	relation = source_open(DatumGetObjectId(sources[i]));
 
-		check_may_read(relation, us);
 		gather_table(g, relation, DatumGetJsonbP(mappings[i]), true, wanted[0], wanted[1]);
 		table_close(relation, NoLock);
 	}

@@ -5,6 +5,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -17,6 +18,7 @@ PG_FUNCTION_INFO_V1(in_transaction_block);
 PG_FUNCTION_INFO_V1(wait_for_writers);
 PG_FUNCTION_INFO_V1(hold_rebuild);
 PG_FUNCTION_INFO_V1(release_rebuild);
+PG_FUNCTION_INFO_V1(hold_lock);
 PG_FUNCTION_INFO_V1(check_seen);
 PG_FUNCTION_INFO_V1(difference);
 PG_FUNCTION_INFO_V1(only);
@@ -43,10 +45,39 @@ wait_for_writers(PG_FUNCTION_ARGS)
 }
 
 /*
+ * Our advisory locks are of a class that SQL cannot reach: pg_advisory_lock()
+ * takes the classes 1 and 2. So nobody can hold them to make us wait.
+ */
+#define OUR_CLASS 3
+
+static void
+set_lock_tag(LOCKTAG *tag, uint64 key)
+{
+	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, (uint32) (key >> 32), (uint32) key, OUR_CLASS);
+}
+
+/*
+ * hold_lock(what): the EXCLUSIVE lock of that name, from now to the end of the
+ * transaction. While one transaction holds it, no other does: changes of one
+ * model's document, of one lead's names, of what is derived and of what CRMs
+ * are told come one after the other.
+ */
+Datum
+hold_lock(PG_FUNCTION_ARGS)
+{
+	text	   *what = PG_GETARG_TEXT_PP(0);
+	LOCKTAG		tag;
+
+	set_lock_tag(&tag, DatumGetUInt64(hash_any_extended((unsigned char *) VARDATA_ANY(what), VARSIZE_ANY_EXHDR(what), 0)));
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	PG_RETURN_VOID();
+}
+
+/*
  * One rebuild at a time: what one has found, another must not add too. The lock
  * outlives the commits of a rebuild; it goes when that ends or fails.
  */
-#define REBUILD_LOCK 0x6c656164	/* an advisory lock of a class of its own */
+#define REBUILD_LOCK (UINT64CONST(0x6c656164) << 32)
 
 static bool rebuilding = false;
 
@@ -58,7 +89,7 @@ rebuild_aborted(XactEvent event, void *arg pg_attribute_unused())
 		LOCKTAG		tag;
 
 		rebuilding = false;
-		SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, REBUILD_LOCK, 0, 3);
+		set_lock_tag(&tag, REBUILD_LOCK);
 		(void) LockRelease(&tag, ExclusiveLock, true);
 	}
 }
@@ -77,7 +108,7 @@ hold_rebuild(PG_FUNCTION_ARGS)
 	if (!watching)
 		RegisterXactCallback(rebuild_aborted, NULL);
 	watching = true;
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, REBUILD_LOCK, 0, 3);
+	set_lock_tag(&tag, REBUILD_LOCK);
 	if (PG_GETARG_BOOL(0))
 	{
 		(void) LockAcquire(&tag, ShareLock, false, false);
@@ -94,11 +125,22 @@ release_rebuild(PG_FUNCTION_ARGS)
 {
 	LOCKTAG		tag;
 
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, REBUILD_LOCK, 0, 3);
+	set_lock_tag(&tag, REBUILD_LOCK);
 	if (rebuilding)
 		(void) LockRelease(&tag, ExclusiveLock, true);
 	rebuilding = false;
 	PG_RETURN_VOID();
+}
+
+/* The text that a query of ours gives of names, its $1, with a snapshot: that of its first row, or NULL. SPI must be connected. */
+static char *
+text_seen(SPIPlanPtr plan, Datum names, bool no_names, Snapshot snapshot)
+{
+	char		nulls = no_names ? 'n' : ' ';
+
+	if (SPI_execute_snapshot(plan, &names, &nulls, snapshot, InvalidSnapshot, true, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not look again");
+	return SPI_processed > 0 ? SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1) : NULL;
 }
 
 /*
@@ -110,26 +152,27 @@ Datum
 check_seen(PG_FUNCTION_ARGS)
 {
 	Oid			type = TEXTARRAYOID;
-	Datum		names = PG_GETARG_DATUM(2);
-	char		no_names = PG_ARGISNULL(2) ? 'n' : ' ';
-	char	   *texts[2];
+	Datum		names = PG_ARGISNULL(2) ? (Datum) 0 : PG_GETARG_DATUM(2);
+	char	   *before;
+	char	   *after;
 	SPIPlanPtr	plan;
 	Snapshot	now;
 
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("check_seen() needs a query, and a name for what it looks at")));
 	if (!IsolationUsesXactSnapshot())
 		PG_RETURN_VOID();
 	SPI_connect();
 	plan = SPI_prepare(text_to_cstring(PG_GETARG_TEXT_PP(1)), 1, &type);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare what is looked at again");
 	now = RegisterSnapshot(GetLatestSnapshot());
-	for (int i = 0; i < 2; i++)
-	{
-		if (SPI_execute_snapshot(plan, &names, &no_names, i == 0 ? GetTransactionSnapshot() : now, InvalidSnapshot,
-								 true, false, 1) != SPI_OK_SELECT)
-			elog(ERROR, "could not look again");
-		texts[i] = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-	}
+	before = text_seen(plan, names, PG_ARGISNULL(2), GetTransactionSnapshot());
+	after = text_seen(plan, names, PG_ARGISNULL(2), now);
 	UnregisterSnapshot(now);
-	if ((texts[0] == NULL) != (texts[1] == NULL) || (texts[0] && strcmp(texts[0], texts[1]) != 0))
+	if ((before == NULL) != (after == NULL) || (before && strcmp(before, after) != 0))
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not serialize access due to concurrent update"),

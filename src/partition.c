@@ -332,7 +332,11 @@ static void
 check_empty(Relation table)
 {
 	if (RelationGetNumberOfBlocks(table) != 0)
-		elog(ERROR, "table \"%s\" is not empty", RelationGetRelationName(table));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" is not empty", RelationGetRelationName(table)),
+				 errdetail("Rows are moved into new tables."),
+				 errhint("Call leadscore.partition_timelines().")));
 }
 
 /*
@@ -344,17 +348,20 @@ Datum
 move_timelines(PG_FUNCTION_ARGS)
 {
 	bool		back = PG_GETARG_BOOL(0);
-	Relation	timelines = table_open(our_table("lead_timeline"), AccessExclusiveLock);
+	Relation	timelines;
 	Oid			tables[MAX_TABLES];
 	Relation	relations[MAX_TABLES];
-	int			n = find_tables(timelines, tables);
+	int			n;
 	TransactionId horizon;
 	MultiXactId multi;
 
-	if (!owns(RelationRelationId, RelationGetRelid(timelines)))
+	/* before it is locked */
+	if (!owns(RelationRelationId, our_table("lead_timeline")))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be owner of table lead_timeline")));
+	timelines = table_open(our_table("lead_timeline"), AccessExclusiveLock);
+	n = find_tables(timelines, tables);
 	if (timelines->rd_rel->relam != HEAP_TABLE_AM_OID)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

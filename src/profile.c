@@ -194,10 +194,9 @@ add_profiles(PG_FUNCTION_ARGS)
 {
 	Profiles	rows = {.context = CurrentMemoryContext};
 	Profiles	none = {.context = CurrentMemoryContext};
-	Relation	relation = table_open(PG_GETARG_OID(0), AccessShareLock);
+	Relation	relation = source_open(PG_GETARG_OID(0));
 	Oid			us = our_owner();
 
-	check_may_read(relation, us);
 	collect_table(&rows, relation, PG_GETARG_JSONB_P(1), PG_GETARG_BOOL(2));
 	change_profiles(PG_GETARG_BOOL(3) ? &rows : &none, PG_GETARG_BOOL(3) ? &none : &rows, us);
 	table_close(relation, NoLock);

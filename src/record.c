@@ -116,10 +116,9 @@ add_table(Relation relation, Jsonb *mapping, bool with_children, int sign, Relat
 Datum
 add_source(PG_FUNCTION_ARGS)
 {
-	Relation	relation = table_open(PG_GETARG_OID(0), AccessShareLock);
+	Relation	relation = source_open(PG_GETARG_OID(0));
 	Relation	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
 
-	check_may_read(relation, timelines->rd_rel->relowner);
 	add_table(relation, PG_GETARG_JSONB_P(1), PG_GETARG_BOOL(2), PG_GETARG_BOOL(3) ? -1 : 1, timelines);
 	table_close(timelines, NoLock);
 	table_close(relation, NoLock);

@@ -102,7 +102,13 @@ is_property_type(Oid type)
 Datum
 property_type(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(is_property_type(PG_GETARG_OID(0)));
+	Oid			type = PG_GETARG_OID(0);
+
+	if (!SearchSysCacheExists1(TYPEOID, ObjectIdGetDatum(type)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("type with OID %u does not exist", type)));
+	PG_RETURN_BOOL(is_property_type(type));
 }
 
 /* Find a column; false (with the source's problem set) if the table has none of that name. */
@@ -235,15 +241,6 @@ map_source(Source *source, Jsonb *mapping, TupleDesc row)
 		if (n > 0)
 			map_properties(source, row, names, n);
 	}
-}
-
-/* The argument of a trigger, or NULL if track() has not made it. */
-Jsonb *
-mapping_of(Trigger *trigger)
-{
-	if (trigger->tgnargs != 1)
-		return NULL;
-	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(trigger->tgargs[0])));
 }
 
 /* A trigger, whose mapping is looked up. */
@@ -533,21 +530,55 @@ typedef struct TableReader
 	void	   *argument;
 } TableReader;
 
-/* Whole tables are read for those who could read them anyhow, and for us. */
-void
-check_may_read(Relation relation, Oid us)
+static void
+no_such_table(Oid table)
 {
-	if (GetUserId() == us)
-		return;
-	if (pg_class_aclcheck(RelationGetRelid(relation), GetUserId(), ACL_SELECT) != ACLCHECK_OK)
-		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, RelationGetRelationName(relation));
-	if (!owns(RelationRelationId, RelationGetRelid(relation)) &&
-		check_enable_rls(RelationGetRelid(relation), InvalidOid, true) == RLS_ENABLED)
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_TABLE),
+			 errmsg("relation with OID %u does not exist", table)));
+}
+
+/* Tables are locked for those who could lock them anyway, as SELECT does, and for us. */
+static void
+check_may_select(Oid table)
+{
+	char	   *name = get_rel_name(table);
+
+	if (name == NULL)
+		no_such_table(table);
+	if (GetUserId() != our_owner() && pg_class_aclcheck(table, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, name);
+}
+
+/* Whole tables are read for those who could read them anyway, and for us. */
+static void
+check_may_read(Oid table)
+{
+	check_may_select(table);
+	if (GetUserId() != our_owner() && !owns(RelationRelationId, table) &&
+		check_enable_rls(table, InvalidOid, true) == RLS_ENABLED)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("row-level security hides rows of table \"%s\"", RelationGetRelationName(relation)),
+				 errmsg("row-level security hides rows of table \"%s\"", get_rel_name(table)),
 				 errdetail("Whole tables are read for those who may see all of their rows."),
 				 errhint("Have somebody do this whom its policies do not bind.")));
+}
+
+/*
+ * Open a table that is to be read whole, in ACCESS SHARE mode. The caller's
+ * rights are checked before it is locked: nobody waits for a lock, or makes
+ * others wait for it, on a table that is none of his business.
+ */
+Relation
+source_open(Oid table)
+{
+	Relation	relation;
+
+	check_may_read(table);
+	relation = try_table_open(table, AccessShareLock);
+	if (relation == NULL)
+		no_such_table(table);	/* it was dropped while we waited */
+	return relation;
 }
 
 static const char *
@@ -749,7 +780,10 @@ table_has_rows(Oid table_oid)
 Datum
 has_rows(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(table_has_rows(PG_GETARG_OID(0)));
+	Oid			table = PG_GETARG_OID(0);
+
+	table_close(source_open(table), NoLock);
+	PG_RETURN_BOOL(table_has_rows(table));
 }
 
 /* How many rows belong to some leads. */
@@ -794,10 +828,9 @@ count_row(Source *source, TupleTableSlot *slot, void *argument)
 Datum
 count_rows(PG_FUNCTION_ARGS)
 {
-	Relation	relation = table_open(PG_GETARG_OID(0), AccessShareLock);
+	Relation	relation = source_open(PG_GETARG_OID(0));
 	RowCount	count = {.n = 0};
 
-	check_may_read(relation, our_owner());
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(2), TEXTOID, -1, false, TYPALIGN_INT, &count.lead_ids, NULL, &count.nlead_ids);
 	count.row_context = AllocSetContextCreate(CurrentMemoryContext, "leadscore row", ALLOCSET_DEFAULT_SIZES);
 	source_read_table(relation, PG_GETARG_JSONB_P(1), true, PG_GETARG_DATUM(2), 0, "its rows are left out", count_row, &count);
@@ -815,7 +848,11 @@ hold_source(PG_FUNCTION_ARGS)
 {
 	Oid			table = PG_GETARG_OID(0);
 
-	LockRelationOid(table, AccessShareLock);
+	if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(table)))
+	{
+		check_may_select(table);
+		LockRelationOid(table, AccessShareLock);
+	}
 	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(table)))
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),

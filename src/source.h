@@ -21,6 +21,9 @@
 #include "utils/rel.h"
 #include "utils/reltrigger.h"
 
+/* Properties that a source can have. */
+#define MAX_PROPERTIES 50
+
 /* One column of the mapping. */
 typedef struct SourceColumn
 {
@@ -64,14 +67,17 @@ typedef struct SourceRow
 typedef void (*SourceConsumer) (Source *source, TupleTableSlot *slot, void *argument);
 
 extern bool is_property_type(Oid type);
+
+/* The argument of a trigger, or NULL if track() has not made it. */
 extern Jsonb *mapping_of(Trigger *trigger);
+
 extern Source *source_of_trigger(Trigger *trigger, Relation relation);
 extern bool source_has_problem(Source *source, Relation relation, const char *consequence);
 extern bool source_read(Source *source, TupleTableSlot *slot, SourceRow *row);
 extern Jsonb *source_read_profile(Source *source, TupleTableSlot *slot, SourceRow *row);
 extern void pin_settings(void);
 extern bool table_has_rows(Oid table_oid);
-extern void check_may_read(Relation relation, Oid us);
+extern Relation source_open(Oid table);
 extern void source_read_table(Relation relation, Jsonb *mapping, bool with_children, Datum lead_ids, Datum kinds,
 							  const char *consequence, SourceConsumer consume, void *argument);
 

@@ -101,9 +101,12 @@ run(const char *command, int nargs, Oid *types, Datum *values, const char *nulls
 static int64
 number_found(int column)
 {
-	bool		isnull;
+	bool		isnull = true;
+	Datum		number = SPI_processed == 1 ? SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull) : (Datum) 0;
 
-	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull));
+	if (isnull)
+		elog(ERROR, "a query of ours has found no number");
+	return DatumGetInt64(number);
 }
 
 /*
@@ -142,11 +145,16 @@ load_watching(SessionCache *cache pg_attribute_unused(), void *arg pg_attribute_
 		loaded->models = palloc(loaded->n * sizeof(Watched));
 		for (int i = 0; i < loaded->n; i++)
 		{
-			bool		isnull;
+			bool		no_model;
+			bool		no_card;
 			HeapTuple	row = SPI_tuptable->vals[i];
+			Datum		model = SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &no_model);
+			Datum		card = SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &no_card);
 
-			loaded->models[i].model = DatumGetTextPCopy(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &isnull));
-			loaded->models[i].card = scorecard_compile_in(context, SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &isnull));
+			if (no_model || no_card)
+				elog(ERROR, "a watched model has no name or no scorecard");
+			loaded->models[i].model = DatumGetTextPCopy(model);
+			loaded->models[i].card = scorecard_compile_in(context, card);
 			loaded->profiles = loaded->profiles || loaded->models[i].card->nprofiles > 0;
 		}
 		MemoryContextSwitchTo(old);
@@ -558,8 +566,9 @@ notify(uint64 *n)
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		bool		isnull;
+		Datum		wanted = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 6, &isnull);
 
-		if (!DatumGetBool(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 6, &isnull)))
+		if (isnull || !DatumGetBool(wanted))
 			continue;
 		if (++*n <= MOST_NOTICES)
 		{

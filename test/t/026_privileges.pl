@@ -24,7 +24,7 @@ sub may_not { my ($role, $command, $name) = @_; return like(as($role, $command),
 
 # Everything that a user can make is made before the extension is: names in public and in front of pg_catalog.
 $node->safe_psql('shop', q{
-	CREATE ROLE anybody; CREATE ROLE reader; CREATE ROLE writer; CREATE ROLE admin; CREATE ROLE shop; CREATE ROLE attacker;
+	CREATE ROLE anybody; CREATE ROLE reader; CREATE ROLE writer; CREATE ROLE identifier; CREATE ROLE redeemer; CREATE ROLE admin; CREATE ROLE shop; CREATE ROLE attacker;
 	CREATE TABLE public.caught (who text DEFAULT current_user, what text, command text DEFAULT current_query());
 	GRANT INSERT, SELECT ON public.caught TO PUBLIC;
 	GRANT CREATE ON SCHEMA public TO attacker;
@@ -36,7 +36,7 @@ $node->safe_psql('shop', q{
 	INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('a', 'v', '2026-01-01'), ('b', 'v', '2026-01-01');
 	INSERT INTO leadscore.lead VALUES ('a', '{"country": "DE"}'), ('b', '{}');
 	SELECT leadscore.refresh_segments(false);
-	SELECT leadscore.grant_reader('reader'), leadscore.grant_writer('writer'), leadscore.grant_admin('admin');
+	SELECT leadscore.grant_reader('reader'), leadscore.grant_writer('writer'), leadscore.grant_identifier('identifier'), leadscore.grant_redeemer('redeemer'), leadscore.grant_admin('admin');
 	CREATE SCHEMA shop AUTHORIZATION shop;
 	SET ROLE shop;
 	CREATE TABLE shop.orders (id int GENERATED ALWAYS AS IDENTITY, lead text, placed date DEFAULT '2026-01-01', colour text);
@@ -98,12 +98,19 @@ may_not('reader', $_) for ('SELECT * FROM leadscore.event', q{INSERT INTO leadsc
 	'SELECT leadscore.fold()', 'CALL leadscore.rebuild()', 'DELETE FROM leadscore.lead_timeline');
 
 may('writer', $_) for (q{INSERT INTO leadscore.event (lead_id, kind, occurred_at, dedup_key) VALUES ('x', 'v', '2026-01-01', 'k') ON CONFLICT (dedup_key) DO NOTHING RETURNING event_id},
-	q{SELECT leadscore.identify('x', 'a')}, q{SELECT leadscore.unidentify('x')}, q{SELECT leadscore.take_changes('x')}, q{SELECT leadscore.acknowledge_changes('x') FROM (SELECT count(*) FROM leadscore.take_changes('x')) t}, q{COPY leadscore.event (lead_id, kind, occurred_at) FROM stdin;
+	q{SELECT leadscore.take_changes('x')}, q{SELECT leadscore.acknowledge_changes('x') FROM (SELECT count(*) FROM leadscore.take_changes('x')) t}, q{COPY leadscore.event (lead_id, kind, occurred_at) FROM stdin;
 y	v	2026-01-01
 \.
 });
 may_not('writer', $_) for ('SELECT lead_id FROM leadscore.event', 'DELETE FROM leadscore.event', 'TRUNCATE leadscore.event', 'SELECT * FROM leadscore.lead_timeline',
 	q{INSERT INTO leadscore.lead_timeline VALUES ('x', '{}')}, 'UPDATE leadscore.signal SET kind = NULL', q{SELECT leadscore.forget('a')});
+
+# A name of one's own could be made another of any customer, whose vouchers it could then redeem: each is a right of its own.
+may_not('writer', $_) for (q{SELECT leadscore.identify('x', 'a')}, q{SELECT leadscore.unidentify('x')}, q{SELECT leadscore.redeem('x', 'a', 'o')}, q{INSERT INTO leadscore.lead_alias VALUES ('x', 'a')});
+may('identifier', $_) for (q{SELECT leadscore.identify('x', 'a')}, q{SELECT leadscore.unidentify('x')});
+may_not('identifier', $_) for (q{SELECT leadscore.redeem('x', 'a', 'o')}, q{INSERT INTO leadscore.event (lead_id, kind) VALUES ('x', 'v')}, 'SELECT * FROM leadscore.lead_alias', q{SELECT leadscore.forget('a')});
+like(as('redeemer', q{SELECT leadscore.redeem('x', 'a', 'o')}), qr/^ERROR there is no such voucher/, 'redeemer may: redeem, but there is no voucher');
+may_not('redeemer', $_) for (q{SELECT leadscore.identify('x', 'a')}, 'SELECT code FROM leadscore.voucher', q{INSERT INTO leadscore.event (lead_id, kind) VALUES ('x', 'v')});
 
 # behaviours, figures and hand-over
 $node->safe_psql('shop', q{SET client_min_messages = warning; INSERT INTO leadscore.derivation (behaviour, derived_kind) VALUES ('visit', 'session'); INSERT INTO leadscore.rfm_group SELECT * FROM leadscore.rfm_groups(); SELECT leadscore.refresh_crm()});
@@ -165,7 +172,7 @@ my $path = 'SET search_path = public, pg_temp, leadscore, pg_catalog';
 my $trapped = join ";\n", @traps, $path, q{INSERT INTO shop.orders (lead, colour) VALUES ('trap', 'blue'), ('trap 2', 'red')}, q{UPDATE shop.orders SET lead = 'trap 3' WHERE lead = 'trap 2'},
 	q{INSERT INTO shop.customer VALUES ('trap', 'x')}, q{DELETE FROM shop.customer}, q{INSERT INTO leadscore.event (lead_id, kind) VALUES ('trap', 'v')},
 	q{SELECT leadscore.identify('trapped', 'trap')}, q{SELECT leadscore.unidentify('trapped')}, q{TRUNCATE shop.orders}, '';
-$node->safe_psql('shop', q{GRANT ALL ON shop.orders, shop.customer TO attacker; GRANT USAGE ON SCHEMA shop TO attacker; SELECT leadscore.grant_writer('attacker')});
+$node->safe_psql('shop', q{GRANT ALL ON shop.orders, shop.customer TO attacker; GRANT USAGE ON SCHEMA shop TO attacker; SELECT leadscore.grant_writer('attacker'), leadscore.grant_identifier('attacker')});
 may('attacker', $trapped, 'to write, with traps in public, pg_temp and its search_path');
 is($node->safe_psql('shop', q{SELECT who, what FROM public.caught WHERE who <> 'attacker'}), '', 'no trap is called with rights other than its owner\'s');
 $node->safe_psql('shop', "DELETE FROM public.caught; SET search_path = public, pg_temp; SELECT leadscore.verify(); CALL leadscore.rebuild(); SELECT leadscore.fold(); SELECT leadscore.refresh_segments();"
@@ -194,7 +201,7 @@ $node->safe_psql('shop', q{
 my %attempt = (
 	'the trigger of orders' => [ 'shop', q{INSERT INTO shop.orders (lead, colour) VALUES ('c', 'blue'); UPDATE shop.orders SET colour = 'red'; TRUNCATE shop.orders; INSERT INTO shop.orders (lead, colour) VALUES ('c', 'blue')} ],
 	'the trigger of customers' => [ 'shop', q{INSERT INTO shop.customer VALUES ('c', 'blue'); UPDATE shop.customer SET colour = 'red'; TRUNCATE shop.customer; INSERT INTO shop.customer VALUES ('c', 'blue')} ],
-	'unidentify()' => [ 'writer', q{SELECT leadscore.identify('c', 'd'); SELECT leadscore.unidentify('c')} ],
+	'unidentify()' => [ 'identifier', q{SELECT leadscore.identify('c', 'd'); SELECT leadscore.unidentify('c')} ],
 	'verify()' => [ 'postgres', 'SELECT leadscore.verify()' ],
 	'rebuild()' => [ 'postgres', 'CALL leadscore.rebuild()' ],
 	'forget()' => [ 'postgres', q{SELECT leadscore.forget('c', true); INSERT INTO shop.orders (lead, colour) VALUES ('c', 'blue'); INSERT INTO shop.customer VALUES ('c', 'blue')} ],

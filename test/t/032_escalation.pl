@@ -112,7 +112,7 @@ my $make_overloads = q{
 $node->safe_psql('shop', qq{
 	$make_overloads;
 	CREATE SCHEMA shop AUTHORIZATION shop;
-	SELECT leadscore.grant_writer('writer');
+	SELECT leadscore.grant_writer('writer'), leadscore.grant_identifier('writer');
 	GRANT CREATE ON SCHEMA leadscore TO attacker;
 	SET ROLE shop;
 	CREATE TABLE shop.orders (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, lead text, placed timestamptz, total numeric, colour text);
@@ -255,7 +255,7 @@ is(install(q{
 	CREATE POLICY p ON shop.orders USING (shop.code(1) = 1); ALTER TABLE shop.orders ENABLE ROW LEVEL SECURITY;
 	INSERT INTO shop.orders (lead, colour) SELECT 'l' || i, 'blue' FROM generate_series(1, 5) i; INSERT INTO shop.visits SELECT 'l' || i, '2026-01-05' FROM generate_series(1, 5) i; INSERT INTO shop.customer SELECT 'l' || i, 'DE' FROM generate_series(1, 5) i;
 	RESET ROLE}), 'installed', 'a shop whose tables are full of functions of its own');
-$node->safe_psql('shop', q{SELECT leadscore.grant_writer('writer')});
+$node->safe_psql('shop', q{SELECT leadscore.grant_writer('writer'), leadscore.grant_identifier('writer')});
 logged(qr/./);
 for my $command (q{SELECT leadscore.track('shop.orders', 'lead', 'purchase', occurred_at => 'placed', properties => '{colour}')}, q{SELECT leadscore.track('shop.visits', 'lead', 'visit', occurred_at => 'happened')}, q{SELECT leadscore.track_profile('shop.customer', 'lead', '{country}')},
 	q{INSERT INTO leadscore.derivation (behaviour, kinds) VALUES ('visit', NULL)}, q{SELECT leadscore.verify()}, q{CALL leadscore.rebuild()}, q{CALL leadscore.rebuild(ARRAY['l1'])}, q{SELECT * FROM leadscore.derive()}, q{CALL leadscore.watch('ecommerce')},

@@ -83,9 +83,9 @@ short('a name that somebody has', q{SET lock_timeout = '100ms'; SELECT leadscore
 $other->query_safe('ROLLBACK');
 $other->quit;
 
-short('a partition that cannot be tracked', 'CREATE UNLOGGED TABLE visit1 PARTITION OF visit FOR VALUES FROM (0) TO (10)', qr/leadscore\.follow_children/);
+short('a partition that cannot be tracked', 'CREATE UNLOGGED TABLE visit1 PARTITION OF visit FOR VALUES FROM (0) TO (10)', qr/leadscore\.follow_tables/);
 $node->safe_psql('shop', q{CREATE EVENT TRIGGER in_the_way ON ddl_command_start WHEN TAG IN ('CREATE TRIGGER') EXECUTE FUNCTION refuse_ddl()});
-short('triggers that cannot be made', 'CREATE TABLE visit1 PARTITION OF visit FOR VALUES FROM (0) TO (10)', qr/leadscore\.follow_children/);
+short('triggers that cannot be made', 'CREATE TABLE visit1 PARTITION OF visit FOR VALUES FROM (0) TO (10)', qr/leadscore\.follow_tables/);
 $node->safe_psql('shop', 'DROP EVENT TRIGGER in_the_way; CREATE TABLE visit1 PARTITION OF visit FOR VALUES FROM (0) TO (10)');
 $node->safe_psql('shop', q{CREATE EVENT TRIGGER in_the_way ON sql_drop EXECUTE FUNCTION refuse_ddl()});
 short('triggers that cannot be dropped', 'DROP TABLE visit1', qr/leadscore\.follow_drop/);

@@ -1,0 +1,187 @@
+# Who may call which function and use which table: each is of one class. A function that is new stands in no class, and fails this test
+# until somebody has decided. What the classes are good for is in 026_privileges.pl.
+
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib $FindBin::Bin;
+use Test::More;
+use Workload;
+
+my $node = new_node('main');
+$node->start;
+$node->safe_psql('postgres', 'CREATE DATABASE shop');
+$node->safe_psql('shop', q{SET client_min_messages = warning; CREATE EXTENSION leadscore; SELECT leadscore.publish(leadscore.template('ecommerce'))});
+
+# Overloaded functions are told apart by their first argument.
+my %functions = (
+	# everybody
+	core => q{
+		timeline_in timeline_out timeline_recv timeline_send timeline_eq timeline_ne timeline_hash timeline_hash_extended timeline_add
+		timeline_subtract timeline_plus timeline_minus
+		timeline_agg timeline_sum scorable timeline_entries coarsen timeline_before timeline_first_hour timeline_last_hour timeline_partition
+		score(jsonb) appraise contributions features next_segment template templates diff session_number(timestamptz) session_number(timestamp)
+		fit_clv(timeline) clv(timeline) roc_auc roc_auc_error average_precision ks log_loss brier logistic_regression
+		check_event check_condition check_scorecard refuse known},
+	reader => q{
+		signals scorecard make_document model_named lead_named top score(text) score_by_query explain score_history serving_model
+		rfm(text) rfm(text[]) rfm_groups conversion_of signals_named crm_changes crm_at crm_reasons month_of month_start stored_sum
+		children source_problem split_problem transition_problem split_tables partitions column_type property_type trigger_mapping
+		conversion_id check_outcome examples warn_of_censoring outcome past_score past_probability past_features past_points assess
+		unbounded with_points fit normal_tails student_tails student_bound profile_values with_profile profile_report
+		merge_bands likelihood measured_once with_bands with_half_lives sample_likelihood learn_decay information_value signal_report
+		compare with_signal_ids stability_index preview stability_report treated arm experiment_result training_set evaluate lift_table
+		calibration_table gains bands fine_bands check_fit fit_clv(text) clv(text)},
+	writer => q{take_changes acknowledge_changes},
+	identifier => q{identify unidentify},
+	redeemer => q{redeem},
+	backup => q{},
+	admin => q{
+		publish restore_version keep_documents
+		track track_profile untrack check_source check_properties begin_tracking end_tracking check_children has_in_family create_triggers
+		drop_triggers record record_profile add_source add_profiles note_everybody
+		hold_sources hold_source source_timelines gather gather_parts source_events log_events row_condition column_text difference only
+		verify rebuild compact fold partition_timelines find_corrections apply_corrections add_corrections add_deltas find_hours check_compaction
+		begin_compaction compaction_finished signal_definitions signals_counted in_transaction_block wait_for_writers hold_rebuild
+		release_rebuild check_read_committed
+		forget count_rows check_lead_id hold_names hold_derivations hold_crm derive derive_once duration affinity make_signals check_property check_kinds
+		refresh_crm crm_forget refresh_segments see_changes look watch unwatch begin_watching finish_watching leads_to_see see_batch
+		drop_consumer prune_changes expire_vouchers offer_result money in_restore schedule unschedule jobs cron_line shell_word},
+	# nobody but the owner: rights to others
+	internal => q{
+		grant_reader grant_writer grant_identifier grant_redeemer grant_admin grant_backup check_role}
+	# ... what aggregates call
+	  . q{
+		timeline_agg_transition timeline_agg_inverse timeline_agg_final timeline_sum_transition timeline_sum_inverse timeline_sum_final
+		timeline_builder_merge timeline_builder_serialize timeline_builder_deserialize stored_sum_transition stored_sum_merge
+		regression_transition regression_merge regression_serialize regression_deserialize regression_final
+		assess_transition assess_merge assess_serialize assess_deserialize assess_final
+		compare_transition compare_merge compare_serialize compare_deserialize compare_final
+		fit_clv_transition fit_clv_merge fit_clv_serialize fit_clv_deserialize fit_clv_final
+		ranking_transition ranking_merge ranking_serialize ranking_deserialize roc_auc_final roc_auc_error_final average_precision_final
+		ks_final gains_final bands_final fine_bands_final log_loss_transition brier_transition mean_loss_merge mean_loss_serialize
+		mean_loss_deserialize mean_loss_final}
+	# ... what triggers call
+	  . q{
+		signals_changed configuration_changed check_measure check_subject check_names check_event_signal check_offer offer_changed
+		offers_renamed note_signals watching_changed model_gone fill_derivation derivations_changed alias_changed round_amount
+		warn_of_no_groups guard_timelines follow_drops follow_children}
+	# ... and what functions call that run as the owner
+	  . q{
+		follow_tables follow_drop check_seen check_sources_seen check_aliases_seen hold_lock hold_timelines release_timelines hold_leads
+		see_leads see_all change_horizon set_clock names_of voucher_code is_held_out fill_slots history_exists has_rows fold_rows add_delta
+		add_rows table_of_lead create_split_table move_timelines changes_to_log offers_entered slots_wanted vouchers_to_issue},
+);
+
+my @roles = qw(reader writer identifier redeemer backup admin);
+$node->safe_psql('shop', join ';', 'CREATE ROLE anybody', map { "CREATE ROLE $_; SELECT leadscore.grant_$_('$_')" } @roles);
+
+# Two lists have the same lines.
+sub same
+{
+	my ($got, $expected, $name) = @_;
+	my %got = map { $_ => 1 } @$got;
+	my %expected = map { $_ => 1 } @$expected;
+
+	return is(join("\n", (map { "not in the test: $_" } grep { !$expected{$_} } sort keys %got), map { "not so: $_" } grep { !$got{$_} } sort keys %expected), '', $name);
+}
+
+# ---------- functions ----------
+
+my $may = join ', ', map { "CASE WHEN has_function_privilege('$_', p.oid, 'EXECUTE') THEN '$_' END" } @roles;
+my @got = split /\n/, $node->safe_psql('shop', qq{
+	WITH function AS (
+		SELECT p.oid, p.proname || CASE WHEN count(*) OVER (PARTITION BY p.proname) > 1 THEN format('(%s)',
+				(CASE format_type(p.proargtypes[0], NULL) WHEN 'timestamp with time zone' THEN 'timestamptz' WHEN 'timestamp without time zone' THEN 'timestamp'
+					ELSE replace(format_type(p.proargtypes[0], NULL), 'leadscore.', '') END)) ELSE '' END AS name
+		FROM pg_proc p
+		JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+		JOIN pg_extension x ON x.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass AND x.extname = 'leadscore'
+	)
+	SELECT concat_ws(' ', CASE WHEN has_function_privilege('anybody', p.oid, 'EXECUTE') THEN 'core' ELSE coalesce(nullif(concat_ws(' ', $may), ''), 'internal') END, p.name)
+	FROM function p});
+# an administrator may do what the others may
+same([ map { s/^(?!admin )(.*?) admin /$1 /r } @got ],
+	[ map { my $class = $_; map { "$class $_" } split ' ', $functions{$class} } keys %functions ], 'each function is of one class');
+same([ grep { /^(reader|writer|identifier|redeemer|backup) (?!admin )/ } @got ], [], '... and administrators may call all but the owner\'s');
+is($node->safe_psql('shop', q{SELECT count(*) FROM pg_proc WHERE pronamespace = 'leadscore'::regnamespace}), scalar @got, 'the schema has no other functions');
+
+# ---------- tables ----------
+
+my %tables = (
+	'reader=r admin=arwd' => 'signal model weight category stage grade segment compaction model_version experiment lead derivation conversion rfm_group spend channel
+		offer changed_lead crm_state watched_model lead_state segment_change',
+	'admin=arwd' => 'voucher derived_event derivation_due derivation_state change_consumer',
+	'writer=a admin=arwd' => 'event',		# and columns of it
+	'reader=r admin=rd' => 'lead_timeline',
+	'reader=r admin=r' => 'lead_alias pending_delta counted_signal snapshot_state model_document signal_definition source source_trigger status current_timeline visible_lead
+		lead_score lead_segment segment_summary model_conversion lead_start monthly_figure sales_cycle funnel attribution crm_lead',
+	'admin=r' => 'offer_slot change_clock',
+	'admin=U' => 'weight_weight_id_seq crm_change_id_seq',
+	'nobody' => 'signal_signal_id_seq event_event_id_seq derived_event_derived_event_id_seq segment_change_change_id_seq voucher_voucher_id_seq offer_slot_seq',
+);
+my $letters = join ', ', map {
+	my $role = $_;
+	"'$role=' || nullif(concat(" . join(', ', map { my ($letter, $right) = split /=/;
+		"CASE WHEN c.relkind " . ($right eq 'USAGE' ? '=' : '<>') . " 'S' AND " . ($right eq 'USAGE' ? 'has_sequence_privilege' : 'has_table_privilege') . "('$role', c.oid, '$right') THEN '$letter' END" }
+		qw(a=INSERT r=SELECT w=UPDATE d=DELETE D=TRUNCATE x=REFERENCES t=TRIGGER U=USAGE)) . "), '')"
+} 'anybody', grep { $_ ne 'backup' } @roles;
+same([ split /\n/, $node->safe_psql('shop', qq{
+		SELECT coalesce(nullif(concat_ws(' ', $letters), ''), 'nobody') || ' ' || c.relname
+		FROM pg_class c WHERE c.relnamespace = 'leadscore'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')}) ],
+	[ map { my $rights = $_; map { "$rights $_" } split ' ', $tables{$rights} } keys %tables ], 'each table is of one class');
+is($node->safe_psql('shop', q{
+	SELECT string_agg(DISTINCT format('%s %s(%s) %s', a.grantee::regrole, c.relname, t.attname, a.privilege_type), ', ') FROM pg_attribute t JOIN pg_class c ON c.oid = t.attrelid CROSS JOIN aclexplode(t.attacl) a
+	WHERE c.relnamespace = 'leadscore'::regnamespace AND a.grantee::regrole::text NOT IN ('backup', 'admin')}),
+	'reader event(lead_id) SELECT, writer event(dedup_key) SELECT, writer event(event_id) SELECT', 'and so are columns');
+
+# ---------- locks ----------
+
+# What a table's owner does not allow, we do not do for others: neither lock it, nor tell whether it has rows.
+$node->safe_psql('shop', q{
+	CREATE SCHEMA private; CREATE TABLE private.orders (lead text, placed timestamptz); GRANT USAGE ON SCHEMA private TO admin, reader;
+	CREATE TABLE public.readable (lead text, placed timestamptz); GRANT SELECT ON public.readable TO admin;
+	-- the rights to call are another matter, and a superuser may have given them away
+	GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA leadscore TO admin});
+for my $call (q{SELECT leadscore.hold_source('private.orders')}, q{SELECT leadscore.has_rows('private.orders')},
+	q{SELECT leadscore.gather('{private.orders}', ARRAY['{"lead_id": "lead"}'::jsonb], '{"signals": []}', NULL, NULL, 0, 1)},
+	q{SELECT leadscore.source_events('{private.orders}', ARRAY['{"lead_id": "lead"}'::jsonb], NULL, NULL)},
+	q{SELECT leadscore.add_source('private.orders', '{"lead_id": "lead"}', true, false)}, q{SELECT leadscore.add_profiles('private.orders', '{"lead_id": "lead"}', true, false)},
+	q{SELECT leadscore.add_rows('private.orders', 'timeline', '{"lead_id": "lead"}', false)}, q{SELECT leadscore.track('private.orders', lead_id => 'lead', kind => 'v', occurred_at => 'placed')},
+	q{SELECT leadscore.untrack('private.orders')}, 'SELECT leadscore.move_timelines(true)')
+{
+	# somebody has the table: whoever asked for the lock before he asked for the right would wait
+	my ($status, $out, $error) = $node->psql('shop', qq{
+		BEGIN; LOCK TABLE private.orders IN ACCESS EXCLUSIVE MODE; PREPARE TRANSACTION 'holder';
+		SET lock_timeout = '1s'; SET ROLE admin; $call; RESET ROLE; ROLLBACK PREPARED 'holder'}, on_error_stop => 0);
+	like($error, qr/permission denied|must be owner/, "not on a table of others: $call");
+}
+is($node->psql('shop', q{SET ROLE admin; SELECT leadscore.hold_source('public.readable'), leadscore.has_rows('public.readable')}), 0, '... but on one that may be read');
+
+# Whatever advisory locks a role takes, nothing of ours waits for them.
+$node->safe_psql('shop', q{
+	SET client_min_messages = warning;
+	SET SESSION AUTHORIZATION anybody;
+	BEGIN;
+	SELECT pg_advisory_xact_lock(hashtextextended(prefix || name, seed)), pg_advisory_xact_lock(hashtext(prefix || name), seed)
+	FROM unnest(ARRAY['', 'leadscore ', 'leadscore model ', 'name ', 'model ']) prefix, unnest(ARRAY['anna', 'visitor', 'ecommerce', 'crm', 'derive', 'rebuild', 'leadscore']) name, unnest(ARRAY[0, 1]) seed;
+	SELECT pg_advisory_xact_lock(x'6c656164'::int, 0), pg_advisory_xact_lock(x'6c656164'::bigint), pg_advisory_xact_lock(x'6c65616400000000'::bigint);
+	PREPARE TRANSACTION 'locks'});
+my @ours = (q{SELECT leadscore.identify('visitor', 'anna')}, q{SELECT leadscore.unidentify('visitor')}, q{SELECT leadscore.forget('anna')}, 'SELECT * FROM leadscore.derive()', 'SELECT leadscore.refresh_crm()',
+	'UPDATE leadscore.derivation SET gap = gap', q{SELECT leadscore.publish(leadscore.template('ecommerce'))}, q{UPDATE leadscore.weight SET points = points + 1},
+	'SELECT leadscore.hold_rebuild(), leadscore.release_rebuild()', 'CALL leadscore.rebuild()', q{CALL leadscore.compact('2020-01-01')}, q{CALL leadscore.watch('ecommerce')});
+for my $command (@ours)
+{
+	my ($status, $out, $error) = $node->psql('shop', "SET lock_timeout = '5s'; SET client_min_messages = warning; $command");
+	is($error, '', "does not wait: $command");
+}
+# ... for they are of a class that SQL cannot name
+my $held = $node->safe_psql('shop', "SET client_min_messages = warning; BEGIN; SELECT leadscore.identify('visitor', 'anna');" . join(';', @ours[1 .. 8])
+	  . q{; SELECT 'class ' || l.objsubid FROM pg_locks l WHERE l.pid = pg_backend_pid() AND l.locktype = 'advisory' ORDER BY 1});
+like($held, qr/^class \d+$/m, 'there are advisory locks of ours');
+unlike($held, qr/^class [12]$/m, '... none of which pg_advisory_lock() can take');
+$node->safe_psql('shop', q{ROLLBACK PREPARED 'locks'});
+$node->stop;
+
+done_testing();
