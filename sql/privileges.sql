@@ -25,6 +25,7 @@ GRANT EXECUTE ON FUNCTION leadscore.timeline_agg(jsonb, text, timestamptz, numer
 	leadscore.scorable(text, timestamptz, numeric, jsonb), leadscore.timeline_entries(leadscore.timeline),
 	leadscore.coarsen(leadscore.timeline, timestamptz), leadscore.timeline_before(leadscore.timeline, timestamptz),
 	leadscore.timeline_first_hour(leadscore.timeline, integer, timestamptz, timestamptz), leadscore.timeline_last_hour(leadscore.timeline),
+	leadscore.timeline_start(leadscore.timeline), leadscore.timeline_total(leadscore.timeline, integer, timestamptz, timestamptz),
 	leadscore.timeline_partition(text, integer),
 	leadscore.score(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore.appraise(jsonb, leadscore.timeline, jsonb, timestamptz),
 	leadscore.contributions(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore.features(jsonb, leadscore.timeline, jsonb, timestamptz),

@@ -20,13 +20,15 @@ my %functions = (
 	core => q{
 		timeline_in timeline_out timeline_recv timeline_send timeline_eq timeline_ne timeline_hash timeline_hash_extended timeline_add
 		timeline_subtract timeline_plus timeline_minus
-		timeline_agg timeline_sum scorable timeline_entries coarsen timeline_before timeline_first_hour timeline_last_hour timeline_partition
+		timeline_agg timeline_sum scorable timeline_entries coarsen timeline_before timeline_first_hour timeline_last_hour timeline_start timeline_total
+		timeline_partition
 		score(jsonb) appraise contributions features next_segment template templates diff session_number(timestamptz) session_number(timestamp)
 		fit_clv(timeline) clv(timeline) roc_auc roc_auc_error average_precision ks log_loss brier logistic_regression
 		check_event check_condition check_scorecard refuse known},
 	reader => q{
 		signals scorecard make_document model_named lead_named top score(text) score_by_query explain score_history serving_model
 		rfm(text) rfm(text[]) rfm_groups conversion_of signals_named crm_changes crm_at crm_reasons month_of month_start stored_sum
+		is_visible model_cards served_models months_since model_stages stage_signals touch_signals
 		children source_problem split_problem transition_problem split_tables partitions column_type property_type trigger_mapping
 		conversion_id check_outcome examples warn_of_censoring outcome past_score past_probability past_features past_points assess
 		unbounded with_points fit normal_tails student_tails student_bound profile_values with_profile profile_report
