@@ -107,7 +107,7 @@ $node->safe_psql('shop', q{SELECT leadscore.publish('{"model": "w", "signals": [
 	CALL leadscore.watch('w')});
 $session->query_safe(q{INSERT INTO visit VALUES (7, 'nobody', DEFAULT, 'dora')});
 is($node->safe_psql('shop', q{SELECT "to" FROM leadscore.segment_change WHERE lead_id = 'dora'}), 'any', 'a session sees that a model is watched');
-$node->safe_psql('shop', q{CALL leadscore.unwatch('w')});
+$node->safe_psql('shop', q{SELECT leadscore.unwatch('w')});
 $session->query_safe(q{INSERT INTO visit VALUES (8, 'nobody', DEFAULT, 'emil')});
 is($node->safe_psql('shop', q{SELECT count(*) FROM leadscore.segment_change WHERE lead_id = 'emil'}), '0', 'and that it is no longer');
 $session->quit;
