@@ -36,6 +36,9 @@ typedef struct Activity
 	const double *values;
 } Activity;
 
+/* Hours that a scorecard keeps room for: 640 kB. */
+#define MOST_SCRATCH 32768
+
 /* ---------- one weight ---------- */
 
 /* The first of the hours that are younger than a window: a binary search that does not branch. */
@@ -208,11 +211,11 @@ book(Scorecard *card, int32 index, double measured, int32 last_hour,
 static void
 scratch_reserve(Scorecard *card, uint32 n)
 {
-	int32		capacity = 64;
+	Size		capacity = 64;
 
 	if (n <= (uint32) card->scratch_capacity)
 		return;
-	while ((uint32) capacity < n)
+	while (capacity < n)
 		capacity *= 2;
 	if (card->scratch_capacity > 0)
 	{
@@ -225,6 +228,18 @@ scratch_reserve(Scorecard *card, uint32 n)
 	card->occurrences = MemoryContextAllocHuge(card->context, capacity * sizeof(double));
 	card->values = MemoryContextAllocHuge(card->context, capacity * sizeof(double));
 	card->scratch_capacity = capacity;
+}
+
+/* Give back the room that an unusual lead took. */
+static void
+scratch_release(Scorecard *card)
+{
+	if (card->scratch_capacity <= MOST_SCRATCH)
+		return;
+	pfree(card->ages);
+	pfree(card->occurrences);
+	pfree(card->values);
+	card->scratch_capacity = 0;
 }
 
 /*
@@ -363,6 +378,7 @@ appraise_timeline(Scorecard *card, const struct varlena *timeline, int32 hour, i
 		Activity	activity;
 		int32		last;
 
+		CHECK_FOR_INTERRUPTS();
 		group = group_of_signal(card, reader.signal_id);
 		if (group == NULL)
 		{
@@ -399,6 +415,7 @@ appraise_timeline(Scorecard *card, const struct varlena *timeline, int32 hour, i
 			const Weight *w = &card->weights[group->weights[i]];
 			double		measured;
 
+			CHECK_FOR_INTERRUPTS();
 			reach_stage(card, w, hour - last, appraisal);
 			if (measure(w, &activity, &measured))
 				book(card, group->weights[i], measured, last, &appraisal->engagement, contributions);
@@ -413,6 +430,7 @@ appraise_profile(Scorecard *card, Jsonb *profile, Appraisal *appraisal, Contribu
 	{
 		const SignalWeights *group = &card->profiles[i];
 
+		CHECK_FOR_INTERRUPTS();
 		if (!group->any_profile && !property_matcher_matches(&group->matcher, profile))
 			continue;
 		for (int32 j = 0; j < group->n; j++)
@@ -438,6 +456,7 @@ appraise_lead(Scorecard *card, const struct varlena *timeline, Jsonb *profile,
 
 	if (timeline)
 		appraise_timeline(card, timeline, hour, known, appraisal, contributions);
+	scratch_release(card);
 	if (profile)
 		appraise_profile(card, profile, appraisal, contributions);
 
@@ -587,6 +606,7 @@ contributions(PG_FUNCTION_ARGS)
 		Datum		values[9];
 		bool		nulls[9] = {0};
 
+		CHECK_FOR_INTERRUPTS();
 		nulls[0] = !w->has_weight_id;
 		values[0] = Int32GetDatum(w->weight_id);
 		values[1] = CStringGetTextDatum(w->signal);

@@ -14,6 +14,8 @@
 #include <math.h>
 
 #define NEGLIGIBLE 40.0			/* what is smaller by exp of this */
+#define MOST_TERMS 100000		/* of a sum, or points of one side of an integral: some hundred are enough */
+#define NARROW 1e-7				/* a width of the peak whose square is lost in rounding */
 
 /* ---------- fitting ---------- */
 
@@ -198,11 +200,12 @@ expected_by_sum(double s, double y, double a, double b)
 	double		purchases = 1;	/* q(0) + … + q(k - 1) */
 	double		sum = 0;
 
-	for (double k = 1;; k++)
+	for (double k = 1; k <= MOST_TERMS; k++)
 	{
 		double		term;
 		double		ratio;
 
+		CHECK_FOR_INTERRUPTS();
 		probability *= z * (s + (k - 1)) / k;
 		term = probability * purchases;
 		sum += term;
@@ -214,6 +217,7 @@ expected_by_sum(double s, double y, double a, double b)
 		stays *= (b + (k - 1)) / (a + b + (k - 1));
 		purchases += stays;
 	}
+	return NAN;
 }
 
 /* The same of a customer whose probability to leave is known: (1 - (1 + p y)^-s) / p. */
@@ -232,7 +236,8 @@ expected_if_known(double s, double y, double p)
  * J. A. C. Weideman, SIAM Review 56 (2014) 385-458). The points go from the peak
  * of w to both sides. Where it falls slowly, it is exp(a v) or exp(-b v) from
  * some point on and the other factor does not change, so that the rest is a
- * geometric series.
+ * geometric series. The range is finite, and a peak that is too narrow for the
+ * steps is a point: so the points are few, and there is a limit to them.
  */
 static double
 expected_by_integral(double s, double y, double a, double b)
@@ -246,7 +251,7 @@ expected_by_integral(double s, double y, double a, double b)
 	double		weights = 0;
 	double		sum = 0;
 
-	if (width < 1e-8)
+	if (width < NARROW)
 		return expected_if_known(s, y, 1 / (1 + b / a));
 
 	for (int side = -1; side <= 1; side += 2)
@@ -257,9 +262,13 @@ expected_by_integral(double s, double y, double a, double b)
 		{
 			double		v = peak + side * i * step;
 			double		ln_p = v < 0 ? v - log1p(exp(v)) : -log1p(exp(-v));
-			double		ln_w = a * ln_p + b * (ln_p - v);
+			double		ln_q = v < 0 ? -log1p(exp(v)) : -v - log1p(exp(-v));	/* of 1 - p */
+			double		ln_w = a * ln_p + b * ln_q;
 			double		w;
 
+			CHECK_FOR_INTERRUPTS();
+			if (i > MOST_TERMS)
+				return NAN;
 			if (side < 0 && i == 0)
 				highest = ln_w;
 			w = exp(ln_w - highest);

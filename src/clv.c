@@ -32,6 +32,9 @@ PG_FUNCTION_INFO_V1(fit_clv_final);
 PG_FUNCTION_INFO_V1(clv);
 
 #define FEWEST_CUSTOMERS 50
+/* Parameters of the models: what a fit can come to lies far within. */
+#define SMALLEST_PARAMETER 1e-30
+#define LARGEST_PARAMETER 1e30
 #define MAX_HOURS 876600		/* of a unit or a horizon: 100 years */
 #define EPOCH_DAYS (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)
 #define MAX_DAY (TIMELINE_MAX_HOUR / HOURS_A_DAY)
@@ -83,6 +86,8 @@ read_customer(const struct varlena *timeline, int32 signal_id, int32 hour, Custo
 		int32		day = -1;
 		int64		occurrences = 0;
 		int64		value = 0;
+
+		CHECK_FOR_INTERRUPTS();
 
 		while (reader.left > 0)
 		{
@@ -267,7 +272,10 @@ fit_clv_merge(PG_FUNCTION_ARGS)
 		state = state_create(context, other->signal_id, other->hour, other->unit, other->n);
 	check_alike(state, other->signal_id, other->hour, other->unit);
 	for (uint32 i = 0; i < other->n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
 		state_add(state, &other->customers[i]);
+	}
 	PG_RETURN_POINTER(state);
 }
 
@@ -313,6 +321,7 @@ fit_clv_deserialize(PG_FUNCTION_ARGS)
 	{
 		Customer	c;
 
+		CHECK_FOR_INTERRUPTS();
 		c.repeats = (int32) pq_getmsgint(&buf, 4);
 		c.last = (int32) pq_getmsgint(&buf, 4);
 		c.age = (int32) pq_getmsgint(&buf, 4);
@@ -498,7 +507,7 @@ typedef struct ClvModel
 	ResultRow	row;			/* of clv() */
 } ClvModel;
 
-/* The parameters of one model, all of them above zero; false if there is none. */
+/* The parameters of one model, all of them within their limits; false if there is none. */
 static bool
 read_parameters(JsonbContainer *document, const DocPath *root, const char *model, const char *const *names, double *parameters)
 {
@@ -524,6 +533,8 @@ read_parameters(JsonbContainer *document, const DocPath *root, const char *model
 			doc_fail(&member, "It is missing.", "Write a number above zero, or take the document from fit_clv().");
 		if (parameters[i] <= 0)
 			doc_fail(&member, psprintf("It is the number %.15g.", parameters[i]), "Write a number above zero.");
+		if (parameters[i] < SMALLEST_PARAMETER || parameters[i] > LARGEST_PARAMETER)
+			doc_fail(&member, psprintf("It is the number %.15g.", parameters[i]), "Write a number from 1e-30 to 1e30.");
 	}
 	return true;
 }

@@ -18,6 +18,8 @@
 
 /* Compiled documents kept by a call site, and by the session: a query over several models has several. */
 #define MAX_COMPILED 8
+/* What the session keeps of documents that no query refers to, in bytes: of larger ones, none. */
+#define MAX_COMPILED_BYTES (8 * 1024 * 1024)
 /* The longest interval: 31,688 years, as the tables' checks have it. */
 #define MAX_SECONDS 1e12
 
@@ -331,7 +333,8 @@ doc_element(const DocArray *array, int index, DocPath *path, const char *const *
 
 /*
  * A compiled document. The session keeps those used last, by content, so there
- * is nothing to invalidate. One that a running query refers to is not removed.
+ * is nothing to invalidate; they have a limit in number and in bytes. One that a
+ * running query refers to is not removed.
  */
 typedef struct CompiledDocument
 {
@@ -361,7 +364,35 @@ same_document(const CompiledDocument *entry, const struct varlena *document)
 	return entry->size == VARSIZE_ANY(document) && memcmp(entry->document, document, entry->size) == 0;
 }
 
-/* A query has ended: its call site refers to nothing any more. */
+/* Of the documents that no query refers to, let go of those used longest ago that there is no room for; "kept" stays. */
+static void
+trim_session_documents(const CompiledDocument *kept)
+{
+	int			unused = 0;
+	Size		bytes = 0;
+
+	for (CompiledDocument **link = &session_documents; *link;)
+	{
+		CompiledDocument *entry = *link;
+		Size		size = MemoryContextMemAllocated(entry->context, true);
+
+		if (entry == kept || entry->references > 0)
+			link = &entry->next;
+		else if (unused < MAX_COMPILED && bytes + size <= MAX_COMPILED_BYTES)
+		{
+			unused++;
+			bytes += size;
+			link = &entry->next;
+		}
+		else
+		{
+			*link = entry->next;
+			MemoryContextDelete(entry->context);
+		}
+	}
+}
+
+/* A query has ended: its call site refers to nothing any more. (What is kept has grown since it was compiled.) */
 static void
 release_call_site(void *arg)
 {
@@ -369,6 +400,7 @@ release_call_site(void *arg)
 
 	for (int i = 0; i < site->n; i++)
 		site->documents[i]->references--;
+	trim_session_documents(NULL);
 }
 
 /* The session's compiled form of a document, made if there is none; the last used is first. */
@@ -379,7 +411,6 @@ session_document(const struct varlena *document, DocCompile compile)
 	CompiledDocument *entry;
 	MemoryContext context;
 	MemoryContext old;
-	int			unused = 0;
 
 	for (link = &session_documents; (entry = *link) != NULL; link = &entry->next)
 	{
@@ -405,20 +436,7 @@ session_document(const struct varlena *document, DocCompile compile)
 	MemoryContextSetParent(context, TopMemoryContext);
 	entry->next = session_documents;
 	session_documents = entry;
-
-	/* of those that no query refers to, the ones used longest ago go */
-	for (link = &entry->next; *link;)
-	{
-		CompiledDocument *last = *link;
-
-		if (last->references == 0 && ++unused >= MAX_COMPILED)
-		{
-			*link = last->next;
-			MemoryContextDelete(last->context);
-		}
-		else
-			link = &last->next;
-	}
+	trim_session_documents(entry);
 	return entry;
 }
 

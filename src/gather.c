@@ -238,6 +238,7 @@ leads_put_out(Gathering *g)
 		GatheredLead *lead = g->slots[i].lead;
 		MemoryContext old;
 
+		CHECK_FOR_INTERRUPTS();
 		if (lead == NULL)
 			continue;
 		timeline_builder_compact(lead->builder);
@@ -348,6 +349,7 @@ gather_next(Gathering *g, const char **lead_id, int *length, TimelineBuilder **b
 		{
 			GatheredLead *lead = g->slots[g->next_slot++].lead;
 
+			CHECK_FOR_INTERRUPTS();
 			if (lead == NULL)
 				continue;
 			timeline_builder_compact(lead->builder);
@@ -367,6 +369,7 @@ gather_next(Gathering *g, const char **lead_id, int *length, TimelineBuilder **b
 		MemoryContext old;
 		text	   *lead;
 
+		CHECK_FOR_INTERRUPTS();
 		MemoryContextReset(g->batch_context);
 		old = MemoryContextSwitchTo(g->batch_context);
 		slot_getallattrs(g->sorted);
@@ -375,6 +378,7 @@ gather_next(Gathering *g, const char **lead_id, int *length, TimelineBuilder **b
 		(*builder)->lenient = true;
 		do
 		{
+			CHECK_FOR_INTERRUPTS();
 			*builder = timeline_builder_add_timeline(*builder, DatumGetTimeline(g->sorted->tts_values[1]), 1);
 			if (!tuplesort_gettupleslot(g->sort, true, false, g->sorted, NULL))
 				break;

@@ -330,6 +330,8 @@ rows_are_sound(const Rows *rows)
 	{
 		int			previous = -1;
 
+		if (i % CHECK_EVERY == 0)
+			CHECK_FOR_INTERRUPTS();
 		if (rows->lengths[i] > rows->n_values - next)
 			return false;
 		for (int k = 0; k < rows->lengths[i]; k++, next++)
@@ -392,7 +394,11 @@ standardise(Fit *fit)
 	double	   *first = palloc0((p + 1) * sizeof(double));
 
 	for (int64 i = 0; i < rows->n_values; i++)
+	{
+		if (i % CHECK_EVERY == 0)
+			CHECK_FOR_INTERRUPTS();
 		found[rows->features[i]]++;
+	}
 	for (int k = 0; rows->n > 0 && k < rows->lengths[0]; k++)
 		if (found[rows->features[k]] == rows->n)
 			first[rows->features[k]] = rows->values[k];

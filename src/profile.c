@@ -81,7 +81,10 @@ collect_profiles(Profiles *profiles, Source *source, Tuplestorestate *rows, Tupl
 
 	tuplestore_rescan(rows);
 	while (tuplestore_gettupleslot(rows, true, false, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
 		collect_profile(source, slot, profiles);
+	}
 	ExecDropSingleTupleTableSlot(slot);
 }
 

@@ -288,6 +288,7 @@ next_higher(const Ranking *ranking, Tie *tie)
 	double		lowest = 0;
 	bool		found = false;
 
+	CHECK_FOR_INTERRUPTS();
 	for (int outcome = 0; outcome < 2; outcome++)
 	{
 		const Scores *scores = &ranking->of[outcome];
@@ -320,6 +321,7 @@ next_lower(const Ranking *ranking, Tie *tie)
 	double		highest = 0;
 	bool		found = false;
 
+	CHECK_FOR_INTERRUPTS();
 	for (int outcome = 0; outcome < 2; outcome++)
 	{
 		const Scores *scores = &ranking->of[outcome];

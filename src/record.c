@@ -52,6 +52,7 @@ collect_rows(Deltas *deltas, Source *source, Tuplestorestate *rows, TupleDesc ro
 	{
 		SourceRow	row;
 
+		CHECK_FOR_INTERRUPTS();
 		MemoryContextReset(scratch);
 		MemoryContextSwitchTo(scratch);
 		if (source_read(source, slot, &row))

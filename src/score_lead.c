@@ -145,8 +145,8 @@ score_by_query(FunctionCallInfo fcinfo)
 Datum
 score_lead(PG_FUNCTION_ARGS)
 {
-	/* the core's function, with what it keeps of scorecards for the session */
-	static FmgrInfo core = {.fn_addr = score, .fn_nargs = 4};
+	/* the core's function: a call site of its own, so that the session keeps no more scorecards than it would anyhow */
+	FmgrInfo	core = {.fn_addr = score, .fn_nargs = 4, .fn_mcxt = CurrentMemoryContext};
 	text	   *lead_id = PG_GETARG_TEXT_PP(0);
 	Datum		alias_of;
 	Datum		card;
@@ -163,7 +163,6 @@ score_lead(PG_FUNCTION_ARGS)
 		!look_up("lead_timeline", lead_id, &timeline) || !look_up("lead", lead_id, &profile))
 		return score_by_query(fcinfo);
 
-	core.fn_mcxt = TopMemoryContext;
 	InitFunctionCallInfoData(*call, &core, 4, InvalidOid, NULL, NULL);
 	call->args[0] = (NullableDatum) {card, false};
 	call->args[1] = (NullableDatum) {timeline, timeline == 0};

@@ -5,7 +5,9 @@
 
 #include <math.h>
 
+#include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/hsearch.h"
 #include "utils/memutils.h"
 
 PG_FUNCTION_INFO_V1(check_scorecard);
@@ -14,6 +16,8 @@ PG_FUNCTION_INFO_V1(check_scorecard);
 #define DECAY_TABLE_AFTER 512
 /* Ages above this (seven years) are computed each time. */
 #define DECAY_TABLE_LIMIT 65536
+/* Factors in all tables of a card together: 4 MB. */
+#define DECAY_TABLES_LIMIT (8 * DECAY_TABLE_LIMIT)
 /* Signals with a higher number are searched for. */
 #define SIGNAL_IDS_LIMIT 4096
 
@@ -34,26 +38,36 @@ decay_compute(const Decay *decay, int32 age)
 	return factor;
 }
 
+/* Make a table, or a larger one, that holds an age, if there is room for it. */
+static void
+extend_table(Decay *decay, int32 age)
+{
+	Scorecard  *card = decay->card;
+	int32		capacity = Max(4096, decay->capacity);
+	double	   *factors;
+
+	while (capacity <= age)
+		capacity *= 2;
+	if (card->decay_factors - decay->capacity + capacity > DECAY_TABLES_LIMIT)
+		return;
+	factors = MemoryContextAlloc(card->context, capacity * sizeof(double));
+	for (int32 i = 0; i < capacity; i++)
+		factors[i] = i < decay->capacity ? decay->factors[i] : decay_compute(decay, i);
+	if (decay->capacity > 0)
+		pfree(decay->factors);
+	card->decay_factors += capacity - decay->capacity;
+	decay->factors = factors;
+	decay->capacity = capacity;
+}
+
 /* The factor of an age that the table does not hold. */
 double
 decay_factor_slow(Decay *decay, int32 age)
 {
-	if (age < DECAY_TABLE_LIMIT && ++decay->misses > DECAY_TABLE_AFTER)
-	{
-		int32		capacity = Max(4096, decay->capacity);
-
-		while (capacity <= age)
-			capacity *= 2;
-		if (decay->capacity > 0)
-		{
-			decay->capacity = 0;
-			pfree(decay->factors);
-		}
-		decay->factors = MemoryContextAlloc(decay->context, capacity * sizeof(double));
-		for (int32 i = 0; i < capacity; i++)
-			decay->factors[i] = decay_compute(decay, i);
-		decay->capacity = capacity;
-	}
+	if (decay->misses < DECAY_TABLE_AFTER)
+		decay->misses++;
+	else if (age < DECAY_TABLE_LIMIT)
+		extend_table(decay, age);
 	return decay_compute(decay, age);
 }
 
@@ -73,9 +87,11 @@ typedef struct Names
 	PlacedName	   *names;
 } Names;
 
+/* (an error may leave a sort: a document can be of any size) */
 static int
 name_compare(const void *a, const void *b)
 {
+	CHECK_FOR_INTERRUPTS();
 	return strcmp(((const PlacedName *) a)->name, ((const PlacedName *) b)->name);
 }
 
@@ -111,6 +127,44 @@ names_find(const Names *names, const char *name)
 	const PlacedName *found = bsearch(&key, names->names, names->n, sizeof(PlacedName), name_compare);
 
 	return found ? found->index : -1;
+}
+
+/* ---------- numbers that must differ ---------- */
+
+/* A number in the document and where it stands. */
+typedef struct PlacedNumber
+{
+	double		number;
+	int32		index;
+} PlacedNumber;
+
+static int
+number_compare(const void *a, const void *b)
+{
+	const PlacedNumber *x = a;
+	const PlacedNumber *y = b;
+
+	CHECK_FOR_INTERRUPTS();
+	if (x->number != y->number)
+		return (x->number > y->number) - (x->number < y->number);
+	return (x->index > y->index) - (x->index < y->index);
+}
+
+/* The first number that stands there for the second time: its index, and that of the other. False if all differ. */
+static bool
+find_repeated(PlacedNumber *numbers, int32 n, int32 *second, int32 *first)
+{
+	bool		found = false;
+
+	qsort(numbers, n, sizeof(PlacedNumber), number_compare);
+	for (int32 i = 1; i < n; i++)
+		if (numbers[i].number == numbers[i - 1].number && (!found || numbers[i].index < *second))
+		{
+			found = true;
+			*second = numbers[i].index;
+			*first = numbers[i - 1].index;
+		}
+	return found;
 }
 
 /* ---------- the document ---------- */
@@ -161,8 +215,17 @@ typedef struct CardReader
 	int32		nsignals;
 	Names		category_names;
 	CategoryPart *categories;
+	int32		(*part_of)[2];	/* of a category, for event and profile weights; -1: none yet */
 	Names		stage_names;
+	HTAB	   *decays;			/* those that there are */
 } CardReader;
+
+/* A decay that weights share. */
+typedef struct DecayEntry
+{
+	int32		lengths[2];		/* half_life, fades_over: the key */
+	Decay	   *decay;
+} DecayEntry;
 
 /* Two bounds of which the first must lie below the second, or (if "equal") may meet it. */
 static void
@@ -217,6 +280,8 @@ read_categories(CardReader *reader, JsonbContainer *document, const DocPath *roo
 
 	doc_array(document, root, "categories", &array);
 	reader->categories = palloc0(Max(array.n, 1) * sizeof(CategoryPart));
+	reader->part_of = palloc(Max(array.n, 1) * sizeof(*reader->part_of));
+	memset(reader->part_of, -1, array.n * sizeof(*reader->part_of));
 	names_init(&reader->category_names, array.n);
 	for (int i = 0; i < array.n; i++)
 	{
@@ -238,8 +303,12 @@ read_stages(CardReader *reader, JsonbContainer *document, const DocPath *root)
 {
 	Scorecard  *card = reader->card;
 	DocArray	array;
+	PlacedNumber *positions;
+	int32		second;
+	int32		first;
 
 	doc_array(document, root, "stages", &array);
+	positions = palloc(Max(array.n, 1) * sizeof(PlacedNumber));
 	card->nstages = array.n;
 	card->stages = palloc0(Max(array.n, 1) * sizeof(Stage));
 	names_init(&reader->stage_names, array.n);
@@ -253,13 +322,17 @@ read_stages(CardReader *reader, JsonbContainer *document, const DocPath *root)
 		names_add(&reader->stage_names, stage->stage);
 		if (!doc_integer(object, &path, "position", PG_INT32_MIN, &stage->position))
 			doc_fail(&path, "It has no position.", "Number the stages; a higher position is further along.");
-		for (int j = 0; j < i; j++)
-			if (card->stages[j].position == stage->position)
-				doc_fail(&path, psprintf("The position %d is taken by the stage \"%s\".",
-										 stage->position, card->stages[j].stage),
-						 "Give each stage a position of its own.");
 		(void) doc_hours(object, &path, "within", &stage->within);
+		positions[i] = (PlacedNumber) {stage->position, i};
 	}
+	if (find_repeated(positions, array.n, &second, &first))
+	{
+		DocPath		path = {&array.path, NULL, second};
+
+		doc_fail(&path, psprintf("The position %d is taken by the stage \"%s\".", card->stages[first].position, card->stages[first].stage),
+				 "Give each stage a position of its own.");
+	}
+	pfree(positions);
 	names_finish(&reader->stage_names, &array.path);
 }
 
@@ -278,8 +351,12 @@ read_grades(CardReader *reader, JsonbContainer *document, const DocPath *root)
 	Scorecard  *card = reader->card;
 	DocArray	array;
 	Names		names;
+	PlacedNumber *fits;
+	int32		second;
+	int32		first;
 
 	doc_array(document, root, "grades", &array);
+	fits = palloc(Max(array.n, 1) * sizeof(PlacedNumber));
 	card->ngrades = array.n;
 	card->grades = palloc0(Max(array.n, 1) * sizeof(Grade));
 	names_init(&names, array.n);
@@ -293,11 +370,15 @@ read_grades(CardReader *reader, JsonbContainer *document, const DocPath *root)
 		names_add(&names, grade->grade);
 		grade->min_fit = -INFINITY;
 		(void) doc_number(object, &path, "min_fit", &grade->min_fit);
-		for (int j = 0; j < i; j++)
-			if (card->grades[j].min_fit == grade->min_fit)
-				doc_fail(&path, psprintf("The grade \"%s\" has the same min_fit.", card->grades[j].grade),
-						 "Give each grade a min_fit of its own.");
+		fits[i] = (PlacedNumber) {grade->min_fit, i};
 	}
+	if (find_repeated(fits, array.n, &second, &first))
+	{
+		DocPath		path = {&array.path, NULL, second};
+
+		doc_fail(&path, psprintf("The grade \"%s\" has the same min_fit.", card->grades[first].grade), "Give each grade a min_fit of its own.");
+	}
+	pfree(fits);
 	names_finish(&names, &array.path);
 	qsort(card->grades, card->ngrades, sizeof(Grade), grade_compare);
 }
@@ -317,8 +398,12 @@ read_segments(CardReader *reader, JsonbContainer *document, const DocPath *root)
 	Scorecard  *card = reader->card;
 	DocArray	array;
 	Names		names;
+	PlacedNumber *positions;
+	int32		second;
+	int32		first;
 
 	doc_array(document, root, "segments", &array);
+	positions = palloc(Max(array.n, 1) * sizeof(PlacedNumber));
 	card->nsegments = array.n;
 	card->segments = palloc0(Max(array.n, 1) * sizeof(Segment));
 	names_init(&names, array.n);
@@ -339,12 +424,16 @@ read_segments(CardReader *reader, JsonbContainer *document, const DocPath *root)
 		if (doc_number(object, &path, "hysteresis", &segment->hysteresis) && segment->hysteresis < 0)
 			doc_fail(&path, "The hysteresis is negative.", "Write a number of points from 0.");
 		(void) doc_hours(object, &path, "cool_down", &segment->cool_down);
-		for (int j = 0; j < i; j++)
-			if (card->segments[j].position == segment->position)
-				doc_fail(&path, psprintf("The position %d is taken by the segment \"%s\".",
-										 segment->position, card->segments[j].segment),
-						 "Give each segment a position of its own.");
+		positions[i] = (PlacedNumber) {segment->position, i};
 	}
+	if (find_repeated(positions, array.n, &second, &first))
+	{
+		DocPath		path = {&array.path, NULL, second};
+
+		doc_fail(&path, psprintf("The position %d is taken by the segment \"%s\".", card->segments[first].position, card->segments[first].segment),
+				 "Give each segment a position of its own.");
+	}
+	pfree(positions);
 	names_finish(&names, &array.path);
 	qsort(card->segments, card->nsegments, sizeof(Segment), segment_compare);
 }
@@ -356,32 +445,31 @@ category_part(CardReader *reader, int32 category, bool profile)
 	Scorecard  *card = reader->card;
 	CategoryPart *wanted = &reader->categories[category];
 
-	for (int32 i = 0; i < card->nparts; i++)
-		if (card->parts[i].category == wanted->category && card->parts[i].profile == profile)
-			return i;
-	card->parts[card->nparts] = *wanted;
-	card->parts[card->nparts].profile = profile;
-	return card->nparts++;
+	if (reader->part_of[category][profile] < 0)
+	{
+		card->parts[card->nparts] = *wanted;
+		card->parts[card->nparts].profile = profile;
+		reader->part_of[category][profile] = card->nparts++;
+	}
+	return reader->part_of[category][profile];
 }
 
 /* The weight's decay, shared with other weights that have the same. */
 static Decay *
-shared_decay(CardReader *reader, int32 upto, int32 half_life, int32 fades_over)
+shared_decay(CardReader *reader, int32 half_life, int32 fades_over)
 {
-	Scorecard  *card = reader->card;
-	Decay	   *decay;
+	int32		key[2] = {half_life, fades_over};
+	bool		found;
+	DecayEntry *entry = hash_search(reader->decays, key, HASH_ENTER, &found);
 
-	for (int32 i = 0; i < upto; i++)
+	if (!found)
 	{
-		decay = card->weights[i].decay;
-		if (decay && decay->half_life == half_life && decay->fades_over == fades_over)
-			return decay;
+		entry->decay = palloc0(sizeof(Decay));
+		entry->decay->half_life = half_life;
+		entry->decay->fades_over = fades_over;
+		entry->decay->card = reader->card;
 	}
-	decay = palloc0(sizeof(Decay));
-	decay->half_life = half_life;
-	decay->fades_over = fades_over;
-	decay->context = card->context;
-	return decay;
+	return entry->decay;
 }
 
 /* Put a weight into its signal's group. */
@@ -465,7 +553,7 @@ read_weight(CardReader *reader, JsonbContainer *object, const DocPath *path, int
 	(void) doc_hours(object, path, "within", &w->within);
 	(void) doc_integer(object, path, "max_per_day", 1, &w->max_per_day);
 	if (half_life || fades_over)
-		w->decay = shared_decay(reader, index, half_life, fades_over);
+		w->decay = shared_decay(reader, half_life, fades_over);
 	read_bounds(object, path, "at_least", &w->at_least, "below", &w->below, false);
 	w->banded = !isinf(w->at_least) || !isinf(w->below);
 	w->linear = w->linear && !w->banded;
@@ -560,6 +648,7 @@ read_card(Jsonb *document, bool needs_ids)
 	DocPath		root = {NULL, "scorecard", 0};
 	Scorecard  *card = palloc0(sizeof(Scorecard));
 	CardReader	reader = {.card = card, .needs_ids = needs_ids};
+	HASHCTL		ctl = {.keysize = sizeof(((DecayEntry *) 0)->lengths), .entrysize = sizeof(DecayEntry), .hcxt = CurrentMemoryContext};
 	JsonbContainer *object = &document->root;
 	bool		has_intercept;
 	bool		has_slope;
@@ -582,7 +671,9 @@ read_card(Jsonb *document, bool needs_ids)
 	read_stages(&reader, object, &root);
 	read_grades(&reader, object, &root);
 	read_segments(&reader, object, &root);
+	reader.decays = hash_create("leadscore decays", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	read_weights(&reader, object, &root);
+	hash_destroy(reader.decays);
 	return card;
 }
 

@@ -32,7 +32,8 @@ typedef enum Measure
 
 /*
  * How much an hour of a certain age counts: a table, made once ages have been
- * asked for often.
+ * asked for often, while the card's tables have room for it. Otherwise it is
+ * computed each time, to the same bits.
  */
 typedef struct Decay
 {
@@ -41,7 +42,7 @@ typedef struct Decay
 	int32		capacity;		/* of the table; 0: not made yet */
 	int32		misses;			/* look-ups outside the table */
 	double	   *factors;		/* by age */
-	MemoryContext context;
+	struct Scorecard *card;		/* whose tables have a limit together */
 } Decay;
 
 typedef struct Weight
@@ -142,6 +143,7 @@ typedef struct Scorecard
 	/* the group of each signal_id below a limit, or NULL */
 	int32		nsignal_ids;
 	SignalWeights **group_of;
+	int32		decay_factors;	/* in the tables of all decays */
 
 	MemoryContext context;		/* holds all of it */
 	ResultRow	row;			/* of appraise() */

@@ -406,6 +406,7 @@ signal_set_match(const SignalSet *set, const Event *event)
 		{
 			if (signal->looks_inside)
 			{
+				CHECK_FOR_INTERRUPTS();
 				if (!fetched)
 					properties = event->fetch_properties(event->row);
 				fetched = true;

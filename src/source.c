@@ -13,6 +13,7 @@
 #include "delta.h"
 #include "session_cache.h"
 
+#include "access/detoast.h"
 #include "access/htup_details.h"
 #include "access/transam.h"
 #include "access/table.h"
@@ -47,9 +48,21 @@ typedef struct SourceEntry
 } SourceEntry;
 
 /* Mappings that a session keeps; when there are more, it begins anew. */
-#define MAX_SOURCES 1000
+#define MAX_SOURCES 256
 
 static HTAB *sources = NULL;
+
+/*
+ * A statement must not fail for what a row holds, and jsonb and text have limits
+ * of 256 MB and 1 GB. So what could come near them is not converted at all: it is
+ * as if a row had no properties when these could become more than 64 MB of jsonb,
+ * and no lead or kind when that is a value of another type than text above 1 MB.
+ */
+#define MOST_PROPERTY_BYTES (64 * 1024 * 1024)
+#define MOST_OUTPUT_BYTES (1024 * 1024)
+
+/* What a byte can become: an element of an enum[] or regclass[] of four bytes, a name of up to 130. */
+#define MOST_GROWTH 34
 
 PG_FUNCTION_INFO_V1(property_type);
 PG_FUNCTION_INFO_V1(has_rows);
@@ -124,11 +137,10 @@ map_column(Source *source, TupleDesc row, const char *name, SourceColumn *column
 		if (!attribute->attisdropped && strcmp(NameStr(attribute->attname), name) == 0)
 		{
 			Oid			output;
-			bool		is_varlena;
 
 			column->attnum = attribute->attnum;
 			column->type = getBaseType(attribute->atttypid);
-			getTypeOutputInfo(column->type, &output, &is_varlena);
+			getTypeOutputInfo(column->type, &output, &column->is_varlena);
 			fmgr_info_cxt(output, &column->output, source->context);
 			source->last_column = Max(source->last_column, column->attnum);
 			return true;
@@ -151,6 +163,25 @@ type_has_changed(Source *source, const SourceColumn *column, const Oid *types, i
 	return true;
 }
 
+/* How many bytes of jsonb a byte of a column can become. */
+static int
+growth_of(const SourceColumn *column)
+{
+	if (!column->is_varlena)
+		return 0;
+	switch (column->type)
+	{
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+		case JSONBOID:
+		case NUMERICOID:
+			return 1;
+		default:
+			return MOST_GROWTH;
+	}
+}
+
 /* Prepare the call jsonb_build_object(name, value, ...). */
 static void
 map_properties(Source *source, TupleDesc row, char **names, int n)
@@ -160,6 +191,7 @@ map_properties(Source *source, TupleDesc row, char **names, int n)
 	FunctionCallInfo call = palloc0(SizeForFunctionCallInfo(2 * Max(n, 1)));
 
 	source->property_columns = palloc(n * sizeof(AttrNumber));
+	source->property_growth = palloc(n * sizeof(int));
 	for (int i = 0; i < n; i++)
 	{
 		SourceColumn column = {0};
@@ -174,6 +206,7 @@ map_properties(Source *source, TupleDesc row, char **names, int n)
 			return;
 		}
 		source->property_columns[i] = column.attnum;
+		source->property_growth[i] = growth_of(&column);
 		source->pinned_settings |= !text_is_fixed(column.type);
 		if (n == 1 && column.type == JSONBOID)
 			source->whole_properties = true;
@@ -326,7 +359,7 @@ pin_settings(void)
 
 /* ---------- rows ---------- */
 
-/* A column as text; false if it is NULL. */
+/* A column as text; false if it is NULL, or too large for its type. */
 static bool
 read_text(SourceColumn *column, TupleTableSlot *slot, const char **text, int *length)
 {
@@ -366,6 +399,8 @@ read_text(SourceColumn *column, TupleTableSlot *slot, const char **text, int *le
 				return true;
 			}
 		default:
+			if (column->is_varlena && toast_raw_datum_size(value) > MOST_OUTPUT_BYTES)
+				return false;
 			*text = OutputFunctionCall(&column->output, value);
 			*length = strlen(*text);
 			return true;
@@ -434,6 +469,24 @@ read_value(SourceColumn *column, TupleTableSlot *slot, int64 *millionths)
 	return true;
 }
 
+/* Whether properties stay far below the limits of jsonb. */
+static bool
+properties_fit(SourceRow *row)
+{
+	Source	   *source = row->source;
+	Size		most = 0;
+
+	for (int i = 0; i < source->nproperties; i++)
+	{
+		bool		isnull;
+		Datum		value = slot_getattr(row->slot, source->property_columns[i], &isnull);
+
+		if (!isnull && source->property_growth[i] > 0)
+			most += toast_raw_datum_size(value) * source->property_growth[i];
+	}
+	return most <= MOST_PROPERTY_BYTES;
+}
+
 /* The row's properties as an object, or NULL. */
 static Jsonb *
 read_properties(void *arg)
@@ -443,7 +496,7 @@ read_properties(void *arg)
 	Datum		value;
 	bool		isnull;
 
-	if (source->nproperties == 0)
+	if (source->nproperties == 0 || !properties_fit(row))
 		return NULL;
 	if (source->whole_properties)
 	{

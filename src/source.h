@@ -29,6 +29,7 @@ typedef struct SourceColumn
 {
 	AttrNumber	attnum;			/* 0: not mapped */
 	Oid			type;			/* base type */
+	bool		is_varlena;		/* its text can be of any length */
 	FmgrInfo	output;			/* of types that are not read directly */
 } SourceColumn;
 
@@ -49,6 +50,7 @@ typedef struct Source
 	bool		pinned_settings;	/* some column's text depends on settings */
 	int			nproperties;
 	AttrNumber *property_columns;
+	int		   *property_growth;	/* how many bytes of jsonb one byte of the column can become; 0: it is always small */
 	FunctionCallInfo build_properties;	/* jsonb_build_object(name, value, ...) */
 } Source;
 

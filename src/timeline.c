@@ -204,6 +204,7 @@ timeline_encode(const TimelineEntry *entries, uint32 n)
 		int32		signal_id = entries[first].signal_id;
 		int32		hour = base;
 
+		CHECK_FOR_INTERRUPTS();
 		for (end = first + 1; end < n && entries[end].signal_id == signal_id; end++)
 			;
 		p = put_varint(p, first == 0 ? signal_id : signal_id - entries[first - 1].signal_id);
@@ -286,6 +287,7 @@ timeline_fault(const uint8 *bytes, Size length)
 		uint64		count;
 		uint64		hour = base;
 
+		CHECK_FOR_INTERRUPTS();
 		if (!untrusted_varint(&p, end, PG_INT32_MAX, &step) ||
 			(!first_signal && step == 0) ||
 			(signal_id += step) > PG_INT32_MAX)
@@ -332,6 +334,7 @@ timeline_decode(const struct varlena *timeline, TimelineEntry **entries)
 	timeline_read(&reader, timeline);
 	while (timeline_next_signal(&reader))
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (n + reader.left > capacity)
 		{
 			capacity = Max(capacity * 2, n + reader.left + 8);
@@ -419,6 +422,7 @@ entry_compare(const TimelineEntry *a, const TimelineEntry *b)
 #define ST_ELEMENT_TYPE TimelineEntry
 #define ST_COMPARE(a, b) entry_compare(a, b)
 #define ST_SCOPE static
+#define ST_CHECK_FOR_INTERRUPTS
 #define ST_DEFINE
 #include "lib/sort_template.h"
 
@@ -459,6 +463,8 @@ append_entries(const struct varlena *a, const TimelineEntry *b, uint32 nb)
 		const uint8 *to = from;
 		int32		hour = reader.base;
 		TimelineEntry first = {0};	/* of the new ones */
+
+		CHECK_FOR_INTERRUPTS();
 
 		if (j < nb && b[j].signal_id == signal_id)
 			first = b[j];
@@ -629,6 +635,8 @@ timeline_builder_compact(TimelineBuilder *builder)
 	{
 		TimelineEntry e = entries[i++];
 
+		if (i % 65536 == 0)
+			CHECK_FOR_INTERRUPTS();
 		while (i < n && entry_compare(&e, &entries[i]) == 0)
 		{
 			if (!entry_add(&e, entries[i].occurrences, entries[i].value, 1))
@@ -696,6 +704,7 @@ builder_add_entry(TimelineBuilder *builder, const TimelineEntry *entry, int sign
 TimelineBuilder *
 timeline_builder_add_builder(TimelineBuilder *builder, const TimelineBuilder *other, int sign)
 {
+	CHECK_FOR_INTERRUPTS();
 	for (uint32 i = 0; i < other->n; i++)
 		builder = builder_add_entry(builder, &other->entries[i], sign);
 	return builder;
@@ -710,6 +719,7 @@ timeline_builder_add_timeline(TimelineBuilder *builder, const struct varlena *ti
 	timeline_read(&reader, timeline);
 	while (timeline_next_signal(&reader))
 	{
+		CHECK_FOR_INTERRUPTS();
 		while (reader.left > 0)
 		{
 			TimelineEntry e = {0};

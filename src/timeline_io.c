@@ -198,6 +198,7 @@ timeline_in(PG_FUNCTION_ARGS)
 				int64		occurrences = take_number(c, 0, "a number of occurrences");
 				int64		value = 0;
 
+				CHECK_FOR_INTERRUPTS();
 				skip_space(c);
 				if (*c->p == '-' || (*c->p >= '0' && *c->p <= '9'))
 					value = take_number(c, 6, "a value");
@@ -269,6 +270,7 @@ timeline_out(PG_FUNCTION_ARGS)
 			int			month;
 			int			day;
 
+			CHECK_FOR_INTERRUPTS();
 			timeline_next_entry(&reader, &occurrences, &value);
 			j2date(reader.hour / HOURS_A_DAY + UNIX_EPOCH_JDATE, &year, &month, &day);
 			appendStringInfo(&buf, "%s%04d-%02d-%02dT%02dZ " INT64_FORMAT,
@@ -418,6 +420,7 @@ timeline_entries(PG_FUNCTION_ARGS)
 			int64		occurrences;
 			int64		value;
 
+			CHECK_FOR_INTERRUPTS();
 			timeline_next_entry(&reader, &occurrences, &value);
 			values[0] = Int32GetDatum(reader.signal_id);
 			values[1] = TimestampTzGetDatum(instant_of(reader.hour));
