@@ -14,6 +14,21 @@ $$;
 
 COMMENT ON FUNCTION leadscore.refuse(text, text, text) IS 'the error of a failed check, for use in the check';
 
+-- What the columns of another table hold may be of types whose casts run code of its owner.
+
+CREATE FUNCTION leadscore.check_trigger(fired_on oid, own regclass) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF fired_on <> own THEN
+		RAISE EXCEPTION USING ERRCODE = 'trigger_protocol_violated', MESSAGE = format('the trigger function is for %s alone', own),
+			DETAIL = format('It was called on %s.', fired_on::regclass), HINT = 'Drop the trigger.';
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.check_trigger(oid, regclass) IS 'refuses a trigger function that runs as the owner on another table than its own';
+
 CREATE FUNCTION leadscore.check_scorecard(document jsonb) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 

@@ -71,6 +71,7 @@ CREATE FUNCTION leadscore.fill_derivation() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM leadscore.check_trigger(TG_RELID, 'leadscore.derivation'::regclass);
 	NEW.derivation := coalesce(NEW.derivation, NEW.behaviour);
 	NEW.derived_kind := coalesce(NEW.derived_kind, NEW.behaviour);
 	IF leadscore.in_restore() THEN
@@ -158,6 +159,7 @@ CREATE FUNCTION leadscore.derivations_changed() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM leadscore.check_trigger(TG_RELID, 'leadscore.derivation'::regclass);
 	IF NOT leadscore.in_restore() THEN
 		PERFORM leadscore.hold_derivations();
 		INSERT INTO leadscore.changed_lead VALUES (NULL);
@@ -175,6 +177,7 @@ CREATE FUNCTION leadscore.alias_changed() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM leadscore.check_trigger(TG_RELID, 'leadscore.lead_alias'::regclass);
 	-- its pages, as record() asks, not its rows: a snapshot may be older than the first rule
 	IF leadscore.in_restore() OR pg_relation_size('leadscore.derivation') = 0 THEN
 		RETURN NULL;

@@ -507,6 +507,7 @@ AS $$
 DECLARE
 	waiting text[];
 BEGIN
+	PERFORM leadscore.check_trigger(TG_RELID, 'leadscore.signal'::regclass);
 	IF leadscore.in_restore() THEN
 		RETURN NULL;
 	END IF;

@@ -255,6 +255,7 @@ CREATE FUNCTION leadscore.offers_renamed() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM leadscore.check_trigger(TG_RELID, 'leadscore.model'::regclass);
 	UPDATE leadscore.offer o SET model = NEW.model WHERE o.model = OLD.model;
 	RETURN NULL;
 END

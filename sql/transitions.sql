@@ -132,6 +132,7 @@ CREATE FUNCTION leadscore.model_gone() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM leadscore.check_trigger(TG_RELID, 'leadscore.watched_model'::regclass);
 	-- whoever still knows the model has ended then
 	LOCK TABLE leadscore.lead_state IN SHARE ROW EXCLUSIVE MODE;
 	IF TG_OP = 'UPDATE' THEN

@@ -269,6 +269,35 @@ for my $command (q{SELECT leadscore.track('shop.orders', 'lead', 'purchase', occ
 	is($error, '', "works: $command");
 	is(join("\n", grep { !/^code of the shop, as shop$/ } split /\n/, logged(qr/(?:code|operator|function) of the shop, as \w+/)), '', '... and none of the shop\'s code runs with rights other than its own');
 }
+
+# ---------- trigger functions that run as the owner, on a table of somebody else ----------
+
+# Whoever may execute one can put it on a table of his own, with columns of a type whose cast is a function of his.
+is(install(q{
+	CREATE SCHEMA shop AUTHORIZATION attacker;
+	SET ROLE attacker;
+	CREATE TYPE shop.mood AS ENUM ('a', 'b');
+	CREATE FUNCTION shop.text(shop.mood) RETURNS text LANGUAGE plpgsql AS $$BEGIN RAISE LOG 'code of the shop, as %', current_user; RETURN 'a'; END $$;
+	CREATE CAST (shop.mood AS text) WITH FUNCTION shop.text(shop.mood) AS IMPLICIT;
+	CREATE TABLE shop.trap (model shop.mood, alias shop.mood, lead_id shop.mood, signal shop.mood, derivation shop.mood, behaviour shop.mood, derived_kind shop.mood, kinds text[], until_kinds text[], gap interval, delay interval, cap interval);
+	INSERT INTO shop.trap SELECT 'b';
+	RESET ROLE}), 'installed', 'tables with columns of any type');
+$node->safe_psql('shop', q{INSERT INTO leadscore.event (lead_id, kind) VALUES ('x', 'visit'); INSERT INTO leadscore.derivation (behaviour) VALUES ('visit');
+	GRANT USAGE ON SCHEMA leadscore TO attacker; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA leadscore TO attacker});
+my @functions = split /\n/, $node->safe_psql('shop', q{SELECT proname FROM pg_proc WHERE pronamespace = 'leadscore'::regnamespace AND prorettype = 'trigger'::regtype AND prosecdef ORDER BY 1});
+cmp_ok(scalar @functions, '>=', 6, 'there are such functions');
+logged(qr/./);
+for my $function (@functions)
+{
+	for my $when ('BEFORE INSERT ON shop.trap FOR EACH ROW', 'AFTER UPDATE ON shop.trap FOR EACH ROW', 'AFTER INSERT ON shop.trap REFERENCING NEW TABLE AS changed_signals FOR EACH STATEMENT')
+	{
+		my ($status, $out, $error) = $node->psql('shop', "SET SESSION AUTHORIZATION attacker; SET client_min_messages = error; BEGIN; CREATE TRIGGER t $when EXECUTE FUNCTION leadscore.$function();"
+			  . q{INSERT INTO shop.trap (model, alias, lead_id, signal, derivation, behaviour) VALUES ('a', 'a', 'a', 'a', 'a', 'a'); UPDATE shop.trap SET model = 'a', alias = 'b', lead_id = 'b'});
+
+		like($error, qr/ERROR:  the trigger function is for leadscore\.\w+ alone/, "refused: $when: $function()");
+	}
+}
+is(logged(qr/code of the shop, as (?!attacker)\w+/), '', 'no cast was called with the owner\'s rights');
 $node->stop;
 
 done_testing();
