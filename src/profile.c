@@ -135,9 +135,9 @@ change_profiles(Profiles *old_rows, Profiles *new_rows, Oid us)
 				   " WHERE l.lead_id OPERATOR(pg_catalog.=) o.lead_id AND l.profile IS NOT NULL",
 				   old_rows, SPI_OK_UPDATE);
 	write_profiles("INSERT INTO leadscore.lead AS l (lead_id, profile)"
-				   " SELECT DISTINCT ON (n.lead_id COLLATE \"C\") n.lead_id, n.profile"
+				   " SELECT DISTINCT ON (n.lead_id COLLATE pg_catalog.\"C\") n.lead_id, n.profile"
 				   " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS n (lead_id, profile)"
-				   " ORDER BY n.lead_id COLLATE \"C\", n.profile"
+				   " ORDER BY n.lead_id COLLATE pg_catalog.\"C\", n.profile"
 				   " ON CONFLICT (lead_id) DO UPDATE"
 				   " SET profile = COALESCE(l.profile, '{}') OPERATOR(pg_catalog.||) excluded.profile",
 				   new_rows, SPI_OK_INSERT);

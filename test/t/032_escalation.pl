@@ -270,6 +270,59 @@ for my $command (q{SELECT leadscore.track('shop.orders', 'lead', 'purchase', occ
 	is(join("\n", grep { !/^code of the shop, as shop$/ } split /\n/, logged(qr/(?:code|operator|function) of the shop, as \w+/)), '', '... and none of the shop\'s code runs with rights other than its own');
 }
 
+# ---------- a search_path of the caller's ----------
+
+# Functions find what they name in pg_catalog, and what is ours by its schema. Those that commit, and so cannot SET anything, and those that must be fast name
+# the schema of everything.
+is(install(q{CREATE ROLE trapper; CREATE SCHEMA trap AUTHORIZATION trapper}), 'installed', 'a schema of traps');
+is($node->safe_psql('shop', q{
+	SELECT string_agg(p.proname, ' ' ORDER BY p.proname) FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+	WHERE p.pronamespace = 'leadscore'::regnamespace AND l.lanname IN ('sql', 'plpgsql') AND p.prosqlbody IS NULL
+	AND NOT coalesce(p.proconfig && '{"search_path=pg_catalog, pg_temp"}', false)}), 'add_corrections compact in_restore look rebuild score_by_query see_changes watch', 'these functions name all schemas');
+is($node->safe_psql('shop', q{
+	SELECT p.proname FROM pg_proc p WHERE p.pronamespace = 'leadscore'::regnamespace AND p.prosecdef
+	AND NOT coalesce(p.proconfig && '{"search_path=pg_catalog, pg_temp"}', false)}), '', '... and none of them runs as the owner');
+$node->safe_psql('shop', q{
+	SET ROLE trapper;
+	DO $$
+	DECLARE
+		types CONSTANT regtype[] := '{boolean,integer,bigint,numeric,float8,text,name,oid,jsonb,timestamptz,interval,anyarray,anycompatible,anycompatiblearray}';
+		o record;
+	BEGIN
+		FOR o IN SELECT DISTINCT r.oprname AS name, r.oprleft::regtype AS l, r.oprright::regtype AS r, r.oprresult::regtype AS result FROM pg_operator r
+			WHERE r.oprnamespace = 'pg_catalog'::regnamespace AND r.oprname IN ('=', '<>', '<', '>', '<=', '>=', '+', '-', '*', '/', '||') AND r.oprleft = ANY (types) AND r.oprright = ANY (types)
+		LOOP
+			EXECUTE format('CREATE FUNCTION trap.%I(%s, %s) RETURNS %s LANGUAGE plpgsql AS %L', 'operator ' || o.name, o.l, o.r, o.result, 'BEGIN RAISE LOG $_$hostile operator ' || o.name || '$_$; RETURN NULL; END');
+			EXECUTE format('CREATE OPERATOR trap.%s (LEFTARG = %s, RIGHTARG = %s, FUNCTION = trap.%I)', o.name, o.l, o.r, 'operator ' || o.name);
+		END LOOP;
+		FOR o IN SELECT p.proname AS name, pg_get_function_identity_arguments(p.oid) AS args, format_type(p.prorettype, NULL) AS result FROM pg_proc p
+			WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.prokind = 'f' AND NOT p.proretset AND p.provariadic = 0 AND p.prorettype <> ALL ('{internal,trigger,cstring,record}'::regtype[])
+			AND p.proname IN ('current_setting', 'clock_timestamp', 'now', 'pg_relation_size', 'pg_total_relation_size', 'cardinality', 'round', 'row_security_active', 'array_cat', 'floor')
+		LOOP
+			EXECUTE format('CREATE FUNCTION trap.%I(%s) RETURNS %s LANGUAGE plpgsql AS %L', o.name, o.args, o.result, format('BEGIN RAISE LOG $_$hostile function %s$_$; RETURN NULL; END', o.name));
+		END LOOP;
+		FOREACH o.name IN ARRAY '{text,jsonb,timestamptz,name,oid,int8,float8}'::name[] LOOP
+			EXECUTE format('CREATE FUNCTION trap.checked(pg_catalog.%1$I) RETURNS boolean LANGUAGE plpgsql AS %2$L', o.name, format('BEGIN RAISE LOG $_$hostile function of type %s$_$; RETURN true; END', o.name));
+			EXECUTE format('CREATE DOMAIN trap.%1$I AS pg_catalog.%1$I CHECK (trap.checked(VALUE))', o.name);
+		END LOOP;
+	END
+	$$});
+my $trapped = 'SET client_min_messages = error; SET search_path = trap, pg_catalog, leadscore, public, pg_temp;';
+logged(qr/./);
+$node->psql('shop', "$trapped SELECT 1 = 1, current_setting('port'), 'x'::text");
+is(logged(qr/hostile (?:function|operator).*/), "hostile function current_setting\nhostile function of type text\nhostile operator =", 'the traps work');
+for my $command (q{INSERT INTO leadscore.event (lead_id, kind, occurred_at, value) SELECT 'lead', 'purchase', '2026-01-01 12:34', 10 FROM generate_series(1, 3)}, q{CALL leadscore.watch('ecommerce', true)}, q{INSERT INTO leadscore.lead (lead_id, profile) VALUES ('p', '{"country": "DE"}')},
+	q{CREATE TABLE shop_orders (lead varchar, placed date, country varchar); INSERT INTO shop_orders VALUES ('lead', '2026-01-01', 'DE'); SELECT leadscore.track('shop_orders', 'lead', 'purchase', occurred_at => 'placed', maintenance => 'deferred'); SELECT leadscore.track_profile('shop_orders', 'lead', '{country}')},
+	q{INSERT INTO shop_orders VALUES ('lead', '2026-01-02', 'FR'); UPDATE shop_orders SET country = 'ES'}, q{DELETE FROM leadscore.event; INSERT INTO leadscore.event (lead_id, kind) VALUES ('lead', 'visit')}, q{CALL leadscore.rebuild()}, q{CALL leadscore.rebuild(ARRAY['lead'])}, q{CALL leadscore.compact('2026-01-02')},
+	q{INSERT INTO leadscore.model (model) VALUES ('other')}, q{CALL leadscore.see_changes()}, q{SELECT leadscore.score('lead', 'ecommerce'), leadscore.score('nobody', 'ecommerce')}, q{SELECT leadscore.refresh_segments(), leadscore.refresh_crm(), leadscore.fold()}, q{SELECT leadscore.identify('a', 'lead'); SELECT leadscore.unidentify('a')},
+	q{UPDATE leadscore.lead_timeline SET timeline = '{}' WHERE lead_id LIKE 'lead'; CALL leadscore.rebuild()}, q{SELECT leadscore.partition_timelines(2); INSERT INTO leadscore.event (lead_id, kind) VALUES ('lead 2', 'visit')}, q{DROP TABLE shop_orders})
+{
+	my ($status, $out, $error) = $node->psql('shop', "$trapped $command");
+
+	is($error, '', "works: $command");
+	is(logged(qr/hostile (?:function|operator).*/), '', '... without a trap');
+}
+
 # ---------- trigger functions that run as the owner, on a table of somebody else ----------
 
 # Whoever may execute one can put it on a table of his own, with columns of a type whose cast is a function of his.
