@@ -234,6 +234,7 @@ CREATE FUNCTION leadscore.offer_changed() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM leadscore.check_trigger(TG_RELID, 'leadscore.offer'::regclass);
 	IF NOT leadscore.in_restore() THEN
 		IF TG_OP = 'UPDATE' THEN
 			PERFORM leadscore.check_read_committed('A change of a budget'::text, 'overlooked'::text);
