@@ -383,7 +383,8 @@ AS $$
 			|| CASE WHEN match IS NULL THEN '{}' ELSE jsonb_build_object('match', match) END
 		ORDER BY signal_id), '[]'))
 		|| coalesce((SELECT jsonb_build_object('compacted_before',
-				to_char(c.compacted_before AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
+				-- (not to_char(), which fails where a name of a month in lc_time has no form in the database's encoding)
+				(to_jsonb(c.compacted_before AT TIME ZONE 'UTC') #>> '{}') || 'Z')
 			FROM leadscore.compaction c), '{}')
 	FROM leadscore.signal
 	WHERE subject = 'event'
