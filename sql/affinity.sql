@@ -61,8 +61,9 @@ DECLARE
 	present CONSTANT float8 := floor(extract(epoch FROM affinity.at) / 3600);
 BEGIN
 	PERFORM leadscore.check_property(property, 1);
-	IF (hours > 0) IS NOT TRUE OR (prior >= 0 AND prior < 'Infinity') IS NOT TRUE THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'half_life must be above zero, and prior not below it',
+	PERFORM leadscore.duration_hours('half_life'::text, half_life, 'Write a duration such as 30 days.'::text);
+	IF half_life IS NULL OR (prior >= 0 AND prior < 'Infinity') IS NOT TRUE THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'half_life is NULL, or prior is below zero',
 			DETAIL = format('half_life is %s, prior is %s.', coalesce(half_life::text, 'NULL'), coalesce(prior::text, 'NULL')),
 			HINT = 'For example: half_life => ''30 days'', prior => 1.';
 	END IF;

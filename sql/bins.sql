@@ -136,7 +136,7 @@ CREATE FUNCTION leadscore.learn_decay(scorecard jsonb, signal_id integer, horizo
 AS $$
 DECLARE
 	most CONSTANT integer := 20000;	-- examples that are tried
-	grid CONSTANT text[] := '{1 day,2 days,4 days,7 days,14 days,30 days,60 days,90 days,180 days,365 days,NULL}';
+	grid CONSTANT text[] := '{1 day,2 days,4 days,7 days,14 days,30 days,60 days,90 days,180 days,365 days}'::text[] || NULL::text;
 	signals CONSTANT text[] := ARRAY(
 		SELECT w.weight ->> 'signal'
 		FROM jsonb_array_elements(nullif(scorecard -> 'weights', 'null')) WITH ORDINALITY AS w (weight, n)

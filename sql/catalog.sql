@@ -29,6 +29,20 @@ $$;
 
 COMMENT ON FUNCTION leadscore.check_trigger(oid, regclass) IS 'refuses a trigger function that runs as the owner on another table than its own';
 
+CREATE FUNCTION leadscore.utf8(name text) RETURNS bytea
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore.utf8(text) IS 'the bytes of a name in UTF-8, or as they are where they have no form in it: what hashes of names are made of';
+
+CREATE FUNCTION leadscore.check_duration(what text, duration interval, hint text) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION leadscore.duration_hours(what text, duration interval, hint text) RETURNS integer
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore.check_duration(text, interval, text) IS 'true, or an error if a duration in a table is under an hour or too long';
+COMMENT ON FUNCTION leadscore.duration_hours(text, interval, text) IS 'a duration in hours, rounded up, or an error if an argument is under an hour or too long';
+
 CREATE FUNCTION leadscore.check_scorecard(document jsonb) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
@@ -151,8 +165,7 @@ CREATE TABLE leadscore.stage (
 			'stage name is empty', '""', 'Name the stage, such as "decision".')),
 	position integer NOT NULL,
 	within interval
-		CONSTRAINT stage_within_positive CHECK ((extract(epoch FROM within) > 0 AND extract(epoch FROM within) <= 1e12) IS NOT FALSE OR leadscore.refuse(
-			'stage window is not above zero, or too long', within::text, 'Write a duration such as 30 days, or NULL for ever.')),
+		CONSTRAINT stage_within_positive CHECK (leadscore.check_duration('stage window', within, 'Write a duration such as 30 days, or NULL for ever.')),
 	PRIMARY KEY (model, stage),
 	UNIQUE (model, position) DEFERRABLE
 );
@@ -179,14 +192,11 @@ CREATE TABLE leadscore.weight (
 		CONSTRAINT weight_curve_known CHECK ((curve IN ('linear', 'log')) IS NOT FALSE OR leadscore.refuse(
 			'weight curve is unknown', curve, 'Write linear or log.')),
 	half_life interval
-		CONSTRAINT weight_half_life_positive CHECK ((extract(epoch FROM half_life) > 0 AND extract(epoch FROM half_life) <= 1e12) IS NOT FALSE OR leadscore.refuse(
-			'weight half_life is not above zero, or too long', half_life::text, 'Write a duration such as 14 days, or NULL for no decay.')),
+		CONSTRAINT weight_half_life_positive CHECK (leadscore.check_duration('weight half_life', half_life, 'Write a duration such as 14 days, or NULL for no decay.')),
 	fades_over interval
-		CONSTRAINT weight_fades_over_positive CHECK ((extract(epoch FROM fades_over) > 0 AND extract(epoch FROM fades_over) <= 1e12) IS NOT FALSE OR leadscore.refuse(
-			'weight fades_over is not above zero, or too long', fades_over::text, 'Write a duration such as 30 days, or NULL for no fading.')),
+		CONSTRAINT weight_fades_over_positive CHECK (leadscore.check_duration('weight fades_over', fades_over, 'Write a duration such as 30 days, or NULL for no fading.')),
 	within interval
-		CONSTRAINT weight_within_positive CHECK ((extract(epoch FROM within) > 0 AND extract(epoch FROM within) <= 1e12) IS NOT FALSE OR leadscore.refuse(
-			'weight window is not above zero, or too long', within::text, 'Write a duration such as 90 days, or NULL for ever.')),
+		CONSTRAINT weight_within_positive CHECK (leadscore.check_duration('weight window', within, 'Write a duration such as 90 days, or NULL for ever.')),
 	at_least float8
 		CONSTRAINT weight_at_least_finite CHECK ((at_least > '-Infinity' AND at_least < 'Infinity') IS NOT FALSE OR leadscore.refuse(
 			'weight at_least is not finite', at_least::text, 'Write a number, or NULL for no lower bound.')),
@@ -274,8 +284,7 @@ CREATE TABLE leadscore.segment (
 		CONSTRAINT segment_hysteresis_not_negative CHECK ((hysteresis >= 0 AND hysteresis < 'Infinity') IS NOT FALSE OR leadscore.refuse(
 			'segment hysteresis is negative or not finite', hysteresis::text, 'Write a number of points from 0, or NULL for none.')),
 	cool_down interval
-		CONSTRAINT segment_cool_down_positive CHECK ((extract(epoch FROM cool_down) > 0 AND extract(epoch FROM cool_down) <= 1e12) IS NOT FALSE OR leadscore.refuse(
-			'segment cool_down is not above zero, or too long', cool_down::text, 'Write a duration such as 1 day, or NULL for none.')),
+		CONSTRAINT segment_cool_down_positive CHECK (leadscore.check_duration('segment cool_down', cool_down, 'Write a duration such as 1 day, or NULL for none.')),
 	PRIMARY KEY (model, segment),
 	UNIQUE (model, position) DEFERRABLE
 );
@@ -353,7 +362,7 @@ CREATE FUNCTION leadscore.known(things text, names text[]) RETURNS text
 BEGIN ATOMIC
 	SELECT CASE WHEN cardinality(names) = 0 THEN format('There are no %s yet.', things)
 		ELSE format('The %s are: %s%s.', things, array_to_string(names[1:50], ', '),
-			CASE WHEN cardinality(names) > 50 THEN ', …' ELSE '' END) END;
+			CASE WHEN cardinality(names) > 50 THEN ', ...' ELSE '' END) END;
 END;
 
 COMMENT ON FUNCTION leadscore.known(text, text[]) IS 'the hint that lists what there is';
@@ -389,7 +398,8 @@ AS $$
 			|| CASE WHEN match IS NULL THEN '{}' ELSE jsonb_build_object('match', match) END
 		ORDER BY signal_id), '[]'))
 		|| coalesce((SELECT jsonb_build_object('compacted_before',
-				to_char(c.compacted_before AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
+				-- (not to_char(), which fails where a name of a month in lc_time has no form in the database's encoding)
+				(to_jsonb(c.compacted_before AT TIME ZONE 'UTC') #>> '{}') || 'Z')
 			FROM leadscore.compaction c), '{}')
 	FROM leadscore.signal
 	WHERE subject = 'event'
@@ -546,7 +556,7 @@ $$;
 COMMENT ON FUNCTION leadscore.scorecard(text) IS 'a model, whole, as the document that score(), appraise() and publish() take';
 
 CREATE FUNCTION leadscore.publish(document jsonb) RETURNS text
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET IntervalStyle = 'postgres'
 AS $$
 DECLARE
 	name CONSTANT text := document ->> 'model';

@@ -4,7 +4,7 @@
 -- changes when there is something to say; refresh_crm() writes down what has
 -- changed, numbered in the order in which it is committed.
 
--- Views name it in their target lists, and it has a cost: so ORDER BY … LIMIT words reasons for the rows that it returns only.
+-- Views name it in their target lists, and it has a cost: so ORDER BY ... LIMIT words reasons for the rows that it returns only.
 
 CREATE FUNCTION leadscore.crm_reasons(card jsonb, timeline leadscore.timeline, profile jsonb, at timestamptz) RETURNS text[]
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 20;

@@ -133,8 +133,9 @@ COMMENT ON COLUMN leadscore.lead_segment.segment IS 'the first segment whose con
 COMMENT ON COLUMN leadscore.lead_segment.last_active IS 'the last hour of any signal';
 COMMENT ON COLUMN leadscore.lead_segment.scored_at IS 'the hour as of which the row was scored';
 
+-- (with quote_all_identifiers the server itself cannot refresh concurrently)
 CREATE FUNCTION leadscore.refresh_segments("concurrently" boolean DEFAULT true) RETURNS void
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off SET jit = off
 AS $$
 BEGIN
 	-- a snapshot that holds nothing yet cannot be compared with
@@ -292,7 +293,7 @@ COMMENT ON FUNCTION leadscore.score(text, text, timestamptz) IS 'the score of a 
 CREATE FUNCTION leadscore.explain(lead_id text, model text DEFAULT 'default', at timestamptz DEFAULT now())
 	RETURNS TABLE (signal text, measure text, measured float8, points float8, uncapped_points float8,
 		category text, stage text, last_at timestamptz, reason text)
-	LANGUAGE sql STABLE PARALLEL SAFE
+	LANGUAGE sql STABLE PARALLEL SAFE SET extra_float_digits = 1
 BEGIN ATOMIC
 	WITH lead AS MATERIALIZED (
 		SELECT leadscore.scorecard(leadscore.serving_model(model, leadscore.lead_named(explain.lead_id), at)) AS card,

@@ -167,7 +167,9 @@ COMMENT ON FUNCTION leadscore.unidentify(text) IS 'gives an alias its events bac
 
 CREATE FUNCTION leadscore.forget(lead_id text, tracked boolean DEFAULT false)
 	RETURNS TABLE (source regclass, removed bigint, remaining bigint)
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+	-- the text of a lead's column is to be what the triggers read: see pin_settings() in src/source.c
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO, MDY' SET IntervalStyle = 'postgres'
+	SET extra_float_digits = 1 SET bytea_output = 'hex' SET lc_monetary = 'C' SET quote_all_identifiers = off
 AS $$
 #variable_conflict use_variable
 DECLARE

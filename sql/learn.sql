@@ -71,16 +71,8 @@ BEGIN
 
 	signal_id := leadscore.conversion_id(scorecard, conversion);
 
-	IF NOT (extract(epoch FROM horizon) > 0 AND extract(epoch FROM horizon) <= 1e11) THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'horizon is not above zero, or too long',
-			DETAIL = format('The horizon is %s.', horizon), HINT = 'Write a duration such as 30 days.';
-	END IF;
-	IF NOT (extract(epoch FROM active_within) > 0 AND extract(epoch FROM active_within) <= 1e12) THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'active_within is not above zero, or too long',
-			DETAIL = format('The window is %s.', active_within), HINT = 'Write a duration such as 90 days, or NULL for all leads.';
-	END IF;
-	horizon_hours := ceil(extract(epoch FROM horizon) / 3600);
-	active_hours := ceil(extract(epoch FROM active_within) / 3600);
+	horizon_hours := leadscore.duration_hours('horizon'::text, horizon, 'Write a duration such as 30 days.'::text);
+	active_hours := leadscore.duration_hours('active_within'::text, active_within, 'Write a duration such as 90 days, or NULL for all leads.'::text);
 
 	IF cardinality(cutoffs) = 0 THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'there is no cutoff',

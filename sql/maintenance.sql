@@ -604,9 +604,10 @@ FROM leadscore.source s CROSS JOIN LATERAL leadscore.children(s.source) AS c (ch
 WHERE NOT EXISTS (SELECT FROM leadscore.source_trigger t
 	WHERE t.source = c.child AND t.feeds = s.feeds AND t.mapping = s.mapping || '{"partition": true}')
 UNION ALL
-SELECT 'compaction', to_char(c.compacted_before AT TIME ZONE 'UTC', 'YYYY-MM-DD'), 'some timelines still hold hours before that day',
-	format('CALL leadscore.compact(%L)', to_char(c.compacted_before AT TIME ZONE 'UTC', 'YYYY-MM-DD"Z"'))
+SELECT 'compaction', d.day, 'some timelines still hold hours before that day',
+	format('CALL leadscore.compact(%L)', d.day || 'Z')
 FROM leadscore.compaction c
+CROSS JOIN LATERAL (SELECT to_jsonb((c.compacted_before AT TIME ZONE 'UTC')::date) #>> '{}' AS day) d
 WHERE NOT c.finished
 UNION ALL
 SELECT 'lead_timeline', 'lead_timeline', p.state, p.action

@@ -11,7 +11,7 @@ CREATE FUNCTION leadscore.is_held_out(offer text, lead_id text, holdout_share nu
 	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
 	-- 32 bits of a hash that is the same on every server
-	SELECT ('x' || substr(encode(sha256(convert_to(length(offer) || ' ' || offer || lead_id, 'UTF8')), 'hex'), 1, 8))::bit(32)::bigint
+	SELECT ('x' || substr(encode(sha256(leadscore.utf8(length(offer) || ' ' || offer || lead_id)), 'hex'), 1, 8))::bit(32)::bigint
 		< holdout_share * 4294967296;
 END;
 
@@ -291,7 +291,7 @@ DECLARE
 BEGIN
 	IF redeem.code IS NULL OR redeem.lead_id IS NULL OR redeem.order_ref IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'redeem() needs a code, a lead and an order',
-			DETAIL = 'A voucher is for one lead, and for one order.', HINT = 'For example: SELECT leadscore.redeem(''7QX2-…'', ''anna'', ''order 17'').';
+			DETAIL = 'A voucher is for one lead, and for one order.', HINT = 'For example: SELECT leadscore.redeem(''7QX2-...'', ''anna'', ''order 17'').';
 	END IF;
 	IF amount < 0 THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the value of the order is negative',

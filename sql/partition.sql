@@ -30,10 +30,10 @@ COMMENT ON FUNCTION leadscore.move_timelines(boolean)
 	IS 'copies what lead_timeline holds into its tables, or back, with all versions that somebody may still see';
 
 CREATE FUNCTION leadscore.split_tables() RETURNS TABLE (number integer, name regclass, of integer)
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
 AS $$
 	SELECT substring(c.relname FROM '[0-9]+$')::integer, c.oid::regclass,
-		(SELECT substring(pg_get_constraintdef(k.oid) FROM 'timeline_partition\(lead_id, ([0-9]+)\)')::integer
+		(SELECT substring(pg_get_constraintdef(k.oid) FROM 'timeline_partition[(]lead_id, ([0-9]+)[)]')::integer
 			FROM pg_constraint k WHERE k.conrelid = c.oid AND k.conname = c.relname || '_leads')
 	FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 	WHERE i.inhparent = 'leadscore.lead_timeline'::regclass AND c.relnamespace = 'leadscore'::regnamespace

@@ -100,7 +100,7 @@ DECLARE
 BEGIN
 	IF document IS NULL OR model IS NULL OR at IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('the %s is NULL', CASE WHEN document IS NULL THEN 'document' WHEN model IS NULL THEN 'model' ELSE 'instant' END),
-			DETAIL = 'A preview compares a document with a model as of an instant.', HINT = 'Such as leadscore.preview(leadscore.fit(…), ''shop'', now()).';
+			DETAIL = 'A preview compares a document with a model as of an instant.', HINT = 'Such as leadscore.preview(leadscore.fit(...), ''shop'', now()).';
 	END IF;
 	PERFORM leadscore.check_scorecard(document);
 	segments_before := ARRAY(SELECT s.segment FROM jsonb_to_recordset(nullif(before -> 'segments', 'null')) AS s (segment text, position numeric) ORDER BY s.position);
@@ -132,7 +132,7 @@ COMMENT ON FUNCTION leadscore.preview(jsonb, text, timestamptz)
 
 CREATE FUNCTION leadscore.diff(before jsonb, after jsonb)
 	RETURNS TABLE (part text, name text, change text, member text, value_before jsonb, value_after jsonb)
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 20 SET search_path = pg_catalog, pg_temp
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 20 SET search_path = pg_catalog, pg_temp SET IntervalStyle = 'postgres'
 AS $$
 	WITH side AS (
 		SELECT true AS after, jsonb_strip_nulls(diff.after) AS document UNION ALL SELECT false, jsonb_strip_nulls(diff.before)
@@ -197,11 +197,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = '"from" is not before "to"',
 			DETAIL = format('The instants are %s and %s.', "from", "to"), HINT = 'Write the earlier first.';
 	END IF;
-	IF NOT (extract(epoch FROM active_within) > 0 AND extract(epoch FROM active_within) <= 1e12) THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'active_within is not above zero, or too long',
-			DETAIL = format('The window is %s.', active_within), HINT = 'Write a duration such as 90 days, or NULL for all leads.';
-	END IF;
-	active_hours := ceil(extract(epoch FROM active_within) / 3600);
+	active_hours := leadscore.duration_hours('active_within'::text, active_within, 'Write a duration such as 90 days, or NULL for all leads.'::text);
 	RETURN QUERY
 		WITH tally AS (
 			SELECT u.n, count(*) FILTER (WHERE NOT x.after) AS leads_from, count(*) FILTER (WHERE x.after) AS leads_to,

@@ -4,7 +4,7 @@ CREATE FUNCTION leadscore.jobs() RETURNS TABLE (job text, command text)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	-- what is not there is not run
-	SELECT 'leadscore ' || j.job, format('%s leadscore.%I()', CASE p.prokind WHEN 'p' THEN 'CALL' ELSE 'SELECT' END, p.proname)
+	SELECT 'leadscore ' || j.job, format('%s leadscore.%s()', CASE p.prokind WHEN 'p' THEN 'CALL' ELSE 'SELECT' END, p.proname)
 	FROM (VALUES (1, 'derive', 'derive'), (2, 'fold', 'fold'), (3, 'changes', 'see_changes'), (4, 'refresh', 'refresh_segments'), (5, 'expire', 'expire_vouchers')) AS j (n, job, name)
 	JOIN pg_proc p ON p.proname = j.name AND p.pronamespace = 'leadscore'::regnamespace
 	WHERE p.pronargs = p.pronargdefaults
@@ -38,7 +38,7 @@ COMMENT ON FUNCTION leadscore.cron_line(interval) IS 'an interval as cron has it
 CREATE FUNCTION leadscore.shell_word(word text) RETURNS text
 	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT '''' || replace(word, '''', '''\''''') || '''';
+	SELECT '''' || replace(word, '''', E'''\\''''') || '''';
 END;
 
 COMMENT ON FUNCTION leadscore.shell_word(text) IS 'a text as one word of a shell';
@@ -65,7 +65,7 @@ BEGIN
 		ELSE
 			-- in a crontab, % is the end of a line unless it is escaped
 			command := replace(format('psql -X -q -p %s -d %s -c %s', current_setting('port'),
-				leadscore.shell_word(current_database()::text), leadscore.shell_word(command)), '%', '\%');
+				leadscore.shell_word(current_database()::text), leadscore.shell_word(command)), '%', E'\\%');
 		END IF;
 		RETURN NEXT;
 	END LOOP;

@@ -10,6 +10,7 @@
 #include "clv.h"
 
 #include "document.h"
+#include "duration.h"
 #include "quality.h"
 #include "timeline.h"
 
@@ -122,15 +123,15 @@ read_customer(const struct varlena *timeline, int32 signal_id, int32 hour, Custo
 static int32
 hours_argument(const Interval *interval, const char *name, const char *hint)
 {
-	double		seconds = interval_seconds(interval);
+	const char *fault = duration_fault(interval, interval_seconds(interval) <= 366, &hint);
 
-	if (!(seconds > 0 && seconds <= MAX_HOURS * (double) SECS_PER_HOUR))
+	if (fault || hours_of_interval(interval) > MAX_HOURS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s out of range", name),
-				 errdetail("It is %s.", DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(interval)))),
+				 errdetail("It is %s.", interval_words(interval)),
 				 errhint("%s", hint)));
-	return (int32) ceil(seconds / SECS_PER_HOUR);
+	return hours_of_interval(interval);
 }
 
 /* ---------- collecting customers ---------- */

@@ -2,6 +2,7 @@
  * document.c: reading a jsonb configuration document strictly.
  */
 #include "document.h"
+#include "duration.h"
 #include "timeline.h"
 
 #include "access/detoast.h"
@@ -11,6 +12,7 @@
 #include "catalog/pg_type.h"
 #include "datatype/timestamp.h"
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
@@ -20,8 +22,6 @@
 #define MAX_COMPILED 8
 /* What the session keeps of documents that no query refers to, in bytes: of larger ones, none. */
 #define MAX_COMPILED_BYTES (8 * 1024 * 1024)
-/* The longest interval: 31,688 years, as the tables' checks have it. */
-#define MAX_SECONDS 1e12
 
 /* ---------- errors ---------- */
 
@@ -231,13 +231,24 @@ doc_input(const DocPath *path, const char *key, PGFunction input, const char *te
 	return DatumGetPointer(result);
 }
 
-/* An interval in seconds, with a month of 30 days and a year of 365.25, as extract(epoch) counts them. */
-double
-interval_seconds(const Interval *interval)
+/* An interval as the text of a document has it: what it means must not depend on IntervalStyle. */
+static Interval *
+interval_of_text(const DocPath *path, const char *key, const char *text, const char *hint)
 {
-	return (interval->month / MONTHS_PER_YEAR) * (DAYS_PER_YEAR * SECS_PER_DAY) +
-		(interval->month % MONTHS_PER_YEAR) * (double) DAYS_PER_MONTH * SECS_PER_DAY +
-		interval->day * (double) SECS_PER_DAY + interval->time / (double) USECS_PER_SEC;
+	int			style = IntervalStyle;
+	Interval   *interval = NULL;
+
+	IntervalStyle = INTSTYLE_POSTGRES;
+	PG_TRY();
+	{
+		interval = doc_input(path, key, interval_in, text, -1, hint);
+	}
+	PG_FINALLY();
+	{
+		IntervalStyle = style;
+	}
+	PG_END_TRY();
+	return interval;
 }
 
 /* An interval member in whole hours, rounded up; false if it is absent. */
@@ -247,7 +258,8 @@ doc_hours(JsonbContainer *object, const DocPath *path, const char *key, int32 *h
 	static const char *const hint = "Write a duration such as \"14 days\" or \"36 hours\".";
 	char	   *text;
 	Interval   *interval;
-	double		seconds;
+	const char *fault;
+	const char *advice = hint;
 	JsonbValue	v;
 
 	if (!doc_member(object, key, &v))
@@ -255,14 +267,11 @@ doc_hours(JsonbContainer *object, const DocPath *path, const char *key, int32 *h
 	if (v.type != jbvString)
 		member_fail(path, key, psprintf("It is %s.", words_of(&v)), hint);
 	text = pnstrdup(v.val.string.val, v.val.string.len);
-	interval = doc_input(path, key, interval_in, text, -1, hint);
-	seconds = interval_seconds(interval);
-	if (seconds <= 0)
-		member_fail(path, key, psprintf("The interval \"%s\" is not above zero.", text), hint);
-	if (seconds > MAX_SECONDS)
-		member_fail(path, key, psprintf("The interval \"%s\" is too long.", text),
-					"Leave the member out for no limit.");
-	*hours = (int32) ceil(seconds / SECS_PER_HOUR);
+	interval = interval_of_text(path, key, text, hint);
+	fault = duration_fault(interval, strspn(text, "0123456789. ") == strlen(text), &advice);
+	if (fault)
+		member_fail(path, key, psprintf("The interval \"%s\" %s.", text, fault), advice);
+	*hours = hours_of_interval(interval);
 	return true;
 }
 

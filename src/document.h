@@ -49,8 +49,6 @@ extern void *doc_input(const DocPath *path, const char *key, PGFunction input, c
 extern int	doc_choice(JsonbContainer *object, const DocPath *path, const char *key,
 					   const char *const *choices, int otherwise);
 
-extern double interval_seconds(const Interval *interval);
-
 /* compiled documents, kept at the place of the call */
 typedef void *(*DocCompile) (Jsonb *document);
 extern void *doc_compiled(FunctionCallInfo fcinfo, int argument, DocCompile compile);

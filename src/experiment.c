@@ -2,23 +2,22 @@
  * experiment.c: which leads get the treatment.
  */
 #include "compat.h"
+#include "encoding.h"
 
 #include "common/sha2.h"
 #include "common/cryptohash.h"
-#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(treated);
 
-/* Add a text to a hash, as UTF-8; without an encoding (SQL_ASCII), its bytes as they are. */
+/* Add a text to a hash, as UTF-8 where it has a form in it. */
 static bool
 hash_text(pg_cryptohash_ctx *hash, text *value)
 {
-	char	   *bytes = VARDATA_ANY(value);
-	size_t		length = VARSIZE_ANY_EXHDR(value);
-	char	   *utf8 = GetDatabaseEncoding() == PG_SQL_ASCII ? bytes : pg_server_to_any(bytes, length, PG_UTF8);
+	int			length;
+	const char *bytes = utf8_bytes(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), &length);
 
-	return pg_cryptohash_update(hash, (const uint8 *) utf8, utf8 == bytes ? length : strlen(utf8)) >= 0;
+	return pg_cryptohash_update(hash, (const uint8 *) bytes, length) >= 0;
 }
 
 /*

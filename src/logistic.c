@@ -180,7 +180,7 @@ length_of(ArrayType *array)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("features are not an array of one dimension and at most %d elements", MOST_FEATURES),
 				 errdetail("The array has %d dimensions and %d elements.", ARR_NDIM(array), n),
-				 errhint("Write ARRAY[first, second, …], the same in each row.")));
+				 errhint("Write ARRAY[first, second, ...], the same in each row.")));
 	return n;
 }
 

@@ -16,6 +16,7 @@
 
 #include "catalog.h"
 #include "compat.h"
+#include "encoding.h"
 #include "session_cache.h"
 
 #include "access/heapam.h"
@@ -67,12 +68,8 @@ int
 partition_of(const char *lead_id, int length, int ntables)
 {
 	uint64		hash = UINT64CONST(0xcbf29ce484222325);
-	const char *utf8 = lead_id;
+	const char *utf8 = utf8_bytes(lead_id, length, &length);
 
-	if (GetDatabaseEncoding() != PG_UTF8 && GetDatabaseEncoding() != PG_SQL_ASCII)
-		utf8 = pg_server_to_any(lead_id, length, PG_UTF8);
-	if (utf8 != lead_id)
-		length = strlen(utf8);
 	for (int i = 0; i < length; i++)
 		hash = (hash ^ (unsigned char) utf8[i]) * UINT64CONST(0x100000001b3);
 	hash = (hash ^ (hash >> 33)) * UINT64CONST(0xff51afd7ed558ccd);
