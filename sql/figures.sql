@@ -210,7 +210,9 @@ COMMENT ON FUNCTION leadscore.stage_signals() IS 'the furthest stage that each s
 
 CREATE VIEW leadscore.funnel AS
 WITH came AS (
-	SELECT m.model, leadscore.month_of(l.started_at) AS month, r.position, a.segment
+	SELECT m.model, leadscore.month_of(l.started_at) AS month, r.position,
+		(leadscore.appraise(m.scorecard, l.timeline, l.profile,
+			least(leadscore.month_start((leadscore.month_of(l.started_at) + interval '1 month')::date) - interval '1 hour', now()))).segment
 	FROM leadscore.model_cards() m
 	CROSS JOIN leadscore.lead_start l
 	CROSS JOIN LATERAL (
@@ -218,16 +220,14 @@ WITH came AS (
 		FROM leadscore.timeline_entries(l.timeline) e JOIN leadscore.stage_signals() s ON s.signal_id = e.signal_id AND s.model = m.model
 		WHERE e.occurrences > 0 AND e.hour <= now()
 	) r
-	-- (fenced: a lead is appraised once, not for each stage)
-	CROSS JOIN LATERAL (
-		SELECT (leadscore.appraise(m.scorecard, l.timeline, l.profile,
-			least(leadscore.month_start((leadscore.month_of(l.started_at) + interval '1 month')::date) - interval '1 hour', now()))).segment OFFSET 0
-	) a
 	WHERE r.position IS NOT NULL
+), furthest AS (
+	-- (counted before stages are joined, so that a lead is looked at once, not for each stage)
+	SELECT c.model, c.month, c.segment, c.position, count(*) AS leads FROM came c GROUP BY c.model, c.month, c.segment, c.position
 ), counted AS (
-	SELECT s.model, c.month, c.segment, s.stage, s.position, count(*) FILTER (WHERE c.position >= s.position) AS leads
-	FROM leadscore.model_stages() s JOIN came c ON c.model = s.model
-	GROUP BY s.model, c.month, c.segment, s.stage, s.position
+	SELECT s.model, f.month, f.segment, s.stage, s.position, coalesce(sum(f.leads) FILTER (WHERE f.position >= s.position), 0)::bigint AS leads
+	FROM leadscore.model_stages() s JOIN furthest f ON f.model = s.model
+	GROUP BY s.model, f.month, f.segment, s.stage, s.position
 )
 SELECT c.model, c.month, c.segment, c.stage, c.position, c.leads,
 	round(c.leads::numeric / nullif(first_value(c.leads) OVER w, 0), 6) AS share,

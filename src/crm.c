@@ -48,6 +48,7 @@ add_reasons(Reason *reasons, int n, const Scorecard *card, const SignalWeights *
 		Datum		rounded;
 		int			place;
 
+		CHECK_FOR_INTERRUPTS();
 		for (int32 j = 0; j < signal->n; j++)
 			sum += contributions[signal->weights[j]].points;
 		if (fabs(sum) < 0.4)

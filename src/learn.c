@@ -183,6 +183,8 @@ timeline_total(PG_FUNCTION_ARGS)
 	{
 		timeline_read(&reader, PG_GETARG_TIMELINE(0));
 		while (timeline_next_signal(&reader))
+		{
+			CHECK_FOR_INTERRUPTS();
 			while (reader.left > 0)
 			{
 				int64		occurrences;
@@ -195,6 +197,7 @@ timeline_total(PG_FUNCTION_ARGS)
 				wide_add(&worth, value);
 				decimals = Max(decimals, decimals_of(value));
 			}
+		}
 	}
 	values[0] = NumericGetDatum(wide_sum(&occurred));
 	values[1] = DirectFunctionCall2(numeric_round, NumericGetDatum(wide_sum(&worth)), Int32GetDatum(decimals));

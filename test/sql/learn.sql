@@ -17,6 +17,17 @@ FROM (VALUES (1, '2026-01-01 10:30Z'::timestamptz, '2026-01-05Z'::timestamptz), 
 	(2, NULL, NULL), (1, '2026-01-05Z', '2026-01-01Z'), (1, '-infinity', 'infinity')) v (signal_id, "from", "to");
 -- an hour with a value but no occurrence, or fewer than none, is none in which it occurred
 SELECT timeline_first_hour('{1: 2026-01-01T10Z 0 5, 2026-01-02T10Z -1, 2026-01-03T10Z 1}', 1, NULL, NULL), timeline_first_hour(NULL, 1, NULL, NULL), timeline_first_hour('{}', NULL, NULL, NULL);
+
+-- timeline_total(): what sum() gives for the entries of a signal within bounds, to the last digit, beyond 64 bits too; timeline_start(): the hour of the first entry
+SELECT t.n, b.since, b.until, x.occurrences, x.value, (x.occurrences::text, x.value::text) = (coalesce(s.occurrences, 0)::text, coalesce(s.value, 0)::text) AS as_sum
+FROM (VALUES (1, '{1: 2026-01-01T00Z 1 0.5, 2026-01-01T05Z 2 1.5, 2026-02-01T00Z -3 -0.000001; 2: 2025-01-01T00Z 7 9}'::timeline),
+		(2, '{1: 2026-01-01T00Z 9223372036854775807 9223372036854.775807, 2026-01-02T00Z 9223372036854775807 9223372036854.775807, 2026-01-03T00Z 9223372036854775807 9223372036854.775807}'), (3, '{}'), (4, NULL)) t (n, timeline)
+CROSS JOIN (VALUES (NULL::timestamptz, NULL::timestamptz), ('2026-01-01 05:30Z', NULL), (NULL, '2026-01-02 00:59Z')) b (since, until)
+CROSS JOIN LATERAL timeline_total(t.timeline, 1, b.since, b.until) x
+CROSS JOIN LATERAL (SELECT sum(e.occurrences) AS occurrences, sum(e.value) AS value FROM timeline_entries(t.timeline) e
+	WHERE e.signal_id = 1 AND (e.hour >= date_trunc('hour', b.since, 'UTC')) IS NOT FALSE AND (e.hour < date_trunc('hour', b.until, 'UTC')) IS NOT FALSE) s
+ORDER BY 1, 2 NULLS FIRST, 3 NULLS FIRST;
+SELECT timeline_start('{1: 2026-01-01T05Z 0 5; 2: 2025-01-01T00Z -1}'), timeline_start('{}'), timeline_start(NULL);
 SELECT timeline_last_hour('{1: 2026-01-01T10Z 1, 2026-01-03T00Z 1; 4: 2026-01-02T01Z 1}'), timeline_last_hour('{}'), timeline_last_hour(NULL);
 
 -- A model, and six leads. The cutoff is 2026-02-01 00:00, the horizon ten days.

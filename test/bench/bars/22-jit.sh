@@ -36,7 +36,7 @@ worst()
 }
 
 sql -c 'DROP DATABASE IF EXISTS shop' -c 'CREATE DATABASE shop'
-sql -d shop -c 'ALTER DATABASE shop SET min_parallel_table_scan_size = DEFAULT' -c 'ALTER DATABASE shop SET work_mem = DEFAULT' \
+sql -d shop -c "ALTER DATABASE shop SET min_parallel_table_scan_size = '8MB'" -c "ALTER DATABASE shop SET work_mem = '4MB'" \
     -c 'CREATE EXTENSION leadscore' > /dev/null
 for file in schema model workload shop; do
     sql -d shop -v events=400000 -f "test/bench/$file.sql" > /dev/null
