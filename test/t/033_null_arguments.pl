@@ -31,7 +31,7 @@ $node->safe_psql('shop', q{
 my %of_type = (
 	text => q{'a'}, name => q{'lead'}, jsonb => q{'{"model": "m", "signals": [], "weights": []}'}, jsonpath => q{'$.a > 1'}, boolean => 'true',
 	integer => '1', bigint => '1', numeric => '1', 'double precision' => '1', interval => q{'1 day'}, date => q{'2026-01-01'},
-	'timestamp with time zone' => q{'2026-01-02Z'}, 'timestamp without time zone' => q{'2026-01-02'}, regclass => q{'public.orders'},
+	'timestamp with time zone' => q{'2026-01-02Z'}, 'timestamp without time zone' => q{'2026-01-02'}, regclass => q{'public.orders'}, oid => q{'public.orders'::regclass},
 	regtype => q{'text'}, regrole => q{'somebody'}, bytea => q{'\x01'}, cstring => q{'{}'}, 'leadscore.timeline' => q{'{1: 2026-01-01T00Z 1}'},
 	'double precision[]' => q{'{1,2}'}, 'double precision[][]' => q{'{{1,2},{3,4}}'}, 'oid[]' => q{ARRAY['public.orders'::regclass]}, 'timestamp with time zone[]' => q{'{2026-01-02Z}'}, 'text[]' => q{'{a}'}, 'name[]' => q{'{colour}'},
 	'integer[]' => q{'{1}'}, 'boolean[]' => q{'{true}'}, 'jsonb[]' => q{ARRAY['{"lead_id": "lead", "kind": "v", "occurred_at": "placed"}'::jsonb]},
