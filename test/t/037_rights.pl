@@ -24,7 +24,7 @@ my %functions = (
 		timeline_partition
 		score(jsonb) appraise contributions features next_segment template templates diff session_number(timestamptz) session_number(timestamp)
 		fit_clv(timeline) clv(timeline) roc_auc roc_auc_error average_precision ks log_loss brier logistic_regression
-		check_event check_condition check_scorecard refuse known},
+		check_event check_condition check_scorecard check_duration duration_hours refuse known},
 	reader => q{
 		signals scorecard make_document model_named lead_named top score(text) score_by_query explain score_history serving_model
 		rfm(text) rfm(text[]) rfm_groups conversion_of signals_named crm_changes crm_at crm_reasons month_of month_start stored_sum
@@ -71,7 +71,7 @@ my %functions = (
 		warn_of_no_groups guard_timelines follow_drops follow_children}
 	# ... and what functions call that run as the owner
 	  . q{
-		follow_tables follow_drop check_seen check_sources_seen check_aliases_seen hold_lock hold_timelines release_timelines hold_leads
+		follow_tables follow_drop check_trigger utf8 check_seen check_sources_seen check_aliases_seen hold_lock hold_timelines release_timelines hold_leads
 		see_leads see_all change_horizon set_clock names_of voucher_code is_held_out fill_slots history_exists has_rows fold_rows add_delta
 		add_rows table_of_lead create_split_table move_timelines changes_to_log offers_entered slots_wanted vouchers_to_issue},
 );
