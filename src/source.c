@@ -102,10 +102,13 @@ text_is_fixed(Oid type)
 bool
 is_property_type(Oid type)
 {
-	Oid			element = get_element_type(type);
-	Oid			base = getBaseType(OidIsValid(element) ? element : type);
+	Oid			base = getBaseType(type);
+	Oid			element;
 	Oid			function;
 
+	/* an array of a domain over an array is one of what that holds */
+	while (OidIsValid(element = get_element_type(base)))
+		base = getBaseType(element);
 	return base != JSONOID && get_typtype(base) != TYPTYPE_COMPOSITE &&
 		(base < FirstNormalObjectId ||
 		 find_coercion_pathway(JSONOID, base, COERCION_EXPLICIT, &function) != COERCION_PATH_FUNC);

@@ -194,3 +194,12 @@ SELECT refused(ARRAY[
 	'SELECT untrack(''calls'')', 'SELECT untrack(NULL)', 'CREATE TRIGGER t AFTER INSERT ON calls FOR EACH ROW EXECUTE FUNCTION record(); INSERT INTO calls VALUES (''a'')']);
 SELECT source FROM source;
 SELECT tgname FROM pg_trigger WHERE tgrelid IN ('calls'::regclass, 'wrong'::regclass);
+
+-- what an array of a domain holds is looked at, too: a cast of a shop's would be called for each row
+CREATE TYPE shade AS ENUM ('red');
+CREATE TYPE paint AS (shade shade);
+CREATE DOMAIN paints AS paint[];
+CREATE DOMAIN shades AS shade[];
+CREATE TABLE boxes (who text, t timestamptz, a paints, b paints[], c shades[]);
+SELECT * FROM refused(ARRAY['SELECT track(''boxes'', ''who'', ''k'', occurred_at => ''t'', properties => ''{a}'')', 'SELECT track(''boxes'', ''who'', ''k'', occurred_at => ''t'', properties => ''{b}'')']);
+SELECT track('boxes', 'who', 'k', occurred_at => 't', properties => '{c}');
