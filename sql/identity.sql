@@ -174,6 +174,7 @@ AS $$
 #variable_conflict use_variable
 DECLARE
 	lead text;
+	known text;
 	names text[];
 	name text;
 	rows record;
@@ -185,6 +186,13 @@ BEGIN
 	PERFORM leadscore.hold_derivations();
 	lead := coalesce((SELECT a.lead_id FROM leadscore.lead_alias a WHERE a.alias = forget.lead_id), lead_id);
 	PERFORM leadscore.hold_names(VARIADIC ARRAY[lead, lead_id]);
+	-- while we wait for a name, it can become an alias
+	LOOP
+		known := coalesce((SELECT a.lead_id FROM leadscore.lead_alias a WHERE a.alias = forget.lead_id), lead_id);
+		EXIT WHEN known = lead;
+		lead := known;
+		PERFORM leadscore.hold_names(VARIADIC ARRAY[lead]);
+	END LOOP;
 	names := ARRAY(SELECT a.alias FROM leadscore.lead_alias a WHERE a.lead_id = lead) || lead;
 	SELECT count(*) INTO timelines FROM leadscore.lead_timeline t WHERE t.lead_id = lead;
 	SELECT count(*) INTO leads FROM leadscore.lead l WHERE l.lead_id = ANY (names);
