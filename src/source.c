@@ -11,6 +11,7 @@
 
 #include "catalog.h"
 #include "delta.h"
+#include "label.h"
 #include "session_cache.h"
 
 #include "access/detoast.h"
@@ -861,16 +862,11 @@ count_row(Source *source, TupleTableSlot *slot, void *argument)
 	begin_row(source, slot, &row);
 	if (read_lead_id(&row))
 		for (int i = 0; i < count->nlead_ids; i++)
-		{
-			text	   *lead_id = DatumGetTextPP(count->lead_ids[i]);
-
-			if ((int) VARSIZE_ANY_EXHDR(lead_id) == row.lead_id_length &&
-				memcmp(VARDATA_ANY(lead_id), row.lead_id, row.lead_id_length) == 0)
+			if (label_equal(text_label(DatumGetTextPP(count->lead_ids[i])), (Label) {row.lead_id, row.lead_id_length}))
 			{
 				count->n++;
 				break;
 			}
-		}
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(count->row_context);
 }
