@@ -107,7 +107,7 @@ CREATE FUNCTION leadscore.clv(lead_id text, params jsonb, horizon interval DEFAU
 	RETURNS leadscore.customer_value
 	LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT leadscore.clv((SELECT t.timeline FROM leadscore.current_timeline t WHERE t.lead_id = leadscore.lead_named(clv.lead_id)),
+	SELECT leadscore.clv(leadscore.timeline_of(leadscore.lead_named(clv.lead_id)),
 		params, horizon, at);
 END;
 

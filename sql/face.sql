@@ -61,11 +61,13 @@ COMMENT ON FUNCTION leadscore.served_models()
 CREATE VIEW leadscore.visible_lead AS
 SELECT s.lead_id, s.timeline, s.profile
 FROM (
-	SELECT t.lead_id, t.timeline, l.profile
+	-- (lead, not current_profile, so that the planner knows that there is one row of each)
+	SELECT t.lead_id, t.timeline, CASE WHEN (SELECT EXISTS (SELECT FROM leadscore.pending_profile))
+		THEN nullif(leadscore.with_pending_profile(t.lead_id, l.profile, l.lead_id IS NOT NULL), 'null') ELSE l.profile END AS profile
 	FROM leadscore.current_timeline t LEFT JOIN leadscore.lead l ON l.lead_id = t.lead_id
 	UNION ALL
 	SELECT l.lead_id, NULL, l.profile
-	FROM leadscore.lead l
+	FROM leadscore.current_profile l
 	WHERE NOT EXISTS (SELECT FROM leadscore.current_timeline t WHERE t.lead_id = l.lead_id)
 	AND NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.alias = l.lead_id)
 ) s
@@ -138,6 +140,8 @@ CREATE FUNCTION leadscore.refresh_segments("concurrently" boolean DEFAULT true) 
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off SET jit = off
 AS $$
 BEGIN
+	PERFORM leadscore.fold(NULL::bigint);
+	PERFORM leadscore.see_written();
 	-- a snapshot that holds nothing yet cannot be compared with
 	IF "concurrently" AND (SELECT c.relispopulated FROM pg_class c WHERE c.oid = 'leadscore.lead_segment'::regclass) THEN
 		REFRESH MATERIALIZED VIEW CONCURRENTLY leadscore.lead_segment;
@@ -192,6 +196,8 @@ DECLARE
 	card CONSTANT jsonb := CASE WHEN at IS NOT NULL THEN leadscore.scorecard(leadscore.serving_model(model, NULL::text, at)) END;
 	treatment jsonb;
 	e leadscore.experiment;
+	-- rows of lead_timeline that may not stand for themselves: that of a name and, if it is an alias, that of its lead
+	pending bigint;
 BEGIN
 	IF at IS NULL THEN
 		RETURN;
@@ -199,20 +205,30 @@ BEGIN
 	SELECT x.* INTO e FROM leadscore.experiment x WHERE x.experiment = top.model AND top.at >= x.starts_at AND (top.at < x.ends_at) IS NOT FALSE;
 	IF FOUND THEN
 		treatment := leadscore.scorecard(e.treatment);
-	-- all that there is of a lead is one row: the key is enough to rank, and finds the timelines of the few again
-	ELSIF NOT EXISTS (SELECT FROM leadscore.lead) AND NOT EXISTS (SELECT FROM leadscore.pending_delta)
+	-- all that there is of a lead is its timeline: the name is enough to rank, and finds the timelines of the few again
+	ELSIF NOT EXISTS (SELECT FROM leadscore.lead) AND NOT EXISTS (SELECT FROM leadscore.pending_profile)
 		AND NOT row_security_active('leadscore.lead') AND NOT row_security_active('leadscore.event') THEN
+		SELECT 2 * count(DISTINCT p.lead_id) INTO pending FROM leadscore.pending_delta p;
 		RETURN QUERY
 		SELECT b.lead_id, b.score, (a.appraisal).engagement, (a.appraisal).fit, (a.appraisal).probability, (a.appraisal).grade,
 			(a.appraisal).stage, (a.appraisal).segment, (a.appraisal).last_active
 		FROM (
-			SELECT t.lead_id, leadscore.score(card, t.timeline, NULL::jsonb, top.at) AS score
-			FROM leadscore.lead_timeline t
+			-- so many more are ranked; who has something pending is left out of the few, and added with it
+			SELECT r.lead_id, r.score
+			FROM (
+				SELECT t.lead_id, leadscore.score(card, t.timeline, NULL::jsonb, top.at) AS score
+				FROM leadscore.lead_timeline t
+				ORDER BY 2 DESC, 1
+				LIMIT top.n + pending
+			) r
+			WHERE NOT leadscore.has_pending(r.lead_id)
+			UNION ALL
+			SELECT p.lead_id, leadscore.score(card, p.timeline, NULL::jsonb, top.at)
+			FROM leadscore.pending_timeline p
 			ORDER BY 2 DESC, 1
 			LIMIT top.n
 		) b
-		JOIN leadscore.lead_timeline t ON t.lead_id = b.lead_id
-		CROSS JOIN LATERAL (SELECT leadscore.appraise(card, t.timeline, NULL::jsonb, top.at) AS appraisal OFFSET 0) a
+		CROSS JOIN LATERAL (SELECT leadscore.appraise(card, leadscore.timeline_of(b.lead_id), NULL::jsonb, top.at) AS appraisal OFFSET 0) a
 		ORDER BY 2 DESC, 1;
 		RETURN;
 	END IF;
@@ -259,8 +275,6 @@ AS $$
 DECLARE
 	lead pg_catalog.text := lead_id;
 	card pg_catalog.jsonb;
-	timeline leadscore.timeline;
-	pending boolean;
 BEGIN
 	IF pg_catalog.row_security_active('leadscore.lead') OR pg_catalog.row_security_active('leadscore.event') THEN
 		lead := leadscore.lead_named(lead_id);
@@ -274,13 +288,8 @@ BEGIN
 	IF NOT FOUND THEN
 		card := leadscore.scorecard(leadscore.serving_model(model, lead, at));
 	END IF;
-	SELECT t.timeline, EXISTS (SELECT FROM leadscore.pending_delta) INTO timeline, pending
-	FROM leadscore.lead_timeline t WHERE t.lead_id OPERATOR(pg_catalog.=) lead;
-	IF pending IS NOT FALSE THEN
-		SELECT t.timeline INTO timeline FROM leadscore.current_timeline t WHERE t.lead_id OPERATOR(pg_catalog.=) lead;
-	END IF;
-	RETURN leadscore.score(card, timeline,
-		(SELECT l.profile FROM leadscore.lead l WHERE l.lead_id OPERATOR(pg_catalog.=) lead), at);
+	RETURN leadscore.score(card, leadscore.timeline_of(lead),
+		(SELECT l.profile FROM leadscore.current_profile l WHERE l.lead_id OPERATOR(pg_catalog.=) lead), at);
 END
 $$;
 
@@ -297,8 +306,8 @@ CREATE FUNCTION leadscore.explain(lead_id text, model text DEFAULT 'default', at
 BEGIN ATOMIC
 	WITH lead AS MATERIALIZED (
 		SELECT leadscore.scorecard(leadscore.serving_model(model, leadscore.lead_named(explain.lead_id), at)) AS card,
-			(SELECT t.timeline FROM leadscore.current_timeline t WHERE t.lead_id = leadscore.lead_named(explain.lead_id)) AS timeline,
-			(SELECT l.profile FROM leadscore.lead l WHERE l.lead_id = leadscore.lead_named(explain.lead_id)) AS profile
+			leadscore.timeline_of(leadscore.lead_named(explain.lead_id)) AS timeline,
+			(SELECT l.profile FROM leadscore.current_profile l WHERE l.lead_id = leadscore.lead_named(explain.lead_id)) AS profile
 		WHERE explain.lead_id IS NOT NULL
 	), contribution AS MATERIALIZED (
 		SELECT c.*
@@ -356,8 +365,8 @@ BEGIN ATOMIC
 	WITH lead AS MATERIALIZED (
 		SELECT leadscore.lead_named(score_history.lead_id) AS lead_id, leadscore.scorecard(leadscore.serving_model(model, NULL, NULL)) AS card,
 			EXISTS (SELECT FROM leadscore.experiment x WHERE x.experiment = model) AS varies,
-			(SELECT t.timeline FROM leadscore.current_timeline t WHERE t.lead_id = leadscore.lead_named(score_history.lead_id)) AS timeline,
-			(SELECT l.profile FROM leadscore.lead l WHERE l.lead_id = leadscore.lead_named(score_history.lead_id)) AS profile
+			leadscore.timeline_of(leadscore.lead_named(score_history.lead_id)) AS timeline,
+			(SELECT l.profile FROM leadscore.current_profile l WHERE l.lead_id = leadscore.lead_named(score_history.lead_id)) AS profile
 		WHERE score_history.lead_id IS NOT NULL
 	)
 	SELECT h.at, (h.appraisal).score, (h.appraisal).segment

@@ -1,8 +1,9 @@
 -- identity.sql: anonymous visitors that become known, and people to forget
 --
--- A change of an alias takes the rows of both names in lead_timeline, in the
--- order of their keys, before it moves anything; src/delta.c tells why writers
--- then end up right.
+-- A change of an alias moves no lead's row. It takes the alias's own row away, and
+-- leaves what is to be moved under the names; src/identity.c tells about locks and
+-- about changes that wait, src/delta.c and src/fold.c why writers and those who
+-- fold then end up right.
 
 CREATE FUNCTION leadscore.check_lead_id(name text, argument text) RETURNS void
 	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -21,149 +22,428 @@ $$;
 
 COMMENT ON FUNCTION leadscore.check_lead_id(text, text) IS 'refuses what cannot name a lead';
 
-CREATE FUNCTION leadscore.hold_timelines(VARIADIC lead_ids text[]) RETURNS void
+-- locks (src/identity.c)
+
+CREATE FUNCTION leadscore.wait_for_names(exclusive text, shared text) RETURNS void
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
+
+CREATE FUNCTION leadscore.try_names(exclusive text, shared text) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
+
+CREATE FUNCTION leadscore.try_aliases(lead_id text) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+
+CREATE FUNCTION leadscore.try_leads(names text[]) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+
+CREATE FUNCTION leadscore.line_is_free(names text[]) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+
+COMMENT ON FUNCTION leadscore.wait_for_names(text, text) IS 'locks a name exclusively and another shared; waits for them only where nobody can be waiting for us';
+COMMENT ON FUNCTION leadscore.try_names(text, text) IS 'locks a name exclusively and another shared, if they are free';
+COMMENT ON FUNCTION leadscore.try_aliases(text) IS 'locks all aliases of a lead, if they are free';
+COMMENT ON FUNCTION leadscore.try_leads(text[]) IS 'takes the rows of lead_timeline of some names, if they are free';
+COMMENT ON FUNCTION leadscore.line_is_free(text[]) IS 'whether no open transaction has left a change of some names waiting';
+
+-- names as they are now
+
+CREATE FUNCTION leadscore.lead_now(name text) RETURNS text
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+
+CREATE FUNCTION leadscore.has_aliases(name text) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+
+CREATE FUNCTION leadscore.names_are_seen(VARIADIC names text[]) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+
+CREATE FUNCTION leadscore.aliases_are_seen(name text) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+
+COMMENT ON FUNCTION leadscore.lead_now(text) IS 'the lead that a name is an alias of, whatever the snapshot';
+COMMENT ON FUNCTION leadscore.has_aliases(text) IS 'whether a name has aliases, whatever the snapshot';
+COMMENT ON FUNCTION leadscore.names_are_seen(text[]) IS 'whether the snapshot sees whose aliases some names are, and the changes of them that wait, as they are now';
+COMMENT ON FUNCTION leadscore.aliases_are_seen(text) IS 'whether the snapshot sees the aliases of a name, and the changes that wait to make some, as they are now';
+
+-- changes that wait
+
+CREATE FUNCTION leadscore.append_change(alias text, lead_id text) RETURNS void
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
+
+CREATE FUNCTION leadscore.remove_change(change_id bigint, alias text) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+
+CREATE FUNCTION leadscore.change_waits(alias text, lead_id text, before bigint) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
+
+CREATE FUNCTION leadscore.waiting_lead(alias text) RETURNS text
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+
+CREATE FUNCTION leadscore.waiting_changes(first bigint, most bigint) RETURNS TABLE (change_id bigint, alias text, lead_id text)
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE ROWS 100;
+
+CREATE FUNCTION leadscore.is_first_change() RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
+
+CREATE FUNCTION leadscore.statement_is_running() RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
+
+COMMENT ON FUNCTION leadscore.append_change(text, text) IS 'leaves a change of names in pending_identity';
+COMMENT ON FUNCTION leadscore.remove_change(bigint, text) IS 'takes a change of names that is carried out from pending_identity; false: it is not there any more';
+COMMENT ON FUNCTION leadscore.change_waits(text, text, bigint) IS 'whether a change waits that must come before another one';
+COMMENT ON FUNCTION leadscore.waiting_lead(text) IS 'the lead of the last change of an alias that waits';
+COMMENT ON FUNCTION leadscore.waiting_changes(bigint, bigint) IS 'the changes of names that wait, from a number on, at most so many';
+COMMENT ON FUNCTION leadscore.is_first_change() IS 'whether the transaction has not looked yet at the changes that wait';
+COMMENT ON FUNCTION leadscore.statement_is_running() IS 'whether a statement is writing a source: its events are there, and not yet counted';
+
+-- moving
+
+CREATE FUNCTION leadscore.give_up_row(alias text) RETURNS void
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+
+CREATE FUNCTION leadscore.append_delta(name text, delta leadscore.timeline) RETURNS void
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+
+COMMENT ON FUNCTION leadscore.give_up_row(text) IS 'takes the row of a name that becomes an alias away, or leaves an empty delta where a writer has it';
+COMMENT ON FUNCTION leadscore.append_delta(text, leadscore.timeline) IS 'leaves a delta under a name';
+
+CREATE FUNCTION leadscore.postpone_rebuild(lead_ids text[], signals text[]) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
+
+COMMENT ON FUNCTION leadscore.postpone_rebuild(text[], text[]) IS 'leaves a rebuild to the trigger that counts the statement that is running, and says whether there is one';
+
+CREATE FUNCTION leadscore.check_not_running(what text) RETURNS void
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+
+CREATE FUNCTION leadscore.fold_leads(names text[]) RETURNS bigint
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
+
+COMMENT ON FUNCTION leadscore.check_not_running(text) IS 'refuses what cannot be done while a statement is writing a source';
+COMMENT ON FUNCTION leadscore.fold_leads(text[]) IS 'merges what is pending under some names, as far as their leads are free';
+
+-- one change
+--
+-- Names are always looked up by their indexes: a plan that was made while a table was empty is kept for all the pairs of
+-- a statement.
+
+CREATE FUNCTION leadscore.change_problem(alias text, lead_id text, OUT code text, OUT message text, OUT detail text, OUT hint text)
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	lead text;
+	target CONSTANT text := coalesce(leadscore.lead_now(lead_id), lead_id);
+	known CONSTANT text := leadscore.lead_now(alias);
 BEGIN
-	-- from here on nobody splits it, or puts it together
-	LOCK TABLE ONLY leadscore.lead_timeline IN ROW EXCLUSIVE MODE;
-	IF leadscore.table_of_lead(''::text) = 'leadscore.lead_timeline'::regclass THEN
-		INSERT INTO leadscore.lead_timeline AS t (lead_id, timeline)
-		SELECT l.lead_id, '{}'::leadscore.timeline
-		FROM (SELECT DISTINCT unnest(lead_ids) AS lead_id) l
-		ORDER BY l.lead_id COLLATE "C"
-		ON CONFLICT (lead_id) DO UPDATE SET timeline = t.timeline;
-		RETURN;
+	IF lead_id IS NULL AND known IS NULL THEN
+		code := 'undefined_object';
+		message := format('"%s" is not an alias', alias);
+		detail := 'There is no such row in leadscore.lead_alias.';
+		hint := 'Its events count for itself.';
+	ELSIF alias = target THEN
+		code := 'invalid_parameter_value';
+		message := format('"%s" cannot be an alias of itself', alias);
+		detail := CASE WHEN alias = lead_id THEN 'Alias and lead are the same.' ELSE format('"%s" is an alias of "%s".', lead_id, alias) END;
+		hint := 'An alias is another name of a lead.';
+	ELSIF known <> target THEN
+		code := 'unique_violation';
+		message := format('"%s" is already an alias of another lead', alias);
+		detail := format('It counts for "%s".', known);
+		hint := format('SELECT leadscore.unidentify(%L) first.', alias);
 	END IF;
-	FOR lead IN SELECT l.lead_id FROM (SELECT DISTINCT unnest(lead_ids) AS lead_id) l ORDER BY l.lead_id COLLATE "C" LOOP
-		EXECUTE format('INSERT INTO %s AS t (lead_id, timeline) VALUES ($1, ''{}'')'
-			' ON CONFLICT (lead_id) DO UPDATE SET timeline = t.timeline', leadscore.table_of_lead(lead)) USING lead;
-	END LOOP;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.hold_timelines(text[]) IS 'locks rows of lead_timeline, in the order of their keys, made where there are none';
+COMMENT ON FUNCTION leadscore.change_problem(text, text) IS 'why a name cannot be made an alias or, without a lead, be given back; nothing, if it can';
 
-CREATE FUNCTION leadscore.release_timelines(VARIADIC lead_ids text[]) RETURNS void
-	LANGUAGE sql SET search_path = pg_catalog, pg_temp
+-- All of it is read with one snapshot.
+CREATE FUNCTION leadscore.moved_timeline(alias text) RETURNS leadscore.timeline
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	DELETE FROM leadscore.lead_timeline t
-	WHERE t.lead_id = ANY (lead_ids) AND t.timeline OPERATOR(leadscore.=) '{}'::leadscore.timeline
+	SELECT leadscore.difference(leadscore.difference(
+		(SELECT t.timeline FROM leadscore.source_timelines(ARRAY[alias], NULL::jsonb, false) t),
+		(SELECT leadscore.stored_sum(p.delta) FROM leadscore.pending_delta p WHERE p.lead_id = moved_timeline.alias)),
+		(SELECT t.timeline FROM leadscore.lead_timeline t WHERE t.lead_id = moved_timeline.alias))
 $$;
 
-COMMENT ON FUNCTION leadscore.release_timelines(text[]) IS 'removes rows of lead_timeline that are empty';
+COMMENT ON FUNCTION leadscore.moved_timeline(text)
+	IS 'what the row of a lead holds of an alias: its events, without what is pending under it and without its own row, which follow it by themselves';
 
-CREATE FUNCTION leadscore.hold_names(VARIADIC names text[]) RETURNS void
-	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+-- A rebuild or compact() that is at work looks once more at the names that are parted meanwhile: it may have found that
+-- the alias lacks something, which we count as well. Whether one is at work is looked at after lead_timeline is locked as
+-- any writer locks it, and until we end. One that begins later has its own lock first and then waits for all who have
+-- that one, before it looks at anything: so either we see that it is at work, or it does not begin before we have ended.
+-- What is left in parted_lead when none is at work is nobody's any more: one that has begun since waits for us, so what
+-- we see there was parted before it looks at anything, too.
+CREATE FUNCTION leadscore.begin_parting(alias text) RETURNS boolean
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS $$
-	-- identify(), unidentify() and forget() of the same names come one after the other
-	SELECT leadscore.hold_lock('name ' || n.name)
-	FROM (SELECT DISTINCT unnest(names) AS name ORDER BY 1) n
+BEGIN
+	IF NOT leadscore.try_sources() THEN
+		RETURN false;
+	END IF;
+	IF leadscore.rebuild_is_at_work() THEN
+		INSERT INTO leadscore.parted_lead (lead_id) VALUES (alias), (coalesce(leadscore.lead_now(alias), alias));
+	ELSIF pg_relation_size('leadscore.parted_lead'::regclass) > 0 AND current_setting('transaction_isolation') = 'read committed' THEN
+		DELETE FROM leadscore.parted_lead p WHERE p.ctid = ANY (ARRAY(SELECT q.ctid FROM leadscore.parted_lead q FOR UPDATE SKIP LOCKED));
+	END IF;
+	RETURN leadscore.is_seen('SELECT leadscore.moved_timeline($1[1])::text'::text, ARRAY[alias]);
+END
 $$;
 
-COMMENT ON FUNCTION leadscore.hold_names(text[]) IS 'keeps other changes of the same names waiting until the transaction ends';
-
-CREATE FUNCTION leadscore.check_aliases_seen(VARIADIC names text[]) RETURNS void
-	LANGUAGE sql SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION leadscore.try_change(alias text, lead_id text) RETURNS boolean
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT leadscore.check_seen('The aliases of one of the names'::text,
-		'SELECT string_agg(format(''%L %L'', alias, lead_id), '','' ORDER BY alias)
-			FROM leadscore.lead_alias WHERE alias = ANY ($1) OR lead_id = ANY ($1)'::text, names)
+DECLARE
+	target text := lead_id;
+BEGIN
+	IF NOT leadscore.try_names(alias, lead_id) THEN
+		RETURN false;
+	END IF;
+	IF lead_id IS NULL THEN
+		RETURN leadscore.names_are_seen(VARIADIC ARRAY[alias]) AND leadscore.aliases_are_seen(alias) AND leadscore.begin_parting(alias);
+	END IF;
+	-- while its name is locked, the lead stays what it is: a lead, or an alias of that one
+	target := coalesce(leadscore.lead_now(lead_id), lead_id);
+	-- its aliases go with it: whoever changes one of them has it
+	RETURN (target = lead_id OR leadscore.try_names(alias, target)) AND leadscore.try_aliases(alias)
+		AND leadscore.names_are_seen(VARIADIC ARRAY[alias, lead_id, target]) AND leadscore.aliases_are_seen(alias);
+END
 $$;
 
-COMMENT ON FUNCTION leadscore.check_aliases_seen(text[]) IS 'a serialization failure, if aliases of the names have changed since the snapshot';
+CREATE FUNCTION leadscore.make_change(alias text, lead_id text) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
+AS $$
+DECLARE
+	target CONSTANT text := coalesce(leadscore.lead_now(lead_id), lead_id);
+	known CONSTANT text := leadscore.lead_now(alias);
+	own leadscore.timeline;
+BEGIN
+	IF lead_id IS NULL THEN
+		own := leadscore.moved_timeline(alias);
+		DELETE FROM leadscore.lead_alias a WHERE a.alias = make_change.alias;
+		PERFORM leadscore.append_delta(known, leadscore.difference('{}'::leadscore.timeline, own));
+		PERFORM leadscore.append_delta(alias, own);
+	ELSIF known IS NULL THEN
+		IF target <> lead_id THEN
+			RAISE NOTICE USING MESSAGE = format('"%s" is itself an alias: "%s" now counts for "%s"', lead_id, alias, target);
+		END IF;
+		PERFORM leadscore.give_up_row(alias);
+		INSERT INTO leadscore.lead_alias (alias, lead_id) VALUES (alias, target);
+		IF leadscore.has_aliases(alias) THEN
+			UPDATE leadscore.lead_alias a SET lead_id = target WHERE a.lead_id = make_change.alias;
+		END IF;
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.begin_parting(text) IS 'what a name that is to be given back needs: that the sources stay, and that rebuilds know of it; false: it is to wait';
+COMMENT ON FUNCTION leadscore.try_change(text, text) IS 'takes what a change of names needs to be made, if all of it is free';
+COMMENT ON FUNCTION leadscore.make_change(text, text) IS 'makes an alias or, without a lead, gives it back; all that it needs is ours, and nothing is wrong with it';
+
+-- changes that wait, and those that may have to
+
+CREATE FUNCTION leadscore.carry_out_one(change_id bigint, alias text, lead_id text) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	problem record;
+BEGIN
+	IF leadscore.change_waits(alias, lead_id, change_id) OR NOT leadscore.try_change(alias, lead_id)
+		OR NOT leadscore.remove_change(change_id, alias) THEN
+		RETURN;
+	END IF;
+	SELECT * INTO problem FROM leadscore.change_problem(alias, lead_id);
+	IF problem.code IS NULL THEN
+		PERFORM leadscore.make_change(alias, lead_id);
+	ELSE
+		-- it has been made otherwise meanwhile
+		RAISE WARNING USING ERRCODE = problem.code, MESSAGE = problem.message, DETAIL = problem.detail, HINT = problem.hint;
+	END IF;
+END
+$$;
+
+CREATE FUNCTION leadscore.carry_out(first bigint, most bigint) RETURNS void
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	waiting record;
+BEGIN
+	IF leadscore.statement_is_running() OR pg_relation_size('leadscore.pending_identity'::regclass) = 0 THEN
+		RETURN;
+	END IF;
+	BEGIN
+		PERFORM leadscore.carry_out_one(w.change_id, w.alias, w.lead_id) FROM leadscore.waiting_changes(first, most) w;
+	EXCEPTION WHEN OTHERS THEN
+		-- one of them cannot be carried out: the others are
+		FOR waiting IN SELECT w.change_id, w.alias, w.lead_id FROM leadscore.waiting_changes(first, most) w LOOP
+			BEGIN
+				PERFORM leadscore.carry_out_one(waiting.change_id, waiting.alias, waiting.lead_id);
+			EXCEPTION WHEN OTHERS THEN
+				RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = format('the change of "%s" waits: %s', waiting.alias, SQLERRM),
+					HINT = 'Mend the cause; SELECT leadscore.fold() then carries it out.';
+			END;
+		END LOOP;
+	END;
+END
+$$;
+
+CREATE FUNCTION leadscore.change_name(alias text, lead_id text, alone boolean) RETURNS text
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	running CONSTANT boolean := leadscore.statement_is_running();
+	problem record;
+BEGIN
+	IF NOT running AND leadscore.is_first_change() THEN
+		PERFORM leadscore.carry_out(NULL::bigint, 100::bigint);
+	END IF;
+	IF NOT leadscore.change_waits(alias, lead_id, NULL::bigint) AND leadscore.try_change(alias, lead_id) THEN
+		SELECT * INTO problem FROM leadscore.change_problem(alias, lead_id);
+		IF problem.code IS NOT NULL AND alone THEN
+			RAISE EXCEPTION USING ERRCODE = problem.code, MESSAGE = problem.message, DETAIL = problem.detail, HINT = problem.hint;
+		ELSIF problem.code IS NOT NULL THEN
+			RAISE WARNING USING ERRCODE = problem.code, MESSAGE = problem.message, DETAIL = problem.detail, HINT = problem.hint;
+			RETURN 'refused';
+		END IF;
+		IF NOT running THEN
+			PERFORM leadscore.make_change(alias, lead_id);
+			RETURN 'made';
+		END IF;
+	END IF;
+	PERFORM leadscore.append_change(alias, lead_id);
+	RETURN CASE WHEN running THEN 'put off' ELSE 'waits' END;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.carry_out_one(bigint, text, text) IS 'carries a change of names out that waits, if it can be now';
+COMMENT ON FUNCTION leadscore.carry_out(bigint, bigint) IS 'carries out changes of names that wait, from a number on, at most so many, as far as they get their locks';
+COMMENT ON FUNCTION leadscore.change_name(text, text, boolean)
+	IS 'makes a change of names or leaves it waiting, and says what has become of it; one that cannot be is an error alone, else a warning';
+
+-- the functions that users call
 
 CREATE FUNCTION leadscore.identify(alias text, lead_id text) RETURNS text
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-	target text := lead_id;
-	known text;
 BEGIN
 	PERFORM leadscore.check_lead_id(alias, 'alias'::text);
 	PERFORM leadscore.check_lead_id(lead_id, 'lead_id'::text);
-	PERFORM leadscore.hold_names(VARIADIC ARRAY[alias, lead_id]);
-	PERFORM leadscore.check_aliases_seen(VARIADIC ARRAY[alias, lead_id]);
-
-	-- while we wait for a name, it can become an alias itself
-	LOOP
-		known := coalesce((SELECT a.lead_id FROM leadscore.lead_alias a WHERE a.alias = identify.lead_id), identify.lead_id);
-		EXIT WHEN known = target;
-		target := known;
-		PERFORM leadscore.hold_names(VARIADIC ARRAY[target]);
-		PERFORM leadscore.check_aliases_seen(VARIADIC ARRAY[target]);
-	END LOOP;
-	IF alias = target THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('"%s" cannot be an alias of itself', alias),
-			DETAIL = CASE WHEN alias = lead_id THEN 'Alias and lead are the same.' ELSE format('"%s" is an alias of "%s".', lead_id, alias) END,
-			HINT = 'An alias is another name of a lead.';
+	PERFORM leadscore.wait_for_names(alias, lead_id);
+	IF leadscore.change_name(alias, lead_id, true) = 'made' THEN
+		RETURN leadscore.lead_now(alias);
 	END IF;
-	SELECT a.lead_id INTO known FROM leadscore.lead_alias a WHERE a.alias = identify.alias;
-	IF FOUND THEN
-		IF known = target THEN
-			RETURN target;
-		END IF;
-		RAISE EXCEPTION USING ERRCODE = 'unique_violation', MESSAGE = format('"%s" is already an alias of another lead', alias),
-			DETAIL = format('It counts for "%s".', known), HINT = format('SELECT leadscore.unidentify(%L) first.', alias);
-	END IF;
-
-	IF target <> lead_id THEN
-		RAISE NOTICE USING MESSAGE = format('"%s" is itself an alias: "%s" now counts for "%s"', lead_id, alias, target);
-	END IF;
-
-	PERFORM leadscore.hold_timelines(VARIADIC ARRAY[alias, target]);
-	INSERT INTO leadscore.lead_alias (alias, lead_id) VALUES (alias, target);
-	-- aliases of the alias go with it
-	UPDATE leadscore.lead_alias a SET lead_id = target WHERE a.lead_id = identify.alias;
-	UPDATE leadscore.lead_timeline t SET timeline = leadscore.add_delta(t.lead_id, t.timeline, o.timeline, true)
-	FROM leadscore.lead_timeline o
-	WHERE t.lead_id = target AND o.lead_id = identify.alias;
-	DELETE FROM leadscore.lead_timeline t WHERE t.lead_id = identify.alias;
-	PERFORM leadscore.see_leads(ARRAY[alias, target], 'identity'::text);
-	PERFORM leadscore.release_timelines(VARIADIC ARRAY[target]);
-	RETURN target;
+	RETURN coalesce(leadscore.lead_now(lead_id), lead_id);
 END
 $$;
 
 COMMENT ON FUNCTION leadscore.identify(text, text) IS 'makes a name an alias of a lead: its past and future events count for the lead';
+
+CREATE FUNCTION leadscore.identify(aliases text[], lead_ids text[]) RETURNS bigint
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	pair record;
+	n bigint := 0;
+BEGIN
+	IF cardinality(aliases) <> cardinality(lead_ids) THEN
+		RAISE EXCEPTION USING ERRCODE = 'array_subscript_error', MESSAGE = 'aliases and lead_ids differ in number',
+			DETAIL = format('There are %s aliases and %s leads.', cardinality(aliases), cardinality(lead_ids)), HINT = 'Each alias has its lead at the same place.';
+	END IF;
+	FOR pair IN SELECT u.alias, u.lead_id FROM unnest(aliases, lead_ids) AS u (alias, lead_id) LOOP
+		IF octet_length(pair.alias) BETWEEN 1 AND 1024 AND octet_length(pair.lead_id) BETWEEN 1 AND 1024 THEN
+			n := n + (leadscore.change_name(pair.alias, pair.lead_id, false) IN ('made', 'put off'))::integer;
+		ELSE
+			BEGIN
+				PERFORM leadscore.check_lead_id(pair.alias, 'alias'::text);
+				PERFORM leadscore.check_lead_id(pair.lead_id, 'lead_id'::text);
+			EXCEPTION WHEN null_value_not_allowed OR invalid_parameter_value THEN
+				RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = SQLERRM;
+			END;
+		END IF;
+	END LOOP;
+	RETURN n;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.identify(text[], text[])
+	IS 'identify() for many pairs: those that cannot be are passed over with a warning, those that others are changing wait; says how many were made';
 
 CREATE FUNCTION leadscore.unidentify(alias text) RETURNS text
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	known text;
-	own leadscore.timeline;
 BEGIN
 	PERFORM leadscore.check_lead_id(alias, 'alias'::text);
-	-- what a timeline lacks stays with the lead, where a rebuild that is at work would not look for it
-	PERFORM leadscore.hold_rebuild(shared => true);
-	PERFORM leadscore.hold_names(VARIADIC ARRAY[alias]);
-	PERFORM leadscore.check_aliases_seen(VARIADIC ARRAY[alias]);
-	SELECT a.lead_id INTO known FROM leadscore.lead_alias a WHERE a.alias = unidentify.alias;
-	IF NOT FOUND THEN
-		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('"%s" is not an alias', alias),
-			DETAIL = 'There is no such row in leadscore.lead_alias.', HINT = 'Its events count for itself.';
-	END IF;
-
-	PERFORM leadscore.hold_sources();
-	PERFORM leadscore.hold_timelines(VARIADIC ARRAY[alias, known]);
-	-- the events of the alias itself, without what is pending: that follows the alias by itself
-	own := leadscore.difference(
-		(SELECT t.timeline FROM leadscore.source_timelines(ARRAY[alias], NULL::jsonb, false) t),
-		(SELECT leadscore.stored_sum(p.delta) FROM leadscore.pending_delta p WHERE p.lead_id = unidentify.alias));
-	DELETE FROM leadscore.lead_alias a WHERE a.alias = unidentify.alias;
-	UPDATE leadscore.lead_timeline t
-	SET timeline = CASE t.lead_id WHEN known THEN leadscore.difference(t.timeline, own) ELSE leadscore.add_delta(t.lead_id, t.timeline, own, true) END
-	WHERE t.lead_id IN (known, unidentify.alias);
-	PERFORM leadscore.see_leads(ARRAY[alias, known], 'identity'::text);
-	PERFORM leadscore.release_timelines(VARIADIC ARRAY[known, alias]);
+	PERFORM leadscore.wait_for_names(alias, NULL::text);
+	known := coalesce(leadscore.waiting_lead(alias), leadscore.lead_now(alias));
+	PERFORM leadscore.change_name(alias, NULL::text, true);
 	RETURN known;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.unidentify(text) IS 'gives an alias its events back: they count for itself again';
+COMMENT ON FUNCTION leadscore.unidentify(text) IS 'gives an alias its events back: they count for itself again; NULL: another transaction is making the alias, whose lead is not known yet';
+
+-- All that others could still do in the name of a person is kept from them until we end: changes of the names, and
+-- writing what is known of their segments. What somebody has left waiting for us to end is nobody's yet.
+CREATE FUNCTION leadscore.hold_person(lead_id text) RETURNS text[]
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	lead text;
+	names text[];
+	known text[] := '{}';
+	free boolean;
+	busy text;
+BEGIN
+	PERFORM leadscore.wait_for_names(lead_id, NULL::text);
+	free := leadscore.try_names(lead_id, NULL::text);
+	-- what waits for nobody is part of what is known of the person
+	PERFORM leadscore.carry_out(NULL::bigint, NULL::bigint) WHERE free;
+	lead := coalesce(leadscore.lead_now(lead_id), lead_id);
+	free := free AND leadscore.try_names(lead, NULL::text);
+	-- nobody makes an alias of a lead that is locked; one that has been given back before we had its lock is none any more
+	LOOP
+		names := ARRAY(SELECT a.alias FROM leadscore.lead_alias a WHERE a.lead_id = lead ORDER BY 1) || lead;
+		EXIT WHEN NOT free OR names = known;
+		free := leadscore.try_aliases(lead);
+		known := names;
+	END LOOP;
+	-- in this order: a change that is committed after the one look is not missed by the other
+	IF NOT free OR NOT leadscore.line_is_free(names)
+		OR EXISTS (SELECT FROM leadscore.pending_identity p WHERE p.alias = ANY (names) OR p.lead_id = ANY (names)) THEN
+		busy := 'the names of "%s" are being changed by another transaction';
+	ELSIF NOT leadscore.names_are_seen(VARIADIC names) OR NOT leadscore.aliases_are_seen(lead) THEN
+		RAISE EXCEPTION USING ERRCODE = 'serialization_failure', MESSAGE = 'could not serialize access due to concurrent update',
+			DETAIL = format('The names of "%s" have changed.', lead_id), HINT = 'The transaction might succeed if retried.';
+	ELSIF NOT leadscore.try_leads(names) THEN
+		busy := 'the events of "%s" are being changed by another transaction';
+	ELSIF (SELECT count(*) FROM leadscore.lead l WHERE l.lead_id = ANY (names))
+		<> (SELECT count(*) FROM (SELECT FROM leadscore.lead l WHERE l.lead_id = ANY (names) FOR UPDATE SKIP LOCKED) l) THEN
+		busy := 'the profile of "%s" is being changed by another transaction';
+	END IF;
+	IF busy IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'lock_not_available', MESSAGE = format(busy, lead_id),
+			DETAIL = 'What it does could not be forgotten.', HINT = 'Try again when it has ended.';
+	END IF;
+	RETURN names;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.hold_person(text)
+	IS 'all names of a person, the lead last: until the transaction ends nobody changes them, or writes their segments; an error, if somebody does now';
+
+CREATE FUNCTION leadscore.try_unidentify(alias text) RETURNS boolean
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NOT leadscore.try_change(alias, NULL::text) THEN
+		RETURN false;
+	END IF;
+	PERFORM leadscore.make_change(alias, NULL::text);
+	RETURN true;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.try_unidentify(text) IS 'unidentify() of an alias, if it gets what it needs';
 
 CREATE FUNCTION leadscore.forget(lead_id text, tracked boolean DEFAULT false)
 	RETURNS TABLE (source regclass, removed bigint, remaining bigint)
@@ -173,29 +453,24 @@ CREATE FUNCTION leadscore.forget(lead_id text, tracked boolean DEFAULT false)
 AS $$
 #variable_conflict use_variable
 DECLARE
-	lead text;
-	known text;
 	names text[];
 	name text;
+	lead text;
 	rows record;
 	timelines bigint;
 	leads bigint;
 BEGIN
 	PERFORM leadscore.check_lead_id(lead_id, 'lead_id'::text);
+	PERFORM leadscore.check_not_running('forget()'::text);
+	names := leadscore.hold_person(lead_id);
+	lead := names[cardinality(names)];
 	-- a pass of derive() that has read these events already would bring back what follows from them
 	PERFORM leadscore.hold_derivations();
-	lead := coalesce((SELECT a.lead_id FROM leadscore.lead_alias a WHERE a.alias = forget.lead_id), lead_id);
-	PERFORM leadscore.hold_names(VARIADIC ARRAY[lead, lead_id]);
-	-- while we wait for a name, it can become an alias
-	LOOP
-		known := coalesce((SELECT a.lead_id FROM leadscore.lead_alias a WHERE a.alias = forget.lead_id), lead_id);
-		EXIT WHEN known = lead;
-		lead := known;
-		PERFORM leadscore.hold_names(VARIADIC ARRAY[lead]);
-	END LOOP;
-	names := ARRAY(SELECT a.alias FROM leadscore.lead_alias a WHERE a.lead_id = lead) || lead;
-	SELECT count(*) INTO timelines FROM leadscore.lead_timeline t WHERE t.lead_id = lead;
-	SELECT count(*) INTO leads FROM leadscore.lead l WHERE l.lead_id = ANY (names);
+	timelines := (leadscore.timeline_of(lead) IS NOT NULL)::integer;
+	SELECT count(*) INTO leads FROM (
+		SELECT l.lead_id FROM leadscore.lead l WHERE l.lead_id = ANY (names)
+		UNION
+		SELECT p.lead_id FROM leadscore.pending_profile p WHERE p.lead_id = ANY (names)) l;
 
 	-- customers last: other tables may refer to them
 	FOR rows IN SELECT s.source, s.lead_id AS key, max(s.feeds) = 'timeline' AS first FROM leadscore.source s
@@ -246,21 +521,34 @@ BEGIN
 	removed := cardinality(names) - 1;
 	remaining := 0;
 	FOREACH name IN ARRAY names LOOP
-		IF name <> lead THEN
-			PERFORM leadscore.unidentify(name);
+		IF name <> lead AND NOT leadscore.try_unidentify(name) THEN
+			RAISE EXCEPTION USING ERRCODE = 'lock_not_available', MESSAGE = format('the alias "%s" cannot be given back now', name),
+				DETAIL = 'A tracked table is being changed by another transaction or, at the stricter levels of isolation, events of the alias have come since this one began.',
+				HINT = 'Try again when that has ended.';
 		END IF;
 	END LOOP;
 	RETURN NEXT;
 
 	source := 'leadscore.lead';
+	-- what somebody is merging now is waited for, and then deleted from lead
+	DELETE FROM leadscore.pending_profile p WHERE p.lead_id = ANY (names);
 	DELETE FROM leadscore.lead l WHERE l.lead_id = ANY (names);
 	removed := leads;
 	RETURN NEXT;
 
 	-- timelines follow their events: what remains of them is what remains there
-	PERFORM leadscore.fold(NULL::bigint);
+	PERFORM leadscore.fold_leads(names);
+	-- rows that were made to be held; fold_leads() has nothing to do where nothing is pending
+	DELETE FROM leadscore.lead_timeline t WHERE t.lead_id = ANY (names) AND t.timeline OPERATOR(leadscore.=) '{}'::leadscore.timeline;
+	-- (a rebuild that is at work wants them, and takes them with it)
+	IF NOT leadscore.rebuild_is_at_work() THEN
+		DELETE FROM leadscore.parted_lead p WHERE p.ctid = ANY (ARRAY(SELECT q.ctid FROM leadscore.parted_lead q WHERE q.lead_id = ANY (names) FOR UPDATE SKIP LOCKED));
+	END IF;
 	source := 'leadscore.lead_timeline';
-	SELECT count(*) INTO remaining FROM leadscore.lead_timeline t WHERE t.lead_id = ANY (names);
+	SELECT count(*) INTO remaining FROM (
+		SELECT FROM leadscore.lead_timeline t WHERE t.lead_id = ANY (names)
+		UNION ALL
+		SELECT FROM leadscore.pending_delta p WHERE p.lead_id = ANY (names)) r;
 	removed := greatest(timelines - remaining, 0);
 	RETURN NEXT;
 
@@ -298,3 +586,37 @@ $$;
 
 COMMENT ON FUNCTION leadscore.forget(text, boolean)
 	IS 'removes a person, under all names, from our tables and, where asked, from tracked ones, and says how many rows';
+
+-- fold() where somebody has changed pending_delta, such as by a trigger
+
+CREATE FUNCTION leadscore.fold_by_statements() RETURNS bigint
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	pending record;
+	folded record;
+	moved leadscore.timeline;
+	n bigint := 0;
+BEGIN
+	FOR pending IN
+		SELECT DISTINCT p.lead_id AS name, a.lead_id AS lead, coalesce(a.lead_id, p.lead_id) COLLATE "C" AS key
+		FROM leadscore.pending_delta p LEFT JOIN leadscore.lead_alias a ON a.alias = p.lead_id
+		ORDER BY 3, 1
+	LOOP
+		CONTINUE WHEN pending.lead IS NOT NULL AND NOT leadscore.try_names(pending.name, NULL::text);
+		WITH taken AS (DELETE FROM leadscore.pending_delta p WHERE p.lead_id = pending.name RETURNING p.delta)
+		SELECT count(*) AS n, leadscore.stored_sum(t.delta) AS delta INTO folded FROM taken t;
+		n := n + folded.n;
+		-- after what is pending: a writer who makes an alias's row commits it together with an empty delta
+		moved := NULL;
+		IF pending.lead IS NOT NULL THEN
+			DELETE FROM leadscore.lead_timeline t WHERE t.lead_id = pending.name RETURNING t.timeline INTO moved;
+		END IF;
+		PERFORM leadscore.add_by_statement(coalesce(pending.lead, pending.name),
+			leadscore.difference(folded.delta, leadscore.difference(NULL::leadscore.timeline, moved)));
+	END LOOP;
+	RETURN n;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.fold_by_statements() IS 'fold() where somebody has changed pending_delta; waits for others who write the same rows';

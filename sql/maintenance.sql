@@ -2,30 +2,77 @@
 
 -- what is stored: timelines with what is pending
 
+CREATE FUNCTION leadscore.with_pending(lead_id text, timeline leadscore.timeline) RETURNS leadscore.timeline
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore.with_pending(text, leadscore.timeline)
+	IS 'a row of lead_timeline with what is pending for the lead; NULL: nothing is left, or the row is an alias''s and counts for its lead';
+
+CREATE FUNCTION leadscore.has_pending(lead_id text) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore.has_pending(text)
+	IS 'whether something is pending for a lead, so that its row of lead_timeline is not all, or for an alias, whose row counts for its lead';
+
+CREATE FUNCTION leadscore.timeline_of(lead_id text) RETURNS leadscore.timeline
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore.timeline_of(text) IS 'the timeline of one lead with what is pending for it; NULL: it has none';
+
+-- these are few: their rows, if there are some, are looked up
+CREATE VIEW leadscore.pending_timeline AS
+SELECT n.lead_id, c.timeline
+FROM (
+	SELECT p.lead_id FROM leadscore.pending_delta p
+	WHERE NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.alias = p.lead_id)
+	UNION
+	SELECT a.lead_id FROM leadscore.lead_alias a
+	WHERE EXISTS (SELECT FROM leadscore.pending_delta p WHERE p.lead_id = a.alias)
+) n
+CROSS JOIN LATERAL (
+	SELECT leadscore.with_pending(n.lead_id, (SELECT t.timeline FROM leadscore.lead_timeline t WHERE t.lead_id = n.lead_id)) AS timeline OFFSET 0
+) c
+WHERE c.timeline IS NOT NULL;
+
+COMMENT ON VIEW leadscore.pending_timeline IS 'the timelines of the leads that have something pending';
+COMMENT ON COLUMN leadscore.pending_timeline.lead_id IS 'the lead';
+COMMENT ON COLUMN leadscore.pending_timeline.timeline IS 'what it did';
+
 CREATE VIEW leadscore.current_timeline AS
 SELECT t.lead_id, t.timeline
 FROM leadscore.lead_timeline t
-WHERE NOT (SELECT EXISTS (SELECT FROM leadscore.pending_delta))
-OR t.lead_id NOT IN (SELECT coalesce(a.lead_id, p.lead_id)
-	FROM leadscore.pending_delta p LEFT JOIN leadscore.lead_alias a ON a.alias = p.lead_id)
+WHERE NOT (SELECT EXISTS (SELECT FROM leadscore.pending_delta)) OR NOT leadscore.has_pending(t.lead_id)
 UNION ALL
-SELECT u.lead_id, leadscore.stored_sum(u.timeline)
-FROM (
-	SELECT coalesce(a.lead_id, p.lead_id) AS lead_id, p.delta AS timeline
-	FROM leadscore.pending_delta p LEFT JOIN leadscore.lead_alias a ON a.alias = p.lead_id
-	UNION ALL
-	SELECT t.lead_id, t.timeline
-	FROM leadscore.lead_timeline t
-	WHERE t.lead_id IN (SELECT coalesce(a.lead_id, p.lead_id)
-		FROM leadscore.pending_delta p LEFT JOIN leadscore.lead_alias a ON a.alias = p.lead_id)
-) u
-WHERE (SELECT EXISTS (SELECT FROM leadscore.pending_delta))
-GROUP BY u.lead_id
-HAVING leadscore.stored_sum(u.timeline) OPERATOR(leadscore.<>) '{}';
+SELECT p.lead_id, p.timeline
+FROM leadscore.pending_timeline p;
 
 COMMENT ON VIEW leadscore.current_timeline IS 'each lead''s timeline as of now: lead_timeline with what is pending';
 COMMENT ON COLUMN leadscore.current_timeline.lead_id IS 'the lead';
 COMMENT ON COLUMN leadscore.current_timeline.timeline IS 'what it did';
+
+-- profiles with what is pending
+
+CREATE FUNCTION leadscore.with_pending_profile(lead_id text, profile jsonb, is_there boolean) RETURNS jsonb
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore.with_pending_profile(text, jsonb, boolean)
+	IS 'a row of lead, if it is there, with what is pending for the lead; NULL: there is no row then; JSON null: it has no profile';
+
+CREATE VIEW leadscore.current_profile AS
+SELECT l.lead_id, CASE WHEN (SELECT EXISTS (SELECT FROM leadscore.pending_profile))
+	THEN nullif(leadscore.with_pending_profile(l.lead_id, l.profile, true), 'null') ELSE l.profile END AS profile
+FROM leadscore.lead l
+WHERE NOT (SELECT EXISTS (SELECT FROM leadscore.pending_profile)) OR leadscore.with_pending_profile(l.lead_id, l.profile, true) IS NOT NULL
+UNION ALL
+-- leads that have no row yet
+SELECT n.lead_id, leadscore.with_pending_profile(n.lead_id, NULL, false)
+FROM (SELECT DISTINCT p.lead_id FROM leadscore.pending_profile p) n
+WHERE NOT EXISTS (SELECT FROM leadscore.lead l WHERE l.lead_id = n.lead_id)
+AND leadscore.with_pending_profile(n.lead_id, NULL, false) IS NOT NULL;
+
+COMMENT ON VIEW leadscore.current_profile IS 'each lead''s profile as of now: lead with what is pending';
+COMMENT ON COLUMN leadscore.current_profile.lead_id IS 'the lead';
+COMMENT ON COLUMN leadscore.current_profile.profile IS 'who it is; NULL if nothing is known';
 
 -- private functions
 
@@ -131,6 +178,20 @@ $$;
 
 COMMENT ON FUNCTION leadscore.hold_sources() IS 'keeps the sources from being truncated, dropped or detached until the transaction ends';
 
+CREATE FUNCTION leadscore.try_sources() RETURNS boolean
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(bool_and(leadscore.try_table(t.source, t.written)), true)
+	FROM (
+		-- a rebuild waits for those who count with the signals of before
+		SELECT 'leadscore.lead_timeline'::regclass AS source, true AS written
+		UNION ALL
+		SELECT * FROM (SELECT DISTINCT s.source, false FROM leadscore.source_trigger s WHERE s.feeds = 'timeline' AND NOT s.mapping ? 'partition' ORDER BY 1) s
+	) t
+$$;
+
+COMMENT ON FUNCTION leadscore.try_sources() IS 'hold_sources(), and lead_timeline as a writer locks it, if nobody keeps us waiting';
+
 -- verify
 
 CREATE FUNCTION leadscore.verify() RETURNS TABLE (lead_id text, stored leadscore.timeline, expected leadscore.timeline)
@@ -162,11 +223,15 @@ CREATE FUNCTION leadscore.hold_rebuild(shared boolean DEFAULT false) RETURNS voi
 CREATE FUNCTION leadscore.release_rebuild() RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 
+CREATE FUNCTION leadscore.rebuild_is_at_work() RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
+
 CREATE FUNCTION leadscore.add_deltas(lead_ids text[], deltas leadscore.timeline[]) RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
 COMMENT ON FUNCTION leadscore.hold_rebuild(boolean) IS 'waits for rebuilds of other sessions, and keeps them waiting';
 COMMENT ON FUNCTION leadscore.release_rebuild() IS 'lets the next rebuild begin';
+COMMENT ON FUNCTION leadscore.rebuild_is_at_work() IS 'whether a rebuild is at work, in any session';
 COMMENT ON FUNCTION leadscore.add_deltas(text[], leadscore.timeline[]) IS 'adds to timelines, aliases resolved';
 
 CREATE FUNCTION leadscore.find_corrections(lead_ids text[], signals jsonb) RETURNS bigint
@@ -253,6 +318,18 @@ $$;
 
 COMMENT ON FUNCTION leadscore.check_read_committed(text, text) IS 'refuses the stricter levels of isolation';
 
+CREATE FUNCTION leadscore.refuse_block(procedure text) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RAISE EXCEPTION USING ERRCODE = 'active_sql_transaction', MESSAGE = format('%s cannot run inside a transaction block', procedure),
+		DETAIL = 'Writers have to know of it while it runs, and would wait for the end of the transaction.',
+		HINT = 'CALL it as a statement of its own: not after BEGIN, nor in a function or trigger.';
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.refuse_block(text) IS 'the error of a procedure that has to commit';
+
 -- A procedure that commits must not SET anything: every name is qualified.
 
 CREATE PROCEDURE leadscore.add_corrections(what text, total bigint, may_commit boolean)
@@ -289,6 +366,40 @@ $$;
 
 COMMENT ON PROCEDURE leadscore.add_corrections(text, bigint, boolean) IS 'adds the corrections that were found to the timelines, in batches, and reports';
 
+CREATE FUNCTION leadscore.wait_for_partings() RETURNS void
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
+
+COMMENT ON FUNCTION leadscore.wait_for_partings() IS 'waits for the transactions that are parting names now';
+
+CREATE FUNCTION leadscore.take_parted() RETURNS text[]
+	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH taken AS (DELETE FROM leadscore.parted_lead p RETURNING p.lead_id)
+	SELECT coalesce(array_agg(DISTINCT t.lead_id), '{}') FROM taken t
+$$;
+
+COMMENT ON FUNCTION leadscore.take_parted() IS 'the names that unidentify() has parted since this was last asked';
+
+-- What was found to lack before an alias was made, and is added after it was parted again, has been counted by
+-- unidentify() as well. So the leads that are parted meanwhile are looked at once more, until there are none.
+
+CREATE PROCEDURE leadscore.correct_parted(what text, document jsonb, may_commit boolean)
+	LANGUAGE plpgsql
+AS $$
+DECLARE
+	names text[];
+BEGIN
+	LOOP
+		PERFORM leadscore.wait_for_partings();
+		names := leadscore.take_parted();
+		EXIT WHEN pg_catalog.cardinality(names) OPERATOR(pg_catalog.=) 0;
+		CALL leadscore.add_corrections(what, leadscore.find_corrections(names, document), may_commit);
+	END LOOP;
+END
+$$;
+
+COMMENT ON PROCEDURE leadscore.correct_parted(text, jsonb, boolean) IS 'corrects leads that have been parted while a rebuild was at work';
+
 CREATE PROCEDURE leadscore.rebuild(lead_ids text[] DEFAULT NULL, signals text[] DEFAULT NULL)
 	LANGUAGE plpgsql
 AS $$
@@ -298,6 +409,10 @@ DECLARE
 	counting pg_catalog.jsonb;
 BEGIN
 	PERFORM leadscore.check_read_committed('rebuild()'::pg_catalog.text, 'lost'::pg_catalog.text);
+	IF leadscore.postpone_rebuild(lead_ids, signals) THEN
+		RETURN;
+	END IF;
+	PERFORM leadscore.fold(NULL::pg_catalog.int8);
 	IF signals IS NOT NULL THEN
 		document := leadscore.signals_named(signals);
 	END IF;
@@ -310,8 +425,13 @@ BEGIN
 	END IF;
 	-- of signals that change while we wait, somebody may still count with those of before
 	counting := leadscore.signal_definitions(signals);
+	PERFORM leadscore.take_parted();
+	IF may_commit THEN
+		COMMIT;
+	END IF;
 	PERFORM leadscore.wait_for_writers();
 	CALL leadscore.add_corrections('rebuild'::pg_catalog.text, leadscore.find_corrections(lead_ids, document), may_commit);
+	CALL leadscore.correct_parted('rebuild'::pg_catalog.text, document, may_commit);
 	IF lead_ids IS NULL THEN
 		PERFORM leadscore.signals_counted(counting);
 		PERFORM leadscore.keep_documents(NULL::pg_catalog.text[]);
@@ -415,27 +535,22 @@ COMMENT ON FUNCTION leadscore.compaction_finished() IS 'notes that all timelines
 CREATE PROCEDURE leadscore.compact(before timestamptz)
 	LANGUAGE plpgsql
 AS $$
-DECLARE
-	may_commit CONSTANT boolean := NOT leadscore.in_transaction_block();
 BEGIN
-	PERFORM leadscore.check_read_committed('compact()'::pg_catalog.text, 'passed over'::pg_catalog.text);
 	PERFORM leadscore.check_compaction(before);
-	IF may_commit THEN
-		COMMIT;
+	PERFORM leadscore.check_read_committed('compact()'::pg_catalog.text, 'passed over'::pg_catalog.text);
+	IF leadscore.in_transaction_block() THEN
+		PERFORM leadscore.refuse_block('compact()'::pg_catalog.text);
 	END IF;
+	COMMIT;
 	PERFORM leadscore.hold_rebuild(false);
-	IF may_commit THEN
-		COMMIT;
-	ELSE
-		-- nobody can know of the instant before we commit, so nobody may write until then
-		LOCK TABLE leadscore.lead_timeline IN SHARE ROW EXCLUSIVE MODE;
-	END IF;
+	COMMIT;
 	PERFORM leadscore.begin_compaction(before);
-	IF may_commit THEN
-		COMMIT;
-	END IF;
+	COMMIT;
+	PERFORM leadscore.take_parted();
+	COMMIT;
 	PERFORM leadscore.wait_for_writers();
-	CALL leadscore.add_corrections('compact'::pg_catalog.text, leadscore.find_hours(), may_commit);
+	CALL leadscore.add_corrections('compact'::pg_catalog.text, leadscore.find_hours(), true);
+	CALL leadscore.correct_parted('compact'::pg_catalog.text, NULL::pg_catalog.jsonb, true);
 	PERFORM leadscore.compaction_finished();
 	DROP TABLE pg_temp.leadscore_correction;
 	PERFORM leadscore.release_rebuild();
@@ -511,13 +626,9 @@ BEGIN
 	IF leadscore.in_restore() THEN
 		RETURN NULL;
 	END IF;
-	IF NOT leadscore.history_exists() AND current_setting('transaction_isolation') = 'read committed' THEN
-		-- nor may there be a first event that somebody is writing now, with the signals of before
-		LOCK TABLE leadscore.lead_timeline IN SHARE ROW EXCLUSIVE MODE;
-		IF NOT leadscore.history_exists() THEN
-			PERFORM leadscore.signals_counted(leadscore.signal_definitions(NULL::text[]));
-			RETURN NULL;
-		END IF;
+	IF NOT leadscore.history_exists() THEN
+		PERFORM set_config('leadscore.signals_noted', '', true);		-- see note_first_signals()
+		RETURN NULL;
 	END IF;
 	IF TG_OP <> 'DELETE' THEN
 		waiting := ARRAY(SELECT d.signal FROM leadscore.signal_definition d JOIN changed_signals n ON n.signal = d.signal
@@ -534,12 +645,43 @@ $$;
 
 COMMENT ON FUNCTION leadscore.note_signals() IS 'trigger: says that history waits for a rebuild';
 
+-- Where there is no event yet, all of none have been counted. It is known only at commit, with writers locked out, and we
+-- do not wait for one: he may be writing the first event, with the signals of before.
+
+CREATE FUNCTION leadscore.note_first_signals() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	-- once for all rows
+	IF current_setting('leadscore.signals_noted', true) = 'yes' THEN
+		RETURN NULL;
+	END IF;
+	PERFORM leadscore.check_trigger(TG_RELID, 'leadscore.signal'::regclass);
+	PERFORM set_config('leadscore.signals_noted', 'yes', true);
+	IF leadscore.in_restore() OR leadscore.history_exists() OR current_setting('transaction_isolation') <> 'read committed' THEN
+		RETURN NULL;
+	END IF;
+	IF EXISTS (SELECT FROM leadscore.signal_definition d FULL JOIN leadscore.counted_signal c ON c.signal_id = d.signal_id
+			WHERE d.definition IS DISTINCT FROM c.definition) THEN
+		LOCK TABLE leadscore.lead_timeline IN SHARE ROW EXCLUSIVE MODE NOWAIT;
+		PERFORM leadscore.signals_counted(leadscore.signal_definitions(NULL::text[])) WHERE NOT leadscore.history_exists();
+	END IF;
+	RETURN NULL;
+EXCEPTION WHEN lock_not_available THEN
+	RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.note_first_signals() IS 'trigger, at commit: notes that signals that were made before the first event have nothing to be counted for';
+
 CREATE TRIGGER note_signals_insert AFTER INSERT ON leadscore.signal REFERENCING NEW TABLE AS changed_signals
 	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.note_signals();
 CREATE TRIGGER note_signals_update AFTER UPDATE ON leadscore.signal REFERENCING NEW TABLE AS changed_signals
 	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.note_signals();
 CREATE TRIGGER note_signals_delete AFTER DELETE ON leadscore.signal
 	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.note_signals();
+CREATE CONSTRAINT TRIGGER note_first_signals AFTER INSERT OR UPDATE OR DELETE ON leadscore.signal
+	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION leadscore.note_first_signals();
 
 -- status
 
@@ -620,6 +762,14 @@ SELECT 'pending_delta', p.leads || ' leads', 'deltas wait to be merged; reads in
 FROM (SELECT count(DISTINCT lead_id) AS leads FROM leadscore.pending_delta) p
 WHERE p.leads > 0
 UNION ALL
+SELECT 'pending_profile', p.leads || ' leads', 'profiles wait to be merged; reads include them', 'SELECT leadscore.fold()'
+FROM (SELECT count(DISTINCT lead_id) AS leads FROM leadscore.pending_profile) p
+WHERE p.leads > 0
+UNION ALL
+SELECT 'lead_alias', format('%s changes of names', p.changes), 'wait for a transaction that changed the same names', 'SELECT leadscore.fold()'
+FROM (SELECT count(*) AS changes FROM leadscore.pending_identity) p
+WHERE p.changes > 0
+UNION ALL
 SELECT 'changed_lead', CASE WHEN c.everybody THEN 'all leads' ELSE c.leads || ' leads' END,
 	'what follows from their events is not yet derived', 'SELECT * FROM leadscore.derive()'
 FROM (SELECT count(DISTINCT lead_id) AS leads, bool_or(lead_id IS NULL) AS everybody FROM leadscore.changed_lead) c
@@ -631,10 +781,11 @@ FROM pg_class c
 WHERE c.relnamespace = 'leadscore'::regnamespace AND c.relname = 'lead_segment'
 AND (NOT c.relispopulated
 	OR pg_relation_size(c.oid) = 0 AND EXISTS (SELECT FROM leadscore.snapshot_state) AND EXISTS (SELECT FROM leadscore.model)
-		AND (EXISTS (SELECT FROM leadscore.lead_timeline) OR EXISTS (SELECT FROM leadscore.pending_delta) OR EXISTS (SELECT FROM leadscore.lead)));
+		AND (EXISTS (SELECT FROM leadscore.lead_timeline) OR EXISTS (SELECT FROM leadscore.pending_delta) OR EXISTS (SELECT FROM leadscore.lead)
+			OR EXISTS (SELECT FROM leadscore.pending_profile)));
 
 COMMENT ON VIEW leadscore.status IS 'what waits for the DBA: nothing, if it has no rows';
-COMMENT ON COLUMN leadscore.status.object IS 'signal, source, compaction, lead_timeline, watched_model, segment_change, offer, pending_delta, changed_lead or lead_segment';
+COMMENT ON COLUMN leadscore.status.object IS 'signal, source, compaction, lead_timeline, watched_model, segment_change, offer, pending_delta, pending_profile, lead_alias, changed_lead or lead_segment';
 COMMENT ON COLUMN leadscore.status.name IS 'which';
 COMMENT ON COLUMN leadscore.status.state IS 'what is the matter';
 COMMENT ON COLUMN leadscore.status.action IS 'what to do';
@@ -646,13 +797,63 @@ CREATE FUNCTION leadscore.fold_rows(max_rows bigint) RETURNS bigint
 
 COMMENT ON FUNCTION leadscore.fold_rows(bigint) IS 'implementation of fold(), as the owner';
 
-CREATE FUNCTION leadscore.fold(max_rows bigint DEFAULT NULL) RETURNS bigint
-	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION leadscore.fold_profiles(max_rows bigint) RETURNS bigint
+	AS 'MODULE_PATHNAME' LANGUAGE C;
+
+COMMENT ON FUNCTION leadscore.fold_profiles(bigint) IS 'merges pending profiles into lead, at most so many rows, and says how many; as the owner';
+
+-- Where somebody has changed lead or pending_profile, such as by a trigger. What he does not let be written stays pending.
+CREATE FUNCTION leadscore.fold_profile(name text) RETURNS bigint
+	-- (plans are kept while the tables grow)
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS $$
-	SELECT leadscore.fold_rows(max_rows)
+DECLARE
+	pending record;
+	n bigint := 0;
+BEGIN
+	FOR pending IN
+		WITH taken AS (DELETE FROM leadscore.pending_profile p WHERE p.lead_id = fold_profile.name RETURNING p.change_id, p.attributes, p.removed)
+		SELECT t.attributes, t.removed FROM taken t ORDER BY t.change_id
+	LOOP
+		IF pending.removed IS NOT NULL THEN
+			UPDATE leadscore.lead l SET profile = l.profile - pending.removed WHERE l.lead_id = fold_profile.name AND l.profile ?| pending.removed;
+		END IF;
+		IF pending.attributes IS NOT NULL THEN
+			INSERT INTO leadscore.lead AS l (lead_id, profile) VALUES (fold_profile.name, pending.attributes)
+			ON CONFLICT (lead_id) DO UPDATE SET profile = coalesce(l.profile, '{}') || excluded.profile;
+		END IF;
+		IF pending.removed IS NOT NULL THEN
+			DELETE FROM leadscore.lead l WHERE l.lead_id = fold_profile.name AND l.profile = '{}';
+		END IF;
+		n := n + 1;
+	END LOOP;
+	RETURN n;
+EXCEPTION WHEN OTHERS THEN
+	-- a rollback of the transaction, and what has nothing to do with the row, are no such failure
+	IF SQLSTATE ~ '^(40|53|57|58|XX)' THEN
+		RAISE;
+	END IF;
+	RAISE WARNING USING MESSAGE = format('the profile of lead "%s" cannot be written: %s', fold_profile.name, SQLERRM),
+		ERRCODE = SQLSTATE, HINT = 'It stays pending. Look for what was added to leadscore.lead, such as a trigger or an index.';
+	RETURN 0;
+END
 $$;
 
-COMMENT ON FUNCTION leadscore.fold(bigint) IS 'merges pending deltas into timelines, at most so many rows, and says how many';
+COMMENT ON FUNCTION leadscore.fold_profile(text) IS 'merges what is pending for a lead''s profile, where somebody has changed the tables; waits for others who write the same row';
+
+CREATE FUNCTION leadscore.fold(max_rows bigint DEFAULT NULL) RETURNS bigint
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	merged bigint;
+BEGIN
+	PERFORM leadscore.carry_out(NULL::bigint, max_rows);
+	merged := leadscore.fold_rows(max_rows);
+	RETURN merged + CASE WHEN pg_relation_size('leadscore.pending_profile'::regclass) > 0 THEN leadscore.fold_profiles(max_rows - merged) ELSE 0 END;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.fold(bigint) IS 'merges pending deltas into timelines, and pending profiles into lead, at most so many rows, and says how many';
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore.counted_signal', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.snapshot_state', '');

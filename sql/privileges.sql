@@ -66,16 +66,18 @@ BEGIN
 	PERFORM leadscore.check_role(role);
 	EXECUTE format('GRANT SELECT ON leadscore.signal, leadscore.model, leadscore.weight, leadscore.category, leadscore.stage,'
 		' leadscore.grade, leadscore.segment, leadscore.compaction, leadscore.model_document, leadscore.lead, leadscore.lead_timeline,'
-		' leadscore.lead_alias, leadscore.pending_delta, leadscore.changed_lead, leadscore.counted_signal, leadscore.snapshot_state, leadscore.signal_definition,'
-		' leadscore.source_trigger, leadscore.source, leadscore.status, leadscore.current_timeline, leadscore.visible_lead, leadscore.lead_score,'
+		' leadscore.lead_alias, leadscore.pending_delta, leadscore.pending_identity, leadscore.changed_lead, leadscore.counted_signal, leadscore.snapshot_state, leadscore.signal_definition,'
+		' leadscore.source_trigger, leadscore.source, leadscore.status, leadscore.current_timeline, leadscore.pending_timeline, leadscore.current_profile, leadscore.visible_lead, leadscore.lead_score,'
 		' leadscore.lead_segment, leadscore.segment_summary, leadscore.model_version, leadscore.experiment, leadscore.watched_model,'
 		' leadscore.lead_state, leadscore.segment_change, leadscore.offer,'
 		' leadscore.derivation, leadscore.conversion, leadscore.model_conversion,'
 		' leadscore.rfm_group, leadscore.spend, leadscore.channel, leadscore.lead_start, leadscore.monthly_figure,'
 		' leadscore.sales_cycle, leadscore.funnel, leadscore.attribution, leadscore.crm_state, leadscore.crm_lead TO %s', role);
 	EXECUTE format('GRANT SELECT (lead_id) ON leadscore.event TO %s', role);	-- for row-level security in lead_score
+	-- what is in it is shown to those whom policies on lead do not bind
+	EXECUTE format('GRANT SELECT (lead_id) ON leadscore.pending_profile TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.signals(), leadscore.scorecard(text), leadscore.make_document(text), leadscore.model_named(text),'
-		' leadscore.lead_named(text), leadscore.is_visible(text), leadscore.model_cards(), leadscore.served_models(), leadscore.months_since(timestamptz), leadscore.model_stages(), leadscore.stage_signals(), leadscore.touch_signals(), leadscore.children(regclass), leadscore.source_problem(regclass, jsonb), leadscore.split_problem(), leadscore.transition_problem(), leadscore.split_tables(), leadscore.partitions(),'
+		' leadscore.lead_named(text), leadscore.timeline_of(text), leadscore.has_pending(text), leadscore.with_pending(text, leadscore.timeline), leadscore.with_pending_profile(text, jsonb, boolean), leadscore.is_visible(text), leadscore.model_cards(), leadscore.served_models(), leadscore.months_since(timestamptz), leadscore.model_stages(), leadscore.stage_signals(), leadscore.touch_signals(), leadscore.children(regclass), leadscore.source_problem(regclass, jsonb), leadscore.split_problem(), leadscore.transition_problem(), leadscore.split_tables(), leadscore.partitions(),'
 		' leadscore.column_type(regclass, text), leadscore.property_type(regtype), leadscore.trigger_mapping(bytea), leadscore.top(integer, text, timestamptz), leadscore.score(text, text, timestamptz), leadscore.score_by_query(text, text, timestamptz), leadscore.explain(text, text, timestamptz),'
 		' leadscore.score_history(text, text, timestamptz, timestamptz, interval), leadscore.rfm_groups(), leadscore.rfm(text[], timestamptz, integer),'
 		' leadscore.rfm(text, timestamptz, integer), leadscore.conversion_of(text), leadscore.signals_named(text[]),'
@@ -133,7 +135,7 @@ CREATE FUNCTION leadscore.grant_identifier(role regrole) RETURNS void
 AS $$
 BEGIN
 	PERFORM leadscore.check_role(role);
-	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.identify(text, text), leadscore.unidentify(text) TO %s', role);
+	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.identify(text, text), leadscore.identify(text[], text[]), leadscore.unidentify(text) TO %s', role);
 END
 $$;
 
@@ -160,9 +162,10 @@ BEGIN
 		' leadscore.grade, leadscore.segment, leadscore.compaction, leadscore.model_version, leadscore.experiment, leadscore.event, leadscore.lead,'
 		' leadscore.derivation, leadscore.conversion, leadscore.rfm_group, leadscore.spend, leadscore.channel, leadscore.offer,'
 		' leadscore.voucher, leadscore.changed_lead, leadscore.derived_event, leadscore.derivation_due, leadscore.derivation_state,'
-		' leadscore.crm_state, leadscore.watched_model, leadscore.lead_state, leadscore.segment_change, leadscore.change_consumer TO %s', role);
+		' leadscore.crm_state, leadscore.pending_identity, leadscore.parted_lead, leadscore.watched_model, leadscore.lead_state, leadscore.segment_change, leadscore.change_consumer TO %s', role);
 	-- (what a rebuild brings again)
 	EXECUTE format('GRANT DELETE ON leadscore.lead_timeline TO %s', role);
+	EXECUTE format('GRANT SELECT, DELETE ON leadscore.pending_profile TO %s', role);
 	EXECUTE format('GRANT SELECT ON leadscore.offer_slot, leadscore.change_clock TO %s', role);
 	EXECUTE format('GRANT USAGE ON SEQUENCE leadscore.weight_weight_id_seq, leadscore.crm_change_id_seq TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.publish(jsonb), leadscore.restore_version(text, integer), leadscore.keep_documents(text[]),'
@@ -180,24 +183,25 @@ BEGIN
 		' leadscore.row_condition(regclass, jsonb, boolean, boolean), leadscore.column_text(regclass, text),'
 		' leadscore.difference(leadscore.timeline, leadscore.timeline), leadscore.only(leadscore.timeline, integer[]),'
 		-- maintenance
-		' leadscore.verify(), leadscore.fold(bigint), leadscore.partition_timelines(integer), leadscore.find_corrections(text[], jsonb),'
+		' leadscore.verify(), leadscore.fold(bigint), leadscore.check_not_running(text), leadscore.postpone_rebuild(text[], text[]), leadscore.partition_timelines(integer), leadscore.find_corrections(text[], jsonb),'
 		' leadscore.apply_corrections(bigint, bigint), leadscore.add_deltas(text[], leadscore.timeline[]), leadscore.find_hours(),'
 		' leadscore.check_compaction(timestamptz), leadscore.begin_compaction(timestamptz), leadscore.compaction_finished(),'
-		' leadscore.signal_definitions(text[]), leadscore.signals_counted(jsonb), leadscore.in_transaction_block(), leadscore.wait_for_writers(),'
+		' leadscore.signal_definitions(text[]), leadscore.signals_counted(jsonb), leadscore.in_transaction_block(), leadscore.refuse_block(text), leadscore.wait_for_writers(), leadscore.wait_for_partings(), leadscore.take_parted(),'
 		' leadscore.hold_rebuild(boolean), leadscore.release_rebuild(), leadscore.check_read_committed(text, text),'
 		-- identities and what follows from events
-		' leadscore.forget(text, boolean), leadscore.count_rows(regclass, jsonb, text[]), leadscore.check_lead_id(text, text), leadscore.hold_names(text[]), leadscore.hold_derivations(),'
+		' leadscore.forget(text, boolean), leadscore.count_rows(regclass, jsonb, text[]), leadscore.check_lead_id(text, text), leadscore.hold_person(text),'
+		' leadscore.try_unidentify(text), leadscore.fold_leads(text[]), leadscore.rebuild_is_at_work(), leadscore.hold_derivations(),'
 		' leadscore.hold_crm(), leadscore.derive(timestamptz, boolean), leadscore.derive_once(timestamptz, boolean), leadscore.duration(interval),'
 		' leadscore.affinity(text, timestamptz, interval, text[], float8), leadscore.make_signals(text, text, integer),'
 		' leadscore.check_property(text, integer), leadscore.check_kinds(text[]), leadscore.refresh_crm(), leadscore.crm_forget(bigint),'
 		-- scores, transitions and offers
 		' leadscore.refresh_segments(boolean), leadscore.unwatch(text), leadscore.begin_watching(text, boolean), leadscore.finish_watching(text),'
-		' leadscore.leads_to_see(text, integer), leadscore.see_batch(text[], text, boolean), leadscore.drop_consumer(text),'
+		' leadscore.leads_to_see(text, integer), leadscore.see_written(), leadscore.see_batch(text[], text, boolean), leadscore.drop_consumer(text),'
 		' leadscore.prune_changes(timestamptz), leadscore.expire_vouchers(), leadscore.offer_result(text, text), leadscore.money(numeric, text),'
 		' leadscore.in_restore(), leadscore.schedule(interval), leadscore.unschedule(), leadscore.jobs(), leadscore.cron_line(interval),'
 		' leadscore.shell_word(text) TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON PROCEDURE leadscore.rebuild(text[], text[]), leadscore.compact(timestamptz), leadscore.watch(text, boolean),'
-		' leadscore.see_changes(), leadscore.look(text), leadscore.add_corrections(text, bigint, boolean) TO %s', role);
+		' leadscore.see_changes(), leadscore.look(text), leadscore.add_corrections(text, bigint, boolean), leadscore.correct_parted(text, jsonb, boolean) TO %s', role);
 END
 $$;
 

@@ -69,12 +69,64 @@ CREATE TABLE leadscore.pending_delta (
 	delta leadscore.timeline NOT NULL
 );
 
-COMMENT ON TABLE leadscore.pending_delta IS 'what deferred sources have added and fold() has not yet merged; reads include it';
+CREATE INDEX pending_delta_lead_id_idx ON leadscore.pending_delta (lead_id);
+
+-- rows come and go: it is vacuumed by how many have gone, however small or large it is
+ALTER TABLE leadscore.pending_delta SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
+	autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 10000, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 10000);
+
+COMMENT ON TABLE leadscore.pending_delta IS 'what deferred sources have added, or writers to leads that others were writing, and fold() has not yet merged; reads include it';
 COMMENT ON COLUMN leadscore.pending_delta.lead_id IS 'the lead, as the event names it';
 COMMENT ON COLUMN leadscore.pending_delta.delta IS 'what is added to its timeline';
 
 -- neither has a key: a publication of all tables could not delete from them
 ALTER TABLE leadscore.pending_delta REPLICA IDENTITY FULL;
+
+CREATE TABLE leadscore.pending_profile (
+	change_id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+	lead_id text NOT NULL,
+	attributes jsonb,
+	removed text[]
+);
+
+CREATE INDEX pending_profile_lead_id_idx ON leadscore.pending_profile (lead_id);
+
+ALTER TABLE leadscore.pending_profile SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
+	autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 10000, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 10000);
+
+COMMENT ON TABLE leadscore.pending_profile IS 'what tables of customers have changed in profiles that others were writing, and fold() has not yet merged; reads include it';
+COMMENT ON COLUMN leadscore.pending_profile.change_id IS 'number: a lead''s changes are applied in this order';
+COMMENT ON COLUMN leadscore.pending_profile.lead_id IS 'the lead';
+COMMENT ON COLUMN leadscore.pending_profile.attributes IS 'what is put in, after that; NULL: no row names the lead any more';
+COMMENT ON COLUMN leadscore.pending_profile.removed IS 'the keys that are taken out first; where it is not NULL, a profile that is empty then is removed';
+
+-- Changes of names that did not get their locks. A restore brings them along.
+CREATE TABLE leadscore.pending_identity (
+	change_id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+	alias text NOT NULL,
+	lead_id text
+);
+
+CREATE INDEX pending_identity_alias_idx ON leadscore.pending_identity (alias);
+CREATE INDEX pending_identity_lead_id_idx ON leadscore.pending_identity (lead_id);
+
+ALTER TABLE leadscore.pending_identity SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
+	autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 10000, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 10000);
+
+COMMENT ON TABLE leadscore.pending_identity IS 'identify() and unidentify() that met another change of the same names, or were called while a statement was writing a source: the next one, or fold(), carries them out';
+COMMENT ON COLUMN leadscore.pending_identity.change_id IS 'number: they are carried out in this order';
+COMMENT ON COLUMN leadscore.pending_identity.alias IS 'the name that is to become an alias, or to be one no longer';
+COMMENT ON COLUMN leadscore.pending_identity.lead_id IS 'the lead that it is to count for; NULL: unidentify()';
+
+-- What unidentify() has parted while a rebuild is at work.
+CREATE TABLE leadscore.parted_lead (
+	lead_id text NOT NULL
+);
+
+ALTER TABLE leadscore.parted_lead REPLICA IDENTITY FULL;
+
+COMMENT ON TABLE leadscore.parted_lead IS 'names that unidentify() has parted while a rebuild is at work, which looks at them once more';
+COMMENT ON COLUMN leadscore.parted_lead.lead_id IS 'the alias, or the lead that it counted for';
 
 -- Who writes events appends here, where there are rules of what follows from them.
 CREATE TABLE leadscore.changed_lead (
@@ -96,7 +148,7 @@ COMMENT ON FUNCTION leadscore.record() IS 'trigger: adds a statement''s rows to 
 CREATE FUNCTION leadscore.record_profile() RETURNS trigger
 	AS 'MODULE_PATHNAME' LANGUAGE C;
 
-COMMENT ON FUNCTION leadscore.record_profile() IS 'trigger: keeps lead.profile true to a table''s rows; made by track_profile()';
+COMMENT ON FUNCTION leadscore.record_profile() IS 'trigger: keeps profiles true to a table''s rows; made by track_profile()';
 
 CREATE FUNCTION leadscore.add_delta(lead_id text, timeline leadscore.timeline, delta leadscore.timeline, lenient boolean DEFAULT true)
 	RETURNS leadscore.timeline
@@ -104,6 +156,19 @@ CREATE FUNCTION leadscore.add_delta(lead_id text, timeline leadscore.timeline, d
 
 COMMENT ON FUNCTION leadscore.add_delta(text, leadscore.timeline, leadscore.timeline, boolean)
 	IS 'timeline + delta; leniently, an hour that overflows wraps around, with a warning';
+
+CREATE FUNCTION leadscore.add_by_statement(lead_id text, delta leadscore.timeline) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	EXECUTE format('INSERT INTO %s AS t (lead_id, timeline) VALUES ($1, $2)'
+		' ON CONFLICT (lead_id) DO UPDATE SET timeline = leadscore.add_delta(t.lead_id, t.timeline, excluded.timeline, true)',
+		leadscore.table_of_lead(lead_id)) USING lead_id, delta;
+	DELETE FROM leadscore.lead_timeline t WHERE t.lead_id = add_by_statement.lead_id AND t.timeline OPERATOR(leadscore.=) '{}'::leadscore.timeline;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.add_by_statement(text, leadscore.timeline) IS 'adds to a lead''s row where somebody has changed lead_timeline, such as by a trigger';
 
 CREATE FUNCTION leadscore.stored_sum_transition(internal, leadscore.timeline) RETURNS internal
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
@@ -322,6 +387,11 @@ CREATE FUNCTION leadscore.count_rows(source regclass, mapping jsonb, lead_ids te
 
 COMMENT ON FUNCTION leadscore.count_rows(regclass, jsonb, text[]) IS 'how many rows of a table and its children belong to some leads';
 
+CREATE FUNCTION leadscore.try_table(source regclass, written boolean) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+
+COMMENT ON FUNCTION leadscore.try_table(regclass, boolean) IS 'locks a table and its children, to be read, or itself alone, to be written, if nobody keeps us waiting';
+
 CREATE FUNCTION leadscore.hold_source(source regclass) RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
@@ -383,24 +453,26 @@ CREATE FUNCTION leadscore.create_triggers(source regclass, mapping jsonb, functi
 AS $$
 DECLARE
 	-- the first number that no trigger of the table has in its name, whosever it is
-	prefix CONSTANT text := (SELECT format('leadscore_%s', min(n))
+	prefix CONSTANT text := (SELECT format('LEADSCORE_%s', min(n))
 		FROM generate_series(1, 1 + (SELECT count(*) FROM pg_trigger t WHERE t.tgrelid = source)) n
-		WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = source AND starts_with(t.tgname::text, format('leadscore_%s_', n))));
+		WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = source AND starts_with(t.tgname::text, format('LEADSCORE_%s_', n))));
 	event text;
 BEGIN
 	FOREACH event IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate'] LOOP
-		EXECUTE format('CREATE TRIGGER %I %s %s ON %s %s FOR EACH STATEMENT EXECUTE FUNCTION leadscore.%I(%L)',
-			prefix || '_' || event,
-			CASE event WHEN 'truncate' THEN 'BEFORE' ELSE 'AFTER' END, event, source,
+		EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s %s FOR EACH STATEMENT EXECUTE FUNCTION leadscore.%I(%L)',
+			prefix || '_' || event, event, source,
 			CASE event WHEN 'insert' THEN 'REFERENCING NEW TABLE AS leadscore_new'
 				WHEN 'update' THEN 'REFERENCING NEW TABLE AS leadscore_new OLD TABLE AS leadscore_old'
 				WHEN 'delete' THEN 'REFERENCING OLD TABLE AS leadscore_old' ELSE '' END,
 			function, mapping);
+		EXECUTE format('CREATE TRIGGER %I BEFORE %s ON %s FOR EACH STATEMENT EXECUTE FUNCTION leadscore.%I(%L)',
+			prefix || '_before_' || event, event, source, function, mapping);
 	END LOOP;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.create_triggers(regclass, jsonb, text) IS 'makes the four triggers of a table';
+COMMENT ON FUNCTION leadscore.create_triggers(regclass, jsonb, text)
+	IS 'makes the triggers of a table; by their names they fire before all whose names begin with a small letter';
 
 CREATE FUNCTION leadscore.drop_triggers(source regclass, prefix text) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET client_min_messages = 'warning'
@@ -410,11 +482,12 @@ DECLARE
 BEGIN
 	FOREACH event IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate'] LOOP
 		EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', prefix || '_' || event, source);
+		EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', prefix || '_before_' || event, source);
 	END LOOP;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.drop_triggers(regclass, text) IS 'drops the four triggers of a table';
+COMMENT ON FUNCTION leadscore.drop_triggers(regclass, text) IS 'drops the triggers of a table';
 
 CREATE FUNCTION leadscore.children(source regclass) RETURNS SETOF regclass
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -663,6 +736,11 @@ CREATE FUNCTION leadscore.check_seen(what text, query text, names text[] DEFAULT
 
 COMMENT ON FUNCTION leadscore.check_seen(text, text, text[]) IS 'a serialization failure, if the text that a query gives has changed since the snapshot';
 
+CREATE FUNCTION leadscore.is_seen(query text, names text[]) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+
+COMMENT ON FUNCTION leadscore.is_seen(text, text[]) IS 'whether the text that a query gives is still that of the snapshot';
+
 CREATE FUNCTION leadscore.check_sources_seen() RETURNS void
 	LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -786,4 +864,8 @@ SELECT pg_catalog.pg_extension_config_dump('leadscore.lead', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.lead_timeline', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.lead_alias', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.pending_delta', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.pending_profile', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.pending_profile_change_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.changed_lead', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.pending_identity', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.pending_identity_change_id_seq', '');

@@ -160,11 +160,25 @@ CREATE FUNCTION leadscore.see_leads(lead_ids text[], cause text) RETURNS void
 
 COMMENT ON FUNCTION leadscore.see_leads(text[], text) IS 'writes down which leads have changed their segment; their rows of lead_timeline must be held';
 
+CREATE FUNCTION leadscore.see_written() RETURNS void
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
+
+COMMENT ON FUNCTION leadscore.see_written() IS 'writes down which of the leads that the transaction has written have changed their segment, without waiting for its end';
+
 CREATE FUNCTION leadscore.hold_leads(lead_ids text[], wait boolean) RETURNS text[]
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
 COMMENT ON FUNCTION leadscore.hold_leads(text[], boolean)
 	IS 'locks rows of lead_timeline, made where there are none, and says which; not to wait: passes over those that somebody else has';
+
+CREATE FUNCTION leadscore.release_timelines(VARIADIC lead_ids text[]) RETURNS void
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+	DELETE FROM leadscore.lead_timeline t
+	WHERE t.lead_id = ANY (lead_ids) AND t.timeline OPERATOR(leadscore.=) '{}'::leadscore.timeline
+$$;
+
+COMMENT ON FUNCTION leadscore.release_timelines(text[]) IS 'removes rows of lead_timeline that are empty; they must be held';
 
 CREATE FUNCTION leadscore.leads_to_see(after text, n integer) RETURNS text[]
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off SET jit = off
@@ -177,14 +191,15 @@ AS $$
 		CROSS JOIN LATERAL (
 			SELECT coalesce(s.lead_id, l.lead_id) AS lead_id
 			FROM (
-				SELECT t.lead_id, t.timeline, p.profile
-				FROM leadscore.lead_timeline t LEFT JOIN leadscore.lead p ON p.lead_id = t.lead_id
+				SELECT t.lead_id, t.timeline, CASE WHEN (SELECT EXISTS (SELECT FROM leadscore.pending_profile))
+					THEN nullif(leadscore.with_pending_profile(t.lead_id, p.profile, p.lead_id IS NOT NULL), 'null') ELSE p.profile END AS profile
+				FROM leadscore.current_timeline t LEFT JOIN leadscore.lead p ON p.lead_id = t.lead_id
 				WHERE t.lead_id COLLATE "C" > after
 				UNION ALL
 				SELECT p.lead_id, NULL, p.profile
-				FROM leadscore.lead p
+				FROM leadscore.current_profile p
 				WHERE p.lead_id COLLATE "C" > after
-				AND NOT EXISTS (SELECT FROM leadscore.lead_timeline t WHERE t.lead_id = p.lead_id)
+				AND NOT EXISTS (SELECT FROM leadscore.current_timeline t WHERE t.lead_id = p.lead_id)
 				AND NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.alias = p.lead_id)
 			) l
 			FULL JOIN (SELECT o.lead_id, o.segment, o.since FROM leadscore.lead_state o
@@ -285,6 +300,8 @@ CREATE PROCEDURE leadscore.see_changes()
 	LANGUAGE plpgsql
 AS $$
 BEGIN
+	PERFORM leadscore.fold(NULL::pg_catalog.int8);
+	PERFORM leadscore.see_written();
 	CALL leadscore.look('time'::pg_catalog.text);
 END
 $$;
@@ -316,7 +333,6 @@ CREATE PROCEDURE leadscore.watch(model text DEFAULT 'default', notify boolean DE
 	LANGUAGE plpgsql
 AS $$
 DECLARE
-	may_commit CONSTANT boolean := NOT leadscore.in_transaction_block();
 	name CONSTANT pg_catalog.text := leadscore.model_named(model);
 BEGIN
 	IF name IS NULL THEN
@@ -324,23 +340,15 @@ BEGIN
 			DETAIL = 'There is nothing to watch.', HINT = 'Name a model.';
 	END IF;
 	PERFORM leadscore.check_read_committed('watch()'::pg_catalog.text, 'passed over'::pg_catalog.text);
-	IF NOT may_commit THEN
-		-- nobody can know of it before we commit, so nobody may write until then
-		LOCK TABLE ONLY leadscore.lead_timeline IN SHARE ROW EXCLUSIVE MODE;
+	IF leadscore.in_transaction_block() THEN
+		PERFORM leadscore.refuse_block('watch()'::pg_catalog.text);
 	END IF;
 	PERFORM leadscore.begin_watching(name, coalesce(notify, true));
-	IF may_commit THEN
-		COMMIT;
-		PERFORM leadscore.wait_for_writers();
-		COMMIT;
-	END IF;
+	COMMIT;
+	PERFORM leadscore.wait_for_writers();
+	COMMIT;
 	CALL leadscore.look('watch'::pg_catalog.text);
 	PERFORM leadscore.finish_watching(name);
-	IF coalesce(notify, true) AND pg_catalog.current_setting('max_prepared_transactions') OPERATOR(pg_catalog.<>) '0' THEN
-		RAISE NOTICE USING MESSAGE = 'transactions that change a segment cannot be prepared',
-			DETAIL = 'PostgreSQL refuses PREPARE TRANSACTION after NOTIFY, and max_prepared_transactions allows for some.',
-			HINT = pg_catalog.format('A shop that commits in two phases watches without notifications: CALL leadscore.watch(%L, notify => false).', name);
-	END IF;
 END
 $$;
 

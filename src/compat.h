@@ -10,12 +10,14 @@
 
 #include "access/genam.h"
 #include "access/tableam.h"
+#include "catalog/dependency.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
 #include "executor/executor.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/jsonb.h"
 #include "utils/relcache.h"
@@ -177,6 +179,28 @@ primary_key_index(Relation table)
 	return RelationGetPrimaryKeyIndex(table, false);
 #else
 	return RelationGetPrimaryKeyIndex(table);
+#endif
+}
+
+/* Whether this session holds a lock; 17 added an argument. */
+static inline bool
+lock_is_held(const LOCKTAG *lock, LOCKMODE mode)
+{
+#if PG_VERSION_NUM >= 170000
+	return LockHeldByMe(lock, mode, false);
+#else
+	return LockHeldByMe(lock, mode);
+#endif
+}
+
+/* The sequence of an identity column; 17 wants the table itself. */
+static inline Oid
+identity_sequence(Relation table, AttrNumber column)
+{
+#if PG_VERSION_NUM >= 170000
+	return getIdentitySequence(table, column, false);
+#else
+	return getIdentitySequence(RelationGetRelid(table), column, false);
 #endif
 }
 

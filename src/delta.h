@@ -19,14 +19,13 @@ extern void deltas_apply(Deltas *deltas, Relation timelines);
 extern void deltas_note(Deltas *deltas);
 extern void note_everybody(void);
 
-/*
- * Where a trigger collects: the deltas of the statement that has fired it,
- * which are added (or, of deferred sources, appended) when it has fired all of
- * its triggers; NULL if we cannot see the statement end.
- */
-extern Deltas *statement_deltas(bool deferred);
+/* Whether they take as much memory as a hash table may: work_mem times hash_mem_multiplier. */
+extern bool deltas_are_full(const Deltas *deltas);
 
-/* Add, or append to pending_delta, as the owner of the tables. */
+/*
+ * Add the deltas to their leads or, of deferred sources, append them all, as the
+ * owner of the tables. None are left.
+ */
 extern void deltas_write(Deltas *deltas, bool deferred);
 
 /* Acting as another user, for a while. */

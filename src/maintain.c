@@ -16,31 +16,49 @@
 
 PG_FUNCTION_INFO_V1(in_transaction_block);
 PG_FUNCTION_INFO_V1(wait_for_writers);
+PG_FUNCTION_INFO_V1(wait_for_partings);
 PG_FUNCTION_INFO_V1(hold_rebuild);
 PG_FUNCTION_INFO_V1(release_rebuild);
+PG_FUNCTION_INFO_V1(rebuild_is_at_work);
 PG_FUNCTION_INFO_V1(hold_lock);
 PG_FUNCTION_INFO_V1(check_seen);
+PG_FUNCTION_INFO_V1(is_seen);
 PG_FUNCTION_INFO_V1(difference);
 PG_FUNCTION_INFO_V1(only);
 
-/* Whether BEGIN was said, so that a procedure must not commit. */
+/* Whether a procedure must not commit: BEGIN was said, or a function or trigger has called it. */
 Datum
 in_transaction_block(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(IsTransactionBlock());
+	PG_RETURN_BOOL(IsTransactionBlock() || !SPI_inside_nonatomic_context());
 }
 
 /*
- * Wait until every transaction that is writing timelines now has ended. Nobody
+ * Wait until every transaction that is writing a table now has ended. Nobody
  * waits for us meanwhile: no lock is taken or queued for.
  */
-Datum
-wait_for_writers(PG_FUNCTION_ARGS)
+static void
+wait_for_writers_of(const char *table)
 {
 	LOCKTAG		tag;
 
-	SET_LOCKTAG_RELATION(tag, MyDatabaseId, our_table("lead_timeline"));
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, our_table(table));
 	WaitForLockers(tag, ShareLock, false);
+}
+
+/* wait_for_writers(): those of timelines. */
+Datum
+wait_for_writers(PG_FUNCTION_ARGS)
+{
+	wait_for_writers_of("lead_timeline");
+	PG_RETURN_VOID();
+}
+
+/* wait_for_partings(): who parts names says so before it reads their events. */
+Datum
+wait_for_partings(PG_FUNCTION_ARGS)
+{
+	wait_for_writers_of("parted_lead");
 	PG_RETURN_VOID();
 }
 
@@ -132,6 +150,23 @@ release_rebuild(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/*
+ * rebuild_is_at_work(): whether any session has that lock. It is tried in SHARE
+ * mode and released at once, for it is no matter if a rebuild begins after: see
+ * begin_parting(), who has locked lead_timeline.
+ */
+Datum
+rebuild_is_at_work(PG_FUNCTION_ARGS)
+{
+	LOCKTAG		tag;
+
+	set_lock_tag(&tag, REBUILD_LOCK);
+	if (lock_is_held(&tag, ExclusiveLock) || LockAcquire(&tag, ShareLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+		PG_RETURN_BOOL(true);
+	(void) LockRelease(&tag, ShareLock, false);
+	PG_RETURN_BOOL(false);
+}
+
 /* The text that a query of ours gives of names, its $1, with a snapshot: that of its first row, or NULL. SPI must be connected. */
 static char *
 text_seen(SPIPlanPtr plan, Datum names, bool no_names, Snapshot snapshot)
@@ -143,42 +178,53 @@ text_seen(SPIPlanPtr plan, Datum names, bool no_names, Snapshot snapshot)
 	return SPI_processed > 0 ? SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1) : NULL;
 }
 
-/*
- * check_seen(what, query, names): at the stricter levels of isolation, refuse
- * to go on if the text that a query of ours gives (of names, its $1) is no
- * longer that of the transaction's snapshot.
- */
-Datum
-check_seen(PG_FUNCTION_ARGS)
+/* At the stricter levels of isolation, whether the text that a query of ours gives is still that of the transaction's snapshot. */
+static bool
+text_is_seen(const char *query, Datum names, bool no_names)
 {
 	Oid			type = TEXTARRAYOID;
-	Datum		names = PG_ARGISNULL(2) ? (Datum) 0 : PG_GETARG_DATUM(2);
 	char	   *before;
 	char	   *after;
 	SPIPlanPtr	plan;
 	Snapshot	now;
+	bool		seen;
 
+	if (!IsolationUsesXactSnapshot())
+		return true;
+	SPI_connect();
+	plan = SPI_prepare(query, 1, &type);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare what is looked at again");
+	now = RegisterSnapshot(GetLatestSnapshot());
+	before = text_seen(plan, names, no_names, GetTransactionSnapshot());
+	after = text_seen(plan, names, no_names, now);
+	UnregisterSnapshot(now);
+	seen = (before == NULL) == (after == NULL) && (before == NULL || strcmp(before, after) == 0);
+	SPI_finish();
+	return seen;
+}
+
+/* is_seen(query, names): whether the text that a query of ours gives (of names, its $1) is that of the transaction's snapshot. */
+Datum
+is_seen(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(text_is_seen(text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_GETARG_DATUM(1), false));
+}
+
+/* check_seen(what, query, names): refuse to go on if it is not. */
+Datum
+check_seen(PG_FUNCTION_ARGS)
+{
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("check_seen() needs a query, and a name for what it looks at")));
-	if (!IsolationUsesXactSnapshot())
-		PG_RETURN_VOID();
-	SPI_connect();
-	plan = SPI_prepare(text_to_cstring(PG_GETARG_TEXT_PP(1)), 1, &type);
-	if (plan == NULL)
-		elog(ERROR, "could not prepare what is looked at again");
-	now = RegisterSnapshot(GetLatestSnapshot());
-	before = text_seen(plan, names, PG_ARGISNULL(2), GetTransactionSnapshot());
-	after = text_seen(plan, names, PG_ARGISNULL(2), now);
-	UnregisterSnapshot(now);
-	if ((before == NULL) != (after == NULL) || (before && strcmp(before, after) != 0))
+	if (!text_is_seen(text_to_cstring(PG_GETARG_TEXT_PP(1)), PG_ARGISNULL(2) ? (Datum) 0 : PG_GETARG_DATUM(2), PG_ARGISNULL(2)))
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not serialize access due to concurrent update"),
 				 errdetail("%s have changed.", text_to_cstring(PG_GETARG_TEXT_PP(0))),
 				 errhint("The transaction might succeed if retried.")));
-	SPI_finish();
 	PG_RETURN_VOID();
 }
 

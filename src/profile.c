@@ -1,164 +1,338 @@
 /*
- * profile.c: the trigger that keeps lead.profile true to a table of customers.
+ * profile.c: the trigger that keeps profiles true to a table of customers.
  *
- * A row's attributes are merged into the profile of its lead; those of an old
+ *     statement's rows ──source──▶ attributes ──▶ one change a lead ──▶ profile_write.c
+ *
+ * The attributes of a row are merged into the profile of its lead; those of an old
  * row are taken out first. As in record.c, rows are read as the user who wrote
  * them, whole tables as their owner, and only our own tables are written as
  * ours.
+ *
+ * Memory. Changes that take as much of it as a hash table may are written. Those
+ * of old rows come before those of new rows, for what one row brings to a lead may
+ * not be taken out by another that has left it.
  */
+#include "profile.h"
+
 #include "catalog.h"
+#include "commit.h"
 #include "delta.h"
+#include "label.h"
 #include "source.h"
 
 #include "access/table.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
-#include "executor/spi.h"
-#include "miscadmin.h"
-#include "utils/acl.h"
-#include "utils/array.h"
+#include "executor/nodeHash.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(record_profile);
 PG_FUNCTION_INFO_V1(add_profiles);
 
-/* Two arrays side by side, text[] and jsonb[], of at most so many bytes: an array has a limit. */
-#define CHUNK_BYTES (100 * 1024 * 1024)
+/* ---------- collecting ---------- */
 
-typedef struct ProfileChunk
+/* What rows of one lead come to. */
+typedef struct LeadRows
 {
-	ArrayBuildState *lead_ids;
-	ArrayBuildState *profiles;
-	Datum		arrays[2];		/* once it is complete */
-	Size		bytes;
-} ProfileChunk;
+	Label		lead_id;
+	uint32		hash;
+	char		status;
+	Jsonb	   *old;			/* attributes of old rows, together; NULL: there are none */
+	Jsonb	   *new;			/* of the new row that wins; NULL: there is none */
+	LeadChange	change;			/* that is to be written */
+} LeadRows;
 
-/* Profiles of leads. */
-typedef struct Profiles
+#define SH_PREFIX rows
+#define SH_ELEMENT_TYPE LeadRows
+#define SH_KEY_TYPE Label
+#define SH_KEY lead_id
+#define SH_HASH_KEY(tb, key) label_hash(key)
+#define SH_EQUAL(tb, a, b) label_equal(a, b)
+#define SH_STORE_HASH
+#define SH_GET_HASH(tb, a) ((a)->hash)
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+typedef struct Collection
 {
-	MemoryContext context;
-	List	   *chunks;
-} Profiles;
+	MemoryContext context;		/* holds the leads, and is emptied when they have been written */
+	MemoryContext scratch;		/* holds what reading a row takes */
+	rows_hash  *leads;
+} Collection;
 
-static void
-add_profile(Profiles *profiles, Datum lead_id, Datum profile)
+static Collection
+collection_create(MemoryContext context)
 {
-	MemoryContext old = MemoryContextSwitchTo(profiles->context);
-	ProfileChunk *chunk = profiles->chunks ? llast(profiles->chunks) : NULL;
+	Collection	c;
 
-	if (chunk == NULL || chunk->bytes > CHUNK_BYTES)
+	c.context = AllocSetContextCreate(context, "leadscore profiles", ALLOCSET_DEFAULT_SIZES);
+	c.scratch = AllocSetContextCreate(context, "leadscore row", ALLOCSET_DEFAULT_SIZES);
+	c.leads = rows_create(c.context, 8, NULL);
+	return c;
+}
+
+static bool
+has_same_keys(Jsonb *a, Jsonb *b)
+{
+	JsonbIterator *x = JsonbIteratorInit(&a->root);
+	JsonbIterator *y = JsonbIteratorInit(&b->root);
+	JsonbValue	v;
+	JsonbValue	w;
+	JsonbIteratorToken token;
+
+	if (JB_ROOT_COUNT(a) != JB_ROOT_COUNT(b))
+		return false;
+	do
 	{
-		chunk = palloc0(sizeof(ProfileChunk));
-		profiles->chunks = lappend(profiles->chunks, chunk);
+		token = JsonbIteratorNext(&x, &v, true);
+		(void) JsonbIteratorNext(&y, &w, true);
+		if (token == WJB_KEY && !label_equal((Label) {v.val.string.val, v.val.string.len}, (Label) {w.val.string.val, w.val.string.len}))
+			return false;
+	} while (token != WJB_DONE);
+	return true;
+}
+
+static Jsonb *
+copy_jsonb(MemoryContext context, const Jsonb *value)
+{
+	return memcpy(MemoryContextAlloc(context, VARSIZE(value)), value, VARSIZE(value));
+}
+
+/* Put a value into the place of another. */
+static void
+replace(Jsonb **place, MemoryContext context, const Jsonb *value)
+{
+	Jsonb	   *before = *place;
+
+	*place = copy_jsonb(context, value);
+	if (before)
+		pfree(before);
+}
+
+/* Collect a row, which was there before, or is there now. Where a lead has several new rows, one is taken. */
+static void
+collect(Collection *c, Label lead_id, Jsonb *attributes, bool is_old)
+{
+	bool		found;
+	LeadRows   *lead = rows_insert(c->leads, lead_id, &found);
+
+	if (!found)
+	{
+		lead->lead_id.text = memcpy(MemoryContextAlloc(c->context, lead_id.length), lead_id.text, lead_id.length);
+		lead->old = lead->new = NULL;
 	}
-	chunk->lead_ids = accumArrayResult(chunk->lead_ids, lead_id, false, TEXTOID, profiles->context);
-	chunk->profiles = accumArrayResult(chunk->profiles, profile, false, JSONBOID, profiles->context);
-	chunk->bytes += LEAD_ID_MAX + VARSIZE_ANY(DatumGetPointer(profile));
+	if (is_old && lead->old == NULL)
+		replace(&lead->old, c->context, attributes);
+	else if (is_old && !has_same_keys(lead->old, attributes))
+		replace(&lead->old, c->context,
+				DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(lead->old), JsonbPGetDatum(attributes))));
+	else if (!is_old && (lead->new == NULL || compareJsonbContainers(&attributes->root, &lead->new->root) < 0))
+		replace(&lead->new, c->context, attributes);
+}
+
+/* ---------- writing ---------- */
+
+/* The keys of an object that another one (NULL: none) lacks. */
+static ArrayType *
+keys_without(Jsonb *object, Jsonb *other)
+{
+	Datum	   *keys = palloc((JB_ROOT_COUNT(object) + 1) * sizeof(Datum));
+	int			n = 0;
+	JsonbIterator *it = JsonbIteratorInit(&object->root);
+	JsonbValue	v;
+	JsonbValue	ignored;
+	JsonbIteratorToken token;
+
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+		if (token == WJB_KEY &&
+			(other == NULL || getKeyJsonValueFromContainer(&other->root, v.val.string.val, v.val.string.len, &ignored) == NULL))
+			keys[n++] = PointerGetDatum(cstring_to_text_with_len(v.val.string.val, v.val.string.len));
+	return construct_array(keys, n, TEXTOID, -1, false, TYPALIGN_INT);
+}
+
+static int
+change_compare(const void *a, const void *b)
+{
+	return text_compare((*(LeadChange *const *) a)->lead_id, (*(LeadChange *const *) b)->lead_id);
+}
+
+/* Write what has been collected, as our owner, in the order of the index. None is left. */
+static void
+write_collected(Collection *c)
+{
+	Identity	user = become(our_owner(), 0);
+	MemoryContext old = MemoryContextSwitchTo(c->context);
+	LeadChange **changes = palloc_extended(Max(c->leads->members, 1) * sizeof(LeadChange *), MCXT_ALLOC_HUGE);
+	rows_iterator it;
+	LeadRows   *lead;
+	int			n = 0;
+
+	rows_start_iterate(c->leads, &it);
+	while ((lead = rows_iterate(c->leads, &it)) != NULL)
+	{
+		lead->change.lead_id = cstring_to_text_with_len(lead->lead_id.text, lead->lead_id.length);
+		lead->change.change = (ProfileChange) {lead->old ? keys_without(lead->old, lead->new) : NULL, lead->new};
+		changes[n++] = &lead->change;
+	}
+	qsort(changes, n, sizeof(LeadChange *), change_compare);
+	write_profile_changes(changes, n);
 	MemoryContextSwitchTo(old);
+	become_again(user);
+	MemoryContextReset(c->context);
+	c->leads = rows_create(c->context, 8, NULL);
 }
 
-/* Take a row. */
 static void
-collect_profile(Source *source, TupleTableSlot *slot, void *argument)
+write_if_full(Collection *c)
 {
-	SourceRow	row;
-	Jsonb	   *profile = source_read_profile(source, slot, &row);
-
-	if (profile)
-		add_profile(argument, PointerGetDatum(cstring_to_text_with_len(row.lead_id, row.lead_id_length)), JsonbPGetDatum(profile));
+	if (MemoryContextMemAllocated(c->context, true) > get_hash_memory_limit())
+		write_collected(c);
 }
 
-/* Collect the rows of a transition table. */
-static void
-collect_profiles(Profiles *profiles, Source *source, Tuplestorestate *rows, TupleDesc row_type)
-{
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(row_type, &TTSOpsMinimalTuple);
+/* ---------- statements ---------- */
 
+/* Collect the rows of a transition table; NULL: the statement has none. */
+static void
+collect_rows(Collection *c, Source *source, Tuplestorestate *rows, TupleDesc row_type, bool is_old)
+{
+	TupleTableSlot *slot;
+
+	if (rows == NULL)
+		return;
+	slot = MakeSingleTupleTableSlot(row_type, &TTSOpsMinimalTuple);
 	tuplestore_rescan(rows);
+	/* a row that was spilled is read into the current context, and must not lie in what is reset */
 	while (tuplestore_gettupleslot(rows, true, false, slot))
 	{
+		MemoryContext old = MemoryContextSwitchTo(c->scratch);
+		SourceRow	row;
+		Jsonb	   *attributes;
+
 		CHECK_FOR_INTERRUPTS();
-		collect_profile(source, slot, profiles);
+		attributes = source_read_profile(source, slot, &row);
+		if (attributes)
+			collect(c, (Label) {row.lead_id, row.lead_id_length}, attributes, is_old);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(c->scratch);
+		write_if_full(c);
 	}
 	ExecDropSingleTupleTableSlot(slot);
 }
 
-/* Collect the rows of a whole table, with a snapshot of the moment. */
-static void
-collect_table(Profiles *profiles, Relation relation, Jsonb *mapping, bool with_children)
+/* ---------- whole tables ---------- */
+
+/* The rows of a table, read as its owner before any is written: work_mem, then disk. */
+typedef struct TableRows
 {
-	PushActiveSnapshot(GetLatestSnapshot());
-	source_read_table(relation, mapping, with_children, 0, 0, "its rows are left out", collect_profile, profiles);
-	PopActiveSnapshot();
+	TupleDesc	row_type;		/* (lead_id text, attributes jsonb) */
+	Tuplestorestate *rows;
+	MemoryContext scratch;
+} TableRows;
+
+static void
+keep_row(Source *source, TupleTableSlot *slot, void *argument)
+{
+	TableRows  *table = argument;
+	MemoryContext old = MemoryContextSwitchTo(table->scratch);
+	SourceRow	row;
+	Jsonb	   *attributes = source_read_profile(source, slot, &row);
+
+	if (attributes)
+	{
+		Datum		values[2] = {PointerGetDatum(cstring_to_text_with_len(row.lead_id, row.lead_id_length)), JsonbPGetDatum(attributes)};
+		bool		nulls[2] = {false, false};
+
+		tuplestore_putvalues(table->rows, table->row_type, values, nulls);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(table->scratch);
 }
 
-/* Run a statement over profiles, as our owner. */
+/* Collect the rows of a whole table, with a snapshot of the moment. */
 static void
-write_profiles(const char *command, Profiles *profiles, int expected)
+collect_table(Collection *c, Relation relation, Jsonb *mapping, bool with_children, bool is_old)
 {
-	Oid			types[2] = {TEXTARRAYOID, get_array_type(JSONBOID)};
-	ListCell   *cell;
+	TableRows	table;
+	TupleTableSlot *slot;
 
-	SPI_connect();
-	foreach(cell, profiles->chunks)
+	table.row_type = CreateTemplateTupleDesc(2);
+	TupleDescInitEntry(table.row_type, 1, "lead_id", TEXTOID, -1, 0);
+	TupleDescInitEntry(table.row_type, 2, "attributes", JSONBOID, -1, 0);
+	finish_row_type(table.row_type);
+	table.rows = tuplestore_begin_heap(false, false, work_mem);
+	table.scratch = AllocSetContextCreate(CurrentMemoryContext, "leadscore row", ALLOCSET_DEFAULT_SIZES);
+	PushActiveSnapshot(GetLatestSnapshot());
+	source_read_table(relation, mapping, with_children, 0, 0, "its rows are left out", keep_row, &table);
+	PopActiveSnapshot();
+
+	slot = MakeSingleTupleTableSlot(table.row_type, &TTSOpsMinimalTuple);
+	while (tuplestore_gettupleslot(table.rows, true, false, slot))
 	{
-		ProfileChunk *chunk = lfirst(cell);
+		MemoryContext old = MemoryContextSwitchTo(c->scratch);
 
-		if (chunk->arrays[0] == (Datum) 0)
-		{
-			chunk->arrays[0] = makeArrayResult(chunk->lead_ids, profiles->context);
-			chunk->arrays[1] = makeArrayResult(chunk->profiles, profiles->context);
-		}
-		if (SPI_execute_with_args(command, 2, types, chunk->arrays, NULL, false, 0) != expected)
-			elog(ERROR, "could not write profiles");
+		CHECK_FOR_INTERRUPTS();
+		slot_getallattrs(slot);
+		collect(c, text_label(DatumGetTextPP(slot->tts_values[0])), DatumGetJsonbP(slot->tts_values[1]), is_old);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(c->scratch);
+		write_if_full(c);
 	}
-	SPI_finish();
+	ExecDropSingleTupleTableSlot(slot);
+	tuplestore_end(table.rows);
+	MemoryContextDelete(table.scratch);
+}
+
+/* ---------- the trigger ---------- */
+
+/* Write what a statement has changed, or before it is truncated, what a table holds. */
+static void
+write_statement(TriggerData *data, Source *source)
+{
+	Collection	c;
+	MemoryContext context;
+	MemoryContext old;
+
+	if (source_has_problem(source, data->tg_relation, "its rows are no profiles"))
+		return;
+	context = AllocSetContextCreate(CurrentMemoryContext, "leadscore record profile", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	c = collection_create(context);
+	if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
+		collect_table(&c, data->tg_relation, mapping_of(data->tg_trigger), false, true);
+	else
+	{
+		int			settings = NewGUCNestLevel();
+
+		if (source->pinned_settings)
+			pin_settings();
+		collect_rows(&c, source, data->tg_oldtable, RelationGetDescr(data->tg_relation), true);
+		collect_rows(&c, source, data->tg_newtable, RelationGetDescr(data->tg_relation), false);
+		AtEOXact_GUC(false, settings);
+	}
+	write_collected(&c);
+	/* whoever takes a snapshot from here on sees rows and profiles together */
+	CommandCounterIncrement();
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
 }
 
 /*
- * Take the attributes of old rows out of the profiles, then merge those of new
- * rows into them. Where a lead has several rows, one is taken.
+ * BEFORE and AFTER INSERT/UPDATE/DELETE/TRUNCATE FOR EACH STATEMENT, on a table of
+ * customers. From the one to the other the statement is noted as running.
  */
-static void
-change_profiles(Profiles *old_rows, Profiles *new_rows, Oid us)
-{
-	Identity	before = become(us, 0);
-
-	write_profiles("UPDATE leadscore.lead AS l"
-				   " SET profile = l.profile OPERATOR(pg_catalog.-) ARRAY(SELECT pg_catalog.jsonb_object_keys(o.profile))"
-				   " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS o (lead_id, profile)"
-				   " WHERE l.lead_id OPERATOR(pg_catalog.=) o.lead_id AND l.profile IS NOT NULL",
-				   old_rows, SPI_OK_UPDATE);
-	write_profiles("INSERT INTO leadscore.lead AS l (lead_id, profile)"
-				   " SELECT DISTINCT ON (n.lead_id COLLATE pg_catalog.\"C\") n.lead_id, n.profile"
-				   " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS n (lead_id, profile)"
-				   " ORDER BY n.lead_id COLLATE pg_catalog.\"C\", n.profile"
-				   " ON CONFLICT (lead_id) DO UPDATE"
-				   " SET profile = COALESCE(l.profile, '{}') OPERATOR(pg_catalog.||) excluded.profile",
-				   new_rows, SPI_OK_INSERT);
-	write_profiles("DELETE FROM leadscore.lead AS l"
-				   " USING ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS o (lead_id, profile)"
-				   " WHERE l.lead_id OPERATOR(pg_catalog.=) o.lead_id AND l.profile OPERATOR(pg_catalog.=) '{}'",
-				   old_rows, SPI_OK_DELETE);
-	become_again(before);
-}
-
-/* AFTER INSERT/UPDATE/DELETE FOR EACH STATEMENT, BEFORE TRUNCATE, on a table of customers. */
 Datum
 record_profile(PG_FUNCTION_ARGS)
 {
 	TriggerData *data = (TriggerData *) fcinfo->context;
-	Profiles	old_rows = {.context = NULL};
-	Profiles	new_rows = {.context = NULL};
 	Source	   *source;
-	MemoryContext context;
-	MemoryContext old;
-	int			settings;
+	Statement	statement = {0};
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_STATEMENT(data->tg_event))
 		ereport(ERROR,
@@ -166,25 +340,16 @@ record_profile(PG_FUNCTION_ARGS)
 				 errmsg("function \"record_profile\" was not called as a statement trigger"),
 				 errhint("Use leadscore.track_profile() to make the triggers of a table.")));
 	source = source_of_trigger(data->tg_trigger, data->tg_relation);
-	if (source_has_problem(source, data->tg_relation, "its rows are no profiles"))
-		return PointerGetDatum(NULL);
-
-	context = AllocSetContextCreate(CurrentMemoryContext, "leadscore profiles", ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(context);
-	old_rows.context = new_rows.context = context;
-	if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
-		collect_table(&old_rows, data->tg_relation, mapping_of(data->tg_trigger), false);
-	settings = NewGUCNestLevel();
-	if (source->pinned_settings)
-		pin_settings();
-	if (data->tg_oldtable)
-		collect_profiles(&old_rows, source, data->tg_oldtable, RelationGetDescr(data->tg_relation));
-	if (data->tg_newtable)
-		collect_profiles(&new_rows, source, data->tg_newtable, RelationGetDescr(data->tg_relation));
-	AtEOXact_GUC(false, settings);
-	change_profiles(&old_rows, &new_rows, our_owner());
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
+	statement.table = RelationGetRelid(data->tg_relation);
+	statement.kind = data->tg_event & TRIGGER_EVENT_OPMASK;
+	statement.family = source->family;
+	/* a row that TRUNCATE removes can only be read before */
+	if ((bool) TRIGGER_FIRED_BEFORE(data->tg_event) == (statement.kind == TRIGGER_EVENT_TRUNCATE))
+		write_statement(data, source);
+	if (TRIGGER_FIRED_BEFORE(data->tg_event))
+		running_begin(statement);
+	else
+		running_end(statement);
 	return PointerGetDatum(NULL);
 }
 
@@ -195,13 +360,12 @@ record_profile(PG_FUNCTION_ARGS)
 Datum
 add_profiles(PG_FUNCTION_ARGS)
 {
-	Profiles	rows = {.context = CurrentMemoryContext};
-	Profiles	none = {.context = CurrentMemoryContext};
 	Relation	relation = source_open(PG_GETARG_OID(0));
-	Oid			us = our_owner();
+	Collection	c = collection_create(CurrentMemoryContext);
 
-	collect_table(&rows, relation, PG_GETARG_JSONB_P(1), PG_GETARG_BOOL(2));
-	change_profiles(PG_GETARG_BOOL(3) ? &rows : &none, PG_GETARG_BOOL(3) ? &none : &rows, us);
+	collect_table(&c, relation, PG_GETARG_JSONB_P(1), PG_GETARG_BOOL(2), PG_GETARG_BOOL(3));
+	write_collected(&c);
+	CommandCounterIncrement();
 	table_close(relation, NoLock);
 	PG_RETURN_VOID();
 }

@@ -17,10 +17,12 @@
  * owner. Only our own tables are written as our owner.
  */
 #include "catalog.h"
+#include "commit.h"
 #include "delta.h"
 #include "gather.h"
 
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
@@ -37,33 +39,80 @@ PG_FUNCTION_INFO_V1(add_source);
 
 /* ---------- collecting ---------- */
 
-/* Count the rows of a transition table, "sign" times. */
+/* A transition table that is read row by row; NULL: the statement has none. */
+typedef struct RowReader
+{
+	Tuplestorestate *rows;
+	TupleTableSlot *slot;
+	int			sign;			/* new rows are added, old ones subtracted */
+} RowReader;
+
+static RowReader
+rows_open(Tuplestorestate *rows, TupleDesc row_type, int sign)
+{
+	RowReader	reader = {rows, NULL, sign};
+
+	if (rows)
+	{
+		tuplestore_rescan(rows);
+		reader.slot = MakeSingleTupleTableSlot(row_type, &TTSOpsMinimalTuple);
+	}
+	return reader;
+}
+
 static void
-collect_rows(Deltas *deltas, Source *source, Tuplestorestate *rows, TupleDesc row_type,
-			 const SignalSet *signals, int sign, bool lenient)
+rows_close(RowReader *reader)
+{
+	if (reader->slot)
+		ExecDropSingleTupleTableSlot(reader->slot);
+}
+
+/* Count the next row, if there is one; what reading it takes lies in "scratch". */
+static bool
+collect_row(Deltas *deltas, Source *source, RowReader *reader, const SignalSet *signals, bool lenient, MemoryContext scratch)
 {
 	MemoryContext keep = CurrentMemoryContext;
-	MemoryContext scratch = AllocSetContextCreate(keep, "leadscore row", ALLOCSET_DEFAULT_SIZES);
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(row_type, &TTSOpsMinimalTuple);
+	SourceRow	row;
 
 	/* a row that was spilled is read into the current context, and must not lie in what is reset */
-	tuplestore_rescan(rows);
-	while (tuplestore_gettupleslot(rows, true, false, slot))
+	if (reader->rows == NULL || !tuplestore_gettupleslot(reader->rows, true, false, reader->slot))
+		return false;
+	MemoryContextReset(scratch);
+	MemoryContextSwitchTo(scratch);
+	if (source_read(source, reader->slot, &row))
 	{
-		SourceRow	row;
+		TimelineBuilder **builder = deltas_of(deltas, row.lead_id, row.lead_id_length, lenient);
 
-		CHECK_FOR_INTERRUPTS();
-		MemoryContextReset(scratch);
-		MemoryContextSwitchTo(scratch);
-		if (source_read(source, slot, &row))
-		{
-			TimelineBuilder **builder = deltas_of(deltas, row.lead_id, row.lead_id_length, lenient);
-
-			*builder = signal_set_count(signals, &row.event, sign, *builder);
-		}
-		MemoryContextSwitchTo(keep);
+		*builder = signal_set_count(signals, &row.event, reader->sign, *builder);
 	}
-	ExecDropSingleTupleTableSlot(slot);
+	MemoryContextSwitchTo(keep);
+	return true;
+}
+
+/*
+ * Count the rows of a statement. Those of an UPDATE are read old and new by
+ * turns: they come in the same order, so what has not changed cancels out at
+ * once. Whenever there is more than a hash table may hold, it is written.
+ */
+static void
+collect_statement(Deltas *deltas, Source *source, TriggerData *data, const SignalSet *signals, bool lenient)
+{
+	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "leadscore row", ALLOCSET_DEFAULT_SIZES);
+	TupleDesc	row_type = RelationGetDescr(data->tg_relation);
+	RowReader	new_rows = rows_open(data->tg_newtable, row_type, 1);
+	RowReader	old_rows = rows_open(data->tg_oldtable, row_type, -1);
+	bool		more = true;
+
+	while (more)
+	{
+		CHECK_FOR_INTERRUPTS();
+		more = collect_row(deltas, source, &new_rows, signals, lenient, scratch);
+		more = collect_row(deltas, source, &old_rows, signals, lenient, scratch) || more;
+		if (deltas_are_full(deltas))
+			deltas_write(deltas, source->deferred);
+	}
+	rows_close(&new_rows);
+	rows_close(&old_rows);
 	MemoryContextDelete(scratch);
 }
 
@@ -128,21 +177,86 @@ add_source(PG_FUNCTION_ARGS)
 
 /* ---------- the trigger ---------- */
 
-/* AFTER INSERT/UPDATE/DELETE FOR EACH STATEMENT, BEFORE TRUNCATE, on a tracked table. */
+/* Count the rows that a statement has written. */
+static void
+count_statement(TriggerData *data, Source *source, Relation timelines)
+{
+	Deltas	   *deltas = deltas_create(CurrentMemoryContext);
+	/* a total that would overflow is refused where it can be: when events come into our own table */
+	bool		lenient = !TRIGGER_FIRED_BY_INSERT(data->tg_event) || RelationGetRelid(data->tg_relation) != our_table("event");
+	Identity	user = become(timelines->rd_rel->relowner, 0);
+	const SignalSet *signals = current_signals();
+	int			settings = -1;
+
+	become_again(user);
+	if (source->pinned_settings)
+	{
+		settings = NewGUCNestLevel();
+		pin_settings();
+	}
+	if (is_derived_from(RelationGetRelid(data->tg_relation)))
+		deltas_note(deltas);
+	collect_statement(deltas, source, data, signals, lenient);
+	if (settings >= 0)
+		AtEOXact_GUC(false, settings);
+	deltas_write(deltas, source->deferred);
+}
+
+/* Count the rows of a statement that has ended or, before it is truncated, subtract those of a table. */
+static void
+count_rows_of(TriggerData *data, Source *source, bool with_partitions)
+{
+	MemoryContext context;
+	MemoryContext old;
+	Relation	timelines;
+
+	if (source_has_problem(source, data->tg_relation, "its rows are not counted"))
+		return;
+	context = AllocSetContextCreate(CurrentMemoryContext, "leadscore record", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
+	if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
+		add_table(data->tg_relation, mapping_of(data->tg_trigger), with_partitions, -1, timelines);
+	else
+		count_statement(data, source, timelines);
+	/* whoever takes a snapshot from here on sees rows and deltas together */
+	CommandCounterIncrement();
+	table_close(timelines, NoLock);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+}
+
+/*
+ * BEFORE TRUNCATE: the rows are counted while they are there. TRUNCATE of a
+ * partitioned table includes its partitions, whose triggers fire after its own:
+ * all of them are counted at once, unless some partition has been already, as one
+ * that was named before its table is.
+ */
+static void
+begin_truncate(TriggerData *data, Source *source, Statement statement)
+{
+	Relation	table = data->tg_relation;
+
+	statement.with_partitions = table->rd_rel->relkind == RELKIND_PARTITIONED_TABLE &&
+		!is_running_below(table, statement.kind, statement.family);
+	if (running_on(table, statement.kind, statement.family) == NULL)
+		count_rows_of(data, source, statement.with_partitions);
+	running_begin(statement);
+}
+
+/*
+ * BEFORE and AFTER INSERT/UPDATE/DELETE/TRUNCATE FOR EACH STATEMENT, on a tracked
+ * table. From the one to the other the statement is noted as running. What
+ * statements do to a table from when the rows that TRUNCATE will remove have been
+ * counted, until it has ended, goes with them.
+ */
 Datum
 record(PG_FUNCTION_ARGS)
 {
 	TriggerData *data = (TriggerData *) fcinfo->context;
 	Source	   *source;
-	Relation	timelines;
-	MemoryContext context;
-	MemoryContext old;
-	Deltas	   *deltas;
-	Deltas	   *collected;
-	const SignalSet *signals;
-	Identity	user;
-	int			settings = -1;
-	bool		lenient;
+	Statement	statement = {0};
+	bool		truncates;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_STATEMENT(data->tg_event))
 		ereport(ERROR,
@@ -154,48 +268,19 @@ record(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 
 	source = source_of_trigger(data->tg_trigger, data->tg_relation);
-	if (source_has_problem(source, data->tg_relation, "its rows are not counted"))
-		return PointerGetDatum(NULL);
-
-	context = AllocSetContextCreate(CurrentMemoryContext, "leadscore record", ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(context);
-	/* a total that would overflow is refused where it can be: when events come into our own table */
-	lenient = !TRIGGER_FIRED_BY_INSERT(data->tg_event) || RelationGetRelid(data->tg_relation) != our_table("event");
-	collected = statement_deltas(source->deferred);
-	deltas = collected ? collected : deltas_create(context);
-	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
-
-	if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
+	statement.table = RelationGetRelid(data->tg_relation);
+	statement.kind = data->tg_event & TRIGGER_EVENT_OPMASK;
+	statement.family = source->family;
+	truncates = statement.kind == TRIGGER_EVENT_TRUNCATE;
+	if (TRIGGER_FIRED_AFTER(data->tg_event))
 	{
-		/* the table's children are truncated, and subtracted, each by itself */
-		add_table(data->tg_relation, mapping_of(data->tg_trigger), false, -1, timelines);
-		goto done;
+		if (!truncates && running_on(data->tg_relation, TRIGGER_EVENT_TRUNCATE, statement.family) == NULL)
+			count_rows_of(data, source, false);
+		running_end(statement);
 	}
-
-	user = become(timelines->rd_rel->relowner, 0);
-	signals = current_signals();
-	become_again(user);
-
-	if (source->pinned_settings)
-	{
-		settings = NewGUCNestLevel();
-		pin_settings();
-	}
-	if (is_derived_from(RelationGetRelid(data->tg_relation)))
-		deltas_note(deltas);
-	if (data->tg_newtable)
-		collect_rows(deltas, source, data->tg_newtable, RelationGetDescr(data->tg_relation), signals, 1, lenient);
-	if (data->tg_oldtable)
-		collect_rows(deltas, source, data->tg_oldtable, RelationGetDescr(data->tg_relation), signals, -1, lenient);
-	if (settings >= 0)
-		AtEOXact_GUC(false, settings);
-
-	if (collected == NULL)
-		deltas_write(deltas, source->deferred);
-
-done:
-	table_close(timelines, NoLock);
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
+	else if (truncates)
+		begin_truncate(data, source, statement);
+	else
+		running_begin(statement);
 	return PointerGetDatum(NULL);
 }

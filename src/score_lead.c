@@ -2,27 +2,24 @@
  * score_lead.c: the score of one lead by its name.
  *
  * Planning and executing the queries that find its model, timeline and profile
- * would cost many times what the score does. Where each is one row under a
- * primary key, it is looked up by the index, with the query's snapshot and the
- * caller's rights. Where a pending delta or a policy may matter, the query of
- * score_by_query() finds the answer.
+ * would cost many times what the score does. So each is looked up by its index,
+ * with the query's snapshot and the caller's rights. Where a policy may matter,
+ * or a table is not as we have made it, the query of score_by_query() finds the
+ * answer.
  */
 #include "appraise.h"
 #include "catalog.h"
-#include "partition.h"
+#include "current.h"
+#include "lookup.h"
+#include "profile.h"
 #include "session_cache.h"
 
-#include "access/genam.h"
-#include "access/stratnum.h"
 #include "access/table.h"
-#include "access/tableam.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "storage/bufmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
@@ -44,73 +41,95 @@ open_to_read(const char *name)
 	return NULL;
 }
 
-/* Where lead_timeline is split, the table of a lead in its place; whoever may read the one may read the other through it. */
-static Relation
-open_part(Relation table, text *lead_id)
-{
-	Oid		   *parts;
-	int			n = partition_tables(table, &parts);
-
-	if (n > 0)
-	{
-		Relation	part = table_open(parts[partition_of(VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id), n)], AccessShareLock);
-
-		table_close(table, NoLock);
-		table = part;
-	}
-	return table;
-}
-
 /*
- * Look up the second column of the row with a primary key of one text, with the
- * query's snapshot; the value is 0 if there is none. False if a query must look
- * it up.
+ * Look up the second column of the row with a primary key of one text; the value
+ * is 0 if there is none. False if a query must look it up.
  */
 static bool
-look_up(const char *name, text *key, Datum *value)
+look_up(const char *name, const text *key, Datum *value)
 {
 	Relation	table = open_to_read(name);
-	Relation	index;
-	IndexScanDesc scan;
-	ScanKeyData scan_key;
-	TupleTableSlot *slot;
+	Lookup		lookup;
+	bool		can;
 
-	*value = (Datum) 0;
 	if (table == NULL)
 		return false;
-	if (table->rd_rel->relhassubclass)
-		table = open_part(table, key);
-	index = index_open(primary_key_index(table), AccessShareLock);
-	scan = begin_index_scan(table, index, GetActiveSnapshot(), 1);
-	slot = table_slot_create(table, NULL);
-	ScanKeyEntryInitialize(&scan_key, 0, 1, BTEqualStrategyNumber, InvalidOid, index->rd_indcollation[0],
-						   F_TEXTEQ, PointerGetDatum(key));
-	index_rescan(scan, &scan_key, 1, NULL, 0);
-	if (index_getnext_slot(scan, ForwardScanDirection, slot))
+	can = lookup_open(&lookup, table, 1, GetActiveSnapshot());
+	*value = (Datum) 0;
+	if (can)
 	{
-		bool		isnull;
-		Datum		found = slot_getattr(slot, 2, &isnull);
+		lookup_begin(&lookup, key);
+		if (lookup_next(&lookup))
+		{
+			bool		isnull;
+			Datum		found = slot_getattr(lookup.slot, 2, &isnull);
 
-		if (!isnull)
-			*value = datumCopy(found, false, -1);
+			/* as it is stored: by these bytes a scorecard is found that has been compiled, without unpacking them */
+			if (!isnull)
+				*value = datumCopy(found, false, -1);
+		}
+		lookup_close(&lookup);
 	}
-	index_endscan(scan);
-	ExecDropSingleTupleTableSlot(slot);
-	index_close(index, AccessShareLock);
 	table_close(table, AccessShareLock);
-	return true;
+	return can;
 }
 
-/* Whether a table that is mostly empty has no page. */
+/* A lead's profile with what is pending, 0 if it has none; false if a query must look it up. Whoever may read lead may be told. */
 static bool
-is_empty(const char *name)
+look_up_profile(const text *lead_id, Datum *value)
+{
+	PendingProfiles pending;
+	Profile		profile;
+	bool		can;
+
+	if (!look_up("lead", lead_id, value))
+		return false;
+	pending_profiles_open(&pending, GetActiveSnapshot());
+	can = pending.table == NULL || pending.may_look_up;
+	if (can && pending.table)
+	{
+		/* (whether a row without a profile is there makes no difference) */
+		profile = (Profile) {*value != 0, *value ? DatumGetJsonbP(*value) : NULL};
+		pending_profiles_apply(&pending, lead_id, &profile);
+		*value = JsonbPGetDatum(profile.value);
+	}
+	pending_profiles_close(&pending);
+	return can;
+}
+
+static bool
+may_read(const char *name)
 {
 	Relation	table = open_to_read(name);
-	bool		empty = table != NULL && RelationGetNumberOfBlocks(table) == 0;
 
 	if (table)
 		table_close(table, AccessShareLock);
-	return empty;
+	return table != NULL;
+}
+
+/* The lead that a name stands for, and its timeline (NULL: none); false if a query must look. */
+static bool
+look_up_timeline(text **lead_id, Datum *timeline)
+{
+	Relation	timelines = open_to_read("lead_timeline");
+	Current    *current;
+	text	   *lead;
+
+	if (timelines == NULL)
+		return false;
+	if (!may_read("lead_alias") || !may_read("pending_delta") ||
+		(current = current_open(timelines, GetActiveSnapshot())) == NULL)
+	{
+		table_close(timelines, AccessShareLock);
+		return false;
+	}
+	lead = current_lead_of(current, *lead_id);
+	if (lead)
+		*lead_id = lead;
+	*timeline = PointerGetDatum(current_timeline(current, *lead_id));
+	current_close(current);
+	table_close(timelines, AccessShareLock);
+	return true;
 }
 
 /* Whether policies on events bind the caller; to know it, he need not have the right to read them. */
@@ -148,19 +167,14 @@ score_lead(PG_FUNCTION_ARGS)
 	/* the core's function: a call site of its own, so that the session keeps no more scorecards than it would anyhow */
 	FmgrInfo	core = {.fn_addr = score, .fn_nargs = 4, .fn_mcxt = CurrentMemoryContext};
 	text	   *lead_id = PG_GETARG_TEXT_PP(0);
-	Datum		alias_of;
 	Datum		card;
 	Datum		timeline;
 	Datum		profile;
 	Datum		result;
 	LOCAL_FCINFO(call, 4);
 
-	if (!is_empty("pending_delta") || events_are_hidden() || !look_up("lead_alias", lead_id, &alias_of))
-		return score_by_query(fcinfo);
-	if (alias_of)
-		lead_id = DatumGetTextPP(alias_of);
-	if (!look_up("model_document", PG_GETARG_TEXT_PP(1), &card) || card == 0 ||
-		!look_up("lead_timeline", lead_id, &timeline) || !look_up("lead", lead_id, &profile))
+	if (events_are_hidden() || !look_up_timeline(&lead_id, &timeline) ||
+		!look_up("model_document", PG_GETARG_TEXT_PP(1), &card) || card == 0 || !look_up_profile(lead_id, &profile))
 		return score_by_query(fcinfo);
 
 	InitFunctionCallInfoData(*call, &core, 4, InvalidOid, NULL, NULL);

@@ -69,6 +69,7 @@ PG_FUNCTION_INFO_V1(property_type);
 PG_FUNCTION_INFO_V1(has_rows);
 PG_FUNCTION_INFO_V1(count_rows);
 PG_FUNCTION_INFO_V1(hold_source);
+PG_FUNCTION_INFO_V1(try_table);
 
 /* ---------- the mapping ---------- */
 
@@ -287,14 +288,25 @@ typedef struct SourceTrigger
 	Relation	relation;
 } SourceTrigger;
 
+static uint64
+family_of(Jsonb *mapping)
+{
+	Datum		common = DirectFunctionCall2(jsonb_delete, JsonbPGetDatum(mapping), CStringGetTextDatum("partition"));
+
+	return DatumGetUInt64(DirectFunctionCall2(jsonb_hash_extended, common, Int64GetDatum(0)));
+}
+
 static void *
 load_source(SessionCache *cache pg_attribute_unused(), void *arg)
 {
 	SourceTrigger *of = arg;
 	Source	   *source = palloc0(sizeof(Source));
+	Jsonb	   *mapping = mapping_of(of->trigger);
 
 	source->context = CurrentMemoryContext;
-	map_source(source, mapping_of(of->trigger), RelationGetDescr(of->relation));
+	if (mapping && JB_ROOT_IS_OBJECT(mapping))
+		source->family = family_of(mapping);
+	map_source(source, mapping, RelationGetDescr(of->relation));
 	return source;
 }
 
@@ -913,4 +925,30 @@ hold_source(PG_FUNCTION_ARGS)
 				 errhint("The transaction might succeed if retried.")));
 	(void) find_all_inheritors(table, AccessShareLock, NULL);
 	PG_RETURN_VOID();
+}
+
+/*
+ * try_table(table, written): lock a table and its children to read them or,
+ * itself alone, to write it, until the transaction ends; false if somebody else
+ * keeps us waiting, or has dropped one.
+ */
+Datum
+try_table(PG_FUNCTION_ARGS)
+{
+	Oid			table = PG_GETARG_OID(0);
+	bool		written = PG_GETARG_BOOL(1);
+	ListCell   *cell;
+
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(table)))
+		PG_RETURN_BOOL(false);
+	check_may_select(table);
+	foreach(cell, written ? list_make1_oid(table) : find_all_inheritors(table, NoLock, NULL))
+	{
+		Oid			member = lfirst_oid(cell);
+
+		if (!ConditionalLockRelationOid(member, written ? RowExclusiveLock : AccessShareLock) ||
+			!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(member)))
+			PG_RETURN_BOOL(false);
+	}
+	PG_RETURN_BOOL(true);
 }

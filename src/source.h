@@ -38,6 +38,7 @@ typedef struct Source
 {
 	MemoryContext context;		/* holds what the pointers point to */
 	const char *problem;		/* why rows cannot be read, or NULL */
+	uint64		family;			/* the same for a source and its partitions: what their mappings have in common, hashed */
 	AttrNumber	last_column;	/* the highest that is mapped */
 	SourceColumn lead_id;
 	SourceColumn kind;

@@ -1,13 +1,27 @@
 /*
- * store.c: writing rows of lead_timeline and pending_delta.
+ * store.c: writing rows of lead_timeline, pending_delta and lead.
  *
- * Both have the columns (lead_id, timeline or delta). They are written through
+ * All have the columns (lead_id, timeline, delta or profile). They are written through
  * the table access methods, without planner and executor, at a third of the
- * price of a statement. A row of lead_timeline is looked up by the primary key
- * as it is now, whatever the transaction's snapshot, for adding commutes, and
- * is updated where nobody else has come before; else it is looked up again. One
- * that is not there is inserted speculatively, as ON CONFLICT does it; where many
- * were not there, as in a rebuild, the next one is inserted without a look.
+ * price of a statement.
+ *
+ * Lock. A lead belongs to the transaction that has its row of lead_timeline:
+ * that has locked it (FOR UPDATE), written it, or deleted it. It keeps it
+ * until it ends. store_take() gets a row only if it is free, and never waits:
+ *
+ *   - The row is looked up by the primary key with a dirty snapshot, as it is
+ *     now, whatever the transaction's snapshot, for adding commutes. If somebody
+ *     is making, changing or deleting it, it is busy.
+ *   - It is then locked with LockWaitSkip, which closes the gap between the look
+ *     and the write: the write that follows finds nobody to wait for.
+ *   - A row that is not there is inserted speculatively, as ON CONFLICT does it. If
+ *     somebody else inserts it at the same time, both may back off; it is busy
+ *     for both. Where many rows were not there, as in a rebuild, the next one is
+ *     inserted without a look.
+ *
+ * At the stricter levels of isolation a row whose newest version the
+ * transaction's snapshot does not see is busy, too: what the transaction sees of
+ * the lead is its snapshot with what it has added itself.
  *
  * Active leads come again and again. Descending the index costs more than all
  * the rest of an update, so a session remembers where it has found their rows.
@@ -17,10 +31,12 @@
 #include "store.h"
 
 #include "label.h"
+#include "lookup.h"
 #include "partition.h"
 
 #include "access/genam.h"
 #include "access/stratnum.h"
+#include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_am.h"
@@ -39,7 +55,7 @@
  */
 typedef struct Place
 {
-	uint32		hash;			/* of lead_id */
+	uint32		hash;			/* of the table and lead_id */
 	char		status;
 	ItemPointerData begin;
 } Place;
@@ -66,6 +82,8 @@ static place_hash *places = NULL;
 struct Store
 {
 	Relation	table;
+	MemoryContext context;		/* a scan allocates when it likes to, and keeps that */
+	bool		newest;			/* take rows that the transaction's snapshot does not see, too */
 	EState	   *estate;
 	ResultRelInfo *result;		/* with its indexes open */
 	IndexScanDesc scan;			/* of the primary key, for one lead; NULL if the table has none */
@@ -86,25 +104,34 @@ has_triggers(Relation table)
 	return triggers && (triggers->numtriggers > 1 || strcmp(triggers->triggers[0].tgname, GUARD_TRIGGER) != 0);
 }
 
-/*
- * Begin to write, to a table with a primary key on lead_id or ("keyed" is false)
- * none. NULL if it is not as we have made it: then a statement must do it.
- * The table is locked, and rows of before, of this transaction too, are seen.
- */
+/* Whether a table has its first columns, so many, and no others but such as have been dropped. */
+bool
+has_columns(Relation table, int n)
+{
+	TupleDesc	row = RelationGetDescr(table);
+
+	for (int i = 0; i < row->natts; i++)
+		if (TupleDescAttr(row, i)->attisdropped != (i >= n))
+			return false;
+	return row->natts >= n;
+}
+
 Store *
-store_open(Relation table, bool keyed)
+store_open(Relation table, bool keyed, bool newest)
 {
 	Store	   *store;
 	Oid			key = primary_key_index(table);
 	bool		ours = OidIsValid(key) == keyed;
 
 	/* two columns, no trigger, no partitions */
-	if (!ours || table->rd_rel->relkind != RELKIND_RELATION || has_triggers(table) || RelationGetNumberOfAttributes(table) != 2)
+	if (!ours || table->rd_rel->relkind != RELKIND_RELATION || has_triggers(table) || !has_columns(table, 2))
 		return NULL;
 
 	CommandCounterIncrement();
 	store = palloc0(sizeof(Store));
 	store->table = table;
+	store->context = CurrentMemoryContext;
+	store->newest = newest;
 	store->estate = CreateExecutorState();
 	store->result = makeNode(ResultRelInfo);
 	InitResultRelInfo(store->result, table, 0, NULL, 0);
@@ -151,6 +178,7 @@ set_row(Store *store, Datum lead_id, struct varlena *timeline)
 	ExecClearTuple(store->row);
 	store->row->tts_values[0] = lead_id;
 	store->row->tts_values[1] = PointerGetDatum(timeline);
+	memset(store->row->tts_isnull, true, RelationGetNumberOfAttributes(store->table) * sizeof(bool));	/* columns that were dropped */
 	store->row->tts_isnull[0] = store->row->tts_isnull[1] = false;
 	ExecStoreVirtualTuple(store->row);
 	if (store->table->rd_att->constr)
@@ -160,13 +188,13 @@ set_row(Store *store, Datum lead_id, struct varlena *timeline)
 /* ---------- finding ---------- */
 
 static inline uint32
-place_key(text *lead_id)
+place_key(const Store *store, text *lead_id)
 {
-	return label_hash(text_label(lead_id));
+	return label_hash(text_label(lead_id)) ^ murmurhash32(RelationGetRelid(store->table));
 }
 
 static void
-remember_place(text *lead_id, const ItemPointerData *begin)
+remember_place(const Store *store, text *lead_id, const ItemPointerData *begin)
 {
 	bool		found;
 
@@ -174,14 +202,14 @@ remember_place(text *lead_id, const ItemPointerData *begin)
 		places = place_create(TopMemoryContext, 64, NULL);
 	if (places->members >= MAX_PLACES)
 		place_reset(places);
-	ItemPointerCopy(begin, &place_insert(places, place_key(lead_id), &found)->begin);
+	ItemPointerCopy(begin, &place_insert(places, place_key(store, lead_id), &found)->begin);
 }
 
 /* Look a lead's row up where it was found before. */
 static bool
 find_by_place(Store *store, text *lead_id)
 {
-	Place	   *place = places && store->fetch ? place_lookup(places, place_key(lead_id)) : NULL;
+	Place	   *place = places && store->fetch ? place_lookup(places, place_key(store, lead_id)) : NULL;
 	ItemPointerData tid;
 	bool		again = false;
 
@@ -207,23 +235,12 @@ find_by_place(Store *store, text *lead_id)
 static bool
 find_by_index(Store *store, text *lead_id)
 {
-	Oid			collation = store->scan->indexRelation->rd_indcollation[0];
-	ScanKeyData key;
-	ItemPointer tid;
+	ItemPointerData begin;
 
-	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, collation, F_TEXTEQ, PointerGetDatum(lead_id));
-	index_rescan(store->scan, &key, 1, NULL, 0);
-	while ((tid = index_getnext_tid(store->scan, ForwardScanDirection)) != NULL)
-	{
-		ItemPointerData begin = *tid;
-
-		if (index_fetch_heap(store->scan, store->found))
-		{
-			remember_place(lead_id, &begin);
-			return true;
-		}
-	}
-	return false;
+	if (!scan_unique(store->scan, lead_id, store->found, &begin))
+		return false;
+	remember_place(store, lead_id, &begin);
+	return true;
 }
 
 typedef enum Found
@@ -233,6 +250,36 @@ typedef enum Found
 	BUSY						/* somebody else is making or changing it */
 } Found;
 
+/* Whether the transaction may not know the version of a row that was found. */
+static bool
+is_hidden(Store *store)
+{
+	return !store->newest && IsolationUsesXactSnapshot() &&
+		!table_tuple_satisfies_snapshot(store->table, store->found, GetTransactionSnapshot());
+}
+
+/*
+ * Whether the transaction's snapshot sees a row of a lead that has none any more:
+ * with a new one there would be two. (No version is skipped by the scan, and none
+ * is read for a predicate lock.)
+ */
+static bool
+is_still_seen(Store *store, text *lead_id)
+{
+	Relation	index = store->scan->indexRelation;
+	IndexScanDesc scan = begin_index_scan(store->table, index, SnapshotAny, 1);
+	ScanKeyData key;
+	bool		seen = false;
+
+	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, index->rd_indcollation[0], F_TEXTEQ, PointerGetDatum(lead_id));
+	index_rescan(scan, &key, 1, NULL, 0);
+	while (!seen && index_getnext_slot(scan, ForwardScanDirection, store->found))
+		seen = table_tuple_satisfies_snapshot(store->table, store->found, GetTransactionSnapshot());
+	ExecClearTuple(store->found);
+	index_endscan(scan);
+	return seen;
+}
+
 /* Look a lead's row up, as it is now. Waits for whoever is making or changing it, if it is to. */
 static Found
 find_row(Store *store, text *lead_id, bool wait)
@@ -241,11 +288,15 @@ find_row(Store *store, text *lead_id, bool wait)
 
 	for (;;)
 	{
+		MemoryContext old = MemoryContextSwitchTo(store->context);
+		bool		found = find_by_place(store, lead_id) || find_by_index(store, lead_id);
+
+		MemoryContextSwitchTo(old);
 		CHECK_FOR_INTERRUPTS();
-		if (!find_by_place(store, lead_id) && !find_by_index(store, lead_id))
+		if (!found)
 			return NONE;
 		if (!TransactionIdIsValid(now->xmin) && !TransactionIdIsValid(now->xmax))
-			return FOUND;
+			return is_hidden(store) ? BUSY : FOUND;
 		if (!wait)
 			return BUSY;
 		if (TransactionIdIsValid(now->xmin) && now->speculativeToken != 0)
@@ -257,11 +308,36 @@ find_row(Store *store, text *lead_id, bool wait)
 	}
 }
 
-/* ---------- writing ---------- */
+/* ---------- taking ---------- */
 
-/* Whether a row could be changed; false if somebody else has changed it since it was found. */
+/* Whether the row that was found has been written by this transaction: then it is ours already. */
 static bool
-was_changed(TM_Result result)
+is_written_by_us(Store *store)
+{
+	bool		isnull;
+	Datum		xmin = slot_getsysattr(store->found, MinTransactionIdAttributeNumber, &isnull);
+
+	return TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin));
+}
+
+/* Lock the row that was found; against those who lock it as the target of a foreign key, too, for it may be deleted. */
+static TM_Result
+lock_row(Store *store, bool wait)
+{
+	TM_FailureData failure;
+	TM_Result	result;
+
+	if (is_written_by_us(store))
+		return TM_Ok;
+	result = table_tuple_lock(store->table, &store->found->tts_tid, GetActiveSnapshot(), store->row, GetCurrentCommandId(false),
+							  LockTupleExclusive, wait ? LockWaitBlock : LockWaitSkip, 0, &failure);
+	ExecClearTuple(store->row);
+	return result;
+}
+
+/* Whether something was done to a row; false if somebody else has changed it since it was found. */
+static bool
+was_done(TM_Result result)
 {
 	switch (result)
 	{
@@ -271,12 +347,33 @@ was_changed(TM_Result result)
 		case TM_Deleted:
 			return false;
 		default:
-			elog(ERROR, "could not write a timeline: %d", result);
+			elog(ERROR, "could not write a row of a lead: %d", result);
 	}
 }
 
-/* Put a timeline into the row that was found. */
-static bool
+/* Look a lead's row up and, where there is one that is free, lock it. */
+static Found
+take_row(Store *store, text *lead_id, bool wait)
+{
+	for (;;)
+	{
+		Found		found = find_row(store, lead_id, wait);
+		TM_Result	result;
+
+		if (found != FOUND)
+			return found;
+		result = lock_row(store, wait);
+		if (result == TM_WouldBlock)
+			return BUSY;
+		if (was_done(result))
+			return FOUND;
+	}
+}
+
+/* ---------- writing ---------- */
+
+/* Put a timeline into the row that was found, which is ours. */
+static void
 update_row(Store *store, struct varlena *timeline)
 {
 	TM_FailureData failure;
@@ -284,22 +381,22 @@ update_row(Store *store, struct varlena *timeline)
 	UpdateIndexes indexes;
 
 	set_row(store, store->found->tts_values[0], timeline);
-	if (!was_changed(update_tuple(store->table, &store->found->tts_tid, store->row, GetCurrentCommandId(true),
-								  GetActiveSnapshot(), true, &failure, &lock, &indexes)))
-		return false;
+	if (!was_done(update_tuple(store->table, &store->found->tts_tid, store->row, GetCurrentCommandId(true),
+							   GetActiveSnapshot(), true, &failure, &lock, &indexes)))
+		elog(ERROR, "a row of a lead has been changed under its lock");
 	if (indexes)
 		insert_index_tuples(store->result, store->row, store->estate, true, NULL, indexes);
-	return true;
 }
 
-/* Remove the row that was found. */
-static bool
+/* Remove the row that was found, which is ours. */
+static void
 delete_row(Store *store)
 {
 	TM_FailureData failure;
 
-	return was_changed(delete_tuple(store->table, &store->found->tts_tid, GetCurrentCommandId(true),
-									GetActiveSnapshot(), true, &failure));
+	if (!was_done(delete_tuple(store->table, &store->found->tts_tid, GetCurrentCommandId(true),
+							   GetActiveSnapshot(), true, &failure)))
+		elog(ERROR, "a row of a lead has been changed under its lock");
 }
 
 /* Make a row; false if somebody else has made it meanwhile. */
@@ -318,79 +415,84 @@ insert_row(Store *store, text *lead_id, struct varlena *timeline)
 	return !conflict;
 }
 
-/*
- * Add a delta to a lead's row, which is made where there is none, and removed
- * when nothing is left of it. An hour that overflows is an error or, where
- * there is room to note it, noted, and wraps around. "written" may be NULL.
- */
-void
-store_add(Store *store, text *lead_id, struct varlena *delta, bool *overflowed, RowWritten written, void *arg)
+Taken
+store_take(Store *store, text *lead_id, bool guess, struct varlena **timeline)
 {
-	bool		done = false;
+	Found		found = NONE;
 
-	while (!done)
+	*timeline = NULL;
+	if (!guess || store->misses < MANY_MISSES || IsolationUsesXactSnapshot())
+		found = take_row(store, lead_id, false);
+	if (found == FOUND)
 	{
-		CHECK_FOR_INTERRUPTS();
-		/* a scan allocates when it likes to, and keeps that */
-		if (store->misses < MANY_MISSES && find_row(store, lead_id, true) == FOUND)
-		{
-			MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(store->estate));
-			struct varlena *timeline;
-			struct varlena *sum;
+		MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(store->estate));
 
-			slot_getallattrs(store->found);
-			timeline = DatumGetTimeline(store->found->tts_values[1]);
-			sum = timeline_combine(timeline, delta, 1, overflowed);
-			done = timeline_is_empty(sum) ? delete_row(store) : update_row(store, sum);
-			if (done && written)
-				written(arg, timeline, timeline_is_empty(sum) ? NULL : sum);
-			ExecClearTuple(store->found);
-			MemoryContextSwitchTo(old);
-			store->misses = 0;
-		}
-		else
-		{
-			done = insert_row(store, lead_id, delta);
-			store->misses = done ? store->misses + 1 : 0;
-			if (done && written)
-				written(arg, NULL, delta);
-		}
+		slot_getallattrs(store->found);
+		*timeline = store->found->tts_isnull[1] ? NULL : (struct varlena *) DatumGetPointer(store->found->tts_values[1]);
+		MemoryContextSwitchTo(old);
+		store->misses = 0;
 	}
+	if (found == NONE && IsolationUsesXactSnapshot() && !store->newest && is_still_seen(store, lead_id))
+		found = BUSY;
+	return found == FOUND ? TAKEN : found == NONE ? FREE : TAKEN_BY_ANOTHER;
+}
+
+MemoryContext
+store_memory(Store *store)
+{
+	return GetPerTupleMemoryContext(store->estate);
+}
+
+void
+store_put(Store *store, struct varlena *timeline)
+{
+	store_set(store, timeline_is_empty(timeline) ? NULL : timeline);
+}
+
+void
+store_set(Store *store, struct varlena *value)
+{
+	if (value)
+		update_row(store, value);
+	else
+		delete_row(store);
+	store_leave(store);
+}
+
+void
+store_leave(Store *store)
+{
+	ExecClearTuple(store->found);
 	ResetPerTupleExprContext(store->estate);
 }
 
-/* Lock a lead's row, made empty where there is none. False: somebody else has it, and we are not to wait. */
 bool
-store_hold(Store *store, text *lead_id, bool wait)
+store_insert(Store *store, text *lead_id, struct varlena *timeline)
 {
-	struct varlena *empty = timeline_encode(NULL, 0);
-	TM_FailureData failure;
-	TM_Result	result;
+	bool		inserted = insert_row(store, lead_id, timeline);
 
+	store->misses = inserted ? store->misses + 1 : 0;
+	ResetPerTupleExprContext(store->estate);
+	return inserted;
+}
+
+bool
+store_hold(Store *store, text *lead_id, bool wait, bool *made)
+{
 	for (;;)
 	{
-		Found		found = find_row(store, lead_id, wait);
+		Found		found = take_row(store, lead_id, wait);
+		bool		held = found == FOUND;
 
-		if (found == BUSY)
-			result = TM_WouldBlock;
-		else if (found == NONE)
-			result = insert_row(store, lead_id, empty) ? TM_Ok : TM_Deleted;
-		else
-		{
-			result = table_tuple_lock(store->table, &store->found->tts_tid, GetActiveSnapshot(), store->row, GetCurrentCommandId(false),
-									  LockTupleNoKeyExclusive, wait ? LockWaitBlock : LockWaitSkip, 0, &failure);
-			ExecClearTuple(store->row);
-		}
-		ExecClearTuple(store->found);
-		ResetPerTupleExprContext(store->estate);
-		if (result == TM_WouldBlock)
-			return false;
-		if (was_changed(result))
-			return true;
+		*made = false;
+		if (found == NONE)
+			held = *made = insert_row(store, lead_id, timeline_encode(NULL, 0));
+		store_leave(store);
+		if (held || !wait)
+			return held;
 	}
 }
 
-/* Append a row, whatever rows there are. */
 void
 store_append(Store *store, text *lead_id, struct varlena *delta)
 {
@@ -398,4 +500,84 @@ store_append(Store *store, text *lead_id, struct varlena *delta)
 	table_tuple_insert(store->table, store->row, GetCurrentCommandId(true), 0, NULL);
 	insert_index_tuples(store->result, store->row, store->estate, false, NULL, INDEXES_ALL);
 	ResetPerTupleExprContext(store->estate);
+}
+
+bool
+store_remove(Store *store, ItemPointer row)
+{
+	TM_FailureData failure;
+
+	return delete_tuple(store->table, row, GetCurrentCommandId(true), GetActiveSnapshot(), false, &failure) == TM_Ok;
+}
+
+/* ---------- lead_timeline, and the tables that it is split into ---------- */
+
+/* One table. */
+typedef struct Part
+{
+	Relation	table;			/* NULL: not opened yet */
+	Store	   *store;			/* NULL: it is not as we have made it */
+} Part;
+
+struct Stores
+{
+	Relation	timelines;
+	bool		newest;
+	int			n;				/* of tables that it is split into */
+	Oid		   *tables;
+	Part	   *parts;			/* at least one */
+};
+
+Stores *
+stores_open(Relation timelines, bool newest)
+{
+	Stores	   *stores = palloc0(sizeof(Stores));
+
+	stores->timelines = timelines;
+	stores->newest = newest;
+	stores->n = partition_tables(timelines, &stores->tables);
+	stores->parts = palloc0(Max(stores->n, 1) * sizeof(Part));
+	return stores;
+}
+
+static Part *
+part_of(Stores *stores, const text *lead_id)
+{
+	int			number = stores->n > 0 ? partition_of(VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id), stores->n) : 0;
+	Part	   *part = &stores->parts[number];
+
+	if (part->table == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(stores));	/* it lasts as long as they do */
+
+		part->table = table_open(stores->n > 0 ? stores->tables[number] : RelationGetRelid(stores->timelines), RowExclusiveLock);
+		part->store = store_open(part->table, true, stores->newest);
+		MemoryContextSwitchTo(old);
+	}
+	return part;
+}
+
+Store *
+store_of(Stores *stores, const text *lead_id)
+{
+	return part_of(stores, lead_id)->store;
+}
+
+Relation
+table_of(Stores *stores, const text *lead_id)
+{
+	return part_of(stores, lead_id)->table;
+}
+
+void
+stores_close(Stores *stores)
+{
+	for (int i = 0; i < Max(stores->n, 1); i++)
+	{
+		if (stores->parts[i].store)
+			store_close(stores->parts[i].store);
+		if (stores->parts[i].table)
+			table_close(stores->parts[i].table, NoLock);
+	}
+	pfree(stores);
 }

@@ -30,15 +30,14 @@
 
 #include "appraise.h"
 #include "catalog.h"
+#include "current.h"
 #include "label.h"
 #include "offer.h"
-#include "partition.h"
+#include "profile.h"
 #include "session_cache.h"
+#include "store.h"
 
-#include "access/genam.h"
-#include "access/stratnum.h"
 #include "access/table.h"
-#include "access/tableam.h"
 #include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -46,9 +45,9 @@
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
@@ -218,82 +217,6 @@ set_clock(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(floor != 0);
 }
 
-/* ---------- looking up ---------- */
-
-/* Rows of a table by a primary key that begins with lead_id, as they are now. */
-typedef struct Lookup
-{
-	Relation	table;
-	Relation	index;
-	IndexScanDesc scan;
-	TupleTableSlot *slot;
-} Lookup;
-
-/* A table that is none of ours any more, such as a partitioned one, gets no scan. */
-static void
-lookup_open(Lookup *lookup, Relation table, Snapshot snapshot)
-{
-	memset(lookup, 0, sizeof(Lookup));
-	lookup->table = table;
-	if (table->rd_rel->relkind != RELKIND_RELATION || !OidIsValid(primary_key_index(table)))
-		return;
-	lookup->index = index_open(primary_key_index(table), AccessShareLock);
-	lookup->scan = begin_index_scan(table, lookup->index, snapshot, 1);
-	lookup->slot = table_slot_create(table, NULL);
-}
-
-static void
-lookup_close(Lookup *lookup)
-{
-	if (lookup->scan == NULL)
-		return;
-	index_endscan(lookup->scan);
-	ExecDropSingleTupleTableSlot(lookup->slot);
-	index_close(lookup->index, NoLock);
-}
-
-static void
-lookup_begin(Lookup *lookup, text *key)
-{
-	ScanKeyData scan_key;
-
-	ScanKeyEntryInitialize(&scan_key, 0, 1, BTEqualStrategyNumber, InvalidOid, lookup->index->rd_indcollation[0],
-						   F_TEXTEQ, PointerGetDatum(key));
-	index_rescan(lookup->scan, &scan_key, 1, NULL, 0);
-}
-
-static bool
-lookup_next(Lookup *lookup)
-{
-	return index_getnext_slot(lookup->scan, ForwardScanDirection, lookup->slot);
-}
-
-/* The first column of the only row that a query finds, or 0; for tables that somebody has changed, and rare cases. */
-static Datum
-query_for(const char *query, text *key, MemoryContext context)
-{
-	Oid			type = TEXTOID;
-	Datum		argument = PointerGetDatum(key);
-	Datum		found = (Datum) 0;
-	bool		isnull;
-
-	/* what we have written ourselves is seen only by the next command */
-	CommandCounterIncrement();
-	SPI_connect();
-	run(query, 1, &type, &argument, NULL, true, SPI_OK_SELECT);
-	if (SPI_processed > 0)
-	{
-		Datum		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-		MemoryContext old = MemoryContextSwitchTo(context);
-
-		if (!isnull)
-			found = PointerGetDatum(PG_DETOAST_DATUM_COPY(value));
-		MemoryContextSwitchTo(old);
-	}
-	SPI_finish();
-	return found;
-}
-
 /* ---------- comparing ---------- */
 
 typedef struct Changes
@@ -369,27 +292,6 @@ read_states(Lookup *lookup, const Watching *watched, text *lead_id, State *state
 	}
 }
 
-/* The second column of a lead's row, or 0; by a query where the table is none of ours any more. */
-static Datum
-value_of(Lookup *lookup, const char *query, text *lead_id, MemoryContext scratch)
-{
-	Datum		value = (Datum) 0;
-	MemoryContext keep;
-	bool		isnull;
-
-	if (lookup->scan == NULL)
-		return query_for(query, lead_id, scratch);
-	/* a scan allocates when it likes to, and keeps that */
-	lookup_begin(lookup, lead_id);
-	if (!lookup_next(lookup))
-		return value;
-	keep = MemoryContextSwitchTo(scratch);
-	value = slot_getattr(lookup->slot, 2, &isnull);
-	value = isnull ? (Datum) 0 : PointerGetDatum(PG_DETOAST_DATUM_PACKED(value));
-	MemoryContextSwitchTo(keep);
-	return value;
-}
-
 /* Whether two appraisals come to the same segment, whatever segment the lead was in. */
 static bool
 same_segment(const Scorecard *card, const Appraisal *before, const Appraisal *after)
@@ -428,73 +330,126 @@ segment_may_change(const Watching *watched, const struct varlena *before, const 
 	return false;
 }
 
-/* lead_timeline, or the tables that it is split into, each opened when it is first asked. */
-typedef struct Timelines
+/* What a lead is compared by, read as it is now: whoever has the lead's row keeps others from changing it. */
+typedef struct Reader
 {
-	Relation	table;
-	int			n;				/* of tables that it is split into */
-	Oid		   *tables;
-	Lookup	   *lookups;		/* at least one; its table is NULL: not opened yet */
-} Timelines;
+	Current    *current;
+	Lookup		states;
+	Relation	lead_table;
+	Lookup		profiles;
+	PendingProfiles pending;
+} Reader;
 
-static Lookup *
-timelines_of(Timelines *timelines, const text *lead_id)
+static void
+reader_open(Reader *reader, Relation timelines, Relation state_table)
 {
-	int			number = timelines->n > 0 ? partition_of(VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id), timelines->n) : 0;
-	Lookup	   *lookup = &timelines->lookups[number];
-
-	if (lookup->table == NULL)
-		lookup_open(lookup, table_open(timelines->n > 0 ? timelines->tables[number] : RelationGetRelid(timelines->table), AccessShareLock),
-					SnapshotSelf);
-	return lookup;
+	reader->current = current_open(timelines, SnapshotSelf);
+	reader->lead_table = table_open(our_table("lead"), AccessShareLock);
+	pending_profiles_open(&reader->pending, SnapshotSelf);
+	if (reader->current == NULL || !lookup_open(&reader->states, state_table, 1, SnapshotSelf) ||
+		!lookup_open(&reader->profiles, reader->lead_table, 1, SnapshotSelf) ||
+		(reader->pending.table && !reader->pending.may_look_up))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the tables of leadscore have lost an index"),
+				 errdetail("lead, lead_timeline, lead_alias and lead_state have primary keys; lead_alias, pending_delta and pending_profile have an index on lead_id."),
+				 errhint("Make the index again that was dropped.")));
 }
 
-/* Compare, and collect what has changed, in the memory that is current. */
 static void
-compare(Relation timeline_table, Relation state_table, const Watching *watched, text **lead_ids, int n, TimestampTz now, Changes *changes)
+reader_close(Reader *reader)
+{
+	pending_profiles_close(&reader->pending);
+	lookup_close(&reader->profiles);
+	lookup_close(&reader->states);
+	table_close(reader->lead_table, NoLock);
+	current_close(reader->current);
+}
+
+/* A lead's row of lead, copied; "place": which version of it. */
+static Profile
+read_row(Reader *reader, const text *lead_id, ItemPointer place)
+{
+	Profile		row = {lookup_unique(&reader->profiles, lead_id), NULL};
+	bool		isnull;
+
+	ItemPointerSetInvalid(place);
+	if (row.exists)
+	{
+		Datum		value = slot_getattr(reader->profiles.slot, 2, &isnull);
+
+		row.value = isnull ? NULL : DatumGetJsonbPCopy(value);
+		*place = reader->profiles.slot->tts_tid;
+		ExecClearTuple(reader->profiles.slot);
+	}
+	return row;
+}
+
+/* A lead's profile with what is pending. Somebody may move that into the row meanwhile: then once more. */
+static Profile
+read_profile(Reader *reader, const text *lead_id)
+{
+	ItemPointerData before;
+	ItemPointerData after;
+	Profile		next = read_row(reader, lead_id, &after);
+	Profile		profile;
+
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		profile = next;
+		before = after;
+		if (reader->pending.table == NULL)
+			break;
+		pending_profiles_apply(&reader->pending, lead_id, &profile);
+		next = read_row(reader, lead_id, &after);
+	} while (memcmp(&before, &after, sizeof(ItemPointerData)) != 0);
+	return profile;
+}
+
+/* What a lead is: false if it is none. A lead without events is one if it has a row of lead, or will have; an alias is none. */
+static bool
+read_lead(Reader *reader, text *lead_id, struct varlena **timeline, Jsonb **profile)
+{
+	Profile		row;
+
+	*timeline = NULL;
+	*profile = NULL;
+	if (current_lead_of(reader->current, lead_id) != NULL)
+		return false;
+	*timeline = current_timeline(reader->current, lead_id);
+	row = read_profile(reader, lead_id);
+	*profile = row.value;
+	return row.exists || *timeline != NULL;
+}
+
+/*
+ * Compare, and collect what has changed, in the memory that is current; apart
+ * those of leads that have something pending, if they are to be told apart.
+ */
+static void
+compare(Relation timeline_table, Relation state_table, const Watching *watched, text **lead_ids, int n, TimestampTz now,
+		Changes *changes, Changes *of_pending)
 {
 	MemoryContext keep = CurrentMemoryContext;
 	MemoryContext scratch = AllocSetContextCreate(keep, "leadscore segments", ALLOCSET_DEFAULT_SIZES);
 	State	   *states = palloc(watched->n * sizeof(State));
 	int32		hour = hour_of(now);
-	Timelines	timelines = {.table = timeline_table};
-	Relation	leads = NULL;
-	Snapshot	snapshot = NULL;
-	Lookup		state_lookup;
-	Lookup		profile_lookup;
+	Reader		reader;
 
-	/* rows that the lead's lock keeps others from changing; profiles change without it */
-	timelines.n = partition_tables(timeline_table, &timelines.tables);
-	timelines.lookups = palloc0(Max(timelines.n, 1) * sizeof(Lookup));
-	lookup_open(&state_lookup, state_table, SnapshotSelf);
-	if (state_lookup.scan == NULL)
-		elog(ERROR, "leadscore.lead_state is no table with a primary key");
-	if (watched->profiles)
-	{
-		leads = table_open(our_table("lead"), AccessShareLock);
-		snapshot = RegisterSnapshot(GetLatestSnapshot());
-		lookup_open(&profile_lookup, leads, snapshot);
-	}
+	reader_open(&reader, timeline_table, state_table);
 	for (int i = 0; i < n; i++)
 	{
 		text	   *lead_id = lead_ids[i];
-		Lookup	   *timeline_lookup = timelines_of(&timelines, lead_id);
-		Datum		timeline = value_of(timeline_lookup, "SELECT t.timeline FROM leadscore.lead_timeline t"
-										" WHERE t.lead_id OPERATOR(pg_catalog.=) $1", lead_id, scratch);
-		Datum		profile = (Datum) 0;
+		struct varlena *timeline;
+		Jsonb	   *profile;
 		bool		is_lead;
 
 		CHECK_FOR_INTERRUPTS();
-		if (timeline && timeline_is_empty(DatumGetTimeline(timeline)))
-			timeline = (Datum) 0;
-		/* a lead without events is one if it has a profile, and is no alias */
-		is_lead = timeline != (Datum) 0 ||
-			query_for("SELECT l.lead_id FROM leadscore.lead l WHERE l.lead_id OPERATOR(pg_catalog.=) $1"
-					  " AND NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.alias OPERATOR(pg_catalog.=) $1)", lead_id, scratch) != (Datum) 0;
-		if (is_lead && watched->profiles)
-			profile = value_of(&profile_lookup, "SELECT l.profile FROM leadscore.lead l WHERE l.lead_id OPERATOR(pg_catalog.=) $1", lead_id, scratch);
-
-		read_states(&state_lookup, watched, lead_id, states, scratch);
+		MemoryContextSwitchTo(scratch);
+		is_lead = read_lead(&reader, lead_id, &timeline, &profile);
+		MemoryContextSwitchTo(keep);
+		read_states(&reader.states, watched, lead_id, states, scratch);
 		for (int m = 0; m < watched->n; m++)
 		{
 			Scorecard  *card = watched->models[m].card;
@@ -507,33 +462,18 @@ compare(Relation timeline_table, Relation state_table, const Watching *watched, 
 				int32		number;
 
 				MemoryContextSwitchTo(scratch);
-				appraise_lead(card, timeline ? DatumGetTimeline(timeline) : NULL,
-							  profile ? DatumGetJsonbP(profile) : NULL, hour, hour, &appraisal, NULL);
+				appraise_lead(card, timeline, profile, hour, hour, &appraisal, NULL);
 				MemoryContextSwitchTo(keep);
 				number = segment_number(card, &appraisal, was, now - states[m].since);
 				is = number > 0 ? card->segments[number - 1].segment : NULL;
 			}
 			if (was == NULL ? is != NULL : is == NULL || strcmp(was, is) != 0)
-				add_change(changes, watched->models[m].model, lead_id, was, is, appraisal.score, is_lead);
+				add_change(of_pending && current_is_pending(reader.current, lead_id) ? of_pending : changes, watched->models[m].model, lead_id, was, is, appraisal.score, is_lead);
 		}
-		if (timeline_lookup->slot)
-			ExecClearTuple(timeline_lookup->slot);
-		ExecClearTuple(state_lookup.slot);
+		ExecClearTuple(reader.states.slot);
 		MemoryContextReset(scratch);
 	}
-	for (int i = 0; i < Max(timelines.n, 1); i++)
-		if (timelines.lookups[i].table)
-		{
-			lookup_close(&timelines.lookups[i]);
-			table_close(timelines.lookups[i].table, NoLock);
-		}
-	lookup_close(&state_lookup);
-	if (leads)
-	{
-		lookup_close(&profile_lookup);
-		UnregisterSnapshot(snapshot);
-		table_close(leads, NoLock);
-	}
+	reader_close(&reader);
 	MemoryContextDelete(scratch);
 }
 
@@ -643,10 +583,10 @@ write_changes(const Watching *watched, const Changes *changes, TimestampTz now, 
 	SPI_finish();
 }
 
-void
-see_segments(Relation timelines, text **lead_ids, int n, const char *cause)
+/* Compare leads whose rows are ours, a batch at a time, and write down what has changed; lead_state is locked. */
+static void
+see_segments(Relation timelines, Relation state_table, text **lead_ids, int n, const char *cause)
 {
-	Relation	state_table = table_open(our_table("lead_state"), RowExclusiveLock);
 	const Watching *watched = segments_watched();
 	MemoryContext batch = AllocSetContextCreate(CurrentMemoryContext, "leadscore changes", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(batch);
@@ -656,17 +596,34 @@ see_segments(Relation timelines, text **lead_ids, int n, const char *cause)
 	for (int first = 0; watched && first < n; first += BATCH)
 	{
 		Changes		changes = {0};
+		Changes		of_pending = {0};
 
-		compare(timelines, state_table, watched, lead_ids + first, Min(BATCH, n - first), now, &changes);
+		/* what is pending was written by somebody who had not got the row: time is not the cause */
+		compare(timelines, state_table, watched, lead_ids + first, Min(BATCH, n - first), now,
+				&changes, strcmp(cause, "time") == 0 ? &of_pending : NULL);
 		if (changes.n > 0)
 			write_changes(watched, &changes, now, cause, &told);
+		if (of_pending.n > 0)
+			write_changes(watched, &of_pending, now, "event", &told);
 		MemoryContextReset(batch);
 	}
 	if (told > MOST_NOTICES)
 		Async_Notify("leadscore", psprintf("{\"more\": " UINT64_FORMAT "}", told - MOST_NOTICES));
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(batch);
-	table_close(state_table, NoLock);
+}
+
+/* Sort names, and leave each once. */
+static int
+sort_distinct(text **names, int n)
+{
+	int			distinct = 0;
+
+	qsort(names, n, sizeof(text *), text_pointer_compare);
+	for (int i = 0; i < n; i++)
+		if (distinct == 0 || !text_equal(names[i], names[distinct - 1]))
+			names[distinct++] = names[i];
+	return distinct;
 }
 
 /* see_leads(lead_ids, cause): compare leads whose rows of lead_timeline the caller holds. */
@@ -674,20 +631,122 @@ Datum
 see_leads(PG_FUNCTION_ARGS)
 {
 	Relation	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
+	Relation	state_table = table_open(our_table("lead_state"), RowExclusiveLock);
 	Datum	   *datums;
 	text	  **lead_ids;
 	int			n;
-	int			distinct = 0;
 
+	CommandCounterIncrement();
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), TEXTOID, -1, false, TYPALIGN_INT, &datums, NULL, &n);
 	lead_ids = palloc_extended(Max(n, 1) * sizeof(text *), MCXT_ALLOC_HUGE);
 	for (int i = 0; i < n; i++)
 		lead_ids[i] = DatumGetTextPP(datums[i]);
-	qsort(lead_ids, n, sizeof(text *), text_pointer_compare);
-	for (int i = 0; i < n; i++)
-		if (distinct == 0 || text_pointer_compare(&lead_ids[i], &lead_ids[distinct - 1]) != 0)
-			lead_ids[distinct++] = lead_ids[i];
-	see_segments(timelines, lead_ids, distinct, text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	see_segments(timelines, state_table, lead_ids, sort_distinct(lead_ids, n), text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	table_close(state_table, NoLock);
 	table_close(timelines, NoLock);
 	PG_RETURN_VOID();
+}
+
+/* ---------- before commit ---------- */
+
+/* Those of some names that are aliases, followed by their leads: what an alias had is its lead's now. Returns how many names there are. */
+static int
+add_leads_of_aliases(Relation timelines, text **names, int n)
+{
+	Current    *current = current_open(timelines, SnapshotSelf);
+	int			total = n;
+
+	for (int i = 0; current && i < n; i++)
+	{
+		text	   *lead = current_lead_of(current, names[i]);
+
+		if (lead)
+			names[total++] = lead;
+	}
+	if (current)
+		current_close(current);
+	return sort_distinct(names, total);
+}
+
+/* Remove rows that were made only to be held. */
+static void
+release_made(Relation timelines, text **made, int n)
+{
+	Stores	   *stores;
+
+	if (n == 0)
+		return;
+	stores = stores_open(timelines, true);
+	for (int i = 0; i < n; i++)
+	{
+		struct varlena *row;
+		Store	   *store = store_of(stores, made[i]);
+
+		if (store_take(store, made[i], false, &row) == TAKEN)
+			store_put(store, DatumGetTimeline(PointerGetDatum(row)));
+	}
+	stores_close(stores);
+}
+
+bool
+transitions_are_written(void)
+{
+	return !IsolationIsSerializable();
+}
+
+/*
+ * Whether changes can be written without waiting: the tables are locked, as any
+ * writer locks them, to the end of the transaction. Who renames or deletes a model
+ * has lead_state, who changes a budget offer_slot, a DBA any.
+ */
+static bool
+can_write(void)
+{
+	static const char *const tables[] = {"lead_state", "segment_change", "offer_slot", "voucher"};
+	const Watching *watched = transitions_are_written() ? segments_watched() : NULL;
+	int			n = watched == NULL ? 0 : watched->offers ? 4 : 2;
+
+	for (int i = 0; i < n; i++)
+		if (!ConditionalLockRelationOid(our_table(tables[i]), RowExclusiveLock))
+			return false;
+	return n > 0;
+}
+
+void
+see_touched(text **names, int n, const char *cause)
+{
+	Relation	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
+	text	  **lead_ids = palloc_extended(2 * (Size) n * sizeof(text *), MCXT_ALLOC_HUGE);
+	text	  **made;
+	Stores	   *stores;
+	int			nleads;
+	int			nheld = 0;
+	int			nmade = 0;
+
+	if (can_write())
+	{
+		Relation	state_table = table_open(our_table("lead_state"), NoLock);
+
+		memcpy(lead_ids, names, n * sizeof(text *));
+		nleads = add_leads_of_aliases(timelines, lead_ids, n);
+		made = palloc_extended(nleads * sizeof(text *), MCXT_ALLOC_HUGE);
+		stores = stores_open(timelines, true);
+		for (int i = 0; i < nleads; i++)
+		{
+			Store	   *store = store_of(stores, lead_ids[i]);
+			bool		is_made;
+
+			if (store == NULL || !store_hold(store, lead_ids[i], false, &is_made))
+				continue;
+			lead_ids[nheld++] = lead_ids[i];
+			if (is_made)
+				made[nmade++] = lead_ids[i];
+		}
+		stores_close(stores);
+		CommandCounterIncrement();
+		see_segments(timelines, state_table, lead_ids, nheld, cause);
+		release_made(timelines, made, nmade);
+		table_close(state_table, NoLock);
+	}
+	table_close(timelines, NoLock);
 }

@@ -15,6 +15,13 @@ typedef struct Watching Watching;
 extern const Watching *segments_watched(void);
 
 /*
+ * Whether this transaction writes down transitions before it commits. At
+ * SERIALIZABLE what is read for that would take predicate locks, for which the
+ * user's transaction could fail: the next look finds them.
+ */
+extern bool transitions_are_written(void);
+
+/*
  * Whether an event can have changed a lead's segment on one of them, as the
  * timeline was (NULL: there was none) and is. Mostly it has not, and then no
  * state need be looked up. What time alone has changed is left to
@@ -23,9 +30,9 @@ extern const Watching *segments_watched(void);
 extern bool segment_may_change(const Watching *watching, const struct varlena *before, const struct varlena *after);
 
 /*
- * Write down which of some leads, each named once, have changed their segments.
- * Their rows of lead_timeline are ours.
+ * Write down which of some leads, each named once, have changed their segments:
+ * of those whose rows of lead_timeline are free or ours. Never waits.
  */
-extern void see_segments(Relation timelines, text **lead_ids, int n, const char *cause);
+extern void see_touched(text **names, int n, const char *cause);
 
 #endif							/* LEADSCORE_TRANSITION_H */

@@ -34,6 +34,12 @@ FROM (VALUES (2), (NULL)) AS few (n) CROSS JOIN LATERAL top(n) WITH ORDINALITY A
 JOIN lead_score v USING (lead_id) GROUP BY n;
 INSERT INTO pending_delta SELECT 'cyd', -timeline FROM lead_timeline WHERE lead_id = 'cyd';
 SELECT lead_id, score FROM top(2);
+-- what is pending lifts leads up, and adds some: of their own names and of aliases, with a row and without one
+SELECT identify('bo', 'bob'), identify('gu', 'gus');
+INSERT INTO lead_timeline SELECT 'bo', timeline FROM lead_timeline WHERE lead_id = 'dan';
+INSERT INTO pending_delta SELECT n, timeline FROM unnest('{bo,gu,hal,ann}'::text[]) n, lead_timeline WHERE lead_id = 'bob';
+SELECT n, t.leads, t.leads = (SELECT array_agg((v.lead_id, v.score)::text ORDER BY v.score DESC, v.lead_id) FROM (SELECT * FROM lead_score ORDER BY score DESC, lead_id LIMIT n) v) AS as_in_lead_score
+FROM generate_series(1, 7) n CROSS JOIN LATERAL (SELECT array_agg((t.lead_id, t.score)::text ORDER BY t.score DESC, t.lead_id) AS leads FROM top(n) t) t;
 ROLLBACK;
 SELECT count(*) FROM top(0);
 SELECT count(*) FROM top(3, 'shop', NULL);

@@ -212,13 +212,16 @@ DELETE FROM model WHERE model = 'border';
 SELECT DISTINCT model FROM segment_change UNION SELECT model FROM lead_state ORDER BY 1;
 SELECT visits('edgar', 1);
 
--- in a transaction
-BEGIN;
+-- not in a transaction block: writers would have to wait for its end
 SELECT unwatch();
 SELECT visits('hal', 20);
+BEGIN;
+CALL watch();
+ROLLBACK;
+SELECT refused('CALL watch()');
+SELECT "from", "to", cause FROM log WHERE lead_id = 'hal';
 CALL watch();
 SELECT "from", "to", cause FROM log WHERE lead_id = 'hal';
-COMMIT;
 
 -- refused
 SELECT refused(ARRAY[

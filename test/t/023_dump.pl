@@ -31,6 +31,8 @@ $node->safe_psql('shop', q{
 	INSERT INTO leadscore.signal (signal, kind) VALUES ('waiting', 'visit');
 	INSERT INTO leadscore.offer (offer, model, segment, discount, valid_for, budget, holdout_share) SELECT 'offer', model, segment, 10, '1 day', 50, 0.5 FROM leadscore.segment WHERE position = 1 AND model = 'ecommerce';
 });
+# a change of a profile that somebody else was writing, and one of a lead that has none
+$node->safe_psql('shop', q{INSERT INTO leadscore.pending_profile (lead_id, attributes, removed) VALUES ((SELECT min(lead_id) FROM leadscore.lead), '{"colour": "blue"}', '{country}'), ('only pending', '{"country": "DE"}', NULL)});
 # transitions and vouchers, some of them taken
 $node->safe_psql('shop', q{CALL leadscore.watch('ecommerce', notify => false)});
 $node->safe_psql('shop', q{
@@ -47,6 +49,8 @@ my %state = (
 	pending => 'SELECT lead_id, delta::text FROM leadscore.pending_delta ORDER BY 1, 2',
 	aliases => 'SELECT * FROM leadscore.lead_alias ORDER BY 1',
 	leads => 'SELECT * FROM leadscore.lead ORDER BY 1',
+	'pending profiles' => 'SELECT * FROM leadscore.pending_profile ORDER BY 1',
+	profiles => 'SELECT * FROM leadscore.current_profile ORDER BY 1',
 	events => 'SELECT * FROM leadscore.event ORDER BY 1',
 	signals => 'SELECT * FROM leadscore.signal ORDER BY 1',
 	scorecard => q{SELECT leadscore.scorecard('ecommerce')},
@@ -185,9 +189,9 @@ for my $database (sort keys %restore)
 # fires in the middle of a restore, when some triggers are there and others are not yet.
 {
 	$node->safe_psql('shop', q{
-		ALTER TABLE shop.visits ENABLE ALWAYS TRIGGER leadscore_1_insert;
-		ALTER TABLE shop.visits_1 ENABLE ALWAYS TRIGGER leadscore_1_insert;
-		ALTER TABLE shop.visits_1 ENABLE ALWAYS TRIGGER leadscore_1_delete});
+		ALTER TABLE shop.visits ENABLE ALWAYS TRIGGER "LEADSCORE_1_insert";
+		ALTER TABLE shop.visits_1 ENABLE ALWAYS TRIGGER "LEADSCORE_1_insert";
+		ALTER TABLE shop.visits_1 ENABLE ALWAYS TRIGGER "LEADSCORE_1_delete"});
 	command_ok([ 'pg_dump', @connection, '-Fc', '-f', "$dumps/always", 'shop' ], 'dump with ALWAYS triggers');
 	$node->safe_psql('postgres', 'CREATE DATABASE always');
 	command_ok([ 'pg_restore', @connection, '--exit-on-error', '-d', 'always', "$dumps/always" ], 'ALWAYS triggers: restored without an error');

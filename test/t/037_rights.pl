@@ -26,7 +26,8 @@ my %functions = (
 		fit_clv(timeline) clv(timeline) roc_auc roc_auc_error average_precision ks log_loss brier logistic_regression
 		check_event check_condition check_scorecard check_duration duration_hours refuse known},
 	reader => q{
-		signals scorecard make_document model_named lead_named top score(text) score_by_query explain score_history serving_model
+		signals scorecard make_document model_named lead_named is_visible model_cards served_models months_since model_stages stage_signals touch_signals
+		timeline_of has_pending with_pending with_pending_profile top score(text) score_by_query explain score_history serving_model
 		rfm(text) rfm(text[]) rfm_groups conversion_of signals_named crm_changes crm_at crm_reasons month_of month_start stored_sum
 		is_visible model_cards served_models months_since model_stages stage_signals touch_signals
 		children source_problem split_problem transition_problem split_tables partitions column_type property_type trigger_mapping
@@ -36,7 +37,7 @@ my %functions = (
 		compare with_signal_ids stability_index preview stability_report treated arm experiment_result training_set evaluate lift_table
 		calibration_table gains bands fine_bands check_fit fit_clv(text) clv(text)},
 	writer => q{take_changes acknowledge_changes},
-	identifier => q{identify unidentify},
+	identifier => q{identify(text) identify(text[]) unidentify},
 	redeemer => q{redeem},
 	backup => q{},
 	admin => q{
@@ -45,10 +46,10 @@ my %functions = (
 		drop_triggers record record_profile add_source add_profiles note_everybody
 		hold_sources hold_source source_timelines gather gather_parts source_events log_events row_condition column_text difference only
 		verify rebuild compact fold partition_timelines find_corrections apply_corrections add_corrections add_deltas find_hours check_compaction
-		begin_compaction compaction_finished signal_definitions signals_counted in_transaction_block wait_for_writers hold_rebuild
+		begin_compaction compaction_finished signal_definitions signals_counted in_transaction_block refuse_block wait_for_writers wait_for_partings take_parted correct_parted hold_rebuild
 		release_rebuild check_read_committed
-		forget count_rows check_lead_id hold_names hold_derivations hold_crm derive derive_once duration affinity make_signals check_property check_kinds
-		refresh_crm crm_forget refresh_segments see_changes look watch unwatch begin_watching finish_watching leads_to_see see_batch
+		forget count_rows check_lead_id hold_person try_unidentify fold_leads rebuild_is_at_work check_not_running postpone_rebuild hold_derivations hold_crm derive derive_once duration affinity make_signals check_property check_kinds
+		refresh_crm crm_forget refresh_segments see_changes look watch unwatch begin_watching finish_watching leads_to_see see_written see_batch
 		drop_consumer prune_changes expire_vouchers offer_result money in_restore schedule unschedule jobs cron_line shell_word},
 	# nobody but the owner: rights to others
 	internal => q{
@@ -67,12 +68,15 @@ my %functions = (
 	# ... what triggers call
 	  . q{
 		signals_changed configuration_changed check_measure check_subject check_names check_event_signal check_offer offer_changed
-		offers_renamed note_signals watching_changed model_gone fill_derivation derivations_changed alias_changed round_amount
+		offers_renamed note_signals note_first_signals watching_changed model_gone fill_derivation derivations_changed alias_changed round_amount
 		warn_of_no_groups guard_timelines follow_drops follow_children}
 	# ... and what functions call that run as the owner
 	  . q{
-		follow_tables follow_drop check_trigger utf8 check_seen check_sources_seen check_aliases_seen hold_lock hold_timelines release_timelines hold_leads
-		see_leads see_all change_horizon set_clock names_of voucher_code is_held_out fill_slots history_exists has_rows fold_rows add_delta
+		follow_tables follow_drop check_trigger utf8 check_seen is_seen check_sources_seen hold_lock release_timelines hold_leads
+		give_up_row append_delta wait_for_names try_names try_aliases try_leads line_is_free lead_now has_aliases names_are_seen aliases_are_seen append_change remove_change change_waits
+		waiting_lead waiting_changes is_first_change statement_is_running change_problem moved_timeline begin_parting try_sources try_table try_change make_change
+		carry_out_one carry_out change_name add_by_statement fold_by_statements
+		see_leads see_all change_horizon set_clock names_of voucher_code is_held_out fill_slots history_exists has_rows fold_rows fold_profiles fold_profile add_delta
 		add_rows table_of_lead create_split_table move_timelines changes_to_log offers_entered slots_wanted vouchers_to_issue},
 );
 
@@ -113,15 +117,16 @@ is($node->safe_psql('shop', q{SELECT count(*) FROM pg_proc WHERE pronamespace = 
 
 my %tables = (
 	'reader=r admin=arwd' => 'signal model weight category stage grade segment compaction model_version experiment lead derivation conversion rfm_group spend channel
-		offer changed_lead crm_state watched_model lead_state segment_change',
-	'admin=arwd' => 'voucher derived_event derivation_due derivation_state change_consumer',
+		offer pending_identity changed_lead crm_state watched_model lead_state segment_change',
+	'admin=arwd' => 'voucher parted_lead derived_event derivation_due derivation_state change_consumer',
 	'writer=a admin=arwd' => 'event',		# and columns of it
 	'reader=r admin=rd' => 'lead_timeline',
-	'reader=r admin=r' => 'lead_alias pending_delta counted_signal snapshot_state model_document signal_definition source source_trigger status current_timeline visible_lead
+	'reader=r admin=r' => 'lead_alias pending_delta counted_signal snapshot_state model_document signal_definition source source_trigger status current_timeline pending_timeline current_profile visible_lead
 		lead_score lead_segment segment_summary model_conversion lead_start monthly_figure sales_cycle funnel attribution crm_lead',
+	'admin=rd' => 'pending_profile',
 	'admin=r' => 'offer_slot change_clock',
 	'admin=U' => 'weight_weight_id_seq crm_change_id_seq',
-	'nobody' => 'signal_signal_id_seq event_event_id_seq derived_event_derived_event_id_seq segment_change_change_id_seq voucher_voucher_id_seq offer_slot_seq',
+	'nobody' => 'signal_signal_id_seq event_event_id_seq pending_identity_change_id_seq pending_profile_change_id_seq derived_event_derived_event_id_seq segment_change_change_id_seq voucher_voucher_id_seq offer_slot_seq',
 );
 my $letters = join ', ', map {
 	my $role = $_;
@@ -136,7 +141,7 @@ same([ split /\n/, $node->safe_psql('shop', qq{
 is($node->safe_psql('shop', q{
 	SELECT string_agg(DISTINCT format('%s %s(%s) %s', a.grantee::regrole, c.relname, t.attname, a.privilege_type), ', ') FROM pg_attribute t JOIN pg_class c ON c.oid = t.attrelid CROSS JOIN aclexplode(t.attacl) a
 	WHERE c.relnamespace = 'leadscore'::regnamespace AND a.grantee::regrole::text NOT IN ('backup', 'admin')}),
-	'reader event(lead_id) SELECT, writer event(dedup_key) SELECT, writer event(event_id) SELECT', 'and so are columns');
+	'reader event(lead_id) SELECT, reader pending_profile(lead_id) SELECT, writer event(dedup_key) SELECT, writer event(event_id) SELECT', 'and so are columns');
 
 # ---------- locks ----------
 

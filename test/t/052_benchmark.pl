@@ -22,7 +22,7 @@ sub begin_run
 	my @variables = map { "$_=$settings->{$_}" } sort keys %$settings;
 
 	$run{handle} = IPC::Run::start(
-		[ @limit, 'env', (map { ('-u', $_) } qw(WORKSPACE KEEP QUICK BARS REPEATS EVENTS DUCKDB)), $run{mark}, "PG_CONFIG=$ENV{REAL_PG_CONFIG}", 'SHARED_DATA=none', @variables, "$FindBin::Bin/../run", 'bench' ],
+		[ @limit, 'env', (map { ('-u', $_) } qw(WORKSPACE KEEP QUICK BARS REPEATS EVENTS DUCKDB BASE)), $run{mark}, "PG_CONFIG=$ENV{REAL_PG_CONFIG}", 'SHARED_DATA=none', @variables, "$FindBin::Bin/../run", 'bench' ],
 		'<', \undef, '>', \$run{out}, '2>&1');
 	return \%run;
 }
@@ -62,6 +62,7 @@ for my $bad ([ EVENTS => '0', qr/^EVENTS must be a number from 1000 to 999999999
 	[ EVENTS => 'abc', qr/^EVENTS must be a number .* not: abc$/m ],
 	[ REPEATS => '0', qr/^REPEATS must be a number from 1 to 999, not: 0$/m ],
 	[ BARS => '1,99', qr/^BARS must name bars .* not: 1,99$/m ],
+	[ BASE => 'nonsense', qr/^BASE must be a commit, a folder or none, not: nonsense$/m ],
 	[ EVENTS => '999999999', qr/^The benchmark needs \d+ GB in .*; \d+ GB are free\. Try fewer EVENTS\.$/m ])
 {
 	my ($name, $value, $word) = @$bad;

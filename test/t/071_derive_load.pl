@@ -78,7 +78,8 @@ my $state = q{SELECT (SELECT jsonb_agg(d ORDER BY derived_event_id) FROM leadsco
 	(SELECT jsonb_agg(h) FROM leadscore.channel h), (SELECT jsonb_agg(c ORDER BY change_id) FROM leadscore.crm_state c)};
 $node->safe_psql('shop', q{INSERT INTO leadscore.conversion SELECT model, 'load order' FROM leadscore.model; INSERT INTO leadscore.rfm_group SELECT * FROM leadscore.rfm_groups() WHERE position < 4;
 	INSERT INTO leadscore.spend VALUES ('search', '2026-01-01', 0.000001); INSERT INTO leadscore.channel VALUES ('search', 'load click'); SELECT leadscore.refresh_crm()});
-$node->safe_psql('shop', q{INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('late', 'visit', '2026-01-01')});
+# (changes of names that wait would be made by the first fold())
+$node->safe_psql('shop', q{SELECT leadscore.fold(); SELECT leadscore.derive('2027-01-01'); INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('late', 'visit', '2026-01-01')});
 command_ok([ 'pg_dump', '-h', $node->host, '-p', $node->port, '-Fc', '-f', $node->basedir . '/dump', 'shop' ], 'dump');
 $node->safe_psql('postgres', 'CREATE DATABASE restored');
 command_ok([ 'pg_restore', '-h', $node->host, '-p', $node->port, '--exit-on-error', '-d', 'restored', $node->basedir . '/dump' ], 'restore');

@@ -59,7 +59,7 @@ my %call = (
 	derive => q{BEGIN; INSERT INTO leadscore.derivation (derivation, behaviour, gap) VALUES ('visits', 'visit', '30 minutes'); SELECT * FROM leadscore.derive(); ROLLBACK},
 	identify => q{BEGIN; SELECT leadscore.identify('18', '17'); SELECT leadscore.unidentify('18'); SELECT leadscore.fold(); ROLLBACK},
 	forget => q{BEGIN; SELECT * FROM leadscore.forget('17'); ROLLBACK},
-	compact => q{BEGIN; CALL leadscore.compact(now() - interval '80 days'); ROLLBACK});
+	compact => q{CALL leadscore.compact(now() - interval '80 days'); DELETE FROM leadscore.compaction; CALL leadscore.rebuild()});
 # These return rows of a document, of the catalog or of one timeline.
 my @others = qw(contributions timeline_entries diff templates rfm_groups schedule partitions);
 

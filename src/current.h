@@ -1,0 +1,25 @@
+/*
+ * current.h: a lead's timeline as it is: its row of lead_timeline, and what is
+ * pending for it.
+ */
+#ifndef LEADSCORE_CURRENT_H
+#define LEADSCORE_CURRENT_H
+
+#include "lookup.h"
+
+typedef struct Current Current;
+
+/* Read leads one by one with a snapshot; lead_timeline must be locked, and stay so. NULL if our tables are not as we have made them. */
+extern Current *current_open(Relation timelines, Snapshot snapshot);
+extern void current_close(Current *current);
+
+/* The lead that a name is an alias of, or NULL. */
+extern text *current_lead_of(Current *current, const text *name);
+
+/* Whether something is pending under a name, or under its aliases. */
+extern bool current_is_pending(Current *current, const text *name);
+
+/* A lead's timeline, in the memory that is current; NULL if nothing is left of it. */
+extern struct varlena *current_timeline(Current *current, const text *lead_id);
+
+#endif							/* LEADSCORE_CURRENT_H */

@@ -1,0 +1,169 @@
+/*
+ * lookup.c: rows of our tables by a text column that an index begins with.
+ */
+#include "lookup.h"
+
+#include "access/stratnum.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+/* Whether an index has the equality of text on a column in the first place, and leaves out no row. */
+static bool
+fits(Relation index, AttrNumber column)
+{
+	Form_pg_index form = index->rd_index;
+
+	return form->indisvalid && index->rd_rel->relam == BTREE_AM_OID && form->indkey.values[0] == column &&
+		index->rd_opcintype[0] == TEXTOID && RelationGetIndexPredicate(index) == NIL;
+}
+
+bool
+lookup_open(Lookup *lookup, Relation table, AttrNumber column, Snapshot snapshot)
+{
+	List	   *indexes = NIL;
+	ListCell   *cell;
+
+	memset(lookup, 0, sizeof(Lookup));
+	lookup->table = table;
+	lookup->context = CurrentMemoryContext;
+	if (table->rd_rel->relkind == RELKIND_RELATION)
+		indexes = RelationGetIndexList(table);
+	foreach(cell, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+
+		if (fits(index, column))
+		{
+			lookup->index = index;
+			lookup->scan = begin_index_scan(table, index, snapshot, 1);
+			lookup->slot = table_slot_create(table, NULL);
+			break;
+		}
+		index_close(index, AccessShareLock);
+	}
+	list_free(indexes);
+	return lookup->scan != NULL;
+}
+
+void
+lookup_close(Lookup *lookup)
+{
+	if (lookup->scan == NULL)
+		return;
+	index_endscan(lookup->scan);
+	ExecDropSingleTupleTableSlot(lookup->slot);
+	index_close(lookup->index, NoLock);
+	lookup->scan = NULL;
+}
+
+void
+lookup_begin(Lookup *lookup, const text *key)
+{
+	MemoryContext old = MemoryContextSwitchTo(lookup->context);
+	ScanKeyData scan_key;
+
+	ScanKeyEntryInitialize(&scan_key, 0, 1, BTEqualStrategyNumber, InvalidOid, lookup->index->rd_indcollation[0],
+						   F_TEXTEQ, PointerGetDatum(key));
+	index_rescan(lookup->scan, &scan_key, 1, NULL, 0);
+	MemoryContextSwitchTo(old);
+}
+
+bool
+lookup_next(Lookup *lookup)
+{
+	MemoryContext old = MemoryContextSwitchTo(lookup->context);
+	bool		found = index_getnext_slot(lookup->scan, ForwardScanDirection, lookup->slot);
+
+	MemoryContextSwitchTo(old);
+	return found;
+}
+
+bool
+lookup_next_entry(Lookup *lookup, bool *found)
+{
+	MemoryContext old = MemoryContextSwitchTo(lookup->context);
+	bool		entry = index_getnext_tid(lookup->scan, ForwardScanDirection) != NULL;
+
+	*found = entry && index_fetch_heap(lookup->scan, lookup->slot);
+	MemoryContextSwitchTo(old);
+	return entry;
+}
+
+/* What tells the entries apart that a scan has found. */
+static uint64
+entry_hash(const ItemPointerData *entry)
+{
+	return hash_bytes_extended((const unsigned char *) entry, sizeof(ItemPointerData), 0);
+}
+
+/*
+ * Snapshots that are no MVCC snapshots see each version as it is when it is
+ * looked at, and that is after the index has been read. So a row that somebody
+ * moves in between, with a new entry, would be found under neither entry: the old
+ * version is gone by then, and the new one was not there. Where there are entries
+ * and no row, the scan is repeated until it finds the same entries as before: who
+ * has moved the row since has made another one. (No entry: no row.)
+ */
+bool
+scan_unique(IndexScanDesc scan, const text *key, TupleTableSlot *slot, ItemPointer begin)
+{
+	bool		once = IsMVCCSnapshot(scan->xs_snapshot);
+	uint64		before;
+	uint64		entries = 0;
+	ScanKeyData scan_key;
+	ItemPointer entry;
+
+	ScanKeyEntryInitialize(&scan_key, 0, 1, BTEqualStrategyNumber, InvalidOid, scan->indexRelation->rd_indcollation[0],
+						   F_TEXTEQ, PointerGetDatum(key));
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		before = entries;
+		entries = 0;
+		index_rescan(scan, &scan_key, 1, NULL, 0);
+		while ((entry = index_getnext_tid(scan, ForwardScanDirection)) != NULL)
+		{
+			ItemPointerData found = *entry;
+
+			if (index_fetch_heap(scan, slot))
+			{
+				if (begin)
+					*begin = found;
+				return true;
+			}
+			entries += entry_hash(&found);
+		}
+	} while (entries != before && !once);
+	return false;
+}
+
+bool
+lookup_unique(Lookup *lookup, const text *key)
+{
+	MemoryContext old = MemoryContextSwitchTo(lookup->context);
+	bool		found = scan_unique(lookup->scan, key, lookup->slot, NULL);
+
+	MemoryContextSwitchTo(old);
+	return found;
+}
+
+Datum
+lookup_value(Lookup *lookup, const text *key, AttrNumber column)
+{
+	Datum		value = (Datum) 0;
+	bool		isnull;
+
+	if (lookup_unique(lookup, key))
+	{
+		value = slot_getattr(lookup->slot, column, &isnull);
+		value = isnull ? (Datum) 0 : PointerGetDatum(PG_DETOAST_DATUM_COPY(value));
+		ExecClearTuple(lookup->slot);
+	}
+	return value;
+}

@@ -1,0 +1,89 @@
+/*
+ * profile.h: profiles of leads, and what tables of customers change in them.
+ */
+#ifndef LEADSCORE_PROFILE_H
+#define LEADSCORE_PROFILE_H
+
+#include "lookup.h"
+
+#include "utils/array.h"
+
+/* A lead's row of lead, or that there is none. */
+typedef struct Profile
+{
+	bool		exists;
+	Jsonb	   *value;			/* NULL: the row has none */
+} Profile;
+
+/*
+ * What a statement changes in a profile: keys are removed, then attributes are
+ * put in. A profile that something was removed from, and is empty, goes with its
+ * row.
+ */
+typedef struct ProfileChange
+{
+	ArrayType  *removed;		/* text[]; NULL: no row of before names the lead, and its row stays */
+	Jsonb	   *attributes;		/* NULL: no row names it now */
+} ProfileChange;
+
+extern void profile_apply(Profile *profile, const ProfileChange *change);
+
+/* ---------- profile_pending.c ---------- */
+
+/* A row of pending_profile. */
+typedef struct PendingChange
+{
+	int64		number;			/* they are applied in this order */
+	ItemPointerData row;
+	ProfileChange change;
+} PendingChange;
+
+typedef struct PendingChanges
+{
+	int			n;
+	int			capacity;
+	PendingChange *changes;
+	bool		complete;		/* these are all that are committed, or ours */
+} PendingChanges;
+
+typedef struct PendingProfiles
+{
+	Relation	table;			/* NULL: nothing is pending */
+	Lookup		by_lead;
+	bool		may_look_up;	/* by_lead has its index */
+} PendingProfiles;
+
+extern void pending_profiles_open(PendingProfiles *pending, Snapshot snapshot);
+extern void pending_profiles_close(PendingProfiles *pending);
+
+/*
+ * What is pending for a lead, in its order, as far as another snapshot sees it,
+ * too (NULL: all). With a limit: nothing, if more entries of the index would have
+ * to be looked at.
+ */
+extern PendingChanges pending_changes_of(PendingProfiles *pending, const text *lead_id, Snapshot seen, int limit);
+
+/* Apply what is pending for a lead. */
+extern void pending_profiles_apply(PendingProfiles *pending, const text *lead_id, Profile *profile);
+
+/* ---------- profile_write.c ---------- */
+
+/* What is to be changed in the profile of a lead. */
+typedef struct LeadChange
+{
+	text	   *lead_id;
+	ProfileChange change;
+} LeadChange;
+
+/* Change profiles, each lead once, as the owner of the tables. */
+extern void write_profile_changes(LeadChange **changes, int n);
+
+/*
+ * Merge what is pending for some leads, which are in order and each once, into
+ * their rows; those that somebody else has are left. "newest": what the
+ * transaction's snapshot does not see, too. Returns how many rows of
+ * pending_profile have been merged.
+ */
+extern int64 fold_profiles_of(text **lead_ids, int n, bool newest);
+
+#endif							/* LEADSCORE_PROFILE_H */

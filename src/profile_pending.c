@@ -1,0 +1,339 @@
+/*
+ * profile_pending.c: profiles as they are: rows of lead, and what is pending for
+ * them.
+ *
+ *     profile of a lead = its row of lead, with its rows of pending_profile
+ *                         applied in the order of their numbers
+ *
+ * Order. What two rows of a table of customers bring into one attribute is in the
+ * order of their locks, and a number is drawn under that lock. Different
+ * attributes do not touch each other. So numbers need be in no order but that.
+ *
+ * Who asks for one lead looks its rows up by an index. Who asks for many, with
+ * with_pending_profile(), has a hash table made of all that is pending.
+ */
+#include "profile.h"
+
+#include "catalog.h"
+#include "label.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "storage/bufmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+#include "utils/rls.h"
+#include "utils/snapmgr.h"
+
+PG_FUNCTION_INFO_V1(with_pending_profile);
+
+/* ---------- applying ---------- */
+
+void
+profile_apply(Profile *profile, const ProfileChange *change)
+{
+	bool		removes = change->removed != NULL;
+
+	/* (somebody may have dropped the check that it is an object) */
+	if (removes && profile->value && JB_ROOT_IS_OBJECT(profile->value))
+		profile->value = DatumGetJsonbP(DirectFunctionCall2(jsonb_delete_array, JsonbPGetDatum(profile->value),
+															PointerGetDatum(change->removed)));
+	if (change->attributes)
+	{
+		profile->value = profile->value == NULL ? change->attributes :
+			DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(profile->value), JsonbPGetDatum(change->attributes)));
+		profile->exists = true;
+	}
+	if (removes && profile->value && JB_ROOT_IS_OBJECT(profile->value) && JB_ROOT_COUNT(profile->value) == 0)
+		*profile = (Profile) {false, NULL};
+}
+
+/* ---------- one lead ---------- */
+
+/* Columns of pending_profile. */
+enum
+{
+	CHANGE_ID = 1,
+	LEAD_ID,
+	ATTRIBUTES,
+	REMOVED
+};
+
+void
+pending_profiles_open(PendingProfiles *pending, Snapshot snapshot)
+{
+	Relation	table = table_open(our_table("pending_profile"), AccessShareLock);
+
+	memset(pending, 0, sizeof(PendingProfiles));
+	/* a table without pages has no rows; what a serializable transaction has not found, it must have looked for */
+	if (table->rd_rel->relkind == RELKIND_RELATION && RelationGetNumberOfBlocks(table) == 0 &&
+		!(IsolationIsSerializable() && IsMVCCSnapshot(snapshot)))
+	{
+		table_close(table, AccessShareLock);
+		return;
+	}
+	pending->table = table;
+	pending->may_look_up = lookup_open(&pending->by_lead, table, LEAD_ID, snapshot);
+}
+
+void
+pending_profiles_close(PendingProfiles *pending)
+{
+	if (pending->table == NULL)
+		return;
+	lookup_close(&pending->by_lead);
+	table_close(pending->table, NoLock);
+	pending->table = NULL;
+}
+
+static int
+number_compare(const void *a, const void *b)
+{
+	int64		x = ((const PendingChange *) a)->number;
+	int64		y = ((const PendingChange *) b)->number;
+
+	return (x > y) - (x < y);
+}
+
+/* Add a row of pending_profile, copied. */
+static void
+add_row(PendingChanges *changes, TupleTableSlot *slot)
+{
+	PendingChange *added;
+
+	if (changes->n == changes->capacity)
+	{
+		bool		first = changes->capacity == 0;
+
+		changes->capacity = first ? 4 : changes->capacity * 2;
+		changes->changes = first ? palloc(changes->capacity * sizeof(PendingChange)) :
+			repalloc_huge(changes->changes, changes->capacity * sizeof(PendingChange));
+	}
+	added = &changes->changes[changes->n++];
+	slot_getsomeattrs(slot, REMOVED);
+	added->number = DatumGetInt64(slot->tts_values[CHANGE_ID - 1]);
+	added->row = slot->tts_tid;
+	added->change.attributes = slot->tts_isnull[ATTRIBUTES - 1] ? NULL : DatumGetJsonbPCopy(slot->tts_values[ATTRIBUTES - 1]);
+	added->change.removed = slot->tts_isnull[REMOVED - 1] ? NULL : DatumGetArrayTypePCopy(slot->tts_values[REMOVED - 1]);
+}
+
+PendingChanges
+pending_changes_of(PendingProfiles *pending, const text *lead_id, Snapshot seen, int limit)
+{
+	PendingChanges found = {.complete = true};
+	Lookup	   *lookup = &pending->by_lead;
+	int			looked_at = 0;
+	bool		is_there;
+
+	if (pending->table == NULL)
+		return found;
+	if (!pending->may_look_up)
+		return (PendingChanges) {.complete = false};
+	lookup_begin(lookup, lead_id);
+	while (lookup_next_entry(lookup, &is_there))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (limit > 0 && looked_at++ >= limit)
+		{
+			found.n = 0;
+			found.complete = false;
+			break;
+		}
+		if (!is_there)
+			continue;
+		if (seen && !table_tuple_satisfies_snapshot(pending->table, lookup->slot, seen))
+			found.complete = false;
+		else
+			add_row(&found, lookup->slot);
+	}
+	ExecClearTuple(lookup->slot);
+	qsort(found.changes, found.n, sizeof(PendingChange), number_compare);
+	return found;
+}
+
+void
+pending_profiles_apply(PendingProfiles *pending, const text *lead_id, Profile *profile)
+{
+	PendingChanges found = pending_changes_of(pending, lead_id, NULL, 0);
+
+	for (int i = 0; i < found.n; i++)
+		profile_apply(profile, &found.changes[i].change);
+}
+
+/* ---------- many ---------- */
+
+/* What is pending for a lead. */
+typedef struct PendingLead
+{
+	Label		lead_id;
+	uint32		hash;
+	char		status;
+	PendingChanges changes;
+} PendingLead;
+
+#define SH_PREFIX profiles
+#define SH_ELEMENT_TYPE PendingLead
+#define SH_KEY_TYPE Label
+#define SH_KEY lead_id
+#define SH_HASH_KEY(tb, key) label_hash(key)
+#define SH_EQUAL(tb, a, b) label_equal(a, b)
+#define SH_STORE_HASH
+#define SH_GET_HASH(tb, a) ((a)->hash)
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+/* So many leads of a query are looked up one by one, before all that is pending is read. */
+#define FEW 8
+
+/* All that is pending, as a snapshot sees it: kept from call to call of one query. */
+typedef struct AllPending
+{
+	MemoryContext context;		/* holds all of it */
+	bool		hidden;			/* the caller is told of nothing that is pending */
+	int			looked_up;		/* leads, by the index */
+	TransactionId xmin,
+				xmax;			/* which snapshot it was */
+	uint64		completed;
+	CommandId	command;
+	profiles_hash *leads;		/* NULL: not read */
+} AllPending;
+
+/* Whoever may read profiles may be told what is pending; a policy has judged the rows of lead alone, so whom it binds sees these. */
+static bool
+is_hidden(void)
+{
+	Oid			leads = our_table("lead");
+
+	if (pg_class_aclcheck(leads, GetUserId(), ACL_SELECT) != ACLCHECK_OK &&
+		pg_attribute_aclcheck_all(leads, GetUserId(), ACL_SELECT, ACLMASK_ALL) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, "lead");
+	return check_enable_rls(leads, InvalidOid, true) == RLS_ENABLED;
+}
+
+static void
+read_all(AllPending *all, Snapshot snapshot)
+{
+	Relation	table = table_open(our_table("pending_profile"), AccessShareLock);
+	TableScanDesc scan = begin_table_scan(table, snapshot);
+	TupleTableSlot *slot = table_slot_create(table, NULL);
+	MemoryContext old = MemoryContextSwitchTo(all->context);
+	profiles_iterator it;
+	PendingLead *lead;
+
+	all->leads = profiles_create(all->context, 64, NULL);
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		bool		isnull;
+		bool		found;
+		text	   *lead_id = DatumGetTextPP(slot_getattr(slot, LEAD_ID, &isnull));
+
+		CHECK_FOR_INTERRUPTS();
+		lead = profiles_insert(all->leads, text_label(lead_id), &found);
+		if (!found)
+		{
+			lead->lead_id.text = memcpy(palloc(Max(lead->lead_id.length, 1)), lead->lead_id.text, lead->lead_id.length);
+			memset(&lead->changes, 0, sizeof(PendingChanges));
+		}
+		add_row(&lead->changes, slot);
+	}
+	profiles_start_iterate(all->leads, &it);
+	while ((lead = profiles_iterate(all->leads, &it)) != NULL)
+		qsort(lead->changes.changes, lead->changes.n, sizeof(PendingChange), number_compare);
+	MemoryContextSwitchTo(old);
+	ExecDropSingleTupleTableSlot(slot);
+	table_endscan(scan);
+	table_close(table, AccessShareLock);
+}
+
+/* What is kept for the query. */
+static AllPending *
+all_pending(FunctionCallInfo fcinfo)
+{
+	AllPending *all = fcinfo->flinfo->fn_extra;
+	Snapshot	snapshot = GetActiveSnapshot();
+	MemoryContext context;
+
+	if (all && all->xmin == snapshot->xmin && all->xmax == snapshot->xmax && all->command == snapshot->curcid &&
+		all->completed == snapshot->snapXactCompletionCount)
+		return all;
+	if (all)
+		MemoryContextDelete(all->context);
+	fcinfo->flinfo->fn_extra = NULL;
+	context = AllocSetContextCreate(fcinfo->flinfo->fn_mcxt, "leadscore pending profiles", ALLOCSET_DEFAULT_SIZES);
+	all = MemoryContextAllocZero(context, sizeof(AllPending));
+	all->context = context;
+	all->xmin = snapshot->xmin;
+	all->xmax = snapshot->xmax;
+	all->command = snapshot->curcid;
+	all->completed = snapshot->snapXactCompletionCount;
+	all->hidden = is_hidden();
+	fcinfo->flinfo->fn_extra = all;
+	return all;
+}
+
+/* Apply what is pending for one of the first leads that a query asks for. */
+static void
+look_up(const text *lead_id, Profile *profile)
+{
+	PendingProfiles pending;
+
+	pending_profiles_open(&pending, GetActiveSnapshot());
+	if (pending.table && !pending.may_look_up)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the tables of leadscore have lost an index"),
+				 errdetail("pending_profile has an index on lead_id."),
+				 errhint("Make the index again that was dropped.")));
+	pending_profiles_apply(&pending, lead_id, profile);
+	pending_profiles_close(&pending);
+}
+
+/* A row of lead as with_pending_profile() returns it. */
+static Datum
+result_of(FunctionCallInfo fcinfo, bool exists, Datum value)
+{
+	if (!exists)
+		PG_RETURN_NULL();
+	return value ? value : DirectFunctionCall1(jsonb_in, CStringGetDatum("null"));
+}
+
+/*
+ * with_pending_profile(lead_id, profile, is_there): a row of lead, if it is there,
+ * with what is pending for the lead. NULL: there is no such row then; JSON null:
+ * it has no profile.
+ */
+Datum
+with_pending_profile(PG_FUNCTION_ARGS)
+{
+	bool		exists = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2);
+	Datum		stored = exists && !PG_ARGISNULL(1) ? PG_GETARG_DATUM(1) : (Datum) 0;
+	AllPending *all;
+	text	   *lead_id;
+	PendingLead *lead = NULL;
+	Profile		profile;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	lead_id = PG_GETARG_TEXT_PP(0);
+	all = all_pending(fcinfo);
+	if (all->hidden)
+		return result_of(fcinfo, exists, stored);
+	if (all->leads == NULL && all->looked_up >= FEW)
+		read_all(all, GetActiveSnapshot());
+	if (all->leads && (lead = profiles_lookup(all->leads, text_label(lead_id))) == NULL)
+		return result_of(fcinfo, exists, stored);
+
+	profile = (Profile) {exists, stored ? DatumGetJsonbP(stored) : NULL};
+	if (all->leads == NULL)
+	{
+		all->looked_up++;
+		look_up(lead_id, &profile);
+	}
+	for (int i = 0; lead && i < lead->changes.n; i++)
+		profile_apply(&profile, &lead->changes.changes[i].change);
+	return result_of(fcinfo, profile.exists, JsonbPGetDatum(profile.value));
+}
