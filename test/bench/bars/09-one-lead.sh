@@ -1,9 +1,13 @@
-# 9: one lead's live score by key, beside reading its timeline.
+# 9: one lead's live score by key, beside reading its timeline; and where 100 deltas of other leads are pending.
 
-contest 'one lead: score' "\\set lead random(1, :leads)
+for pending in '' ', 100 deltas of others pending'; do
+    [ -z "$pending" ] || wait_for 100 1
+    contest "one lead: score$pending" "\\set lead random(101, :leads)
 SELECT leadscore.score(:lead::text, 'bench')"
-contest 'one lead: timeline' '\set lead random(1, :leads)
+    contest "one lead: timeline$pending" '\set lead random(101, :leads)
 SELECT timeline FROM leadscore.lead_timeline WHERE lead_id = :lead::text'
-race_clients 9 1
-leave_race
-verdict 9 "one lead's live score" 'one lead: score, 1 client' 'one lead: timeline, 1 client' 'at least' 0.6
+    race_clients 9 1
+    leave_race
+    verdict 9 "one lead's live score$pending" "one lead: score$pending, 1 client" "one lead: timeline$pending, 1 client" 'at least' 0.6
+done
+wait_no_more

@@ -1,6 +1,10 @@
-# 10: the top 100 now, live, beside everyone's score.
+# 10: the top 100 now, live, beside everyone's score; and where 100 deltas are pending, beside the same.
 
-contest 'top 100, live' "SELECT * FROM leadscore.top(100, 'bench')"
-contest 'score everyone for the top' "$(everyone)"
-race 10
-verdict 10 'top 100 now, live' 'top 100, live' 'score everyone for the top' 'at most' 1.3
+for pending in '' ', 100 deltas pending'; do
+    [ -z "$pending" ] || wait_for 100 1
+    contest "top 100, live$pending" "SELECT * FROM leadscore.top(100, 'bench')"
+    contest "score everyone for the top$pending" "$(everyone)"
+    race 10
+    verdict 10 "top 100 now, live$pending" "top 100, live$pending" "score everyone for the top$pending" 'at most' 1.3
+done
+wait_no_more

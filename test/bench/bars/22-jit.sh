@@ -26,12 +26,9 @@ SET jit = $jit"
 # worst SIZE LIMIT: the verdict on those of a size
 worst()
 {
-    local pairs="(SELECT replace(contestant, '$1: ', '') AS name, (on_ms + 1) / (off_ms + 1) AS ratio
-        FROM (
-            SELECT regexp_replace(contestant, ', jit (on|off)$', '') AS contestant,
-                min(ms) FILTER (WHERE contestant LIKE '%, jit on') AS on_ms, min(ms) FILTER (WHERE contestant LIKE '%, jit off') AS off_ms
-            FROM bench.measurement WHERE bar = 22 AND contestant LIKE '$1: %' GROUP BY 1
-        ) m)"
+    local pairs="(SELECT replace(replace(n.contestant, ', jit on', ''), '$1: ', '') AS name, (n.ms + 1) / (f.ms + 1) AS ratio
+        FROM bench.median n JOIN bench.median f ON f.bar = 22 AND f.contestant = replace(n.contestant, ', jit on', ', jit off')
+        WHERE n.bar = 22 AND n.contestant LIKE '$1: %, jit on')"
 
     sql -F ' ' -c "SELECT '  ' || name, round(ratio::numeric, 2) FROM $pairs p ORDER BY ratio DESC LIMIT 5"
     figure 22 "$1: the worst of $(sql -c "SELECT count(*) || ', ' || (array_agg(name ORDER BY ratio DESC))[1] FROM $pairs p")" \
