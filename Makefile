@@ -29,7 +29,7 @@ EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(here)/$(EXTEN
 MODULE_big = leadscore
 OBJS       = $(patsubst $(here)/%.c,%.o,$(sort $(wildcard $(here)/src/*.c)))
 
-SQL_PARTS  = schema types core catalog templates store partition maintenance identity derive experiment face rfm figures affinity crm quality learn fit bins profile preview clv transitions offers schedule privileges
+SQL_PARTS  = schema types core catalog templates store follow partition maintenance identity derive experiment face rfm figures affinity crm quality learn fit bins profile preview clv transitions offers schedule privileges
 DATA_built = sql/leadscore--$(EXTVERSION).sql
 DATA       = $(patsubst $(here)/%,%,$(wildcard $(here)/sql/leadscore--*--*.sql))
 

@@ -307,6 +307,10 @@ AS $$
 DECLARE
 	subject text;
 BEGIN
+	-- what it names may be loaded later
+	IF leadscore.in_restore() THEN
+		RETURN NEW;
+	END IF;
 	IF NOT EXISTS (SELECT FROM leadscore.model m WHERE m.model = NEW.model) THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 			MESSAGE = format('model "%s" does not exist', NEW.model),
@@ -477,10 +481,15 @@ COMMENT ON FUNCTION leadscore.make_document(text) IS 'a model''s document, gathe
 CREATE FUNCTION leadscore.keep_documents(models text[] DEFAULT NULL) RETURNS void
 	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	-- changes of one model are gathered one after the other, each seeing those before it
+	-- changes of one model are gathered one after the other, each seeing those before it; in a restore in parallel, also
+	-- where the model itself is not there yet
 	SELECT leadscore.hold_lock('model ' || m.model)
-	FROM (SELECT model FROM leadscore.model UNION SELECT model FROM leadscore.model_document ORDER BY 1) m
-	WHERE models IS NULL OR m.model = ANY (models);
+	FROM (
+		SELECT unnest(models) AS model
+		UNION SELECT n.model FROM leadscore.model n WHERE models IS NULL
+		UNION SELECT d.model FROM leadscore.model_document d WHERE models IS NULL
+		ORDER BY 1
+	) m;
 
 	DELETE FROM leadscore.model_document d
 	WHERE (models IS NULL OR d.model = ANY (models))

@@ -486,7 +486,9 @@ BEGIN
 			CONTINUE;
 		END IF;
 		IF tracked OR rows.source = 'leadscore.event'::regclass THEN
-			EXECUTE format('DELETE FROM %s WHERE %s = ANY ($1)', rows.source, leadscore.column_text(rows.source, rows.key)) USING names;
+			-- bytes decide, as they do in our keys, whatever the column's collation takes for equal
+			EXECUTE format(CASE WHEN leadscore.equal_may_differ(rows.source, rows.key) THEN 'DELETE FROM %s WHERE %2$s = ANY ($1) AND (%2$s)::text COLLATE "C" = ANY ($1)'
+				ELSE 'DELETE FROM %s WHERE %s = ANY ($1)' END, rows.source, leadscore.column_text(rows.source, rows.key)) USING names;
 			GET DIAGNOSTICS removed = ROW_COUNT;
 		END IF;
 		remaining := leadscore.count_rows(rows.source, jsonb_build_object('lead_id', rows.key), names);

@@ -79,6 +79,21 @@ COMMENT ON COLUMN leadscore.current_profile.profile IS 'who it is; NULL if nothi
 CREATE FUNCTION leadscore.in_transaction_block() RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 
+CREATE FUNCTION leadscore.writers(of_table regclass) RETURNS text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT string_agg(DISTINCT coalesce('prepared transaction ' || quote_literal(p.gid), format('process %s', l.pid) || CASE WHEN a.state IS NULL THEN '' ELSE format(' (%s, for %s)', a.state, date_trunc('second', clock_timestamp() - a.xact_start)) END), ', ')
+	FROM pg_locks l
+	LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+	-- what is prepared has no process, but holds the lock on itself
+	LEFT JOIN pg_locks x ON l.pid IS NULL AND x.pid IS NULL AND x.virtualtransaction = l.virtualtransaction AND x.locktype = 'transactionid' AND x.mode = 'ExclusiveLock'
+	LEFT JOIN pg_prepared_xacts p ON p.transaction = x.transactionid
+	WHERE l.locktype = 'relation' AND l.relation = of_table AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+	AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid() AND l.mode IN ('RowExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+$$;
+
+COMMENT ON FUNCTION leadscore.writers(regclass) IS 'who is writing a table';
+
 CREATE FUNCTION leadscore.wait_for_writers() RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 
@@ -407,10 +422,15 @@ DECLARE
 	may_commit CONSTANT boolean := NOT leadscore.in_transaction_block();
 	document pg_catalog.jsonb;
 	counting pg_catalog.jsonb;
+	sources pg_catalog.jsonb;
 BEGIN
 	PERFORM leadscore.check_read_committed('rebuild()'::pg_catalog.text, 'lost'::pg_catalog.text);
 	IF leadscore.postpone_rebuild(lead_ids, signals) THEN
 		RETURN;
+	END IF;
+	PERFORM leadscore.merge_duplicates() WHERE lead_ids IS NULL AND signals IS NULL;
+	IF may_commit THEN
+		COMMIT;
 	END IF;
 	PERFORM leadscore.fold(NULL::pg_catalog.int8);
 	IF signals IS NOT NULL THEN
@@ -425,6 +445,7 @@ BEGIN
 	END IF;
 	-- of signals that change while we wait, somebody may still count with those of before
 	counting := leadscore.signal_definitions(signals);
+	sources := leadscore.sources_due();
 	PERFORM leadscore.take_parted();
 	IF may_commit THEN
 		COMMIT;
@@ -437,6 +458,7 @@ BEGIN
 		PERFORM leadscore.keep_documents(NULL::pg_catalog.text[]);
 		IF signals IS NULL THEN
 			PERFORM leadscore.compaction_finished();
+			PERFORM leadscore.sources_counted(sources);
 		END IF;
 	END IF;
 	DROP TABLE pg_temp.leadscore_correction;
@@ -756,6 +778,9 @@ SELECT 'lead_timeline', 'lead_timeline', p.state, p.action
 FROM leadscore.split_problem() p
 UNION ALL
 SELECT p.object, p.name, p.state, p.action
+FROM leadscore.table_problem() p
+UNION ALL
+SELECT p.object, p.name, p.state, p.action
 FROM leadscore.transition_problem() p
 UNION ALL
 SELECT 'pending_delta', p.leads || ' leads', 'deltas wait to be merged; reads include them', 'SELECT leadscore.fold()'
@@ -785,7 +810,7 @@ AND (NOT c.relispopulated
 			OR EXISTS (SELECT FROM leadscore.pending_profile)));
 
 COMMENT ON VIEW leadscore.status IS 'what waits for the DBA: nothing, if it has no rows';
-COMMENT ON COLUMN leadscore.status.object IS 'signal, source, compaction, lead_timeline, watched_model, segment_change, offer, pending_delta, pending_profile, lead_alias, changed_lead or lead_segment';
+COMMENT ON COLUMN leadscore.status.object IS 'signal, source, event_trigger, own_table, compaction, lead_timeline, watched_model, segment_change, offer, pending_delta, pending_profile, lead_alias, changed_lead or lead_segment';
 COMMENT ON COLUMN leadscore.status.name IS 'which';
 COMMENT ON COLUMN leadscore.status.state IS 'what is the matter';
 COMMENT ON COLUMN leadscore.status.action IS 'what to do';

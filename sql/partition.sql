@@ -111,9 +111,11 @@ COMMENT ON FUNCTION leadscore.create_split_table(integer, integer) IS 'makes one
 
 CREATE FUNCTION leadscore.partition_timelines(partitions integer) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET client_min_messages = 'warning' SET jit = off
+	SET default_tablespace = '' SET quote_all_identifiers = off
 AS $$
 DECLARE
 	tables regclass[];
+	publications text;
 	child regclass;
 	problem record;
 BEGIN
@@ -129,6 +131,15 @@ BEGIN
 
 	-- writers and readers wait here, and look for the tables when they go on
 	LOCK TABLE leadscore.lead_timeline IN ACCESS EXCLUSIVE MODE;
+	SELECT string_agg(p.pubname, ', ' ORDER BY p.pubname) INTO publications
+	FROM pg_publication p
+	WHERE p.puballtables OR EXISTS (SELECT FROM pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = 'leadscore.lead_timeline'::regclass)
+	OR EXISTS (SELECT FROM pg_publication_namespace n WHERE n.pnpubid = p.oid AND n.pnnspid = 'leadscore'::regnamespace);
+	IF publications IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = 'lead_timeline is published',
+			DETAIL = format('Subscribers of %s would be sent that it was emptied, and rows of tables that they do not have.', publications),
+			HINT = 'Publish the tables of the shop by name, and let subscribers count for themselves.';
+	END IF;
 	IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = 'leadscore.lead_timeline'::regclass AND t.tgname <> 'guard_timelines') THEN
 		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = 'lead_timeline has triggers or foreign keys',
 			DETAIL = 'They would not hold for the tables that it is split into.', HINT = 'Drop them.';

@@ -67,7 +67,7 @@ BEGIN
 	EXECUTE format('GRANT SELECT ON leadscore.signal, leadscore.model, leadscore.weight, leadscore.category, leadscore.stage,'
 		' leadscore.grade, leadscore.segment, leadscore.compaction, leadscore.model_document, leadscore.lead, leadscore.lead_timeline,'
 		' leadscore.lead_alias, leadscore.pending_delta, leadscore.pending_identity, leadscore.changed_lead, leadscore.counted_signal, leadscore.snapshot_state, leadscore.signal_definition,'
-		' leadscore.source_trigger, leadscore.source, leadscore.status, leadscore.current_timeline, leadscore.pending_timeline, leadscore.current_profile, leadscore.visible_lead, leadscore.lead_score,'
+		' leadscore.source_trigger, leadscore.source, leadscore.trigger_set, leadscore.own_column, leadscore.known_source, leadscore.known_event_trigger, leadscore.status, leadscore.current_timeline, leadscore.pending_timeline, leadscore.current_profile, leadscore.visible_lead, leadscore.lead_score,'
 		' leadscore.lead_segment, leadscore.segment_summary, leadscore.model_version, leadscore.experiment, leadscore.watched_model,'
 		' leadscore.lead_state, leadscore.segment_change, leadscore.offer,'
 		' leadscore.derivation, leadscore.conversion, leadscore.model_conversion,'
@@ -77,7 +77,7 @@ BEGIN
 	-- what is in it is shown to those whom policies on lead do not bind
 	EXECUTE format('GRANT SELECT (lead_id) ON leadscore.pending_profile TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.signals(), leadscore.scorecard(text), leadscore.make_document(text), leadscore.model_named(text),'
-		' leadscore.lead_named(text), leadscore.timeline_of(text), leadscore.has_pending(text), leadscore.with_pending(text, leadscore.timeline), leadscore.with_pending_profile(text, jsonb, boolean), leadscore.is_visible(text), leadscore.model_cards(), leadscore.served_models(), leadscore.months_since(timestamptz), leadscore.model_stages(), leadscore.stage_signals(), leadscore.touch_signals(), leadscore.children(regclass), leadscore.source_problem(regclass, jsonb), leadscore.split_problem(), leadscore.transition_problem(), leadscore.split_tables(), leadscore.partitions(),'
+		' leadscore.lead_named(text), leadscore.timeline_of(text), leadscore.has_pending(text), leadscore.with_pending(text, leadscore.timeline), leadscore.with_pending_profile(text, jsonb, boolean), leadscore.is_visible(text), leadscore.model_cards(), leadscore.served_models(), leadscore.months_since(timestamptz), leadscore.model_stages(), leadscore.stage_signals(), leadscore.touch_signals(), leadscore.children(regclass), leadscore.source_problem(regclass, jsonb), leadscore.split_problem(), leadscore.transition_problem(), leadscore.table_problem(), leadscore.known_source_problem(), leadscore.own_problem(), leadscore.event_trigger_state(), leadscore.mapped_columns(oid, jsonb), leadscore.keeps_values(text, text), leadscore.family_above(oid[]), leadscore.split_tables(), leadscore.partitions(),'
 		' leadscore.column_type(regclass, text), leadscore.property_type(regtype), leadscore.trigger_mapping(bytea), leadscore.top(integer, text, timestamptz), leadscore.score(text, text, timestamptz), leadscore.score_by_query(text, text, timestamptz), leadscore.explain(text, text, timestamptz),'
 		' leadscore.score_history(text, text, timestamptz, timestamptz, interval), leadscore.rfm_groups(), leadscore.rfm(text[], timestamptz, integer),'
 		' leadscore.rfm(text, timestamptz, integer), leadscore.conversion_of(text), leadscore.signals_named(text[]),'
@@ -164,16 +164,18 @@ BEGIN
 		' leadscore.voucher, leadscore.changed_lead, leadscore.derived_event, leadscore.derivation_due, leadscore.derivation_state,'
 		' leadscore.crm_state, leadscore.pending_identity, leadscore.parted_lead, leadscore.watched_model, leadscore.lead_state, leadscore.segment_change, leadscore.change_consumer TO %s', role);
 	-- (what a rebuild brings again)
-	EXECUTE format('GRANT DELETE ON leadscore.lead_timeline TO %s', role);
+	EXECUTE format('GRANT DELETE ON leadscore.lead_timeline, leadscore.known_source TO %s', role);
 	EXECUTE format('GRANT SELECT, DELETE ON leadscore.pending_profile TO %s', role);
 	EXECUTE format('GRANT SELECT ON leadscore.offer_slot, leadscore.change_clock TO %s', role);
 	EXECUTE format('GRANT USAGE ON SEQUENCE leadscore.weight_weight_id_seq, leadscore.crm_change_id_seq TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.publish(jsonb), leadscore.restore_version(text, integer), leadscore.keep_documents(text[]),'
 		-- tracking
-		' leadscore.track(regclass, name, text, name, name, name, name[], text), leadscore.track_profile(regclass, name, name[]),'
+		' leadscore.track(regclass, name, text, name, name, name, name[], text, boolean), leadscore.tell_of_size(regclass), leadscore.tell_of_column(regclass, text), leadscore.equal_may_differ(regclass, text), leadscore.merge_duplicates(), leadscore.track_profile(regclass, name, name[]),'
 		' leadscore.untrack(regclass), leadscore.check_source(regclass), leadscore.check_properties(regclass, name[]),'
 		' leadscore.begin_tracking(regclass, jsonb, text), leadscore.end_tracking(regclass, text[]), leadscore.check_children(oid[]),'
-		' leadscore.has_in_family(regclass, oid[]), leadscore.create_triggers(regclass, jsonb, text), leadscore.drop_triggers(regclass, text),'
+		' leadscore.retrack(regclass), leadscore.check_mapping(regclass, jsonb), leadscore.repair_triggers(regclass, jsonb), leadscore.rename_source(regclass), leadscore.replace_source(oid),'
+		' leadscore.look_at_source(regclass), leadscore.note_due(oid, text), leadscore.forget_mapping(oid, text, jsonb), leadscore.drop_trigger_sets(regclass, jsonb, text),'
+		' leadscore.present_mappings(oid), leadscore.sources_due(), leadscore.sources_counted(jsonb), leadscore.family_below(oid[]), leadscore.create_triggers(regclass, jsonb, text), leadscore.drop_triggers(regclass, text),'
 		' leadscore.record(), leadscore.record_profile(), leadscore.add_source(regclass, jsonb, boolean, boolean),'
 		' leadscore.add_profiles(regclass, jsonb, boolean, boolean), leadscore.note_everybody(),'
 		-- sources, read whole: each looks at the rights of the caller
@@ -186,7 +188,7 @@ BEGIN
 		' leadscore.verify(), leadscore.fold(bigint), leadscore.check_not_running(text), leadscore.postpone_rebuild(text[], text[]), leadscore.partition_timelines(integer), leadscore.find_corrections(text[], jsonb),'
 		' leadscore.apply_corrections(bigint, bigint), leadscore.add_deltas(text[], leadscore.timeline[]), leadscore.find_hours(),'
 		' leadscore.check_compaction(timestamptz), leadscore.begin_compaction(timestamptz), leadscore.compaction_finished(),'
-		' leadscore.signal_definitions(text[]), leadscore.signals_counted(jsonb), leadscore.in_transaction_block(), leadscore.refuse_block(text), leadscore.wait_for_writers(), leadscore.wait_for_partings(), leadscore.take_parted(),'
+		' leadscore.signal_definitions(text[]), leadscore.signals_counted(jsonb), leadscore.in_transaction_block(), leadscore.refuse_block(text), leadscore.wait_for_writers(), leadscore.writers(regclass), leadscore.wait_for_partings(), leadscore.take_parted(),'
 		' leadscore.hold_rebuild(boolean), leadscore.release_rebuild(), leadscore.check_read_committed(text, text),'
 		-- identities and what follows from events
 		' leadscore.forget(text, boolean), leadscore.count_rows(regclass, jsonb, text[]), leadscore.check_lead_id(text, text), leadscore.hold_person(text),'
@@ -243,6 +245,67 @@ BEGIN
 		WHERE c.relnamespace = 'leadscore'::pg_catalog.regnamespace AND c.relkind = 'v'
 	LOOP
 		EXECUTE pg_catalog.format('ALTER VIEW %s SET (security_invoker = true)', view);
+	END LOOP;
+END
+$$;
+
+-- What our tables are made with: see own_problem().
+
+INSERT INTO leadscore.own_column (table_name, column_name)
+SELECT c.relname, a.attname
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid
+WHERE c.relnamespace OPERATOR(pg_catalog.=) 'leadscore'::pg_catalog.regnamespace::pg_catalog.oid AND c.relkind OPERATOR(pg_catalog.=) 'r'
+AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped;
+
+-- Parallel workers of pg_restore load our tables in any order, whatever refers to whatever. So in a restore by a
+-- superuser, who may do so anyway, references are left unchecked, and row triggers of configuration do not fire.
+
+CREATE FUNCTION leadscore.leave_references() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF TG_WHEN = 'AFTER' THEN
+		IF current_setting('leadscore.references_left', true) = 'on' THEN
+			PERFORM set_config('session_replication_role', 'origin', true), set_config('leadscore.references_left', 'off', true);
+		END IF;
+	ELSIF leadscore.in_restore() AND (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) THEN
+		PERFORM set_config('session_replication_role', 'replica', true), set_config('leadscore.references_left', 'on', true);
+	END IF;
+	RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.leave_references() IS 'trigger: in a restore, rows are not checked against tables that may come later';
+
+REVOKE ALL ON FUNCTION leadscore.leave_references() FROM PUBLIC;
+
+DO $$
+DECLARE
+	referring regclass;
+BEGIN
+	FOR referring IN
+		SELECT DISTINCT k.conrelid FROM pg_catalog.pg_constraint k
+		WHERE k.connamespace OPERATOR(pg_catalog.=) 'leadscore'::pg_catalog.regnamespace::pg_catalog.oid AND k.contype OPERATOR(pg_catalog.=) 'f'
+	LOOP
+		EXECUTE pg_catalog.format('CREATE TRIGGER a_leave_references BEFORE INSERT ON %s FOR EACH STATEMENT EXECUTE FUNCTION leadscore.leave_references()', referring);
+		EXECUTE pg_catalog.format('CREATE TRIGGER z_mind_references AFTER INSERT ON %s FOR EACH STATEMENT EXECUTE FUNCTION leadscore.leave_references()', referring);
+		EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER z_mind_references', referring);
+	END LOOP;
+END
+$$;
+
+-- A publication of all tables could not update or delete where there is no key.
+
+DO $$
+DECLARE
+	keyless regclass;
+BEGIN
+	FOR keyless IN
+		SELECT c.oid FROM pg_catalog.pg_class c
+		WHERE c.relnamespace OPERATOR(pg_catalog.=) 'leadscore'::pg_catalog.regnamespace::pg_catalog.oid AND c.relkind OPERATOR(pg_catalog.=) 'r'
+		AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid OPERATOR(pg_catalog.=) c.oid AND k.contype OPERATOR(pg_catalog.=) 'p')
+	LOOP
+		EXECUTE pg_catalog.format('ALTER TABLE %s REPLICA IDENTITY FULL', keyless);
 	END LOOP;
 END
 $$;

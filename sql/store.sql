@@ -311,6 +311,16 @@ $$;
 
 COMMENT ON FUNCTION leadscore.column_text(regclass, text) IS 'an expression for a column as text';
 
+CREATE FUNCTION leadscore.equal_may_differ(source regclass, name text) RETURNS boolean
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(bool_or(NOT c.collisdeterministic OR t.typcategory = 'S' AND t.oid NOT IN ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype, 'name'::regtype)), false)
+	FROM pg_attribute a JOIN pg_type t ON t.oid = leadscore.column_type(source, name) LEFT JOIN pg_collation c ON c.oid = a.attcollation
+	WHERE a.attrelid = source AND a.attname::text = name AND a.attnum > 0 AND NOT a.attisdropped
+$$;
+
+COMMENT ON FUNCTION leadscore.equal_may_differ(regclass, text) IS 'whether a column''s type or collation takes texts of different bytes for equal';
+
 CREATE FUNCTION leadscore.property_type(type regtype) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT;
 
@@ -506,27 +516,32 @@ COMMENT ON FUNCTION leadscore.children(regclass) IS 'the partitions and inherita
 -- children have triggers of their own, for what is written to them directly;
 -- their rows are read through the source.
 
-CREATE FUNCTION leadscore.begin_tracking(source regclass, mapping jsonb, function text) RETURNS void
+CREATE FUNCTION leadscore.begin_tracking(source regclass, mapping jsonb, function text) RETURNS boolean
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	what CONSTANT text := CASE function WHEN 'record' THEN 'timeline' ELSE 'profile' END;
+	members oid[];
+	was_tracked boolean;
 	other regclass;
 	child regclass;
 BEGIN
 	EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source);
+	members := leadscore.family_below(ARRAY[source::oid]);
 	IF octet_length(mapping::text) > 1000000 THEN
 		RAISE EXCEPTION USING ERRCODE = 'program_limit_exceeded', MESSAGE = 'the mapping is too long',
 			DETAIL = format('It has %s bytes.', octet_length(mapping::text)), HINT = 'Give the events a shorter kind.';
 	END IF;
 	IF EXISTS (SELECT FROM leadscore.source s WHERE s.source = begin_tracking.source AND s.feeds = what
-			AND s.mapping - 'maintenance' = begin_tracking.mapping - 'maintenance') THEN
+			AND s.mapping - 'maintenance' = begin_tracking.mapping - 'maintenance')
+		AND NOT EXISTS (SELECT FROM leadscore.trigger_set t WHERE t.source::oid = ANY (members) AND t.feeds = what AND NOT t.complete
+			AND t.mapping - 'partition' - 'maintenance' = begin_tracking.mapping - 'maintenance') THEN
 		RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('%s is already tracked in this way', source),
 			DETAIL = format('The mapping is %s.', mapping), HINT = 'See leadscore.source; leadscore.untrack() ends tracking.';
 	END IF;
 	SELECT s.source INTO other FROM leadscore.source s
-	WHERE s.feeds = what
-	AND (s.source IN (SELECT leadscore.children(begin_tracking.source)) OR begin_tracking.source IN (SELECT leadscore.children(s.source)));
+	WHERE s.feeds = what AND s.source <> begin_tracking.source
+	AND (s.source::oid = ANY (members) OR s.source::oid = ANY (leadscore.family_above(ARRAY[begin_tracking.source::oid])));
 	IF FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
 			MESSAGE = format('%s is already tracked through %s', source, other),
@@ -534,58 +549,94 @@ BEGIN
 			HINT = format('SELECT leadscore.untrack(%L) first.', other);
 	END IF;
 
+	-- somebody has dropped triggers of ours: what was counted before is still in the timelines
+	was_tracked := EXISTS (SELECT FROM leadscore.trigger_set t WHERE t.source = begin_tracking.source AND t.feeds = what AND t.mapping = begin_tracking.mapping)
+		OR EXISTS (SELECT FROM leadscore.known_source k WHERE k.source = begin_tracking.source AND NOT k.dropped
+			AND k.mappings @> jsonb_build_array(jsonb_build_object('feeds', what, 'mapping', begin_tracking.mapping)));
+	IF was_tracked THEN
+		RAISE NOTICE USING MESSAGE = format('triggers of %s were missing, and are there again', source), HINT = 'CALL leadscore.rebuild() counts what was written without them.';
+		PERFORM leadscore.drop_trigger_sets(source, mapping, what);
+	END IF;
 	PERFORM leadscore.create_triggers(source, mapping, function);
 	FOR child IN SELECT leadscore.children(source) LOOP
 		EXIT WHEN EXISTS (SELECT FROM pg_class k WHERE k.oid = child AND k.relkind = 'f');	-- to be refused
 		PERFORM leadscore.create_triggers(child, mapping || '{"partition": true}', function);
 	END LOOP;
 	PERFORM leadscore.check_children(ARRAY[source::oid]);
+	PERFORM leadscore.look_at_source(source);
+	PERFORM leadscore.note_due(source::oid, 'triggers of leadscore were missing'::text) WHERE was_tracked;
+	RETURN NOT was_tracked;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.begin_tracking(regclass, jsonb, text) IS 'makes the triggers of a source, its partitions and children';
+COMMENT ON FUNCTION leadscore.begin_tracking(regclass, jsonb, text)
+	IS 'makes the triggers of a source, its partitions and children, and says whether its rows are to be counted, or have been';
 
-CREATE FUNCTION leadscore.has_in_family(source regclass, tables oid[]) RETURNS boolean
+-- Families are looked up from some tables, upwards and downwards, so that it does not matter how many others there are.
+
+CREATE FUNCTION leadscore.family_above(tables oid[]) RETURNS oid[]
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT source::oid = ANY (tables) OR EXISTS (SELECT FROM leadscore.children(source) AS c (child) WHERE c.child::oid = ANY (tables))
+	WITH RECURSIVE member AS (
+		SELECT unnest(tables) AS oid
+		UNION
+		SELECT i.inhparent FROM member m JOIN pg_inherits i ON i.inhrelid = m.oid AND NOT i.inhdetachpending
+	)
+	SELECT array_agg(m.oid) FROM member m
 $$;
 
-COMMENT ON FUNCTION leadscore.has_in_family(regclass, oid[]) IS 'whether one of some tables is a source, or a partition or child of it';
+COMMENT ON FUNCTION leadscore.family_above(oid[]) IS 'some tables, and those that they are partitions or children of, at any depth';
+
+CREATE FUNCTION leadscore.family_below(tables oid[]) RETURNS oid[]
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH RECURSIVE member AS (
+		SELECT unnest(tables) AS oid
+		UNION
+		SELECT i.inhrelid FROM member m JOIN pg_inherits i ON i.inhparent = m.oid AND NOT i.inhdetachpending
+	)
+	SELECT array_agg(m.oid) FROM member m
+$$;
+
+COMMENT ON FUNCTION leadscore.family_below(oid[]) IS 'some tables with their partitions and children, at any depth';
 
 CREATE FUNCTION leadscore.check_children(tables oid[]) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	members CONSTANT oid[] := leadscore.family_below(tables);
+	family CONSTANT oid[] := leadscore.family_above(members);
 	child record;
 BEGIN
 	SELECT s.source AS child, i.inhparent::regclass AS source INTO child
 	FROM leadscore.source s JOIN pg_inherits i ON i.inhrelid = s.source
-	WHERE s.source::oid = ANY (tables) OR i.inhparent = ANY (tables);
+	WHERE s.source::oid = ANY (members) AND (s.source::oid = ANY (tables) OR i.inhparent = ANY (tables));
 	IF FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = format('%s cannot be tracked as a partition or child of %s', child.child, child.source),
 			DETAIL = format('Statements on %s do not tell the triggers of %s which of its rows they change.', child.source, child.child),
 			HINT = format('Track %s instead.', child.source);
 	END IF;
 	SELECT k.oid::regclass AS child INTO child
-	FROM leadscore.source s JOIN pg_class k ON k.oid = s.source OR k.oid IN (SELECT leadscore.children(s.source))
-	WHERE k.relpersistence <> 'p' AND leadscore.has_in_family(s.source, tables);
+	FROM pg_class k
+	WHERE k.oid = ANY (members) AND k.relpersistence <> 'p'
+	AND EXISTS (SELECT FROM leadscore.source s WHERE s.source::oid = ANY (leadscore.family_above(ARRAY[k.oid])));
 	IF FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = format('the tracked table %s cannot be temporary or unlogged', child.child),
 			DETAIL = 'Its rows are gone when the session ends, or after a crash; timelines stay.', HINT = 'Untrack it, or leave it permanent and logged.';
 	END IF;
-	SELECT c.child, s.source INTO child
-	FROM leadscore.source s CROSS JOIN LATERAL leadscore.children(s.source) AS c (child)
-	WHERE EXISTS (SELECT FROM pg_class k WHERE k.oid = c.child AND k.relkind = 'f') AND leadscore.has_in_family(s.source, tables);
+	SELECT k.oid::regclass AS child, s.source INTO child
+	FROM pg_class k JOIN leadscore.source s ON s.source::oid = ANY (leadscore.family_above(ARRAY[k.oid]))
+	WHERE k.oid = ANY (members) AND k.relkind = 'f' AND s.source::oid = ANY (family);
 	IF FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = format('a tracked table cannot have the foreign table %s as a partition or child', child.child),
 			DETAIL = format('Statements on %s could not tell its triggers which rows they write there, and would fail.', child.source),
 			HINT = 'Keep the foreign table apart from the tracked one, and track it where it lives.';
 	END IF;
-	SELECT c.child, min(s.source::text) AS one, max(s.source::text) AS other INTO child
-	FROM leadscore.source s CROSS JOIN LATERAL leadscore.children(s.source) AS c (child)
-	GROUP BY c.child, s.feeds
-	HAVING count(DISTINCT s.source) > 1 AND bool_or(leadscore.has_in_family(s.source, tables));
+	SELECT m::regclass AS child, min(s.source::text) AS one, max(s.source::text) AS other INTO child
+	FROM unnest(members) m CROSS JOIN LATERAL unnest(leadscore.family_above(ARRAY[m])) a JOIN leadscore.source s ON s.source = a AND a <> m
+	WHERE s.source::oid = ANY (family)
+	GROUP BY m, s.feeds
+	HAVING count(DISTINCT s.source) > 1;
 	IF FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = format('%s cannot be the child of two tracked tables', child.child),
 			DETAIL = format('%s and %s are tracked. A statement on one of them does not tell the other of the rows that it changes in their child.', child.one, child.other),
@@ -596,11 +647,42 @@ $$;
 
 COMMENT ON FUNCTION leadscore.check_children(oid[]) IS 'refuses families of tables, those that some tables belong to, in which some would change unseen';
 
+CREATE FUNCTION leadscore.tell_of_size(source regclass) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	-- by the statistics or, where there are none, by the size
+	estimate CONSTANT float8 := (SELECT sum(CASE WHEN c.reltuples < 0 THEN pg_relation_size(c.oid) / 100 ELSE c.reltuples END)
+		FROM pg_class c WHERE c.oid = ANY (leadscore.family_below(ARRAY[source::oid])) AND c.relkind = 'r');
+BEGIN
+	IF estimate > 100000 THEN
+		RAISE NOTICE USING MESSAGE = format('counting some %s rows of %s; whoever writes the table waits meanwhile', round(estimate::numeric, -3), source),
+			HINT = 'With past => false track() leaves them to CALL leadscore.rebuild(), which keeps nobody waiting.';
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.tell_of_size(regclass) IS 'tells that a large table will be counted';
+
+CREATE FUNCTION leadscore.tell_of_column(source regclass, name text) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF leadscore.equal_may_differ(source, name) THEN
+		RAISE NOTICE USING MESSAGE = format('texts in column "%s" of %s can be equal and have other bytes', name, source),
+			DETAIL = 'Its type or collation says so, as for upper and lower case. leadscore tells leads apart by their bytes: they are different leads.',
+			HINT = 'Write them alike, or name one an alias of the other.';
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.tell_of_column(regclass, text) IS 'tells of a column of leads that the shop compares otherwise than we do';
+
 -- functions
 
 CREATE FUNCTION leadscore.track(source regclass, lead_id name, kind text DEFAULT NULL, kind_column name DEFAULT NULL,
 	occurred_at name DEFAULT NULL, value name DEFAULT NULL, properties name[] DEFAULT NULL,
-	maintenance text DEFAULT 'immediate') RETURNS void
+	maintenance text DEFAULT 'immediate', past boolean DEFAULT true) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -611,6 +693,10 @@ BEGIN
 	IF maintenance IS NULL OR maintenance NOT IN ('immediate', 'deferred') THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'maintenance is unknown',
 			DETAIL = format('It is %s.', coalesce(quote_literal(maintenance), 'NULL')), HINT = 'Write immediate or deferred.';
+	END IF;
+	IF past IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'past is NULL',
+			DETAIL = 'It says whether the rows that are there are counted at once.', HINT = 'Write true, or false to leave them to CALL leadscore.rebuild().';
 	END IF;
 	PERFORM leadscore.check_source(source);
 	IF lead_id IS NULL OR occurred_at IS NULL THEN
@@ -640,12 +726,20 @@ BEGIN
 	PERFORM leadscore.check_properties(source, properties);
 	PERFORM leadscore.column_type(source, name::text) FROM unnest(ARRAY[lead_id, kind_column]) name;
 
-	PERFORM leadscore.begin_tracking(source, mapping, 'record'::text);
-	PERFORM leadscore.add_source(source, mapping, with_children => true, subtract => false);
+	IF NOT leadscore.begin_tracking(source, mapping, 'record'::text) THEN
+		RETURN;
+	END IF;
+	PERFORM leadscore.tell_of_column(source, lead_id::text);
+	IF past THEN
+		PERFORM leadscore.tell_of_size(source);
+		PERFORM leadscore.add_source(source, mapping, with_children => true, subtract => false);
+	ELSIF leadscore.has_rows(source) THEN
+		PERFORM leadscore.note_due(source::oid, 'the rows that were there when it was tracked are not yet counted'::text);
+	END IF;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.track(regclass, name, text, name, name, name, name[], text)
+COMMENT ON FUNCTION leadscore.track(regclass, name, text, name, name, name, name[], text, boolean)
 	IS 'counts the rows of a table as events, those there are and those to come';
 
 CREATE FUNCTION leadscore.track_profile(source regclass, lead_id name, properties name[]) RETURNS void
@@ -662,8 +756,9 @@ BEGIN
 	END IF;
 	PERFORM leadscore.check_properties(source, properties);
 	PERFORM leadscore.column_type(source, lead_id::text);	-- names the column if it is missing
-	PERFORM leadscore.begin_tracking(source, mapping, 'record_profile'::text);
-	PERFORM leadscore.add_profiles(source, mapping, with_children => true, subtract => false);
+	IF leadscore.begin_tracking(source, mapping, 'record_profile'::text) THEN
+		PERFORM leadscore.add_profiles(source, mapping, with_children => true, subtract => false);
+	END IF;
 END
 $$;
 
@@ -685,27 +780,41 @@ CREATE FUNCTION leadscore.end_tracking(source regclass, what text[]) RETURNS int
 AS $$
 DECLARE
 	tracked record;
-	child record;
+	problem text;
 	n integer := 0;
 BEGIN
 	EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source);
-	FOR tracked IN SELECT s.feeds, s.mapping, s.trigger_prefix FROM leadscore.source s
-			WHERE s.source = end_tracking.source AND s.feeds = ANY (what) LOOP
-		IF tracked.feeds = 'timeline' THEN
+	FOR tracked IN
+		SELECT m.feeds, m.mapping, bool_or(m.registered) AS registered
+		FROM (
+			SELECT s.feeds, s.mapping, true AS registered FROM leadscore.source s WHERE s.source = end_tracking.source
+			UNION ALL
+			-- what the registry does not know any more, because somebody has dropped triggers of ours
+			SELECT t.feeds, t.mapping, false FROM leadscore.trigger_set t WHERE t.source = end_tracking.source AND NOT t.mapping ? 'partition'
+			UNION ALL
+			SELECT e ->> 'feeds', e -> 'mapping', false FROM leadscore.known_source k CROSS JOIN jsonb_array_elements(k.mappings) e WHERE k.source = end_tracking.source
+		) m
+		WHERE m.feeds = ANY (what)
+		GROUP BY m.feeds, m.mapping
+	LOOP
+		problem := CASE WHEN NOT tracked.registered OR EXISTS (SELECT FROM leadscore.trigger_set t
+			WHERE t.source::oid = ANY (leadscore.family_below(ARRAY[end_tracking.source::oid])) AND t.feeds = tracked.feeds AND t.mapping - 'partition' = tracked.mapping
+			AND (t.disabled OR NOT t.complete)) THEN 'Triggers of leadscore were missing or disabled' END;
+		IF tracked.feeds = 'timeline' AND problem IS NULL THEN
 			BEGIN
 				PERFORM leadscore.add_source(source, tracked.mapping, with_children => true, subtract => true);
 			EXCEPTION WHEN OTHERS THEN
-				PERFORM leadscore.note_everybody();
-				RAISE NOTICE USING MESSAGE = format('the rows of %s stay in the timelines', source), DETAIL = SQLERRM || '.',
-					HINT = 'CALL leadscore.rebuild() takes them out.';
+				problem := SQLERRM;
 			END;
 		END IF;
-		PERFORM leadscore.drop_triggers(source, tracked.trigger_prefix);
-		FOR child IN SELECT s.source, s.trigger_prefix FROM leadscore.source_trigger s
-				WHERE s.feeds = tracked.feeds AND s.mapping = tracked.mapping || '{"partition": true}'
-				AND s.source IN (SELECT leadscore.children(end_tracking.source)) LOOP
-			PERFORM leadscore.drop_triggers(child.source, child.trigger_prefix);
-		END LOOP;
+		IF tracked.feeds = 'timeline' AND problem IS NOT NULL THEN
+			PERFORM leadscore.note_everybody();
+			PERFORM leadscore.note_due(source::oid, 'its rows could not be taken out'::text);
+			RAISE NOTICE USING MESSAGE = format('the rows of %s stay in the timelines', source), DETAIL = problem || '.',
+				HINT = 'CALL leadscore.rebuild() takes them out.';
+		END IF;
+		PERFORM leadscore.drop_trigger_sets(source, tracked.mapping, tracked.feeds);
+		PERFORM leadscore.forget_mapping(source::oid, tracked.feeds, tracked.mapping);
 		n := n + 1;
 	END LOOP;
 	RETURN n;
@@ -752,22 +861,25 @@ COMMENT ON FUNCTION leadscore.check_sources_seen() IS 'a serialization failure, 
 
 -- Only the families of tables that the command has touched are looked at. What
 -- others have made of theirs, such as a trigger by hand, or hold a lock on,
--- must not keep anybody from making a table.
+-- must not keep anybody from making a table. src/follow.c calls this only where
+-- a table that was touched, or one above it, has triggers of ours.
 
-CREATE FUNCTION leadscore.follow_tables(detached oid[]) RETURNS void
+CREATE FUNCTION leadscore.follow_tables(tables oid[]) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	tables CONSTANT oid[] := detached || ARRAY(SELECT c.objid FROM pg_event_trigger_ddl_commands() c WHERE c.classid = 'pg_class'::regclass);
+	members CONSTANT oid[] := leadscore.family_below(tables);
+	family CONSTANT oid[] := leadscore.family_above(members);
 	child record;
 BEGIN
 	IF EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = ANY (tables) OR i.inhrelid = ANY (tables)) THEN
 		PERFORM leadscore.check_sources_seen();
 	END IF;
 	FOR child IN
-		SELECT DISTINCT c.child AS source, s.source AS parent, s.feeds
-		FROM leadscore.source s CROSS JOIN LATERAL leadscore.children(s.source) AS c (child)
-		WHERE EXISTS (SELECT FROM leadscore.source o WHERE o.source = c.child AND o.feeds = s.feeds) AND leadscore.has_in_family(s.source, tables)
+		SELECT DISTINCT o.source, s.source AS parent, s.feeds
+		FROM leadscore.source o JOIN leadscore.source s ON s.feeds = o.feeds AND s.source <> o.source
+		WHERE o.source::oid = ANY (members) AND s.source::oid = ANY (family)
+		AND s.source::oid = ANY (leadscore.family_above(ARRAY[o.source::oid]))
 	LOOP
 		RAISE NOTICE USING MESSAGE = format('%s is no source of its own any more', child.source),
 			DETAIL = format('It is now a partition or child of %s, through which its rows count.', child.parent);
@@ -775,11 +887,11 @@ BEGIN
 	END LOOP;
 	PERFORM leadscore.check_children(tables);
 	FOR child IN
-		SELECT c.child, s.mapping, s.feeds
-		FROM leadscore.source s CROSS JOIN LATERAL leadscore.children(s.source) AS c (child)
-		WHERE NOT EXISTS (SELECT FROM leadscore.source_trigger t
-			WHERE t.source = c.child AND t.feeds = s.feeds AND t.mapping = s.mapping || '{"partition": true}')
-		AND leadscore.has_in_family(s.source, tables)
+		SELECT m::regclass AS child, s.mapping, s.feeds
+		FROM leadscore.source s JOIN unnest(members) m ON m <> s.source AND s.source::oid = ANY (leadscore.family_above(ARRAY[m]))
+		WHERE s.source::oid = ANY (family)
+		AND NOT EXISTS (SELECT FROM leadscore.source_trigger t
+			WHERE t.source = m::regclass AND t.feeds = s.feeds AND t.mapping = s.mapping || '{"partition": true}')
 	LOOP
 		PERFORM leadscore.create_triggers(child.child, child.mapping || '{"partition": true}',
 			CASE child.feeds WHEN 'timeline' THEN 'record' ELSE 'record_profile' END);
@@ -789,19 +901,26 @@ BEGIN
 	FOR child IN
 		SELECT t.source, t.mapping - 'partition' AS mapping, t.feeds, t.trigger_prefix
 		FROM leadscore.source_trigger t
-		WHERE t.mapping ? 'partition'
+		WHERE t.mapping ? 'partition' AND t.source::oid = ANY (members)
 		AND NOT EXISTS (SELECT FROM leadscore.source s
-			WHERE s.feeds = t.feeds AND s.mapping = t.mapping - 'partition' AND t.source IN (SELECT leadscore.children(s.source)))
-		AND EXISTS (SELECT FROM unnest(tables) u WHERE leadscore.has_in_family(u::regclass, ARRAY[t.source::oid]))
+			WHERE s.source::oid = ANY (family) AND s.feeds = t.feeds AND s.mapping = t.mapping - 'partition'
+			AND s.source <> t.source AND s.source::oid = ANY (leadscore.family_above(ARRAY[t.source::oid])))
 	LOOP
 		PERFORM leadscore.add_rows(child.source, child.feeds, child.mapping, subtract => true);
 		PERFORM leadscore.drop_triggers(child.source, child.trigger_prefix);
 	END LOOP;
+
+	PERFORM leadscore.look_at_source(s.source)
+	FROM (SELECT DISTINCT s.source FROM leadscore.source s WHERE s.source::oid = ANY (family)
+		UNION SELECT k.source::regclass FROM leadscore.known_source k WHERE k.source = ANY (tables)) s
+	WHERE s.source::oid = ANY (tables) OR EXISTS (SELECT FROM leadscore.trigger_set t WHERE t.source::oid = ANY (members) AND t.disabled);
+	PERFORM leadscore.look_at_names(tables);
+	PERFORM leadscore.look_at_own(tables);
 END
 $$;
 
 COMMENT ON FUNCTION leadscore.follow_tables(oid[])
-	IS 'tracks the partitions and children of a source that have come by a command, and no longer those that have gone; detached: partitions that it names';
+	IS 'tracks the partitions and children of a source that have come by a command, and no longer those that have gone';
 
 CREATE FUNCTION leadscore.follow_children() RETURNS event_trigger
 	AS 'MODULE_PATHNAME' LANGUAGE C;
@@ -819,18 +938,20 @@ BEGIN
 	FOR tracked IN
 		SELECT t.source, t.feeds, t.mapping - 'partition' AS mapping, t.trigger_prefix
 		FROM leadscore.source_trigger t
-		WHERE t.source = dropped OR t.source IN (SELECT leadscore.children(dropped))
+		WHERE t.source::oid = ANY (leadscore.family_below(ARRAY[dropped::oid]))
 	LOOP
 		BEGIN
 			PERFORM leadscore.add_rows(tracked.source, tracked.feeds, tracked.mapping, subtract => true);
 		EXCEPTION WHEN data_exception OR undefined_object OR undefined_function OR undefined_column OR program_limit_exceeded THEN
 			PERFORM leadscore.note_everybody();
+			PERFORM leadscore.note_due(dropped::oid, 'its rows could not be taken out'::text);
 			RAISE NOTICE USING MESSAGE = format('the rows of %s stay in the timelines', tracked.source), DETAIL = SQLERRM || '.',
 				HINT = 'CALL leadscore.rebuild() takes them out.';
 		END;
 		-- it may be dropped again by the same command, through its parent
 		PERFORM leadscore.drop_triggers(tracked.source, tracked.trigger_prefix);
 	END LOOP;
+	PERFORM leadscore.note_dropped(dropped);
 END
 $$;
 
@@ -842,13 +963,13 @@ CREATE FUNCTION leadscore.follow_drops() RETURNS event_trigger
 COMMENT ON FUNCTION leadscore.follow_drops() IS 'event trigger: takes the rows of a table out before it is dropped';
 
 CREATE EVENT TRIGGER leadscore_follow_drops ON ddl_command_start
-	WHEN TAG IN ('DROP TABLE', 'DROP SCHEMA', 'DROP OWNED')
+	WHEN TAG IN ('DROP TABLE', 'DROP SCHEMA', 'DROP OWNED', 'ALTER SUBSCRIPTION', 'DROP SUBSCRIPTION')
 	EXECUTE FUNCTION leadscore.follow_drops();
 
 COMMENT ON EVENT TRIGGER leadscore_follow_drops IS 'keeps timelines true to sources that are dropped';
 
 CREATE EVENT TRIGGER leadscore_follow_children ON ddl_command_end
-	WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE', 'CREATE SCHEMA')
+	WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'ALTER TABLE', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE', 'CREATE SCHEMA')
 	EXECUTE FUNCTION leadscore.follow_children();
 
 COMMENT ON EVENT TRIGGER leadscore_follow_children IS 'keeps tracking true to partitions that are made, attached and detached';

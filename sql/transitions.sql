@@ -133,6 +133,12 @@ CREATE FUNCTION leadscore.model_gone() RETURNS trigger
 AS $$
 BEGIN
 	PERFORM leadscore.check_trigger(TG_RELID, 'leadscore.watched_model'::regclass);
+	IF TG_OP = 'DELETE' THEN
+		-- the cascade of a model that nobody watches: it makes nobody wait
+		IF NOT EXISTS (SELECT FROM gone_models) THEN
+			RETURN NULL;
+		END IF;
+	END IF;
 	-- whoever still knows the model has ended then
 	LOCK TABLE leadscore.lead_state IN SHARE ROW EXCLUSIVE MODE;
 	IF TG_OP = 'UPDATE' THEN
@@ -148,7 +154,9 @@ $$;
 
 COMMENT ON FUNCTION leadscore.model_gone() IS 'trigger: states and changes go with their model, and are renamed with it';
 
-CREATE TRIGGER model_gone AFTER DELETE OR TRUNCATE ON leadscore.watched_model
+CREATE TRIGGER model_gone AFTER DELETE ON leadscore.watched_model REFERENCING OLD TABLE AS gone_models
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.model_gone();
+CREATE TRIGGER models_gone AFTER TRUNCATE ON leadscore.watched_model
 	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.model_gone();
 CREATE TRIGGER model_renamed AFTER UPDATE OF model ON leadscore.watched_model
 	FOR EACH ROW WHEN (OLD.model <> NEW.model) EXECUTE FUNCTION leadscore.model_gone();

@@ -9,9 +9,10 @@
  *
  * Aliases. What is pending under an alias goes to its lead. So does the row that
  * the alias has, if a writer had it when it became one. An alias is locked while
- * that is moved, see identity.c, and passed over if somebody else has it. If a name of its own has become an alias
- * since it was looked up, an empty delta is left under it, so that its row counts
- * for the lead, and is moved by the next who folds.
+ * that is moved, see identity.c, and passed over if somebody else has it. If a
+ * name of its own has become an alias since it was looked up, an empty delta is
+ * left under it, so that its row counts for the lead, and is moved by the next
+ * who folds.
  */
 #include "fold.h"
 

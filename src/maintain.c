@@ -2,6 +2,7 @@
  * maintain.c: what the procedures of maintenance.sql need and SQL cannot say.
  */
 #include "catalog.h"
+#include "session_cache.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -13,6 +14,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(in_transaction_block);
 PG_FUNCTION_INFO_V1(wait_for_writers);
@@ -33,17 +35,61 @@ in_transaction_block(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(IsTransactionBlock() || !SPI_inside_nonatomic_context());
 }
 
+/* Whom we wait for is said after so many milliseconds. */
+#define PATIENCE 1000
+
+/* Say who is writing a table. */
+static void
+tell_writers(Oid table)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			type = REGCLASSOID;
+	Datum		argument = ObjectIdGetDatum(table);
+	char	   *writers;
+
+	SPI_connect();
+	if (SPI_execute_plan(session_plan(&plan, "SELECT leadscore.writers($1)", 1, &type), &argument, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not look for writers");
+	writers = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	if (writers)
+		ereport(NOTICE,
+				(errmsg("waiting for transactions that began to write before"),
+				 errdetail("They are of %s.", writers),
+				 errhint("It goes on when they have ended.")));
+	SPI_finish();
+}
+
 /*
  * Wait until every transaction that is writing a table now has ended. Nobody
  * waits for us meanwhile: no lock is taken or queued for.
  */
 static void
-wait_for_writers_of(const char *table)
+wait_for_writers_of(const char *name)
 {
+	Oid			table = our_table(name);
+	TimestampTz began = GetCurrentTimestamp();
+	bool		told = false;
+	VirtualTransactionId *writers;
 	LOCKTAG		tag;
 
-	SET_LOCKTAG_RELATION(tag, MyDatabaseId, our_table(table));
-	WaitForLockers(tag, ShareLock, false);
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, table);
+	writers = GetLockConflicts(&tag, ShareLock, NULL);
+	for (; VirtualTransactionIdIsValid(*writers); writers++)
+	{
+		bool		ended;
+
+		while (!(ended = VirtualXactLock(*writers, false)) && !TimestampDifferenceExceeds(began, GetCurrentTimestamp(), PATIENCE))
+		{
+			CHECK_FOR_INTERRUPTS();
+			pg_usleep(1000L);
+		}
+		if (ended)
+			continue;
+		if (!told)
+			tell_writers(table);
+		told = true;
+		(void) VirtualXactLock(*writers, true);
+	}
 }
 
 /* wait_for_writers(): those of timelines. */

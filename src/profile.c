@@ -299,7 +299,7 @@ write_statement(TriggerData *data, Source *source)
 	MemoryContext context;
 	MemoryContext old;
 
-	if (source_has_problem(source, data->tg_relation, "its rows are no profiles"))
+	if (source_has_problem(source, data->tg_relation, true, "its rows are no profiles"))
 		return;
 	context = AllocSetContextCreate(CurrentMemoryContext, "leadscore record profile", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);

@@ -210,7 +210,7 @@ count_rows_of(TriggerData *data, Source *source, bool with_partitions)
 	MemoryContext old;
 	Relation	timelines;
 
-	if (source_has_problem(source, data->tg_relation, "its rows are not counted"))
+	if (source_has_problem(source, data->tg_relation, true, "its rows are not counted"))
 		return;
 	context = AllocSetContextCreate(CurrentMemoryContext, "leadscore record", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);

@@ -246,6 +246,7 @@ map_source(Source *source, Jsonb *mapping, TupleDesc row)
 	if (mapping == NULL || !JB_ROOT_IS_OBJECT(mapping))
 	{
 		source->problem = "The trigger was not made by leadscore.track().";
+		source->is_strange = true;
 		return;
 	}
 
@@ -346,11 +347,15 @@ source_of_trigger(Trigger *trigger, Relation relation)
 	return session_cache_get(&entry->cache, RelationGetRelid(relation), load_source, &of);
 }
 
-/* Whether a source cannot be read: the user's statement goes on, with a warning. */
+/*
+ * Whether a source cannot be read: then there is a warning of the consequence.
+ * Whoever writes rows is not warned of what has become of the table: whoever
+ * changed it has been, and status says so.
+ */
 bool
-source_has_problem(Source *source, Relation relation, const char *consequence)
+source_has_problem(Source *source, Relation relation, bool is_written, const char *consequence)
 {
-	if (source->problem && consequence)
+	if (source->problem && consequence && (!is_written || source->is_strange))
 		ereport(WARNING,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("leadscore cannot read table \"%s\": %s", RelationGetRelationName(relation), consequence),
@@ -782,7 +787,7 @@ source_read_table(Relation relation, Jsonb *mapping, bool with_children, Datum l
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" is not a table", RelationGetRelationName(relation))));
 	reader_map(&reader, RelationGetDescr(relation));
-	if (source_has_problem(reader.source, relation, consequence))
+	if (source_has_problem(reader.source, relation, false, consequence))
 		return;
 
 	settings = NewGUCNestLevel();

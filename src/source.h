@@ -38,6 +38,7 @@ typedef struct Source
 {
 	MemoryContext context;		/* holds what the pointers point to */
 	const char *problem;		/* why rows cannot be read, or NULL */
+	bool		is_strange;		/* somebody has made the trigger by hand */
 	uint64		family;			/* the same for a source and its partitions: what their mappings have in common, hashed */
 	AttrNumber	last_column;	/* the highest that is mapped */
 	SourceColumn lead_id;
@@ -75,7 +76,7 @@ extern bool is_property_type(Oid type);
 extern Jsonb *mapping_of(Trigger *trigger);
 
 extern Source *source_of_trigger(Trigger *trigger, Relation relation);
-extern bool source_has_problem(Source *source, Relation relation, const char *consequence);
+extern bool source_has_problem(Source *source, Relation relation, bool is_written, const char *consequence);
 extern bool source_read(Source *source, TupleTableSlot *slot, SourceRow *row);
 extern Jsonb *source_read_profile(Source *source, TupleTableSlot *slot, SourceRow *row);
 extern void pin_settings(void);

@@ -104,6 +104,25 @@ has_triggers(Relation table)
 	return triggers && (triggers->numtriggers > 1 || strcmp(triggers->triggers[0].tgname, GUARD_TRIGGER) != 0);
 }
 
+/*
+ * Whether a unique index has the definition of the primary key's: such as REINDEX
+ * CONCURRENTLY makes beside it. What is a duplicate for the one is so for the
+ * other, so that a speculative insertion is as good.
+ */
+static bool
+is_key_again(Relation index, Oid key)
+{
+	Relation	of_key = index_open(key, AccessShareLock);
+	bool		same = index->rd_rel->relam == of_key->rd_rel->relam && !index->rd_index->indisexclusion && index->rd_index->indimmediate &&
+		index->rd_index->indnatts == 1 && of_key->rd_index->indnatts == 1 &&
+		index->rd_index->indkey.values[0] == of_key->rd_index->indkey.values[0] &&
+		index->rd_opfamily[0] == of_key->rd_opfamily[0] && index->rd_indcollation[0] == of_key->rd_indcollation[0] &&
+		RelationGetIndexPredicate(index) == NIL;
+
+	index_close(of_key, NoLock);
+	return same;
+}
+
 /* Whether a table has its first columns, so many, and no others but such as have been dropped. */
 bool
 has_columns(Relation table, int n)
@@ -148,7 +167,7 @@ store_open(Relation table, bool keyed, bool newest)
 				store->fetch = begin_index_fetch(table);
 		}
 		else
-			ours = ours && !index->rd_index->indisunique && !index->rd_index->indisexclusion;
+			ours = ours && ((!index->rd_index->indisunique && !index->rd_index->indisexclusion) || (OidIsValid(key) && is_key_again(index, key)));
 	}
 	store->found = table_slot_create(table, &store->estate->es_tupleTable);
 	store->row = table_slot_create(table, &store->estate->es_tupleTable);

@@ -271,6 +271,7 @@ typedef struct State
 {
 	const char *segment;		/* NULL: in none */
 	TimestampTz since;
+	bool		is_new;			/* written by this transaction */
 } State;
 
 static void
@@ -282,12 +283,18 @@ read_states(Lookup *lookup, const Watching *watched, text *lead_id, State *state
 	{
 		MemoryContext keep = MemoryContextSwitchTo(scratch);
 		text	   *model;
+		bool		isnull;
+		TransactionId xmin = DatumGetTransactionId(slot_getsysattr(lookup->slot, MinTransactionIdAttributeNumber, &isnull));
 
 		slot_getallattrs(lookup->slot);	/* lead_id, model, segment, since, tick */
 		model = DatumGetTextPP(lookup->slot->tts_values[1]);
 		for (int i = 0; i < watched->n; i++)
-			if (!lookup->slot->tts_isnull[2] && text_equal(model, watched->models[i].model))
-				states[i] = (State) {TextDatumGetCString(lookup->slot->tts_values[2]), DatumGetTimestampTz(lookup->slot->tts_values[3])};
+			if (text_equal(model, watched->models[i].model))
+				states[i] = (State) {
+					.segment = lookup->slot->tts_isnull[2] ? NULL : TextDatumGetCString(lookup->slot->tts_values[2]),
+					.since = DatumGetTimestampTz(lookup->slot->tts_values[3]),
+					.is_new = TransactionIdIsCurrentTransactionId(xmin)
+				};
 		MemoryContextSwitchTo(keep);
 	}
 }
@@ -457,6 +464,9 @@ compare(Relation timeline_table, Relation state_table, const Watching *watched, 
 			const char *is = NULL;
 			Appraisal	appraisal = {0};
 
+			/* one change a transaction: what others have committed since is left to who folds or looks next */
+			if (states[m].is_new)
+				continue;
 			if (is_lead)
 			{
 				int32		number;

@@ -54,6 +54,7 @@ my %state = (
 	events => 'SELECT * FROM leadscore.event ORDER BY 1',
 	signals => 'SELECT * FROM leadscore.signal ORDER BY 1',
 	scorecard => q{SELECT leadscore.scorecard('ecommerce')},
+	weights => 'SELECT * FROM leadscore.weight ORDER BY weight_id',
 	versions => 'SELECT * FROM leadscore.model_version ORDER BY 1, 2',
 	experiments => 'SELECT * FROM leadscore.experiment',
 	'arms' => q{SELECT lead_id, leadscore.arm('spring', lead_id), leadscore.score(lead_id, 'spring', '2026-02-01') FROM leadscore.lead_timeline ORDER BY 1 LIMIT 20},
@@ -66,6 +67,7 @@ my %state = (
 	offers => 'SELECT * FROM leadscore.offer ORDER BY 1',
 	slots => 'SELECT * FROM leadscore.offer_slot ORDER BY 1, 2',
 	vouchers => 'SELECT * FROM leadscore.voucher ORDER BY 1',
+	'known sources' => 'SELECT source::regclass, mappings, due, dropped FROM leadscore.known_source ORDER BY schema_name, table_name',
 	'sources' => 'SELECT * FROM leadscore.source_trigger ORDER BY source::text, trigger_prefix',
 	'triggers' => q{SELECT tgrelid::regclass, tgname, tgenabled, tgargs FROM pg_trigger WHERE tgname LIKE 'leadscore%' ORDER BY tgrelid::regclass::text, tgname},
 	'sequences' => q{SELECT s.oid::regclass, nextval(s.oid) FROM pg_class s
@@ -115,6 +117,8 @@ sub four_steps
 my %restore = (
 	custom => [ [ 'pg_restore', @connection, '--exit-on-error', '-d', 'custom', "$dumps/custom" ] ],
 	parallel => [ four_steps('parallel', "$dumps/custom") ],
+	# or simply so
+	jobs => [ [ 'pg_restore', @connection, '--exit-on-error', '-j4', '-d', 'jobs', "$dumps/directory" ] ],
 	directory => [ four_steps('directory', "$dumps/directory") ],
 	single => [ [ 'pg_restore', @connection, '--exit-on-error', '--single-transaction', '-d', 'single', "$dumps/custom" ] ],
 	plain => [ [ 'psql', @connection, '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', 'plain', '-f', "$dumps/plain.sql" ] ]);

@@ -118,7 +118,7 @@ sub race
 	my $one = $node->background_psql('shop');
 	my $other = $node->background_psql('shop', on_error_stop => 0);
 	$other->query_safe("BEGIN ISOLATION LEVEL $level; SELECT count(*) FROM leadscore.source") if $level ne 'READ COMMITTED';
-	$one->query_safe("BEGIN; $first");
+	$one->query_safe("SET client_min_messages = error; BEGIN; $first");
 	$one->query_safe('COMMIT') if $level ne 'READ COMMITTED';
 	$other->query_until(qr/started/, "\\echo started\n$drop;\n");
 	select undef, undef, undef, 0.3;

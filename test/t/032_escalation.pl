@@ -184,8 +184,8 @@ my $card = q{leadscore.scorecard('ecommerce'::text)};
 my $learn = qq{($card || '{"intercept": 0, "slope": 1}'), 'purchase'::text, '5 days'::interval, ARRAY['2026-01-10', '2026-01-15']::timestamptz[]};
 my @product = (
 	q{SELECT leadscore.publish(leadscore.template(t.template)) FROM leadscore.templates() t},
-	q{SELECT leadscore.track('shop.orders'::regclass, 'lead'::name, 'purchase'::text, NULL::name, 'placed'::name, 'total'::name, '{colour}'::name[], 'immediate'::text)},
-	q{SELECT leadscore.track('shop.visits'::regclass, 'lead'::name, NULL::text, 'kind'::name, 'happened'::name, NULL::name, NULL::name[], 'deferred'::text)},
+	q{SELECT leadscore.track('shop.orders'::regclass, 'lead'::name, 'purchase'::text, NULL::name, 'placed'::name, 'total'::name, '{colour}'::name[], 'immediate'::text, true)},
+	q{SELECT leadscore.track('shop.visits'::regclass, 'lead'::name, NULL::text, 'kind'::name, 'happened'::name, NULL::name, NULL::name[], 'deferred'::text, true)},
 	q{SELECT leadscore.track_profile('shop.customer'::regclass, 'lead'::name, '{country}'::name[])},
 	q{CALL leadscore.watch('ecommerce'::text, true)},
 	q{INSERT INTO leadscore.derivation (behaviour, kinds) VALUES ('visit', NULL), ('dwell', '{product_view}')},

@@ -30,7 +30,7 @@ my %functions = (
 		timeline_of has_pending with_pending with_pending_profile top score(text) score_by_query explain score_history serving_model
 		rfm(text) rfm(text[]) rfm_groups conversion_of signals_named crm_changes crm_at crm_reasons month_of month_start stored_sum
 		is_visible model_cards served_models months_since model_stages stage_signals touch_signals
-		children source_problem split_problem transition_problem split_tables partitions column_type property_type trigger_mapping
+		children family_above mapped_columns keeps_values table_problem known_source_problem own_problem event_trigger_state source_problem split_problem transition_problem split_tables partitions column_type property_type trigger_mapping
 		conversion_id check_outcome examples warn_of_censoring outcome past_score past_probability past_features past_points assess
 		unbounded with_points fit normal_tails student_tails student_bound profile_values with_profile profile_report
 		merge_bands likelihood measured_once with_bands with_half_lives sample_likelihood learn_decay information_value signal_report
@@ -42,11 +42,11 @@ my %functions = (
 	backup => q{},
 	admin => q{
 		publish restore_version keep_documents
-		track track_profile untrack check_source check_properties begin_tracking end_tracking check_children has_in_family create_triggers
+		track tell_of_size tell_of_column equal_may_differ merge_duplicates track_profile untrack check_source check_properties begin_tracking end_tracking check_children family_below retrack check_mapping repair_triggers rename_source replace_source look_at_source note_due forget_mapping drop_trigger_sets present_mappings sources_due sources_counted create_triggers
 		drop_triggers record record_profile add_source add_profiles note_everybody
 		hold_sources hold_source source_timelines gather gather_parts source_events log_events row_condition column_text difference only
 		verify rebuild compact fold partition_timelines find_corrections apply_corrections add_corrections add_deltas find_hours check_compaction
-		begin_compaction compaction_finished signal_definitions signals_counted in_transaction_block refuse_block wait_for_writers wait_for_partings take_parted correct_parted hold_rebuild
+		begin_compaction compaction_finished signal_definitions signals_counted in_transaction_block refuse_block wait_for_writers writers wait_for_partings take_parted correct_parted hold_rebuild
 		release_rebuild check_read_committed
 		forget count_rows check_lead_id hold_person try_unidentify fold_leads rebuild_is_at_work check_not_running postpone_rebuild hold_derivations hold_crm derive derive_once duration affinity make_signals check_property check_kinds
 		refresh_crm crm_forget refresh_segments see_changes look watch unwatch begin_watching finish_watching leads_to_see see_written see_batch
@@ -69,10 +69,10 @@ my %functions = (
 	  . q{
 		signals_changed configuration_changed check_measure check_subject check_names check_event_signal check_offer offer_changed
 		offers_renamed note_signals note_first_signals watching_changed model_gone fill_derivation derivations_changed alias_changed round_amount
-		warn_of_no_groups guard_timelines follow_drops follow_children}
+		warn_of_no_groups guard_timelines source_restored leave_references follow_drops follow_children}
 	# ... and what functions call that run as the owner
 	  . q{
-		follow_tables follow_drop check_trigger utf8 check_seen is_seen check_sources_seen hold_lock release_timelines hold_leads
+		follow_tables follow_drop look_at_columns look_at_names look_at_own note_dropped note_subscribed check_trigger utf8 check_seen is_seen check_sources_seen hold_lock release_timelines hold_leads
 		give_up_row append_delta wait_for_names try_names try_aliases try_leads line_is_free lead_now has_aliases names_are_seen aliases_are_seen append_change remove_change change_waits
 		waiting_lead waiting_changes is_first_change statement_is_running change_problem moved_timeline begin_parting try_sources try_table try_change make_change
 		carry_out_one carry_out change_name add_by_statement fold_by_statements
@@ -120,8 +120,8 @@ my %tables = (
 		offer pending_identity changed_lead crm_state watched_model lead_state segment_change',
 	'admin=arwd' => 'voucher parted_lead derived_event derivation_due derivation_state change_consumer',
 	'writer=a admin=arwd' => 'event',		# and columns of it
-	'reader=r admin=rd' => 'lead_timeline',
-	'reader=r admin=r' => 'lead_alias pending_delta counted_signal snapshot_state model_document signal_definition source source_trigger status current_timeline pending_timeline current_profile visible_lead
+	'reader=r admin=rd' => 'lead_timeline known_source',
+	'reader=r admin=r' => 'lead_alias pending_delta counted_signal snapshot_state model_document signal_definition source source_trigger trigger_set known_event_trigger own_column status current_timeline pending_timeline current_profile visible_lead
 		lead_score lead_segment segment_summary model_conversion lead_start monthly_figure sales_cycle funnel attribution crm_lead',
 	'admin=rd' => 'pending_profile',
 	'admin=r' => 'offer_slot change_clock',

@@ -166,7 +166,8 @@ for my $round (@rounds)
 	# (writers at SERIALIZABLE leave their leads to the next look)
 	$node->safe_psql('shop', $level eq 'serializable' ? 'CALL leadscore.see_changes()' : 'SELECT leadscore.fold()');
 	is($node->safe_psql('shop', $missed), '', "$name: each event has been seen");
-	is($node->safe_psql('shop', q{SELECT count(*) FROM leadscore.segment_change WHERE model = 'pure' AND cause = 'time'}), '0', "$name: as an event") if $level ne 'serializable';
+	# (what another transaction has committed between the comparison of a lead and its commit is found by a look, now and then)
+	is($node->safe_psql('shop', q{SELECT count(*) FILTER (WHERE cause = 'time') <= 1 + count(*) / 50 FROM leadscore.segment_change WHERE model = 'pure'}), 't', "$name: as events") if $level ne 'serializable';
 	is($node->safe_psql('shop', $unstuck), '', "$name: hysteresis and cool-down as a statement of SQL has them");
 
 	$node->safe_psql('shop', 'CALL leadscore.watch(model => $$plain$$)');
