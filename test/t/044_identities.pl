@@ -74,7 +74,7 @@ sub cpu
 }
 sub locks { my ($s) = @_; return answer($s, 'SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid()'); }
 
-my $pairs = $ENV{LEADSCORE_PAIRS} || 8000;
+my $pairs = $ENV{LEADSCORE_PAIRS} || 20000;
 my %forms = (
 	'one by one' => sub { my ($n, $p) = @_; return "SELECT count(leadscore.identify('$p visitor ' || i, '$p known ' || i)) FROM generate_series(1, $n) i" },
 	'as arrays' => sub { my ($n, $p) = @_; return "SELECT leadscore.identify(array_agg('$p visitor ' || i), array_agg('$p known ' || i)) >= 0 FROM generate_series(1, $n) i" });

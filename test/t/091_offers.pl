@@ -95,6 +95,8 @@ for my $level ('read committed', 'repeatable read', 'serializable')
 		\\else
 		COMMIT;
 		\\endif}, $level);
+	# (writers at SERIALIZABLE leave their leads to the next look)
+	$node->safe_psql('shop', 'CALL leadscore.see_changes()') if $level eq 'serializable';
 	is($node->safe_psql('shop', sprintf $account, $offer), '0', "$level: what is issued and what is left are the budget");
 	is($node->safe_psql('shop', qq{SELECT count(*) FILTER (WHERE code IS NOT NULL) FROM leadscore.voucher WHERE offer = '$offer'}), '100', "$level: all of it is issued, and no more");
 	is($node->safe_psql('shop', qq{SELECT count(*) FROM leadscore.voucher WHERE offer = '$offer' AND leadscore.is_held_out(offer, lead_id, 0.2) <> (code IS NULL)}), '0', "$level: who is held out is decided by the hash");
@@ -149,12 +151,13 @@ for my $level ('read committed', 'repeatable read', 'serializable')
 {
 	$node->safe_psql('shop', q{UPDATE leadscore.offer SET ends_at = now() WHERE ends_at IS NULL;
 		INSERT INTO leadscore.offer (offer, model, segment, discount, valid_for) VALUES ('limited', 'm', 'buyer', 5, '1 day')});
-	my ($admin, $writer) = map { $node->background_psql('shop') } 1 .. 2;
+	my $admin = $node->background_psql('shop');
 	$admin->query_safe(q{BEGIN; UPDATE leadscore.offer SET budget = 1 WHERE offer = 'limited'});
-	$writer->query_until(qr/begun/, "\\echo begun\nINSERT INTO leadscore.event (lead_id, kind) SELECT 'limited ' || i, 'order' FROM generate_series(1, 8) i;\n");
-	ok($node->poll_query_until('shop', q{SELECT count(*) > 0 FROM pg_locks WHERE relation = 'leadscore.offer_slot'::regclass AND NOT granted}), 'a writer waits for who limits a budget');
+	$node->safe_psql('shop', q{SET lock_timeout = '5s'; INSERT INTO leadscore.event (lead_id, kind) SELECT 'limited ' || i, 'order' FROM generate_series(1, 8) i});
+	is($node->safe_psql('shop', q{SELECT count(*) FROM leadscore.lead_state WHERE lead_id LIKE 'limited %'}), '0', 'a writer does not wait for who limits a budget');
 	$admin->query_safe('COMMIT');
-	$_->quit for $admin, $writer;
+	$admin->quit;
+	$node->safe_psql('shop', 'CALL leadscore.see_changes()');
 	is($node->safe_psql('shop', q{SELECT count(*) FROM leadscore.lead_state WHERE lead_id LIKE 'limited %'}), '8', '... eight leads enter');
 	is($node->safe_psql('shop', q{SELECT count(code) FROM leadscore.voucher WHERE offer = 'limited'}), '1', '... and one voucher is issued');
 }
@@ -168,10 +171,10 @@ is($node->safe_psql('shop', q{SELECT count(*) FROM generate_series(1, 20000) i W
 		INSERT INTO leadscore.offer (offer, model, segment, kind, discount, valid_for, budget) VALUES ('two', 'm', 'buyer', 'gift', 5, '1 day', 2)});
 	my $slow = $node->background_psql('shop');
 	$slow->query_safe(q{BEGIN; INSERT INTO leadscore.event (lead_id, kind) VALUES ('slow', 'order')});
-	is($node->safe_psql('shop', q{SET lock_timeout = '1s'; INSERT INTO leadscore.event (lead_id, kind) VALUES ('fast', 'order'), ('fast 2', 'order'); SELECT count(*) FROM leadscore.voucher WHERE offer = 'two'}), '1',
-		'who enters meanwhile does not wait, and gets what is left');
-	$slow->query_safe('ROLLBACK');
-	is($node->safe_psql('shop', q{INSERT INTO leadscore.event (lead_id, kind) VALUES ('next', 'order'); SELECT count(*) FROM leadscore.voucher WHERE offer = 'two'}), '2', '... and what is given back is there for the next');
+	is($node->safe_psql('shop', q{SET lock_timeout = '1s'; INSERT INTO leadscore.event (lead_id, kind) VALUES ('fast', 'order'), ('fast 2', 'order'); SELECT count(*) FROM leadscore.voucher WHERE offer = 'two'}), '2',
+		'who enters meanwhile does not wait, and gets what there is: a transaction takes its share when it commits');
+	$slow->query_safe('COMMIT');
+	is($node->safe_psql('shop', q{INSERT INTO leadscore.event (lead_id, kind) VALUES ('next', 'order'); SELECT count(*) FROM leadscore.voucher WHERE offer = 'two'}), '2', '... and there is no more for the next');
 	$slow->quit;
 }
 is($node->safe_psql('shop', q{SELECT deadlocks FROM pg_stat_database WHERE datname = 'shop'}), '0', 'there was no deadlock');
