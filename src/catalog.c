@@ -63,11 +63,18 @@ current_signals(void)
 	return session_cache_get(&signals, our_table("signal"), load_signals, NULL);
 }
 
-static bool
-has_pages(const char *name)
+/* A table without pages has no rows, which costs no look into it. */
+bool
+has_pages(Relation table)
+{
+	return table->rd_rel->relkind != RELKIND_RELATION || RelationGetNumberOfBlocks(table) > 0;
+}
+
+bool
+table_has_pages(const char *name)
 {
 	Relation	table = table_open(our_table(name), AccessShareLock);
-	bool		has = RelationGetNumberOfBlocks(table) > 0;
+	bool		has = has_pages(table);
 
 	table_close(table, AccessShareLock);
 	return has;
@@ -75,13 +82,12 @@ has_pages(const char *name)
 
 /*
  * Whether there can be an alias: one that is being made, too, once its row is
- * written. A table without pages has none, which costs no look into it; that
- * is the state of shops without anonymous visitors.
+ * written. In shops without anonymous visitors there is none.
  */
 bool
 aliases_exist(void)
 {
-	return has_pages("lead_alias");
+	return table_has_pages("lead_alias");
 }
 
 /*
@@ -93,7 +99,7 @@ bool
 is_derived_from(Oid source)
 {
 	/* (the library may be newer than the extension's objects) */
-	return OidIsValid(our_table("derivation")) && has_pages("derivation") && source != our_table("derived_event");
+	return OidIsValid(our_table("derivation")) && table_has_pages("derivation") && source != our_table("derived_event");
 }
 
 /*

@@ -9,8 +9,14 @@
 
 #include "signal.h"
 
+#include "utils/rel.h"
+
 extern Oid	our_table(const char *name);
 extern Oid	our_owner(void);
+
+/* Whether a table, or one of ours, can have rows. */
+extern bool has_pages(Relation table);
+extern bool table_has_pages(const char *name);
 
 /* Whether a dump is being loaded. */
 extern bool in_restore(void);

@@ -21,6 +21,7 @@
  */
 #include "commit.h"
 
+#include "attempt.h"
 #include "catalog.h"
 #include "delta.h"
 #include "fold.h"
@@ -144,7 +145,7 @@ typedef struct SortedNames
 } SortedNames;
 
 static void
-sort_names(Names *names, SortedNames *sorted)
+sort_of_names(Names *names, SortedNames *sorted)
 {
 	AttrNumber	column = 1;
 	Oid			less = TextLessOperator;
@@ -237,6 +238,13 @@ current_level(void)
 }
 
 static void
+end_touched(Names *touched)
+{
+	for (int i = 0; i < N_CAUSES; i++)
+		names_end(&touched[i]);
+}
+
+static void
 drop_level(void)
 {
 	Level	   *dropped = level;
@@ -245,8 +253,7 @@ drop_level(void)
 	drop_postponed(dropped->postponed);
 	names_end(&dropped->appended);
 	names_end(&dropped->profiles);
-	for (int i = 0; i < N_CAUSES; i++)
-		names_end(&dropped->touched[i]);
+	end_touched(dropped->touched);
 	level = dropped->outer;
 	pfree(dropped);
 }
@@ -309,6 +316,16 @@ remember_profile(const text *lead_id)
 }
 
 /* ---------- statements that are running ---------- */
+
+Statement
+statement_of(const TriggerData *data, uint64 family)
+{
+	return (Statement) {
+		.table = RelationGetRelid(data->tg_relation),
+		.kind = data->tg_event & TRIGGER_EVENT_OPMASK,
+		.family = family
+	};
+}
 
 static bool
 same_statement(const Statement *a, const Statement *b)
@@ -491,7 +508,7 @@ try_once_more(Names *names, int64 (*fold) (text **names, int n, bool newest))
 	SortedNames sorted;
 	text	  **batch = palloc(MOST_TRIED * sizeof(text *));
 
-	sort_names(names, &sorted);
+	sort_of_names(names, &sorted);
 	(void) fold(batch, next_names(&sorted, batch, MOST_TRIED), true);
 	sort_end(&sorted);
 }
@@ -521,60 +538,42 @@ compare_touched(Names *touched)
 
 		if (touched[cause].store == NULL)
 			continue;
-		sort_names(&touched[cause], &sorted);
+		sort_of_names(&touched[cause], &sorted);
 		while ((n = next_names(&sorted, batch, BATCH)) > 0)
 			see_touched(batch, n, cause == CAUSE_EVENT ? "event" : "identity");
 		sort_end(&sorted);
 	}
 }
 
-/*
- * Run a step as our owner in a subtransaction, and fire the deferred triggers
- * that it has queued, as the user. An error in there is not the user's.
- */
-static void
-run_step(void (*step) (Names *), Names *names, const char *failure, const char *hint)
+/* What is done with names before the transaction commits. */
+typedef struct Step
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	void		(*run) (Names *names);
+	Names	   *names;
+} Step;
 
-	BeginInternalSubTransaction(NULL);
-	PG_TRY();
-	{
-		Identity	user = become(our_owner(), 0);
-		int			settings = NewGUCNestLevel();
+/* Do it as our owner, and fire the deferred triggers that it has queued, as the user. */
+static void
+run_as_owner(void *argument)
+{
+	Step	   *step = argument;
+	Identity	user = become(our_owner(), 0);
+	int			settings = NewGUCNestLevel();
 
-		pin_settings();
-		PushActiveSnapshot(GetTransactionSnapshot());
-		step(names);
-		PopActiveSnapshot();
-		AtEOXact_GUC(false, settings);
-		become_again(user);
-		AfterTriggerFireDeferred();
-		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
+	pin_settings();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	step->run(step->names);
+	PopActiveSnapshot();
+	AtEOXact_GUC(false, settings);
+	become_again(user);
+	AfterTriggerFireDeferred();
+}
 
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-			ReThrowError(error);
-		ereport(WARNING,
-				(errcode(error->sqlerrcode),
-				 errmsg("%s: %s", failure, error->message),
-				 error->detail ? errdetail_internal("%s", error->detail) : 0,
-				 errhint("%s", hint)));
-		FreeErrorData(error);
-	}
-	PG_END_TRY();
+/* An error in there is not the user's. */
+static void
+run_step(void (*run) (Names *), Names *names, const char *failure, const char *hint)
+{
+	attempt(run_as_owner, &(Step) {run, names}, failure, hint);
 }
 
 static bool
@@ -584,6 +583,14 @@ is_touched(void)
 		if (level->touched[i].store)
 			return true;
 	return false;
+}
+
+/* What has been touched so far, which the level then no longer knows. */
+static void
+take_touched(Names *touched)
+{
+	memcpy(touched, level->touched, sizeof(level->touched));
+	memset(level->touched, 0, sizeof(level->touched));
 }
 
 /*
@@ -597,11 +604,9 @@ see_written(PG_FUNCTION_ARGS)
 
 	if (level == NULL || level->nest < GetCurrentTransactionNestLevel() || !is_touched())
 		PG_RETURN_VOID();
-	memcpy(touched, level->touched, sizeof(touched));
-	memset(level->touched, 0, sizeof(touched));
+	take_touched(touched);
 	compare_touched(touched);
-	for (int i = 0; i < N_CAUSES; i++)
-		names_end(&touched[i]);
+	end_touched(touched);
 	PG_RETURN_VOID();
 }
 
@@ -664,17 +669,13 @@ before_commit(void)
 					 "SELECT leadscore.fold() merges them; scores are right either way.");
 		names_end(&profiles);
 
-		memcpy(touched, level->touched, sizeof(touched));
-		memset(level->touched, 0, sizeof(touched));
-		for (int i = 0; i < N_CAUSES; i++)
-			if (touched[i].store)
-			{
-				run_step(compare_touched, touched, "changes of segments could not be written down",
-						 "CALL leadscore.see_changes() finds them, once the cause is mended.");
-				break;
-			}
-		for (int i = 0; i < N_CAUSES; i++)
-			names_end(&touched[i]);
+		if (is_touched())
+		{
+			take_touched(touched);
+			run_step(compare_touched, touched, "changes of segments could not be written down",
+					 "CALL leadscore.see_changes() finds them, once the cause is mended.");
+			end_touched(touched);
+		}
 	}
 }
 

@@ -40,6 +40,10 @@ typedef struct Statement
 	bool		with_partitions;	/* what is done to partitions belongs to it */
 } Statement;
 
+/* The statement that fires a trigger; its partitions are not included. */
+struct TriggerData;
+extern Statement statement_of(const struct TriggerData *data, uint64 family);
+
 extern void running_begin(Statement statement);
 extern void running_end(Statement statement);
 extern bool is_running(void);	/* any */

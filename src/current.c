@@ -19,6 +19,7 @@
 #include "label.h"
 #include "partition.h"
 #include "pending.h"
+#include "query_cache.h"
 #include "timeline.h"
 
 #include "access/table.h"
@@ -221,6 +222,16 @@ check_rights(void)
 			aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, names[i]);
 }
 
+static Current *
+open_or_fail(Relation timelines, Snapshot snapshot)
+{
+	Current    *current = current_open(timelines, snapshot);
+
+	if (current == NULL)
+		fail_for_index("lead_timeline and lead_alias have primary keys; lead_alias and pending_delta have an index on lead_id.");
+	return current;
+}
+
 /* timeline_of(lead_id): by its own name, not an alias; as the query's snapshot has it. */
 Datum
 timeline_of(PG_FUNCTION_ARGS)
@@ -231,13 +242,7 @@ timeline_of(PG_FUNCTION_ARGS)
 
 	check_rights();
 	timelines = table_open(our_table("lead_timeline"), AccessShareLock);
-	current = current_open(timelines, GetActiveSnapshot());
-	if (current == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the tables of leadscore have lost an index"),
-				 errdetail("lead_timeline and lead_alias have primary keys; lead_alias and pending_delta have an index on lead_id."),
-				 errhint("Make the index again that was dropped.")));
+	current = open_or_fail(timelines, GetActiveSnapshot());
 	timeline = current_timeline(current, PG_GETARG_TEXT_PP(0));
 	current_close(current);
 	table_close(timelines, AccessShareLock);
@@ -258,30 +263,15 @@ typedef struct PendingLead
 
 #define SH_PREFIX leads
 #define SH_ELEMENT_TYPE PendingLead
-#define SH_KEY_TYPE Label
 #define SH_KEY lead_id
-#define SH_HASH_KEY(tb, key) label_hash(key)
-#define SH_EQUAL(tb, a, b) label_equal(a, b)
-#define SH_STORE_HASH
-#define SH_GET_HASH(tb, a) ((a)->hash)
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
+#include "label_table.h"
 
-/* So many leads of a query are looked up one by one, before all that is pending is read. */
-#define FEW 8
-
-/* All that is pending, as a snapshot sees it: kept from call to call of one query. */
+/* All that is pending, as a snapshot sees it. */
 typedef struct AllPending
 {
-	MemoryContext context;		/* holds all of it */
+	QueryCache	cache;
 	int			looked_up;		/* leads, by the index */
 	bool		exists;			/* something may be pending */
-	TransactionId xmin,
-				xmax;			/* which snapshot it was */
-	uint64		completed;
-	CommandId	command;
 	leads_hash *leads;			/* NULL: not read */
 } AllPending;
 
@@ -294,9 +284,9 @@ pending_lead(AllPending *all, const text *name)
 
 	if (!found)
 	{
-		lead->lead_id.text = memcpy(MemoryContextAlloc(all->context, Max(label.length, 1)), label.text, label.length);
+		lead->lead_id.text = memcpy(MemoryContextAlloc(all->cache.context, Max(label.length, 1)), label.text, label.length);
 		lead->is_alias = false;
-		lead->builder = timeline_builder_create(all->context);
+		lead->builder = timeline_builder_create(all->cache.context);
 		lead->builder->lenient = true;
 	}
 	return lead;
@@ -331,14 +321,12 @@ read_all(AllPending *all, Snapshot snapshot)
 {
 	Relation	timelines = table_open(our_table("lead_timeline"), AccessShareLock);
 	Relation	table = table_open(our_table("pending_delta"), AccessShareLock);
-	Current    *current = current_open(timelines, snapshot);
+	Current    *current = open_or_fail(timelines, snapshot);
 	TableScanDesc scan = begin_table_scan(table, snapshot);
 	TupleTableSlot *slot = table_slot_create(table, NULL);
-	MemoryContext scratch = AllocSetContextCreate(all->context, "leadscore pending row", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext scratch = AllocSetContextCreate(all->cache.context, "leadscore pending row", ALLOCSET_DEFAULT_SIZES);
 
-	if (current == NULL)
-		elog(ERROR, "the tables of leadscore have lost an index");
-	all->leads = leads_create(all->context, 64, NULL);
+	all->leads = leads_create(all->cache.context, 64, NULL);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		MemoryContext old = MemoryContextSwitchTo(scratch);
@@ -361,26 +349,13 @@ read_all(AllPending *all, Snapshot snapshot)
 static AllPending *
 all_pending(FunctionCallInfo fcinfo)
 {
-	AllPending *all = fcinfo->flinfo->fn_extra;
-	Snapshot	snapshot = GetActiveSnapshot();
-	MemoryContext context;
+	AllPending *all = query_cache_get(fcinfo);
 
-	if (all && all->xmin == snapshot->xmin && all->xmax == snapshot->xmax && all->command == snapshot->curcid &&
-		all->completed == snapshot->snapXactCompletionCount)
+	if (all)
 		return all;
 	check_rights();
-	if (all)
-		MemoryContextDelete(all->context);
-	fcinfo->flinfo->fn_extra = NULL;
-	context = AllocSetContextCreate(fcinfo->flinfo->fn_mcxt, "leadscore pending", ALLOCSET_DEFAULT_SIZES);
-	all = MemoryContextAllocZero(context, sizeof(AllPending));
-	all->context = context;
-	all->xmin = snapshot->xmin;
-	all->xmax = snapshot->xmax;
-	all->command = snapshot->curcid;
-	all->completed = snapshot->snapXactCompletionCount;
-	all->exists = pending_exists();
-	fcinfo->flinfo->fn_extra = all;
+	all = query_cache_new(fcinfo, sizeof(AllPending));
+	all->exists = table_has_pages("pending_delta");
 	return all;
 }
 
@@ -393,11 +368,9 @@ static bool
 look_up(const text *lead_id, Datum *timeline)
 {
 	Relation	timelines = table_open(our_table("lead_timeline"), AccessShareLock);
-	Current    *current = current_open(timelines, GetActiveSnapshot());
+	Current    *current = open_or_fail(timelines, GetActiveSnapshot());
 	bool		any;
 
-	if (current == NULL)
-		elog(ERROR, "the tables of leadscore have lost an index");
 	any = current_is_pending(current, lead_id);
 	if (timeline)
 		*timeline = is_moved(current, lead_id) ? (Datum) 0 : PointerGetDatum(current_timeline(current, lead_id));

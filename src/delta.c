@@ -73,16 +73,8 @@ typedef struct LeadDelta
 
 #define SH_PREFIX delta
 #define SH_ELEMENT_TYPE LeadDelta
-#define SH_KEY_TYPE Label
 #define SH_KEY lead_id
-#define SH_HASH_KEY(tb, key) label_hash(key)
-#define SH_EQUAL(tb, a, b) label_equal(a, b)
-#define SH_STORE_HASH
-#define SH_GET_HASH(tb, a) ((a)->hash)
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
+#include "label_table.h"
 
 struct Deltas
 {

@@ -392,7 +392,6 @@ int
 read_names(TableScanDesc scan, TupleTableSlot *slot, AttrNumber column, text **names, int most, bool *end)
 {
 	int			n = 0;
-	int			distinct = 0;
 
 	while (n < most && !*end)
 	{
@@ -403,11 +402,7 @@ read_names(TableScanDesc scan, TupleTableSlot *slot, AttrNumber column, text **n
 		if (!*end)
 			names[n++] = (text *) PG_DETOAST_DATUM_COPY(slot_getattr(slot, column, &isnull));
 	}
-	qsort(names, n, sizeof(text *), text_pointer_compare);
-	for (int i = 0; i < n; i++)
-		if (distinct == 0 || !text_equal(names[i], names[distinct - 1]))
-			names[distinct++] = names[i];
-	return distinct;
+	return sort_names(names, n);
 }
 
 /* Where somebody has changed pending_delta, such as by a trigger; waits for others who write the same rows. */

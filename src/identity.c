@@ -29,6 +29,7 @@
  */
 #include "identity.h"
 
+#include "attempt.h"
 #include "catalog.h"
 #include "commit.h"
 #include "delta.h"
@@ -54,7 +55,6 @@
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(wait_for_names);
@@ -343,7 +343,7 @@ static bool
 names_open(NameTable *names, const char *table, AttrNumber column, Snapshot snapshot)
 {
 	names->table = table_open(our_table(table), AccessShareLock);
-	if (names->table->rd_rel->relkind == RELKIND_RELATION && RelationGetNumberOfBlocks(names->table) == 0)
+	if (!has_pages(names->table))
 	{
 		table_close(names->table, NoLock);
 		return false;
@@ -778,8 +778,9 @@ check_not_running(PG_FUNCTION_ARGS)
 }
 
 static void
-rebuild(const PostponedRebuild *asked)
+rebuild(void *argument)
 {
+	const PostponedRebuild *asked = argument;
 	Oid			types[2] = {TEXTARRAYOID, TEXTARRAYOID};
 	Datum		values[2] = {PointerGetDatum(asked->lead_ids), PointerGetDatum(asked->signals)};
 	char		nulls[2] = {asked->lead_ids ? ' ' : 'n', asked->signals ? ' ' : 'n'};
@@ -793,41 +794,9 @@ void
 carry_out_rebuilds(List *postponed)
 {
 	Identity	user = become(our_owner(), 0);
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
 	ListCell   *cell;
 
 	foreach(cell, postponed)
-	{
-		BeginInternalSubTransaction(NULL);
-		PG_TRY();
-		{
-			MemoryContextSwitchTo(context);
-			rebuild(lfirst(cell));
-			ReleaseCurrentSubTransaction();
-			MemoryContextSwitchTo(context);
-			CurrentResourceOwner = owner;
-		}
-		PG_CATCH();
-		{
-			ErrorData  *error;
-
-			MemoryContextSwitchTo(context);
-			error = CopyErrorData();
-			FlushErrorState();
-			RollbackAndReleaseCurrentSubTransaction();
-			MemoryContextSwitchTo(context);
-			CurrentResourceOwner = owner;
-			if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-				ReThrowError(error);
-			ereport(WARNING,
-					(errcode(error->sqlerrcode),
-					 errmsg("%s", error->message),
-					 error->detail ? errdetail_internal("%s", error->detail) : 0,
-					 error->hint ? errhint("%s", error->hint) : 0));
-			FreeErrorData(error);
-		}
-		PG_END_TRY();
-	}
+		attempt(rebuild, lfirst(cell), NULL, NULL);
 	become_again(user);
 }

@@ -61,4 +61,17 @@ text_pointer_compare(const void *a, const void *b)
 	return text_compare(*(text *const *) a, *(text *const *) b);
 }
 
+/* Put names in order, and leave each once. Returns how many. */
+static inline int
+sort_names(text **names, int n)
+{
+	int			distinct = 0;
+
+	qsort(names, n, sizeof(text *), text_pointer_compare);
+	for (int i = 0; i < n; i++)
+		if (distinct == 0 || !text_equal(names[i], names[distinct - 1]))
+			names[distinct++] = names[i];
+	return distinct;
+}
+
 #endif							/* LEADSCORE_LABEL_H */

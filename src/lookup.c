@@ -4,6 +4,7 @@
 #include "lookup.h"
 
 #include "access/stratnum.h"
+#include "access/xact.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
@@ -12,6 +13,22 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+
+bool
+must_look(Snapshot snapshot)
+{
+	return IsolationIsSerializable() && IsMVCCSnapshot(snapshot);
+}
+
+void
+fail_for_index(const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the tables of leadscore have lost an index"),
+			 errdetail("%s", detail),
+			 errhint("Make the index again that was dropped.")));
+}
 
 /* Whether an index has the equality of text on a column in the first place, and leaves out no row. */
 static bool

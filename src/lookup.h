@@ -23,6 +23,15 @@ typedef struct Lookup
 	MemoryContext context;		/* a scan allocates when it likes to, and keeps that */
 } Lookup;
 
+/*
+ * Whether a table has to be looked into, though it has no rows: what a
+ * serializable transaction has not found, it must have looked for.
+ */
+extern bool must_look(Snapshot snapshot);
+
+/* The error of tables that lack what we have made; the detail is a sentence. */
+extern void fail_for_index(const char *detail) pg_attribute_noreturn();
+
 /* Open a table to look up by a column, numbered from 1; false if it has no index for that. */
 extern bool lookup_open(Lookup *lookup, Relation table, AttrNumber column, Snapshot snapshot);
 extern void lookup_close(Lookup *lookup);

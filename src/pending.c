@@ -14,30 +14,31 @@
 #include "catalog.h"
 #include "timeline.h"
 
-#include "access/relation.h"
 #include "access/table.h"
 #include "miscadmin.h"
-#include "storage/bufmgr.h"
 #include "utils/memutils.h"
 
-bool
-pending_exists(void)
+void
+pending_open_table(Pending *pending, const char *name, AttrNumber column, Snapshot snapshot)
 {
-	Relation	table = table_open(our_table("pending_delta"), AccessShareLock);
-	bool		exists = table->rd_rel->relkind != RELKIND_RELATION || RelationGetNumberOfBlocks(table) > 0;
+	Relation	table = table_open(our_table(name), AccessShareLock);
 
-	table_close(table, AccessShareLock);
-	return exists;
+	memset(pending, 0, sizeof(Pending));
+	if (!has_pages(table) && !must_look(snapshot))
+	{
+		table_close(table, AccessShareLock);
+		return;
+	}
+	pending->table = table;
+	pending->may_look_up = lookup_open(&pending->by_name, table, column, snapshot);
 }
 
 void
 pending_open(Pending *pending, Snapshot snapshot)
 {
 	memset(pending, 0, sizeof(Pending));
-	if (!pending_exists())
-		return;
-	pending->table = table_open(our_table("pending_delta"), AccessShareLock);
-	pending->may_look_up = lookup_open(&pending->by_name, pending->table, 1, snapshot);
+	if (table_has_pages("pending_delta"))
+		pending_open_table(pending, "pending_delta", 1, snapshot);
 }
 
 void

@@ -1,5 +1,5 @@
 /*
- * pending.h: the rows of pending_delta by name.
+ * pending.h: what is pending, by name: rows of pending_delta, or of pending_profile.
  */
 #ifndef LEADSCORE_PENDING_H
 #define LEADSCORE_PENDING_H
@@ -14,11 +14,11 @@ typedef struct Pending
 	bool		may_look_up;	/* by_name has its index */
 } Pending;
 
-/* Whether there can be a pending delta: a table without pages has none, which costs no look into it. */
-extern bool pending_exists(void);
-
-/* Open to read with a snapshot. */
+/* Open pending_delta to read with a snapshot. */
 extern void pending_open(Pending *pending, Snapshot snapshot);
+
+/* The same of another table that has an index on a column of names. */
+extern void pending_open_table(Pending *pending, const char *name, AttrNumber column, Snapshot snapshot);
 extern void pending_close(Pending *pending);
 
 /* Whether anything is pending under a name, be it nothing but an empty delta. */

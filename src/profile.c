@@ -49,16 +49,8 @@ typedef struct LeadRows
 
 #define SH_PREFIX rows
 #define SH_ELEMENT_TYPE LeadRows
-#define SH_KEY_TYPE Label
 #define SH_KEY lead_id
-#define SH_HASH_KEY(tb, key) label_hash(key)
-#define SH_EQUAL(tb, a, b) label_equal(a, b)
-#define SH_STORE_HASH
-#define SH_GET_HASH(tb, a) ((a)->hash)
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
+#include "label_table.h"
 
 typedef struct Collection
 {
@@ -332,7 +324,7 @@ record_profile(PG_FUNCTION_ARGS)
 {
 	TriggerData *data = (TriggerData *) fcinfo->context;
 	Source	   *source;
-	Statement	statement = {0};
+	Statement	statement;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_STATEMENT(data->tg_event))
 		ereport(ERROR,
@@ -340,9 +332,7 @@ record_profile(PG_FUNCTION_ARGS)
 				 errmsg("function \"record_profile\" was not called as a statement trigger"),
 				 errhint("Use leadscore.track_profile() to make the triggers of a table.")));
 	source = source_of_trigger(data->tg_trigger, data->tg_relation);
-	statement.table = RelationGetRelid(data->tg_relation);
-	statement.kind = data->tg_event & TRIGGER_EVENT_OPMASK;
-	statement.family = source->family;
+	statement = statement_of(data, source->family);
 	/* a row that TRUNCATE removes can only be read before */
 	if ((bool) TRIGGER_FIRED_BEFORE(data->tg_event) == (statement.kind == TRIGGER_EVENT_TRUNCATE))
 		write_statement(data, source);

@@ -4,7 +4,7 @@
 #ifndef LEADSCORE_PROFILE_H
 #define LEADSCORE_PROFILE_H
 
-#include "lookup.h"
+#include "pending.h"
 
 #include "utils/array.h"
 
@@ -46,25 +46,18 @@ typedef struct PendingChanges
 	bool		complete;		/* these are all that are committed, or ours */
 } PendingChanges;
 
-typedef struct PendingProfiles
-{
-	Relation	table;			/* NULL: nothing is pending */
-	Lookup		by_lead;
-	bool		may_look_up;	/* by_lead has its index */
-} PendingProfiles;
-
-extern void pending_profiles_open(PendingProfiles *pending, Snapshot snapshot);
-extern void pending_profiles_close(PendingProfiles *pending);
+/* Open pending_profile to read with a snapshot; pending_close() ends it. */
+extern void pending_profiles_open(Pending *pending, Snapshot snapshot);
 
 /*
  * What is pending for a lead, in its order, as far as another snapshot sees it,
  * too (NULL: all). With a limit: nothing, if more entries of the index would have
  * to be looked at.
  */
-extern PendingChanges pending_changes_of(PendingProfiles *pending, const text *lead_id, Snapshot seen, int limit);
+extern PendingChanges pending_changes_of(Pending *pending, const text *lead_id, Snapshot seen, int limit);
 
 /* Apply what is pending for a lead. */
-extern void pending_profiles_apply(PendingProfiles *pending, const text *lead_id, Profile *profile);
+extern void pending_profiles_apply(Pending *pending, const text *lead_id, Profile *profile);
 
 /* ---------- profile_write.c ---------- */
 

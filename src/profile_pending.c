@@ -16,10 +16,9 @@
 
 #include "catalog.h"
 #include "label.h"
+#include "query_cache.h"
 
 #include "access/table.h"
-#include "access/xact.h"
-#include "storage/bufmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -62,30 +61,9 @@ enum
 };
 
 void
-pending_profiles_open(PendingProfiles *pending, Snapshot snapshot)
+pending_profiles_open(Pending *pending, Snapshot snapshot)
 {
-	Relation	table = table_open(our_table("pending_profile"), AccessShareLock);
-
-	memset(pending, 0, sizeof(PendingProfiles));
-	/* a table without pages has no rows; what a serializable transaction has not found, it must have looked for */
-	if (table->rd_rel->relkind == RELKIND_RELATION && RelationGetNumberOfBlocks(table) == 0 &&
-		!(IsolationIsSerializable() && IsMVCCSnapshot(snapshot)))
-	{
-		table_close(table, AccessShareLock);
-		return;
-	}
-	pending->table = table;
-	pending->may_look_up = lookup_open(&pending->by_lead, table, LEAD_ID, snapshot);
-}
-
-void
-pending_profiles_close(PendingProfiles *pending)
-{
-	if (pending->table == NULL)
-		return;
-	lookup_close(&pending->by_lead);
-	table_close(pending->table, NoLock);
-	pending->table = NULL;
+	pending_open_table(pending, "pending_profile", LEAD_ID, snapshot);
 }
 
 static int
@@ -120,10 +98,10 @@ add_row(PendingChanges *changes, TupleTableSlot *slot)
 }
 
 PendingChanges
-pending_changes_of(PendingProfiles *pending, const text *lead_id, Snapshot seen, int limit)
+pending_changes_of(Pending *pending, const text *lead_id, Snapshot seen, int limit)
 {
 	PendingChanges found = {.complete = true};
-	Lookup	   *lookup = &pending->by_lead;
+	Lookup	   *lookup = &pending->by_name;
 	int			looked_at = 0;
 	bool		is_there;
 
@@ -154,7 +132,7 @@ pending_changes_of(PendingProfiles *pending, const text *lead_id, Snapshot seen,
 }
 
 void
-pending_profiles_apply(PendingProfiles *pending, const text *lead_id, Profile *profile)
+pending_profiles_apply(Pending *pending, const text *lead_id, Profile *profile)
 {
 	PendingChanges found = pending_changes_of(pending, lead_id, NULL, 0);
 
@@ -175,30 +153,15 @@ typedef struct PendingLead
 
 #define SH_PREFIX profiles
 #define SH_ELEMENT_TYPE PendingLead
-#define SH_KEY_TYPE Label
 #define SH_KEY lead_id
-#define SH_HASH_KEY(tb, key) label_hash(key)
-#define SH_EQUAL(tb, a, b) label_equal(a, b)
-#define SH_STORE_HASH
-#define SH_GET_HASH(tb, a) ((a)->hash)
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
+#include "label_table.h"
 
-/* So many leads of a query are looked up one by one, before all that is pending is read. */
-#define FEW 8
-
-/* All that is pending, as a snapshot sees it: kept from call to call of one query. */
+/* All that is pending, as a snapshot sees it. */
 typedef struct AllPending
 {
-	MemoryContext context;		/* holds all of it */
+	QueryCache	cache;
 	bool		hidden;			/* the caller is told of nothing that is pending */
 	int			looked_up;		/* leads, by the index */
-	TransactionId xmin,
-				xmax;			/* which snapshot it was */
-	uint64		completed;
-	CommandId	command;
 	profiles_hash *leads;		/* NULL: not read */
 } AllPending;
 
@@ -220,11 +183,11 @@ read_all(AllPending *all, Snapshot snapshot)
 	Relation	table = table_open(our_table("pending_profile"), AccessShareLock);
 	TableScanDesc scan = begin_table_scan(table, snapshot);
 	TupleTableSlot *slot = table_slot_create(table, NULL);
-	MemoryContext old = MemoryContextSwitchTo(all->context);
+	MemoryContext old = MemoryContextSwitchTo(all->cache.context);
 	profiles_iterator it;
 	PendingLead *lead;
 
-	all->leads = profiles_create(all->context, 64, NULL);
+	all->leads = profiles_create(all->cache.context, 64, NULL);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		bool		isnull;
@@ -253,25 +216,15 @@ read_all(AllPending *all, Snapshot snapshot)
 static AllPending *
 all_pending(FunctionCallInfo fcinfo)
 {
-	AllPending *all = fcinfo->flinfo->fn_extra;
-	Snapshot	snapshot = GetActiveSnapshot();
-	MemoryContext context;
+	AllPending *all = query_cache_get(fcinfo);
 
-	if (all && all->xmin == snapshot->xmin && all->xmax == snapshot->xmax && all->command == snapshot->curcid &&
-		all->completed == snapshot->snapXactCompletionCount)
-		return all;
-	if (all)
-		MemoryContextDelete(all->context);
-	fcinfo->flinfo->fn_extra = NULL;
-	context = AllocSetContextCreate(fcinfo->flinfo->fn_mcxt, "leadscore pending profiles", ALLOCSET_DEFAULT_SIZES);
-	all = MemoryContextAllocZero(context, sizeof(AllPending));
-	all->context = context;
-	all->xmin = snapshot->xmin;
-	all->xmax = snapshot->xmax;
-	all->command = snapshot->curcid;
-	all->completed = snapshot->snapXactCompletionCount;
-	all->hidden = is_hidden();
-	fcinfo->flinfo->fn_extra = all;
+	if (all == NULL)
+	{
+		bool		hidden = is_hidden();
+
+		all = query_cache_new(fcinfo, sizeof(AllPending));
+		all->hidden = hidden;
+	}
 	return all;
 }
 
@@ -279,17 +232,13 @@ all_pending(FunctionCallInfo fcinfo)
 static void
 look_up(const text *lead_id, Profile *profile)
 {
-	PendingProfiles pending;
+	Pending		pending;
 
 	pending_profiles_open(&pending, GetActiveSnapshot());
 	if (pending.table && !pending.may_look_up)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the tables of leadscore have lost an index"),
-				 errdetail("pending_profile has an index on lead_id."),
-				 errhint("Make the index again that was dropped.")));
+		fail_for_index("pending_profile has an index on lead_id.");
 	pending_profiles_apply(&pending, lead_id, profile);
-	pending_profiles_close(&pending);
+	pending_close(&pending);
 }
 
 /* A row of lead as with_pending_profile() returns it. */

@@ -55,7 +55,7 @@ typedef struct ProfileWriter
 {
 	Relation	leads;
 	Store	   *rows;			/* NULL: lead is not as we have made it */
-	PendingProfiles pending;
+	Pending		pending;
 	Relation	pending_table;
 	bool		may_take;		/* neither is pending_profile changed */
 	Snapshot	seen;			/* what is taken along must be seen by it, too; NULL: all is */
@@ -89,7 +89,7 @@ static void
 writer_close(ProfileWriter *w)
 {
 	MemoryContextDelete(w->scratch);
-	pending_profiles_close(&w->pending);
+	pending_close(&w->pending);
 	table_close(w->pending_table, NoLock);
 	if (w->rows)
 		store_close(w->rows);

@@ -255,7 +255,7 @@ record(PG_FUNCTION_ARGS)
 {
 	TriggerData *data = (TriggerData *) fcinfo->context;
 	Source	   *source;
-	Statement	statement = {0};
+	Statement	statement;
 	bool		truncates;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_STATEMENT(data->tg_event))
@@ -268,9 +268,7 @@ record(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 
 	source = source_of_trigger(data->tg_trigger, data->tg_relation);
-	statement.table = RelationGetRelid(data->tg_relation);
-	statement.kind = data->tg_event & TRIGGER_EVENT_OPMASK;
-	statement.family = source->family;
+	statement = statement_of(data, source->family);
 	truncates = statement.kind == TRIGGER_EVENT_TRUNCATE;
 	if (TRIGGER_FIRED_AFTER(data->tg_event))
 	{

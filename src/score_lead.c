@@ -78,7 +78,7 @@ look_up(const char *name, const text *key, Datum *value)
 static bool
 look_up_profile(const text *lead_id, Datum *value)
 {
-	PendingProfiles pending;
+	Pending		pending;
 	Profile		profile;
 	bool		can;
 
@@ -93,7 +93,7 @@ look_up_profile(const text *lead_id, Datum *value)
 		pending_profiles_apply(&pending, lead_id, &profile);
 		*value = JsonbPGetDatum(profile.value);
 	}
-	pending_profiles_close(&pending);
+	pending_close(&pending);
 	return can;
 }
 

@@ -32,16 +32,8 @@ typedef struct KindEntry
 
 #define SH_PREFIX kind
 #define SH_ELEMENT_TYPE KindEntry
-#define SH_KEY_TYPE Label
 #define SH_KEY name
-#define SH_HASH_KEY(tb, key) label_hash(key)
-#define SH_EQUAL(tb, a, b) label_equal(a, b)
-#define SH_STORE_HASH
-#define SH_GET_HASH(tb, a) ((a)->hash)
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
+#include "label_table.h"
 
 /* ---------- properties ---------- */
 

@@ -344,7 +344,7 @@ typedef struct Reader
 	Lookup		states;
 	Relation	lead_table;
 	Lookup		profiles;
-	PendingProfiles pending;
+	Pending		pending;
 } Reader;
 
 static void
@@ -356,17 +356,13 @@ reader_open(Reader *reader, Relation timelines, Relation state_table)
 	if (reader->current == NULL || !lookup_open(&reader->states, state_table, 1, SnapshotSelf) ||
 		!lookup_open(&reader->profiles, reader->lead_table, 1, SnapshotSelf) ||
 		(reader->pending.table && !reader->pending.may_look_up))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the tables of leadscore have lost an index"),
-				 errdetail("lead, lead_timeline, lead_alias and lead_state have primary keys; lead_alias, pending_delta and pending_profile have an index on lead_id."),
-				 errhint("Make the index again that was dropped.")));
+		fail_for_index("lead, lead_timeline, lead_alias and lead_state have primary keys; lead_alias, pending_delta and pending_profile have an index on lead_id.");
 }
 
 static void
 reader_close(Reader *reader)
 {
-	pending_profiles_close(&reader->pending);
+	pending_close(&reader->pending);
 	lookup_close(&reader->profiles);
 	lookup_close(&reader->states);
 	table_close(reader->lead_table, NoLock);
@@ -623,19 +619,6 @@ see_segments(Relation timelines, Relation state_table, text **lead_ids, int n, c
 	MemoryContextDelete(batch);
 }
 
-/* Sort names, and leave each once. */
-static int
-sort_distinct(text **names, int n)
-{
-	int			distinct = 0;
-
-	qsort(names, n, sizeof(text *), text_pointer_compare);
-	for (int i = 0; i < n; i++)
-		if (distinct == 0 || !text_equal(names[i], names[distinct - 1]))
-			names[distinct++] = names[i];
-	return distinct;
-}
-
 /* see_leads(lead_ids, cause): compare leads whose rows of lead_timeline the caller holds. */
 Datum
 see_leads(PG_FUNCTION_ARGS)
@@ -651,7 +634,7 @@ see_leads(PG_FUNCTION_ARGS)
 	lead_ids = palloc_extended(Max(n, 1) * sizeof(text *), MCXT_ALLOC_HUGE);
 	for (int i = 0; i < n; i++)
 		lead_ids[i] = DatumGetTextPP(datums[i]);
-	see_segments(timelines, state_table, lead_ids, sort_distinct(lead_ids, n), text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	see_segments(timelines, state_table, lead_ids, sort_names(lead_ids, n), text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	table_close(state_table, NoLock);
 	table_close(timelines, NoLock);
 	PG_RETURN_VOID();
@@ -675,7 +658,7 @@ add_leads_of_aliases(Relation timelines, text **names, int n)
 	}
 	if (current)
 		current_close(current);
-	return sort_distinct(names, total);
+	return sort_names(names, total);
 }
 
 /* Remove rows that were made only to be held. */
