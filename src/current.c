@@ -56,7 +56,7 @@ current_open(Relation timelines, Snapshot snapshot)
 	current->snapshot = snapshot;
 	current->ntables = partition_tables(timelines, &current->tables);
 	current->rows = palloc0(Max(current->ntables, 1) * sizeof(Lookup));
-	if (aliases_exist())
+	if (aliases_exist() || must_look(snapshot))
 	{
 		current->aliases = table_open(our_table("lead_alias"), AccessShareLock);
 		ours = lookup_open(&current->leads, current->aliases, 1, snapshot) &&

@@ -36,9 +36,7 @@ pending_open_table(Pending *pending, const char *name, AttrNumber column, Snapsh
 void
 pending_open(Pending *pending, Snapshot snapshot)
 {
-	memset(pending, 0, sizeof(Pending));
-	if (table_has_pages("pending_delta"))
-		pending_open_table(pending, "pending_delta", 1, snapshot);
+	pending_open_table(pending, "pending_delta", 1, snapshot);
 }
 
 void
