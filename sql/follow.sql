@@ -340,7 +340,7 @@ AS $$
 		SELECT 'is gone, but its rows may still be counted', 'CALL leadscore.rebuild()'
 		WHERE NOT k.there AND (NOT k.dropped OR k.due IS NOT NULL)
 		UNION ALL
-		SELECT format('is tracked; %s, which has its name of before, is not', k.namesake), format('SELECT leadscore.retrack(%L), or, to leave it so, SELECT leadscore.retrack(%L)', k.namesake::text, k.source::regclass::text)
+		SELECT format('is tracked; %s, which has its former name, is not', k.namesake), format('SELECT leadscore.retrack(%L), or, to leave it so, SELECT leadscore.retrack(%L)', k.namesake::text, k.source::regclass::text)
 		WHERE k.there AND k.namesake IS NOT NULL AND NOT k.namesake_tracked AND k.mappings <> '[]'
 		UNION ALL
 		SELECT 'has no triggers of leadscore any more: its rows are not counted', format('SELECT leadscore.retrack(%L), then CALL leadscore.rebuild()', k.source::regclass::text)

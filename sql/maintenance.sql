@@ -198,7 +198,7 @@ CREATE FUNCTION leadscore.try_sources() RETURNS boolean
 AS $$
 	SELECT coalesce(bool_and(leadscore.try_table(t.source, t.written)), true)
 	FROM (
-		-- a rebuild waits for those who count with the signals of before
+		-- a rebuild waits for transactions that count with the former signals
 		SELECT 'leadscore.lead_timeline'::regclass AS source, true AS written
 		UNION ALL
 		SELECT * FROM (SELECT DISTINCT s.source, false FROM leadscore.source_trigger s WHERE s.feeds = 'timeline' AND NOT s.mapping ? 'partition' ORDER BY 1) s
@@ -229,7 +229,7 @@ COMMENT ON FUNCTION leadscore.verify() IS 'the leads whose stored timeline diffe
 -- Every writer commits its events together with what they add to timelines. So
 -- what a timeline lacks is the same in every snapshot, whatever is written
 -- meanwhile: it is found in one snapshot and added later, in batches, without
--- keeping a writer out. Only writers that still count with signals of before
+-- keeping a writer out. Only writers that still count with former signals
 -- must have ended first.
 
 CREATE FUNCTION leadscore.hold_rebuild(shared boolean DEFAULT false) RETURNS void
@@ -443,7 +443,7 @@ BEGIN
 	IF may_commit THEN
 		COMMIT;
 	END IF;
-	-- of signals that change while we wait, somebody may still count with those of before
+	-- of signals that change while we wait, somebody may still count with the former ones
 	counting := leadscore.signal_definitions(signals);
 	sources := leadscore.sources_due();
 	PERFORM leadscore.take_parted();
@@ -668,7 +668,7 @@ $$;
 COMMENT ON FUNCTION leadscore.note_signals() IS 'trigger: says that history waits for a rebuild';
 
 -- Where there is no event yet, all of none have been counted. It is known only at commit, with writers locked out, and we
--- do not wait for one: he may be writing the first event, with the signals of before.
+-- do not wait for one: it may be writing the first event, with the former signals.
 
 CREATE FUNCTION leadscore.note_first_signals() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

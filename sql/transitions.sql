@@ -24,7 +24,7 @@ CREATE TABLE leadscore.watched_model (
 	notify boolean NOT NULL DEFAULT true
 );
 
-COMMENT ON TABLE leadscore.watched_model IS 'the models whose transitions are written down; set by watch() and unwatch()';
+COMMENT ON TABLE leadscore.watched_model IS 'the models whose transitions are logged; set by watch() and unwatch()';
 COMMENT ON COLUMN leadscore.watched_model.model IS 'the model';
 COMMENT ON COLUMN leadscore.watched_model.active IS 'false: it was watched, and its states wait to be watched again';
 COMMENT ON COLUMN leadscore.watched_model.seen IS 'whether every lead has been looked at since it is watched';
@@ -166,12 +166,12 @@ CREATE TRIGGER model_renamed AFTER UPDATE OF model ON leadscore.watched_model
 CREATE FUNCTION leadscore.see_leads(lead_ids text[], cause text) RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-COMMENT ON FUNCTION leadscore.see_leads(text[], text) IS 'writes down which leads have changed their segment; their rows of lead_timeline must be held';
+COMMENT ON FUNCTION leadscore.see_leads(text[], text) IS 'logs which leads have changed their segment; their rows of lead_timeline must be held';
 
 CREATE FUNCTION leadscore.see_written() RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
 
-COMMENT ON FUNCTION leadscore.see_written() IS 'writes down which of the leads that the transaction has written have changed their segment, without waiting for its end';
+COMMENT ON FUNCTION leadscore.see_written() IS 'logs segment changes of the leads that the transaction has written, without waiting for its end';
 
 CREATE FUNCTION leadscore.hold_leads(lead_ids text[], wait boolean) RETURNS text[]
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
@@ -237,7 +237,7 @@ END
 $$;
 
 COMMENT ON FUNCTION leadscore.see_batch(text[], text, boolean)
-	IS 'writes down which leads have changed their segment, and says which it has passed over, for somebody else has them';
+	IS 'logs which leads have changed their segment, and returns the ones that it skipped because another session holds them';
 
 CREATE FUNCTION leadscore.see_all(cause text) RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -360,7 +360,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON PROCEDURE leadscore.watch(text, boolean) IS 'writes down from now on when leads change their segment on a model, and at once where they are';
+COMMENT ON PROCEDURE leadscore.watch(text, boolean) IS 'from now on logs every segment change of leads on a model, and first where they are';
 
 CREATE FUNCTION leadscore.unwatch(model text DEFAULT 'default') RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -371,7 +371,7 @@ BEGIN
 	UPDATE leadscore.watched_model w SET active = false WHERE w.model = name AND w.active;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('model "%s" is not watched', name),
-			DETAIL = 'Its transitions are not written down.',
+			DETAIL = 'Its transitions are not logged.',
 			HINT = leadscore.known('watched models'::text, ARRAY(SELECT w.model FROM leadscore.watched_model w WHERE w.active ORDER BY 1));
 	END IF;
 END
@@ -537,7 +537,7 @@ END
 $$;
 
 COMMENT ON FUNCTION leadscore.prune_changes(timestamptz)
-	IS 'deletes changes of before an instant that every consumer has acknowledged, save the last of each lead, and says how many';
+	IS 'deletes changes older than an instant that every consumer has acknowledged, save the last of each lead, and says how many';
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore.watched_model', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.lead_state', '');

@@ -93,7 +93,7 @@ aliases_exist(void)
 /*
  * Whether anything can be derived from the events of a source: whoever writes
  * them then says whose they are. Nothing is derived from what is derived. A rule
- * that is being made counts as well; derive() waits for writers of before.
+ * that is being made counts as well; derive() waits for writers that began earlier.
  */
 bool
 is_derived_from(Oid source)

@@ -4,7 +4,7 @@
  *
  *     triggers ──names──▶ level (a subtransaction's) ──▶ its parent's ──▶ before commit:
  *                                                      1. rows that were busy, once more
- *                                                      2. segments compared, written down
+ *                                                      2. segments compared and logged
  *                                                      3. deferred triggers that 2 has queued
  *                                                      and again, until nothing is left
  *
@@ -170,7 +170,7 @@ sort_end(SortedNames *sorted)
 	MemoryContextDelete(sorted->batch);
 }
 
-/* The next names, at most so many; those of before are gone. */
+/* The next names, at most so many; the ones returned last time are freed. */
 static int
 next_names(SortedNames *sorted, text **names, int most)
 {
@@ -672,7 +672,7 @@ before_commit(void)
 		if (is_touched())
 		{
 			take_touched(touched);
-			run_step(compare_touched, touched, "changes of segments could not be written down",
+			run_step(compare_touched, touched, "segment changes could not be logged",
 					 "CALL leadscore.see_changes() finds them, once the cause is mended.");
 			end_touched(touched);
 		}

@@ -22,7 +22,7 @@ typedef struct Profile
  */
 typedef struct ProfileChange
 {
-	ArrayType  *removed;		/* text[]; NULL: no row of before names the lead, and its row stays */
+	ArrayType  *removed;		/* text[]; NULL: no old row names the lead, and its row stays */
 	Jsonb	   *attributes;		/* NULL: no row names it now */
 } ProfileChange;
 

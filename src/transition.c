@@ -589,7 +589,7 @@ write_changes(const Watching *watched, const Changes *changes, TimestampTz now, 
 	SPI_finish();
 }
 
-/* Compare leads whose rows are ours, a batch at a time, and write down what has changed; lead_state is locked. */
+/* Compare leads whose rows are ours, a batch at a time, and log what has changed; lead_state is locked. */
 static void
 see_segments(Relation timelines, Relation state_table, text **lead_ids, int n, const char *cause)
 {

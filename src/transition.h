@@ -15,7 +15,7 @@ typedef struct Watching Watching;
 extern const Watching *segments_watched(void);
 
 /*
- * Whether this transaction writes down transitions before it commits. At
+ * Whether this transaction logs transitions before it commits. At
  * SERIALIZABLE what is read for that would take predicate locks, for which the
  * user's transaction could fail: the next look finds them.
  */

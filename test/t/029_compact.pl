@@ -62,14 +62,14 @@ cmp_ok($node->safe_psql('shop', q{SELECT count(*) FROM leadscore.lead_timeline t
 	'>', 0, 'there are hours after it');
 isnt($node->safe_psql('shop', 'SELECT count(*) FROM leadscore.lead_alias'), '0', 'there are aliases');
 
-# ---------- who still counts with the instant of before ----------
+# ---------- who still counts with the former instant ----------
 
 $node->safe_psql('shop', q{INSERT INTO leadscore.event (lead_id, kind, occurred_at) SELECT 'late ' || i % 9, 'visit', timestamptz '2026-01-20 00:30Z' + i * interval '1 hour' FROM generate_series(1, 300) i});
 {
 	# one that has written is waited for, and keeps nobody else waiting
 	my $writer = $node->background_psql('shop');
 	$writer->query_safe(q{BEGIN; INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('late 1', 'visit', '2026-01-06 05:00Z')});
-	# one that has a snapshot of before, and writes after
+	# one that has an older snapshot, and writes after
 	my $old_snapshot = $node->background_psql('shop');
 	$old_snapshot->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM leadscore.lead_timeline');
 	my $compact = start_call(q{CALL leadscore.compact('2026-01-08')});

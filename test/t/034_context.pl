@@ -76,11 +76,11 @@ for ([ 'segment_change', 'a change of a segment' ], [ 'lead_state', 'a state' ],
 {
 	my ($table, $name) = @$_;
 	$node->safe_psql('shop', "ALTER TABLE leadscore.$table ADD CONSTRAINT in_the_way CHECK (false) NOT VALID");
-	stands($name, $event, qr/changes of segments could not be written down: new row for relation "$table" violates check constraint "in_the_way"/);
+	stands($name, $event, qr/segment changes could not be logged: new row for relation "$table" violates check constraint "in_the_way"/);
 	$node->safe_psql('shop', "ALTER TABLE leadscore.$table DROP CONSTRAINT in_the_way");
 }
 $node->safe_psql('shop', 'CREATE TRIGGER in_the_way BEFORE DELETE ON leadscore.offer_slot FOR EACH ROW EXECUTE FUNCTION refuse()');
-stands('a slot of a budget', $event, qr/changes of segments could not be written down: no/);
+stands('a slot of a budget', $event, qr/segment changes could not be logged: no/);
 $node->safe_psql('shop', 'DROP TRIGGER in_the_way ON leadscore.offer_slot');
 
 $node->safe_psql('shop', q{UPDATE leadscore.voucher SET expires_at = '2020-01-02' WHERE lead_id = 'anna'});

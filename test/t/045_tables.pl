@@ -265,7 +265,7 @@ my $before = $node->safe_psql('shop', $changes);
 $node->safe_psql('shop', q{SELECT shop.make('orders_new'); INSERT INTO shop.orders_new VALUES (3, 'cleo', '2026-01-03', 1)});
 my $said = told('swapped', q{BEGIN; ALTER TABLE shop.orders RENAME TO orders_old; ALTER TABLE shop.orders_new RENAME TO orders; COMMIT});
 like($said, qr/WARNING:  shop.orders is not tracked: it has the name of a table that is tracked, and is now shop.orders_old\nHINT:  SELECT leadscore.retrack\('shop.orders'\)/, '... warned');
-is(status(), q{shop.orders_old|is tracked; shop.orders, which has its name of before, is not|SELECT leadscore.retrack('shop.orders'), or, to leave it so, SELECT leadscore.retrack('shop.orders_old')}, '... and status says so');
+is(status(), q{shop.orders_old|is tracked; shop.orders, which has its former name, is not|SELECT leadscore.retrack('shop.orders'), or, to leave it so, SELECT leadscore.retrack('shop.orders_old')}, '... and status says so');
 is(told('moved', q{SELECT leadscore.retrack('shop.orders'); DROP TABLE shop.orders_old}), '', 'retrack() says nothing, nor does the drop of the old one');
 is(status(), '', '... and status is empty');
 is_right('moved');
