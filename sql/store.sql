@@ -499,15 +499,38 @@ $$;
 
 COMMENT ON FUNCTION leadscore.drop_triggers(regclass, text) IS 'drops the triggers of a table';
 
+-- Families are looked up from some tables, upwards and downwards, so that it does not matter how many others there are.
+
+CREATE FUNCTION leadscore.family_above(tables oid[]) RETURNS oid[]
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH RECURSIVE member AS (
+		SELECT unnest(tables) AS oid
+		UNION
+		SELECT i.inhparent FROM member m JOIN pg_inherits i ON i.inhrelid = m.oid AND NOT i.inhdetachpending
+	)
+	SELECT array_agg(m.oid) FROM member m
+$$;
+
+COMMENT ON FUNCTION leadscore.family_above(oid[]) IS 'some tables, and those that they are partitions or children of, at any depth';
+
+CREATE FUNCTION leadscore.family_below(tables oid[]) RETURNS oid[]
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH RECURSIVE member AS (
+		SELECT unnest(tables) AS oid
+		UNION
+		SELECT i.inhrelid FROM member m JOIN pg_inherits i ON i.inhparent = m.oid AND NOT i.inhdetachpending
+	)
+	SELECT array_agg(m.oid) FROM member m
+$$;
+
+COMMENT ON FUNCTION leadscore.family_below(oid[]) IS 'some tables with their partitions and children, at any depth';
+
 CREATE FUNCTION leadscore.children(source regclass) RETURNS SETOF regclass
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	WITH RECURSIVE child AS (
-		SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = source AND NOT i.inhdetachpending
-		UNION
-		SELECT i.inhrelid FROM pg_inherits i JOIN child c ON i.inhparent = c.inhrelid WHERE NOT i.inhdetachpending
-	)
-	SELECT inhrelid::regclass FROM child
+	SELECT m::regclass FROM unnest(leadscore.family_below(ARRAY[source::oid])) m WHERE m <> source
 $$;
 
 COMMENT ON FUNCTION leadscore.children(regclass) IS 'the partitions and inheritance children of a table, at any depth';
@@ -571,34 +594,6 @@ $$;
 
 COMMENT ON FUNCTION leadscore.begin_tracking(regclass, jsonb, text)
 	IS 'makes the triggers of a source, its partitions and children, and says whether its rows are to be counted, or have been';
-
--- Families are looked up from some tables, upwards and downwards, so that it does not matter how many others there are.
-
-CREATE FUNCTION leadscore.family_above(tables oid[]) RETURNS oid[]
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-	WITH RECURSIVE member AS (
-		SELECT unnest(tables) AS oid
-		UNION
-		SELECT i.inhparent FROM member m JOIN pg_inherits i ON i.inhrelid = m.oid AND NOT i.inhdetachpending
-	)
-	SELECT array_agg(m.oid) FROM member m
-$$;
-
-COMMENT ON FUNCTION leadscore.family_above(oid[]) IS 'some tables, and those that they are partitions or children of, at any depth';
-
-CREATE FUNCTION leadscore.family_below(tables oid[]) RETURNS oid[]
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-	WITH RECURSIVE member AS (
-		SELECT unnest(tables) AS oid
-		UNION
-		SELECT i.inhrelid FROM member m JOIN pg_inherits i ON i.inhparent = m.oid AND NOT i.inhdetachpending
-	)
-	SELECT array_agg(m.oid) FROM member m
-$$;
-
-COMMENT ON FUNCTION leadscore.family_below(oid[]) IS 'some tables with their partitions and children, at any depth';
 
 CREATE FUNCTION leadscore.check_children(tables oid[]) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

@@ -244,7 +244,7 @@ writer_open(Writer *writer, Relation timelines, bool leaves_large)
 	memset(writer, 0, sizeof(Writer));
 	writer->leaves_large = leaves_large;
 	writer->stores = stores_open(timelines, false);
-	writer->watching = transitions_are_written() ? segments_watched() : NULL;
+	writer->watching = segments_logged();
 	writer->seen = IsolationUsesXactSnapshot() ? GetTransactionSnapshot() : NULL;
 	pending_open(&writer->pending, SnapshotSelf);
 	if (!writer->pending.may_look_up)

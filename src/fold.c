@@ -77,7 +77,7 @@ folder_open(Folder *f, bool newest)
 	f->may_wait = !newest;
 	f->timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
 	f->stores = stores_open(f->timelines, newest);
-	f->watching = transitions_are_written() ? segments_watched() : NULL;
+	f->watching = segments_logged();
 	f->seen = IsolationUsesXactSnapshot() && !newest ? GetTransactionSnapshot() : NULL;
 	f->pending_table = table_open(our_table("pending_delta"), RowExclusiveLock);
 	f->pending_rows = store_open(f->pending_table, false, newest);

@@ -681,10 +681,10 @@ release_made(Relation timelines, text **made, int n)
 	stores_close(stores);
 }
 
-bool
-transitions_are_written(void)
+const Watching *
+segments_logged(void)
 {
-	return !IsolationIsSerializable();
+	return IsolationIsSerializable() ? NULL : segments_watched();
 }
 
 /*
@@ -696,7 +696,7 @@ static bool
 can_write(void)
 {
 	static const char *const tables[] = {"lead_state", "segment_change", "offer_slot", "voucher"};
-	const Watching *watched = transitions_are_written() ? segments_watched() : NULL;
+	const Watching *watched = segments_logged();
 	int			n = watched == NULL ? 0 : watched->offers ? 4 : 2;
 
 	for (int i = 0; i < n; i++)

@@ -15,11 +15,11 @@ typedef struct Watching Watching;
 extern const Watching *segments_watched(void);
 
 /*
- * Whether this transaction logs transitions before it commits. At
+ * Those whose transitions this transaction logs before it commits; NULL: none. At
  * SERIALIZABLE what is read for that would take predicate locks, for which the
  * user's transaction could fail: the next look finds them.
  */
-extern bool transitions_are_written(void);
+extern const Watching *segments_logged(void);
 
 /*
  * Whether an event can have changed a lead's segment on one of them, as the
