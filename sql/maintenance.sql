@@ -249,7 +249,16 @@ COMMENT ON FUNCTION leadscore.release_rebuild() IS 'lets the next rebuild begin'
 COMMENT ON FUNCTION leadscore.rebuild_is_at_work() IS 'whether a rebuild is at work, in any session';
 COMMENT ON FUNCTION leadscore.add_deltas(text[], leadscore.timeline[]) IS 'adds to timelines, aliases resolved';
 
-CREATE FUNCTION leadscore.find_corrections(lead_ids text[], signals jsonb) RETURNS bigint
+-- in the snapshot of the query that asks: a name that was given may have become an alias meanwhile
+CREATE FUNCTION leadscore.leads_named(names text[]) RETURNS text[]
+	LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(array_agg(DISTINCT coalesce(a.lead_id, n)), '{}') FROM unnest(names) n LEFT JOIN leadscore.lead_alias a ON a.alias = n
+$$;
+
+COMMENT ON FUNCTION leadscore.leads_named(text[]) IS 'the leads that some names count for; NULL: all';
+
+CREATE FUNCTION leadscore.find_corrections(names text[], signals jsonb) RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET row_security = off SET client_min_messages = 'warning' SET jit = off
 AS $$
 DECLARE
@@ -261,11 +270,11 @@ BEGIN
 	CREATE TEMP TABLE leadscore_correction AS
 	SELECT coalesce(t.lead_id, e.lead_id) AS lead_id,
 		leadscore.difference(e.timeline, t.timeline) AS correction
-	FROM leadscore.source_timelines(find_corrections.lead_ids, signals, true) e
+	FROM leadscore.source_timelines((SELECT leadscore.leads_named(names)), signals, true) e
 	FULL JOIN (
 		SELECT c.lead_id, CASE WHEN signals IS NULL THEN c.timeline ELSE leadscore.only(c.timeline, signal_ids) END AS timeline
 		FROM leadscore.current_timeline c
-		WHERE find_corrections.lead_ids IS NULL OR c.lead_id = ANY (find_corrections.lead_ids)
+		WHERE names IS NULL OR c.lead_id = ANY ((SELECT leadscore.leads_named(names))::text[])
 	) t ON t.lead_id = e.lead_id
 	WHERE coalesce(t.timeline, '{}'::leadscore.timeline) OPERATOR(leadscore.<>) coalesce(e.timeline, '{}'::leadscore.timeline)
 	ORDER BY coalesce(t.lead_id, e.lead_id) COLLATE "C";

@@ -185,7 +185,7 @@ BEGIN
 		' leadscore.row_condition(regclass, jsonb, boolean, boolean), leadscore.column_text(regclass, text),'
 		' leadscore.difference(leadscore.timeline, leadscore.timeline), leadscore.only(leadscore.timeline, integer[]),'
 		-- maintenance
-		' leadscore.verify(), leadscore.fold(bigint), leadscore.check_not_running(text), leadscore.postpone_rebuild(text[], text[]), leadscore.partition_timelines(integer), leadscore.find_corrections(text[], jsonb),'
+		' leadscore.verify(), leadscore.fold(bigint), leadscore.check_not_running(text), leadscore.postpone_rebuild(text[], text[]), leadscore.partition_timelines(integer), leadscore.find_corrections(text[], jsonb), leadscore.leads_named(text[]),'
 		' leadscore.apply_corrections(bigint, bigint), leadscore.add_deltas(text[], leadscore.timeline[]), leadscore.find_hours(),'
 		' leadscore.check_compaction(timestamptz), leadscore.begin_compaction(timestamptz), leadscore.compaction_finished(),'
 		' leadscore.signal_definitions(text[]), leadscore.signals_counted(jsonb), leadscore.in_transaction_block(), leadscore.refuse_block(text), leadscore.wait_for_writers(), leadscore.writers(regclass), leadscore.wait_for_partings(), leadscore.take_parted(),'

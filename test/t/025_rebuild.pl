@@ -59,6 +59,34 @@ for my $n (1 .. 2)
 	is_true($node, 'rebuild after a long transaction');
 }
 
+# ---------- names that change meanwhile ----------
+
+# A visitor that lacks something is made an alias, given back and made an alias of another lead, all while what was
+# found to lack is not added yet: unidentify() has counted it, too, and it is the third lead that has it twice.
+$node->safe_psql('shop', q{
+	INSERT INTO leadscore.event (lead_id, kind, occurred_at) SELECT 'moves', 'visit', '2026-01-01' FROM generate_series(1, 3);
+	INSERT INTO leadscore.signal (signal, kind) VALUES ('while it moves', 'visit')});
+{
+	my $writer = $node->background_psql('shop');
+	my $names = $node->background_psql('shop');
+	my ($out, $err) = ('', '');
+	my $waiting = q{SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE '%s' AND wait_event = '%s'};
+
+	$writer->query_safe(q{BEGIN; INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('slow', 'visit', '2026-01-01')});
+	my $rebuild = IPC::Run::start([ 'psql', '-X', '-h', $node->host, '-p', $node->port, '-c', 'CALL leadscore.rebuild()', 'shop' ],
+		'>', \$out, '2>', \$err);
+	ok($node->poll_query_until('shop', sprintf $waiting, 'CALL leadscore.rebuild%', 'virtualxid'), 'a rebuild waits for a writer');
+	# whoever keeps writers of timelines out lets the rebuild look, but not add
+	$names->query_until(qr/begun/, "\\echo begun\nBEGIN; LOCK leadscore.lead_timeline IN SHARE MODE;\n");
+	ok($node->poll_query_until('shop', sprintf $waiting, '%LOCK leadscore%', 'relation'), '... and somebody for the same');
+	$writer->query_safe('COMMIT');
+	ok($node->poll_query_until('shop', sprintf $waiting, 'CALL leadscore.rebuild%', 'relation'), '... it has found what timelines lack');
+	$names->query_safe(q{SELECT leadscore.identify('moves', 'first'); SELECT leadscore.unidentify('moves'); SELECT leadscore.identify('moves', 'second'); COMMIT});
+	ok($rebuild->finish, '... and adds it');
+	$_->quit for $writer, $names;
+	is_true($node, 'names that moved meanwhile');
+}
+
 # ---------- broken off ----------
 
 $node->safe_psql('shop', q{INSERT INTO leadscore.signal (signal, kind) VALUES ('broken off', 'visit')});

@@ -45,7 +45,7 @@ my %functions = (
 		track tell_of_size tell_of_column equal_may_differ merge_duplicates track_profile untrack check_source check_properties begin_tracking end_tracking check_children retrack check_mapping repair_triggers rename_source replace_source look_at_source note_due forget_mapping drop_trigger_sets present_mappings sources_due sources_counted create_triggers
 		drop_triggers record record_profile add_source add_profiles note_everybody
 		hold_sources hold_source source_timelines gather gather_parts source_events log_events row_condition column_text difference only
-		verify rebuild compact fold partition_timelines find_corrections apply_corrections add_corrections add_deltas find_hours check_compaction
+		verify rebuild compact fold partition_timelines find_corrections leads_named apply_corrections add_corrections add_deltas find_hours check_compaction
 		begin_compaction compaction_finished signal_definitions signals_counted in_transaction_block refuse_block wait_for_writers writers wait_for_partings take_parted correct_parted hold_rebuild
 		release_rebuild check_read_committed
 		forget count_rows check_lead_id hold_person try_unidentify fold_leads rebuild_is_at_work check_not_running postpone_rebuild hold_derivations hold_crm derive derive_once duration affinity make_signals check_property check_kinds

@@ -18,14 +18,8 @@ my $node = new_node('main');
 # (16 MB, so that the pages that a backend has touched do not pass for memory of its own; waits are logged soon)
 $node->append_conf('postgresql.conf', "log_lock_waits = on\ndeadlock_timeout = 100ms\nshared_buffers = 16MB");
 $node->start;
-$node->safe_psql('postgres', 'CREATE DATABASE shop');
+setup_orders($node, gold => 12, silver => 5);
 $node->safe_psql('shop', q{
-	CREATE EXTENSION leadscore;
-	SELECT leadscore.publish('{"model": "m",
-		"signals": [{"signal": "order", "kind": "order"}],
-		"weights": [{"signal": "order", "points": 1}],
-		"segments": [{"segment": "gold", "position": 1, "min_score": 12}, {"segment": "silver", "position": 2, "min_score": 5}]}');
-	CREATE SCHEMA shop;
 	CREATE TABLE shop.cust (id int PRIMARY KEY, country text);
 	CREATE TABLE shop.address (id int PRIMARY KEY, city text);
 	CREATE TABLE shop.ord (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, client int NOT NULL, customer int NOT NULL REFERENCES shop.cust, at timestamptz NOT NULL DEFAULT '2025-05-01', total int NOT NULL DEFAULT 1);

@@ -17,14 +17,8 @@ my $node = new_node('main');
 # (16 MB, so that the pages that a backend has touched do not pass for memory of its own)
 $node->append_conf('postgresql.conf', "log_lock_waits = on\ndeadlock_timeout = 100ms\nlock_timeout = 20s\nautovacuum = off\nshared_buffers = 16MB");
 $node->start;
-$node->safe_psql('postgres', 'CREATE DATABASE shop');
+setup_orders($node, gold => 2, silver => 1);
 $node->safe_psql('shop', q{
-	CREATE EXTENSION leadscore;
-	SELECT leadscore.publish('{"model": "m",
-		"signals": [{"signal": "order", "kind": "order"}],
-		"weights": [{"signal": "order", "points": 1}],
-		"segments": [{"segment": "gold", "position": 1, "min_score": 2}, {"segment": "silver", "position": 2, "min_score": 1}]}');
-	CREATE SCHEMA shop;
 	CREATE TABLE shop.sale (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, lead text, at date DEFAULT '2026-01-01');
 	CREATE INDEX ON shop.sale (lead);
 	SELECT leadscore.track('shop.sale', lead_id => 'lead', kind => 'order', occurred_at => 'at');

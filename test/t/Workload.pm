@@ -12,7 +12,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(new_node setup_shop start_load finish_load run_load is_true seconds wait_until_up wait_for_changes);
+our @EXPORT = qw(new_node setup_shop setup_orders start_load finish_load run_load is_true seconds wait_until_up wait_for_changes);
 
 sub seconds { my ($name, $default) = @_; return $ENV{$name} || $default; }
 
@@ -66,6 +66,21 @@ sub is_true
 
 	$node->safe_psql($database, 'SELECT leadscore.fold()');
 	return is($node->safe_psql($database, 'SELECT count(*) FROM leadscore.verify()'), '0', "$what: still so when folded") & $first;
+}
+
+# A shop whose model m gives a point for an order, and has the segments gold and silver from so many points.
+sub setup_orders
+{
+	my ($node, %least) = @_;
+
+	$node->safe_psql('postgres', 'CREATE DATABASE shop');
+	return $node->safe_psql('shop', qq{
+		CREATE EXTENSION leadscore;
+		SELECT leadscore.publish('{"model": "m",
+			"signals": [{"signal": "order", "kind": "order"}],
+			"weights": [{"signal": "order", "points": 1}],
+			"segments": [{"segment": "gold", "position": 1, "min_score": $least{gold}}, {"segment": "silver", "position": 2, "min_score": $least{silver}}]}');
+		CREATE SCHEMA shop});
 }
 
 sub setup_shop
