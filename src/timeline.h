@@ -100,6 +100,8 @@ extern TimelineBuilder *timeline_builder_add_timeline(TimelineBuilder *builder,
 													  const struct varlena *timeline, int sign);
 extern TimelineBuilder *timeline_builder_add_builder(TimelineBuilder *builder, const TimelineBuilder *other, int sign);
 extern void timeline_builder_compact(TimelineBuilder *builder);
+extern TimelineBuilder *timeline_builder_state(FunctionCallInfo fcinfo);	/* of an aggregate, its first argument */
+extern struct varlena *timeline_of_builder(TimelineBuilder *builder);
 
 /* at most so many bytes of a text, for an error message */
 extern char *excerpt(const char *text, int length, int limit);
