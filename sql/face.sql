@@ -218,6 +218,7 @@ BEGIN
 			FROM (
 				SELECT t.lead_id, leadscore.score(card, t.timeline, NULL::jsonb, top.at) AS score
 				FROM leadscore.lead_timeline t
+				WHERE (SELECT leadscore.check_timelines_seen())
 				ORDER BY 2 DESC, 1
 				LIMIT top.n + pending
 			) r

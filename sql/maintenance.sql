@@ -41,7 +41,7 @@ COMMENT ON COLUMN leadscore.pending_timeline.timeline IS 'what it did';
 CREATE VIEW leadscore.current_timeline AS
 SELECT t.lead_id, t.timeline
 FROM leadscore.lead_timeline t
-WHERE NOT (SELECT EXISTS (SELECT FROM leadscore.pending_delta)) OR NOT leadscore.has_pending(t.lead_id)
+WHERE (SELECT leadscore.check_timelines_seen()) AND (NOT (SELECT EXISTS (SELECT FROM leadscore.pending_delta)) OR NOT leadscore.has_pending(t.lead_id))
 UNION ALL
 SELECT p.lead_id, p.timeline
 FROM leadscore.pending_timeline p;
@@ -266,6 +266,8 @@ DECLARE
 	n bigint;
 BEGIN
 	PERFORM leadscore.hold_sources();
+	-- before the snapshot is taken that it is read with
+	LOCK TABLE leadscore.lead_timeline IN ACCESS SHARE MODE;
 	DROP TABLE IF EXISTS pg_temp.leadscore_correction;
 	CREATE TEMP TABLE leadscore_correction AS
 	SELECT coalesce(t.lead_id, e.lead_id) AS lead_id,
@@ -537,6 +539,7 @@ AS $$
 DECLARE
 	n bigint;
 BEGIN
+	LOCK TABLE leadscore.lead_timeline IN ACCESS SHARE MODE;
 	DROP TABLE IF EXISTS pg_temp.leadscore_correction;
 	CREATE TEMP TABLE leadscore_correction AS
 	SELECT t.lead_id, leadscore.difference(t.coarse, t.timeline) AS correction

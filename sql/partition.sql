@@ -23,11 +23,21 @@ COMMENT ON FUNCTION leadscore.guard_timelines() IS 'trigger: refuses rows in lea
 CREATE TRIGGER guard_timelines BEFORE INSERT ON leadscore.lead_timeline
 	FOR EACH ROW EXECUTE FUNCTION leadscore.guard_timelines();
 
-CREATE FUNCTION leadscore.move_timelines(back boolean) RETURNS void
-	AS 'MODULE_PATHNAME' LANGUAGE C STRICT;
+-- its row is written with each move: a snapshot that does not see it does not see the rows that were moved, either
+CREATE TABLE leadscore.timeline_move (
+	only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+	moved_at timestamptz NOT NULL
+);
 
-COMMENT ON FUNCTION leadscore.move_timelines(boolean)
-	IS 'copies what lead_timeline holds into its tables, or back, with all versions that somebody may still see';
+COMMENT ON TABLE leadscore.timeline_move IS 'the last time that partition_timelines() moved the rows of lead_timeline: one row, or none';
+COMMENT ON COLUMN leadscore.timeline_move.only_row IS 'true';
+COMMENT ON COLUMN leadscore.timeline_move.moved_at IS 'when';
+
+CREATE FUNCTION leadscore.check_timelines_seen() RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore.check_timelines_seen()
+	IS 'true, or a serialization failure where the rows of lead_timeline have been moved since the query''s snapshot was taken';
 
 CREATE FUNCTION leadscore.split_tables() RETURNS TABLE (number integer, name regclass, of integer)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
@@ -111,9 +121,11 @@ COMMENT ON FUNCTION leadscore.create_split_table(integer, integer) IS 'makes one
 
 CREATE FUNCTION leadscore.partition_timelines(partitions integer) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET client_min_messages = 'warning' SET jit = off
-	SET default_tablespace = '' SET quote_all_identifiers = off
+	SET default_tablespace = '' SET quote_all_identifiers = off SET enable_seqscan = off
 AS $$
 DECLARE
+	columns CONSTANT text := (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a
+		WHERE a.attrelid = 'leadscore.lead_timeline'::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '');
 	tables regclass[];
 	publications text;
 	child regclass;
@@ -155,20 +167,27 @@ BEGIN
 				DETAIL = 'A lead may have rows in two tables now.', HINT = 'DELETE FROM ONLY leadscore.lead_timeline, then CALL leadscore.rebuild().';
 		END IF;
 		TRUNCATE ONLY leadscore.lead_timeline;
-		PERFORM leadscore.move_timelines(back => true);
+		FOREACH child IN ARRAY tables LOOP
+			EXECUTE format('ALTER TABLE %s NO INHERIT leadscore.lead_timeline', child);
+		END LOOP;
+		FOREACH child IN ARRAY tables LOOP
+			EXECUTE format('INSERT INTO leadscore.lead_timeline (%s) SELECT %1$s FROM %s', columns, child);
+		END LOOP;
 		EXECUTE format('DROP TABLE %s', array_to_string(tables, ', '));
 	END IF;
 	IF partitions > 1 THEN
 		PERFORM leadscore.create_split_table(n, partitions) FROM generate_series(0, partitions - 1) n;
-		PERFORM leadscore.move_timelines(back => false);
-		TRUNCATE ONLY leadscore.lead_timeline;
-		FOR child IN SELECT t.name FROM leadscore.split_tables() t LOOP
-			EXECUTE format('REINDEX TABLE %s', child);
-			EXECUTE format('ANALYZE %s', child);
+		-- each table finds its rows by this index
+		EXECUTE format('CREATE INDEX lead_timeline_partition ON leadscore.lead_timeline (leadscore.timeline_partition(lead_id, %s))', partitions);
+		FOR n IN 0 .. partitions - 1 LOOP
+			EXECUTE format('INSERT INTO leadscore.lead_timeline_%s (%s) SELECT %2$s FROM ONLY leadscore.lead_timeline WHERE leadscore.timeline_partition(lead_id, %s) = %1$s',
+				n, columns, partitions);
+			EXECUTE format('ANALYZE leadscore.lead_timeline_%s', n);
 		END LOOP;
-	ELSE
-		REINDEX TABLE leadscore.lead_timeline;
+		DROP INDEX leadscore.lead_timeline_partition;
+		TRUNCATE ONLY leadscore.lead_timeline;
 	END IF;
+	INSERT INTO leadscore.timeline_move AS m (moved_at) VALUES (now()) ON CONFLICT (only_row) DO UPDATE SET moved_at = excluded.moved_at;
 	ANALYZE leadscore.lead_timeline;
 END
 $$;

@@ -40,6 +40,7 @@ struct Current
 	Oid		   *tables;
 	Lookup	   *rows;			/* of each of them, or of lead_timeline; its table is NULL: not opened yet */
 	Snapshot	snapshot;
+	Snapshot	newer;			/* than the caller's; NULL: it is the caller's */
 	Relation	aliases;		/* NULL: there are none */
 	Lookup		leads;			/* by alias */
 	Lookup		names;			/* by lead */
@@ -53,6 +54,13 @@ current_open(Relation timelines, Snapshot snapshot)
 	bool		ours = true;
 
 	current->timelines = timelines;
+	if (!timelines_are_seen(timelines, snapshot))
+	{
+		/* at READ COMMITTED, a statement that has waited for the move reads what is there now */
+		if (IsolationUsesXactSnapshot() || IsInParallelMode())
+			fail_for_move();
+		current->newer = snapshot = RegisterSnapshot(GetLatestSnapshot());
+	}
 	current->snapshot = snapshot;
 	current->ntables = partition_tables(timelines, &current->tables);
 	current->rows = palloc0(Max(current->ntables, 1) * sizeof(Lookup));
@@ -87,6 +95,8 @@ current_close(Current *current)
 		table_close(current->aliases, NoLock);
 	}
 	pending_close(&current->pending);
+	if (current->newer)
+		UnregisterSnapshot(current->newer);
 	pfree(current);
 }
 

@@ -8,9 +8,10 @@
  * change under an exclusive lock on it: so they stay as he has found them
  * until his transaction ends.
  *
- * Rows are moved as CLUSTER moves them, with all versions that somebody may
- * still see. A query that has taken its snapshot before it waits for our lock
- * finds in the new tables what it would have found in the old ones.
+ * Rows are moved by INSERT ... SELECT, so a snapshot that is older than the move
+ * does not see them. The row of timeline_move is written with them, and its xmin
+ * is kept: who reads with such a snapshot gets a serialization failure instead of
+ * an empty table. Writers take rows that their snapshot does not see for busy.
  */
 #include "partition.h"
 
@@ -19,42 +20,24 @@
 #include "encoding.h"
 #include "session_cache.h"
 
-#include "access/heapam.h"
 #include "access/htup_details.h"
-#include "access/multixact.h"
-#include "access/rewriteheap.h"
 #include "access/table.h"
 #include "access/tableam.h"
-#include "access/tupconvert.h"
 #include "access/xact.h"
-#include "catalog/indexing.h"
-#include "catalog/pg_am.h"
 #include "catalog/pg_inherits.h"
-#include "commands/defrem.h"
 #include "commands/trigger.h"
-#include "executor/tuptable.h"
-#include "mb/pg_wchar.h"
-#include "miscadmin.h"
-#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
-#include "storage/procarray.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 
 PG_FUNCTION_INFO_V1(timeline_partition);
 PG_FUNCTION_INFO_V1(table_of_lead);
 PG_FUNCTION_INFO_V1(guard_timelines);
-PG_FUNCTION_INFO_V1(move_timelines);
+PG_FUNCTION_INFO_V1(check_timelines_seen);
 
 #define PREFIX "lead_timeline_"
 #define MAX_TABLES 1024
-
-/* Tables that are written at a time: each keeps up to 256 kB of pages. */
-#define TARGETS 64
 
 /* ---------- which table ---------- */
 
@@ -98,6 +81,7 @@ timeline_partition(PG_FUNCTION_ARGS)
 typedef struct PartitionTables
 {
 	int			n;
+	TransactionId moved_by;		/* invalid: rows have never been moved */
 	Oid			tables[MAX_TABLES];
 } PartitionTables;
 
@@ -149,12 +133,32 @@ check_tables(const Oid *tables, int n)
 					 errhint("See leadscore.status.")));
 }
 
-static void *
-load_tables(SessionCache *cache, void *timelines)
+/* The transaction that has moved the rows to where they are. */
+static TransactionId
+last_move(void)
 {
+	Relation	table = table_open(our_table("timeline_move"), AccessShareLock);
+	TupleTableSlot *slot = table_slot_create(table, NULL);
+	TableScanDesc scan = begin_table_scan(table, SnapshotSelf);
+	TransactionId moved_by = InvalidTransactionId;
+
+	if (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+		moved_by = HeapTupleHeaderGetXmin(ExecFetchSlotHeapTuple(slot, false, NULL)->t_data);
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(table, AccessShareLock);
+	return moved_by;
+}
+
+static void *
+load_tables(SessionCache *cache, void *argument)
+{
+	Relation	timelines = argument;
 	PartitionTables *found = palloc0(sizeof(PartitionTables));
 
-	found->n = find_tables(timelines, found->tables);
+	found->moved_by = last_move();
+	if (timelines->rd_rel->relhassubclass)
+		found->n = find_tables(timelines, found->tables);
 	check_tables(found->tables, found->n);
 	for (int i = 0; i < found->n; i++)
 		session_cache_depends_on(cache, found->tables[i]);
@@ -171,6 +175,37 @@ partition_tables(Relation timelines, Oid **tables)
 	kept = session_cache_get(&kept_tables, RelationGetRelid(timelines), load_tables, timelines);
 	*tables = kept->tables;
 	return kept->n;
+}
+
+bool
+timelines_are_seen(Relation timelines, Snapshot snapshot)
+{
+	PartitionTables *kept = session_cache_get(&kept_tables, RelationGetRelid(timelines), load_tables, timelines);
+
+	return snapshot->snapshot_type != SNAPSHOT_MVCC || !TransactionIdIsNormal(kept->moved_by) ||
+		TransactionIdIsCurrentTransactionId(kept->moved_by) || !XidInMVCCSnapshot(kept->moved_by, snapshot);
+}
+
+void
+fail_for_move(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("could not serialize access due to concurrent update"),
+			 errdetail("lead_timeline has been split into tables, or put together again."),
+			 errhint("The transaction might succeed if retried.")));
+}
+
+/* check_timelines_seen(): true, or an error where the query's snapshot is older than the last move of the rows. */
+Datum
+check_timelines_seen(PG_FUNCTION_ARGS)
+{
+	Relation	timelines = table_open(our_table("lead_timeline"), AccessShareLock);
+
+	if (!timelines_are_seen(timelines, GetActiveSnapshot()))
+		fail_for_move();
+	table_close(timelines, AccessShareLock);
+	PG_RETURN_BOOL(true);
 }
 
 /* table_of_lead(lead_id): where its row is written; the caller has lead_timeline locked. */
@@ -209,203 +244,4 @@ guard_timelines(PG_FUNCTION_ARGS)
 				 errdetail("leadscore.timeline_partition(lead_id, %d) says in which of them a lead is.", n),
 				 errhint("Write to that table; or SELECT leadscore.partition_timelines(1) first.")));
 	return PointerGetDatum(data->tg_trigtuple);
-}
-
-/* ---------- moving ---------- */
-
-/* Note how old the transactions in a table can be whose rows were not inserted, but moved. */
-static void
-set_age(Oid table, TransactionId xid, MultiXactId multi)
-{
-	Relation	pg_class = table_open(RelationRelationId, RowExclusiveLock);
-	HeapTuple	tuple = SearchSysCacheCopy1(RELOID, ObjectIdGetDatum(table));
-	Form_pg_class form;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "could not find table %u", table);
-	form = (Form_pg_class) GETSTRUCT(tuple);
-	form->relfrozenxid = xid;
-	form->relminmxid = multi;
-	CatalogTupleUpdate(pg_class, &tuple->t_self, tuple);
-	heap_freetuple(tuple);
-	table_close(pg_class, RowExclusiveLock);
-	CommandCounterIncrement();
-}
-
-/* What a version of a row is. Nobody writes it now, unless this transaction has. */
-static HTSV_Result
-state_of(HeapTuple tuple, Buffer buffer, TransactionId horizon)
-{
-	HTSV_Result state;
-
-	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	state = HeapTupleSatisfiesVacuum(tuple, horizon, buffer);
-	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
-	return state;
-}
-
-/*
- * A copy of the last version of a row that does not point to the next one. That
- * was given up; but if this transaction has made both, and gone back to a
- * savepoint in between, the first does not say so, and would go with the second.
- */
-static HeapTuple
-without_next(HeapTuple tuple)
-{
-	HeapTuple	copy = heap_copytuple(tuple);
-
-	copy->t_data->t_infomask &= ~HEAP_XMAX_BITS;
-	copy->t_data->t_infomask |= HEAP_XMAX_INVALID;
-	copy->t_data->t_infomask2 &= ~(HEAP_KEYS_UPDATED | HEAP_HOT_UPDATED);
-	copy->t_data->t_ctid = tuple->t_self;
-	return copy;
-}
-
-/* Copy the versions of rows that belong to some tables, numbers "first" on, of so many; what all see is frozen. */
-static void
-copy_rows(Relation from, Relation *to, int first, int nto, int ntables, TransactionId horizon, MultiXactId multi)
-{
-	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "leadscore row", ALLOCSET_DEFAULT_SIZES);
-	TupleDesc	old_type = RelationGetDescr(from);
-	TupleConversionMap *map = convert_tuples_by_name(old_type, RelationGetDescr(to[0]));
-	Datum	   *values = palloc(old_type->natts * sizeof(Datum));
-	bool	   *nulls = palloc(old_type->natts * sizeof(bool));
-	RewriteState *states = palloc(nto * sizeof(RewriteState));
-	TupleTableSlot *slot = table_slot_create(from, NULL);
-	TableScanDesc scan;
-
-	for (int i = 0; i < nto; i++)
-		states[i] = begin_heap_rewrite(from, to[i], horizon, horizon, multi);
-	scan = begin_table_scan(from, SnapshotAny);
-	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
-	{
-		HeapTuple	tuple = ExecFetchSlotHeapTuple(slot, false, NULL);
-		HTSV_Result state = state_of(tuple, ((BufferHeapTupleTableSlot *) slot)->buffer, horizon);
-		MemoryContext old = MemoryContextSwitchTo(scratch);
-
-		CHECK_FOR_INTERRUPTS();
-		if (state == HEAPTUPLE_DEAD)
-		{
-			/* a version that came before it may wait for it */
-			for (int i = 0; i < nto; i++)
-				(void) rewrite_heap_dead_tuple(states[i], tuple);
-		}
-		else
-		{
-			text	   *lead_id;
-			int			number;
-
-			if ((state == HEAPTUPLE_LIVE || state == HEAPTUPLE_INSERT_IN_PROGRESS) && !(tuple->t_data->t_infomask & HEAP_XMAX_INVALID))
-				tuple = without_next(tuple);
-			heap_deform_tuple(tuple, old_type, values, nulls);
-			lead_id = DatumGetTextPP(values[0]);
-			number = partition_of(VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id), ntables) - first;
-			if (number >= 0 && number < nto)
-				rewrite_heap_tuple(states[number], tuple,
-								   map ? execute_attr_map_tuple(tuple, map) : heap_form_tuple(RelationGetDescr(to[0]), values, nulls));
-		}
-		MemoryContextSwitchTo(old);
-		MemoryContextReset(scratch);
-	}
-	table_endscan(scan);
-	ExecDropSingleTupleTableSlot(slot);
-	for (int i = 0; i < nto; i++)
-		end_heap_rewrite(states[i]);
-	MemoryContextDelete(scratch);
-}
-
-/*
- * Autovacuum takes TOAST tables by themselves; it would remove what rows still
- * need that died a moment ago, and that are copied as well.
- */
-static void
-hold_toast(Relation table)
-{
-	if (OidIsValid(table->rd_rel->reltoastrelid))
-		LockRelationOid(table->rd_rel->reltoastrelid, AccessExclusiveLock);
-}
-
-static void
-check_empty(Relation table)
-{
-	if (RelationGetNumberOfBlocks(table) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" is not empty", RelationGetRelationName(table)),
-				 errdetail("Rows are moved into new tables."),
-				 errhint("Call leadscore.partition_timelines().")));
-}
-
-/*
- * move_timelines(back): copy what lead_timeline holds into the tables that it
- * is split into or, back, what they hold into it. The files that are copied
- * into are new and empty, and their indexes are made anew by the caller.
- */
-Datum
-move_timelines(PG_FUNCTION_ARGS)
-{
-	bool		back = PG_GETARG_BOOL(0);
-	Relation	timelines;
-	Oid			tables[MAX_TABLES];
-	Relation	relations[MAX_TABLES];
-	int			n;
-	TransactionId horizon;
-	MultiXactId multi;
-
-	/* before it is locked */
-	if (!owns(RelationRelationId, our_table("lead_timeline")))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be owner of table lead_timeline")));
-	timelines = table_open(our_table("lead_timeline"), AccessExclusiveLock);
-	n = find_tables(timelines, tables);
-	if (timelines->rd_rel->relam != HEAP_TABLE_AM_OID)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("lead_timeline cannot be split, or put together again"),
-				 errdetail("It has the access method %s.", get_am_name(timelines->rd_rel->relam)),
-				 errhint("ALTER TABLE leadscore.lead_timeline SET ACCESS METHOD heap.")));
-	hold_toast(timelines);
-	for (int i = 0; i < MAX_TABLES; i++)
-		if (OidIsValid(tables[i]))
-		{
-			Relation	child = table_open(tables[i], AccessExclusiveLock);
-
-			hold_toast(child);
-			if (!back)
-				check_empty(child);
-			table_close(child, NoLock);
-		}
-	if (back)
-		check_empty(timelines);
-	horizon = GetOldestNonRemovableTransactionId(timelines);
-	multi = GetOldestMultiXactId();
-	if (back)
-	{
-		/* whichever are left */
-		for (int i = 0; i < MAX_TABLES; i++)
-		{
-			if (!OidIsValid(tables[i]))
-				continue;
-			relations[0] = table_open(tables[i], AccessExclusiveLock);
-			copy_rows(relations[0], &timelines, 0, 1, 1, horizon, multi);
-			table_close(relations[0], NoLock);
-		}
-		set_age(RelationGetRelid(timelines), horizon, multi);
-	}
-	else
-	{
-		check_tables(tables, n);
-		for (int i = 0; i < n; i++)
-			relations[i] = table_open(tables[i], AccessExclusiveLock);
-		for (int first = 0; first < n; first += TARGETS)
-			copy_rows(timelines, relations + first, first, Min(TARGETS, n - first), n, horizon, multi);
-		for (int i = 0; i < n; i++)
-		{
-			set_age(tables[i], horizon, multi);
-			table_close(relations[i], NoLock);
-		}
-	}
-	table_close(timelines, NoLock);
-	PG_RETURN_VOID();
 }

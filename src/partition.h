@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "utils/rel.h"
+#include "utils/snapshot.h"
 
 /* The trigger on lead_timeline that refuses rows while it is split; those who know where rows belong need not fire it. */
 #define GUARD_TRIGGER "guard_timelines"
@@ -16,5 +17,9 @@ extern int	partition_of(const char *lead_id, int length, int ntables);
 
 /* How many tables lead_timeline, which the caller has locked, is split into: 0 if it is whole. Sets an array of them. */
 extern int	partition_tables(Relation timelines, Oid **tables);
+
+/* Whether a snapshot sees the rows of lead_timeline where they are: false if they have been moved since it was taken. */
+extern bool timelines_are_seen(Relation timelines, Snapshot snapshot);
+extern void fail_for_move(void) pg_attribute_noreturn();
 
 #endif							/* LEADSCORE_PARTITION_H */

@@ -27,7 +27,7 @@ my %functions = (
 		check_event check_condition check_scorecard check_duration duration_hours refuse known},
 	reader => q{
 		signals scorecard make_document model_named lead_named is_visible model_cards served_models months_since model_stages stage_signals touch_signals
-		timeline_of has_pending with_pending with_pending_profile top score(text) score_by_query explain score_history serving_model
+		timeline_of has_pending check_timelines_seen with_pending with_pending_profile top score(text) score_by_query explain score_history serving_model
 		rfm(text) rfm(text[]) rfm_groups conversion_of signals_named crm_changes crm_at crm_reasons month_of month_start stored_sum
 		is_visible model_cards served_models months_since model_stages stage_signals touch_signals
 		children family_above family_below mapped_columns keeps_values table_problem known_source_problem own_problem event_trigger_state source_problem split_problem transition_problem split_tables partitions column_type property_type trigger_mapping
@@ -77,7 +77,7 @@ my %functions = (
 		waiting_lead waiting_changes is_first_change statement_is_running change_problem moved_timeline begin_parting try_sources try_table try_change make_change
 		carry_out_one carry_out change_name add_by_statement fold_by_statements
 		see_leads see_all change_horizon set_clock names_of voucher_code is_held_out fill_slots history_exists has_rows fold_rows fold_profiles fold_profile add_delta
-		add_rows table_of_lead create_split_table move_timelines changes_to_log offers_entered slots_wanted vouchers_to_issue},
+		add_rows table_of_lead create_split_table changes_to_log offers_entered slots_wanted vouchers_to_issue},
 );
 
 my @roles = qw(reader writer identifier redeemer backup admin);
@@ -126,7 +126,7 @@ my %tables = (
 	'admin=rd' => 'pending_profile',
 	'admin=r' => 'offer_slot change_clock',
 	'admin=U' => 'weight_weight_id_seq crm_change_id_seq',
-	'nobody' => 'signal_signal_id_seq event_event_id_seq pending_identity_change_id_seq pending_profile_change_id_seq derived_event_derived_event_id_seq segment_change_change_id_seq voucher_voucher_id_seq offer_slot_seq',
+	'nobody' => 'timeline_move signal_signal_id_seq event_event_id_seq pending_identity_change_id_seq pending_profile_change_id_seq derived_event_derived_event_id_seq segment_change_change_id_seq voucher_voucher_id_seq offer_slot_seq',
 );
 my $letters = join ', ', map {
 	my $role = $_;
@@ -156,7 +156,7 @@ for my $call (q{SELECT leadscore.hold_source('private.orders')}, q{SELECT leadsc
 	q{SELECT leadscore.source_events('{private.orders}', ARRAY['{"lead_id": "lead"}'::jsonb], NULL, NULL)},
 	q{SELECT leadscore.add_source('private.orders', '{"lead_id": "lead"}', true, false)}, q{SELECT leadscore.add_profiles('private.orders', '{"lead_id": "lead"}', true, false)},
 	q{SELECT leadscore.add_rows('private.orders', 'timeline', '{"lead_id": "lead"}', false)}, q{SELECT leadscore.track('private.orders', lead_id => 'lead', kind => 'v', occurred_at => 'placed')},
-	q{SELECT leadscore.untrack('private.orders')}, 'SELECT leadscore.move_timelines(true)')
+	q{SELECT leadscore.untrack('private.orders')})
 {
 	# somebody has the table: whoever asked for the lock before he asked for the right would wait
 	my ($status, $out, $error) = $node->psql('shop', qq{
