@@ -129,7 +129,7 @@ quietly()
 }
 
 # Builds the extension and installs it into a copy of the server's installation. (A server finds its files relative
-# to where its program lies, so the copy needs real programs; everything else is links.)
+# to where its program lies, so the copy needs real programs; everything else is links. BUILD has more arguments for make.)
 install_extension()
 {
     local copy=$WORKSPACE/server directory
@@ -144,7 +144,7 @@ install_extension()
     find "$copy" -depth -name 'leadscore*' -exec rm -r {} +    # the machine may have one installed
     mkdir -p "$bindir"
     cp -L "$("$REAL_PG_CONFIG" --bindir)"/* "$bindir"
-    quietly make --silent --jobs="$(nproc)" install PG_CONFIG="$REAL_PG_CONFIG" DESTDIR="$copy" "$@"
+    quietly make --silent --jobs="$(nproc)" install PG_CONFIG="$REAL_PG_CONFIG" DESTDIR="$copy" ${BUILD:-} "$@"
     PATH=$bindir:$PATH
 }
 
