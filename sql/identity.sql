@@ -173,7 +173,8 @@ COMMENT ON FUNCTION leadscore.moved_timeline(text)
 -- What is left in parted_lead when none is at work is nobody's any more: one that has begun since waits for us, so what
 -- we see there was parted before it looks at anything, too.
 CREATE FUNCTION leadscore.begin_parting(alias text) RETURNS boolean
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
+	-- (parted_lead has no index: what is not to be read in order costs enough to be compiled)
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
 AS $$
 BEGIN
 	IF NOT leadscore.try_sources() THEN

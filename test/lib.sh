@@ -129,7 +129,7 @@ quietly()
 }
 
 # Builds the extension and installs it into a copy of the server's installation. (A server finds its files relative
-# to where its program lies, so the copy needs real programs; everything else is links.)
+# to where its program lies, so the copy needs real programs; everything else is links. BUILD has more arguments for make.)
 install_extension()
 {
     local copy=$WORKSPACE/server directory
@@ -144,7 +144,7 @@ install_extension()
     find "$copy" -depth -name 'leadscore*' -exec rm -r {} +    # the machine may have one installed
     mkdir -p "$bindir"
     cp -L "$("$REAL_PG_CONFIG" --bindir)"/* "$bindir"
-    quietly make --silent --jobs="$(nproc)" install PG_CONFIG="$REAL_PG_CONFIG" DESTDIR="$copy" "$@"
+    quietly make --silent --jobs="$(nproc)" install PG_CONFIG="$REAL_PG_CONFIG" DESTDIR="$copy" ${BUILD:-} "$@"
     PATH=$bindir:$PATH
 }
 
@@ -162,27 +162,33 @@ start_server()
     quietly pg_ctl start --wait --log="$WORKSPACE/server.log"
 }
 
-# Adds up tests in the variables passed and failed.
 # pg_regress and pg_isolation_regress are alike in their options and in how they report.
-# Their summary: "All 3 tests passed" or "1 of 3 tests failed"; with neither, they could not run at all.
-regress()
+run_regress()
 {
-    local program=$1 output=$2 total=0 bad=1
+    local program=$1 output=$2
     shift 2
 
     mkdir -p "$output"
     "$program" --bindir="$bindir" --outputdir="$output" --load-extension=leadscore "$@" 2>&1 |
         tee "$output/summary" | grep -vxE 'SET|(CREATE|ALTER|DROP) (DATABASE|EXTENSION)|=+ .* =+' ||
         cat "$output/regression.diffs" || true
+}
+
+# Adds up their tests in the variables passed and failed.
+# Their summary: "All 3 tests passed" or "1 of 3 tests failed"; with neither, they could not run at all.
+count_regress()
+{
+    local output=$1 total=1 bad=1
+
     if [[ $(< "$output/summary") =~ All\ ([0-9]+)\ tests\ passed ]]; then
         total=${BASH_REMATCH[1]} bad=0
     elif [[ $(< "$output/summary") =~ ([0-9]+)\ of\ ([0-9]+)\ tests\ failed ]]; then
         total=${BASH_REMATCH[2]} bad=${BASH_REMATCH[1]}
-    else
-        total=1
     fi
     passed=$((passed + total - bad)) failed=$((failed + bad))
 }
+
+regress() { run_regress "$@"; count_regress "$2"; }
 
 names() { basename --multiple --suffix="$1" "${@:2}"; }
 

@@ -77,8 +77,14 @@ $node->safe_psql('shop', qq{
 		CALL leadscore.rebuild();
 	END \$\$;
 
-	CREATE FUNCTION shop.is_told() RETURNS boolean LANGUAGE sql AS \$\$
-		SELECT NOT EXISTS (SELECT FROM leadscore.verify()) OR EXISTS (SELECT FROM leadscore.status WHERE object IN ('source', 'event_trigger', 'own_table')) \$\$;
+	-- (plans are kept: the view status takes longer to plan than to read)
+	CREATE FUNCTION shop.is_told() RETURNS boolean LANGUAGE plpgsql AS \$\$
+	BEGIN
+		IF NOT EXISTS (SELECT FROM leadscore.verify()) THEN
+			RETURN true;
+		END IF;
+		RETURN EXISTS (SELECT FROM leadscore.status WHERE object IN ('source', 'event_trigger', 'own_table'));
+	END \$\$;
 
 	CREATE PROCEDURE shop.histories(n int, seed float8) LANGUAGE plpgsql AS \$\$
 	DECLARE
@@ -117,8 +123,9 @@ $node->safe_psql('shop', qq{
 			IF EXISTS (SELECT FROM leadscore.verify()) THEN
 				INSERT INTO shop.failure VALUES (history, commands, 'timelines differ after a rebuild');
 			ELSE
-				SELECT string_agg(s.name || ' ' || s.state, ', ') INTO failure FROM leadscore.status s
-				WHERE s.action = 'CALL leadscore.rebuild()' AND s.object IN ('source', 'event_trigger') AND NOT EXISTS (SELECT FROM leadscore.status o WHERE o.object IN ('source', 'event_trigger') AND o.action <> s.action);
+				WITH told AS MATERIALIZED (SELECT s.name, s.state, s.action FROM leadscore.status s WHERE s.object IN ('source', 'event_trigger'))
+				SELECT string_agg(t.name || ' ' || t.state, ', ') INTO failure FROM told t
+				WHERE t.action = 'CALL leadscore.rebuild()' AND NOT EXISTS (SELECT FROM told o WHERE o.action <> t.action);
 				IF failure IS NOT NULL THEN
 					INSERT INTO shop.failure VALUES (history, commands, 'after a rebuild, status says still: ' || failure);
 				END IF;

@@ -22,7 +22,7 @@ sub begin_run
 	my @variables = map { "$_=$settings->{$_}" } sort keys %$settings;
 
 	$run{handle} = IPC::Run::start(
-		[ @limit, 'env', (map { ('-u', $_) } qw(WORKSPACE KEEP QUICK BARS REPEATS EVENTS DUCKDB BASE)), $run{mark}, "PG_CONFIG=$ENV{REAL_PG_CONFIG}", 'SHARED_DATA=none', @variables, "$FindBin::Bin/../run", 'bench' ],
+		[ @limit, 'env', (map { ('-u', $_) } qw(WORKSPACE KEEP QUICK BARS REPEATS EVENTS DUCKDB BASE)), $run{mark}, "PG_CONFIG=$ENV{REAL_PG_CONFIG}", 'SHARED_DATA=none', 'BUILD=with_llvm=no COPT=-O0', @variables, "$FindBin::Bin/../run", 'bench' ],
 		'<', \undef, '>', \$run{out}, '2>&1');
 	return \%run;
 }

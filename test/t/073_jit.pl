@@ -57,7 +57,8 @@ my %call = (
 	offer_result => q{BEGIN; INSERT INTO leadscore.offer (offer, model, segment, kind, discount, valid_for, budget) VALUES ('test', 'bench', 'high', 'percent', 10, '7 days', 1000);
 		SELECT * FROM leadscore.offer_result('test', 'purchase'); ROLLBACK},
 	derive => q{BEGIN; INSERT INTO leadscore.derivation (derivation, behaviour, gap) VALUES ('visits', 'visit', '30 minutes'); SELECT * FROM leadscore.derive(); ROLLBACK},
-	identify => q{BEGIN; SELECT leadscore.identify('18', '17'); SELECT leadscore.unidentify('18'); SELECT leadscore.fold(); ROLLBACK},
+	# (rebuilds have left a page of rows that are dead)
+	identify => q{INSERT INTO leadscore.parted_lead VALUES ('gone'); DELETE FROM leadscore.parted_lead; BEGIN; SELECT leadscore.identify('18', '17'); SELECT leadscore.unidentify('18'); SELECT leadscore.fold(); ROLLBACK},
 	forget => q{BEGIN; SELECT * FROM leadscore.forget('17'); ROLLBACK},
 	compact => q{CALL leadscore.compact(now() - interval '80 days'); DELETE FROM leadscore.compaction; CALL leadscore.rebuild()});
 # These return rows of a document, of the catalog or of one timeline.
@@ -90,6 +91,8 @@ sub compiled
 like(compiled('SET jit_above_cost = 0; SELECT leadscore.refresh_crm(); SELECT 1'), qr/SELECT 1.*JIT:/s, 'what is compiled is found');
 like(compiled(q{SET jit_above_cost = 0; DO $$BEGIN PERFORM count(*) FROM leadscore.model; END$$}), qr/count.*JIT:/s, '... in a function, too');
 
+like(query('SET jit_above_cost = 0; EXPLAIN SELECT * FROM leadscore.lead_score'), qr/^JIT:/m, '... and in a plan that is not run');
+
 # the whole of a statement's plan is long: what is said of one that is compiled is its text and its cost
 sub short { return $_[0] =~ s/^(.*cost=.*?)\n.*\z/$1/mrs }
 
@@ -98,8 +101,8 @@ for my $state ('never analyzed', 'after autovacuum')
 	query('VACUUM ANALYZE') if $state eq 'after autovacuum';
 	for my $query (@queries)
 	{
-		# EXPLAIN itself does without what a client does: it is the same plan
-		my $plan = query("EXPLAIN (ANALYZE, TIMING OFF) $query");
+		# EXPLAIN itself does without what a client does: it is the same plan, and need not be run a second time
+		my $plan = query(sprintf 'EXPLAIN %s %s', $state eq 'never analyzed' ? '(ANALYZE, TIMING OFF)' : '', $query);
 		ok($plan !~ /^JIT:/m, "$state: $query") or diag((split /\n/, $plan)[0]);
 	}
 	for my $name (sort keys %call)
