@@ -15,6 +15,7 @@
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "storage/bufmgr.h"
+#include "storage/smgr.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -27,12 +28,59 @@ PG_FUNCTION_INFO_V1(signals_changed);
 
 static SessionCache signals = {.name = "leadscore signals"};
 
-/* The OID of one of our tables. */
+/* ---------- our tables ---------- */
+
+/* A table that has been looked up. */
+typedef struct NamedTable
+{
+	const char *name;
+	Oid			oid;
+} NamedTable;
+
+/* More than there are; any others are looked up each time. */
+#define MAX_TABLES 64
+
+typedef struct NamedTables
+{
+	int			n;
+	NamedTable	tables[MAX_TABLES];
+} NamedTables;
+
+static SessionCache named_tables = {.name = "leadscore tables"};
+
+static void *
+load_no_tables(SessionCache *cache pg_attribute_unused(), void *arg pg_attribute_unused())
+{
+	return palloc0(sizeof(NamedTables));
+}
+
+/*
+ * The OID of one of our tables, InvalidOid if there is none. A trigger asks for
+ * several of them, so those that have been found are kept until one of them is
+ * renamed, moved, dropped or changed in any other way. Names are literals, which
+ * their addresses tell apart; one that has two addresses is kept twice.
+ */
 Oid
 our_table(const char *name)
 {
-	return get_relname_relid(name, get_namespace_oid("leadscore", false));
+	NamedTables *known = session_cache_get(&named_tables, InvalidOid, load_no_tables, NULL);
+	Oid			oid;
+
+	for (int i = 0; i < known->n; i++)
+		if (known->tables[i].name == name)
+			return known->tables[i].oid;
+	oid = get_relname_relid(name, get_namespace_oid("leadscore", false));
+	/* the look may have brought invalidations, and what was known with them */
+	known = session_cache_get(&named_tables, InvalidOid, load_no_tables, NULL);
+	if (OidIsValid(oid) && known->n < MAX_TABLES)
+	{
+		session_cache_depends_on(&named_tables, oid);
+		known->tables[known->n++] = (NamedTable) {name, oid};
+	}
+	return oid;
 }
+
+/* ---------- signals ---------- */
 
 /* Read the signals with a snapshot of the moment, and compile them. */
 static void *
@@ -63,6 +111,8 @@ current_signals(void)
 	return session_cache_get(&signals, our_table("signal"), load_signals, NULL);
 }
 
+/* ---------- whether there is anything ---------- */
+
 /* A table without pages has no rows, which costs no look into it. */
 bool
 has_pages(Relation table)
@@ -70,13 +120,58 @@ has_pages(Relation table)
 	return table->rd_rel->relkind != RELKIND_RELATION || RelationGetNumberOfBlocks(table) > 0;
 }
 
+/*
+ * The storage manager remembers the size that a table had when this session last
+ * looked or added a block to it. Asking for the size anew is a system call, which
+ * can cost as much as a look into an index; so writers ask no more often than they
+ * must. Truncation makes it forget: who has the table locked has heard of it.
+ */
+static BlockNumber
+blocks_known(Relation table)
+{
+	return RELKIND_HAS_STORAGE(table->rd_rel->relkind) ? RelationGetSmgr(table)->smgr_cached_nblocks[MAIN_FORKNUM] : InvalidBlockNumber;
+}
+
+bool
+has_block(Relation table, BlockNumber block)
+{
+	BlockNumber known = blocks_known(table);
+
+	return (BlockNumberIsValid(known) && block < known) || block < RelationGetNumberOfBlocks(table);
+}
+
+bool
+had_pages(Relation table)
+{
+	return BlockNumberIsValid(blocks_known(table)) ? blocks_known(table) > 0 : has_pages(table);
+}
+
+/* Counts transactions, and subtransactions that have failed. */
+static uint64 locking = 1;
+
+void
+forget_looks(void)
+{
+	locking++;
+}
+
+bool
+has_pages_once(Relation table, Look *look)
+{
+	bool		again = look->locking == locking;
+
+	look->locking = locking;
+	return again ? had_pages(table) : has_pages(table);
+}
+
+/* The table stays locked, so that the transaction's next look finds that it is. */
 bool
 table_has_pages(const char *name)
 {
 	Relation	table = table_open(our_table(name), AccessShareLock);
 	bool		has = has_pages(table);
 
-	table_close(table, AccessShareLock);
+	table_close(table, NoLock);
 	return has;
 }
 
@@ -98,8 +193,17 @@ aliases_exist(void)
 bool
 is_derived_from(Oid source)
 {
-	/* (the library may be newer than the extension's objects) */
-	return OidIsValid(our_table("derivation")) && table_has_pages("derivation") && source != our_table("derived_event");
+	static Look look;
+	Oid			rules = our_table("derivation");
+	Relation	table;
+	bool		any;
+
+	if (!OidIsValid(rules))
+		return false;			/* the library may be newer than the extension's objects */
+	table = table_open(rules, AccessShareLock);
+	any = has_pages_once(table, &look);
+	table_close(table, NoLock);
+	return any && source != our_table("derived_event");
 }
 
 /*

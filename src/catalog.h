@@ -18,6 +18,27 @@ extern Oid	our_owner(void);
 extern bool has_pages(Relation table);
 extern bool table_has_pages(const char *name);
 
+/* Whether it had some when this session last looked, or added one: never asked too often. */
+extern bool had_pages(Relation table);
+
+/* Whether a table, which is locked, has a block. */
+extern bool has_block(Relation table, BlockNumber block);
+
+/*
+ * Whether a table can have rows, or could when this transaction first looked, for
+ * those who need not know what others have done since: what this session has
+ * done is seen. The static variable belongs to one table.
+ */
+typedef struct Look
+{
+	uint64		locking;
+} Look;
+
+extern bool has_pages_once(Relation table, Look *look);
+
+/* A transaction has ended, or a subtransaction has failed: locks are gone that later looks relied on. */
+extern void forget_looks(void);
+
 /* Whether a dump is being loaded. */
 extern bool in_restore(void);
 

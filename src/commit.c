@@ -695,9 +695,11 @@ at_transaction(XactEvent event, void *arg pg_attribute_unused())
 			while (level)
 				drop_level();
 			forget_locked_names();
+			forget_looks();
 			break;
 		case XACT_EVENT_ABORT:
 			forget_locked_names();
+			forget_looks();
 			level = NULL;		/* memory and files go with the transaction */
 			break;
 		default:
@@ -714,8 +716,11 @@ at_subtransaction(SubXactEvent event, SubTransactionId mine pg_attribute_unused(
 	if (event == SUBXACT_EVENT_PRE_COMMIT_SUB && level && level->nest == nest)
 		merge_level();
 	else if (event == SUBXACT_EVENT_ABORT_SUB)
+	{
 		while (level && level->nest >= nest)
 			drop_level();
+		forget_looks();
+	}
 }
 
 /* When the module is loaded. */

@@ -70,7 +70,7 @@ current_open(Relation timelines, Snapshot snapshot)
 		ours = lookup_open(&current->leads, current->aliases, 1, snapshot) &&
 			lookup_open(&current->names, current->aliases, 2, snapshot);
 	}
-	pending_open(&current->pending, snapshot);
+	pending_open(&current->pending, snapshot, NULL);
 	ours = ours && (current->pending.table == NULL || current->pending.may_look_up) &&
 		timelines->rd_rel->relkind == RELKIND_RELATION;
 	if (ours)

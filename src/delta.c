@@ -230,6 +230,7 @@ append_pending(LeadDelta **leads, int n)
 typedef struct Writer
 {
 	Stores	   *stores;
+	Relation	aliases;
 	Pending		pending;
 	Relation	pending_table;	/* NULL: nothing can be taken along */
 	Store	   *pending_rows;
@@ -241,12 +242,15 @@ typedef struct Writer
 static void
 writer_open(Writer *writer, Relation timelines, bool leaves_large)
 {
+	static Look look;
+
 	memset(writer, 0, sizeof(Writer));
 	writer->leaves_large = leaves_large;
 	writer->stores = stores_open(timelines, false);
+	writer->aliases = table_open(our_table("lead_alias"), AccessShareLock);
 	writer->watching = segments_logged();
 	writer->seen = IsolationUsesXactSnapshot() ? GetTransactionSnapshot() : NULL;
-	pending_open(&writer->pending, SnapshotSelf);
+	pending_open(&writer->pending, SnapshotSelf, &look);	/* what is missed is left to fold() */
 	if (!writer->pending.may_look_up)
 		return;
 	writer->pending_table = table_open(our_table("pending_delta"), RowExclusiveLock);
@@ -261,6 +265,7 @@ writer_close(Writer *writer)
 	if (writer->pending_table)
 		table_close(writer->pending_table, NoLock);
 	pending_close(&writer->pending);
+	table_close(writer->aliases, NoLock);
 	stores_close(writer->stores);
 }
 
@@ -299,7 +304,7 @@ note_written(Writer *writer, LeadDelta *lead, const struct varlena *before, cons
 	if (writer->watching == NULL)
 		return;
 	/* what is pending under other names of the lead counts, too */
-	if (more_is_pending || (writer->pending.table && aliases_exist()) ||
+	if (more_is_pending || (writer->pending.table && has_pages(writer->aliases)) ||
 		segment_may_change(writer->watching, before, timeline_is_empty(after) ? NULL : after))
 		remember_touched(lead->name, CAUSE_EVENT);
 }
@@ -357,29 +362,25 @@ add_to_row(Writer *writer, LeadDelta *lead)
 
 /* Which of some leads are aliases, as is committed now. */
 static void
-look_up_names(LeadDelta **leads, int n)
+look_up_names(Writer *writer, LeadDelta **leads, int n)
 {
-	Relation	table = table_open(our_table("lead_alias"), AccessShareLock);
 	Lookup		lookup;
 
-	if (!lookup_open(&lookup, table, 1, SnapshotSelf))
+	if (!lookup_open(&lookup, writer->aliases, 1, SnapshotSelf))
 		elog(ERROR, "leadscore.lead_alias has lost its primary key");
 	for (int i = 0; i < n; i++)
-	{
 		leads[i]->is_alias = lookup_unique(&lookup, leads[i]->name);
-	}
 	lookup_close(&lookup);
-	table_close(table, NoLock);
 }
 
 /* Where a name whose row is ours has become an alias meanwhile, append an empty delta: the row counts for the lead then. */
 static void
-mark_new_aliases(LeadDelta **leads, int n)
+mark_new_aliases(Writer *writer, LeadDelta **leads, int n)
 {
 	LeadDelta **marks = palloc_extended(n * sizeof(LeadDelta *), MCXT_ALLOC_HUGE);
 	int			nmarks = 0;
 
-	look_up_names(leads, n);
+	look_up_names(writer, leads, n);
 	for (int i = 0; i < n; i++)
 		if (leads[i]->is_alias && leads[i]->written)
 		{
@@ -393,28 +394,13 @@ mark_new_aliases(LeadDelta **leads, int n)
 	append_pending(marks, nmarks);
 }
 
-/* Add deltas to the rows of their leads, and append those that cannot be. */
+/* Append the deltas that could not be added. */
 static void
-write_leads(LeadDelta **leads, int n, Relation timelines, bool leaves_large)
+append_rest(Writer *writer, LeadDelta **leads, int n)
 {
-	Writer		writer;
-	LeadDelta **left = palloc_extended(Max(n, 1) * sizeof(LeadDelta *), MCXT_ALLOC_HUGE);
+	LeadDelta **left = palloc_extended(n * sizeof(LeadDelta *), MCXT_ALLOC_HUGE);
 	int			nleft = 0;
 
-	if (n == 0)
-		return;
-	if (aliases_exist())
-		look_up_names(leads, n);
-	writer_open(&writer, timelines, leaves_large);
-	for (int i = 0; i < n; i++)
-	{
-		if (!leads[i]->is_alias)
-			(void) add_to_row(&writer, leads[i]);
-	}
-	writer_close(&writer);
-	/* identify() has seen that the row is ours, or has committed and is seen now */
-	if (aliases_exist())
-		mark_new_aliases(leads, n);
 	for (int i = 0; i < n; i++)
 		if (!leads[i]->written)
 			left[nleft++] = leads[i];
@@ -423,9 +409,33 @@ write_leads(LeadDelta **leads, int n, Relation timelines, bool leaves_large)
 	{
 		if (!left[i]->is_large)
 			remember_appended(left[i]->name);
-		else if (writer.watching)
+		else if (writer->watching)
 			remember_touched(left[i]->name, CAUSE_EVENT);
 	}
+}
+
+/* Add deltas to the rows of their leads, and append those that cannot be. */
+static void
+write_leads(LeadDelta **leads, int n, Relation timelines, bool leaves_large)
+{
+	Writer		writer;
+
+	if (n == 0)
+		return;
+	writer_open(&writer, timelines, leaves_large);
+	/* in shops without anonymous visitors there is no alias; the first one that there is may be missed here */
+	if (had_pages(writer.aliases))
+		look_up_names(&writer, leads, n);
+	for (int i = 0; i < n; i++)
+	{
+		if (!leads[i]->is_alias)
+			(void) add_to_row(&writer, leads[i]);
+	}
+	/* identify() has seen that the row is ours, or has committed and is seen now */
+	if (has_pages(writer.aliases))
+		mark_new_aliases(&writer, leads, n);
+	append_rest(&writer, leads, n);
+	writer_close(&writer);
 }
 
 /*
@@ -566,9 +576,8 @@ note_everybody(void)
 }
 
 void
-deltas_write(Deltas *deltas, bool deferred)
+deltas_write(Deltas *deltas, Relation timelines, bool deferred)
 {
-	Relation	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
 	Identity	user = become(timelines->rd_rel->relowner, 0);
 	MemoryContext old = MemoryContextSwitchTo(deltas->context);
 
@@ -580,7 +589,6 @@ deltas_write(Deltas *deltas, bool deferred)
 		deltas_apply(deltas, timelines);
 	MemoryContextSwitchTo(old);
 	become_again(user);
-	table_close(timelines, NoLock);
 	MemoryContextReset(deltas->context);
 	deltas->leads = delta_create(deltas->context, 8, NULL);
 }

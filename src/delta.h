@@ -26,7 +26,7 @@ extern bool deltas_are_full(const Deltas *deltas);
  * Add the deltas to their leads or, of deferred sources, append them all, as the
  * owner of the tables. None are left.
  */
-extern void deltas_write(Deltas *deltas, bool deferred);
+extern void deltas_write(Deltas *deltas, Relation timelines, bool deferred);
 
 /* Acting as another user, for a while. */
 typedef struct Identity

@@ -84,7 +84,7 @@ folder_open(Folder *f, bool newest)
 	f->alias_table = table_open(our_table("lead_alias"), AccessShareLock);
 	if (!lookup_open(&f->aliases, f->alias_table, 1, SnapshotSelf))
 		elog(ERROR, "leadscore.lead_alias has lost its primary key");
-	pending_open(&f->pending, SnapshotSelf);
+	pending_open(&f->pending, SnapshotSelf, NULL);
 	f->by_lead = f->pending.may_look_up && f->pending_rows != NULL;
 }
 

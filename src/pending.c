@@ -19,14 +19,14 @@
 #include "utils/memutils.h"
 
 void
-pending_open_table(Pending *pending, const char *name, AttrNumber column, Snapshot snapshot)
+pending_open_table(Pending *pending, const char *name, AttrNumber column, Snapshot snapshot, Look *look)
 {
 	Relation	table = table_open(our_table(name), AccessShareLock);
 
 	memset(pending, 0, sizeof(Pending));
-	if (!has_pages(table) && !must_look(snapshot))
+	if (!(look ? has_pages_once(table, look) : has_pages(table)) && !must_look(snapshot))
 	{
-		table_close(table, AccessShareLock);
+		table_close(table, NoLock);
 		return;
 	}
 	pending->table = table;
@@ -34,9 +34,9 @@ pending_open_table(Pending *pending, const char *name, AttrNumber column, Snapsh
 }
 
 void
-pending_open(Pending *pending, Snapshot snapshot)
+pending_open(Pending *pending, Snapshot snapshot, Look *look)
 {
-	pending_open_table(pending, "pending_delta", 1, snapshot);
+	pending_open_table(pending, "pending_delta", 1, snapshot, look);
 }
 
 void

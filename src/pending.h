@@ -4,6 +4,7 @@
 #ifndef LEADSCORE_PENDING_H
 #define LEADSCORE_PENDING_H
 
+#include "catalog.h"
 #include "lookup.h"
 #include "store.h"
 
@@ -14,11 +15,11 @@ typedef struct Pending
 	bool		may_look_up;	/* by_name has its index */
 } Pending;
 
-/* Open pending_delta to read with a snapshot. */
-extern void pending_open(Pending *pending, Snapshot snapshot);
+/* Open pending_delta to read with a snapshot. "look": what others append while this transaction lasts may be missed; NULL: it may not. */
+extern void pending_open(Pending *pending, Snapshot snapshot, Look *look);
 
 /* The same of another table that has an index on a column of names. */
-extern void pending_open_table(Pending *pending, const char *name, AttrNumber column, Snapshot snapshot);
+extern void pending_open_table(Pending *pending, const char *name, AttrNumber column, Snapshot snapshot, Look *look);
 extern void pending_close(Pending *pending);
 
 /* Whether anything is pending under a name, be it nothing but an empty delta. */

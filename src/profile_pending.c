@@ -63,7 +63,7 @@ enum
 void
 pending_profiles_open(Pending *pending, Snapshot snapshot)
 {
-	pending_open_table(pending, "pending_profile", LEAD_ID, snapshot);
+	pending_open_table(pending, "pending_profile", LEAD_ID, snapshot, NULL);
 }
 
 static int

@@ -95,7 +95,7 @@ collect_row(Deltas *deltas, Source *source, RowReader *reader, const SignalSet *
  * once. Whenever there is more than a hash table may hold, it is written.
  */
 static void
-collect_statement(Deltas *deltas, Source *source, TriggerData *data, const SignalSet *signals, bool lenient)
+collect_statement(Deltas *deltas, Source *source, TriggerData *data, const SignalSet *signals, Relation timelines, bool lenient)
 {
 	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "leadscore row", ALLOCSET_DEFAULT_SIZES);
 	TupleDesc	row_type = RelationGetDescr(data->tg_relation);
@@ -109,7 +109,7 @@ collect_statement(Deltas *deltas, Source *source, TriggerData *data, const Signa
 		more = collect_row(deltas, source, &new_rows, signals, lenient, scratch);
 		more = collect_row(deltas, source, &old_rows, signals, lenient, scratch) || more;
 		if (deltas_are_full(deltas))
-			deltas_write(deltas, source->deferred);
+			deltas_write(deltas, timelines, source->deferred);
 	}
 	rows_close(&new_rows);
 	rows_close(&old_rows);
@@ -196,10 +196,10 @@ count_statement(TriggerData *data, Source *source, Relation timelines)
 	}
 	if (is_derived_from(RelationGetRelid(data->tg_relation)))
 		deltas_note(deltas);
-	collect_statement(deltas, source, data, signals, lenient);
+	collect_statement(deltas, source, data, signals, timelines, lenient);
 	if (settings >= 0)
 		AtEOXact_GUC(false, settings);
-	deltas_write(deltas, source->deferred);
+	deltas_write(deltas, timelines, source->deferred);
 }
 
 /* Count the rows of a statement that has ended or, before it is truncated, subtract those of a table. */

@@ -30,6 +30,7 @@
  */
 #include "store.h"
 
+#include "catalog.h"
 #include "label.h"
 #include "lookup.h"
 #include "partition.h"
@@ -83,12 +84,13 @@ struct Store
 {
 	Relation	table;
 	MemoryContext context;		/* a scan allocates when it likes to, and keeps that */
+	MemoryContext row_context;	/* lasts as long as the row that was taken */
 	bool		newest;			/* take rows that the transaction's snapshot does not see, too */
-	EState	   *estate;
+	EState	   *estate;			/* NULL: no index has been written to */
 	ResultRelInfo *result;		/* with its indexes open */
-	IndexScanDesc scan;			/* of the primary key, for one lead; NULL if the table has none */
+	Relation	key;			/* the primary key's index; NULL: not opened yet */
+	IndexScanDesc scan;			/* of it, for one lead */
 	IndexFetchTableData *fetch; /* of rows whose place is remembered; NULL if it means nothing */
-	BlockNumber nblocks;		/* of the table when it was last looked at */
 	int			misses;			/* leads in a row that had no row */
 	SnapshotData now;			/* sees what others are writing, too */
 	TupleTableSlot *found;
@@ -135,45 +137,69 @@ has_columns(Relation table, int n)
 	return row->natts >= n;
 }
 
+/* Open the indexes to write to them. Few statements do: an update of a timeline is HOT, mostly. */
+static void
+open_indexes(Store *store)
+{
+	MemoryContext old = MemoryContextSwitchTo(store->context);
+
+	if (store->estate == NULL)
+	{
+		store->estate = CreateExecutorState();
+		store->result = makeNode(ResultRelInfo);
+		InitResultRelInfo(store->result, store->table, 0, NULL, 0);
+		ExecOpenIndices(store->result, false);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* Whether rows can be duplicates for no other reason than the lead's, whose index is "key". */
+static bool
+indexes_fit(Store *store, Oid key)
+{
+	List	   *indexes = RelationGetIndexList(store->table);
+	bool		fit = true;
+
+	/* as we have made it there is no other index */
+	if (!OidIsValid(key) || list_length(indexes) > 1)
+	{
+		open_indexes(store);
+		for (int i = 0; fit && i < store->result->ri_NumIndices; i++)
+		{
+			Relation	index = store->result->ri_IndexRelationDescs[i];
+
+			fit = RelationGetRelid(index) == key || (!index->rd_index->indisunique && !index->rd_index->indisexclusion) ||
+				(OidIsValid(key) && is_key_again(index, key));
+		}
+	}
+	list_free(indexes);
+	return fit;
+}
+
 Store *
 store_open(Relation table, bool keyed, bool newest)
 {
 	Store	   *store;
 	Oid			key = primary_key_index(table);
-	bool		ours = OidIsValid(key) == keyed;
 
 	/* two columns, no trigger, no partitions */
-	if (!ours || table->rd_rel->relkind != RELKIND_RELATION || has_triggers(table) || !has_columns(table, 2))
+	if (OidIsValid(key) != keyed || table->rd_rel->relkind != RELKIND_RELATION || has_triggers(table) || !has_columns(table, 2))
 		return NULL;
 
 	CommandCounterIncrement();
 	store = palloc0(sizeof(Store));
 	store->table = table;
 	store->context = CurrentMemoryContext;
+	store->row_context = AllocSetContextCreate(CurrentMemoryContext, "leadscore row", ALLOCSET_DEFAULT_SIZES);
 	store->newest = newest;
-	store->estate = CreateExecutorState();
-	store->result = makeNode(ResultRelInfo);
-	InitResultRelInfo(store->result, table, 0, NULL, 0);
-	ExecOpenIndices(store->result, false);
 	InitDirtySnapshot(store->now);
-	for (int i = 0; i < store->result->ri_NumIndices; i++)
-	{
-		Relation	index = store->result->ri_IndexRelationDescs[i];
-
-		if (RelationGetRelid(index) == key)
-		{
-			store->scan = begin_index_scan(table, index, &store->now, 1);
-			if (table->rd_rel->relam == HEAP_TABLE_AM_OID)
-				store->fetch = begin_index_fetch(table);
-		}
-		else
-			ours = ours && ((!index->rd_index->indisunique && !index->rd_index->indisexclusion) || (OidIsValid(key) && is_key_again(index, key)));
-	}
-	store->found = table_slot_create(table, &store->estate->es_tupleTable);
-	store->row = table_slot_create(table, &store->estate->es_tupleTable);
-	if (ours)
+	if (keyed && table->rd_rel->relam == HEAP_TABLE_AM_OID)
+		store->fetch = begin_index_fetch(table);
+	store->found = table_slot_create(table, NULL);
+	store->row = table_slot_create(table, NULL);
+	if (indexes_fit(store, key))
 		return store;
-	store_close(store);			/* rows can be duplicates for other reasons than the lead's */
+	store_close(store);
 	return NULL;
 }
 
@@ -182,26 +208,56 @@ store_close(Store *store)
 {
 	if (store->fetch)
 		table_index_fetch_end(store->fetch);
-	if (store->scan)
+	ExecDropSingleTupleTableSlot(store->found);
+	ExecDropSingleTupleTableSlot(store->row);
+	if (store->key)
+	{
 		index_endscan(store->scan);
-	ExecCloseIndices(store->result);
-	ExecResetTupleTable(store->estate->es_tupleTable, false);
-	FreeExecutorState(store->estate);
+		index_close(store->key, NoLock);
+	}
+	if (store->estate)
+	{
+		ExecCloseIndices(store->result);
+		FreeExecutorState(store->estate);
+	}
+	MemoryContextDelete(store->row_context);
 	pfree(store);
 }
 
-/* Fill the row that is written, and check it. */
+/* What the row that was found, and the one that was written, have taken. */
+static void
+free_row_memory(Store *store)
+{
+	MemoryContextReset(store->row_context);
+	if (store->estate)
+		ResetPerTupleExprContext(store->estate);
+}
+
+/* Fill the row that is written, and check it. (Neither column is NULL.) */
 static void
 set_row(Store *store, Datum lead_id, struct varlena *timeline)
 {
+	TupleConstr *constraints = store->table->rd_att->constr;
+
 	ExecClearTuple(store->row);
 	store->row->tts_values[0] = lead_id;
 	store->row->tts_values[1] = PointerGetDatum(timeline);
 	memset(store->row->tts_isnull, true, RelationGetNumberOfAttributes(store->table) * sizeof(bool));	/* columns that were dropped */
 	store->row->tts_isnull[0] = store->row->tts_isnull[1] = false;
 	ExecStoreVirtualTuple(store->row);
-	if (store->table->rd_att->constr)
+	if (constraints && constraints->num_check > 0)
+	{
+		open_indexes(store);
 		ExecConstraints(store->result, store->row, store->estate);
+	}
+}
+
+/* Add the row that was written to the indexes. */
+static void
+index_row(Store *store, bool update, bool *conflict, UpdateIndexes indexes)
+{
+	open_indexes(store);
+	insert_index_tuples(store->result, store->row, store->estate, update, conflict, indexes);
 }
 
 /* ---------- finding ---------- */
@@ -236,12 +292,8 @@ find_by_place(Store *store, text *lead_id)
 		return false;
 	tid = place->begin;
 	/* the place may be of another table, or of a time when this one had more rows */
-	if (ItemPointerGetBlockNumber(&tid) >= store->nblocks)
-	{
-		store->nblocks = RelationGetNumberOfBlocks(store->table);
-		if (ItemPointerGetBlockNumber(&tid) >= store->nblocks)
-			return false;
-	}
+	if (!has_block(store->table, ItemPointerGetBlockNumber(&tid)))
+		return false;
 	if (!table_index_fetch_tuple(store->fetch, &tid, &store->now, store->found, &again, NULL))
 		return false;
 	slot_getsomeattrs(store->found, 1);
@@ -251,11 +303,27 @@ find_by_place(Store *store, text *lead_id)
 	return false;
 }
 
+/* The primary key's index, which is opened when a lead's place is not known. */
+static Relation
+key_index(Store *store)
+{
+	if (store->key == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(store->context);
+
+		store->key = index_open(primary_key_index(store->table), AccessShareLock);
+		store->scan = begin_index_scan(store->table, store->key, &store->now, 1);
+		MemoryContextSwitchTo(old);
+	}
+	return store->key;
+}
+
 static bool
 find_by_index(Store *store, text *lead_id)
 {
 	ItemPointerData begin;
 
+	(void) key_index(store);
 	if (!scan_unique(store->scan, lead_id, store->found, &begin))
 		return false;
 	remember_place(store, lead_id, &begin);
@@ -285,7 +353,7 @@ is_hidden(Store *store)
 static bool
 is_still_seen(Store *store, text *lead_id)
 {
-	Relation	index = store->scan->indexRelation;
+	Relation	index = key_index(store);
 	IndexScanDesc scan = begin_index_scan(store->table, index, SnapshotAny, 1);
 	ScanKeyData key;
 	bool		seen = false;
@@ -404,7 +472,7 @@ update_row(Store *store, struct varlena *timeline)
 							   GetActiveSnapshot(), true, &failure, &lock, &indexes)))
 		elog(ERROR, "a row of a lead has been changed under its lock");
 	if (indexes)
-		insert_index_tuples(store->result, store->row, store->estate, true, NULL, indexes);
+		index_row(store, true, NULL, indexes);
 }
 
 /* Remove the row that was found, which is ours. */
@@ -428,7 +496,7 @@ insert_row(Store *store, text *lead_id, struct varlena *timeline)
 
 	set_row(store, PointerGetDatum(lead_id), timeline);
 	table_tuple_insert_speculative(store->table, store->row, GetCurrentCommandId(true), 0, NULL, token);
-	insert_index_tuples(store->result, store->row, store->estate, false, &conflict, INDEXES_ALL);
+	index_row(store, false, &conflict, INDEXES_ALL);
 	table_tuple_complete_speculative(store->table, store->row, token, !conflict);
 	SpeculativeInsertionLockRelease(xact);
 	return !conflict;
@@ -444,7 +512,7 @@ store_take(Store *store, text *lead_id, bool guess, struct varlena **timeline)
 		found = take_row(store, lead_id, false);
 	if (found == FOUND)
 	{
-		MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(store->estate));
+		MemoryContext old = MemoryContextSwitchTo(store->row_context);
 
 		slot_getallattrs(store->found);
 		*timeline = store->found->tts_isnull[1] ? NULL : (struct varlena *) DatumGetPointer(store->found->tts_values[1]);
@@ -459,7 +527,7 @@ store_take(Store *store, text *lead_id, bool guess, struct varlena **timeline)
 MemoryContext
 store_memory(Store *store)
 {
-	return GetPerTupleMemoryContext(store->estate);
+	return store->row_context;
 }
 
 void
@@ -482,7 +550,7 @@ void
 store_leave(Store *store)
 {
 	ExecClearTuple(store->found);
-	ResetPerTupleExprContext(store->estate);
+	free_row_memory(store);
 }
 
 bool
@@ -491,7 +559,7 @@ store_insert(Store *store, text *lead_id, struct varlena *timeline)
 	bool		inserted = insert_row(store, lead_id, timeline);
 
 	store->misses = inserted ? store->misses + 1 : 0;
-	ResetPerTupleExprContext(store->estate);
+	free_row_memory(store);
 	return inserted;
 }
 
@@ -517,8 +585,8 @@ store_append(Store *store, text *lead_id, struct varlena *delta)
 {
 	set_row(store, PointerGetDatum(lead_id), delta);
 	table_tuple_insert(store->table, store->row, GetCurrentCommandId(true), 0, NULL);
-	insert_index_tuples(store->result, store->row, store->estate, false, NULL, INDEXES_ALL);
-	ResetPerTupleExprContext(store->estate);
+	index_row(store, false, NULL, INDEXES_ALL);
+	free_row_memory(store);
 }
 
 bool
@@ -569,7 +637,7 @@ part_of(Stores *stores, const text *lead_id)
 	{
 		MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(stores));	/* it lasts as long as they do */
 
-		part->table = table_open(stores->n > 0 ? stores->tables[number] : RelationGetRelid(stores->timelines), RowExclusiveLock);
+		part->table = stores->n > 0 ? table_open(stores->tables[number], RowExclusiveLock) : stores->timelines;
 		part->store = store_open(part->table, true, stores->newest);
 		MemoryContextSwitchTo(old);
 	}
@@ -595,7 +663,7 @@ stores_close(Stores *stores)
 	{
 		if (stores->parts[i].store)
 			store_close(stores->parts[i].store);
-		if (stores->parts[i].table)
+		if (stores->parts[i].table && stores->parts[i].table != stores->timelines)
 			table_close(stores->parts[i].table, NoLock);
 	}
 	pfree(stores);

@@ -174,3 +174,20 @@ SELECT count(*) FROM verify();
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 CALL rebuild();
 ROLLBACK;
+
+-- what a session knows of our tables ends when they change, and when that is rolled back: a rule of this transaction is seen, and so is another table of the name
+BEGIN;
+INSERT INTO event (lead_id, kind, occurred_at) VALUES ('before the rule', 'visit', '2026-01-01');
+INSERT INTO derivation (behaviour) VALUES ('visit');
+INSERT INTO event (lead_id, kind, occurred_at) VALUES ('after the rule', 'visit', '2026-01-01');
+SELECT lead_id FROM changed_lead WHERE lead_id IS NOT NULL;
+ALTER TABLE changed_lead RENAME TO changed_before;
+CREATE TABLE leadscore.changed_lead (lead_id text);
+INSERT INTO event (lead_id, kind, occurred_at) VALUES ('in another table', 'visit', '2026-01-01');
+SELECT lead_id FROM changed_lead;
+ROLLBACK;
+BEGIN;
+INSERT INTO derivation (behaviour) VALUES ('visit');
+INSERT INTO event (lead_id, kind, occurred_at) VALUES ('in the first table', 'visit', '2026-01-01');
+SELECT lead_id FROM changed_lead WHERE lead_id IS NOT NULL;
+ROLLBACK;
