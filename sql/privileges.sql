@@ -15,7 +15,10 @@ GRANT USAGE ON SCHEMA leadscore TO PUBLIC;
 -- the type
 GRANT EXECUTE ON FUNCTION leadscore.timeline_in(cstring), leadscore.timeline_out(leadscore.timeline), leadscore.timeline_recv(internal),
 	leadscore.timeline_send(leadscore.timeline), leadscore.timeline_eq(leadscore.timeline, leadscore.timeline),
-	leadscore.timeline_ne(leadscore.timeline, leadscore.timeline), leadscore.timeline_hash(leadscore.timeline),
+	leadscore.timeline_ne(leadscore.timeline, leadscore.timeline), leadscore.timeline_lt(leadscore.timeline, leadscore.timeline),
+	leadscore.timeline_le(leadscore.timeline, leadscore.timeline), leadscore.timeline_gt(leadscore.timeline, leadscore.timeline),
+	leadscore.timeline_ge(leadscore.timeline, leadscore.timeline), leadscore.timeline_cmp(leadscore.timeline, leadscore.timeline),
+	leadscore.timeline_hash(leadscore.timeline),
 	leadscore.timeline_hash_extended(leadscore.timeline, bigint), leadscore.timeline_add(leadscore.timeline, leadscore.timeline),
 	leadscore.timeline_subtract(leadscore.timeline, leadscore.timeline), leadscore.timeline_plus(leadscore.timeline),
 	leadscore.timeline_minus(leadscore.timeline) TO PUBLIC;

@@ -18,7 +18,7 @@ $node->safe_psql('shop', q{SET client_min_messages = warning; CREATE EXTENSION l
 my %functions = (
 	# everybody
 	core => q{
-		timeline_in timeline_out timeline_recv timeline_send timeline_eq timeline_ne timeline_hash timeline_hash_extended timeline_add
+		timeline_in timeline_out timeline_recv timeline_send timeline_eq timeline_ne timeline_lt timeline_le timeline_gt timeline_ge timeline_cmp timeline_hash timeline_hash_extended timeline_add
 		timeline_subtract timeline_plus timeline_minus
 		timeline_agg timeline_sum scorable timeline_entries coarsen timeline_before timeline_first_hour timeline_last_hour timeline_start timeline_total
 		timeline_partition
