@@ -82,6 +82,7 @@ BEGIN
 	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.signals(), leadscore.scorecard(text), leadscore.make_document(text), leadscore.model_named(text),'
 		' leadscore.lead_named(text), leadscore.timeline_of(text), leadscore.has_pending(text), leadscore.with_pending(text, leadscore.timeline), leadscore.with_pending_profile(text, jsonb, boolean), leadscore.is_visible(text), leadscore.model_cards(), leadscore.served_models(), leadscore.months_since(timestamptz), leadscore.model_stages(), leadscore.stage_signals(), leadscore.touch_signals(), leadscore.children(regclass), leadscore.source_problem(regclass, jsonb), leadscore.split_problem(), leadscore.transition_problem(), leadscore.table_problem(), leadscore.known_source_problem(), leadscore.own_problem(), leadscore.event_trigger_state(), leadscore.mapped_columns(oid, jsonb), leadscore.keeps_values(text, text), leadscore.family_above(oid[]), leadscore.family_below(oid[]), leadscore.split_tables(), leadscore.partitions(),'
 		' leadscore.column_type(regclass, text), leadscore.property_type(regtype), leadscore.trigger_mapping(bytea), leadscore.top(integer, text, timestamptz), leadscore.score(text, text, timestamptz), leadscore.score_by_query(text, text, timestamptz), leadscore.explain(text, text, timestamptz),'
+		' leadscore.score(bigint, text, timestamptz), leadscore.score(uuid, text, timestamptz), leadscore.explain(bigint, text, timestamptz), leadscore.explain(uuid, text, timestamptz),'
 		' leadscore.score_history(text, text, timestamptz, timestamptz, interval), leadscore.rfm_groups(), leadscore.rfm(text[], timestamptz, integer),'
 		' leadscore.rfm(text, timestamptz, integer), leadscore.conversion_of(text), leadscore.signals_named(text[]),'
 		' leadscore.crm_changes(bigint, integer), leadscore.crm_at(timestamptz), leadscore.crm_reasons(jsonb, leadscore.timeline, jsonb, timestamptz),'
@@ -114,7 +115,7 @@ BEGIN
 		' leadscore.evaluate(jsonb, text, interval, timestamptz[], interval),'
 		' leadscore.lift_table(jsonb, text, interval, timestamptz[], interval),'
 		' leadscore.calibration_table(jsonb, text, interval, timestamptz[], interval),'
-		' leadscore.check_fit(text, timestamptz), leadscore.fit_clv(text, timestamptz, interval), leadscore.clv(text, jsonb, interval, timestamptz) TO %s', role);
+		' leadscore.check_fit(text, timestamptz), leadscore.fit_clv(text, timestamptz, interval), leadscore.clv(text, jsonb, interval, timestamptz), leadscore.not_a_timeline(text) TO %s', role);
 END
 $$;
 

@@ -54,6 +54,27 @@ SELECT count(*) FROM explain('nobody');
 SELECT count(*) FROM explain(NULL);
 SELECT l, (SELECT coalesce(sum(points), 0) FROM explain(l)) = score(l) AS adds_up FROM unnest('{ann,bob,cyd,dan,eve,fay,nobody}'::text[]) l;
 
+-- Leads that are numbers or UUIDs, without a cast. An untyped literal, NULL and columns of text mean the text.
+BEGIN;
+CREATE TEMP TABLE customer AS SELECT 4711 AS id, 4711::smallint AS small, 4711::bigint AS big, uuid 'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11' AS key,
+	'4711'::text AS name, '4711'::varchar AS short, '4711'::char(4) AS padded;
+INSERT INTO event (lead_id, kind, occurred_at) SELECT unnest(ARRAY[id::text, key::text]), 'buy', '2026-01-01' FROM customer;
+SELECT score(4711), score('4711') AS literal, score(4711, 'shop', '2025-12-31') AS before, score(-4711) AS unknown, score('A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11') AS another_name;
+SELECT score(id) AS int, score(small) AS small, score(big, 'shop') AS big, score(key, 'shop', '2026-01-02') AS uuid, score(name) AS text, score(short) AS varchar, score(padded) AS padded FROM customer;
+SELECT score(NULL) IS NULL AS untyped, score(NULL::bigint) IS NULL AS number, score(NULL::uuid) IS NULL AS uuid, score(4711, NULL) IS NULL AS no_model, score(key, 'shop', NULL) IS NULL AS no_instant FROM customer;
+SELECT e = x AS same, x.points FROM customer c, explain('4711', 'shop', '2026-01-02') x, explain(c.id, 'shop', '2026-01-02') e;
+SELECT e = x AS same, x.points FROM customer c, explain(c.key::text, 'shop', '2026-01-02') x, explain(c.key, 'shop', '2026-01-02') e;
+SELECT (SELECT count(*) FROM explain(NULL::bigint)) AS of_no_number, (SELECT count(*) FROM explain(NULL::uuid)) AS of_no_uuid, (SELECT count(*) FROM explain('4711')) AS literal, (SELECT count(*) FROM explain(4711)) AS number;
+-- the planner sees through them
+EXPLAIN (VERBOSE, COSTS off) SELECT score(big) FROM customer;
+-- all of a kind cost and promise the same
+SELECT p.proname, count(*) AS functions, count(DISTINCT (p.procost, p.prorows, p.proparallel, p.provolatile, p.proisstrict, p.proretset, p.prorettype, p.pronargdefaults)) AS kinds
+FROM pg_proc p WHERE p.oid::regprocedure::text ~ '^(score|explain)\((text|bigint|uuid),' GROUP BY 1 ORDER BY 1;
+PREPARE by_number(int) AS SELECT score($1);
+EXECUTE by_number(4711);
+ROLLBACK;
+DEALLOCATE by_number;
+
 -- the same of the three templates, for 30 leads of all kinds of events
 SELECT publish(template(template)) FROM templates();
 INSERT INTO event (lead_id, kind, occurred_at, value, properties)

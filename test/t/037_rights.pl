@@ -27,7 +27,7 @@ my %functions = (
 		check_event check_condition check_scorecard check_duration duration_hours refuse known},
 	reader => q{
 		signals scorecard make_document model_named lead_named is_visible model_cards served_models months_since model_stages stage_signals touch_signals
-		timeline_of has_pending with_pending with_pending_profile top score(text) score_by_query explain score_history serving_model
+		timeline_of has_pending with_pending with_pending_profile top score(text) score(bigint) score(uuid) score_by_query explain(text) explain(bigint) explain(uuid) score_history serving_model
 		rfm(text) rfm(text[]) rfm_groups conversion_of signals_named crm_changes crm_at crm_reasons month_of month_start stored_sum
 		is_visible model_cards served_models months_since model_stages stage_signals touch_signals
 		children family_above family_below mapped_columns keeps_values table_problem known_source_problem own_problem event_trigger_state source_problem split_problem transition_problem split_tables partitions column_type property_type trigger_mapping
@@ -35,7 +35,7 @@ my %functions = (
 		unbounded with_points fit normal_tails student_tails student_bound profile_values with_profile profile_report
 		merge_bands likelihood measured_once with_bands with_half_lives sample_likelihood learn_decay information_value signal_report
 		compare with_signal_ids stability_index preview stability_report treated arm experiment_result training_set evaluate lift_table
-		calibration_table gains bands fine_bands check_fit fit_clv(text) clv(text)},
+		calibration_table gains bands fine_bands check_fit fit_clv(text) clv(text) not_a_timeline},
 	writer => q{take_changes acknowledge_changes},
 	identifier => q{identify(text) identify(text[]) unidentify},
 	redeemer => q{redeem},
