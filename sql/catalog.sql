@@ -411,18 +411,42 @@ $$;
 
 COMMENT ON FUNCTION leadscore.signals() IS 'the event signals as the document that timeline_agg() takes';
 
+-- which model is meant where none is named
+
+CREATE TABLE leadscore.default_model (
+	only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+	model text NOT NULL REFERENCES leadscore.model ON UPDATE CASCADE ON DELETE CASCADE
+);
+
+COMMENT ON TABLE leadscore.default_model IS 'the model that calls without one mean: one row, or none';
+COMMENT ON COLUMN leadscore.default_model.only_row IS 'true';
+COMMENT ON COLUMN leadscore.default_model.model IS 'the model';
+
+SELECT pg_catalog.pg_extension_config_dump('leadscore.default_model', '');
+
 CREATE FUNCTION leadscore.model_named(name text) RETURNS text
 	LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	models text[];
+	chosen text;
 BEGIN
 	IF EXISTS (SELECT FROM leadscore.model m WHERE m.model = name) THEN
 		RETURN name;
 	END IF;
+	IF name = 'default' THEN
+		SELECT d.model INTO chosen FROM leadscore.default_model d;
+		IF FOUND THEN
+			RETURN chosen;
+		END IF;
+	END IF;
 	models := ARRAY(SELECT m.model FROM leadscore.model m ORDER BY 1);
 	IF name = 'default' AND cardinality(models) = 1 THEN
 		RETURN models[1];
+	ELSIF name = 'default' AND cardinality(models) > 1 THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = 'there is no default model',
+			DETAIL = 'No model is named, there are several, and none of them is the default.',
+			HINT = 'Choose one with leadscore.set_default_model(), or name it in the call. ' || leadscore.known('models'::text, models);
 	END IF;
 	RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 		MESSAGE = format('model "%s" does not exist', name),
@@ -434,7 +458,59 @@ END
 $$;
 
 COMMENT ON FUNCTION leadscore.model_named(text)
-	IS 'the model of a name; default also means the only model there is';
+	IS 'the model of a name; default means the model of that name, else the one that was set, else the only one';
+
+CREATE FUNCTION leadscore.set_default_model(model text) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF model IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'model is NULL',
+			DETAIL = 'There is nothing to set.', HINT = 'Name a model.';
+	END IF;
+	IF NOT EXISTS (SELECT FROM leadscore.model m WHERE m.model = set_default_model.model) THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('model "%s" does not exist', model),
+			DETAIL = format('There is no row with the model "%s" in leadscore.model.', model),
+			HINT = leadscore.known('models'::text, ARRAY(SELECT m.model FROM leadscore.model m ORDER BY 1));
+	END IF;
+	INSERT INTO leadscore.default_model AS d (model) VALUES (set_default_model.model)
+	ON CONFLICT (only_row) DO UPDATE SET model = excluded.model WHERE d.model <> excluded.model;
+	IF model <> 'default' AND EXISTS (SELECT FROM leadscore.model m WHERE m.model = 'default') THEN
+		RAISE NOTICE USING MESSAGE = 'calls without a model still mean the model that is named "default"',
+			HINT = 'Rename that model, such as by UPDATE leadscore.model SET model = ''first'' WHERE model = ''default''.';
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.set_default_model(text) IS 'chooses the model that calls without one mean';
+
+-- The first model is the default from the start, so that a second one breaks no call. Where none is set, and there has
+-- been only one, it is the one.
+
+CREATE FUNCTION leadscore.keep_default_model() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	former text[];
+BEGIN
+	PERFORM leadscore.check_trigger(TG_RELID, 'leadscore.model'::regclass);
+	IF leadscore.in_restore() OR EXISTS (SELECT FROM leadscore.default_model) THEN
+		RETURN NULL;
+	END IF;
+	former := ARRAY(SELECT m.model FROM leadscore.model m WHERE m.model NOT IN (SELECT n.model FROM new_rows n) LIMIT 2);
+	IF cardinality(former) < 2 THEN
+		INSERT INTO leadscore.default_model (model)
+		SELECT coalesce(former[1], (SELECT n.model FROM new_rows n LIMIT 1)) WHERE EXISTS (SELECT FROM new_rows)
+		ON CONFLICT (only_row) DO NOTHING;
+	END IF;
+	RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.keep_default_model() IS 'trigger: the first model becomes the default';
+
+CREATE TRIGGER keep_default_model AFTER INSERT ON leadscore.model REFERENCING NEW TABLE AS new_rows
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.keep_default_model();
 
 -- Each model's document is kept, so that a score by lead_id need not gather it
 -- from seven tables.

@@ -767,6 +767,11 @@ SELECT 'signal', 'number ' || c.signal_id, 'was deleted, but is still in timelin
 FROM leadscore.counted_signal c
 WHERE NOT EXISTS (SELECT FROM leadscore.signal_definition d WHERE d.signal_id = c.signal_id)
 UNION ALL
+SELECT 'model', 'default', 'there are several models, and none of them is the default: calls without a model fail',
+	format('SELECT leadscore.set_default_model(%L), or another model', min(m.model))
+FROM leadscore.model m
+HAVING count(*) > 1 AND NOT EXISTS (SELECT FROM leadscore.default_model) AND NOT bool_or(m.model = 'default')
+UNION ALL
 SELECT 'source', s.source::text, p.problem, format('SELECT leadscore.untrack(%L), then track() it again', s.source)
 FROM leadscore.source s CROSS JOIN leadscore.source_problem(s.source, s.mapping) AS p (problem)
 WHERE p.problem IS NOT NULL
@@ -819,7 +824,7 @@ AND (NOT c.relispopulated
 			OR EXISTS (SELECT FROM leadscore.pending_profile)));
 
 COMMENT ON VIEW leadscore.status IS 'what waits for the DBA: nothing, if it has no rows';
-COMMENT ON COLUMN leadscore.status.object IS 'signal, source, event_trigger, own_table, compaction, lead_timeline, watched_model, segment_change, offer, pending_delta, pending_profile, lead_alias, changed_lead or lead_segment';
+COMMENT ON COLUMN leadscore.status.object IS 'signal, model, source, event_trigger, own_table, compaction, lead_timeline, watched_model, segment_change, offer, pending_delta, pending_profile, lead_alias, changed_lead or lead_segment';
 COMMENT ON COLUMN leadscore.status.name IS 'which';
 COMMENT ON COLUMN leadscore.status.state IS 'what is the matter';
 COMMENT ON COLUMN leadscore.status.action IS 'what to do';

@@ -85,6 +85,7 @@ SELECT refused(format('SELECT score(%L, ''{}'', NULL, ''2026-01-01'')', d)) FROM
 	'{"signals": [{"signal": "a", "signal_id": 1}], "weights": [{"signal": "a", "points": "1"}]}', '{"signals": [{"signal": "a", "signal_id": 1}], "weights": [{"signal": "a", "points": 1, "half_life": "x"}]}']) d;
 
 -- What does not exist is named, with what there is.
+DELETE FROM default_model;
 SELECT refused(ARRAY['SELECT scorecard(''x'')', 'SELECT score(''lead'', ''x'')', 'SELECT * FROM explain(''lead'', ''x'')', 'SELECT * FROM score_history(''lead'', ''x'')', 'SELECT score(''lead'')', 'SELECT template(''x'')']);
 \pset tuples_only off
 \pset format aligned

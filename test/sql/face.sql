@@ -127,16 +127,49 @@ UPDATE model SET ceiling = 5;
 SELECT * FROM ann();
 SELECT count(*) FROM verify();
 
--- "default" is the model of that name or, where there is none, the only one there is
+-- "default" is the model of that name, else the one that was set, else the only one. The first model is set by itself: a second one breaks no call.
+CREATE FUNCTION default_model() RETURNS TABLE (scorecard text, chosen text) LANGUAGE sql AS $$SELECT scorecard() ->> 'model', (SELECT d.model FROM default_model d)$$;
 SELECT publish('{"model": "second"}');
-SELECT score('ann', 'second');
+SELECT score('ann', 'second'), score('ann') = score('ann', 'shop') AS first_stays, d.* FROM default_model() d;
+SELECT set_default_model('second');
+SELECT score('ann'), (SELECT count(*) FROM explain('ann')) AS lines, (SELECT max(score) FROM top(1)) AS top, (SELECT max(score) FROM score_history('ann')) AS history, d.* FROM default_model() d;
+-- renaming follows, and what is deleted is no default
+UPDATE model SET model = 'renamed' WHERE model = 'second';
+SELECT * FROM default_model();
+DELETE FROM model WHERE model = 'renamed';
+SELECT * FROM default_model();
+-- so the only one was meant, and goes on being so
+SELECT publish('{"model": "third"}');
+SELECT * FROM default_model();
+INSERT INTO model (model) VALUES ('fourth');
+DELETE FROM model WHERE model = 'shop';
 \pset tuples_only on
 \pset format unaligned
-SELECT refused('SELECT score(''ann'')');
+SELECT refused(ARRAY['SELECT score(''ann'')', 'SELECT scorecard()', 'SELECT set_default_model(''nowhere'')', 'SELECT set_default_model(NULL)', 'INSERT INTO experiment (experiment, control, treatment) VALUES (''default'', ''third'', ''fourth'')']);
 \pset tuples_only off
 \pset format aligned
+SELECT object, name, state, action FROM status WHERE object = 'model';
+-- where nothing is set and there are several, one more is none of them either
+INSERT INTO model (model) VALUES ('fifth');
+SELECT count(*) FROM default_model;
+SELECT set_default_model('fourth');
+SELECT d.*, (SELECT count(*) FROM status WHERE object = 'model') AS problems FROM default_model() d;
+-- the first of several that come at once
+DELETE FROM model;
+INSERT INTO model (model) VALUES ('q'), ('p');
+SELECT * FROM default_model();
+-- what is rolled back leaves none
+BEGIN; DELETE FROM model; SELECT publish('{"model": "gone"}'); ROLLBACK;
+SELECT * FROM default_model();
+-- a model of the name is meant all the same
 SELECT publish('{"model": "default", "signals": [{"signal": "buy", "kind": "buy"}], "weights": [{"signal": "buy", "points": 1000}]}');
 SELECT score('ann'), (SELECT count(*) FROM explain('ann')) AS lines, scorecard() ->> 'model' AS model;
+SET client_min_messages = notice;
+SELECT set_default_model('p'), set_default_model('default');
+SET client_min_messages = warning;
+SELECT * FROM default_model();
+SELECT set_default_model('p');
+SELECT * FROM default_model();
 SELECT model, count(*) FROM lead_score GROUP BY model ORDER BY model;
 DELETE FROM model;
 SELECT count(*) FROM lead_score;
