@@ -640,7 +640,44 @@ $$;
 
 COMMENT ON FUNCTION leadscore.scorecard(text) IS 'a model, whole, as the document that score(), appraise() and publish() take';
 
-CREATE FUNCTION leadscore.publish(document jsonb) RETURNS text
+CREATE FUNCTION leadscore.document_signals(document jsonb)
+	RETURNS TABLE (n bigint, signal text, subject text, kind text, match jsonb, condition jsonpath, description text)
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 20 SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT d.n, d.signal, coalesce(d.subject, 'event'), d.kind, nullif(d.match, 'null'), d.condition, d.description
+	FROM ROWS FROM (jsonb_to_recordset(nullif(document -> 'signals', 'null'))
+		AS (signal text, subject text, kind text, match jsonb, condition jsonpath, description text))
+		WITH ORDINALITY AS d (signal, subject, kind, match, condition, description, n)
+$$;
+
+COMMENT ON FUNCTION leadscore.document_signals(jsonb) IS 'the signals of a scorecard document as rows of signal';
+
+CREATE FUNCTION leadscore.check_redefined(document jsonb) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	signals text[];
+	models text[];
+BEGIN
+	SELECT array_agg(DISTINCT d.signal ORDER BY d.signal), array_agg(DISTINCT w.model ORDER BY w.model) INTO signals, models
+	FROM leadscore.document_signals(document) d
+	-- (another subject is refused in any case: see check_subject())
+	JOIN leadscore.signal s ON s.signal = d.signal AND s.subject = d.subject
+		AND (s.kind, s.match, s.condition::text) IS DISTINCT FROM (d.kind, d.match, d.condition::text)
+	JOIN leadscore.weight w ON w.signal = s.signal AND w.model <> document ->> 'model';
+	IF signals IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'object_in_use',
+			MESSAGE = format('the document redefines what other models count: %s', array_to_string(signals, ', ')),
+			DETAIL = 'Signals are shared by all models; each has one definition.',
+			HINT = 'Rename them in the document, or pass redefine => true to change them for these models, too. '
+				|| leadscore.known('models that use them'::text, models);
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.check_redefined(jsonb) IS 'refuses a document that changes the meaning of signals that other models use';
+
+CREATE FUNCTION leadscore.publish(document jsonb, redefine boolean DEFAULT false) RETURNS text
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET IntervalStyle = 'postgres'
 AS $$
 DECLARE
@@ -653,6 +690,9 @@ BEGIN
 			HINT = 'Pass a scorecard document, such as leadscore.template(''ecommerce'').';
 	END IF;
 	PERFORM leadscore.check_scorecard(document);
+	IF redefine IS NOT TRUE THEN
+		PERFORM leadscore.check_redefined(document);
+	END IF;
 
 	INSERT INTO leadscore.model (model, description, floor, ceiling, intercept, slope)
 	SELECT d.model, d.description, d.floor, d.ceiling, d.intercept, d.slope
@@ -669,21 +709,14 @@ BEGIN
 	DELETE FROM leadscore.grade g WHERE g.model = name;
 	DELETE FROM leadscore.segment e WHERE e.model = name;
 
-	WITH wanted AS (
-		SELECT d.ordinal, d.signal, coalesce(d.subject, 'event') AS subject, d.kind,
-			nullif(d.match, 'null') AS match, d.condition, d.description
-		FROM ROWS FROM (jsonb_to_recordset(nullif(document -> 'signals', 'null'))
-			AS (signal text, subject text, kind text, match jsonb, condition jsonpath, description text))
-			WITH ORDINALITY AS d (signal, subject, kind, match, condition, description, ordinal)
-	)
 	INSERT INTO leadscore.signal AS s (signal, subject, kind, match, condition, description)
-	SELECT w.signal, w.subject, w.kind, w.match, w.condition, w.description FROM wanted w
+	SELECT w.signal, w.subject, w.kind, w.match, w.condition, w.description FROM leadscore.document_signals(document) w
 	WHERE NOT EXISTS (
 		SELECT FROM leadscore.signal o
 		WHERE o.signal = w.signal
 		AND (o.subject, o.kind, o.match, o.condition::text, o.description)
 			IS NOT DISTINCT FROM (w.subject, w.kind, w.match, w.condition::text, w.description))
-	ORDER BY w.ordinal
+	ORDER BY w.n
 	ON CONFLICT (signal) DO UPDATE
 	SET subject = excluded.subject, kind = excluded.kind, match = excluded.match,
 		condition = excluded.condition, description = excluded.description;
@@ -719,16 +752,13 @@ BEGIN
 			at_least, below, max_per_day, min_points, max_points, category, stage, ordinal)
 	ORDER BY d.ordinal;
 
-	-- the row of the model is held, so that nobody else counts on
-	INSERT INTO leadscore.model_version (model, version, document, report)
-	SELECT name, coalesce(max(v.version), 0) + 1, leadscore.make_document(name), nullif(publish.document -> 'report', 'null')
-	FROM leadscore.model_version v WHERE v.model = name;
+	PERFORM leadscore.keep_version(name, nullif(document -> 'report', 'null'));
 
 	RETURN name;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.publish(jsonb) IS 'makes a scorecard document the model of its name, all or nothing';
+COMMENT ON FUNCTION leadscore.publish(jsonb, boolean) IS 'makes a scorecard document the model of its name, all or nothing';
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore.signal', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.signal_signal_id_seq', '');

@@ -172,7 +172,7 @@ BEGIN
 	EXECUTE format('GRANT SELECT, DELETE ON leadscore.pending_profile TO %s', role);
 	EXECUTE format('GRANT SELECT ON leadscore.offer_slot, leadscore.change_clock TO %s', role);
 	EXECUTE format('GRANT USAGE ON SEQUENCE leadscore.weight_weight_id_seq, leadscore.crm_change_id_seq TO %s', role);
-	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.publish(jsonb), leadscore.set_default_model(text), leadscore.restore_version(text, integer), leadscore.keep_documents(text[]),'
+	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.publish(jsonb, boolean), leadscore.document_signals(jsonb), leadscore.check_redefined(jsonb), leadscore.keep_version(text, jsonb), leadscore.set_default_model(text), leadscore.restore_version(text, integer, boolean), leadscore.keep_documents(text[]),'
 		-- tracking
 		' leadscore.track(regclass, name, text, name, name, name, name[], text, boolean), leadscore.tell_of_size(regclass), leadscore.tell_of_column(regclass, text), leadscore.equal_may_differ(regclass, text), leadscore.merge_duplicates(), leadscore.track_profile(regclass, name, name[]),'
 		' leadscore.untrack(regclass), leadscore.check_source(regclass), leadscore.check_properties(regclass, name[]),'

@@ -41,7 +41,7 @@ my %functions = (
 	redeemer => q{redeem},
 	backup => q{},
 	admin => q{
-		publish set_default_model restore_version keep_documents
+		publish document_signals check_redefined keep_version set_default_model restore_version keep_documents
 		track tell_of_size tell_of_column equal_may_differ merge_duplicates track_profile untrack check_source check_properties begin_tracking end_tracking check_children retrack check_mapping repair_triggers rename_source replace_source look_at_source note_due forget_mapping drop_trigger_sets present_mappings sources_due sources_counted create_triggers
 		drop_triggers record record_profile add_source add_profiles note_everybody
 		hold_sources hold_source source_timelines gather gather_parts source_events log_events row_condition column_text difference only
@@ -67,7 +67,7 @@ my %functions = (
 		mean_loss_deserialize mean_loss_final}
 	# ... what triggers call
 	  . q{
-		signals_changed configuration_changed keep_default_model check_measure check_subject check_names check_event_signal check_offer offer_changed
+		signals_changed configuration_changed keep_default_model document_changed check_measure check_subject check_names check_event_signal check_offer offer_changed
 		offers_renamed note_signals note_first_signals watching_changed model_gone fill_derivation derivations_changed alias_changed round_amount
 		warn_of_no_groups guard_timelines source_restored leave_references follow_drops follow_children}
 	# ... and what functions call that run as the owner
