@@ -301,6 +301,21 @@ COMMENT ON COLUMN leadscore.segment.cool_down IS 'of a watched model: how long a
 
 -- what one table's check cannot see: the measure must fit the signal's subject
 
+CREATE FUNCTION leadscore.check_part_exists(model text, signal text, part text, parts text, name text, names text[]) RETURNS void
+	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF name IS NOT NULL AND name <> ALL (names) THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+			MESSAGE = format('there is no %s "%s" in model "%s"', part, name, model),
+			DETAIL = format('A weight of signal "%s" names it.', signal),
+			HINT = format('Add it to the model''s %s first. ', parts) || leadscore.known(parts, names);
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.check_part_exists(text, text, text, text, text, text[]) IS 'refuses a weight that names a category or stage that its model lacks';
+
 CREATE FUNCTION leadscore.check_measure() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -330,14 +345,42 @@ BEGIN
 			CASE subject WHEN 'profile' THEN 'Profile signals are measured by present.'
 			ELSE 'Event signals are measured by count, value, average_value, active_days, days_since_last or days_since_first.' END);
 	END IF;
+	-- (where a renamed model takes its rows along, these may come before those that they name)
+	IF TG_OP = 'INSERT' OR NEW.category IS DISTINCT FROM OLD.category THEN
+		PERFORM leadscore.check_part_exists(NEW.model, NEW.signal, 'category'::text, 'categories'::text, NEW.category,
+			ARRAY(SELECT c.category FROM leadscore.category c WHERE c.model = NEW.model ORDER BY 1));
+	END IF;
+	IF TG_OP = 'INSERT' OR NEW.stage IS DISTINCT FROM OLD.stage THEN
+		PERFORM leadscore.check_part_exists(NEW.model, NEW.signal, 'stage'::text, 'stages'::text, NEW.stage,
+			ARRAY(SELECT t.stage FROM leadscore.stage t WHERE t.model = NEW.model ORDER BY t.position));
+	END IF;
 	RETURN NEW;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.check_measure() IS 'trigger: a weight''s measure fits its signal''s subject';
+COMMENT ON FUNCTION leadscore.check_measure() IS 'trigger: a weight''s measure fits its signal''s subject, and what it names is there';
 
-CREATE TRIGGER check_measure BEFORE INSERT OR UPDATE OF model, signal, measure ON leadscore.weight
+CREATE TRIGGER check_measure BEFORE INSERT OR UPDATE OF model, signal, measure, category, stage ON leadscore.weight
 	FOR EACH ROW EXECUTE FUNCTION leadscore.check_measure();
+
+-- (a NOT NULL constraint would say neither of which row, nor what to do)
+
+CREATE FUNCTION leadscore.check_position() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RAISE EXCEPTION USING ERRCODE = 'not_null_violation',
+		MESSAGE = format('invalid %s "%s" of model "%s"', TG_TABLE_NAME, to_jsonb(NEW) ->> TG_TABLE_NAME, NEW.model),
+		DETAIL = 'It has no position.', HINT = TG_ARGV[0];
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.check_position() IS 'trigger: stages and segments have a position';
+
+CREATE TRIGGER check_position BEFORE INSERT OR UPDATE OF position ON leadscore.stage
+	FOR EACH ROW WHEN (NEW.position IS NULL) EXECUTE FUNCTION leadscore.check_position('Number the stages; a higher position is further along.');
+CREATE TRIGGER check_position BEFORE INSERT OR UPDATE OF position ON leadscore.segment
+	FOR EACH ROW WHEN (NEW.position IS NULL) EXECUTE FUNCTION leadscore.check_position('Number the segments; the first that holds is a lead''s.');
 
 CREATE FUNCTION leadscore.check_subject() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

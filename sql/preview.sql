@@ -84,6 +84,28 @@ $$;
 COMMENT ON FUNCTION leadscore.stability_index(float8[], float8, float8)
 	IS 'how far two distributions lie apart: the sum of (share after - share before) * ln(share after / share before)';
 
+CREATE FUNCTION leadscore.tell_of_uncounted(document jsonb) RETURNS void
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	waiting CONSTANT text[] := ARRAY(
+		SELECT d.signal FROM leadscore.document_signals(document) d
+		WHERE d.subject = 'event'
+		AND NOT EXISTS (SELECT FROM leadscore.signal s JOIN leadscore.counted_signal c ON c.signal_id = s.signal_id
+			WHERE s.signal = d.signal AND c.definition = jsonb_build_object('kind', d.kind, 'match', d.match, 'condition', d.condition))
+		AND leadscore.log_has(d.kind, true) IS NOT FALSE
+		ORDER BY 1);
+BEGIN
+	IF waiting <> '{}' THEN
+		RAISE NOTICE USING MESSAGE = format('past events are not yet counted for %s', array_to_string(waiting, ', ')),
+			DETAIL = 'The preview has what timelines hold now.',
+			HINT = format('Once it is published, CALL leadscore.rebuild(signals => %L) counts them.', waiting);
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.tell_of_uncounted(jsonb) IS 'a NOTICE about signals of a document that past events are not counted for';
+
 -- before it is published
 
 CREATE FUNCTION leadscore.preview(document jsonb, model text DEFAULT 'default', at timestamptz DEFAULT now())
@@ -103,6 +125,7 @@ BEGIN
 			DETAIL = 'A preview compares a document with a model as of an instant.', HINT = 'Such as leadscore.preview(leadscore.fit(...), ''shop'', now()).';
 	END IF;
 	PERFORM leadscore.check_scorecard(document);
+	PERFORM leadscore.tell_of_uncounted(document);
 	segments_before := ARRAY(SELECT s.segment FROM jsonb_to_recordset(nullif(before -> 'segments', 'null')) AS s (segment text, position numeric) ORDER BY s.position);
 	segments_after := ARRAY(SELECT s.segment FROM jsonb_to_recordset(nullif(after -> 'segments', 'null')) AS s (segment text, position numeric) ORDER BY s.position);
 	c := (SELECT leadscore.compare(before, after, e.lead_id, e.timeline, e.profile, preview.at) FROM leadscore.visible_lead e);

@@ -80,7 +80,7 @@ BEGIN
 	-- what is in it is shown to those whom policies on lead do not bind
 	EXECUTE format('GRANT SELECT (lead_id) ON leadscore.pending_profile TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.signals(), leadscore.scorecard(text), leadscore.make_document(text), leadscore.model_named(text),'
-		' leadscore.lead_named(text), leadscore.timeline_of(text), leadscore.has_pending(text), leadscore.with_pending(text, leadscore.timeline), leadscore.with_pending_profile(text, jsonb, boolean), leadscore.is_visible(text), leadscore.model_cards(), leadscore.served_models(), leadscore.months_since(timestamptz), leadscore.model_stages(), leadscore.stage_signals(), leadscore.touch_signals(), leadscore.children(regclass), leadscore.source_problem(regclass, jsonb), leadscore.split_problem(), leadscore.transition_problem(), leadscore.table_problem(), leadscore.known_source_problem(), leadscore.own_problem(), leadscore.event_trigger_state(), leadscore.mapped_columns(oid, jsonb), leadscore.keeps_values(text, text), leadscore.family_above(oid[]), leadscore.family_below(oid[]), leadscore.split_tables(), leadscore.partitions(),'
+		' leadscore.lead_named(text), leadscore.timeline_of(text), leadscore.has_pending(text), leadscore.with_pending(text, leadscore.timeline), leadscore.with_pending_profile(text, jsonb, boolean), leadscore.is_visible(text), leadscore.model_cards(), leadscore.served_models(), leadscore.months_since(timestamptz), leadscore.model_stages(), leadscore.stage_signals(), leadscore.touch_signals(), leadscore.children(regclass), leadscore.source_problem(regclass, jsonb), leadscore.split_problem(), leadscore.log_has(text, boolean), leadscore.signals_waiting(), leadscore.transition_problem(), leadscore.table_problem(), leadscore.known_source_problem(), leadscore.own_problem(), leadscore.event_trigger_state(), leadscore.mapped_columns(oid, jsonb), leadscore.keeps_values(text, text), leadscore.family_above(oid[]), leadscore.family_below(oid[]), leadscore.split_tables(), leadscore.partitions(),'
 		' leadscore.column_type(regclass, text), leadscore.property_type(regtype), leadscore.trigger_mapping(bytea), leadscore.top(integer, text, timestamptz), leadscore.score(text, text, timestamptz), leadscore.score_by_query(text, text, timestamptz), leadscore.explain(text, text, timestamptz),'
 		' leadscore.score(bigint, text, timestamptz), leadscore.score(uuid, text, timestamptz), leadscore.explain(bigint, text, timestamptz), leadscore.explain(uuid, text, timestamptz),'
 		' leadscore.score_history(text, text, timestamptz, timestamptz, interval), leadscore.rfm_groups(), leadscore.rfm(text[], timestamptz, integer),'
@@ -107,7 +107,7 @@ BEGIN
 		' leadscore.learn_decay(jsonb, integer, integer, integer, boolean, timestamptz[], float8, boolean),'
 		' leadscore.information_value(float8[], float8, float8),'
 		' leadscore.signal_report(jsonb, text, interval, timestamptz[], float8, interval),'
-		' leadscore.compare(jsonb, jsonb, text, leadscore.timeline, jsonb, timestamptz), leadscore.with_signal_ids(jsonb),'
+		' leadscore.compare(jsonb, jsonb, text, leadscore.timeline, jsonb, timestamptz), leadscore.with_signal_ids(jsonb), leadscore.document_signals(jsonb), leadscore.tell_of_uncounted(jsonb),'
 		' leadscore.stability_index(float8[], float8, float8), leadscore.preview(jsonb, text, timestamptz),'
 		' leadscore.stability_report(text, timestamptz, timestamptz, interval),'
 		' leadscore.treated(text, float8, text), leadscore.serving_model(text, text, timestamptz), leadscore.arm(text, text), leadscore.experiment_result(text, text, float8, timestamptz),'
@@ -172,7 +172,7 @@ BEGIN
 	EXECUTE format('GRANT SELECT, DELETE ON leadscore.pending_profile TO %s', role);
 	EXECUTE format('GRANT SELECT ON leadscore.offer_slot, leadscore.change_clock TO %s', role);
 	EXECUTE format('GRANT USAGE ON SEQUENCE leadscore.weight_weight_id_seq, leadscore.crm_change_id_seq TO %s', role);
-	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.publish(jsonb, boolean), leadscore.document_signals(jsonb), leadscore.check_redefined(jsonb), leadscore.keep_version(text, jsonb), leadscore.set_default_model(text), leadscore.restore_version(text, integer, boolean), leadscore.keep_documents(text[]),'
+	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.publish(jsonb, boolean), leadscore.check_redefined(jsonb), leadscore.keep_version(text, jsonb), leadscore.set_default_model(text), leadscore.restore_version(text, integer, boolean), leadscore.keep_documents(text[]),'
 		-- tracking
 		' leadscore.track(regclass, name, text, name, name, name, name[], text, boolean), leadscore.tell_of_size(regclass), leadscore.tell_of_column(regclass, text), leadscore.equal_may_differ(regclass, text), leadscore.merge_duplicates(), leadscore.track_profile(regclass, name, name[]),'
 		' leadscore.untrack(regclass), leadscore.check_source(regclass), leadscore.check_properties(regclass, name[]),'

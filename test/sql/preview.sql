@@ -35,6 +35,17 @@ SELECT part, segment_before, segment_after, leads, score_before, score_after FRO
 SELECT count(*) FROM preview(scorecard()) WHERE part IN ('gain', 'loss');
 SELECT refused(ARRAY['SELECT preview(NULL)', 'SELECT preview(''{}'')', 'SELECT preview(scorecard(), ''none'')', 'SELECT preview(scorecard(), ''shop'', NULL)']);
 
+-- what past events are not counted for: signals that are not here, that count otherwise here, or that wait; of whose kind there is nothing, nothing is missing
+SET client_min_messages = notice;
+INSERT INTO signal (signal, kind) VALUES ('waiting', 'visit');
+SELECT count(*) FROM preview(scorecard('shop'), 'shop', '2026-01-02') WHERE part = 'gain';
+SELECT count(*) FROM preview('{"model": "m", "signals": [{"signal": "new", "kind": "visit"}, {"signal": "waiting", "kind": "visit"}, {"signal": "visit", "kind": "visit", "match": {"page": "/"}},
+	{"signal": "nothing", "kind": "none"}, {"signal": "german", "subject": "profile", "match": {"country": "FR"}}]}', 'shop', '2026-01-02') WHERE part = 'gain';
+CALL rebuild(signals => '{waiting}');
+SELECT count(*) FROM preview('{"model": "m", "signals": [{"signal": "waiting", "kind": "visit", "description": "any words"}]}', 'shop', '2026-01-02') WHERE part = 'gain';
+DELETE FROM signal WHERE signal = 'waiting'; CALL rebuild();
+SET client_min_messages = warning;
+
 -- What differs: members, whole weights, and nothing where only the writing does.
 SELECT part, name, change, member, value_before AS before, value_after AS after FROM change, diff(scorecard(), card);
 SELECT * FROM diff('{"model": "m", "weights": [{"signal": "a", "half_life": "336 hours", "points": 1.0}], "signals": [{"signal": "a"}], "floor": null}',
