@@ -302,7 +302,7 @@ COMMENT ON COLUMN leadscore.segment.cool_down IS 'of a watched model: how long a
 -- what one table's check cannot see: the measure must fit the signal's subject
 
 CREATE FUNCTION leadscore.check_part_exists(model text, signal text, part text, parts text, name text, names text[]) RETURNS void
-	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF name IS NOT NULL AND name <> ALL (names) THEN

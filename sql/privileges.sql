@@ -43,7 +43,7 @@ GRANT EXECUTE ON FUNCTION leadscore.timeline_agg(jsonb, text, timestamptz, numer
 -- what constraints call, and hints: with the rights of whoever writes
 GRANT EXECUTE ON FUNCTION leadscore.check_event(text, text, timestamptz, numeric, jsonb), leadscore.check_condition(jsonpath),
 	leadscore.check_scorecard(jsonb), leadscore.check_duration(text, interval, text), leadscore.duration_hours(text, interval, text),
-	leadscore.refuse(text, text, text), leadscore.known(text, text[]) TO PUBLIC;
+	leadscore.refuse(text, text, text), leadscore.known(text, text[]), leadscore.check_part_exists(text, text, text, text, text, text[]) TO PUBLIC;
 
 CREATE FUNCTION leadscore.check_role(role regrole) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp

@@ -24,7 +24,7 @@ my %functions = (
 		timeline_partition
 		score(jsonb) appraise contributions features next_segment template templates diff session_number(timestamptz) session_number(timestamp)
 		fit_clv(timeline) clv(timeline) roc_auc roc_auc_error average_precision ks log_loss brier logistic_regression
-		check_event check_condition check_scorecard check_duration duration_hours refuse known},
+		check_event check_condition check_scorecard check_duration duration_hours check_part_exists refuse known},
 	reader => q{
 		signals scorecard make_document model_named lead_named is_visible model_cards served_models months_since model_stages stage_signals touch_signals
 		timeline_of has_pending with_pending with_pending_profile top score(text) score(bigint) score(uuid) score_by_query explain(text) explain(bigint) explain(uuid) score_history serving_model
@@ -67,7 +67,7 @@ my %functions = (
 		mean_loss_deserialize mean_loss_final}
 	# ... what triggers call
 	  . q{
-		signals_changed configuration_changed keep_default_model document_changed check_part_exists check_position check_measure check_subject check_names check_event_signal check_offer offer_changed
+		signals_changed configuration_changed keep_default_model document_changed check_position check_measure check_subject check_names check_event_signal check_offer offer_changed
 		offers_renamed note_signals note_uncounted_signals watching_changed model_gone fill_derivation derivations_changed alias_changed round_amount
 		warn_of_no_groups guard_timelines source_restored leave_references follow_drops follow_children}
 	# ... and what functions call that run as the owner
