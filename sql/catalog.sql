@@ -301,6 +301,21 @@ COMMENT ON COLUMN leadscore.segment.cool_down IS 'of a watched model: how long a
 
 -- what one table's check cannot see: the measure must fit the signal's subject
 
+CREATE FUNCTION leadscore.check_part_exists(model text, signal text, part text, parts text, name text, names text[]) RETURNS void
+	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF name IS NOT NULL AND name <> ALL (names) THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+			MESSAGE = format('there is no %s "%s" in model "%s"', part, name, model),
+			DETAIL = format('A weight of signal "%s" names it.', signal),
+			HINT = format('Add it to the model''s %s first. ', parts) || leadscore.known(parts, names);
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.check_part_exists(text, text, text, text, text, text[]) IS 'refuses a weight that names a category or stage that its model lacks';
+
 CREATE FUNCTION leadscore.check_measure() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -330,14 +345,42 @@ BEGIN
 			CASE subject WHEN 'profile' THEN 'Profile signals are measured by present.'
 			ELSE 'Event signals are measured by count, value, average_value, active_days, days_since_last or days_since_first.' END);
 	END IF;
+	-- (where a renamed model takes its rows along, these may come before those that they name)
+	IF TG_OP = 'INSERT' OR NEW.category IS DISTINCT FROM OLD.category THEN
+		PERFORM leadscore.check_part_exists(NEW.model, NEW.signal, 'category'::text, 'categories'::text, NEW.category,
+			ARRAY(SELECT c.category FROM leadscore.category c WHERE c.model = NEW.model ORDER BY 1));
+	END IF;
+	IF TG_OP = 'INSERT' OR NEW.stage IS DISTINCT FROM OLD.stage THEN
+		PERFORM leadscore.check_part_exists(NEW.model, NEW.signal, 'stage'::text, 'stages'::text, NEW.stage,
+			ARRAY(SELECT t.stage FROM leadscore.stage t WHERE t.model = NEW.model ORDER BY t.position));
+	END IF;
 	RETURN NEW;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.check_measure() IS 'trigger: a weight''s measure fits its signal''s subject';
+COMMENT ON FUNCTION leadscore.check_measure() IS 'trigger: a weight''s measure fits its signal''s subject, and what it names is there';
 
-CREATE TRIGGER check_measure BEFORE INSERT OR UPDATE OF model, signal, measure ON leadscore.weight
+CREATE TRIGGER check_measure BEFORE INSERT OR UPDATE OF model, signal, measure, category, stage ON leadscore.weight
 	FOR EACH ROW EXECUTE FUNCTION leadscore.check_measure();
+
+-- (a NOT NULL constraint would say neither of which row, nor what to do)
+
+CREATE FUNCTION leadscore.check_position() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RAISE EXCEPTION USING ERRCODE = 'not_null_violation',
+		MESSAGE = format('invalid %s "%s" of model "%s"', TG_TABLE_NAME, to_jsonb(NEW) ->> TG_TABLE_NAME, NEW.model),
+		DETAIL = 'It has no position.', HINT = TG_ARGV[0];
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.check_position() IS 'trigger: stages and segments have a position';
+
+CREATE TRIGGER check_position BEFORE INSERT OR UPDATE OF position ON leadscore.stage
+	FOR EACH ROW WHEN (NEW.position IS NULL) EXECUTE FUNCTION leadscore.check_position('Number the stages; a higher position is further along.');
+CREATE TRIGGER check_position BEFORE INSERT OR UPDATE OF position ON leadscore.segment
+	FOR EACH ROW WHEN (NEW.position IS NULL) EXECUTE FUNCTION leadscore.check_position('Number the segments; the first that holds is a lead''s.');
 
 CREATE FUNCTION leadscore.check_subject() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -411,18 +454,42 @@ $$;
 
 COMMENT ON FUNCTION leadscore.signals() IS 'the event signals as the document that timeline_agg() takes';
 
+-- which model is meant where none is named
+
+CREATE TABLE leadscore.default_model (
+	only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+	model text NOT NULL REFERENCES leadscore.model ON UPDATE CASCADE ON DELETE CASCADE
+);
+
+COMMENT ON TABLE leadscore.default_model IS 'the model that calls without one mean: one row, or none';
+COMMENT ON COLUMN leadscore.default_model.only_row IS 'true';
+COMMENT ON COLUMN leadscore.default_model.model IS 'the model';
+
+SELECT pg_catalog.pg_extension_config_dump('leadscore.default_model', '');
+
 CREATE FUNCTION leadscore.model_named(name text) RETURNS text
 	LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	models text[];
+	chosen text;
 BEGIN
 	IF EXISTS (SELECT FROM leadscore.model m WHERE m.model = name) THEN
 		RETURN name;
 	END IF;
+	IF name = 'default' THEN
+		SELECT d.model INTO chosen FROM leadscore.default_model d;
+		IF FOUND THEN
+			RETURN chosen;
+		END IF;
+	END IF;
 	models := ARRAY(SELECT m.model FROM leadscore.model m ORDER BY 1);
 	IF name = 'default' AND cardinality(models) = 1 THEN
 		RETURN models[1];
+	ELSIF name = 'default' AND cardinality(models) > 1 THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = 'there is no default model',
+			DETAIL = 'No model is named, there are several, and none of them is the default.',
+			HINT = 'Choose one with leadscore.set_default_model(), or name it in the call. ' || leadscore.known('models'::text, models);
 	END IF;
 	RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 		MESSAGE = format('model "%s" does not exist', name),
@@ -434,7 +501,59 @@ END
 $$;
 
 COMMENT ON FUNCTION leadscore.model_named(text)
-	IS 'the model of a name; default also means the only model there is';
+	IS 'the model of a name; default means the model of that name, else the one that was set, else the only one';
+
+CREATE FUNCTION leadscore.set_default_model(model text) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF model IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'model is NULL',
+			DETAIL = 'There is nothing to set.', HINT = 'Name a model.';
+	END IF;
+	IF NOT EXISTS (SELECT FROM leadscore.model m WHERE m.model = set_default_model.model) THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('model "%s" does not exist', model),
+			DETAIL = format('There is no row with the model "%s" in leadscore.model.', model),
+			HINT = leadscore.known('models'::text, ARRAY(SELECT m.model FROM leadscore.model m ORDER BY 1));
+	END IF;
+	INSERT INTO leadscore.default_model AS d (model) VALUES (set_default_model.model)
+	ON CONFLICT (only_row) DO UPDATE SET model = excluded.model WHERE d.model <> excluded.model;
+	IF model <> 'default' AND EXISTS (SELECT FROM leadscore.model m WHERE m.model = 'default') THEN
+		RAISE NOTICE USING MESSAGE = 'calls without a model still mean the model that is named "default"',
+			HINT = 'Rename that model, such as by UPDATE leadscore.model SET model = ''first'' WHERE model = ''default''.';
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.set_default_model(text) IS 'chooses the model that calls without one mean';
+
+-- The first model is the default from the start, so that a second one breaks no call. Where none is set, and there has
+-- been only one, it is the one.
+
+CREATE FUNCTION leadscore.keep_default_model() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	former text[];
+BEGIN
+	PERFORM leadscore.check_trigger(TG_RELID, 'leadscore.model'::regclass);
+	IF leadscore.in_restore() OR EXISTS (SELECT FROM leadscore.default_model) THEN
+		RETURN NULL;
+	END IF;
+	former := ARRAY(SELECT m.model FROM leadscore.model m WHERE m.model NOT IN (SELECT n.model FROM new_rows n) LIMIT 2);
+	IF cardinality(former) < 2 THEN
+		INSERT INTO leadscore.default_model (model)
+		SELECT coalesce(former[1], (SELECT n.model FROM new_rows n LIMIT 1)) WHERE EXISTS (SELECT FROM new_rows)
+		ON CONFLICT (only_row) DO NOTHING;
+	END IF;
+	RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.keep_default_model() IS 'trigger: the first model becomes the default';
+
+CREATE TRIGGER keep_default_model AFTER INSERT ON leadscore.model REFERENCING NEW TABLE AS new_rows
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.keep_default_model();
 
 -- Each model's document is kept, so that a score by lead_id need not gather it
 -- from seven tables.
@@ -564,7 +683,44 @@ $$;
 
 COMMENT ON FUNCTION leadscore.scorecard(text) IS 'a model, whole, as the document that score(), appraise() and publish() take';
 
-CREATE FUNCTION leadscore.publish(document jsonb) RETURNS text
+CREATE FUNCTION leadscore.document_signals(document jsonb)
+	RETURNS TABLE (n bigint, signal text, subject text, kind text, match jsonb, condition jsonpath, description text)
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 20 SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT d.n, d.signal, coalesce(d.subject, 'event'), d.kind, nullif(d.match, 'null'), d.condition, d.description
+	FROM ROWS FROM (jsonb_to_recordset(nullif(document -> 'signals', 'null'))
+		AS (signal text, subject text, kind text, match jsonb, condition jsonpath, description text))
+		WITH ORDINALITY AS d (signal, subject, kind, match, condition, description, n)
+$$;
+
+COMMENT ON FUNCTION leadscore.document_signals(jsonb) IS 'the signals of a scorecard document as rows of signal';
+
+CREATE FUNCTION leadscore.check_redefined(document jsonb) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	signals text[];
+	models text[];
+BEGIN
+	SELECT array_agg(DISTINCT d.signal ORDER BY d.signal), array_agg(DISTINCT w.model ORDER BY w.model) INTO signals, models
+	FROM leadscore.document_signals(document) d
+	-- (another subject is refused in any case: see check_subject())
+	JOIN leadscore.signal s ON s.signal = d.signal AND s.subject = d.subject
+		AND (s.kind, s.match, s.condition::text) IS DISTINCT FROM (d.kind, d.match, d.condition::text)
+	JOIN leadscore.weight w ON w.signal = s.signal AND w.model <> document ->> 'model';
+	IF signals IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'object_in_use',
+			MESSAGE = format('the document redefines what other models count: %s', array_to_string(signals, ', ')),
+			DETAIL = 'Signals are shared by all models; each has one definition.',
+			HINT = 'Rename them in the document, or pass redefine => true to change them for these models, too. '
+				|| leadscore.known('models that use them'::text, models);
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.check_redefined(jsonb) IS 'refuses a document that changes the meaning of signals that other models use';
+
+CREATE FUNCTION leadscore.publish(document jsonb, redefine boolean DEFAULT false) RETURNS text
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET IntervalStyle = 'postgres'
 AS $$
 DECLARE
@@ -577,6 +733,9 @@ BEGIN
 			HINT = 'Pass a scorecard document, such as leadscore.template(''ecommerce'').';
 	END IF;
 	PERFORM leadscore.check_scorecard(document);
+	IF redefine IS NOT TRUE THEN
+		PERFORM leadscore.check_redefined(document);
+	END IF;
 
 	INSERT INTO leadscore.model (model, description, floor, ceiling, intercept, slope)
 	SELECT d.model, d.description, d.floor, d.ceiling, d.intercept, d.slope
@@ -593,21 +752,14 @@ BEGIN
 	DELETE FROM leadscore.grade g WHERE g.model = name;
 	DELETE FROM leadscore.segment e WHERE e.model = name;
 
-	WITH wanted AS (
-		SELECT d.ordinal, d.signal, coalesce(d.subject, 'event') AS subject, d.kind,
-			nullif(d.match, 'null') AS match, d.condition, d.description
-		FROM ROWS FROM (jsonb_to_recordset(nullif(document -> 'signals', 'null'))
-			AS (signal text, subject text, kind text, match jsonb, condition jsonpath, description text))
-			WITH ORDINALITY AS d (signal, subject, kind, match, condition, description, ordinal)
-	)
 	INSERT INTO leadscore.signal AS s (signal, subject, kind, match, condition, description)
-	SELECT w.signal, w.subject, w.kind, w.match, w.condition, w.description FROM wanted w
+	SELECT w.signal, w.subject, w.kind, w.match, w.condition, w.description FROM leadscore.document_signals(document) w
 	WHERE NOT EXISTS (
 		SELECT FROM leadscore.signal o
 		WHERE o.signal = w.signal
 		AND (o.subject, o.kind, o.match, o.condition::text, o.description)
 			IS NOT DISTINCT FROM (w.subject, w.kind, w.match, w.condition::text, w.description))
-	ORDER BY w.ordinal
+	ORDER BY w.n
 	ON CONFLICT (signal) DO UPDATE
 	SET subject = excluded.subject, kind = excluded.kind, match = excluded.match,
 		condition = excluded.condition, description = excluded.description;
@@ -643,16 +795,13 @@ BEGIN
 			at_least, below, max_per_day, min_points, max_points, category, stage, ordinal)
 	ORDER BY d.ordinal;
 
-	-- the row of the model is held, so that nobody else counts on
-	INSERT INTO leadscore.model_version (model, version, document, report)
-	SELECT name, coalesce(max(v.version), 0) + 1, leadscore.make_document(name), nullif(publish.document -> 'report', 'null')
-	FROM leadscore.model_version v WHERE v.model = name;
+	PERFORM leadscore.keep_version(name, nullif(document -> 'report', 'null'));
 
 	RETURN name;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.publish(jsonb) IS 'makes a scorecard document the model of its name, all or nothing';
+COMMENT ON FUNCTION leadscore.publish(jsonb, boolean) IS 'makes a scorecard document the model of its name, all or nothing';
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore.signal', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.signal_signal_id_seq', '');

@@ -103,11 +103,27 @@ CREATE FUNCTION leadscore.clv(timeline leadscore.timeline, params jsonb, horizon
 COMMENT ON FUNCTION leadscore.clv(leadscore.timeline, jsonb, interval, timestamptz)
 	IS 'the expected value of a customer, by a timeline';
 
+-- An untyped literal means a lead: the parser prefers text.
+CREATE FUNCTION leadscore.not_a_timeline(lead_id text) RETURNS text
+	LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF lead_id ~ '^\s*\{\s*\d+\s*:\s*\d{4}-\d\d-\d\dT\d\dZ\s' THEN
+		RAISE EXCEPTION USING ERRCODE = 'ambiguous_function', MESSAGE = 'the lead is written as a timeline',
+			DETAIL = format('It is %s, and an untyped literal means the name of a lead.', quote_literal(left(lead_id, 50))),
+			HINT = 'Write timeline ''{...}'' for a timeline.';
+	END IF;
+	RETURN lead_id;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.not_a_timeline(text) IS 'the name of a lead, or an error if it is the text of a timeline';
+
 CREATE FUNCTION leadscore.clv(lead_id text, params jsonb, horizon interval DEFAULT '1 year', at timestamptz DEFAULT now())
 	RETURNS leadscore.customer_value
 	LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT leadscore.clv(leadscore.timeline_of(leadscore.lead_named(clv.lead_id)),
+	SELECT leadscore.clv(leadscore.timeline_of(leadscore.lead_named(leadscore.not_a_timeline(clv.lead_id))),
 		params, horizon, at);
 END;
 

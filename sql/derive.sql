@@ -72,9 +72,19 @@ CREATE FUNCTION leadscore.fill_derivation() RETURNS trigger
 AS $$
 BEGIN
 	PERFORM leadscore.check_trigger(TG_RELID, 'leadscore.derivation'::regclass);
-	NEW.derivation := coalesce(NEW.derivation, NEW.behaviour);
-	NEW.derived_kind := coalesce(NEW.derived_kind, NEW.behaviour);
+	IF TG_OP = 'INSERT' THEN
+		NEW.derivation := coalesce(NEW.derivation, NEW.behaviour);
+		NEW.derived_kind := coalesce(NEW.derived_kind, NEW.behaviour);
+	END IF;
 	IF leadscore.in_restore() THEN
+		RETURN NEW;
+	END IF;
+	IF NEW.derived_kind IS NOT NULL AND leadscore.log_has(NEW.derived_kind, false) THEN
+		RAISE NOTICE USING MESSAGE = format('there are events of the kind "%s" already', NEW.derived_kind),
+			DETAIL = 'Signals of that kind count both: the events of the log, and those that derive() finds.',
+			HINT = format('UPDATE leadscore.derivation SET derived_kind = %L WHERE derivation = %L keeps them apart.', 'derived_' || NEW.derived_kind, NEW.derivation);
+	END IF;
+	IF TG_OP = 'UPDATE' THEN
 		RETURN NEW;
 	END IF;
 	CASE NEW.behaviour
@@ -93,9 +103,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.fill_derivation() IS 'trigger: what an inserted rule leaves out';
+COMMENT ON FUNCTION leadscore.fill_derivation() IS 'trigger: what an inserted rule leaves out, and a NOTICE if the log has its kind already';
 
-CREATE TRIGGER fill_derivation BEFORE INSERT ON leadscore.derivation
+CREATE TRIGGER fill_derivation BEFORE INSERT OR UPDATE OF derived_kind ON leadscore.derivation
 	FOR EACH ROW EXECUTE FUNCTION leadscore.fill_derivation();
 
 -- what is derived, and what is to be looked at

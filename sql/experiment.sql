@@ -3,7 +3,9 @@
 CREATE TABLE leadscore.experiment (
 	experiment text PRIMARY KEY
 		CONSTRAINT experiment_not_empty CHECK ((experiment <> '') IS NOT FALSE OR leadscore.refuse(
-			'experiment name is empty', '""', 'Name the experiment, such as "spring".')),
+			'experiment name is empty', '""', 'Name the experiment, such as "spring".'))
+		CONSTRAINT experiment_not_default CHECK ((experiment <> 'default') IS NOT FALSE OR leadscore.refuse(
+			'an experiment cannot be named default', experiment, 'That is the model that calls without one mean. Name the experiment otherwise, such as "spring".')),
 	control text NOT NULL REFERENCES leadscore.model ON UPDATE CASCADE,
 	treatment text NOT NULL REFERENCES leadscore.model ON UPDATE CASCADE,
 	share float8 NOT NULL DEFAULT 0.5
@@ -22,7 +24,7 @@ CREATE TABLE leadscore.experiment (
 );
 
 COMMENT ON TABLE leadscore.experiment IS 'two models, each for its share of the leads';
-COMMENT ON COLUMN leadscore.experiment.experiment IS 'name; also that of its rows in lead_score, so no model may have it';
+COMMENT ON COLUMN leadscore.experiment.experiment IS 'name; also that of its rows in lead_score, so no model may have it; not default';
 COMMENT ON COLUMN leadscore.experiment.control IS 'the model that is compared with';
 COMMENT ON COLUMN leadscore.experiment.treatment IS 'the model that is tried';
 COMMENT ON COLUMN leadscore.experiment.share IS 'the share of leads that get the treatment';

@@ -358,6 +358,41 @@ END;
 
 COMMENT ON FUNCTION leadscore.explain(text, text, timestamptz) IS 'a lead''s score, line by line: the points add up to the score';
 
+-- Keys of shops are numbers and UUIDs, too. (The planner inlines these; an untyped literal means the text.)
+
+CREATE FUNCTION leadscore.score(lead_id bigint, model text DEFAULT 'default', at timestamptz DEFAULT now()) RETURNS float8
+	LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 20
+BEGIN ATOMIC
+	SELECT leadscore.score(score.lead_id::text, model, at);
+END;
+
+CREATE FUNCTION leadscore.score(lead_id uuid, model text DEFAULT 'default', at timestamptz DEFAULT now()) RETURNS float8
+	LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 20
+BEGIN ATOMIC
+	SELECT leadscore.score(score.lead_id::text, model, at);
+END;
+
+CREATE FUNCTION leadscore.explain(lead_id bigint, model text DEFAULT 'default', at timestamptz DEFAULT now())
+	RETURNS TABLE (signal text, measure text, measured float8, points float8, uncapped_points float8,
+		category text, stage text, last_at timestamptz, reason text)
+	LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT * FROM leadscore.explain(explain.lead_id::text, model, at);
+END;
+
+CREATE FUNCTION leadscore.explain(lead_id uuid, model text DEFAULT 'default', at timestamptz DEFAULT now())
+	RETURNS TABLE (signal text, measure text, measured float8, points float8, uncapped_points float8,
+		category text, stage text, last_at timestamptz, reason text)
+	LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT * FROM leadscore.explain(explain.lead_id::text, model, at);
+END;
+
+COMMENT ON FUNCTION leadscore.score(bigint, text, timestamptz) IS 'the score of a lead whose id is a number';
+COMMENT ON FUNCTION leadscore.score(uuid, text, timestamptz) IS 'the score of a lead whose id is a UUID';
+COMMENT ON FUNCTION leadscore.explain(bigint, text, timestamptz) IS 'explain() of a lead whose id is a number';
+COMMENT ON FUNCTION leadscore.explain(uuid, text, timestamptz) IS 'explain() of a lead whose id is a UUID';
+
 CREATE FUNCTION leadscore.score_history(lead_id text, model text DEFAULT 'default',
 	"from" timestamptz DEFAULT now() - interval '30 days', "to" timestamptz DEFAULT now(), step interval DEFAULT '1 day')
 	RETURNS TABLE (at timestamptz, score float8, segment text)

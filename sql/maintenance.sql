@@ -650,6 +650,51 @@ $$;
 
 COMMENT ON FUNCTION leadscore.history_exists() IS 'whether any source has a row';
 
+-- Cheap enough for a trigger: tables of one other kind are not looked into, of the others only the first rows are, and
+-- nobody is waited for.
+
+CREATE FUNCTION leadscore.log_has(kind text, derived boolean) RETURNS boolean
+	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	unknown boolean := false;
+	s record;
+	found_there boolean;
+BEGIN
+	FOR s IN
+		SELECT t.source, t.mapping FROM leadscore.source_trigger t
+		WHERE t.feeds = 'timeline' AND NOT t.mapping ? 'partition' AND (t.kind = log_has.kind) IS NOT FALSE
+		AND (derived OR t.source <> 'leadscore.derived_event'::regclass)
+	LOOP
+		-- (what does not fit its table is not counted at all)
+		CONTINUE WHEN leadscore.source_problem(s.source, s.mapping) IS NOT NULL;
+		found_there := CASE WHEN leadscore.try_table(s.source, false) THEN leadscore.has_events(s.source, s.mapping, kind) END;
+		IF found_there THEN
+			RETURN true;
+		END IF;
+		unknown := unknown OR found_there IS NULL;
+	END LOOP;
+	RETURN CASE WHEN NOT unknown THEN false END;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.log_has(text, boolean)
+	IS 'whether there is an event of a kind (NULL: any), with or without those that are derived; NULL: it would take long to tell';
+
+CREATE FUNCTION leadscore.signals_waiting() RETURNS TABLE (signal text)
+	LANGUAGE sql STABLE SECURITY DEFINER ROWS 10 SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT d.signal
+	FROM leadscore.signal_definition d LEFT JOIN leadscore.counted_signal c ON c.signal_id = d.signal_id
+	WHERE c.definition IS DISTINCT FROM d.definition
+	-- there are events to be counted or, by a former definition, counted ones to be taken out
+	AND (leadscore.log_has(d.definition ->> 'kind', true) IS NOT FALSE
+		OR c.definition IS NOT NULL AND leadscore.log_has(c.definition ->> 'kind', true) IS NOT FALSE)
+	ORDER BY 1
+$$;
+
+COMMENT ON FUNCTION leadscore.signals_waiting() IS 'the signals that past events are not yet counted for';
+
 CREATE FUNCTION leadscore.note_signals() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -660,14 +705,18 @@ BEGIN
 	IF leadscore.in_restore() THEN
 		RETURN NULL;
 	END IF;
-	IF NOT leadscore.history_exists() THEN
-		PERFORM set_config('leadscore.signals_noted', '', true);		-- see note_first_signals()
-		RETURN NULL;
+	PERFORM set_config('leadscore.signals_noted', '', true);		-- see note_uncounted_signals()
+	IF TG_OP = 'UPDATE' THEN
+		-- what has been counted since, by the former definition, is in timelines: a definition that no signal has stands for it
+		INSERT INTO leadscore.counted_signal (signal_id, definition)
+		SELECT n.signal_id, '{}'
+		FROM changed_signals n JOIN former_signals f ON f.signal_id = n.signal_id
+		WHERE f.subject = 'event' AND (n.subject, n.kind, n.match, n.condition::text) IS DISTINCT FROM (f.subject, f.kind, f.match, f.condition::text)
+		AND leadscore.log_has(f.kind, true) IS NOT FALSE
+		ON CONFLICT (signal_id) DO NOTHING;
 	END IF;
 	IF TG_OP <> 'DELETE' THEN
-		waiting := ARRAY(SELECT d.signal FROM leadscore.signal_definition d JOIN changed_signals n ON n.signal = d.signal
-			WHERE NOT EXISTS (SELECT FROM leadscore.counted_signal c WHERE c.signal_id = d.signal_id AND c.definition = d.definition)
-			ORDER BY 1);
+		waiting := ARRAY(SELECT w.signal FROM leadscore.signals_waiting() w JOIN changed_signals n ON n.signal = w.signal ORDER BY 1);
 		IF waiting <> '{}' THEN
 			RAISE NOTICE USING MESSAGE = format('past events are not yet counted for %s', array_to_string(waiting, ', ')),
 				HINT = format('CALL leadscore.rebuild(signals => %L) counts them; see leadscore.status.', waiting);
@@ -679,10 +728,11 @@ $$;
 
 COMMENT ON FUNCTION leadscore.note_signals() IS 'trigger: says that history waits for a rebuild';
 
--- Where there is no event yet, all of none have been counted. It is known only at commit, with writers locked out, and we
--- do not wait for one: it may be writing the first event, with the former signals.
+-- Where there is no event of its kind yet, all of none have been counted for a signal. It is known only at commit, with
+-- writers locked out, and we do not wait for one: it may be writing the first event, with the former signals. Nor is a
+-- transaction that has written events itself to keep others out: its commit may take long.
 
-CREATE FUNCTION leadscore.note_first_signals() RETURNS trigger
+CREATE FUNCTION leadscore.note_uncounted_signals() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -692,30 +742,32 @@ BEGIN
 	END IF;
 	PERFORM leadscore.check_trigger(TG_RELID, 'leadscore.signal'::regclass);
 	PERFORM set_config('leadscore.signals_noted', 'yes', true);
-	IF leadscore.in_restore() OR leadscore.history_exists() OR current_setting('transaction_isolation') <> 'read committed' THEN
+	IF leadscore.in_restore() OR current_setting('transaction_isolation') <> 'read committed'
+		OR NOT EXISTS (SELECT FROM leadscore.signal_definition d FULL JOIN leadscore.counted_signal c ON c.signal_id = d.signal_id
+			WHERE d.definition IS DISTINCT FROM c.definition
+			AND CASE WHEN d.signal IS NULL THEN NOT leadscore.history_exists() ELSE d.signal NOT IN (SELECT w.signal FROM leadscore.signals_waiting() w) END)
+		OR EXISTS (SELECT FROM pg_locks l WHERE l.relation = 'leadscore.lead_timeline'::regclass AND l.pid = pg_backend_pid() AND l.mode = 'RowExclusiveLock') THEN
 		RETURN NULL;
 	END IF;
-	IF EXISTS (SELECT FROM leadscore.signal_definition d FULL JOIN leadscore.counted_signal c ON c.signal_id = d.signal_id
-			WHERE d.definition IS DISTINCT FROM c.definition) THEN
-		LOCK TABLE leadscore.lead_timeline IN SHARE ROW EXCLUSIVE MODE NOWAIT;
-		PERFORM leadscore.signals_counted(leadscore.signal_definitions(NULL::text[])) WHERE NOT leadscore.history_exists();
-	END IF;
+	LOCK TABLE leadscore.lead_timeline IN SHARE ROW EXCLUSIVE MODE NOWAIT;
+	PERFORM leadscore.signals_counted(leadscore.signal_definitions(CASE WHEN leadscore.history_exists() THEN
+		ARRAY(SELECT d.signal FROM leadscore.signal_definition d WHERE d.signal NOT IN (SELECT w.signal FROM leadscore.signals_waiting() w)) END));
 	RETURN NULL;
 EXCEPTION WHEN lock_not_available THEN
 	RETURN NULL;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.note_first_signals() IS 'trigger, at commit: notes that signals that were made before the first event have nothing to be counted for';
+COMMENT ON FUNCTION leadscore.note_uncounted_signals() IS 'trigger, at commit: notes that signals of whose kinds there is no event have nothing to be counted for';
 
 CREATE TRIGGER note_signals_insert AFTER INSERT ON leadscore.signal REFERENCING NEW TABLE AS changed_signals
 	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.note_signals();
-CREATE TRIGGER note_signals_update AFTER UPDATE ON leadscore.signal REFERENCING NEW TABLE AS changed_signals
+CREATE TRIGGER note_signals_update AFTER UPDATE ON leadscore.signal REFERENCING NEW TABLE AS changed_signals OLD TABLE AS former_signals
 	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.note_signals();
 CREATE TRIGGER note_signals_delete AFTER DELETE ON leadscore.signal
 	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.note_signals();
-CREATE CONSTRAINT TRIGGER note_first_signals AFTER INSERT OR UPDATE OR DELETE ON leadscore.signal
-	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION leadscore.note_first_signals();
+CREATE CONSTRAINT TRIGGER note_uncounted_signals AFTER INSERT OR UPDATE OR DELETE ON leadscore.signal
+	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION leadscore.note_uncounted_signals();
 
 -- status
 
@@ -761,14 +813,18 @@ COMMENT ON COLUMN leadscore.snapshot_state.only_row IS 'true';
 COMMENT ON COLUMN leadscore.snapshot_state.first_refreshed_at IS 'when refresh_segments() was first called';
 
 CREATE VIEW leadscore.status AS
-SELECT 'signal' AS object, d.signal AS name, 'past events are not yet counted' AS state,
-	format('CALL leadscore.rebuild(signals => %L)', ARRAY[d.signal]) AS action
-FROM leadscore.signal_definition d
-WHERE NOT EXISTS (SELECT FROM leadscore.counted_signal c WHERE c.signal_id = d.signal_id AND c.definition = d.definition)
+SELECT 'signal' AS object, w.signal AS name, 'past events are not yet counted' AS state,
+	format('CALL leadscore.rebuild(signals => %L)', ARRAY[w.signal]) AS action
+FROM leadscore.signals_waiting() w
 UNION ALL
 SELECT 'signal', 'number ' || c.signal_id, 'was deleted, but is still in timelines', 'CALL leadscore.rebuild()'
 FROM leadscore.counted_signal c
 WHERE NOT EXISTS (SELECT FROM leadscore.signal_definition d WHERE d.signal_id = c.signal_id)
+UNION ALL
+SELECT 'model', 'default', 'there are several models, and none of them is the default: calls without a model fail',
+	format('SELECT leadscore.set_default_model(%L), or another model', min(m.model))
+FROM leadscore.model m
+HAVING count(*) > 1 AND NOT EXISTS (SELECT FROM leadscore.default_model) AND NOT bool_or(m.model = 'default')
 UNION ALL
 SELECT 'source', s.source::text, p.problem, format('SELECT leadscore.untrack(%L), then track() it again', s.source)
 FROM leadscore.source s CROSS JOIN leadscore.source_problem(s.source, s.mapping) AS p (problem)
@@ -822,7 +878,7 @@ AND (NOT c.relispopulated
 			OR EXISTS (SELECT FROM leadscore.pending_profile)));
 
 COMMENT ON VIEW leadscore.status IS 'what waits for the DBA: nothing, if it has no rows';
-COMMENT ON COLUMN leadscore.status.object IS 'signal, source, event_trigger, own_table, compaction, lead_timeline, watched_model, segment_change, offer, pending_delta, pending_profile, lead_alias, changed_lead or lead_segment';
+COMMENT ON COLUMN leadscore.status.object IS 'signal, model, source, event_trigger, own_table, compaction, lead_timeline, watched_model, segment_change, offer, pending_delta, pending_profile, lead_alias, changed_lead or lead_segment';
 COMMENT ON COLUMN leadscore.status.name IS 'which';
 COMMENT ON COLUMN leadscore.status.state IS 'what is the matter';
 COMMENT ON COLUMN leadscore.status.action IS 'what to do';

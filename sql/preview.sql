@@ -84,6 +84,28 @@ $$;
 COMMENT ON FUNCTION leadscore.stability_index(float8[], float8, float8)
 	IS 'how far two distributions lie apart: the sum of (share after - share before) * ln(share after / share before)';
 
+CREATE FUNCTION leadscore.tell_of_uncounted(document jsonb) RETURNS void
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	waiting CONSTANT text[] := ARRAY(
+		SELECT d.signal FROM leadscore.document_signals(document) d
+		WHERE d.subject = 'event'
+		AND NOT EXISTS (SELECT FROM leadscore.signal s JOIN leadscore.counted_signal c ON c.signal_id = s.signal_id
+			WHERE s.signal = d.signal AND c.definition = jsonb_build_object('kind', d.kind, 'match', d.match, 'condition', d.condition))
+		AND leadscore.log_has(d.kind, true) IS NOT FALSE
+		ORDER BY 1);
+BEGIN
+	IF waiting <> '{}' THEN
+		RAISE NOTICE USING MESSAGE = format('past events are not yet counted for %s', array_to_string(waiting, ', ')),
+			DETAIL = 'The preview has what timelines hold now.',
+			HINT = format('Once it is published, CALL leadscore.rebuild(signals => %L) counts them.', waiting);
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.tell_of_uncounted(jsonb) IS 'a NOTICE about signals of a document that past events are not counted for';
+
 -- before it is published
 
 CREATE FUNCTION leadscore.preview(document jsonb, model text DEFAULT 'default', at timestamptz DEFAULT now())
@@ -103,6 +125,7 @@ BEGIN
 			DETAIL = 'A preview compares a document with a model as of an instant.', HINT = 'Such as leadscore.preview(leadscore.fit(...), ''shop'', now()).';
 	END IF;
 	PERFORM leadscore.check_scorecard(document);
+	PERFORM leadscore.tell_of_uncounted(document);
 	segments_before := ARRAY(SELECT s.segment FROM jsonb_to_recordset(nullif(before -> 'segments', 'null')) AS s (segment text, position numeric) ORDER BY s.position);
 	segments_after := ARRAY(SELECT s.segment FROM jsonb_to_recordset(nullif(after -> 'segments', 'null')) AS s (segment text, position numeric) ORDER BY s.position);
 	c := (SELECT leadscore.compare(before, after, e.lead_id, e.timeline, e.profile, preview.at) FROM leadscore.visible_lead e);
@@ -235,7 +258,7 @@ CREATE TABLE leadscore.model_version (
 	PRIMARY KEY (model, version)
 );
 
-COMMENT ON TABLE leadscore.model_version IS 'what has been published: a row for each publish()';
+COMMENT ON TABLE leadscore.model_version IS 'what each model has been: a row for each publish(), and for each transaction that edits its rows';
 COMMENT ON COLUMN leadscore.model_version.model IS 'the model; it may be gone';
 COMMENT ON COLUMN leadscore.model_version.version IS 'counts from 1 for each model';
 COMMENT ON COLUMN leadscore.model_version.document IS 'the model, whole, as scorecard() gave it then';
@@ -245,24 +268,78 @@ COMMENT ON COLUMN leadscore.model_version.published_at IS 'when';
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore.model_version', '');
 
-CREATE FUNCTION leadscore.restore_version(model text, version integer DEFAULT NULL) RETURNS text
+-- One version a transaction and model, of what the transaction leaves behind; none where that is what the last one is.
+-- (Who changes a model holds its lock until the end, so nobody else counts on: see keep_documents().)
+
+CREATE FUNCTION leadscore.keep_version(name text, report jsonb) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	made CONSTANT jsonb := coalesce(nullif(current_setting('leadscore.versions_made', true), ''), '{}');
+	card CONSTANT jsonb := coalesce((SELECT d.document FROM leadscore.model_document d WHERE d.model = name), leadscore.make_document(name));
+	last leadscore.model_version;
+BEGIN
+	SELECT v.* INTO last FROM leadscore.model_version v WHERE v.model = name ORDER BY v.version DESC LIMIT 1;
+	IF card IS NULL OR report IS NULL AND last.document = card THEN
+		RETURN;
+	END IF;
+	-- what this transaction has kept before is not what it leaves behind
+	IF last.version = (made ->> name)::integer THEN
+		report := coalesce(report, last.report);
+		DELETE FROM leadscore.model_version v WHERE v.model = name AND v.version = last.version;
+		SELECT v.* INTO last FROM leadscore.model_version v WHERE v.model = name ORDER BY v.version DESC LIMIT 1;
+	END IF;
+	IF last.version IS NULL OR report IS NOT NULL AND report IS DISTINCT FROM last.report OR EXISTS (SELECT FROM leadscore.diff(last.document, card)) THEN
+		INSERT INTO leadscore.model_version (model, version, document, report) VALUES (name, coalesce(last.version, 0) + 1, card, report);
+		PERFORM set_config('leadscore.versions_made', (made || jsonb_build_object(name, coalesce(last.version, 0) + 1))::text, true);
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.keep_version(text, jsonb) IS 'keeps a model as it is now in model_version, if it has changed';
+
+CREATE FUNCTION leadscore.document_changed() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM leadscore.check_trigger(TG_RELID, 'leadscore.model_document'::regclass);
+	IF NOT leadscore.in_restore() THEN
+		PERFORM leadscore.keep_version(NEW.model, NULL::jsonb);
+	END IF;
+	RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.document_changed() IS 'trigger, at commit: edited rows make a version of their model';
+
+CREATE CONSTRAINT TRIGGER document_changed AFTER INSERT OR UPDATE ON leadscore.model_document
+	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION leadscore.document_changed();
+
+CREATE FUNCTION leadscore.restore_version(model text, version integer DEFAULT NULL, redefine boolean DEFAULT false) RETURNS text
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	versions CONSTANT integer[] := ARRAY(SELECT v.version FROM leadscore.model_version v WHERE v.model = restore_version.model ORDER BY 1 DESC);
-	wanted CONSTANT integer := coalesce(version, versions[2]);
+	card CONSTANT jsonb := leadscore.make_document(model);
+	wanted integer := version;
 	document jsonb;
 BEGIN
+	-- (the last one may not have the edits of this transaction yet)
+	IF wanted IS NULL THEN
+		SELECT v.version INTO wanted FROM leadscore.model_version v
+		WHERE v.model = restore_version.model AND (card IS NULL OR EXISTS (SELECT FROM leadscore.diff(v.document, card)))
+		ORDER BY 1 DESC LIMIT 1;
+	END IF;
 	SELECT v.document || CASE WHEN v.report IS NULL THEN '{}' ELSE jsonb_build_object('report', v.report) END INTO document
 	FROM leadscore.model_version v WHERE v.model = restore_version.model AND v.version = wanted;
 	IF document IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-			MESSAGE = CASE WHEN wanted IS NULL THEN format('model "%s" has no version before its last', coalesce(model, 'NULL')) ELSE format('model "%s" has no version %s', model, wanted) END,
+			MESSAGE = CASE WHEN wanted IS NULL THEN format('model "%s" has no version but what it is', coalesce(model, 'NULL')) ELSE format('model "%s" has no version %s', model, wanted) END,
 			DETAIL = 'There is no such row in leadscore.model_version.',
 			HINT = leadscore.known('versions'::text, versions::text[]);
 	END IF;
-	RETURN leadscore.publish(document);
+	RETURN leadscore.publish(document, redefine);
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.restore_version(text, integer) IS 'publishes an earlier version again, the one before the last by default';
+COMMENT ON FUNCTION leadscore.restore_version(text, integer, boolean) IS 'publishes an earlier version again, by default the last that is not what the model is now';

@@ -15,7 +15,10 @@ GRANT USAGE ON SCHEMA leadscore TO PUBLIC;
 -- the type
 GRANT EXECUTE ON FUNCTION leadscore.timeline_in(cstring), leadscore.timeline_out(leadscore.timeline), leadscore.timeline_recv(internal),
 	leadscore.timeline_send(leadscore.timeline), leadscore.timeline_eq(leadscore.timeline, leadscore.timeline),
-	leadscore.timeline_ne(leadscore.timeline, leadscore.timeline), leadscore.timeline_hash(leadscore.timeline),
+	leadscore.timeline_ne(leadscore.timeline, leadscore.timeline), leadscore.timeline_lt(leadscore.timeline, leadscore.timeline),
+	leadscore.timeline_le(leadscore.timeline, leadscore.timeline), leadscore.timeline_gt(leadscore.timeline, leadscore.timeline),
+	leadscore.timeline_ge(leadscore.timeline, leadscore.timeline), leadscore.timeline_cmp(leadscore.timeline, leadscore.timeline),
+	leadscore.timeline_hash(leadscore.timeline),
 	leadscore.timeline_hash_extended(leadscore.timeline, bigint), leadscore.timeline_add(leadscore.timeline, leadscore.timeline),
 	leadscore.timeline_subtract(leadscore.timeline, leadscore.timeline), leadscore.timeline_plus(leadscore.timeline),
 	leadscore.timeline_minus(leadscore.timeline) TO PUBLIC;
@@ -40,7 +43,7 @@ GRANT EXECUTE ON FUNCTION leadscore.timeline_agg(jsonb, text, timestamptz, numer
 -- what constraints call, and hints: with the rights of whoever writes
 GRANT EXECUTE ON FUNCTION leadscore.check_event(text, text, timestamptz, numeric, jsonb), leadscore.check_condition(jsonpath),
 	leadscore.check_scorecard(jsonb), leadscore.check_duration(text, interval, text), leadscore.duration_hours(text, interval, text),
-	leadscore.refuse(text, text, text), leadscore.known(text, text[]) TO PUBLIC;
+	leadscore.refuse(text, text, text), leadscore.known(text, text[]), leadscore.check_part_exists(text, text, text, text, text, text[]) TO PUBLIC;
 
 CREATE FUNCTION leadscore.check_role(role regrole) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -65,7 +68,7 @@ AS $$
 BEGIN
 	PERFORM leadscore.check_role(role);
 	EXECUTE format('GRANT SELECT ON leadscore.signal, leadscore.model, leadscore.weight, leadscore.category, leadscore.stage,'
-		' leadscore.grade, leadscore.segment, leadscore.compaction, leadscore.model_document, leadscore.lead, leadscore.lead_timeline,'
+		' leadscore.grade, leadscore.segment, leadscore.default_model, leadscore.compaction, leadscore.model_document, leadscore.lead, leadscore.lead_timeline,'
 		' leadscore.lead_alias, leadscore.pending_delta, leadscore.pending_identity, leadscore.changed_lead, leadscore.counted_signal, leadscore.snapshot_state, leadscore.signal_definition,'
 		' leadscore.source_trigger, leadscore.source, leadscore.trigger_set, leadscore.own_column, leadscore.known_source, leadscore.known_event_trigger, leadscore.status, leadscore.current_timeline, leadscore.pending_timeline, leadscore.current_profile, leadscore.visible_lead, leadscore.lead_score,'
 		' leadscore.lead_segment, leadscore.segment_summary, leadscore.model_version, leadscore.experiment, leadscore.watched_model,'
@@ -77,8 +80,9 @@ BEGIN
 	-- what is in it is shown to those whom policies on lead do not bind
 	EXECUTE format('GRANT SELECT (lead_id) ON leadscore.pending_profile TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.signals(), leadscore.scorecard(text), leadscore.make_document(text), leadscore.model_named(text),'
-		' leadscore.lead_named(text), leadscore.timeline_of(text), leadscore.has_pending(text), leadscore.with_pending(text, leadscore.timeline), leadscore.check_timelines_seen(), leadscore.with_pending_profile(text, jsonb, boolean), leadscore.is_visible(text), leadscore.model_cards(), leadscore.served_models(), leadscore.months_since(timestamptz), leadscore.model_stages(), leadscore.stage_signals(), leadscore.touch_signals(), leadscore.children(regclass), leadscore.source_problem(regclass, jsonb), leadscore.split_problem(), leadscore.transition_problem(), leadscore.table_problem(), leadscore.known_source_problem(), leadscore.own_problem(), leadscore.event_trigger_state(), leadscore.mapped_columns(oid, jsonb), leadscore.keeps_values(text, text), leadscore.family_above(oid[]), leadscore.family_below(oid[]), leadscore.split_tables(), leadscore.partitions(),'
+		' leadscore.lead_named(text), leadscore.timeline_of(text), leadscore.has_pending(text), leadscore.with_pending(text, leadscore.timeline), leadscore.check_timelines_seen(), leadscore.with_pending_profile(text, jsonb, boolean), leadscore.is_visible(text), leadscore.model_cards(), leadscore.served_models(), leadscore.months_since(timestamptz), leadscore.model_stages(), leadscore.stage_signals(), leadscore.touch_signals(), leadscore.children(regclass), leadscore.source_problem(regclass, jsonb), leadscore.split_problem(), leadscore.log_has(text, boolean), leadscore.signals_waiting(), leadscore.transition_problem(), leadscore.table_problem(), leadscore.known_source_problem(), leadscore.own_problem(), leadscore.event_trigger_state(), leadscore.mapped_columns(oid, jsonb), leadscore.keeps_values(text, text), leadscore.family_above(oid[]), leadscore.family_below(oid[]), leadscore.split_tables(), leadscore.partitions(),'
 		' leadscore.column_type(regclass, text), leadscore.property_type(regtype), leadscore.trigger_mapping(bytea), leadscore.top(integer, text, timestamptz), leadscore.score(text, text, timestamptz), leadscore.score_by_query(text, text, timestamptz), leadscore.explain(text, text, timestamptz),'
+		' leadscore.score(bigint, text, timestamptz), leadscore.score(uuid, text, timestamptz), leadscore.explain(bigint, text, timestamptz), leadscore.explain(uuid, text, timestamptz),'
 		' leadscore.score_history(text, text, timestamptz, timestamptz, interval), leadscore.rfm_groups(), leadscore.rfm(text[], timestamptz, integer),'
 		' leadscore.rfm(text, timestamptz, integer), leadscore.conversion_of(text), leadscore.signals_named(text[]),'
 		' leadscore.crm_changes(bigint, integer), leadscore.crm_at(timestamptz), leadscore.crm_reasons(jsonb, leadscore.timeline, jsonb, timestamptz),'
@@ -103,7 +107,7 @@ BEGIN
 		' leadscore.learn_decay(jsonb, integer, integer, integer, boolean, timestamptz[], float8, boolean),'
 		' leadscore.information_value(float8[], float8, float8),'
 		' leadscore.signal_report(jsonb, text, interval, timestamptz[], float8, interval),'
-		' leadscore.compare(jsonb, jsonb, text, leadscore.timeline, jsonb, timestamptz), leadscore.with_signal_ids(jsonb),'
+		' leadscore.compare(jsonb, jsonb, text, leadscore.timeline, jsonb, timestamptz), leadscore.with_signal_ids(jsonb), leadscore.document_signals(jsonb), leadscore.tell_of_uncounted(jsonb),'
 		' leadscore.stability_index(float8[], float8, float8), leadscore.preview(jsonb, text, timestamptz),'
 		' leadscore.stability_report(text, timestamptz, timestamptz, interval),'
 		' leadscore.treated(text, float8, text), leadscore.serving_model(text, text, timestamptz), leadscore.arm(text, text), leadscore.experiment_result(text, text, float8, timestamptz),'
@@ -111,7 +115,7 @@ BEGIN
 		' leadscore.evaluate(jsonb, text, interval, timestamptz[], interval),'
 		' leadscore.lift_table(jsonb, text, interval, timestamptz[], interval),'
 		' leadscore.calibration_table(jsonb, text, interval, timestamptz[], interval),'
-		' leadscore.check_fit(text, timestamptz), leadscore.fit_clv(text, timestamptz, interval), leadscore.clv(text, jsonb, interval, timestamptz) TO %s', role);
+		' leadscore.check_fit(text, timestamptz), leadscore.fit_clv(text, timestamptz, interval), leadscore.clv(text, jsonb, interval, timestamptz), leadscore.not_a_timeline(text) TO %s', role);
 END
 $$;
 
@@ -159,7 +163,7 @@ BEGIN
 	PERFORM leadscore.grant_reader(role), leadscore.grant_writer(role), leadscore.grant_identifier(role), leadscore.grant_redeemer(role);
 	-- what a person edits, and what functions change that run with his rights
 	EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON leadscore.signal, leadscore.model, leadscore.weight, leadscore.category, leadscore.stage,'
-		' leadscore.grade, leadscore.segment, leadscore.compaction, leadscore.model_version, leadscore.experiment, leadscore.event, leadscore.lead,'
+		' leadscore.grade, leadscore.segment, leadscore.default_model, leadscore.compaction, leadscore.model_version, leadscore.experiment, leadscore.event, leadscore.lead,'
 		' leadscore.derivation, leadscore.conversion, leadscore.rfm_group, leadscore.spend, leadscore.channel, leadscore.offer,'
 		' leadscore.voucher, leadscore.changed_lead, leadscore.derived_event, leadscore.derivation_due, leadscore.derivation_state,'
 		' leadscore.crm_state, leadscore.pending_identity, leadscore.parted_lead, leadscore.watched_model, leadscore.lead_state, leadscore.segment_change, leadscore.change_consumer TO %s', role);
@@ -168,7 +172,7 @@ BEGIN
 	EXECUTE format('GRANT SELECT, DELETE ON leadscore.pending_profile TO %s', role);
 	EXECUTE format('GRANT SELECT ON leadscore.offer_slot, leadscore.change_clock TO %s', role);
 	EXECUTE format('GRANT USAGE ON SEQUENCE leadscore.weight_weight_id_seq, leadscore.crm_change_id_seq TO %s', role);
-	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.publish(jsonb), leadscore.restore_version(text, integer), leadscore.keep_documents(text[]),'
+	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.publish(jsonb, boolean), leadscore.check_redefined(jsonb), leadscore.keep_version(text, jsonb), leadscore.set_default_model(text), leadscore.restore_version(text, integer, boolean), leadscore.keep_documents(text[]),'
 		-- tracking
 		' leadscore.track(regclass, name, text, name, name, name, name[], text, boolean), leadscore.tell_of_size(regclass), leadscore.tell_of_column(regclass, text), leadscore.equal_may_differ(regclass, text), leadscore.merge_duplicates(), leadscore.track_profile(regclass, name, name[]),'
 		' leadscore.untrack(regclass), leadscore.check_source(regclass), leadscore.check_properties(regclass, name[]),'

@@ -392,6 +392,12 @@ COMMENT ON FUNCTION leadscore.add_rows(regclass, text, jsonb, boolean) IS 'adds 
 CREATE FUNCTION leadscore.has_rows(source regclass) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT;
 
+CREATE FUNCTION leadscore.has_events(source regclass, mapping jsonb, kind text) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
+
+COMMENT ON FUNCTION leadscore.has_events(regclass, jsonb, text)
+	IS 'whether a table or a child of it has an event of a kind (NULL: any); NULL if the first 10,000 rows have none and there may be more';
+
 CREATE FUNCTION leadscore.count_rows(source regclass, mapping jsonb, lead_ids text[]) RETURNS bigint
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 

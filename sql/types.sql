@@ -38,6 +38,21 @@ CREATE FUNCTION leadscore.timeline_eq(leadscore.timeline, leadscore.timeline) RE
 CREATE FUNCTION leadscore.timeline_ne(leadscore.timeline, leadscore.timeline) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
+CREATE FUNCTION leadscore.timeline_lt(leadscore.timeline, leadscore.timeline) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION leadscore.timeline_le(leadscore.timeline, leadscore.timeline) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION leadscore.timeline_gt(leadscore.timeline, leadscore.timeline) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION leadscore.timeline_ge(leadscore.timeline, leadscore.timeline) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION leadscore.timeline_cmp(leadscore.timeline, leadscore.timeline) RETURNS integer
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
 CREATE FUNCTION leadscore.timeline_hash(leadscore.timeline) RETURNS integer
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
@@ -58,6 +73,11 @@ CREATE FUNCTION leadscore.timeline_minus(leadscore.timeline) RETURNS leadscore.t
 
 COMMENT ON FUNCTION leadscore.timeline_eq(leadscore.timeline, leadscore.timeline) IS 'implementation of = operator';
 COMMENT ON FUNCTION leadscore.timeline_ne(leadscore.timeline, leadscore.timeline) IS 'implementation of <> operator';
+COMMENT ON FUNCTION leadscore.timeline_lt(leadscore.timeline, leadscore.timeline) IS 'implementation of < operator';
+COMMENT ON FUNCTION leadscore.timeline_le(leadscore.timeline, leadscore.timeline) IS 'implementation of <= operator';
+COMMENT ON FUNCTION leadscore.timeline_gt(leadscore.timeline, leadscore.timeline) IS 'implementation of > operator';
+COMMENT ON FUNCTION leadscore.timeline_ge(leadscore.timeline, leadscore.timeline) IS 'implementation of >= operator';
+COMMENT ON FUNCTION leadscore.timeline_cmp(leadscore.timeline, leadscore.timeline) IS 'less than, equal or greater, for B-trees';
 COMMENT ON FUNCTION leadscore.timeline_hash(leadscore.timeline) IS 'hash';
 COMMENT ON FUNCTION leadscore.timeline_hash_extended(leadscore.timeline, bigint) IS 'hash with a seed';
 COMMENT ON FUNCTION leadscore.timeline_add(leadscore.timeline, leadscore.timeline) IS 'implementation of + operator';
@@ -70,13 +90,37 @@ COMMENT ON FUNCTION leadscore.timeline_minus(leadscore.timeline) IS 'implementat
 CREATE OPERATOR leadscore.= (
 	LEFTARG = leadscore.timeline, RIGHTARG = leadscore.timeline, FUNCTION = leadscore.timeline_eq,
 	COMMUTATOR = OPERATOR(leadscore.=), NEGATOR = OPERATOR(leadscore.<>),
-	RESTRICT = eqsel, JOIN = eqjoinsel, HASHES
+	RESTRICT = eqsel, JOIN = eqjoinsel, HASHES, MERGES
 );
 
 CREATE OPERATOR leadscore.<> (
 	LEFTARG = leadscore.timeline, RIGHTARG = leadscore.timeline, FUNCTION = leadscore.timeline_ne,
 	COMMUTATOR = OPERATOR(leadscore.<>), NEGATOR = OPERATOR(leadscore.=),
 	RESTRICT = neqsel, JOIN = neqjoinsel
+);
+
+CREATE OPERATOR leadscore.< (
+	LEFTARG = leadscore.timeline, RIGHTARG = leadscore.timeline, FUNCTION = leadscore.timeline_lt,
+	COMMUTATOR = OPERATOR(leadscore.>), NEGATOR = OPERATOR(leadscore.>=),
+	RESTRICT = scalarltsel, JOIN = scalarltjoinsel
+);
+
+CREATE OPERATOR leadscore.<= (
+	LEFTARG = leadscore.timeline, RIGHTARG = leadscore.timeline, FUNCTION = leadscore.timeline_le,
+	COMMUTATOR = OPERATOR(leadscore.>=), NEGATOR = OPERATOR(leadscore.>),
+	RESTRICT = scalarlesel, JOIN = scalarlejoinsel
+);
+
+CREATE OPERATOR leadscore.> (
+	LEFTARG = leadscore.timeline, RIGHTARG = leadscore.timeline, FUNCTION = leadscore.timeline_gt,
+	COMMUTATOR = OPERATOR(leadscore.<), NEGATOR = OPERATOR(leadscore.<=),
+	RESTRICT = scalargtsel, JOIN = scalargtjoinsel
+);
+
+CREATE OPERATOR leadscore.>= (
+	LEFTARG = leadscore.timeline, RIGHTARG = leadscore.timeline, FUNCTION = leadscore.timeline_ge,
+	COMMUTATOR = OPERATOR(leadscore.<=), NEGATOR = OPERATOR(leadscore.<),
+	RESTRICT = scalargesel, JOIN = scalargejoinsel
 );
 
 CREATE OPERATOR leadscore.+ (
@@ -94,6 +138,10 @@ CREATE OPERATOR leadscore.- (RIGHTARG = leadscore.timeline, FUNCTION = leadscore
 
 COMMENT ON OPERATOR leadscore.= (leadscore.timeline, leadscore.timeline) IS 'equal';
 COMMENT ON OPERATOR leadscore.<> (leadscore.timeline, leadscore.timeline) IS 'not equal';
+COMMENT ON OPERATOR leadscore.< (leadscore.timeline, leadscore.timeline) IS 'less, in the order of bytes';
+COMMENT ON OPERATOR leadscore.<= (leadscore.timeline, leadscore.timeline) IS 'less or equal, in the order of bytes';
+COMMENT ON OPERATOR leadscore.> (leadscore.timeline, leadscore.timeline) IS 'greater, in the order of bytes';
+COMMENT ON OPERATOR leadscore.>= (leadscore.timeline, leadscore.timeline) IS 'greater or equal, in the order of bytes';
 COMMENT ON OPERATOR leadscore.+ (leadscore.timeline, leadscore.timeline) IS 'add hour by hour';
 COMMENT ON OPERATOR leadscore.- (leadscore.timeline, leadscore.timeline) IS 'subtract hour by hour';
 COMMENT ON OPERATOR leadscore.+ (NONE, leadscore.timeline) IS 'the timeline itself';
@@ -105,3 +153,14 @@ CREATE OPERATOR CLASS leadscore.timeline_ops DEFAULT FOR TYPE leadscore.timeline
 	FUNCTION 2 leadscore.timeline_hash_extended(leadscore.timeline, bigint);
 
 COMMENT ON OPERATOR CLASS leadscore.timeline_ops USING hash IS 'equality of timelines';
+
+CREATE OPERATOR CLASS leadscore.timeline_ops DEFAULT FOR TYPE leadscore.timeline USING btree AS
+	OPERATOR 1 leadscore.< (leadscore.timeline, leadscore.timeline),
+	OPERATOR 2 leadscore.<= (leadscore.timeline, leadscore.timeline),
+	OPERATOR 3 leadscore.= (leadscore.timeline, leadscore.timeline),
+	OPERATOR 4 leadscore.>= (leadscore.timeline, leadscore.timeline),
+	OPERATOR 5 leadscore.> (leadscore.timeline, leadscore.timeline),
+	FUNCTION 1 leadscore.timeline_cmp(leadscore.timeline, leadscore.timeline),
+	FUNCTION 4 (leadscore.timeline, leadscore.timeline) pg_catalog.btequalimage(oid);
+
+COMMENT ON OPERATOR CLASS leadscore.timeline_ops USING btree IS 'order of timelines by their bytes, for sorting and indexes';

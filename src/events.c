@@ -23,7 +23,7 @@ typedef struct EventWriter
 	MemoryContext row_context;
 } EventWriter;
 
-static void
+static bool
 write_event(Source *source, TupleTableSlot *slot, void *argument)
 {
 	EventWriter *writer = argument;
@@ -46,6 +46,7 @@ write_event(Source *source, TupleTableSlot *slot, void *argument)
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(writer->row_context);
+	return true;
 }
 
 /*

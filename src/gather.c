@@ -268,7 +268,7 @@ is_ours(const Gathering *g, uint32 hash)
 }
 
 /* Take a row of a table. */
-static void
+static bool
 gather_row(Source *source, TupleTableSlot *slot, void *argument)
 {
 	Gathering  *g = argument;
@@ -297,6 +297,7 @@ gather_row(Source *source, TupleTableSlot *slot, void *argument)
 		if (MemoryContextMemAllocated(g->leads_context, false) / 1024 > (Size) maintenance_work_mem)
 			leads_put_out(g);
 	}
+	return true;
 }
 
 /* ---------- the whole ---------- */

@@ -228,7 +228,7 @@ typedef struct TableRows
 	MemoryContext scratch;
 } TableRows;
 
-static void
+static bool
 keep_row(Source *source, TupleTableSlot *slot, void *argument)
 {
 	TableRows  *table = argument;
@@ -245,6 +245,7 @@ keep_row(Source *source, TupleTableSlot *slot, void *argument)
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(table->scratch);
+	return true;
 }
 
 /* Collect the rows of a whole table, with a snapshot of the moment. */

@@ -67,6 +67,7 @@ static HTAB *sources = NULL;
 
 PG_FUNCTION_INFO_V1(property_type);
 PG_FUNCTION_INFO_V1(has_rows);
+PG_FUNCTION_INFO_V1(has_events);
 PG_FUNCTION_INFO_V1(count_rows);
 PG_FUNCTION_INFO_V1(hold_source);
 PG_FUNCTION_INFO_V1(try_table);
@@ -680,9 +681,7 @@ reader_receive(TupleTableSlot *slot, DestReceiver *self)
 {
 	TableReader *reader = (TableReader *) self;
 
-	if (reader->source->problem == NULL)
-		reader->consume(reader->source, slot, reader->argument);
-	return true;
+	return reader->source->problem || reader->consume(reader->source, slot, reader->argument);
 }
 
 static void
@@ -709,32 +708,34 @@ read_by_query(TableReader *reader, Oid owner, const char *query, ParamListInfo p
 	become_again(before);
 }
 
-/* Read one table, without its children, as its owner. */
-static void
+/* Read one table, without its children, as its owner; false: no more. */
+static bool
 read_one_table(TableReader *reader, Relation relation, Snapshot snapshot)
 {
 	Identity	before;
 	TupleTableSlot *slot;
 	TableScanDesc scan;
+	bool		more = true;
 
 	/* a partitioned table has no rows of its own */
 	if (!RELKIND_HAS_STORAGE(relation->rd_rel->relkind) || RELATION_IS_OTHER_TEMP(relation))
-		return;
+		return true;
 	reader_map(reader, RelationGetDescr(relation));
 	if (reader->source->problem)
-		return;
+		return true;
 
 	before = become(relation->rd_rel->relowner, SECURITY_RESTRICTED_OPERATION);
 	slot = table_slot_create(relation, NULL);
 	scan = begin_table_scan(relation, snapshot);
-	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	while (more && table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		CHECK_FOR_INTERRUPTS();
-		reader->consume(reader->source, slot, reader->argument);
+		more = reader->consume(reader->source, slot, reader->argument);
 	}
 	table_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
 	become_again(before);
+	return more;
 }
 
 /* A condition for the rows of some leads and kinds, with parameters $1 and $2. */
@@ -770,7 +771,7 @@ may_query(Oid owner, Relation relation)
 
 /*
  * Read the rows of a table, with the active snapshot, and give each to
- * "consume", which runs as the table's owner. lead_ids and kinds (text[], or 0
+ * "consume", which runs as the table's owner, until it wants no more. lead_ids and kinds (text[], or 0
  * for all) say which are wanted; more may come.
  */
 void
@@ -807,17 +808,18 @@ source_read_table(Relation relation, Jsonb *mapping, bool with_children, Datum l
 	else if (with_children)
 	{
 		ListCell   *cell;
+		bool		more = true;
 
 		foreach(cell, find_all_inheritors(RelationGetRelid(relation), AccessShareLock, NULL))
 		{
 			Relation	child = table_open(lfirst_oid(cell), NoLock);
 
-			read_one_table(&reader, child, GetActiveSnapshot());
+			more = more && read_one_table(&reader, child, GetActiveSnapshot());
 			table_close(child, NoLock);
 		}
 	}
 	else
-		read_one_table(&reader, relation, GetActiveSnapshot());
+		(void) read_one_table(&reader, relation, GetActiveSnapshot());
 	AtEOXact_GUC(false, settings);
 }
 
@@ -860,6 +862,51 @@ has_rows(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(table_has_rows(table));
 }
 
+/* Whether a table has events of a kind. */
+#define MAX_ROWS_SEARCHED 10000
+
+typedef struct KindSearch
+{
+	const text *kind;			/* NULL: any */
+	int			rows;
+	bool		found;
+	MemoryContext row_context;
+} KindSearch;
+
+static bool
+search_row(Source *source, TupleTableSlot *slot, void *argument)
+{
+	KindSearch *search = argument;
+	MemoryContext old = MemoryContextSwitchTo(search->row_context);
+	SourceRow	row;
+
+	search->found = source_read(source, slot, &row) &&
+		(search->kind == NULL || label_equal(text_label(search->kind), (Label) {row.event.kind, row.event.kind_length}));
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(search->row_context);
+	return !search->found && ++search->rows < MAX_ROWS_SEARCHED;
+}
+
+/*
+ * has_events(source, mapping, kind): whether a table or a child of it has an
+ * event of a kind, or with NULL of any; NULL if the first rows have none, and
+ * there may be more.
+ */
+Datum
+has_events(PG_FUNCTION_ARGS)
+{
+	Relation	relation = source_open(PG_GETARG_OID(0));
+	KindSearch	search = {.kind = PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2)};
+
+	search.row_context = AllocSetContextCreate(CurrentMemoryContext, "leadscore row", ALLOCSET_DEFAULT_SIZES);
+	source_read_table(relation, PG_GETARG_JSONB_P(1), true, 0, 0, "its rows are left out", search_row, &search);
+	MemoryContextDelete(search.row_context);
+	table_close(relation, NoLock);
+	if (!search.found && search.rows == MAX_ROWS_SEARCHED)
+		PG_RETURN_NULL();
+	PG_RETURN_BOOL(search.found);
+}
+
 /* How many rows belong to some leads. */
 typedef struct RowCount
 {
@@ -869,7 +916,7 @@ typedef struct RowCount
 	MemoryContext row_context;
 } RowCount;
 
-static void
+static bool
 count_row(Source *source, TupleTableSlot *slot, void *argument)
 {
 	RowCount   *count = argument;
@@ -886,6 +933,7 @@ count_row(Source *source, TupleTableSlot *slot, void *argument)
 			}
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(count->row_context);
+	return true;
 }
 
 /*

@@ -67,8 +67,8 @@ typedef struct SourceRow
 	Event		event;
 } SourceRow;
 
-/* Takes a row of a table that is read; runs as the table's owner. */
-typedef void (*SourceConsumer) (Source *source, TupleTableSlot *slot, void *argument);
+/* Takes a row of a table that is read; false: no more. Runs as the table's owner. */
+typedef bool (*SourceConsumer) (Source *source, TupleTableSlot *slot, void *argument);
 
 extern bool is_property_type(Oid type);
 

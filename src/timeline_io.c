@@ -24,6 +24,11 @@ PG_FUNCTION_INFO_V1(timeline_recv);
 PG_FUNCTION_INFO_V1(timeline_send);
 PG_FUNCTION_INFO_V1(timeline_eq);
 PG_FUNCTION_INFO_V1(timeline_ne);
+PG_FUNCTION_INFO_V1(timeline_lt);
+PG_FUNCTION_INFO_V1(timeline_le);
+PG_FUNCTION_INFO_V1(timeline_gt);
+PG_FUNCTION_INFO_V1(timeline_ge);
+PG_FUNCTION_INFO_V1(timeline_cmp);
 PG_FUNCTION_INFO_V1(timeline_hash);
 PG_FUNCTION_INFO_V1(timeline_hash_extended);
 PG_FUNCTION_INFO_V1(timeline_add);
@@ -347,6 +352,58 @@ Datum
 timeline_ne(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(!timelines_equal(fcinfo));
+}
+
+/* Negative, 0 or positive: the order of the bytes, a prefix first. Copies are freed, as an index asks for. */
+static int
+compare_timelines(FunctionCallInfo fcinfo)
+{
+	struct varlena *a = PG_GETARG_TIMELINE(0);
+	struct varlena *b = PG_GETARG_TIMELINE(1);
+	size_t		length_a = VARSIZE_ANY_EXHDR(a);
+	size_t		length_b = VARSIZE_ANY_EXHDR(b);
+	int			result = memcmp(VARDATA_ANY(a), VARDATA_ANY(b), Min(length_a, length_b));
+
+	if (result == 0)
+		result = (length_a > length_b) - (length_a < length_b);
+	PG_FREE_IF_COPY(a, 0);
+	PG_FREE_IF_COPY(b, 1);
+	return result;
+}
+
+/* timeline < timeline */
+Datum
+timeline_lt(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(compare_timelines(fcinfo) < 0);
+}
+
+/* timeline <= timeline */
+Datum
+timeline_le(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(compare_timelines(fcinfo) <= 0);
+}
+
+/* timeline > timeline */
+Datum
+timeline_gt(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(compare_timelines(fcinfo) > 0);
+}
+
+/* timeline >= timeline */
+Datum
+timeline_ge(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(compare_timelines(fcinfo) >= 0);
+}
+
+/* the comparison of a B-tree */
+Datum
+timeline_cmp(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT32(compare_timelines(fcinfo));
 }
 
 /* hash of a timeline, 32 bits */

@@ -58,6 +58,22 @@ SELECT split_part(refused, ' ', 1) FROM unnest(ARRAY['INSERT INTO weight (model,
 	'INSERT INTO segment (model, segment, position) VALUES (''n'', ''x'', 1)', 'DELETE FROM category; INSERT INTO weight (model, signal, points, category) VALUES (''m'', ''visit'', 1, ''c'')']) c,
 	LATERAL (SELECT refused FROM refused(c) LIMIT 1) r;
 
+-- ... and a weight's category and stage in its model: rows are told what documents are told; so are stages and segments without a position
+INSERT INTO model (model) VALUES ('other');
+INSERT INTO category (model, category) VALUES ('other', 'd');
+SELECT refused(ARRAY['INSERT INTO weight (model, signal, points, category) VALUES (''m'', ''visit'', 1, ''d'')', 'INSERT INTO weight (model, signal, points, stage) VALUES (''m'', ''visit'', 1, ''d'')',
+	'INSERT INTO weight (model, signal, points) VALUES (''m'', ''visit'', 1); UPDATE weight SET category = ''d''', 'INSERT INTO weight (model, signal, points) VALUES (''m'', ''visit'', 1); UPDATE weight SET stage = ''d''',
+	'INSERT INTO weight (model, signal, points, stage) VALUES (''other'', ''visit'', 1, ''s'')',
+	'INSERT INTO segment (model, segment) VALUES (''m'', ''x'')', 'INSERT INTO stage (model, stage) VALUES (''m'', ''x'')', 'UPDATE stage SET position = NULL', 'INSERT INTO segment VALUES (''m'', ''a'', 1); UPDATE segment SET position = NULL']);
+SELECT refused(ARRAY['SELECT publish(''{"model": "m", "segments": [{"segment": "x"}]}'')', 'SELECT publish(''{"model": "m", "stages": [{"stage": "x"}]}'')']);
+-- a renamed model takes them along, and so does a renamed category
+BEGIN;
+INSERT INTO weight (model, signal, points, category, stage) VALUES ('m', 'visit', 1, 'c', 's');
+UPDATE category SET category = 'e' WHERE category = 'c'; UPDATE stage SET stage = 't'; UPDATE model SET model = 'n' WHERE model = 'm';
+SELECT model, category, stage FROM weight;
+ROLLBACK;
+DELETE FROM model WHERE model = 'other';
+
 -- match and condition
 SELECT refused(ARRAY[
 	'INSERT INTO signal (signal, match) VALUES (''x'', ''[]'')', 'INSERT INTO signal (signal, match) VALUES (''x'', ''null'')',
@@ -104,6 +120,62 @@ DELETE FROM model;
 SELECT count(*) FROM weight;
 DELETE FROM signal;
 SELECT signals();
+
+-- Past events are to be counted for a signal if there are some of its kind, or if some are counted by a former definition.
+CREATE FUNCTION waiting() RETURNS TABLE (signal text) LANGUAGE sql AS $$SELECT name FROM status WHERE state = 'past events are not yet counted' ORDER BY 1$$;
+CREATE TABLE shop_order (customer text, placed timestamptz, total numeric);
+CREATE TABLE no_refund (customer text, paid timestamptz);
+SELECT track('shop_order', lead_id => 'customer', kind => 'order', occurred_at => 'placed', value => 'total'), track('no_refund', lead_id => 'customer', kind => 'refund', occurred_at => 'paid');
+INSERT INTO event (lead_id, kind, occurred_at) VALUES ('ann', 'visit', '2026-01-01');
+INSERT INTO shop_order VALUES ('ann', '2026-01-02', 10);
+SET client_min_messages = notice;
+INSERT INTO signal (signal, kind) VALUES ('news', 'newsletter'), ('refund', 'refund'), ('basket', 'cart_abandoned');	-- none of these
+INSERT INTO signal (signal, kind) VALUES ('look', 'visit'), ('order', 'order'), ('nothing', 'none');
+INSERT INTO signal (signal) VALUES ('anything');
+INSERT INTO signal (signal, subject) VALUES ('somebody', 'profile');
+SELECT * FROM waiting();
+-- what comes now has been counted from the start
+INSERT INTO event (lead_id, kind, occurred_at) VALUES ('ann', 'newsletter', '2026-01-03');
+INSERT INTO no_refund VALUES ('ann', '2026-01-03');
+SELECT * FROM waiting();
+SELECT count(*) AS wrong FROM verify() v WHERE leadscore.only(v.stored, ARRAY(SELECT signal_id FROM signal WHERE signal IN ('news', 'refund'))) <> leadscore.only(v.expected, ARRAY(SELECT signal_id FROM signal WHERE signal IN ('news', 'refund')));
+-- a signal that is changed to a kind of which there is nothing still has what it was: noted when it was counted, or only since
+UPDATE signal SET kind = 'other' WHERE signal = 'news';
+INSERT INTO event (lead_id, kind, occurred_at) VALUES ('ann', 'visit', '2026-01-04');
+UPDATE signal SET kind = 'other' WHERE signal = 'look';
+UPDATE signal SET description = 'of nothing' WHERE signal = 'nothing';
+UPDATE signal SET kind = 'nothing' WHERE signal = 'nothing';
+SELECT * FROM waiting();
+SET client_min_messages = warning;
+CALL rebuild();
+SELECT count(*) FROM waiting(); SELECT count(*) FROM verify();
+-- rows that are no events do not count
+INSERT INTO event (lead_id, kind, occurred_at) VALUES ('ann', 'odd', '2026-01-01');
+UPDATE event SET kind = 'even' WHERE kind = 'odd';
+INSERT INTO shop_order VALUES (NULL, '2026-01-02', 10);
+SET client_min_messages = notice;
+INSERT INTO signal (signal, kind) VALUES ('odd', 'odd');
+INSERT INTO signal (signal, kind) VALUES ('even', 'even');
+SET client_min_messages = warning;
+-- of a table with a column of kinds 10,000 rows are looked at: if these have none, and there are more, it is not known, and it waits
+CALL rebuild();
+CREATE TABLE log (lead text, kind text, at timestamptz);
+INSERT INTO log SELECT 'bob', CASE WHEN n = 10001 THEN 'late' WHEN n = 9999 THEN 'early' ELSE 'click' END, '2026-01-01' FROM generate_series(1, 10001) n;
+SELECT track('log', lead_id => 'lead', kind_column => 'kind', occurred_at => 'at');
+INSERT INTO signal (signal, kind) VALUES ('early', 'early'), ('late', 'late'), ('never', 'never');
+SELECT * FROM waiting();
+DELETE FROM log WHERE kind = 'click' AND ctid < '(1,1)';
+SELECT * FROM waiting();
+SELECT untrack('log');
+SELECT * FROM waiting();
+SELECT untrack('shop_order'), untrack('no_refund');
+DELETE FROM event; DELETE FROM signal;
+
+-- no column, and no argument of a function, has an infinite default, which drivers cannot read; nor does a view show one
+SELECT table_name, column_name, column_default FROM information_schema.columns
+WHERE table_schema = 'leadscore' AND column_default ~* 'infinity' AND (table_name, column_name) <> ('offer', 'starts_at')
+UNION ALL SELECT p.proname, NULL, pg_get_function_arguments(p.oid) FROM pg_proc p WHERE p.pronamespace = 'leadscore'::regnamespace AND pg_get_function_arguments(p.oid) ~* 'infinity'
+UNION ALL SELECT c.relname, NULL, pg_get_viewdef(c.oid) FROM pg_class c WHERE c.relnamespace = 'leadscore'::regnamespace AND c.relkind IN ('v', 'm') AND pg_get_viewdef(c.oid) ~* 'infinity';
 
 -- every table, view, column, function, aggregate, operator and type of the extension has a comment
 SELECT pg_describe_object(d.classid, d.objid, 0) AS uncommented

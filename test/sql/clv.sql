@@ -202,3 +202,10 @@ FROM counted, generate_series(1, 20) r, clv(t, jsonb_set(params, '{bg_nbd,r}', t
 SELECT c % 2 AS half, fit_clv(timeline, 2, '2024-02-05', '7 days') -> 'bg_nbd' -> 'customers' AS customers FROM customer GROUP BY 1 ORDER BY 1;
 SELECT DISTINCT ON (half) half, rounded(fit) -> 'bg_nbd' ->> 'customers' AS customers, fit = (SELECT fit_clv(timeline, 2, '2024-02-05', '7 days') FROM customer) AS "of all"
 FROM (SELECT c % 2, fit_clv(timeline, 2, '2024-02-05', '7 days') OVER (ORDER BY c % 2) FROM customer) w (half, fit) ORDER BY half;
+
+-- An untyped literal means a lead: the text of a timeline is refused there, rather than taken for a lead that nobody knows.
+SELECT (clv(timeline '{2: 2024-01-01T09Z 2 30}', params, '1 day', '2024-01-11')).purchases FROM counted;
+SELECT refused($$SELECT clv('{2: 2024-01-01T09Z 2 30}', '{"signal_id": 2, "bg_nbd": {"r": 1, "alpha": 1, "a": 1, "b": 1}}')$$);
+SELECT refused($$SELECT clv(E' {\t2 :2024-01-01T09Z 2}', '{"signal_id": 2, "bg_nbd": {"r": 1, "alpha": 1, "a": 1, "b": 1}}')$$);
+-- leads of other names in braces are leads
+SELECT lead, clv(lead, params) IS NULL AS nobody FROM counted, unnest(ARRAY['{}', '{6F9619FF-8B86-D011-B42D-00CF4FC964FF}', '{1: x}', NULL]) lead;

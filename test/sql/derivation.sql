@@ -6,6 +6,17 @@
 -- Rules of derive(): what is left out is filled in, what makes no sense is refused.
 INSERT INTO derivation (behaviour) VALUES ('visit'), ('dwell'), ('cart_abandoned'), ('returned_visit');
 SELECT * FROM derivation;
+-- whose kind is in the log already, is told
+BEGIN;
+DELETE FROM derivation;
+INSERT INTO event (lead_id, kind, occurred_at) VALUES ('anna', 'visit', '2026-01-01');
+INSERT INTO derived_event (lead_id, kind, occurred_at, derivation) VALUES ('anna', 'dwell', '2026-01-01', 'dwell');
+SET LOCAL client_min_messages = notice;
+INSERT INTO derivation (behaviour) VALUES ('visit'), ('dwell');
+UPDATE derivation SET derived_kind = 'derived_visit' WHERE derivation = 'visit';
+UPDATE derivation SET gap = '20 minutes' WHERE derivation = 'visit';
+UPDATE derivation SET derived_kind = 'visit' WHERE derivation = 'visit';
+ROLLBACK;
 INSERT INTO derivation (derivation, behaviour, gap) VALUES ('slow shop', 'cart_abandoned', '3 hours');
 SELECT delay FROM derivation WHERE derivation = 'slow shop';
 DELETE FROM derivation WHERE derivation = 'slow shop';

@@ -85,6 +85,7 @@ SELECT refused(format('SELECT score(%L, ''{}'', NULL, ''2026-01-01'')', d)) FROM
 	'{"signals": [{"signal": "a", "signal_id": 1}], "weights": [{"signal": "a", "points": "1"}]}', '{"signals": [{"signal": "a", "signal_id": 1}], "weights": [{"signal": "a", "points": 1, "half_life": "x"}]}']) d;
 
 -- What does not exist is named, with what there is.
+DELETE FROM default_model;
 SELECT refused(ARRAY['SELECT scorecard(''x'')', 'SELECT score(''lead'', ''x'')', 'SELECT * FROM explain(''lead'', ''x'')', 'SELECT * FROM score_history(''lead'', ''x'')', 'SELECT score(''lead'')', 'SELECT template(''x'')']);
 \pset tuples_only off
 \pset format aligned
@@ -122,3 +123,32 @@ BEGIN
 	END LOOP;
 END
 $$;
+
+-- A signal has one definition for all models: a document that changes it for another model is refused, unless it is to be changed there, too.
+DELETE FROM model; DELETE FROM signal;
+SELECT publish('{"model": "a", "signals": [{"signal": "visit", "kind": "visit"}, {"signal": "buy", "kind": "buy"}, {"signal": "own", "kind": "own"}, {"signal": "de", "subject": "profile", "match": {"country": "DE"}}],
+	"weights": [{"signal": "visit", "points": 1}, {"signal": "buy", "points": 1}, {"signal": "own", "points": 1}, {"signal": "de", "points": 1}]}');
+SELECT publish('{"model": "b", "signals": [{"signal": "visit", "kind": "visit"}, {"signal": "buy", "kind": "buy"}], "weights": [{"signal": "visit", "points": 1}]}');
+CREATE VIEW changed AS SELECT '{"model": "b", "signals": [{"signal": "buy", "kind": "purchase"}, {"signal": "visit", "kind": "visit", "match": {"page": "/"}}], "weights": [{"signal": "visit", "points": 1}]}'::jsonb AS card;
+\pset tuples_only on
+\pset format unaligned
+SELECT refused(ARRAY['SELECT publish(card) FROM changed', 'SELECT publish(card, NULL) FROM changed',
+	'SELECT publish(''{"model": "c", "signals": [{"signal": "visit"}]}'')', 'SELECT publish(''{"model": "c", "signals": [{"signal": "visit", "kind": "visit", "condition": "$.x > 1"}]}'')',
+	'SELECT publish(''{"model": "c", "signals": [{"signal": "de", "subject": "profile", "match": {"country": "AT"}}]}'')', 'SELECT publish(''{"model": "c", "signals": [{"signal": "visit", "subject": "profile"}]}'', redefine => true)']);
+\pset tuples_only off
+\pset format aligned
+-- nothing is left of them
+SELECT count(*) FROM model; SELECT kind, match FROM signal WHERE signal IN ('visit', 'buy') ORDER BY signal;
+-- what only this model uses, or nobody, may change; and so may a description
+SELECT publish(jsonb_set(scorecard('a'), '{signals}', '[{"signal": "visit", "kind": "visit", "description": "a look"}, {"signal": "buy", "kind": "bought"}, {"signal": "own", "kind": "owned"}, {"signal": "de", "subject": "profile", "match": {"country": "AT"}}]'));
+SELECT publish('{"model": "b", "signals": [{"signal": "visit", "kind": "visit"}, {"signal": "free", "kind": "x"}], "weights": [{"signal": "visit", "points": 1}]}');
+SELECT publish('{"model": "c", "signals": [{"signal": "free", "kind": "y"}, {"signal": "visit", "subject": "event", "kind": "visit", "match": null}]}');
+SELECT signal, kind, match, description FROM signal ORDER BY signal;
+-- with redefine it counts for all
+SELECT publish(card, redefine => true) FROM changed;
+SELECT signal, kind, match FROM signal WHERE signal IN ('visit', 'buy') ORDER BY signal;
+SELECT jsonb_path_query_array(scorecard('a'), '$.signals[*] ? (@.signal == "visit").match.page') AS of_a, (SELECT count(*) FROM model_version WHERE model = 'a') AS versions_of_a;
+-- an earlier version redefines, too
+SELECT split_part(refused('SELECT restore_version(''b'')'), ' ', 1) AS refused LIMIT 1;
+SELECT restore_version('b', redefine => true);
+SELECT match FROM signal WHERE signal = 'visit';

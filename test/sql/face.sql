@@ -54,6 +54,27 @@ SELECT count(*) FROM explain('nobody');
 SELECT count(*) FROM explain(NULL);
 SELECT l, (SELECT coalesce(sum(points), 0) FROM explain(l)) = score(l) AS adds_up FROM unnest('{ann,bob,cyd,dan,eve,fay,nobody}'::text[]) l;
 
+-- Leads that are numbers or UUIDs, without a cast. An untyped literal, NULL and columns of text mean the text.
+BEGIN;
+CREATE TEMP TABLE customer AS SELECT 4711 AS id, 4711::smallint AS small, 4711::bigint AS big, uuid 'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11' AS key,
+	'4711'::text AS name, '4711'::varchar AS short, '4711'::char(4) AS padded;
+INSERT INTO event (lead_id, kind, occurred_at) SELECT unnest(ARRAY[id::text, key::text]), 'buy', '2026-01-01' FROM customer;
+SELECT score(4711), score('4711') AS literal, score(4711, 'shop', '2025-12-31') AS before, score(-4711) AS unknown, score('A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11') AS another_name;
+SELECT score(id) AS int, score(small) AS small, score(big, 'shop') AS big, score(key, 'shop', '2026-01-02') AS uuid, score(name) AS text, score(short) AS varchar, score(padded) AS padded FROM customer;
+SELECT score(NULL) IS NULL AS untyped, score(NULL::bigint) IS NULL AS number, score(NULL::uuid) IS NULL AS uuid, score(4711, NULL) IS NULL AS no_model, score(key, 'shop', NULL) IS NULL AS no_instant FROM customer;
+SELECT e = x AS same, x.points FROM customer c, explain('4711', 'shop', '2026-01-02') x, explain(c.id, 'shop', '2026-01-02') e;
+SELECT e = x AS same, x.points FROM customer c, explain(c.key::text, 'shop', '2026-01-02') x, explain(c.key, 'shop', '2026-01-02') e;
+SELECT (SELECT count(*) FROM explain(NULL::bigint)) AS of_no_number, (SELECT count(*) FROM explain(NULL::uuid)) AS of_no_uuid, (SELECT count(*) FROM explain('4711')) AS literal, (SELECT count(*) FROM explain(4711)) AS number;
+-- the planner sees through them
+EXPLAIN (VERBOSE, COSTS off) SELECT score(big) FROM customer;
+-- all of a kind cost and promise the same
+SELECT p.proname, count(*) AS functions, count(DISTINCT (p.procost, p.prorows, p.proparallel, p.provolatile, p.proisstrict, p.proretset, p.prorettype, p.pronargdefaults)) AS kinds
+FROM pg_proc p WHERE p.oid::regprocedure::text ~ '^(score|explain)\((text|bigint|uuid),' GROUP BY 1 ORDER BY 1;
+PREPARE by_number(int) AS SELECT score($1);
+EXECUTE by_number(4711);
+ROLLBACK;
+DEALLOCATE by_number;
+
 -- the same of the three templates, for 30 leads of all kinds of events
 SELECT publish(template(template)) FROM templates();
 INSERT INTO event (lead_id, kind, occurred_at, value, properties)
@@ -106,16 +127,49 @@ UPDATE model SET ceiling = 5;
 SELECT * FROM ann();
 SELECT count(*) FROM verify();
 
--- "default" is the model of that name or, where there is none, the only one there is
+-- "default" is the model of that name, else the one that was set, else the only one. The first model is set by itself: a second one breaks no call.
+CREATE FUNCTION default_model() RETURNS TABLE (scorecard text, chosen text) LANGUAGE sql AS $$SELECT scorecard() ->> 'model', (SELECT d.model FROM default_model d)$$;
 SELECT publish('{"model": "second"}');
-SELECT score('ann', 'second');
+SELECT score('ann', 'second'), score('ann') = score('ann', 'shop') AS first_stays, d.* FROM default_model() d;
+SELECT set_default_model('second');
+SELECT score('ann'), (SELECT count(*) FROM explain('ann')) AS lines, (SELECT max(score) FROM top(1)) AS top, (SELECT max(score) FROM score_history('ann')) AS history, d.* FROM default_model() d;
+-- renaming follows, and what is deleted is no default
+UPDATE model SET model = 'renamed' WHERE model = 'second';
+SELECT * FROM default_model();
+DELETE FROM model WHERE model = 'renamed';
+SELECT * FROM default_model();
+-- so the only one was meant, and goes on being so
+SELECT publish('{"model": "third"}');
+SELECT * FROM default_model();
+INSERT INTO model (model) VALUES ('fourth');
+DELETE FROM model WHERE model = 'shop';
 \pset tuples_only on
 \pset format unaligned
-SELECT refused('SELECT score(''ann'')');
+SELECT refused(ARRAY['SELECT score(''ann'')', 'SELECT scorecard()', 'SELECT set_default_model(''nowhere'')', 'SELECT set_default_model(NULL)', 'INSERT INTO experiment (experiment, control, treatment) VALUES (''default'', ''third'', ''fourth'')']);
 \pset tuples_only off
 \pset format aligned
+SELECT object, name, state, action FROM status WHERE object = 'model';
+-- where nothing is set and there are several, one more is none of them either
+INSERT INTO model (model) VALUES ('fifth');
+SELECT count(*) FROM default_model;
+SELECT set_default_model('fourth');
+SELECT d.*, (SELECT count(*) FROM status WHERE object = 'model') AS problems FROM default_model() d;
+-- the first of several that come at once
+DELETE FROM model;
+INSERT INTO model (model) VALUES ('q'), ('p');
+SELECT * FROM default_model();
+-- what is rolled back leaves none
+BEGIN; DELETE FROM model; SELECT publish('{"model": "gone"}'); ROLLBACK;
+SELECT * FROM default_model();
+-- a model of the name is meant all the same
 SELECT publish('{"model": "default", "signals": [{"signal": "buy", "kind": "buy"}], "weights": [{"signal": "buy", "points": 1000}]}');
 SELECT score('ann'), (SELECT count(*) FROM explain('ann')) AS lines, scorecard() ->> 'model' AS model;
+SET client_min_messages = notice;
+SELECT set_default_model('p'), set_default_model('default');
+SET client_min_messages = warning;
+SELECT * FROM default_model();
+SELECT set_default_model('p');
+SELECT * FROM default_model();
 SELECT model, count(*) FROM lead_score GROUP BY model ORDER BY model;
 DELETE FROM model;
 SELECT count(*) FROM lead_score;

@@ -35,6 +35,17 @@ SELECT part, segment_before, segment_after, leads, score_before, score_after FRO
 SELECT count(*) FROM preview(scorecard()) WHERE part IN ('gain', 'loss');
 SELECT refused(ARRAY['SELECT preview(NULL)', 'SELECT preview(''{}'')', 'SELECT preview(scorecard(), ''none'')', 'SELECT preview(scorecard(), ''shop'', NULL)']);
 
+-- what past events are not counted for: signals that are not here, that count otherwise here, or that wait; of whose kind there is nothing, nothing is missing
+SET client_min_messages = notice;
+INSERT INTO signal (signal, kind) VALUES ('waiting', 'visit');
+SELECT count(*) FROM preview(scorecard('shop'), 'shop', '2026-01-02') WHERE part = 'gain';
+SELECT count(*) FROM preview('{"model": "m", "signals": [{"signal": "new", "kind": "visit"}, {"signal": "waiting", "kind": "visit"}, {"signal": "visit", "kind": "visit", "match": {"page": "/"}},
+	{"signal": "nothing", "kind": "none"}, {"signal": "german", "subject": "profile", "match": {"country": "FR"}}]}', 'shop', '2026-01-02') WHERE part = 'gain';
+CALL rebuild(signals => '{waiting}');
+SELECT count(*) FROM preview('{"model": "m", "signals": [{"signal": "waiting", "kind": "visit", "description": "any words"}]}', 'shop', '2026-01-02') WHERE part = 'gain';
+DELETE FROM signal WHERE signal = 'waiting'; CALL rebuild();
+SET client_min_messages = warning;
+
 -- What differs: members, whole weights, and nothing where only the writing does.
 SELECT part, name, change, member, value_before AS before, value_after AS after FROM change, diff(scorecard(), card);
 SELECT * FROM diff('{"model": "m", "weights": [{"signal": "a", "half_life": "336 hours", "points": 1.0}], "signals": [{"signal": "a"}], "floor": null}',
@@ -56,7 +67,54 @@ SELECT version, document #> '{weights,0,points}' AS points, report FROM model_ve
 DELETE FROM model; SELECT restore_version('shop', 1); SELECT score('v3', at => '2026-01-02');
 SELECT publish('{"model": "other"}'); SELECT model, max(version) FROM model_version GROUP BY 1 ORDER BY 1;
 SELECT refused(ARRAY['SELECT restore_version(''shop'', 9)', 'SELECT restore_version(''other'')', 'SELECT restore_version(''none'')', 'SELECT restore_version(NULL)']);
-DELETE FROM model WHERE model = 'other';
+
+-- Edited rows make a version, one a transaction and model, at commit; restoring takes the last change back.
+CREATE FUNCTION versions(name text) RETURNS TABLE (n bigint, points text, report jsonb) LANGUAGE sql AS
+	$$SELECT row_number() OVER (ORDER BY version), jsonb_path_query_array(document, '$.weights[*].points')::text, report FROM model_version WHERE model = name ORDER BY version$$;
+INSERT INTO model (model) VALUES ('edited');
+INSERT INTO weight (model, signal, points) VALUES ('edited', 'visit', 1), ('edited', 'visit', 2);
+UPDATE weight SET points = points + 10 WHERE model = 'edited';
+BEGIN;
+UPDATE weight SET points = points + 100 WHERE model = 'edited';
+UPDATE weight SET points = points + 1000 WHERE model = 'edited';
+SELECT * FROM versions('edited');
+COMMIT;
+SELECT * FROM versions('edited');
+SELECT restore_version('edited');
+SELECT n, points, (SELECT jsonb_path_query_array(scorecard('edited'), '$.weights[*].points')) AS now FROM versions('edited') WHERE n > 3;
+-- in the transaction of the edit, too; and what changes nothing, or comes to nothing, makes none
+BEGIN; UPDATE weight SET points = 0 WHERE model = 'edited'; SELECT restore_version('edited'); COMMIT;
+UPDATE weight SET points = points WHERE model = 'edited';
+UPDATE model SET model = model WHERE model = 'edited';
+BEGIN; UPDATE weight SET points = points + 1 WHERE model = 'edited'; UPDATE weight SET points = points - 1 WHERE model = 'edited'; COMMIT;
+BEGIN; UPDATE weight SET points = 7 WHERE model = 'edited'; ROLLBACK;
+SELECT publish(scorecard('edited'));
+SELECT max(n) FROM versions('edited');
+-- publish() and edits in one transaction are one version, with its report, in whatever order; what is rolled back to a savepoint is none
+BEGIN;
+UPDATE weight SET points = 3 WHERE model = 'edited';
+SELECT publish(jsonb_set(scorecard('edited'), '{weights,0,points}', '4') || '{"report": {"by": "fit"}}');
+UPDATE weight SET points = 5 WHERE model = 'edited' AND points = 3;
+SAVEPOINT s; SELECT publish(jsonb_set(scorecard('edited'), '{weights,0,points}', '40')); UPDATE weight SET points = 50 WHERE model = 'edited'; ROLLBACK TO s;
+COMMIT;
+SELECT * FROM versions('edited') WHERE n > 5;
+-- each transaction its own; a report alone is worth one
+SELECT publish(scorecard('edited') || '{"report": {"by": "hand"}}');
+SELECT publish(scorecard('edited') || '{"report": {"by": "hand"}}');
+SELECT * FROM versions('edited') WHERE n > 6;
+-- a signal is part of the document of each model that uses it, and of no other; so is whatever a model is made of
+UPDATE signal SET description = 'a look' WHERE signal = 'visit';
+SELECT m.model, (SELECT document = scorecard(m.model) FROM model_version v WHERE v.model = m.model ORDER BY version DESC LIMIT 1) AS kept, (SELECT max(version) FROM model_version v WHERE v.model = m.model) AS last FROM model m ORDER BY 1;
+INSERT INTO segment (model, segment, position) VALUES ('edited', 'all', 1);
+SELECT max(n), (SELECT document #>> '{segments,0,segment}' FROM model_version WHERE model = 'edited' ORDER BY version DESC LIMIT 1) AS segment FROM versions('edited');
+-- a renamed model begins anew, and a deleted one comes back as it was
+UPDATE model SET model = 'renamed' WHERE model = 'edited';
+SELECT count(*) FROM versions('renamed');
+DELETE FROM model WHERE model = 'renamed';
+SELECT restore_version('renamed');
+SELECT points, (SELECT count(*) FROM model WHERE model = 'renamed') AS models FROM versions('renamed');
+DELETE FROM model WHERE model IN ('other', 'renamed');
+UPDATE signal SET description = NULL WHERE signal = 'visit';
 
 -- Stability: on 1 March, of 100 leads active lately, 50 had one visit, 30 two and 20 three; on 1 May 20, 30 and 50 of 100 others. Each of the three values is a band.
 TRUNCATE event, lead;

@@ -54,6 +54,7 @@ my %state = (
 	events => 'SELECT * FROM leadscore.event ORDER BY 1',
 	signals => 'SELECT * FROM leadscore.signal ORDER BY 1',
 	scorecard => q{SELECT leadscore.scorecard('ecommerce')},
+	'default model' => q{SELECT model, leadscore.scorecard() ->> 'model' FROM leadscore.default_model},
 	weights => 'SELECT * FROM leadscore.weight ORDER BY weight_id',
 	versions => 'SELECT * FROM leadscore.model_version ORDER BY 1, 2',
 	experiments => 'SELECT * FROM leadscore.experiment',

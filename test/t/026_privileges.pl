@@ -89,7 +89,7 @@ may('reader', $_) for ('SELECT * FROM leadscore.lead_score', 'SELECT * FROM lead
 may('reader', $_) for (q{SELECT * FROM leadscore.preview(leadscore.scorecard('ecommerce'), 'ecommerce')}, q{SELECT * FROM leadscore.stability_report('ecommerce')},
 	q{SELECT * FROM leadscore.profile_report('purchase', '1 day', '{2026-01-02Z}')}, 'SELECT * FROM leadscore.model_version', 'SELECT * FROM leadscore.experiment');
 like(as('reader', $_), qr/^ERROR experiment "x" does not exist/, "reader may: $_, but there is no experiment") for (q{SELECT leadscore.arm('x', 'y')}, q{SELECT leadscore.experiment_result('x', 'purchase')});
-may_not('reader', $_) for (q{SELECT leadscore.restore_version('ecommerce')}, 'DELETE FROM leadscore.model_version', q{INSERT INTO leadscore.experiment VALUES ('x', 'ecommerce', 'ecommerce')});
+may_not('reader', $_) for (q{SELECT leadscore.restore_version('ecommerce')}, q{SELECT leadscore.set_default_model('ecommerce')}, 'DELETE FROM leadscore.default_model', 'DELETE FROM leadscore.model_version', q{INSERT INTO leadscore.experiment VALUES ('x', 'ecommerce', 'ecommerce')});
 like(as('reader', qq{SET client_min_messages = error; SELECT leadscore.$_(leadscore.scorecard('ecommerce'), 'purchase', '1 day', '{2026-01-02Z}')}), qr/^ERROR there is nothing to learn from/, "reader may: $_, but here is nothing to learn from") for qw(fit signal_report);
 like(as('reader', q{SELECT leadscore.fit_clv('v')}), qr/^ERROR too few customers/, 'reader may: fit, where there are enough customers');
 may('reader', $_) for ('SELECT * FROM leadscore.segment_change', 'SELECT * FROM leadscore.lead_state');
@@ -128,7 +128,7 @@ may_not('admin', 'SELECT * FROM leadscore.derive()', 'to read a tracked table th
 
 # an administrator reads the tracked tables, when rebuilding and forgetting, with rights of his own
 $node->safe_psql('shop', 'GRANT USAGE ON SCHEMA shop TO admin; GRANT SELECT ON ALL TABLES IN SCHEMA shop TO admin');
-may('admin', $_) for (q{SELECT leadscore.publish(leadscore.template('funnel'))}, q{UPDATE leadscore.weight SET points = 2 WHERE model = 'ecommerce'}, 'CALL leadscore.rebuild(ARRAY[]::text[])', q{CALL leadscore.compact('2020-01-01')},
+may('admin', $_) for (q{SELECT leadscore.publish(leadscore.template('funnel'))}, q{SELECT leadscore.set_default_model('funnel'), leadscore.set_default_model('ecommerce')}, q{UPDATE leadscore.weight SET points = 2 WHERE model = 'ecommerce'}, 'CALL leadscore.rebuild(ARRAY[]::text[])', q{CALL leadscore.compact('2020-01-01')},
 	q{CALL leadscore.watch('ecommerce')}, q{INSERT INTO leadscore.offer (offer, model, segment, discount, valid_for, budget) SELECT 'o', model, segment, 1, '1 day', 5 FROM leadscore.segment WHERE model = 'ecommerce' AND position = 1},
 	q{INSERT INTO leadscore.event (lead_id, kind, value) SELECT 'hot', 'purchase', 100 FROM generate_series(1, 20)}, q{SELECT leadscore.redeem(code, 'hot', 'order') FROM leadscore.voucher},
 	q{SELECT leadscore.expire_vouchers(), leadscore.prune_changes(now()), leadscore.unwatch('ecommerce')}, q{SELECT * FROM leadscore.schedule()}, q{SELECT * FROM leadscore.offer_result('o', 'purchase')},

@@ -18,30 +18,30 @@ $node->safe_psql('shop', q{SET client_min_messages = warning; CREATE EXTENSION l
 my %functions = (
 	# everybody
 	core => q{
-		timeline_in timeline_out timeline_recv timeline_send timeline_eq timeline_ne timeline_hash timeline_hash_extended timeline_add
+		timeline_in timeline_out timeline_recv timeline_send timeline_eq timeline_ne timeline_lt timeline_le timeline_gt timeline_ge timeline_cmp timeline_hash timeline_hash_extended timeline_add
 		timeline_subtract timeline_plus timeline_minus
 		timeline_agg timeline_sum scorable timeline_entries coarsen timeline_before timeline_first_hour timeline_last_hour timeline_start timeline_total
 		timeline_partition
 		score(jsonb) appraise contributions features next_segment template templates diff session_number(timestamptz) session_number(timestamp)
 		fit_clv(timeline) clv(timeline) roc_auc roc_auc_error average_precision ks log_loss brier logistic_regression
-		check_event check_condition check_scorecard check_duration duration_hours refuse known},
+		check_event check_condition check_scorecard check_duration duration_hours check_part_exists refuse known},
 	reader => q{
 		signals scorecard make_document model_named lead_named is_visible model_cards served_models months_since model_stages stage_signals touch_signals
-		timeline_of has_pending check_timelines_seen with_pending with_pending_profile top score(text) score_by_query explain score_history serving_model
+		timeline_of has_pending check_timelines_seen with_pending with_pending_profile top score(text) score(bigint) score(uuid) score_by_query explain(text) explain(bigint) explain(uuid) score_history serving_model
 		rfm(text) rfm(text[]) rfm_groups conversion_of signals_named crm_changes crm_at crm_reasons month_of month_start stored_sum
 		is_visible model_cards served_models months_since model_stages stage_signals touch_signals
-		children family_above family_below mapped_columns keeps_values table_problem known_source_problem own_problem event_trigger_state source_problem split_problem transition_problem split_tables partitions column_type property_type trigger_mapping
+		log_has signals_waiting children family_above family_below mapped_columns keeps_values table_problem known_source_problem own_problem event_trigger_state source_problem split_problem transition_problem split_tables partitions column_type property_type trigger_mapping
 		conversion_id check_outcome examples warn_of_censoring outcome past_score past_probability past_features past_points assess
 		unbounded with_points fit normal_tails student_tails student_bound profile_values with_profile profile_report
 		merge_bands likelihood measured_once with_bands with_half_lives sample_likelihood learn_decay information_value signal_report
-		compare with_signal_ids stability_index preview stability_report treated arm experiment_result training_set evaluate lift_table
-		calibration_table gains bands fine_bands check_fit fit_clv(text) clv(text)},
+		compare with_signal_ids document_signals tell_of_uncounted stability_index preview stability_report treated arm experiment_result training_set evaluate lift_table
+		calibration_table gains bands fine_bands check_fit fit_clv(text) clv(text) not_a_timeline},
 	writer => q{take_changes acknowledge_changes},
 	identifier => q{identify(text) identify(text[]) unidentify},
 	redeemer => q{redeem},
 	backup => q{},
 	admin => q{
-		publish restore_version keep_documents
+		publish check_redefined keep_version set_default_model restore_version keep_documents
 		track tell_of_size tell_of_column equal_may_differ merge_duplicates track_profile untrack check_source check_properties begin_tracking end_tracking check_children retrack check_mapping repair_triggers rename_source replace_source look_at_source note_due forget_mapping drop_trigger_sets present_mappings sources_due sources_counted create_triggers
 		drop_triggers record record_profile add_source add_profiles note_everybody
 		hold_sources hold_source source_timelines gather gather_parts source_events log_events row_condition column_text difference only
@@ -67,8 +67,8 @@ my %functions = (
 		mean_loss_deserialize mean_loss_final}
 	# ... what triggers call
 	  . q{
-		signals_changed configuration_changed check_measure check_subject check_names check_event_signal check_offer offer_changed
-		offers_renamed note_signals note_first_signals watching_changed model_gone fill_derivation derivations_changed alias_changed round_amount
+		signals_changed configuration_changed keep_default_model document_changed check_position check_measure check_subject check_names check_event_signal check_offer offer_changed
+		offers_renamed note_signals note_uncounted_signals watching_changed model_gone fill_derivation derivations_changed alias_changed round_amount
 		warn_of_no_groups guard_timelines source_restored leave_references follow_drops follow_children}
 	# ... and what functions call that run as the owner
 	  . q{
@@ -76,7 +76,7 @@ my %functions = (
 		give_up_row append_delta wait_for_names try_names try_aliases try_leads line_is_free lead_now has_aliases names_are_seen aliases_are_seen append_change remove_change change_waits
 		waiting_lead waiting_changes is_first_change statement_is_running change_problem moved_timeline begin_parting try_sources try_table try_change make_change
 		carry_out_one carry_out change_name add_by_statement fold_by_statements
-		see_leads see_all change_horizon set_clock names_of voucher_code is_held_out fill_slots history_exists has_rows fold_rows fold_profiles fold_profile add_delta
+		see_leads see_all change_horizon set_clock names_of voucher_code is_held_out fill_slots history_exists has_rows has_events fold_rows fold_profiles fold_profile add_delta
 		add_rows table_of_lead create_split_table changes_to_log offers_entered slots_wanted vouchers_to_issue},
 );
 
@@ -116,7 +116,7 @@ is($node->safe_psql('shop', q{SELECT count(*) FROM pg_proc WHERE pronamespace = 
 # ---------- tables ----------
 
 my %tables = (
-	'reader=r admin=arwd' => 'signal model weight category stage grade segment compaction model_version experiment lead derivation conversion rfm_group spend channel
+	'reader=r admin=arwd' => 'signal model weight category stage grade segment default_model compaction model_version experiment lead derivation conversion rfm_group spend channel
 		offer pending_identity changed_lead crm_state watched_model lead_state segment_change',
 	'admin=arwd' => 'voucher parted_lead derived_event derivation_due derivation_state change_consumer',
 	'writer=a admin=arwd' => 'event',		# and columns of it
