@@ -633,10 +633,12 @@ BEGIN
 			DETAIL = format('Statements on %s could not tell its triggers which rows they write there, and would fail.', child.source),
 			HINT = 'Keep the foreign table apart from the tracked one, and track it where it lives.';
 	END IF;
-	SELECT m::regclass AS child, min(s.source::text) AS one, max(s.source::text) AS other INTO child
-	FROM unnest(members) m CROSS JOIN LATERAL unnest(leadscore.family_above(ARRAY[m])) a JOIN leadscore.source s ON s.source = a AND a <> m
+	-- (once a member: joined to the sources first, which a planner may prefer, it would be once for each pair of members)
+	WITH above AS MATERIALIZED (SELECT m AS member, unnest(leadscore.family_above(ARRAY[m])) AS source FROM unnest(members) m)
+	SELECT a.member::regclass AS child, min(s.source::text) AS one, max(s.source::text) AS other INTO child
+	FROM above a JOIN leadscore.source s ON s.source::oid = a.source AND a.source <> a.member
 	WHERE s.source::oid = ANY (family)
-	GROUP BY m, s.feeds
+	GROUP BY a.member, s.feeds
 	HAVING count(DISTINCT s.source) > 1;
 	IF FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = format('%s cannot be the child of two tracked tables', child.child),
@@ -888,11 +890,13 @@ BEGIN
 	END LOOP;
 	PERFORM leadscore.check_children(tables);
 	FOR child IN
-		SELECT m::regclass AS child, s.mapping, s.feeds
-		FROM leadscore.source s JOIN unnest(members) m ON m <> s.source AND s.source::oid = ANY (leadscore.family_above(ARRAY[m]))
+		-- (once a member, as in check_children())
+		WITH above AS MATERIALIZED (SELECT m AS member, unnest(leadscore.family_above(ARRAY[m])) AS source FROM unnest(members) m)
+		SELECT a.member::regclass AS child, s.mapping, s.feeds
+		FROM above a JOIN leadscore.source s ON s.source::oid = a.source AND a.source <> a.member
 		WHERE s.source::oid = ANY (family)
 		AND NOT EXISTS (SELECT FROM leadscore.source_trigger t
-			WHERE t.source = m::regclass AND t.feeds = s.feeds AND t.mapping = s.mapping || '{"partition": true}')
+			WHERE t.source::oid = a.member AND t.feeds = s.feeds AND t.mapping = s.mapping || '{"partition": true}')
 	LOOP
 		PERFORM leadscore.create_triggers(child.child, child.mapping || '{"partition": true}',
 			CASE child.feeds WHEN 'timeline' THEN 'record' ELSE 'record_profile' END);

@@ -391,6 +391,18 @@ is_right('... and has waited');
 	is_right('split and together again');
 }
 
+# ---------- tables of many partitions ----------
+
+# What is looked at follows the number of partitions, not its square, also when the catalog has been analyzed.
+$node->safe_psql('shop', q{
+	CREATE TABLE shop.many (id int, lead text, at date DEFAULT '2026-01-01') PARTITION BY LIST (id);
+	DO $$BEGIN FOR i IN 1 .. 120 LOOP EXECUTE format('CREATE TABLE shop.many_%1$s PARTITION OF shop.many FOR VALUES IN (%1$s)', i); END LOOP; END$$;
+	SELECT leadscore.track('shop.many', lead_id => 'lead', kind => 'visit', occurred_at => 'at');
+	ANALYZE});
+cmp_ok($node->safe_psql('shop', q{BEGIN; SET LOCAL track_functions = 'all'; ALTER TABLE shop.many ADD extra int;
+	SELECT calls FROM pg_stat_xact_user_functions WHERE schemaname = 'leadscore' AND funcname = 'family_above'; ROLLBACK}), '<', 1000, 'an ALTER TABLE looks a few times for what is above each of 120 partitions');
+$node->safe_psql('shop', 'DROP TABLE shop.many');
+
 # ---------- large tables, and those that compare otherwise ----------
 
 $node->safe_psql('shop', q{SET client_min_messages = error; DROP TABLE shop.orders; DELETE FROM leadscore.known_source; CALL leadscore.rebuild(); SELECT shop.make('orders');
