@@ -678,19 +678,19 @@ $$;
 COMMENT ON FUNCTION leadscore.log_has(text, boolean)
 	IS 'whether there is an event of a kind (NULL: any), with or without those that are derived; NULL: it would take long to tell';
 
-CREATE FUNCTION leadscore.signals_waiting() RETURNS TABLE (signal text)
+CREATE FUNCTION leadscore.signals_waiting(names text[]) RETURNS TABLE (signal text)
 	LANGUAGE sql STABLE SECURITY DEFINER ROWS 10 SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT d.signal
 	FROM leadscore.signal_definition d LEFT JOIN leadscore.counted_signal c ON c.signal_id = d.signal_id
-	WHERE c.definition IS DISTINCT FROM d.definition
+	WHERE (names IS NULL OR d.signal = ANY (names)) AND c.definition IS DISTINCT FROM d.definition
 	-- there are events to be counted or, by a former definition, counted ones to be taken out
 	AND (leadscore.log_has(d.definition ->> 'kind', true) IS NOT FALSE
 		OR c.definition IS NOT NULL AND leadscore.log_has(c.definition ->> 'kind', true) IS NOT FALSE)
 	ORDER BY 1
 $$;
 
-COMMENT ON FUNCTION leadscore.signals_waiting() IS 'the signals that past events are not yet counted for';
+COMMENT ON FUNCTION leadscore.signals_waiting(text[]) IS 'the signals, of some names or all, that past events are not yet counted for';
 
 CREATE FUNCTION leadscore.note_signals() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -713,7 +713,7 @@ BEGIN
 		ON CONFLICT (signal_id) DO NOTHING;
 	END IF;
 	IF TG_OP <> 'DELETE' THEN
-		waiting := ARRAY(SELECT w.signal FROM leadscore.signals_waiting() w JOIN changed_signals n ON n.signal = w.signal ORDER BY 1);
+		waiting := ARRAY(SELECT w.signal FROM leadscore.signals_waiting(ARRAY(SELECT n.signal FROM changed_signals n)) w ORDER BY 1);
 		IF waiting <> '{}' THEN
 			RAISE NOTICE USING MESSAGE = format('past events are not yet counted for %s', array_to_string(waiting, ', ')),
 				HINT = format('CALL leadscore.rebuild(signals => %L) counts them; see leadscore.status.', waiting);
@@ -742,13 +742,13 @@ BEGIN
 	IF leadscore.in_restore() OR current_setting('transaction_isolation') <> 'read committed'
 		OR NOT EXISTS (SELECT FROM leadscore.signal_definition d FULL JOIN leadscore.counted_signal c ON c.signal_id = d.signal_id
 			WHERE d.definition IS DISTINCT FROM c.definition
-			AND CASE WHEN d.signal IS NULL THEN NOT leadscore.history_exists() ELSE d.signal NOT IN (SELECT w.signal FROM leadscore.signals_waiting() w) END)
+			AND CASE WHEN d.signal IS NULL THEN NOT leadscore.history_exists() ELSE d.signal NOT IN (SELECT w.signal FROM leadscore.signals_waiting(NULL::text[]) w) END)
 		OR EXISTS (SELECT FROM pg_locks l WHERE l.relation = 'leadscore.lead_timeline'::regclass AND l.pid = pg_backend_pid() AND l.mode = 'RowExclusiveLock') THEN
 		RETURN NULL;
 	END IF;
 	LOCK TABLE leadscore.lead_timeline IN SHARE ROW EXCLUSIVE MODE NOWAIT;
 	PERFORM leadscore.signals_counted(leadscore.signal_definitions(CASE WHEN leadscore.history_exists() THEN
-		ARRAY(SELECT d.signal FROM leadscore.signal_definition d WHERE d.signal NOT IN (SELECT w.signal FROM leadscore.signals_waiting() w)) END));
+		ARRAY(SELECT d.signal FROM leadscore.signal_definition d WHERE d.signal NOT IN (SELECT w.signal FROM leadscore.signals_waiting(NULL::text[]) w)) END));
 	RETURN NULL;
 EXCEPTION WHEN lock_not_available THEN
 	RETURN NULL;
@@ -812,7 +812,7 @@ COMMENT ON COLUMN leadscore.snapshot_state.first_refreshed_at IS 'when refresh_s
 CREATE VIEW leadscore.status AS
 SELECT 'signal' AS object, w.signal AS name, 'past events are not yet counted' AS state,
 	format('CALL leadscore.rebuild(signals => %L)', ARRAY[w.signal]) AS action
-FROM leadscore.signals_waiting() w
+FROM leadscore.signals_waiting(NULL::text[]) w
 UNION ALL
 SELECT 'signal', 'number ' || c.signal_id, 'was deleted, but is still in timelines', 'CALL leadscore.rebuild()'
 FROM leadscore.counted_signal c

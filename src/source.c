@@ -895,9 +895,12 @@ search_row(Source *source, TupleTableSlot *slot, void *argument)
 Datum
 has_events(PG_FUNCTION_ARGS)
 {
-	Relation	relation = source_open(PG_GETARG_OID(0));
 	KindSearch	search = {.kind = PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2)};
+	Relation	relation;
 
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	relation = source_open(PG_GETARG_OID(0));
 	search.row_context = AllocSetContextCreate(CurrentMemoryContext, "leadscore row", ALLOCSET_DEFAULT_SIZES);
 	source_read_table(relation, PG_GETARG_JSONB_P(1), true, 0, 0, "its rows are left out", search_row, &search);
 	MemoryContextDelete(search.row_context);
