@@ -647,8 +647,8 @@ $$;
 
 COMMENT ON FUNCTION leadscore.history_exists() IS 'whether any source has a row';
 
--- Cheap enough for a trigger: tables of one other kind are not looked into, of the others only the first rows are, and
--- nobody is waited for.
+-- This runs in a trigger, so it must be cheap: tables of another fixed kind are skipped, of the others only the first rows
+-- are read, and tables that are locked are not waited for.
 
 CREATE FUNCTION leadscore.log_has(kind text, derived boolean) RETURNS boolean
 	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -663,7 +663,7 @@ BEGIN
 		WHERE t.feeds = 'timeline' AND NOT t.mapping ? 'partition' AND (t.kind = log_has.kind) IS NOT FALSE
 		AND (derived OR t.source <> 'leadscore.derived_event'::regclass)
 	LOOP
-		-- (what does not fit its table is not counted at all)
+		-- (rows of such a table are not counted at all)
 		CONTINUE WHEN leadscore.source_problem(s.source, s.mapping) IS NOT NULL;
 		found_there := CASE WHEN leadscore.try_table(s.source, false) THEN leadscore.has_events(s.source, s.mapping, kind) END;
 		IF found_there THEN
@@ -684,7 +684,7 @@ AS $$
 	SELECT d.signal
 	FROM leadscore.signal_definition d LEFT JOIN leadscore.counted_signal c ON c.signal_id = d.signal_id
 	WHERE (names IS NULL OR d.signal = ANY (names)) AND c.definition IS DISTINCT FROM d.definition
-	-- there are events to be counted or, by a former definition, counted ones to be taken out
+	-- there are events to count, or events that a former definition has counted
 	AND (leadscore.log_has(d.definition ->> 'kind', true) IS NOT FALSE
 		OR c.definition IS NOT NULL AND leadscore.log_has(c.definition ->> 'kind', true) IS NOT FALSE)
 	ORDER BY 1
@@ -704,7 +704,7 @@ BEGIN
 	END IF;
 	PERFORM set_config('leadscore.signals_noted', '', true);		-- see note_uncounted_signals()
 	IF TG_OP = 'UPDATE' THEN
-		-- what has been counted since, by the former definition, is in timelines: a definition that no signal has stands for it
+		-- timelines hold what the former definition has counted since: a definition that no signal has keeps the signal waiting
 		INSERT INTO leadscore.counted_signal (signal_id, definition)
 		SELECT n.signal_id, '{}'
 		FROM changed_signals n JOIN former_signals f ON f.signal_id = n.signal_id
@@ -725,9 +725,10 @@ $$;
 
 COMMENT ON FUNCTION leadscore.note_signals() IS 'trigger: says that history waits for a rebuild';
 
--- Where there is no event of its kind yet, all of none have been counted for a signal. It is known only at commit, with
--- writers locked out, and we do not wait for one: it may be writing the first event, with the former signals. Nor is a
--- transaction that has written events itself to keep others out: its commit may take long.
+-- A signal of whose kind there is no event has nothing to be counted for. That is certain only with writers locked out, as
+-- one may be writing the first such event with the former signals. So SHARE ROW EXCLUSIVE on lead_timeline is tried at
+-- commit, never waited for, and held to the end of the transaction. A transaction that has written events itself does not
+-- try: its commit may take long, and would keep other writers out.
 
 CREATE FUNCTION leadscore.note_uncounted_signals() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

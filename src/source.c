@@ -889,8 +889,8 @@ search_row(Source *source, TupleTableSlot *slot, void *argument)
 
 /*
  * has_events(source, mapping, kind): whether a table or a child of it has an
- * event of a kind, or with NULL of any; NULL if the first rows have none, and
- * there may be more.
+ * event of a kind (NULL: of any). NULL if the first rows have none, and there
+ * may be more.
  */
 Datum
 has_events(PG_FUNCTION_ARGS)
