@@ -345,7 +345,7 @@ BEGIN
 			CASE subject WHEN 'profile' THEN 'Profile signals are measured by present.'
 			ELSE 'Event signals are measured by count, value, average_value, active_days, days_since_last or days_since_first.' END);
 	END IF;
-	-- (where a renamed model takes its rows along, these may come before those that they name)
+	-- (when a model is renamed, the cascade may reach weights before categories and stages)
 	IF TG_OP = 'INSERT' OR NEW.category IS DISTINCT FROM OLD.category THEN
 		PERFORM leadscore.check_part_exists(NEW.model, NEW.signal, 'category'::text, 'categories'::text, NEW.category,
 			ARRAY(SELECT c.category FROM leadscore.category c WHERE c.model = NEW.model ORDER BY 1));
@@ -363,7 +363,7 @@ COMMENT ON FUNCTION leadscore.check_measure() IS 'trigger: a weight''s measure f
 CREATE TRIGGER check_measure BEFORE INSERT OR UPDATE OF model, signal, measure, category, stage ON leadscore.weight
 	FOR EACH ROW EXECUTE FUNCTION leadscore.check_measure();
 
--- (a NOT NULL constraint would say neither of which row, nor what to do)
+-- (the error of NOT NULL has no hint)
 
 CREATE FUNCTION leadscore.check_position() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -454,14 +454,14 @@ $$;
 
 COMMENT ON FUNCTION leadscore.signals() IS 'the event signals as the document that timeline_agg() takes';
 
--- which model is meant where none is named
+-- the default model
 
 CREATE TABLE leadscore.default_model (
 	only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
 	model text NOT NULL REFERENCES leadscore.model ON UPDATE CASCADE ON DELETE CASCADE
 );
 
-COMMENT ON TABLE leadscore.default_model IS 'the model that calls without one mean: one row, or none';
+COMMENT ON TABLE leadscore.default_model IS 'the default model, for calls that name none: one row, or none';
 COMMENT ON COLUMN leadscore.default_model.only_row IS 'true';
 COMMENT ON COLUMN leadscore.default_model.model IS 'the model';
 
@@ -525,10 +525,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.set_default_model(text) IS 'chooses the model that calls without one mean';
+COMMENT ON FUNCTION leadscore.set_default_model(text) IS 'sets the default model, for calls that name none';
 
--- The first model is the default from the start, so that a second one breaks no call. Where none is set, and there has
--- been only one, it is the one.
+-- The first model becomes the default, so that adding a second one breaks no call. So does the only one, where no
+-- default is set when another is added.
 
 CREATE FUNCTION leadscore.keep_default_model() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -704,7 +704,7 @@ DECLARE
 BEGIN
 	SELECT array_agg(DISTINCT d.signal ORDER BY d.signal), array_agg(DISTINCT w.model ORDER BY w.model) INTO signals, models
 	FROM leadscore.document_signals(document) d
-	-- (another subject is refused in any case: see check_subject())
+	-- (check_subject() refuses another subject in any case)
 	JOIN leadscore.signal s ON s.signal = d.signal AND s.subject = d.subject
 		AND (s.kind, s.match, s.condition::text) IS DISTINCT FROM (d.kind, d.match, d.condition::text)
 	JOIN leadscore.weight w ON w.signal = s.signal AND w.model <> document ->> 'model';

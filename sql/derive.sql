@@ -103,7 +103,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.fill_derivation() IS 'trigger: what an inserted rule leaves out, and a NOTICE if the log has its kind already';
+COMMENT ON FUNCTION leadscore.fill_derivation() IS 'trigger: fills in what a rule leaves out; a NOTICE if the log already has events of its kind';
 
 CREATE TRIGGER fill_derivation BEFORE INSERT OR UPDATE OF derived_kind ON leadscore.derivation
 	FOR EACH ROW EXECUTE FUNCTION leadscore.fill_derivation();

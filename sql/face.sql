@@ -358,7 +358,7 @@ END;
 
 COMMENT ON FUNCTION leadscore.explain(text, text, timestamptz) IS 'a lead''s score, line by line: the points add up to the score';
 
--- Keys of shops are numbers and UUIDs, too. (The planner inlines these; an untyped literal means the text.)
+-- Shops have numbers and UUIDs as keys, too. The planner inlines these. An untyped literal or NULL still means text.
 
 CREATE FUNCTION leadscore.score(lead_id bigint, model text DEFAULT 'default', at timestamptz DEFAULT now()) RETURNS float8
 	LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 20

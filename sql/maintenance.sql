@@ -650,8 +650,8 @@ $$;
 
 COMMENT ON FUNCTION leadscore.history_exists() IS 'whether any source has a row';
 
--- Cheap enough for a trigger: tables of one other kind are not looked into, of the others only the first rows are, and
--- nobody is waited for.
+-- This runs in a trigger, so it must be cheap: tables of another fixed kind are skipped, of the others only the first rows
+-- are read, and tables that are locked are not waited for.
 
 CREATE FUNCTION leadscore.log_has(kind text, derived boolean) RETURNS boolean
 	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -666,7 +666,7 @@ BEGIN
 		WHERE t.feeds = 'timeline' AND NOT t.mapping ? 'partition' AND (t.kind = log_has.kind) IS NOT FALSE
 		AND (derived OR t.source <> 'leadscore.derived_event'::regclass)
 	LOOP
-		-- (what does not fit its table is not counted at all)
+		-- (rows of such a table are not counted at all)
 		CONTINUE WHEN leadscore.source_problem(s.source, s.mapping) IS NOT NULL;
 		found_there := CASE WHEN leadscore.try_table(s.source, false) THEN leadscore.has_events(s.source, s.mapping, kind) END;
 		IF found_there THEN
@@ -681,19 +681,19 @@ $$;
 COMMENT ON FUNCTION leadscore.log_has(text, boolean)
 	IS 'whether there is an event of a kind (NULL: any), with or without those that are derived; NULL: it would take long to tell';
 
-CREATE FUNCTION leadscore.signals_waiting() RETURNS TABLE (signal text)
+CREATE FUNCTION leadscore.signals_waiting(names text[]) RETURNS TABLE (signal text)
 	LANGUAGE sql STABLE SECURITY DEFINER ROWS 10 SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT d.signal
 	FROM leadscore.signal_definition d LEFT JOIN leadscore.counted_signal c ON c.signal_id = d.signal_id
-	WHERE c.definition IS DISTINCT FROM d.definition
-	-- there are events to be counted or, by a former definition, counted ones to be taken out
+	WHERE (names IS NULL OR d.signal = ANY (names)) AND c.definition IS DISTINCT FROM d.definition
+	-- there are events to count, or events that a former definition has counted
 	AND (leadscore.log_has(d.definition ->> 'kind', true) IS NOT FALSE
 		OR c.definition IS NOT NULL AND leadscore.log_has(c.definition ->> 'kind', true) IS NOT FALSE)
 	ORDER BY 1
 $$;
 
-COMMENT ON FUNCTION leadscore.signals_waiting() IS 'the signals that past events are not yet counted for';
+COMMENT ON FUNCTION leadscore.signals_waiting(text[]) IS 'the signals, of some names or all, that past events are not yet counted for';
 
 CREATE FUNCTION leadscore.note_signals() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -707,7 +707,7 @@ BEGIN
 	END IF;
 	PERFORM set_config('leadscore.signals_noted', '', true);		-- see note_uncounted_signals()
 	IF TG_OP = 'UPDATE' THEN
-		-- what has been counted since, by the former definition, is in timelines: a definition that no signal has stands for it
+		-- timelines hold what the former definition has counted since: a definition that no signal has keeps the signal waiting
 		INSERT INTO leadscore.counted_signal (signal_id, definition)
 		SELECT n.signal_id, '{}'
 		FROM changed_signals n JOIN former_signals f ON f.signal_id = n.signal_id
@@ -716,7 +716,7 @@ BEGIN
 		ON CONFLICT (signal_id) DO NOTHING;
 	END IF;
 	IF TG_OP <> 'DELETE' THEN
-		waiting := ARRAY(SELECT w.signal FROM leadscore.signals_waiting() w JOIN changed_signals n ON n.signal = w.signal ORDER BY 1);
+		waiting := ARRAY(SELECT w.signal FROM leadscore.signals_waiting(ARRAY(SELECT n.signal FROM changed_signals n)) w ORDER BY 1);
 		IF waiting <> '{}' THEN
 			RAISE NOTICE USING MESSAGE = format('past events are not yet counted for %s', array_to_string(waiting, ', ')),
 				HINT = format('CALL leadscore.rebuild(signals => %L) counts them; see leadscore.status.', waiting);
@@ -728,9 +728,10 @@ $$;
 
 COMMENT ON FUNCTION leadscore.note_signals() IS 'trigger: says that history waits for a rebuild';
 
--- Where there is no event of its kind yet, all of none have been counted for a signal. It is known only at commit, with
--- writers locked out, and we do not wait for one: it may be writing the first event, with the former signals. Nor is a
--- transaction that has written events itself to keep others out: its commit may take long.
+-- A signal of whose kind there is no event has nothing to be counted for. That is certain only with writers locked out, as
+-- one may be writing the first such event with the former signals. So SHARE ROW EXCLUSIVE on lead_timeline is tried at
+-- commit, never waited for, and held to the end of the transaction. A transaction that has written events itself does not
+-- try: its commit may take long, and would keep other writers out.
 
 CREATE FUNCTION leadscore.note_uncounted_signals() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -745,13 +746,13 @@ BEGIN
 	IF leadscore.in_restore() OR current_setting('transaction_isolation') <> 'read committed'
 		OR NOT EXISTS (SELECT FROM leadscore.signal_definition d FULL JOIN leadscore.counted_signal c ON c.signal_id = d.signal_id
 			WHERE d.definition IS DISTINCT FROM c.definition
-			AND CASE WHEN d.signal IS NULL THEN NOT leadscore.history_exists() ELSE d.signal NOT IN (SELECT w.signal FROM leadscore.signals_waiting() w) END)
+			AND CASE WHEN d.signal IS NULL THEN NOT leadscore.history_exists() ELSE d.signal NOT IN (SELECT w.signal FROM leadscore.signals_waiting(NULL::text[]) w) END)
 		OR EXISTS (SELECT FROM pg_locks l WHERE l.relation = 'leadscore.lead_timeline'::regclass AND l.pid = pg_backend_pid() AND l.mode = 'RowExclusiveLock') THEN
 		RETURN NULL;
 	END IF;
 	LOCK TABLE leadscore.lead_timeline IN SHARE ROW EXCLUSIVE MODE NOWAIT;
 	PERFORM leadscore.signals_counted(leadscore.signal_definitions(CASE WHEN leadscore.history_exists() THEN
-		ARRAY(SELECT d.signal FROM leadscore.signal_definition d WHERE d.signal NOT IN (SELECT w.signal FROM leadscore.signals_waiting() w)) END));
+		ARRAY(SELECT d.signal FROM leadscore.signal_definition d WHERE d.signal NOT IN (SELECT w.signal FROM leadscore.signals_waiting(NULL::text[]) w)) END));
 	RETURN NULL;
 EXCEPTION WHEN lock_not_available THEN
 	RETURN NULL;
@@ -815,7 +816,7 @@ COMMENT ON COLUMN leadscore.snapshot_state.first_refreshed_at IS 'when refresh_s
 CREATE VIEW leadscore.status AS
 SELECT 'signal' AS object, w.signal AS name, 'past events are not yet counted' AS state,
 	format('CALL leadscore.rebuild(signals => %L)', ARRAY[w.signal]) AS action
-FROM leadscore.signals_waiting() w
+FROM leadscore.signals_waiting(NULL::text[]) w
 UNION ALL
 SELECT 'signal', 'number ' || c.signal_id, 'was deleted, but is still in timelines', 'CALL leadscore.rebuild()'
 FROM leadscore.counted_signal c

@@ -258,7 +258,7 @@ CREATE TABLE leadscore.model_version (
 	PRIMARY KEY (model, version)
 );
 
-COMMENT ON TABLE leadscore.model_version IS 'what each model has been: a row for each publish(), and for each transaction that edits its rows';
+COMMENT ON TABLE leadscore.model_version IS 'versions of models: one for each publish(), and for each transaction that edits rows, if something has changed';
 COMMENT ON COLUMN leadscore.model_version.model IS 'the model; it may be gone';
 COMMENT ON COLUMN leadscore.model_version.version IS 'counts from 1 for each model';
 COMMENT ON COLUMN leadscore.model_version.document IS 'the model, whole, as scorecard() gave it then';
@@ -268,8 +268,8 @@ COMMENT ON COLUMN leadscore.model_version.published_at IS 'when';
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore.model_version', '');
 
--- One version a transaction and model, of what the transaction leaves behind; none where that is what the last one is.
--- (Who changes a model holds its lock until the end, so nobody else counts on: see keep_documents().)
+-- A transaction makes at most one version of a model: the state that it leaves behind, if it differs from the last version.
+-- keep_documents() has locked the model until the end of the transaction, so no two transactions draw the same number.
 
 CREATE FUNCTION leadscore.keep_version(name text, report jsonb) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -283,7 +283,7 @@ BEGIN
 	IF card IS NULL OR report IS NULL AND last.document = card THEN
 		RETURN;
 	END IF;
-	-- what this transaction has kept before is not what it leaves behind
+	-- replace the version that this transaction has made before
 	IF last.version = (made ->> name)::integer THEN
 		report := coalesce(report, last.report);
 		DELETE FROM leadscore.model_version v WHERE v.model = name AND v.version = last.version;
@@ -324,7 +324,7 @@ DECLARE
 	wanted integer := version;
 	document jsonb;
 BEGIN
-	-- (the last one may not have the edits of this transaction yet)
+	-- (the edits of this transaction have no version yet)
 	IF wanted IS NULL THEN
 		SELECT v.version INTO wanted FROM leadscore.model_version v
 		WHERE v.model = restore_version.model AND (card IS NULL OR EXISTS (SELECT FROM leadscore.diff(v.document, card)))
@@ -342,4 +342,4 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.restore_version(text, integer, boolean) IS 'publishes an earlier version again, by default the last that is not what the model is now';
+COMMENT ON FUNCTION leadscore.restore_version(text, integer, boolean) IS 'publishes an earlier version again, by default the last that differs from the model as it is now';

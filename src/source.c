@@ -889,15 +889,18 @@ search_row(Source *source, TupleTableSlot *slot, void *argument)
 
 /*
  * has_events(source, mapping, kind): whether a table or a child of it has an
- * event of a kind, or with NULL of any; NULL if the first rows have none, and
- * there may be more.
+ * event of a kind (NULL: of any). NULL if the first rows have none, and there
+ * may be more.
  */
 Datum
 has_events(PG_FUNCTION_ARGS)
 {
-	Relation	relation = source_open(PG_GETARG_OID(0));
 	KindSearch	search = {.kind = PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2)};
+	Relation	relation;
 
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	relation = source_open(PG_GETARG_OID(0));
 	search.row_context = AllocSetContextCreate(CurrentMemoryContext, "leadscore row", ALLOCSET_DEFAULT_SIZES);
 	source_read_table(relation, PG_GETARG_JSONB_P(1), true, 0, 0, "its rows are left out", search_row, &search);
 	MemoryContextDelete(search.row_context);
