@@ -202,6 +202,27 @@ insert_pending(LeadDelta **leads, int n, Oid timeline_type)
 	SPI_finish();
 }
 
+/* Append to pending_delta past the executor. */
+static void
+append_rows(Store *store, LeadDelta **leads, int n)
+{
+	text	   *names[APPENDED_AT_ONCE];
+	struct varlena *deltas[APPENDED_AT_ONCE];
+	int			size;
+
+	for (int first = 0; first < n; first += size)
+	{
+		CHECK_FOR_INTERRUPTS();
+		size = Min(APPENDED_AT_ONCE, n - first);
+		for (int i = 0; i < size; i++)
+		{
+			names[i] = leads[first + i]->name;
+			deltas[i] = leads[first + i]->delta;
+		}
+		store_append_some(store, names, deltas, size);
+	}
+}
+
 /* Append deltas to pending_delta, under the names that the events have. */
 static void
 append_pending(LeadDelta **leads, int n)
@@ -215,8 +236,7 @@ append_pending(LeadDelta **leads, int n)
 	store = store_open(pending, false, false);
 	if (store)
 	{
-		for (int i = 0; i < n; i++)
-			store_append(store, leads[i]->name, leads[i]->delta);
+		append_rows(store, leads, n);
 		store_close(store);
 	}
 	else

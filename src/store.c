@@ -95,6 +95,7 @@ struct Store
 	SnapshotData now;			/* sees what others are writing, too */
 	TupleTableSlot *found;
 	TupleTableSlot *row;		/* what is written */
+	TupleTableSlot *rows[APPENDED_AT_ONCE]; /* the same where several are; NULL: not made yet */
 };
 
 /* Whether a table has a trigger that must be fired. The guard's work is done by whoever knows where rows belong. */
@@ -210,6 +211,8 @@ store_close(Store *store)
 		table_index_fetch_end(store->fetch);
 	ExecDropSingleTupleTableSlot(store->found);
 	ExecDropSingleTupleTableSlot(store->row);
+	for (int i = 0; i < APPENDED_AT_ONCE && store->rows[i]; i++)
+		ExecDropSingleTupleTableSlot(store->rows[i]);
 	if (store->key)
 	{
 		index_endscan(store->scan);
@@ -233,31 +236,31 @@ free_row_memory(Store *store)
 		ResetPerTupleExprContext(store->estate);
 }
 
-/* Fill the row that is written, and check it. (Neither column is NULL.) */
+/* Fill a row that is written, and check it. (Neither column is NULL.) */
 static void
-set_row(Store *store, Datum lead_id, struct varlena *timeline)
+set_row(Store *store, TupleTableSlot *row, Datum lead_id, struct varlena *timeline)
 {
 	TupleConstr *constraints = store->table->rd_att->constr;
 
-	ExecClearTuple(store->row);
-	store->row->tts_values[0] = lead_id;
-	store->row->tts_values[1] = PointerGetDatum(timeline);
-	memset(store->row->tts_isnull, true, RelationGetNumberOfAttributes(store->table) * sizeof(bool));	/* columns that were dropped */
-	store->row->tts_isnull[0] = store->row->tts_isnull[1] = false;
-	ExecStoreVirtualTuple(store->row);
+	ExecClearTuple(row);
+	row->tts_values[0] = lead_id;
+	row->tts_values[1] = PointerGetDatum(timeline);
+	memset(row->tts_isnull, true, RelationGetNumberOfAttributes(store->table) * sizeof(bool));	/* columns that were dropped */
+	row->tts_isnull[0] = row->tts_isnull[1] = false;
+	ExecStoreVirtualTuple(row);
 	if (constraints && constraints->num_check > 0)
 	{
 		open_indexes(store);
-		ExecConstraints(store->result, store->row, store->estate);
+		ExecConstraints(store->result, row, store->estate);
 	}
 }
 
-/* Add the row that was written to the indexes. */
+/* Add a row that was written to the indexes. */
 static void
-index_row(Store *store, bool update, bool *conflict, UpdateIndexes indexes)
+index_row(Store *store, TupleTableSlot *row, bool update, bool *conflict, UpdateIndexes indexes)
 {
 	open_indexes(store);
-	insert_index_tuples(store->result, store->row, store->estate, update, conflict, indexes);
+	insert_index_tuples(store->result, row, store->estate, update, conflict, indexes);
 }
 
 /* ---------- finding ---------- */
@@ -467,12 +470,12 @@ update_row(Store *store, struct varlena *timeline)
 	LockTupleMode lock;
 	UpdateIndexes indexes;
 
-	set_row(store, store->found->tts_values[0], timeline);
+	set_row(store, store->row, store->found->tts_values[0], timeline);
 	if (!was_done(update_tuple(store->table, &store->found->tts_tid, store->row, GetCurrentCommandId(true),
 							   GetActiveSnapshot(), true, &failure, &lock, &indexes)))
 		elog(ERROR, "a row of a lead has been changed under its lock");
 	if (indexes)
-		index_row(store, true, NULL, indexes);
+		index_row(store, store->row, true, NULL, indexes);
 }
 
 /* Remove the row that was found, which is ours. */
@@ -494,9 +497,9 @@ insert_row(Store *store, text *lead_id, struct varlena *timeline)
 	uint32		token = SpeculativeInsertionLockAcquire(xact);
 	bool		conflict = false;
 
-	set_row(store, PointerGetDatum(lead_id), timeline);
+	set_row(store, store->row, PointerGetDatum(lead_id), timeline);
 	table_tuple_insert_speculative(store->table, store->row, GetCurrentCommandId(true), 0, NULL, token);
-	index_row(store, false, &conflict, INDEXES_ALL);
+	index_row(store, store->row, false, &conflict, INDEXES_ALL);
 	table_tuple_complete_speculative(store->table, store->row, token, !conflict);
 	SpeculativeInsertionLockRelease(xact);
 	return !conflict;
@@ -583,9 +586,37 @@ store_hold(Store *store, text *lead_id, bool wait, bool *made)
 void
 store_append(Store *store, text *lead_id, struct varlena *delta)
 {
-	set_row(store, PointerGetDatum(lead_id), delta);
+	set_row(store, store->row, PointerGetDatum(lead_id), delta);
 	table_tuple_insert(store->table, store->row, GetCurrentCommandId(true), 0, NULL);
-	index_row(store, false, NULL, INDEXES_ALL);
+	index_row(store, store->row, false, NULL, INDEXES_ALL);
+	free_row_memory(store);
+}
+
+void
+store_append_some(Store *store, text **lead_ids, struct varlena **deltas, int n)
+{
+	MemoryContext old;
+
+	if (n == 1)
+	{
+		store_append(store, lead_ids[0], deltas[0]);
+		return;
+	}
+	old = MemoryContextSwitchTo(store->context);
+	for (int i = 0; i < n; i++)
+	{
+		if (store->rows[i] == NULL)
+			store->rows[i] = table_slot_create(store->table, NULL);
+		set_row(store, store->rows[i], PointerGetDatum(lead_ids[i]), deltas[i]);
+	}
+	MemoryContextSwitchTo(store->row_context);
+	table_multi_insert(store->table, store->rows, n, GetCurrentCommandId(true), 0, NULL);
+	MemoryContextSwitchTo(old);
+	for (int i = 0; i < n; i++)
+	{
+		index_row(store, store->rows[i], false, NULL, INDEXES_ALL);
+		ExecClearTuple(store->rows[i]);
+	}
 	free_row_memory(store);
 }
 

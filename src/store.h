@@ -52,6 +52,10 @@ extern bool store_hold(Store *store, text *lead_id, bool wait, bool *made);
 /* Append a row, whatever rows there are. */
 extern void store_append(Store *store, text *lead_id, struct varlena *delta);
 
+/* Append several, which takes less of the server's log. */
+#define APPENDED_AT_ONCE 64
+extern void store_append_some(Store *store, text **lead_ids, struct varlena **deltas, int n);
+
 /* Remove a row; false if somebody else is at it, or was: it is left alone. */
 extern bool store_remove(Store *store, ItemPointer row);
 
