@@ -391,36 +391,43 @@ AS $$
 DECLARE
 	lead text;
 	names text[];
-	known text[] := '{}';
+	known text[];
 	free boolean;
 	busy text;
 BEGIN
 	PERFORM leadscore.wait_for_names(lead_id, NULL::text);
-	free := leadscore.try_names(lead_id, NULL::text);
-	-- what waits for nobody is part of what is known of the person
-	PERFORM leadscore.carry_out(NULL::bigint, NULL::bigint) WHERE free;
-	lead := coalesce(leadscore.lead_now(lead_id), lead_id);
-	free := free AND leadscore.try_names(lead, NULL::text);
-	-- nobody makes an alias of a lead that is locked; one that has been given back before we had its lock is none any more
-	LOOP
-		names := ARRAY(SELECT a.alias FROM leadscore.lead_alias a WHERE a.lead_id = lead ORDER BY 1) || lead;
-		EXIT WHEN NOT free OR names = known;
-		free := leadscore.try_aliases(lead);
-		known := names;
+	-- a transaction that has just ended lets its locks go one after the other
+	FOR attempt IN 1 .. 20 LOOP
+		busy := NULL;
+		known := '{}';
+		free := leadscore.try_names(lead_id, NULL::text);
+		-- what waits for nobody is part of what is known of the person
+		PERFORM leadscore.carry_out(NULL::bigint, NULL::bigint) WHERE free;
+		lead := coalesce(leadscore.lead_now(lead_id), lead_id);
+		free := free AND leadscore.try_names(lead, NULL::text);
+		-- nobody makes an alias of a lead that is locked; one that has been given back before we had its lock is none any more
+		LOOP
+			names := ARRAY(SELECT a.alias FROM leadscore.lead_alias a WHERE a.lead_id = lead ORDER BY 1) || lead;
+			EXIT WHEN NOT free OR names = known;
+			free := leadscore.try_aliases(lead);
+			known := names;
+		END LOOP;
+		-- in this order: a change that is committed after the one look is not missed by the other
+		IF NOT free OR NOT leadscore.line_is_free(names)
+			OR EXISTS (SELECT FROM leadscore.pending_identity p WHERE p.alias = ANY (names) OR p.lead_id = ANY (names)) THEN
+			busy := 'the names of "%s" are being changed by another transaction';
+		ELSIF NOT leadscore.names_are_seen(VARIADIC names) OR NOT leadscore.aliases_are_seen(lead) THEN
+			RAISE EXCEPTION USING ERRCODE = 'serialization_failure', MESSAGE = 'could not serialize access due to concurrent update',
+				DETAIL = format('The names of "%s" have changed.', lead_id), HINT = 'The transaction might succeed if retried.';
+		ELSIF NOT leadscore.try_leads(names) THEN
+			busy := 'the events of "%s" are being changed by another transaction';
+		ELSIF (SELECT count(*) FROM leadscore.lead l WHERE l.lead_id = ANY (names))
+			<> (SELECT count(*) FROM (SELECT FROM leadscore.lead l WHERE l.lead_id = ANY (names) FOR UPDATE SKIP LOCKED) l) THEN
+			busy := 'the profile of "%s" is being changed by another transaction';
+		END IF;
+		EXIT WHEN busy IS NULL;
+		PERFORM pg_sleep(0.01);
 	END LOOP;
-	-- in this order: a change that is committed after the one look is not missed by the other
-	IF NOT free OR NOT leadscore.line_is_free(names)
-		OR EXISTS (SELECT FROM leadscore.pending_identity p WHERE p.alias = ANY (names) OR p.lead_id = ANY (names)) THEN
-		busy := 'the names of "%s" are being changed by another transaction';
-	ELSIF NOT leadscore.names_are_seen(VARIADIC names) OR NOT leadscore.aliases_are_seen(lead) THEN
-		RAISE EXCEPTION USING ERRCODE = 'serialization_failure', MESSAGE = 'could not serialize access due to concurrent update',
-			DETAIL = format('The names of "%s" have changed.', lead_id), HINT = 'The transaction might succeed if retried.';
-	ELSIF NOT leadscore.try_leads(names) THEN
-		busy := 'the events of "%s" are being changed by another transaction';
-	ELSIF (SELECT count(*) FROM leadscore.lead l WHERE l.lead_id = ANY (names))
-		<> (SELECT count(*) FROM (SELECT FROM leadscore.lead l WHERE l.lead_id = ANY (names) FOR UPDATE SKIP LOCKED) l) THEN
-		busy := 'the profile of "%s" is being changed by another transaction';
-	END IF;
 	IF busy IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'lock_not_available', MESSAGE = format(busy, lead_id),
 			DETAIL = 'What it does could not be forgotten.', HINT = 'Try again when it has ended.';
