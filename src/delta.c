@@ -235,14 +235,14 @@ typedef struct Writer
 	Store	   *pending_rows;
 	Snapshot	seen;			/* at the stricter levels, what is taken along must be seen by it */
 	const Watching *watching;
-	bool		leaves_large;	/* large timelines to fold() */
+	bool		recounts;		/* it is rebuild(), which leaves no large timelines to fold() */
 } Writer;
 
 static void
-writer_open(Writer *writer, Relation timelines, bool leaves_large)
+writer_open(Writer *writer, Relation timelines, bool recounts)
 {
 	memset(writer, 0, sizeof(Writer));
-	writer->leaves_large = leaves_large;
+	writer->recounts = recounts;
 	writer->stores = stores_open(timelines, false);
 	writer->watching = segments_logged();
 	writer->seen = IsolationUsesXactSnapshot() ? GetTransactionSnapshot() : NULL;
@@ -264,19 +264,20 @@ writer_close(Writer *writer)
 	stores_close(writer->stores);
 }
 
-/* Take along what is pending under a name whose row is ours; false if that is nothing. */
-static bool
+/* Take along what is pending under a name whose row is ours, and say what that was: NULL if nothing. */
+static struct varlena *
 take_along(Writer *writer, const text *name, struct varlena **timeline)
 {
 	PendingRows found;
 	TimelineBuilder *taken;
+	struct varlena *sum;
 	bool		overflowed;
 
 	if (writer->pending_rows == NULL)
-		return false;
+		return NULL;
 	found = pending_find(&writer->pending, name, writer->seen, TAKE_ALONG);
 	if (found.n == 0)
-		return false;
+		return NULL;
 	taken = timeline_builder_create(CurrentMemoryContext);
 	taken->lenient = true;
 	for (int i = 0; i < found.n; i++)
@@ -287,21 +288,28 @@ take_along(Writer *writer, const text *name, struct varlena **timeline)
 			taken = timeline_builder_add_timeline(taken, delta, 1);
 	}
 	timeline_builder_compact(taken);
-	*timeline = timeline_combine(*timeline, timeline_encode(taken->entries, taken->n), 1, &overflowed);
-	return true;
+	sum = timeline_encode(taken->entries, taken->n);
+	*timeline = timeline_combine(*timeline, sum, 1, &overflowed);
+	return sum;
 }
 
-/* Note that a lead has a new timeline, unless that cannot have changed its segment. */
+/* Note that a lead has a new timeline, unless that cannot have changed its segment; "taken": what was taken along, or NULL. */
 static void
-note_written(Writer *writer, LeadDelta *lead, const struct varlena *before, const struct varlena *after, bool more_is_pending)
+note_written(Writer *writer, LeadDelta *lead, const struct varlena *before, const struct varlena *after, const struct varlena *taken)
 {
+	Cause		cause;
+
 	lead->written = true;
 	if (writer->watching == NULL)
 		return;
 	/* what is pending under other names of the lead counts, too */
-	if (more_is_pending || (writer->pending.table && aliases_exist()) ||
-		segment_may_change(writer->watching, before, timeline_is_empty(after) ? NULL : after))
-		remember_touched(lead->name, CAUSE_EVENT);
+	if (taken == NULL && !(writer->pending.table && aliases_exist()) &&
+		!segment_may_change(writer->watching, before, timeline_is_empty(after) ? NULL : after))
+		return;
+	cause = writer->recounts ? CAUSE_MODEL : cause_of_delta(lead->delta);
+	if (cause == CAUSE_LOAD && taken)
+		cause = cause_of_delta(taken);
+	remember_touched(lead->name, cause);
 }
 
 /* Add to the row that has been taken. */
@@ -311,9 +319,9 @@ add_to_taken(Writer *writer, Store *store, LeadDelta *lead, struct varlena *befo
 	MemoryContext old = MemoryContextSwitchTo(store_memory(store));
 	bool		overflowed = false;
 	struct varlena *after;
-	bool		more;
+	struct varlena *taken;
 
-	if (writer->leaves_large && toast_raw_datum_size(PointerGetDatum(before)) > LARGE_TIMELINE)
+	if (!writer->recounts && toast_raw_datum_size(PointerGetDatum(before)) > LARGE_TIMELINE)
 	{
 		MemoryContextSwitchTo(old);
 		store_leave(store);
@@ -322,9 +330,9 @@ add_to_taken(Writer *writer, Store *store, LeadDelta *lead, struct varlena *befo
 	}
 	before = DatumGetTimeline(PointerGetDatum(before));
 	after = timeline_combine(before, lead->delta, 1, lead->lenient ? &overflowed : NULL);
-	more = take_along(writer, lead->name, &after);
+	taken = take_along(writer, lead->name, &after);
 	MemoryContextSwitchTo(old);
-	note_written(writer, lead, before, after, more);
+	note_written(writer, lead, before, after, taken);
 	store_put(store, after);
 	if (overflowed)
 		warn_overflow(lead->lead_id.text, lead->lead_id.length);
@@ -347,7 +355,7 @@ add_to_row(Writer *writer, LeadDelta *lead)
 			case FREE:
 				if (!store_insert(store, lead->name, lead->delta))
 					break;
-				note_written(writer, lead, NULL, lead->delta, false);
+				note_written(writer, lead, NULL, lead->delta, NULL);
 				return true;
 			case TAKEN_BY_ANOTHER:
 				return false;
@@ -395,7 +403,7 @@ mark_new_aliases(LeadDelta **leads, int n)
 
 /* Add deltas to the rows of their leads, and append those that cannot be. */
 static void
-write_leads(LeadDelta **leads, int n, Relation timelines, bool leaves_large)
+write_leads(LeadDelta **leads, int n, Relation timelines, bool recounts)
 {
 	Writer		writer;
 	LeadDelta **left = palloc_extended(Max(n, 1) * sizeof(LeadDelta *), MCXT_ALLOC_HUGE);
@@ -405,7 +413,7 @@ write_leads(LeadDelta **leads, int n, Relation timelines, bool leaves_large)
 		return;
 	if (aliases_exist())
 		look_up_names(leads, n);
-	writer_open(&writer, timelines, leaves_large);
+	writer_open(&writer, timelines, recounts);
 	for (int i = 0; i < n; i++)
 	{
 		if (!leads[i]->is_alias)
@@ -423,8 +431,8 @@ write_leads(LeadDelta **leads, int n, Relation timelines, bool leaves_large)
 	{
 		if (!left[i]->is_large)
 			remember_appended(left[i]->name);
-		else if (writer.watching)
-			remember_touched(left[i]->name, CAUSE_EVENT);
+		if (writer.watching && (left[i]->is_large || recounts))
+			remember_touched(left[i]->name, recounts ? CAUSE_MODEL : cause_of_delta(left[i]->delta));
 	}
 }
 
@@ -451,7 +459,7 @@ deltas_apply(Deltas *deltas, Relation timelines)
 	LeadDelta **leads;
 	int			n = deltas_complete(deltas, &leads);
 
-	write_leads(leads, n, timelines, true);
+	write_leads(leads, n, timelines, false);
 }
 
 /* Append all deltas. */
@@ -664,7 +672,7 @@ add_deltas(PG_FUNCTION_ARGS)
 		deltas[i].lenient = true;
 		leads[i] = &deltas[i];
 	}
-	write_leads(leads, n, timelines, false);
+	write_leads(leads, n, timelines, true);
 	become_again(user);
 	table_close(timelines, NoLock);
 	PG_RETURN_VOID();
