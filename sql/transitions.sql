@@ -22,7 +22,8 @@ CREATE TABLE leadscore.watched_model (
 	active boolean NOT NULL DEFAULT true,
 	seen boolean NOT NULL DEFAULT false,
 	notify boolean NOT NULL DEFAULT true,
-	document jsonb
+	document jsonb,
+	looked_at timestamptz
 );
 
 COMMENT ON TABLE leadscore.watched_model IS 'the models whose transitions are logged; set by watch() and unwatch()';
@@ -31,6 +32,7 @@ COMMENT ON COLUMN leadscore.watched_model.active IS 'false: it was watched, and 
 COMMENT ON COLUMN leadscore.watched_model.seen IS 'whether every lead has been looked at since it is watched';
 COMMENT ON COLUMN leadscore.watched_model.notify IS 'whether changes are told with NOTIFY leadscore';
 COMMENT ON COLUMN leadscore.watched_model.document IS 'the model when every lead was looked at last; NULL: not known';
+COMMENT ON COLUMN leadscore.watched_model.looked_at IS 'when that ended; NULL: not known';
 
 CREATE TABLE leadscore.lead_state (
 	lead_id text,
@@ -38,6 +40,7 @@ CREATE TABLE leadscore.lead_state (
 	segment text,
 	since timestamptz NOT NULL,
 	tick bigint NOT NULL,
+	cause text,
 	PRIMARY KEY (lead_id, model)
 );
 
@@ -47,6 +50,7 @@ COMMENT ON COLUMN leadscore.lead_state.model IS 'the model';
 COMMENT ON COLUMN leadscore.lead_state.segment IS 'the segment, with hysteresis and cool-down; NULL: none';
 COMMENT ON COLUMN leadscore.lead_state.since IS 'since when';
 COMMENT ON COLUMN leadscore.lead_state.tick IS 'of its last change';
+COMMENT ON COLUMN leadscore.lead_state.cause IS 'of its last change; NULL: not known';
 
 -- A row for each lead with a profile, while a model is watched that looks at profiles.
 CREATE TABLE leadscore.seen_profile (
@@ -103,8 +107,10 @@ DECLARE
 	name text;
 BEGIN
 	FOREACH name IN ARRAY ARRAY['watched_model', 'model_document', 'change_clock'] LOOP
-		EXECUTE format('CREATE TRIGGER watching_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON leadscore.%I'
-			' FOR EACH STATEMENT EXECUTE FUNCTION leadscore.watching_changed()', name);
+		-- (when every lead was looked at is noted after each look, and no session keeps that)
+		EXECUTE format('CREATE TRIGGER watching_changed AFTER INSERT OR UPDATE%s OR DELETE OR TRUNCATE ON leadscore.%I'
+			' FOR EACH STATEMENT EXECUTE FUNCTION leadscore.watching_changed()',
+			CASE name WHEN 'watched_model' THEN ' OF model, active, seen, notify, document' ELSE '' END, name);
 		EXECUTE format('ALTER TABLE leadscore.%I ENABLE ALWAYS TRIGGER watching_changed', name);
 	END LOOP;
 END
@@ -133,12 +139,15 @@ CREATE FUNCTION leadscore.changes_to_log(models text[], lead_ids text[], from_se
 	LANGUAGE sql STABLE
 BEGIN ATOMIC
 	SELECT d.model, d.lead_id, d."from", d."to", d.score, changes_to_log.at,
-		CASE WHEN w.seen THEN d.cause ELSE 'watch' END,
+		CASE WHEN NOT w.seen THEN 'watch'
+			-- an edit that was taken back before anybody has looked: so is what it has done
+			WHEN s.cause = 'model' AND s.since > w.looked_at THEN 'model' ELSE d.cause END,
 		-- along a lead's changes, on all models, ticks do not descend
 		greatest(changes_to_log.tick, t.tick)
 	FROM ROWS FROM (unnest(models), unnest(lead_ids), unnest(from_segments), unnest(to_segments), unnest(scores), unnest(causes))
 		WITH ORDINALITY AS d (model, lead_id, "from", "to", score, cause, n)
 	JOIN leadscore.watched_model w ON w.model = d.model AND w.active
+	LEFT JOIN leadscore.lead_state s ON s.lead_id = d.lead_id AND s.model = d.model
 	-- (found at once: a subquery for each lead would be charged as if lead_state had only a few leads)
 	LEFT JOIN (
 		SELECT s.lead_id, max(s.tick) AS tick FROM leadscore.lead_state s WHERE s.lead_id = ANY (changes_to_log.lead_ids) GROUP BY s.lead_id
@@ -288,6 +297,9 @@ BEGIN
 		UPDATE leadscore.watched_model w SET document = documents -> w.model
 		WHERE w.active AND w.seen AND documents ? w.model AND w.document IS DISTINCT FROM documents -> w.model;
 	END IF;
+	-- one that was edited meanwhile waits for the next look
+	UPDATE leadscore.watched_model w SET looked_at = clock_timestamp()
+	WHERE w.active AND w.seen AND documents -> w.model = leadscore.scorecard(w.model);
 END
 $$;
 
@@ -396,7 +408,7 @@ $$;
 CREATE FUNCTION leadscore.finish_watching(name text, document jsonb) RETURNS void
 	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	UPDATE leadscore.watched_model SET seen = true, document = finish_watching.document WHERE model = name AND active AND NOT seen
+	UPDATE leadscore.watched_model SET seen = true, document = finish_watching.document, looked_at = clock_timestamp() WHERE model = name AND active AND NOT seen
 $$;
 
 COMMENT ON FUNCTION leadscore.begin_watching(text, boolean) IS 'from its commit on, writers watch a model';

@@ -181,7 +181,7 @@ offers_read(Offers *offers, MemoryContext context, Snapshot now)
 	SPIPlanPtr	plan = SPI_prepare("SELECT * FROM leadscore.offers_to_issue()", 0, NULL);
 	MemoryContext old;
 
-	if (plan == NULL || SPI_execute_snapshot(plan, NULL, NULL, now, InvalidSnapshot, true, false, 0) != SPI_OK_SELECT)
+	if (plan == NULL || SPI_execute_snapshot(plan, NULL, NULL, now, InvalidSnapshot, true, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the offers");
 	old = MemoryContextSwitchTo(context);
 	offers->n = (int) SPI_processed;
@@ -378,7 +378,7 @@ choose(const Offer *offer, Recipient *leads, int n, TimestampTz at, Snapshot now
 static int64
 run(SPIPlanPtr plan, Datum *values, Snapshot now, bool read_only, int expected)
 {
-	if (SPI_execute_snapshot(plan, values, NULL, now, InvalidSnapshot, read_only, false, 0) != expected)
+	if (SPI_execute_snapshot(plan, values, NULL, now, InvalidSnapshot, read_only, true, 0) != expected)
 		elog(ERROR, "could not issue vouchers");
 	return (int64) SPI_processed;
 }

@@ -786,9 +786,9 @@ write_changes(const Watching *watched, const Changes *changes, TimestampTz now, 
 				 " SELECT * FROM leadscore.changes_to_log($1, $2, $3, $4, $5, $6, $7, $8) RETURNING change_id, model, lead_id, \"from\", \"to\","
 				 " cause OPERATOR(pg_catalog.<>) 'watch' AND (SELECT w.notify FROM leadscore.watched_model w WHERE w.model OPERATOR(pg_catalog.=) segment_change.model),"
 				 " cause", 8, types);
-	session_plan(&state_plan, "INSERT INTO leadscore.lead_state (lead_id, model, segment, since, tick)"
-				 " SELECT c.lead_id, c.model, c.\"to\", c.changed_at, c.tick_given FROM leadscore.changes_to_log($1, $2, $3, $4, $5, $6, $7, $8) c"
-				 " ON CONFLICT (lead_id, model) DO UPDATE SET segment = excluded.segment, since = excluded.since, tick = excluded.tick",
+	session_plan(&state_plan, "INSERT INTO leadscore.lead_state (lead_id, model, segment, since, tick, cause)"
+				 " SELECT c.lead_id, c.model, c.\"to\", c.changed_at, c.tick_given, c.cause_seen FROM leadscore.changes_to_log($1, $2, $3, $4, $5, $6, $7, $8) c"
+				 " ON CONFLICT (lead_id, model) DO UPDATE SET segment = excluded.segment, since = excluded.since, tick = excluded.tick, cause = excluded.cause",
 				 8, types);
 	if (SPI_execute_snapshot(log_plan, values, NULL, snapshot, InvalidSnapshot, false, true, 0) != SPI_OK_INSERT_RETURNING)
 		elog(ERROR, "could not write changes of segments");
