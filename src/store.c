@@ -522,11 +522,17 @@ store_append(Store *store, text *lead_id, struct varlena *delta)
 }
 
 bool
-store_remove(Store *store, ItemPointer row)
+remove_row(Relation table, ItemPointer row)
 {
 	TM_FailureData failure;
 
-	return delete_tuple(store->table, row, GetCurrentCommandId(true), GetActiveSnapshot(), false, &failure) == TM_Ok;
+	return delete_tuple(table, row, GetCurrentCommandId(true), GetActiveSnapshot(), false, &failure) == TM_Ok;
+}
+
+bool
+store_remove(Store *store, ItemPointer row)
+{
+	return remove_row(store->table, row);
 }
 
 /* ---------- lead_timeline, and the tables that it is split into ---------- */
