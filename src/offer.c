@@ -131,7 +131,7 @@ int
 pin_plans(void)
 {
 	static const char *const settings[][2] = {
-		{"enable_seqscan", "off"}, {"enable_bitmapscan", "off"}, {"enable_nestloop", "off"}, {"jit", "off"}
+		{"enable_seqscan", "off"}, {"enable_bitmapscan", "off"}, {"enable_nestloop", "off"}, {"jit", "off"}, {"TimeZone", "UTC"}
 	};
 	int			level = NewGUCNestLevel();
 

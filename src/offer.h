@@ -63,7 +63,10 @@ extern struct varlena *done_today(const struct varlena *timeline, TimestampTz at
  */
 extern int64 issue_vouchers(const Offer *offer, Recipient *leads, int n, int64 most, TimestampTz at, Snapshot now);
 
-/* Let our statements be planned for look-ups by index, whatever is known of the tables; returns what ends it: AtEOXact_GUC(false, …). */
+/*
+ * Let our statements be planned for look-ups by index, whatever is known of the
+ * tables, and days be UTC's. AtEOXact_GUC(false, what is returned) ends it.
+ */
 extern int	pin_plans(void);
 
 #endif							/* LEADSCORE_OFFER_H */
