@@ -284,10 +284,6 @@ CREATE FUNCTION leadscore.check_offer() RETURNS trigger
 AS $$
 BEGIN
 	IF leadscore.in_restore() THEN
-		IF TG_OP <> 'DELETE' THEN
-			-- a version that knew no other limit has dumped it
-			NEW.unlimited := NEW.unlimited OR NEW.budget IS NULL AND NEW.max_cost IS NULL;
-		END IF;
 		RETURN NEW;
 	END IF;
 	IF TG_OP = 'DELETE' THEN
@@ -335,6 +331,23 @@ COMMENT ON FUNCTION leadscore.check_offer() IS 'trigger: an offer has a segment 
 
 CREATE TRIGGER check_offer BEFORE INSERT OR UPDATE OR DELETE ON leadscore.offer
 	FOR EACH ROW EXECUTE FUNCTION leadscore.check_offer();
+
+CREATE FUNCTION leadscore.offer_restored() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	-- dumped by a version in which no budget meant no limit
+	NEW.unlimited := leadscore.in_restore();
+	RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.offer_restored() IS 'trigger: an offer without a budget that comes from a dump is unlimited';
+
+CREATE TRIGGER offer_restored BEFORE INSERT ON leadscore.offer
+	FOR EACH ROW WHEN (NEW.budget IS NULL AND NEW.max_cost IS NULL AND NOT NEW.unlimited) EXECUTE FUNCTION leadscore.offer_restored();
+-- (a restore leaves out other triggers of tables that refer to others)
+ALTER TABLE leadscore.offer ENABLE ALWAYS TRIGGER offer_restored;
 
 CREATE FUNCTION leadscore.fill_slots(name text) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -966,6 +979,17 @@ $$;
 
 COMMENT ON FUNCTION leadscore.offer_result(text, text)
 	IS 'what leads with a voucher bought while it was valid, beside those held out; earned: what the voucher brought, less what it cost';
+
+-- Writers try the locks on what they write before they commit: a vacuum must not lock it to give its last pages back.
+DO $$
+DECLARE
+	name text;
+BEGIN
+	FOREACH name IN ARRAY ARRAY['lead_state', 'segment_change', 'seen_profile', 'offer_slot', 'voucher', 'offer_stop'] LOOP
+		EXECUTE format('ALTER TABLE leadscore.%I SET (vacuum_truncate = off)', name);
+	END LOOP;
+END
+$$;
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore.offer', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.offer_slot', '');

@@ -122,11 +122,11 @@ $$;
 -- place of the call, so they are planned once a session, and an error shows the
 -- call alone. For that they have no SET; what their names mean is fixed here.
 
-CREATE FUNCTION leadscore.models_watched() RETURNS TABLE (model text, card jsonb, seen boolean, card_before jsonb, looked_at timestamptz)
+CREATE FUNCTION leadscore.models_watched() RETURNS TABLE (model text, card jsonb, seen boolean, card_before jsonb)
 	LANGUAGE sql STABLE
 BEGIN ATOMIC
-	SELECT d.model, d.card, d.seen, CASE WHEN d.document <> d.card THEN d.document END, d.looked_at
-	FROM (SELECT w.model, leadscore.scorecard(w.model) AS card, w.seen, w.document, w.looked_at FROM leadscore.watched_model w WHERE w.active OFFSET 0) d
+	SELECT d.model, d.card, d.seen, CASE WHEN d.document <> d.card THEN d.document END
+	FROM (SELECT w.model, leadscore.scorecard(w.model) AS card, w.seen, w.document FROM leadscore.watched_model w WHERE w.active OFFSET 0) d
 	ORDER BY d.model;
 END;
 

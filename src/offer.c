@@ -469,7 +469,7 @@ has_slot(const Offer *offer, Snapshot now)
 	return run(plan, &value, now, true, SPI_OK_SELECT) > 0;
 }
 
-static Datum
+Datum
 array_of(Datum *values, bool *nulls, int n, Oid type)
 {
 	int			lower = 1;

@@ -63,6 +63,9 @@ extern struct varlena *done_today(const struct varlena *timeline, TimestampTz at
  */
 extern int64 issue_vouchers(const Offer *offer, Recipient *leads, int n, int64 most, TimestampTz at, Snapshot now);
 
+/* An array of one dimension; "nulls" may be NULL: none. */
+extern Datum array_of(Datum *values, bool *nulls, int n, Oid type);
+
 /*
  * Let our statements be planned for look-ups by index, whatever is known of the
  * tables, and days be UTC's. AtEOXact_GUC(false, what is returned) ends it.

@@ -119,7 +119,6 @@ typedef struct Watched
 	Scorecard  *card;
 	bool		seen;			/* every lead has been looked at since it is watched */
 	Scorecard  *card_before;	/* as it was at the last complete look; NULL: it was the same */
-	TimestampTz looked_at;		/* when that ended, or one before; 0: not known */
 } Watched;
 
 struct Watching
@@ -185,7 +184,6 @@ read_watched(Watching *loaded, Watched *watched, HeapTuple row)
 	Datum		model = SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &no_model);
 	Datum		card = SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &no_card);
 	Datum		before;
-	Datum		looked_at;
 
 	if (no_model || no_card)
 		elog(ERROR, "a watched model has no name or no scorecard");
@@ -195,9 +193,6 @@ read_watched(Watching *loaded, Watched *watched, HeapTuple row)
 	before = SPI_getbinval(row, SPI_tuptable->tupdesc, 4, &isnull);
 	if (!isnull)
 		watched->card_before = scorecard_compile_in(CurrentMemoryContext, before);
-	looked_at = SPI_getbinval(row, SPI_tuptable->tupdesc, 5, &isnull);
-	if (!isnull)
-		watched->looked_at = DatumGetTimestampTz(looked_at);
 	loaded->profiles = loaded->profiles || watched->card->nprofiles > 0;
 }
 
@@ -542,18 +537,18 @@ typedef struct Comparing
 	SeenProfiles *profiles;
 } Comparing;
 
-/* The segment on a scorecard at an instant of a lead with some profile; NULL: none. */
+/* The segment on a scorecard of a lead with some profile; NULL: none. */
 static const char *
-segment_on(Comparing *c, Scorecard *card, const Lead *lead, const Profile *profile, const State *state, TimestampTz at, Appraisal *appraisal)
+segment_on(Comparing *c, Scorecard *card, const Lead *lead, const Profile *profile, const State *state, Appraisal *appraisal)
 {
 	MemoryContext keep = MemoryContextSwitchTo(c->scratch);
-	int32		hour = hour_of(at);
+	int32		hour = hour_of(c->now);
 	int32		number = 0;
 
 	if (profile->exists || lead->timeline)
 	{
 		appraise_lead(card, lead->timeline, profile->value, hour, hour, appraisal, NULL);
-		number = segment_number(card, appraisal, state->segment, at - state->since);
+		number = segment_number(card, appraisal, state->segment, c->now - state->since);
 	}
 	MemoryContextSwitchTo(keep);
 	return number > 0 ? card->segments[number - 1].segment : NULL;
@@ -565,36 +560,23 @@ is_same(const char *a, const char *b)
 	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
-/*
- * The cause of a change that a look has found: time, if the lead would have been
- * where it was when it was looked at last. Else events have come that nobody has
- * compared, such as by a transaction that was prepared.
- */
-static Cause
-cause_of_look(Comparing *c, const Watched *model, const Lead *lead, const State *state)
-{
-	TimestampTz at = Max(model->looked_at, state->since);
-	Appraisal	appraisal;
-
-	if (at == 0 || is_same(segment_on(c, model->card, lead, &lead->profile, state, at, &appraisal), state->segment))
-		return CAUSE_TIME;
-	return lead->timeline ? cause_of_delta(lead->timeline) : CAUSE_EVENT;
-}
-
 /* Why a lead is in another segment: would it be, by the model, and with the profile, by which it was compared last? */
 static Cause
-cause_of(Comparing *c, const Watched *model, const Lead *lead, const State *state, const char *is)
+cause_of(Comparing *c, const Watched *model, text *lead_id, const Lead *lead, const State *state, const char *is)
 {
 	Cause		cause = c->cause == CAUSE_WATCH && model->seen ? CAUSE_TIME : c->cause;
 	Appraisal	appraisal;
 
 	if (cause == CAUSE_WATCH)
 		return cause;
-	if (model->card_before && !is_same(segment_on(c, model->card_before, lead, &lead->profile, state, c->now, &appraisal), is))
+	if (model->card_before && !is_same(segment_on(c, model->card_before, lead, &lead->profile, state, &appraisal), is))
 		return CAUSE_MODEL;
-	if (lead->has_new_profile && !is_same(segment_on(c, model->card, lead, &lead->seen, state, c->now, &appraisal), is))
+	if (lead->has_new_profile && !is_same(segment_on(c, model->card, lead, &lead->seen, state, &appraisal), is))
 		return CAUSE_PROFILE;
-	return cause == CAUSE_TIME ? cause_of_look(c, model, lead, state) : cause;
+	/* what is pending was written by somebody who had not got the row: time is not the cause */
+	if (cause == CAUSE_TIME && lead->timeline && current_is_pending(c->reader.current, lead_id))
+		return cause_of_delta(lead->timeline);
+	return cause;
 }
 
 /* Note which offers are for a lead that enters a segment. */
@@ -641,11 +623,11 @@ compare_lead(Comparing *c, text *lead_id)
 		/* one change a transaction: what others have committed since is left to who folds or looks next */
 		if (state->is_new)
 			continue;
-		is = segment_on(c, model->card, &lead, &lead.profile, state, c->now, &appraisal);
+		is = segment_on(c, model->card, &lead, &lead.profile, state, &appraisal);
 		if (is_same(state->segment, is))
 			continue;
 		add_change(c->changes, model->model, lead_id, state->segment, is, appraisal.score, lead.exists,
-				   cause_of(c, model, &lead, state, is));
+				   cause_of(c, model, lead_id, &lead, state, is));
 		if (is)
 			note_offers(c, model, &lead, is);
 	}
@@ -677,16 +659,6 @@ compare(Relation timeline_table, Relation state_table, const Watching *watched, 
 }
 
 /* ---------- writing ---------- */
-
-static Datum
-array_of(Datum *values, bool *nulls, int n, Oid type)
-{
-	int			lower = 1;
-
-	if (type == FLOAT8OID)
-		return PointerGetDatum(construct_md_array(values, nulls, 1, &n, &lower, type, sizeof(float8), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	return PointerGetDatum(construct_md_array(values, nulls, 1, &n, &lower, type, -1, false, TYPALIGN_INT));
-}
 
 static void
 append_member(StringInfo json, const char *key, const char *value)

@@ -262,6 +262,15 @@ SELECT arm, leads, buyers, revenue FROM offer_result('result', 'order');
 INSERT INTO event (lead_id, kind, value) SELECT lead_id, 'order', 7 FROM voucher WHERE offer = 'result' AND code IS NOT NULL;
 SELECT arm, leads, buyers, revenue FROM offer_result('result', 'order');
 
+-- a dump of 0.1.0 knows no unlimited: there it was to have no budget
+BEGIN;
+SET LOCAL check_function_bodies = off;
+SET LOCAL row_security = off;
+SELECT set_config('search_path', '', true);
+INSERT INTO leadscore.offer (offer, model, segment, kind, discount, valid_for, budget) VALUES ('old', 'm', 'hot', 'amount', 5, '1 day', NULL), ('older', 'm', 'hot', 'amount', 5, '1 day', 7);
+SELECT offer, budget, unlimited FROM leadscore.offer WHERE offer LIKE 'old%' ORDER BY 1;
+ROLLBACK;
+
 -- refused
 SELECT refused(ARRAY[
 	'INSERT INTO offer (offer, model, segment, discount, valid_for) VALUES (''x'', ''m'', ''hot'', 5, ''1 day'')',
@@ -288,6 +297,7 @@ SELECT refused(ARRAY[
 	'SELECT resume_offer(NULL)',
 	'SELECT unredeem(NULL, ''o1'')',
 	'SELECT unredeem(''XXXX-XXXX-XXXX-XXXX'', ''o1'')',
-	'SELECT redeem('''', ''r4'', ''o11'')']);
+	'SELECT redeem('''', ''r4'', ''o11'')',
+	'SELECT voucher_with(NULL)']);
 SELECT r FROM refused('SELECT issue_offer(''spring'')') r WHERE r !~ '^ +It starts';
 SELECT r FROM refused($$SELECT redeem(code_of('r4', 'gift'), 'r3', 'o11', 100)$$) r;

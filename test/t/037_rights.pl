@@ -67,7 +67,7 @@ my %functions = (
 		mean_loss_deserialize mean_loss_final}
 	# ... what triggers call
 	  . q{
-		signals_changed configuration_changed check_measure check_subject check_names check_event_signal check_offer offer_changed
+		signals_changed configuration_changed check_measure check_subject check_names check_event_signal check_offer offer_restored offer_changed
 		offers_renamed segment_renamed note_signals note_first_signals watching_changed model_gone fill_derivation derivations_changed alias_changed round_amount
 		warn_of_no_groups guard_timelines source_restored leave_references follow_drops follow_children}
 	# ... and what functions call that run as the owner
