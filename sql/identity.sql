@@ -566,12 +566,21 @@ BEGIN
 	source := 'leadscore.segment_change';
 	IF remaining = 0 THEN
 		DELETE FROM leadscore.lead_state s WHERE s.lead_id = ANY (names);
+		DELETE FROM leadscore.seen_profile s WHERE s.lead_id = ANY (names);
 		DELETE FROM leadscore.segment_change c WHERE c.lead_id = ANY (names);
 		GET DIAGNOSTICS removed = ROW_COUNT;
 		RETURN NEXT;
 		-- what has been offered and earned stays true, but nobody's
 		source := 'leadscore.voucher';
-		UPDATE leadscore.voucher v SET lead_id = NULL, order_ref = NULL WHERE v.lead_id = ANY (names);
+		-- who comes again, under whatever name, gets no second one; nothing else is known from a hash
+		INSERT INTO leadscore.forgotten_voucher AS f (key, issued_at)
+		SELECT leadscore.voucher_key(v.offer, n.name), max(v.issued_at)
+		FROM leadscore.voucher v CROSS JOIN unnest(names) AS n (name)
+		WHERE v.lead_id = ANY (names) AND v.revoked_at IS NULL
+		GROUP BY 1
+		ON CONFLICT ON CONSTRAINT forgotten_voucher_pkey DO UPDATE SET issued_at = greatest(f.issued_at, excluded.issued_at);
+		DELETE FROM leadscore.voucher_order o WHERE o.lead_id = ANY (names);
+		UPDATE leadscore.voucher v SET lead_id = NULL, order_ref = NULL, already = NULL WHERE v.lead_id = ANY (names);
 		GET DIAGNOSTICS removed = ROW_COUNT;
 		RETURN NEXT;
 	ELSE

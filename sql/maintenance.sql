@@ -798,6 +798,17 @@ BEGIN
 	FROM leadscore.offer o
 	WHERE (o.ends_at > now()) IS NOT FALSE AND NOT EXISTS (SELECT FROM leadscore.segment s WHERE s.model = o.model AND s.segment = o.segment)
 	ORDER BY 2;
+	RETURN QUERY
+	SELECT 'offer', o.offer, format('model "%s" is not watched: nobody gets a voucher', o.model), format('CALL leadscore.watch(%L), or set ends_at', o.model)
+	FROM leadscore.offer o
+	WHERE (o.ends_at > now()) IS NOT FALSE AND NOT EXISTS (SELECT FROM leadscore.watched_model w WHERE w.model = o.model AND w.active)
+	ORDER BY 2;
+	RETURN QUERY
+	SELECT 'offer', o.offer, format('has stopped: more than %s vouchers were due within an hour', o.brake),
+		format('SELECT leadscore.resume_offer(%L); leadscore.revoke_vouchers() takes vouchers back', o.offer)
+	FROM leadscore.offer o
+	WHERE EXISTS (SELECT FROM leadscore.offer_stop s WHERE s.offer = o.offer)
+	ORDER BY 2;
 END
 $$;
 

@@ -110,7 +110,7 @@ COMMENT ON FUNCTION leadscore.tell_of_uncounted(jsonb) IS 'a NOTICE about signal
 
 CREATE FUNCTION leadscore.preview(document jsonb, model text DEFAULT 'default', at timestamptz DEFAULT now())
 	RETURNS TABLE (part text, segment_before text, segment_after text, quantile float8, lead_id text, leads bigint,
-		score_before float8, score_after float8, change float8)
+		score_before float8, score_after float8, change float8, offer text, vouchers bigint, cost numeric)
 	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 50 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
@@ -135,23 +135,28 @@ BEGIN
 			FROM generate_series(1, array_length(c.moves, 1)) i
 		)
 		(
-			SELECT 'move', segments_before[b.i], segments_after[a.i], NULL::float8, NULL, coalesce(m.leads, 0), m.score_before, m.score_after, m.score_after - m.score_before
+			SELECT 'move', segments_before[b.i], segments_after[a.i], NULL::float8, NULL, coalesce(m.leads, 0), m.score_before, m.score_after, m.score_after - m.score_before,
+				NULL::text, NULL::bigint, NULL::numeric
 			FROM (SELECT i FROM generate_series(1, cardinality(segments_before)) i UNION ALL SELECT 0 WHERE EXISTS (SELECT FROM moved WHERE moved.b = 0)) b
 			CROSS JOIN (SELECT i FROM generate_series(1, cardinality(segments_after)) i UNION ALL SELECT 0 WHERE EXISTS (SELECT FROM moved WHERE moved.a = 0)) a
 			LEFT JOIN moved m ON m.b = b.i AND m.a = a.i
 			ORDER BY nullif(b.i, 0), nullif(a.i, 0)
 		) UNION ALL (
-			SELECT 'distribution', NULL, NULL, (i - 1) / 10.0, NULL, c.leads, c.quantiles[i][1], c.quantiles[i][2], c.quantiles[i][2] - c.quantiles[i][1]
+			SELECT 'distribution', NULL, NULL, (i - 1) / 10.0, NULL, c.leads, c.quantiles[i][1], c.quantiles[i][2], c.quantiles[i][2] - c.quantiles[i][1], NULL, NULL, NULL
 			FROM generate_series(1, array_length(c.quantiles, 1)) i ORDER BY i
 		) UNION ALL (
-			SELECT CASE WHEN m.change > 0 THEN 'gain' ELSE 'loss' END, NULL, NULL, NULL, m.lead_id, 1, c.mover_scores[m.i][1], c.mover_scores[m.i][2], m.change
+			SELECT CASE WHEN m.change > 0 THEN 'gain' ELSE 'loss' END, NULL, NULL, NULL, m.lead_id, 1, c.mover_scores[m.i][1], c.mover_scores[m.i][2], m.change, NULL, NULL, NULL
 			FROM (SELECT u.lead_id, u.i, c.mover_scores[u.i][2] - c.mover_scores[u.i][1] AS change FROM unnest(c.movers) WITH ORDINALITY AS u (lead_id, i)) m ORDER BY m.i
+		) UNION ALL (
+			SELECT 'voucher', NULL, v.segment, NULL, NULL, v.leads, NULL, NULL, NULL, v.offer, v.vouchers,
+				CASE WHEN v.kind <> 'percent' OR v.vouchers = 0 THEN v.vouchers * v.discount END
+			FROM leadscore.voucher_preview(after, before ->> 'model', preview.at) v
 		);
 END
 $$;
 
 COMMENT ON FUNCTION leadscore.preview(jsonb, text, timestamptz)
-	IS 'what a document would make of everybody, beside a model: moves between segments, scores, who gains and loses most';
+	IS 'what a document would make of everybody, beside a model: moves between segments, scores, who gains and loses most, what vouchers it would cost';
 
 CREATE FUNCTION leadscore.diff(before jsonb, after jsonb)
 	RETURNS TABLE (part text, name text, change text, member text, value_before jsonb, value_after jsonb)

@@ -108,7 +108,7 @@ BEGIN
 		' leadscore.information_value(float8[], float8, float8),'
 		' leadscore.signal_report(jsonb, text, interval, timestamptz[], float8, interval),'
 		' leadscore.compare(jsonb, jsonb, text, leadscore.timeline, jsonb, timestamptz), leadscore.with_signal_ids(jsonb), leadscore.document_signals(jsonb), leadscore.tell_of_uncounted(jsonb),'
-		' leadscore.stability_index(float8[], float8, float8), leadscore.preview(jsonb, text, timestamptz),'
+		' leadscore.stability_index(float8[], float8, float8), leadscore.preview(jsonb, text, timestamptz), leadscore.voucher_preview(jsonb, text, timestamptz), leadscore.vouchers_due(text, text[], timestamptz),'
 		' leadscore.stability_report(text, timestamptz, timestamptz, interval),'
 		' leadscore.treated(text, float8, text), leadscore.serving_model(text, text, timestamptz), leadscore.arm(text, text), leadscore.experiment_result(text, text, float8, timestamptz),'
 		' leadscore.training_set(jsonb, text, interval, timestamptz[], interval),'
@@ -150,11 +150,11 @@ CREATE FUNCTION leadscore.grant_redeemer(role regrole) RETURNS void
 AS $$
 BEGIN
 	PERFORM leadscore.check_role(role);
-	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.redeem(text, text, text, numeric) TO %s', role);
+	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.redeem(text, text, text, numeric), leadscore.unredeem(text, text) TO %s', role);
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.grant_redeemer(regrole) IS 'lets a role redeem vouchers: for what takes orders';
+COMMENT ON FUNCTION leadscore.grant_redeemer(regrole) IS 'lets a role redeem vouchers, and take that back: for what takes orders';
 
 CREATE FUNCTION leadscore.grant_admin(role regrole) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -165,12 +165,12 @@ BEGIN
 	EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON leadscore.signal, leadscore.model, leadscore.weight, leadscore.category, leadscore.stage,'
 		' leadscore.grade, leadscore.segment, leadscore.default_model, leadscore.compaction, leadscore.model_version, leadscore.experiment, leadscore.event, leadscore.lead,'
 		' leadscore.derivation, leadscore.conversion, leadscore.rfm_group, leadscore.spend, leadscore.channel, leadscore.offer,'
-		' leadscore.voucher, leadscore.changed_lead, leadscore.derived_event, leadscore.derivation_due, leadscore.derivation_state,'
+		' leadscore.voucher, leadscore.forgotten_voucher, leadscore.changed_lead, leadscore.derived_event, leadscore.derivation_due, leadscore.derivation_state,'
 		' leadscore.crm_state, leadscore.pending_identity, leadscore.parted_lead, leadscore.watched_model, leadscore.lead_state, leadscore.segment_change, leadscore.change_consumer TO %s', role);
 	-- (what a rebuild brings again)
 	EXECUTE format('GRANT DELETE ON leadscore.lead_timeline, leadscore.known_source TO %s', role);
-	EXECUTE format('GRANT SELECT, DELETE ON leadscore.pending_profile TO %s', role);
-	EXECUTE format('GRANT SELECT ON leadscore.offer_slot, leadscore.change_clock TO %s', role);
+	EXECUTE format('GRANT SELECT, DELETE ON leadscore.pending_profile, leadscore.seen_profile, leadscore.voucher_order TO %s', role);
+	EXECUTE format('GRANT SELECT ON leadscore.offer_slot, leadscore.offer_money, leadscore.offer_stop, leadscore.change_clock TO %s', role);
 	EXECUTE format('GRANT USAGE ON SEQUENCE leadscore.weight_weight_id_seq, leadscore.crm_change_id_seq TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.publish(jsonb, boolean), leadscore.check_redefined(jsonb), leadscore.keep_version(text, jsonb), leadscore.set_default_model(text), leadscore.restore_version(text, integer, boolean), leadscore.keep_documents(text[]),'
 		-- tracking
@@ -201,9 +201,11 @@ BEGIN
 		' leadscore.affinity(text, timestamptz, interval, text[], float8), leadscore.make_signals(text, text, integer),'
 		' leadscore.check_property(text, integer), leadscore.check_kinds(text[]), leadscore.refresh_crm(), leadscore.crm_forget(bigint),'
 		-- scores, transitions and offers
-		' leadscore.refresh_segments(boolean), leadscore.unwatch(text), leadscore.begin_watching(text, boolean), leadscore.finish_watching(text),'
+		' leadscore.refresh_segments(boolean), leadscore.unwatch(text), leadscore.begin_watching(text, boolean), leadscore.finish_watching(text, jsonb),'
 		' leadscore.leads_to_see(text, integer), leadscore.see_written(), leadscore.see_batch(text[], text, boolean), leadscore.drop_consumer(text),'
-		' leadscore.prune_changes(timestamptz), leadscore.expire_vouchers(), leadscore.offer_result(text, text), leadscore.money(numeric, text),'
+		' leadscore.watched_documents(), leadscore.look_completed(jsonb), leadscore.prune_changes(timestamptz), leadscore.expire_vouchers(), leadscore.offer_result(text, text), leadscore.money(numeric, text),'
+		' leadscore.to_unit(numeric, numeric), leadscore.offer_named(text), leadscore.voucher_key(text, text), leadscore.issue_offer(text, integer),'
+		' leadscore.resume_offer(text), leadscore.revoke_vouchers(text, timestamptz),'
 		' leadscore.in_restore(), leadscore.schedule(interval), leadscore.unschedule(), leadscore.jobs(), leadscore.cron_line(interval),'
 		' leadscore.shell_word(text) TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON PROCEDURE leadscore.rebuild(text[], text[]), leadscore.compact(timestamptz), leadscore.watch(text, boolean),'

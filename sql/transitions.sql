@@ -21,7 +21,9 @@ CREATE TABLE leadscore.watched_model (
 	model text PRIMARY KEY REFERENCES leadscore.model ON UPDATE CASCADE ON DELETE CASCADE,
 	active boolean NOT NULL DEFAULT true,
 	seen boolean NOT NULL DEFAULT false,
-	notify boolean NOT NULL DEFAULT true
+	notify boolean NOT NULL DEFAULT true,
+	document jsonb,
+	looked_at timestamptz
 );
 
 COMMENT ON TABLE leadscore.watched_model IS 'the models whose transitions are logged; set by watch() and unwatch()';
@@ -29,6 +31,8 @@ COMMENT ON COLUMN leadscore.watched_model.model IS 'the model';
 COMMENT ON COLUMN leadscore.watched_model.active IS 'false: it was watched, and its states wait to be watched again';
 COMMENT ON COLUMN leadscore.watched_model.seen IS 'whether every lead has been looked at since it is watched';
 COMMENT ON COLUMN leadscore.watched_model.notify IS 'whether changes are told with NOTIFY leadscore';
+COMMENT ON COLUMN leadscore.watched_model.document IS 'the model when every lead was looked at last; NULL: not known';
+COMMENT ON COLUMN leadscore.watched_model.looked_at IS 'all that was compared before this was seen by a look; NULL: not known';
 
 CREATE TABLE leadscore.lead_state (
 	lead_id text,
@@ -36,6 +40,7 @@ CREATE TABLE leadscore.lead_state (
 	segment text,
 	since timestamptz NOT NULL,
 	tick bigint NOT NULL,
+	cause text,
 	PRIMARY KEY (lead_id, model)
 );
 
@@ -45,6 +50,17 @@ COMMENT ON COLUMN leadscore.lead_state.model IS 'the model';
 COMMENT ON COLUMN leadscore.lead_state.segment IS 'the segment, with hysteresis and cool-down; NULL: none';
 COMMENT ON COLUMN leadscore.lead_state.since IS 'since when';
 COMMENT ON COLUMN leadscore.lead_state.tick IS 'of its last change';
+COMMENT ON COLUMN leadscore.lead_state.cause IS 'of its last change; NULL: not known';
+
+-- A row for each lead with a profile, while a model is watched that looks at profiles.
+CREATE TABLE leadscore.seen_profile (
+	lead_id text PRIMARY KEY,
+	profile jsonb
+);
+
+COMMENT ON TABLE leadscore.seen_profile IS 'the profile that each lead had when its segments were compared last';
+COMMENT ON COLUMN leadscore.seen_profile.lead_id IS 'the lead';
+COMMENT ON COLUMN leadscore.seen_profile.profile IS 'its profile then';
 
 CREATE TABLE leadscore.segment_change (
 	change_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -69,7 +85,7 @@ COMMENT ON COLUMN leadscore.segment_change."from" IS 'the segment that it was in
 COMMENT ON COLUMN leadscore.segment_change."to" IS 'the segment that it is in; NULL: none';
 COMMENT ON COLUMN leadscore.segment_change.score IS 'its score then; NULL: it is no lead any more';
 COMMENT ON COLUMN leadscore.segment_change.changed_at IS 'when it was seen';
-COMMENT ON COLUMN leadscore.segment_change.cause IS 'event: an event that came or went; time: seen by refresh_segments(); identity: of an alias; watch: seen when the model was watched';
+COMMENT ON COLUMN leadscore.segment_change.cause IS 'event: an event that came or went; load: one older than a day; time; model: the model, or what signals count, was changed; profile: its profile was; identity: of an alias; watch: seen when the model was watched';
 COMMENT ON COLUMN leadscore.segment_change.tick IS 'with change_id, the order in which consumers get it';
 
 CREATE TABLE leadscore.change_clock (
@@ -91,31 +107,47 @@ DECLARE
 	name text;
 BEGIN
 	FOREACH name IN ARRAY ARRAY['watched_model', 'model_document', 'change_clock'] LOOP
-		EXECUTE format('CREATE TRIGGER watching_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON leadscore.%I'
-			' FOR EACH STATEMENT EXECUTE FUNCTION leadscore.watching_changed()', name);
+		-- (when every lead was looked at is noted after each look, and no session keeps that)
+		EXECUTE format('CREATE TRIGGER watching_changed AFTER INSERT OR UPDATE%s OR DELETE OR TRUNCATE ON leadscore.%I'
+			' FOR EACH STATEMENT EXECUTE FUNCTION leadscore.watching_changed()',
+			CASE name WHEN 'watched_model' THEN ' OF model, active, seen, notify, document' ELSE '' END, name);
 		EXECUTE format('ALTER TABLE leadscore.%I ENABLE ALWAYS TRIGGER watching_changed', name);
 	END LOOP;
 END
 $$;
 
--- what src/transition.c writes
+-- what src/transition.c reads and writes
 --
 -- Queries of statements that we run inside a shop's: the planner puts them in
 -- place of the call, so they are planned once a session, and an error shows the
 -- call alone. For that they have no SET; what their names mean is fixed here.
 
+CREATE FUNCTION leadscore.models_watched() RETURNS TABLE (model text, card jsonb, seen boolean, card_before jsonb)
+	LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT d.model, d.card, d.seen, CASE WHEN d.document <> d.card THEN d.document END
+	FROM (SELECT w.model, leadscore.scorecard(w.model) AS card, w.seen, w.document FROM leadscore.watched_model w WHERE w.active OFFSET 0) d
+	ORDER BY d.model;
+END;
+
+COMMENT ON FUNCTION leadscore.models_watched()
+	IS 'the models that are watched; card_before: as it was when every lead was looked at last, if it was another';
+
 CREATE FUNCTION leadscore.changes_to_log(models text[], lead_ids text[], from_segments text[], to_segments text[], scores float8[],
-	at timestamptz, tick bigint, cause text)
+	at timestamptz, tick bigint, causes text[])
 	RETURNS TABLE (model text, lead_id text, "from" text, "to" text, score float8, changed_at timestamptz, cause_seen text, tick_given bigint)
 	LANGUAGE sql STABLE
 BEGIN ATOMIC
 	SELECT d.model, d.lead_id, d."from", d."to", d.score, changes_to_log.at,
-		CASE WHEN d."from" IS NULL AND NOT w.seen THEN 'watch' ELSE changes_to_log.cause END,
+		CASE WHEN NOT w.seen THEN 'watch'
+			-- an edit that was taken back before anybody has looked: so is what it has done
+			WHEN s.cause = 'model' AND s.since > w.looked_at THEN 'model' ELSE d.cause END,
 		-- along a lead's changes, on all models, ticks do not descend
 		greatest(changes_to_log.tick, t.tick)
-	FROM ROWS FROM (unnest(models), unnest(lead_ids), unnest(from_segments), unnest(to_segments), unnest(scores))
-		WITH ORDINALITY AS d (model, lead_id, "from", "to", score, n)
+	FROM ROWS FROM (unnest(models), unnest(lead_ids), unnest(from_segments), unnest(to_segments), unnest(scores), unnest(causes))
+		WITH ORDINALITY AS d (model, lead_id, "from", "to", score, cause, n)
 	JOIN leadscore.watched_model w ON w.model = d.model AND w.active
+	LEFT JOIN leadscore.lead_state s ON s.lead_id = d.lead_id AND s.model = d.model
 	-- (found at once: a subquery for each lead would be charged as if lead_state had only a few leads)
 	LEFT JOIN (
 		SELECT s.lead_id, max(s.tick) AS tick FROM leadscore.lead_state s WHERE s.lead_id = ANY (changes_to_log.lead_ids) GROUP BY s.lead_id
@@ -123,7 +155,7 @@ BEGIN ATOMIC
 	ORDER BY d.n;
 END;
 
-COMMENT ON FUNCTION leadscore.changes_to_log(text[], text[], text[], text[], float8[], timestamptz, bigint, text)
+COMMENT ON FUNCTION leadscore.changes_to_log(text[], text[], text[], text[], float8[], timestamptz, bigint, text[])
 	IS 'changes of segments as rows of segment_change, of models that are still watched';
 
 -- a model that is gone, or has another name
@@ -217,12 +249,21 @@ AS $$
 				THEN leadscore.next_segment(d.card, l.timeline, l.profile, clock_timestamp(), s.segment, s.since) END
 		) c
 		WHERE w.active
+		UNION
+		-- what profiles they had is kept, to know when a change is a profile's
+		SELECT coalesce(p.lead_id, s.lead_id) COLLATE "C"
+		FROM (SELECT q.lead_id, q.profile FROM leadscore.current_profile q
+			WHERE q.lead_id COLLATE "C" > after AND NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.alias = q.lead_id)) p
+		FULL JOIN (SELECT q.lead_id, q.profile FROM leadscore.seen_profile q WHERE q.lead_id COLLATE "C" > after) s ON s.lead_id = p.lead_id
+		WHERE (p.lead_id IS NULL OR s.lead_id IS NULL OR p.profile IS DISTINCT FROM s.profile)
+		AND (SELECT EXISTS (SELECT FROM leadscore.watched_model w JOIN leadscore.weight e ON e.model = w.model
+			JOIN leadscore.signal g ON g.signal = e.signal AND g.subject = 'profile' WHERE w.active))
 		ORDER BY 1
 		LIMIT n
 	) f
 $$;
 
-COMMENT ON FUNCTION leadscore.leads_to_see(text, integer) IS 'the next leads, in the order of their bytes, that seem to be in another segment than they were';
+COMMENT ON FUNCTION leadscore.leads_to_see(text, integer) IS 'the next leads, in the order of their bytes, that seem to be in another segment, or to have another profile, than when they were compared';
 
 CREATE FUNCTION leadscore.see_batch(lead_ids text[], cause text, wait boolean) RETURNS text[]
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
@@ -239,10 +280,46 @@ $$;
 COMMENT ON FUNCTION leadscore.see_batch(text[], text, boolean)
 	IS 'logs which leads have changed their segment, and returns the ones that it skipped because another session holds them';
 
+CREATE FUNCTION leadscore.watched_documents() RETURNS jsonb
+	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(jsonb_object_agg(w.model, leadscore.scorecard(w.model)), '{}') FROM leadscore.watched_model w WHERE w.active
+$$;
+
+COMMENT ON FUNCTION leadscore.watched_documents() IS 'the models that are watched, as a look begins';
+
+CREATE FUNCTION leadscore.look_completed(documents jsonb) RETURNS void
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	-- A model that was edited meanwhile waits for the next look; one that is seen through an older snapshot may have been.
+	IF current_setting('transaction_isolation') <> 'read committed' THEN
+		RETURN;
+	END IF;
+	-- (a statement, be it of no row, makes all sessions compile the models anew)
+	IF EXISTS (SELECT FROM leadscore.watched_model w
+			WHERE w.active AND w.seen AND documents -> w.model = leadscore.scorecard(w.model) AND w.document IS DISTINCT FROM documents -> w.model) THEN
+		UPDATE leadscore.watched_model w SET document = documents -> w.model
+		WHERE w.active AND w.seen AND documents -> w.model = leadscore.scorecard(w.model) AND w.document IS DISTINCT FROM documents -> w.model;
+	END IF;
+	-- Who compares has lead_state locked to his end. What he has not committed we have not seen: it is younger than this.
+	UPDATE leadscore.watched_model w SET looked_at = greatest(w.looked_at, least(clock_timestamp(), (
+		SELECT min(coalesce(a.xact_start, '-infinity'))
+		FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+		WHERE l.locktype = 'relation' AND l.relation = 'leadscore.lead_state'::regclass AND l.mode = 'RowExclusiveLock' AND l.pid <> pg_backend_pid()
+		AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))))
+	WHERE w.active AND w.seen AND documents -> w.model = leadscore.scorecard(w.model);
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.look_completed(jsonb) IS 'notes that every lead was compared by these models: what changes from now on is not their doing';
+
 CREATE FUNCTION leadscore.see_all(cause text) RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	documents CONSTANT jsonb := leadscore.watched_documents();
+	passed_over bigint := 0;
 	page text[];
 	n CONSTANT integer := 100000;
 	size CONSTANT integer := 10000;
@@ -253,12 +330,15 @@ BEGIN
 		page := leadscore.leads_to_see(after, n);
 		-- who waits for nobody, and is the last to come, is in no circle
 		FOR i IN 0 .. cardinality(page) / size LOOP
-			PERFORM leadscore.see_batch(page[i * size + 1 : (i + 1) * size], cause, wait => false);
+			passed_over := passed_over + cardinality(leadscore.see_batch(page[i * size + 1 : (i + 1) * size], cause, wait => false));
 		END LOOP;
 		seen := seen + cardinality(page);
 		EXIT WHEN cardinality(page) < n;
 		after := page[n];
 	END LOOP;
+	IF passed_over = 0 THEN
+		PERFORM leadscore.look_completed(documents);
+	END IF;
 	RETURN seen;
 END
 $$;
@@ -272,6 +352,7 @@ CREATE PROCEDURE leadscore.look(cause text)
 AS $$
 DECLARE
 	may_commit CONSTANT boolean := NOT leadscore.in_transaction_block();
+	documents CONSTANT pg_catalog.jsonb := leadscore.watched_documents();
 	page pg_catalog.text[];
 	n CONSTANT integer := 100000;
 	size CONSTANT integer := 10000;
@@ -298,6 +379,10 @@ BEGIN
 				COMMIT;
 			END IF;
 		END LOOP;
+		busy := '{}';
+	END IF;
+	IF busy OPERATOR(pg_catalog.=) '{}'::pg_catalog.text[] THEN
+		PERFORM leadscore.look_completed(documents);
 	END IF;
 END
 $$;
@@ -324,24 +409,26 @@ CREATE FUNCTION leadscore.begin_watching(name text, notify boolean) RETURNS void
 AS $$
 BEGIN
 	INSERT INTO leadscore.watched_model AS w (model, notify) VALUES (name, begin_watching.notify)
-	ON CONFLICT (model) DO UPDATE SET notify = excluded.notify, active = true, seen = w.active AND w.seen;
+	ON CONFLICT (model) DO UPDATE SET notify = excluded.notify, active = true, seen = w.active AND w.seen,
+		document = CASE WHEN w.active AND w.seen THEN w.document END;
 END
 $$;
 
-CREATE FUNCTION leadscore.finish_watching(name text) RETURNS void
+CREATE FUNCTION leadscore.finish_watching(name text, document jsonb) RETURNS void
 	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	UPDATE leadscore.watched_model SET seen = true WHERE model = name AND active AND NOT seen
+	UPDATE leadscore.watched_model SET seen = true, document = finish_watching.document, looked_at = clock_timestamp() WHERE model = name AND active AND NOT seen
 $$;
 
 COMMENT ON FUNCTION leadscore.begin_watching(text, boolean) IS 'from its commit on, writers watch a model';
-COMMENT ON FUNCTION leadscore.finish_watching(text) IS 'notes that every lead has been looked at';
+COMMENT ON FUNCTION leadscore.finish_watching(text, jsonb) IS 'notes that every lead has been looked at, by a model as it was when that began';
 
 CREATE PROCEDURE leadscore.watch(model text DEFAULT 'default', notify boolean DEFAULT true)
 	LANGUAGE plpgsql
 AS $$
 DECLARE
 	name CONSTANT pg_catalog.text := leadscore.model_named(model);
+	document pg_catalog.jsonb;
 BEGIN
 	IF name IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'model is NULL',
@@ -355,8 +442,9 @@ BEGIN
 	COMMIT;
 	PERFORM leadscore.wait_for_writers();
 	COMMIT;
+	document := leadscore.scorecard(name);
 	CALL leadscore.look('watch'::pg_catalog.text);
-	PERFORM leadscore.finish_watching(name);
+	PERFORM leadscore.finish_watching(name, document);
 END
 $$;
 
@@ -541,6 +629,7 @@ COMMENT ON FUNCTION leadscore.prune_changes(timestamptz)
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore.watched_model', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.lead_state', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.seen_profile', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.segment_change', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.segment_change_change_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.change_clock', '');

@@ -29,7 +29,6 @@
 #include "label.h"
 #include "profile.h"
 #include "source.h"
-#include "transition.h"
 
 #include "access/table.h"
 #include "access/xact.h"
@@ -202,7 +201,7 @@ typedef struct Level
 	int			nest;			/* of transactions: 1 is the outermost */
 	Names		appended;
 	Names		profiles;
-	Names		touched[N_CAUSES];
+	Names		touched[N_OF_WRITERS];
 	List	   *running;		/* of Running */
 	List	   *postponed;		/* of PostponedRebuild, in their order */
 	int64		put_off;		/* the first change of names that is left until no statement is running; 0: none */
@@ -240,7 +239,7 @@ current_level(void)
 static void
 end_touched(Names *touched)
 {
-	for (int i = 0; i < N_CAUSES; i++)
+	for (int i = 0; i < N_OF_WRITERS; i++)
 		names_end(&touched[i]);
 }
 
@@ -286,7 +285,7 @@ merge_level(void)
 	inner->running = inner->postponed = NIL;
 	inner->outer->put_off = first_change(inner->outer->put_off, inner->put_off);
 	inner->outer->waiting = first_change(inner->outer->waiting, inner->waiting);
-	for (int i = 0; i < N_CAUSES; i++)
+	for (int i = 0; i < N_OF_WRITERS; i++)
 		names_move(&inner->touched[i], &inner->outer->touched[i]);
 	drop_level();
 }
@@ -531,7 +530,7 @@ compare_touched(Names *touched)
 {
 	text	  **batch = palloc(BATCH * sizeof(text *));
 
-	for (int cause = 0; cause < N_CAUSES; cause++)
+	for (Cause cause = 0; cause < N_OF_WRITERS; cause++)
 	{
 		SortedNames sorted;
 		int			n;
@@ -540,7 +539,7 @@ compare_touched(Names *touched)
 			continue;
 		sort_of_names(&touched[cause], &sorted);
 		while ((n = next_names(&sorted, batch, BATCH)) > 0)
-			see_touched(batch, n, cause == CAUSE_EVENT ? "event" : "identity");
+			see_touched(batch, n, cause);
 		sort_end(&sorted);
 	}
 }
@@ -579,7 +578,7 @@ run_step(void (*run) (Names *), Names *names, const char *failure, const char *h
 static bool
 is_touched(void)
 {
-	for (int i = 0; i < N_CAUSES; i++)
+	for (int i = 0; i < N_OF_WRITERS; i++)
 		if (level->touched[i].store)
 			return true;
 	return false;
@@ -600,7 +599,7 @@ take_touched(Names *touched)
 Datum
 see_written(PG_FUNCTION_ARGS)
 {
-	Names		touched[N_CAUSES];
+	Names		touched[N_OF_WRITERS];
 
 	if (level == NULL || level->nest < GetCurrentTransactionNestLevel() || !is_touched())
 		PG_RETURN_VOID();
@@ -654,7 +653,7 @@ before_commit(void)
 	{
 		Names		appended = level->appended;
 		Names		profiles = level->profiles;
-		Names		touched[N_CAUSES];
+		Names		touched[N_OF_WRITERS];
 
 		CHECK_FOR_INTERRUPTS();
 		level->appended = (Names) {0};

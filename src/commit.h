@@ -5,18 +5,10 @@
 #ifndef LEADSCORE_COMMIT_H
 #define LEADSCORE_COMMIT_H
 
-#include "compat.h"
+#include "transition.h"
 
 #include "utils/array.h"
 #include "utils/rel.h"
-
-/* Why a lead may have changed its segment. */
-typedef enum Cause
-{
-	CAUSE_IDENTITY,
-	CAUSE_EVENT,
-	N_CAUSES
-} Cause;
 
 /* A lead's timeline has changed: before the transaction commits, its segment is compared, if a model is watched. */
 extern void remember_touched(const text *lead_id, Cause cause);

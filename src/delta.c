@@ -256,16 +256,16 @@ typedef struct Writer
 	Store	   *pending_rows;
 	Snapshot	seen;			/* at the stricter levels, what is taken along must be seen by it */
 	const Watching *watching;
-	bool		leaves_large;	/* large timelines to fold() */
+	bool		recounts;		/* it is rebuild(), which leaves no large timelines to fold() */
 } Writer;
 
 static void
-writer_open(Writer *writer, Relation timelines, bool leaves_large)
+writer_open(Writer *writer, Relation timelines, bool recounts)
 {
 	static Look look;
 
 	memset(writer, 0, sizeof(Writer));
-	writer->leaves_large = leaves_large;
+	writer->recounts = recounts;
 	writer->stores = stores_open(timelines, false);
 	writer->aliases = table_open(our_table("lead_alias"), AccessShareLock);
 	writer->watching = segments_logged();
@@ -289,19 +289,20 @@ writer_close(Writer *writer)
 	stores_close(writer->stores);
 }
 
-/* Take along what is pending under a name whose row is ours; false if that is nothing. */
-static bool
+/* Take along what is pending under a name whose row is ours, and say what that was: NULL if nothing. */
+static struct varlena *
 take_along(Writer *writer, const text *name, struct varlena **timeline)
 {
 	PendingRows found;
 	TimelineBuilder *taken;
+	struct varlena *sum;
 	bool		overflowed;
 
 	if (writer->pending_rows == NULL)
-		return false;
+		return NULL;
 	found = pending_find(&writer->pending, name, writer->seen, TAKE_ALONG);
 	if (found.n == 0)
-		return false;
+		return NULL;
 	taken = timeline_builder_create(CurrentMemoryContext);
 	taken->lenient = true;
 	for (int i = 0; i < found.n; i++)
@@ -312,21 +313,28 @@ take_along(Writer *writer, const text *name, struct varlena **timeline)
 			taken = timeline_builder_add_timeline(taken, delta, 1);
 	}
 	timeline_builder_compact(taken);
-	*timeline = timeline_combine(*timeline, timeline_encode(taken->entries, taken->n), 1, &overflowed);
-	return true;
+	sum = timeline_encode(taken->entries, taken->n);
+	*timeline = timeline_combine(*timeline, sum, 1, &overflowed);
+	return sum;
 }
 
-/* Note that a lead has a new timeline, unless that cannot have changed its segment. */
+/* Note that a lead has a new timeline, unless that cannot have changed its segment; "taken": what was taken along, or NULL. */
 static void
-note_written(Writer *writer, LeadDelta *lead, const struct varlena *before, const struct varlena *after, bool more_is_pending)
+note_written(Writer *writer, LeadDelta *lead, const struct varlena *before, const struct varlena *after, const struct varlena *taken)
 {
+	Cause		cause;
+
 	lead->written = true;
 	if (writer->watching == NULL)
 		return;
 	/* what is pending under other names of the lead counts, too */
-	if (more_is_pending || (writer->pending.table && has_pages(writer->aliases)) ||
-		segment_may_change(writer->watching, before, timeline_is_empty(after) ? NULL : after))
-		remember_touched(lead->name, CAUSE_EVENT);
+	if (taken == NULL && !(writer->pending.table && has_pages(writer->aliases)) &&
+		!segment_may_change(writer->watching, before, timeline_is_empty(after) ? NULL : after))
+		return;
+	cause = writer->recounts ? CAUSE_MODEL : cause_of_delta(lead->delta);
+	if (cause == CAUSE_LOAD && taken)
+		cause = cause_of_delta(taken);
+	remember_touched(lead->name, cause);
 }
 
 /* Add to the row that has been taken. */
@@ -336,9 +344,9 @@ add_to_taken(Writer *writer, Store *store, LeadDelta *lead, struct varlena *befo
 	MemoryContext old = MemoryContextSwitchTo(store_memory(store));
 	bool		overflowed = false;
 	struct varlena *after;
-	bool		more;
+	struct varlena *taken;
 
-	if (writer->leaves_large && toast_raw_datum_size(PointerGetDatum(before)) > LARGE_TIMELINE)
+	if (!writer->recounts && toast_raw_datum_size(PointerGetDatum(before)) > LARGE_TIMELINE)
 	{
 		MemoryContextSwitchTo(old);
 		store_leave(store);
@@ -347,9 +355,9 @@ add_to_taken(Writer *writer, Store *store, LeadDelta *lead, struct varlena *befo
 	}
 	before = DatumGetTimeline(PointerGetDatum(before));
 	after = timeline_combine(before, lead->delta, 1, lead->lenient ? &overflowed : NULL);
-	more = take_along(writer, lead->name, &after);
+	taken = take_along(writer, lead->name, &after);
 	MemoryContextSwitchTo(old);
-	note_written(writer, lead, before, after, more);
+	note_written(writer, lead, before, after, taken);
 	store_put(store, after);
 	if (overflowed)
 		warn_overflow(lead->lead_id.text, lead->lead_id.length);
@@ -372,7 +380,7 @@ add_to_row(Writer *writer, LeadDelta *lead)
 			case FREE:
 				if (!store_insert(store, lead->name, lead->delta))
 					break;
-				note_written(writer, lead, NULL, lead->delta, false);
+				note_written(writer, lead, NULL, lead->delta, NULL);
 				return true;
 			case TAKEN_BY_ANOTHER:
 				return false;
@@ -429,20 +437,20 @@ append_rest(Writer *writer, LeadDelta **leads, int n)
 	{
 		if (!left[i]->is_large)
 			remember_appended(left[i]->name);
-		else if (writer->watching)
-			remember_touched(left[i]->name, CAUSE_EVENT);
+		if (writer->watching && (left[i]->is_large || writer->recounts))
+			remember_touched(left[i]->name, writer->recounts ? CAUSE_MODEL : cause_of_delta(left[i]->delta));
 	}
 }
 
 /* Add deltas to the rows of their leads, and append those that cannot be. */
 static void
-write_leads(LeadDelta **leads, int n, Relation timelines, bool leaves_large)
+write_leads(LeadDelta **leads, int n, Relation timelines, bool recounts)
 {
 	Writer		writer;
 
 	if (n == 0)
 		return;
-	writer_open(&writer, timelines, leaves_large);
+	writer_open(&writer, timelines, recounts);
 	/* in shops without anonymous visitors there is no alias; the first one that there is may be missed here */
 	if (had_pages(writer.aliases))
 		look_up_names(&writer, leads, n);
@@ -481,7 +489,7 @@ deltas_apply(Deltas *deltas, Relation timelines)
 	LeadDelta **leads;
 	int			n = deltas_complete(deltas, &leads);
 
-	write_leads(leads, n, timelines, true);
+	write_leads(leads, n, timelines, false);
 }
 
 /* Append all deltas. */
@@ -692,7 +700,7 @@ add_deltas(PG_FUNCTION_ARGS)
 		deltas[i].lenient = true;
 		leads[i] = &deltas[i];
 	}
-	write_leads(leads, n, timelines, false);
+	write_leads(leads, n, timelines, true);
 	become_again(user);
 	table_close(timelines, NoLock);
 	PG_RETURN_VOID();

@@ -258,7 +258,7 @@ fold_lead(Folder *f, Store *store, FoldName *names, int n)
 {
 	text	   *lead = names[0].lead;
 	struct varlena *row;
-	struct varlena *sum;
+	struct varlena *sum;		/* of what is pending */
 	struct varlena *left;
 	int64		removed = 0;
 
@@ -267,9 +267,9 @@ fold_lead(Folder *f, Store *store, FoldName *names, int n)
 	{
 		case TAKEN:
 			row = (struct varlena *) PG_DETOAST_DATUM_PACKED(PointerGetDatum(row));
-			sum = sum_of(row, find_pending(f, names, n), 1);
+			sum = find_pending(f, names, n);
 			left = remove_pending(f, names, n, &removed);
-			store_put(store, sum_of(sum, left, -1));
+			store_put(store, sum_of(sum_of(row, sum, 1), left, -1));
 			break;
 		case FREE:
 			sum = find_pending(f, names, n);
@@ -288,7 +288,7 @@ fold_lead(Folder *f, Store *store, FoldName *names, int n)
 	}
 	mark_aliases(f, names, n);
 	if (f->watching)
-		remember_touched(lead, CAUSE_EVENT);
+		remember_touched(lead, cause_of_delta(sum));
 	return removed;
 }
 
@@ -320,7 +320,7 @@ fold_lead_by_statement(Folder *f, FoldName *names, int n)
 		elog(ERROR, "could not run \"%s\"", command);
 	SPI_finish();
 	if (f->watching)
-		remember_touched(names[0].lead, CAUSE_EVENT);
+		remember_touched(names[0].lead, cause_of_delta(sum));
 	return removed;
 }
 

@@ -621,11 +621,17 @@ store_append_some(Store *store, text **lead_ids, struct varlena **deltas, int n)
 }
 
 bool
-store_remove(Store *store, ItemPointer row)
+remove_row(Relation table, ItemPointer row)
 {
 	TM_FailureData failure;
 
-	return delete_tuple(store->table, row, GetCurrentCommandId(true), GetActiveSnapshot(), false, &failure) == TM_Ok;
+	return delete_tuple(table, row, GetCurrentCommandId(true), GetActiveSnapshot(), false, &failure) == TM_Ok;
+}
+
+bool
+store_remove(Store *store, ItemPointer row)
+{
+	return remove_row(store->table, row);
 }
 
 /* ---------- lead_timeline, and the tables that it is split into ---------- */

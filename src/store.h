@@ -59,6 +59,9 @@ extern void store_append_some(Store *store, text **lead_ids, struct varlena **de
 /* Remove a row; false if somebody else is at it, or was: it is left alone. */
 extern bool store_remove(Store *store, ItemPointer row);
 
+/* The same of any table without triggers. */
+extern bool remove_row(Relation table, ItemPointer row);
+
 /* lead_timeline, which must be locked, or the tables that it is split into. */
 typedef struct Stores Stores;
 

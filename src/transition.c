@@ -4,7 +4,7 @@
  *     timeline just written ──scorecard──▶ segment ──┐ differ?
  *     lead_state: the segment that it was in ────────┘ │
  *                                                      ▼
- *                     lead_state, segment_change, NOTIFY, vouchers
+ *                     lead_state, segment_change with its cause, NOTIFY, vouchers
  *
  * Locks. Whoever compares holds the lead's row of lead_timeline: writers, who
  * have just written it, those who look at leads, identify(). So a lead is compared
@@ -55,6 +55,7 @@
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(see_leads);
+PG_FUNCTION_INFO_V1(issue_to);
 PG_FUNCTION_INFO_V1(watching_changed);
 PG_FUNCTION_INFO_V1(set_clock);
 
@@ -65,12 +66,59 @@ PG_FUNCTION_INFO_V1(set_clock);
 /* Leads that are compared before their changes are written. */
 #define BATCH 10000
 
+/* ---------- causes ---------- */
+
+static const char *const cause_names[N_CAUSES] = {"identity", "model", "event", "load", "time", "profile", "watch"};
+
+static Cause
+cause_named(const char *name)
+{
+	for (Cause cause = 0; cause < N_CAUSES; cause++)
+		if (strcmp(cause_names[cause], name) == 0)
+			return cause;
+	elog(ERROR, "unknown cause \"%s\"", name);
+}
+
+int
+causes_of(Datum names)
+{
+	Datum	   *values;
+	int			n;
+	int			causes = 0;
+
+	deconstruct_array(DatumGetArrayTypeP(names), TEXTOID, -1, false, TYPALIGN_INT, &values, NULL, &n);
+	for (int i = 0; i < n; i++)
+		causes |= 1 << cause_named(TextDatumGetCString(values[i]));
+	return causes;
+}
+
+Cause
+cause_of_delta(const struct varlena *delta)
+{
+	TimelineReader reader;
+	int32		newest = PG_INT32_MIN;
+
+	timeline_read(&reader, delta);
+	while (timeline_next_signal(&reader))
+		while (reader.left > 0)
+		{
+			int64		occurrences;
+			int64		value;
+
+			timeline_next_entry(&reader, &occurrences, &value);
+			newest = Max(newest, reader.hour);
+		}
+	return newest < hour_of(GetCurrentTimestamp()) - HOURS_A_DAY ? CAUSE_LOAD : CAUSE_EVENT;
+}
+
 /* ---------- what is watched, kept between statements ---------- */
 
 typedef struct Watched
 {
 	text	   *model;
 	Scorecard  *card;
+	bool		seen;			/* every lead has been looked at since it is watched */
+	Scorecard  *card_before;	/* as it was at the last complete look; NULL: it was the same */
 } Watched;
 
 struct Watching
@@ -78,7 +126,7 @@ struct Watching
 	int			n;
 	Watched    *models;
 	bool		profiles;		/* some model looks at profiles */
-	bool		offers;			/* there are some */
+	Offers		offers;
 	int64		ahead;			/* of transactions' numbers */
 	int64		floor;			/* ticks are not below */
 };
@@ -126,6 +174,28 @@ read_clock(int64 *ahead, int64 *floor)
 	*floor = last < (int64) U64FromFullTransactionId(ReadNextFullTransactionId()) + *ahead ? 0 : last + 1;
 }
 
+/* A row of models_watched(), read into the memory that is current. */
+static void
+read_watched(Watching *loaded, Watched *watched, HeapTuple row)
+{
+	bool		no_model;
+	bool		no_card;
+	bool		isnull;
+	Datum		model = SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &no_model);
+	Datum		card = SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &no_card);
+	Datum		before;
+
+	if (no_model || no_card)
+		elog(ERROR, "a watched model has no name or no scorecard");
+	watched->model = DatumGetTextPCopy(model);
+	watched->card = scorecard_compile_in(CurrentMemoryContext, card);
+	watched->seen = DatumGetBool(SPI_getbinval(row, SPI_tuptable->tupdesc, 3, &isnull));
+	before = SPI_getbinval(row, SPI_tuptable->tupdesc, 4, &isnull);
+	if (!isnull)
+		watched->card_before = scorecard_compile_in(CurrentMemoryContext, before);
+	loaded->profiles = loaded->profiles || watched->card->nprofiles > 0;
+}
+
 /* What is watched now. */
 static void *
 load_watching(SessionCache *cache pg_attribute_unused(), void *arg pg_attribute_unused())
@@ -134,31 +204,20 @@ load_watching(SessionCache *cache pg_attribute_unused(), void *arg pg_attribute_
 	Watching   *loaded = palloc0(sizeof(Watching));
 
 	SPI_connect();
-	run("SELECT w.model, leadscore.scorecard(w.model) FROM leadscore.watched_model w WHERE w.active ORDER BY w.model",
-		0, NULL, NULL, NULL, true, SPI_OK_SELECT);
+	run("SELECT * FROM leadscore.models_watched()", 0, NULL, NULL, NULL, true, SPI_OK_SELECT);
 	if (SPI_processed > 0)
 	{
 		MemoryContext old = MemoryContextSwitchTo(context);
+		Snapshot	now;
 
 		loaded->n = (int) SPI_processed;
-		loaded->models = palloc(loaded->n * sizeof(Watched));
+		loaded->models = palloc0(loaded->n * sizeof(Watched));
 		for (int i = 0; i < loaded->n; i++)
-		{
-			bool		no_model;
-			bool		no_card;
-			HeapTuple	row = SPI_tuptable->vals[i];
-			Datum		model = SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &no_model);
-			Datum		card = SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &no_card);
-
-			if (no_model || no_card)
-				elog(ERROR, "a watched model has no name or no scorecard");
-			loaded->models[i].model = DatumGetTextPCopy(model);
-			loaded->models[i].card = scorecard_compile_in(context, card);
-			loaded->profiles = loaded->profiles || loaded->models[i].card->nprofiles > 0;
-		}
+			read_watched(loaded, &loaded->models[i], SPI_tuptable->vals[i]);
 		MemoryContextSwitchTo(old);
-		run("SELECT pg_catalog.count(*) FROM (SELECT FROM leadscore.offer LIMIT 1) o", 0, NULL, NULL, NULL, true, SPI_OK_SELECT);
-		loaded->offers = number_found(1) != 0;
+		now = RegisterSnapshot(GetLatestSnapshot());
+		offers_read(&loaded->offers, context, now);
+		UnregisterSnapshot(now);
 		read_clock(&loaded->ahead, &loaded->floor);
 	}
 	SPI_finish();
@@ -217,7 +276,7 @@ set_clock(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(floor != 0);
 }
 
-/* ---------- comparing ---------- */
+/* ---------- changes ---------- */
 
 typedef struct Changes
 {
@@ -231,10 +290,13 @@ typedef struct Changes
 	bool	   *to_null;
 	Datum	   *scores;
 	bool	   *score_null;
+	Datum	   *causes;
+	Bitmapset **offers;			/* of the segment that is entered, whose conditions are met */
+	struct varlena **already;	/* where there are such offers: what the lead has done today */
 } Changes;
 
 static void
-add_change(Changes *changes, text *model, text *lead_id, const char *from, const char *to, double score, bool is_lead)
+add_change(Changes *changes, text *model, text *lead_id, const char *from, const char *to, double score, bool is_lead, Cause cause)
 {
 	int			i = changes->n++;
 
@@ -254,6 +316,9 @@ add_change(Changes *changes, text *model, text *lead_id, const char *from, const
 		GROW(to_null);
 		GROW(scores);
 		GROW(score_null);
+		GROW(causes);
+		GROW(offers);
+		GROW(already);
 #undef GROW
 	}
 	changes->models[i] = PointerGetDatum(model);
@@ -264,7 +329,18 @@ add_change(Changes *changes, text *model, text *lead_id, const char *from, const
 	changes->to[i] = to ? CStringGetTextDatum(to) : (Datum) 0;
 	changes->scores[i] = Float8GetDatum(score);
 	changes->score_null[i] = !is_lead;
+	changes->causes[i] = CStringGetTextDatum(cause_names[cause]);
+	changes->offers[i] = NULL;
+	changes->already[i] = NULL;
 }
+
+/* Profiles that leads have now, and had not when they were compared last. */
+typedef struct SeenProfiles
+{
+	List	   *lead_ids;		/* of those who have one */
+	List	   *values;			/* theirs; NULL: the row of lead has none */
+	List	   *gone;			/* lead_ids of those who have none any more */
+} SeenProfiles;
 
 /* The segment that a lead was in, and for how long. */
 typedef struct State
@@ -344,6 +420,8 @@ typedef struct Reader
 	Lookup		states;
 	Relation	lead_table;
 	Lookup		profiles;
+	Relation	seen_table;
+	Lookup		seen;
 	Pending		pending;
 } Reader;
 
@@ -352,38 +430,41 @@ reader_open(Reader *reader, Relation timelines, Relation state_table)
 {
 	reader->current = current_open(timelines, SnapshotSelf);
 	reader->lead_table = table_open(our_table("lead"), AccessShareLock);
+	reader->seen_table = table_open(our_table("seen_profile"), RowExclusiveLock);
 	pending_profiles_open(&reader->pending, SnapshotSelf);
-	if (reader->current == NULL || !lookup_open(&reader->states, state_table, 1, SnapshotSelf) ||
+	if (reader->current == NULL || !lookup_open(&reader->seen, reader->seen_table, 1, SnapshotSelf) || !lookup_open(&reader->states, state_table, 1, SnapshotSelf) ||
 		!lookup_open(&reader->profiles, reader->lead_table, 1, SnapshotSelf) ||
 		(reader->pending.table && !reader->pending.may_look_up))
-		fail_for_index("lead, lead_timeline, lead_alias and lead_state have primary keys; lead_alias, pending_delta and pending_profile have an index on lead_id.");
+		fail_for_index("lead, lead_timeline, lead_alias, lead_state and seen_profile have primary keys; lead_alias, pending_delta and pending_profile have an index on lead_id.");
 }
 
 static void
 reader_close(Reader *reader)
 {
 	pending_close(&reader->pending);
+	lookup_close(&reader->seen);
+	table_close(reader->seen_table, NoLock);
 	lookup_close(&reader->profiles);
 	lookup_close(&reader->states);
 	table_close(reader->lead_table, NoLock);
 	current_close(reader->current);
 }
 
-/* A lead's row of lead, copied; "place": which version of it. */
+/* A lead's row of lead, or of seen_profile, copied; "place": which version of it. */
 static Profile
-read_row(Reader *reader, const text *lead_id, ItemPointer place)
+read_row(Lookup *lookup, const text *lead_id, ItemPointer place)
 {
-	Profile		row = {lookup_unique(&reader->profiles, lead_id), NULL};
+	Profile		row = {lookup_unique(lookup, lead_id), NULL};
 	bool		isnull;
 
 	ItemPointerSetInvalid(place);
 	if (row.exists)
 	{
-		Datum		value = slot_getattr(reader->profiles.slot, 2, &isnull);
+		Datum		value = slot_getattr(lookup->slot, 2, &isnull);
 
 		row.value = isnull ? NULL : DatumGetJsonbPCopy(value);
-		*place = reader->profiles.slot->tts_tid;
-		ExecClearTuple(reader->profiles.slot);
+		*place = lookup->slot->tts_tid;
+		ExecClearTuple(lookup->slot);
 	}
 	return row;
 }
@@ -394,7 +475,7 @@ read_profile(Reader *reader, const text *lead_id)
 {
 	ItemPointerData before;
 	ItemPointerData after;
-	Profile		next = read_row(reader, lead_id, &after);
+	Profile		next = read_row(&reader->profiles, lead_id, &after);
 	Profile		profile;
 
 	do
@@ -405,95 +486,179 @@ read_profile(Reader *reader, const text *lead_id)
 		if (reader->pending.table == NULL)
 			break;
 		pending_profiles_apply(&reader->pending, lead_id, &profile);
-		next = read_row(reader, lead_id, &after);
+		next = read_row(&reader->profiles, lead_id, &after);
 	} while (memcmp(&before, &after, sizeof(ItemPointerData)) != 0);
 	return profile;
 }
 
-/* What a lead is: false if it is none. A lead without events is one if it has a row of lead, or will have; an alias is none. */
-static bool
-read_lead(Reader *reader, text *lead_id, struct varlena **timeline, Jsonb **profile)
+/* A lead as it is, or that it is none. */
+typedef struct Lead
 {
-	Profile		row;
+	bool		exists;
+	struct varlena *timeline;	/* NULL: empty */
+	Profile		profile;
+	bool		has_new_profile;
+	Profile		seen;			/* if it has a new one: by which it was compared last */
+} Lead;
 
-	*timeline = NULL;
-	*profile = NULL;
-	if (current_lead_of(reader->current, lead_id) != NULL)
-		return false;
-	*timeline = current_timeline(reader->current, lead_id);
-	row = read_profile(reader, lead_id);
-	*profile = row.value;
-	return row.exists || *timeline != NULL;
+/* A lead without events is one if it has a row of lead, or will have; an alias is none. */
+static Lead
+read_lead(Reader *reader, text *lead_id, bool with_profiles)
+{
+	Lead		lead = {0};
+	ItemPointerData place;
+
+	if (current_lead_of(reader->current, lead_id) == NULL)
+	{
+		lead.timeline = current_timeline(reader->current, lead_id);
+		lead.profile = read_profile(reader, lead_id);
+		lead.exists = lead.profile.exists || lead.timeline != NULL;
+	}
+	if (with_profiles)
+	{
+		lead.seen = read_row(&reader->seen, lead_id, &place);
+		lead.has_new_profile = lead.seen.exists != lead.profile.exists || (lead.seen.value == NULL) != (lead.profile.value == NULL) ||
+			(lead.seen.value && compareJsonbContainers(&lead.seen.value->root, &lead.profile.value->root) != 0);
+	}
+	return lead;
 }
 
-/*
- * Compare, and collect what has changed, in the memory that is current; apart
- * those of leads that have something pending, if they are to be told apart.
- */
-static void
-compare(Relation timeline_table, Relation state_table, const Watching *watched, text **lead_ids, int n, TimestampTz now,
-		Changes *changes, Changes *of_pending)
-{
-	MemoryContext keep = CurrentMemoryContext;
-	MemoryContext scratch = AllocSetContextCreate(keep, "leadscore segments", ALLOCSET_DEFAULT_SIZES);
-	State	   *states = palloc(watched->n * sizeof(State));
-	int32		hour = hour_of(now);
-	Reader		reader;
+/* ---------- comparing ---------- */
 
-	reader_open(&reader, timeline_table, state_table);
+typedef struct Comparing
+{
+	const Watching *watched;
+	Reader		reader;
+	Cause		cause;			/* why leads are compared */
+	TimestampTz now;
+	State	   *states;			/* of one lead, on each model */
+	MemoryContext scratch;		/* for one lead */
+	Changes    *changes;		/* in the memory that is current */
+	SeenProfiles *profiles;
+} Comparing;
+
+/* The segment on a scorecard of a lead with some profile; NULL: none. */
+static const char *
+segment_on(Comparing *c, Scorecard *card, const Lead *lead, const Profile *profile, const State *state, Appraisal *appraisal)
+{
+	MemoryContext keep = MemoryContextSwitchTo(c->scratch);
+	int32		hour = hour_of(c->now);
+	int32		number = 0;
+
+	if (profile->exists || lead->timeline)
+	{
+		appraise_lead(card, lead->timeline, profile->value, hour, hour, appraisal, NULL);
+		number = segment_number(card, appraisal, state->segment, c->now - state->since);
+	}
+	MemoryContextSwitchTo(keep);
+	return number > 0 ? card->segments[number - 1].segment : NULL;
+}
+
+static bool
+is_same(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/* Why a lead is in another segment: would it be, by the model, and with the profile, by which it was compared last? */
+static Cause
+cause_of(Comparing *c, const Watched *model, text *lead_id, const Lead *lead, const State *state, const char *is)
+{
+	Cause		cause = c->cause == CAUSE_WATCH && model->seen ? CAUSE_TIME : c->cause;
+	Appraisal	appraisal;
+
+	if (cause == CAUSE_WATCH)
+		return cause;
+	if (model->card_before && !is_same(segment_on(c, model->card_before, lead, &lead->profile, state, &appraisal), is))
+		return CAUSE_MODEL;
+	if (lead->has_new_profile && !is_same(segment_on(c, model->card, lead, &lead->seen, state, &appraisal), is))
+		return CAUSE_PROFILE;
+	/* what is pending was written by somebody who had not got the row: time is not the cause */
+	if (cause == CAUSE_TIME && lead->timeline && current_is_pending(c->reader.current, lead_id))
+		return cause_of_delta(lead->timeline);
+	return cause;
+}
+
+/* Note which offers are for a lead that enters a segment. */
+static void
+note_offers(Comparing *c, const Watched *model, const Lead *lead, const char *is)
+{
+	const Offers *offers = &c->watched->offers;
+	int			i = c->changes->n - 1;
+
+	for (int o = 0; o < offers->n; o++)
+		if (offer_is_for(&offers->offers[o], model->model, is, c->now) && offer_is_met(&offers->offers[o], lead->profile.value))
+			c->changes->offers[i] = bms_add_member(c->changes->offers[i], o);
+	if (c->changes->offers[i])
+		c->changes->already[i] = done_today(lead->timeline, c->now);
+}
+
+static void
+note_profile(SeenProfiles *profiles, text *lead_id, const Profile *profile)
+{
+	if (!profile->exists)
+	{
+		profiles->gone = lappend(profiles->gone, lead_id);
+		return;
+	}
+	profiles->lead_ids = lappend(profiles->lead_ids, lead_id);
+	profiles->values = lappend(profiles->values, profile->value ? PG_DETOAST_DATUM_COPY(PointerGetDatum(profile->value)) : NULL);
+}
+
+static void
+compare_lead(Comparing *c, text *lead_id)
+{
+	MemoryContext keep = MemoryContextSwitchTo(c->scratch);
+	Lead		lead = read_lead(&c->reader, lead_id, c->watched->profiles);
+
+	MemoryContextSwitchTo(keep);
+	read_states(&c->reader.states, c->watched, lead_id, c->states, c->scratch);
+	for (int m = 0; m < c->watched->n; m++)
+	{
+		const Watched *model = &c->watched->models[m];
+		const State *state = &c->states[m];
+		Appraisal	appraisal = {0};
+		const char *is;
+
+		/* one change a transaction: what others have committed since is left to who folds or looks next */
+		if (state->is_new)
+			continue;
+		is = segment_on(c, model->card, &lead, &lead.profile, state, &appraisal);
+		if (is_same(state->segment, is))
+			continue;
+		add_change(c->changes, model->model, lead_id, state->segment, is, appraisal.score, lead.exists,
+				   cause_of(c, model, lead_id, &lead, state, is));
+		if (is)
+			note_offers(c, model, &lead, is);
+	}
+	if (lead.has_new_profile)
+		note_profile(c->profiles, lead_id, &lead.profile);
+	ExecClearTuple(c->reader.states.slot);
+}
+
+/* Compare, and collect what has changed, in the memory that is current. */
+static void
+compare(Relation timeline_table, Relation state_table, const Watching *watched, text **lead_ids, int n, TimestampTz now, Cause cause,
+		Changes *changes, SeenProfiles *profiles)
+{
+	Comparing	c = {
+		.watched = watched, .cause = cause, .now = now, .changes = changes, .profiles = profiles,
+		.states = palloc(watched->n * sizeof(State)),
+		.scratch = AllocSetContextCreate(CurrentMemoryContext, "leadscore segments", ALLOCSET_DEFAULT_SIZES)
+	};
+
+	reader_open(&c.reader, timeline_table, state_table);
 	for (int i = 0; i < n; i++)
 	{
-		text	   *lead_id = lead_ids[i];
-		struct varlena *timeline;
-		Jsonb	   *profile;
-		bool		is_lead;
-
 		CHECK_FOR_INTERRUPTS();
-		MemoryContextSwitchTo(scratch);
-		is_lead = read_lead(&reader, lead_id, &timeline, &profile);
-		MemoryContextSwitchTo(keep);
-		read_states(&reader.states, watched, lead_id, states, scratch);
-		for (int m = 0; m < watched->n; m++)
-		{
-			Scorecard  *card = watched->models[m].card;
-			const char *was = states[m].segment;
-			const char *is = NULL;
-			Appraisal	appraisal = {0};
-
-			/* one change a transaction: what others have committed since is left to who folds or looks next */
-			if (states[m].is_new)
-				continue;
-			if (is_lead)
-			{
-				int32		number;
-
-				MemoryContextSwitchTo(scratch);
-				appraise_lead(card, timeline, profile, hour, hour, &appraisal, NULL);
-				MemoryContextSwitchTo(keep);
-				number = segment_number(card, &appraisal, was, now - states[m].since);
-				is = number > 0 ? card->segments[number - 1].segment : NULL;
-			}
-			if (was == NULL ? is != NULL : is == NULL || strcmp(was, is) != 0)
-				add_change(of_pending && current_is_pending(reader.current, lead_id) ? of_pending : changes, watched->models[m].model, lead_id, was, is, appraisal.score, is_lead);
-		}
-		ExecClearTuple(reader.states.slot);
-		MemoryContextReset(scratch);
+		compare_lead(&c, lead_ids[i]);
+		MemoryContextReset(c.scratch);
 	}
-	reader_close(&reader);
-	MemoryContextDelete(scratch);
+	reader_close(&c.reader);
+	MemoryContextDelete(c.scratch);
 }
 
 /* ---------- writing ---------- */
-
-static Datum
-array_of(Datum *values, bool *nulls, int n, Oid type)
-{
-	int			lower = 1;
-
-	if (type == FLOAT8OID)
-		return PointerGetDatum(construct_md_array(values, nulls, 1, &n, &lower, type, sizeof(float8), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	return PointerGetDatum(construct_md_array(values, nulls, 1, &n, &lower, type, -1, false, TYPALIGN_INT));
-}
 
 static void
 append_member(StringInfo json, const char *key, const char *value)
@@ -544,16 +709,59 @@ notify(uint64 *n)
 	}
 }
 
-/* Write down what has changed. SPI is used only here, and for what current_watching() has to look up. */
+/* Issue what is offered to those whose changes are the rows (change_id, model, lead_id, …, cause) that have just been written. */
 static void
-write_changes(const Watching *watched, const Changes *changes, TimestampTz now, const char *cause, uint64 *told)
+issue_offers(const Offers *offers, const Changes *changes, TimestampTz now, Snapshot snapshot)
+{
+	SPITupleTable *rows = SPI_tuptable;
+	uint64		nrows = SPI_processed;
+	int		   *change_of = palloc_extended(Max(nrows, 1) * sizeof(int), MCXT_ALLOC_HUGE);
+	Recipient  *leads = palloc_extended(Max(nrows, 1) * sizeof(Recipient), MCXT_ALLOC_HUGE);
+	int			i = 0;
+	bool		isnull;
+
+	/* rows come in the order of the changes; those of a model that is not watched any more are missing */
+	for (uint64 row = 0; row < nrows; row++)
+	{
+		text	   *model = DatumGetTextPP(SPI_getbinval(rows->vals[row], rows->tupdesc, 2, &isnull));
+		text	   *lead_id = DatumGetTextPP(SPI_getbinval(rows->vals[row], rows->tupdesc, 3, &isnull));
+
+		while (!text_equal(model, DatumGetTextPP(changes->models[i])) || !text_equal(lead_id, DatumGetTextPP(changes->lead_ids[i])))
+			i++;
+		change_of[row] = i++;
+	}
+	for (int o = 0; o < offers->n; o++)
+	{
+		int			n = 0;
+
+		for (uint64 row = 0; row < nrows; row++)
+		{
+			int			change = change_of[row];
+
+			if (bms_is_member(o, changes->offers[change]) &&
+				(offers->offers[o].causes & 1 << cause_named(SPI_getvalue(rows->vals[row], rows->tupdesc, 7))))
+				leads[n++] = (Recipient) {
+					.lead_id = DatumGetTextPP(changes->lead_ids[change]),
+					.change_id = DatumGetInt64(SPI_getbinval(rows->vals[row], rows->tupdesc, 1, &isnull)),
+					.already = changes->already[change]
+				};
+		}
+		if (n > 0)
+			(void) issue_vouchers(&offers->offers[o], leads, n, PG_INT64_MAX, now, snapshot);
+	}
+}
+
+/* Write what has changed. */
+static void
+write_changes(const Watching *watched, const Changes *changes, TimestampTz now, Snapshot snapshot, uint64 *told)
 {
 	static SPIPlanPtr log_plan = NULL;
 	static SPIPlanPtr state_plan = NULL;
 	int64		tick = Max((int64) U64FromFullTransactionId(GetTopFullTransactionId()) + watched->ahead, watched->floor);
-	Oid			types[8] = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, FLOAT8ARRAYOID, TIMESTAMPTZOID, INT8OID, TEXTOID};
+	Oid			types[8] = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, FLOAT8ARRAYOID, TIMESTAMPTZOID, INT8OID, TEXTARRAYOID};
 	Datum		values[8];
-	Snapshot	snapshot;
+	SPITupleTable *logged;
+	uint64		n;
 
 	values[0] = array_of(changes->models, NULL, changes->n, TEXTOID);
 	values[1] = array_of(changes->lead_ids, NULL, changes->n, TEXTOID);
@@ -562,36 +770,90 @@ write_changes(const Watching *watched, const Changes *changes, TimestampTz now, 
 	values[4] = array_of(changes->scores, changes->score_null, changes->n, FLOAT8OID);
 	values[5] = TimestampTzGetDatum(now);
 	values[6] = Int64GetDatum(tick);
-	values[7] = CStringGetTextDatum(cause);
+	values[7] = array_of(changes->causes, NULL, changes->n, TEXTOID);
 
-	SPI_connect();
 	session_plan(&log_plan, "INSERT INTO leadscore.segment_change (model, lead_id, \"from\", \"to\", score, changed_at, cause, tick)"
 				 " SELECT * FROM leadscore.changes_to_log($1, $2, $3, $4, $5, $6, $7, $8) RETURNING change_id, model, lead_id, \"from\", \"to\","
-				 " cause OPERATOR(pg_catalog.<>) 'watch' AND (SELECT w.notify FROM leadscore.watched_model w WHERE w.model OPERATOR(pg_catalog.=) segment_change.model)",
+				 " cause OPERATOR(pg_catalog.<>) 'watch' AND (SELECT w.notify FROM leadscore.watched_model w WHERE w.model OPERATOR(pg_catalog.=) segment_change.model),"
+				 " cause", 8, types);
+	session_plan(&state_plan, "INSERT INTO leadscore.lead_state (lead_id, model, segment, since, tick, cause)"
+				 " SELECT c.lead_id, c.model, c.\"to\", c.changed_at, c.tick_given, c.cause_seen FROM leadscore.changes_to_log($1, $2, $3, $4, $5, $6, $7, $8) c"
+				 " ON CONFLICT (lead_id, model) DO UPDATE SET segment = excluded.segment, since = excluded.since, tick = excluded.tick, cause = excluded.cause",
 				 8, types);
-	session_plan(&state_plan, "INSERT INTO leadscore.lead_state (lead_id, model, segment, since, tick)"
-				 " SELECT c.lead_id, c.model, c.\"to\", c.changed_at, c.tick_given FROM leadscore.changes_to_log($1, $2, $3, $4, $5, $6, $7, $8) c"
-				 " ON CONFLICT (lead_id, model) DO UPDATE SET segment = excluded.segment, since = excluded.since, tick = excluded.tick",
-				 8, types);
-	/* whoever changes a budget has ended, and his budget is seen, or waits for us */
-	if (watched->offers)
-		table_close(table_open(our_table("offer_slot"), RowExclusiveLock), NoLock);
-	/* rows that are newer than the transaction's snapshot are changed, too */
-	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	if (SPI_execute_snapshot(log_plan, values, NULL, snapshot, InvalidSnapshot, false, true, 0) != SPI_OK_INSERT_RETURNING)
 		elog(ERROR, "could not write changes of segments");
 	notify(told);
+	logged = SPI_tuptable;
+	n = SPI_processed;
 	if (SPI_execute_snapshot(state_plan, values, NULL, snapshot, InvalidSnapshot, false, true, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not write the states of leads");
-	if (watched->offers && strcmp(cause, "watch") != 0)
-		issue_vouchers(values, now, snapshot);
-	UnregisterSnapshot(snapshot);
-	SPI_finish();
+	SPI_tuptable = logged;
+	SPI_processed = n;
+	if (watched->offers.n > 0)
+		issue_offers(&watched->offers, changes, now, snapshot);
 }
 
-/* Compare leads whose rows are ours, a batch at a time, and log what has changed; lead_state is locked. */
+static Datum
+array_of_list(List *values, Oid type)
+{
+	int			n = list_length(values);
+	Datum	   *datums = palloc_extended(Max(n, 1) * sizeof(Datum), MCXT_ALLOC_HUGE);
+	bool	   *nulls = palloc_extended(Max(n, 1) * sizeof(bool), MCXT_ALLOC_HUGE);
+
+	for (int i = 0; i < n; i++)
+	{
+		datums[i] = PointerGetDatum(list_nth(values, i));
+		nulls[i] = list_nth(values, i) == NULL;
+	}
+	return array_of(datums, nulls, n, type);
+}
+
+/* Keep the profiles that leads have been compared by. */
 static void
-see_segments(Relation timelines, Relation state_table, text **lead_ids, int n, const char *cause)
+write_profiles(const SeenProfiles *profiles, Snapshot snapshot)
+{
+	static SPIPlanPtr keep_plan = NULL;
+	static SPIPlanPtr drop_plan = NULL;
+	Oid			types[2] = {TEXTARRAYOID, JSONBARRAYOID};
+	Datum		values[2] = {array_of_list(profiles->lead_ids, TEXTOID), array_of_list(profiles->values, JSONBOID)};
+
+	session_plan(&keep_plan, "INSERT INTO leadscore.seen_profile (lead_id, profile)"
+				 " SELECT p.lead_id, p.profile FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS p (lead_id, profile)"
+				 " ON CONFLICT (lead_id) DO UPDATE SET profile = excluded.profile", 2, types);
+	session_plan(&drop_plan, "DELETE FROM leadscore.seen_profile WHERE lead_id OPERATOR(pg_catalog.=) ANY ($1)", 1, types);
+	if (profiles->lead_ids &&
+		SPI_execute_snapshot(keep_plan, values, NULL, snapshot, InvalidSnapshot, false, true, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not keep profiles");
+	values[0] = array_of_list(profiles->gone, TEXTOID);
+	if (profiles->gone &&
+		SPI_execute_snapshot(drop_plan, values, NULL, snapshot, InvalidSnapshot, false, true, 0) != SPI_OK_DELETE)
+		elog(ERROR, "could not remove profiles");
+}
+
+/* Write what a batch of leads has come to. SPI is used only here, and for what segments_watched() has to look up. */
+static void
+write_batch(const Watching *watched, const Changes *changes, const SeenProfiles *profiles, TimestampTz now, uint64 *told)
+{
+	int			settings;
+	Snapshot	snapshot;
+
+	if (changes->n == 0 && profiles->lead_ids == NIL && profiles->gone == NIL)
+		return;
+	settings = pin_plans();
+	SPI_connect();
+	/* rows that are newer than the transaction's snapshot are changed, too */
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	if (changes->n > 0)
+		write_changes(watched, changes, now, snapshot, told);
+	write_profiles(profiles, snapshot);
+	UnregisterSnapshot(snapshot);
+	SPI_finish();
+	AtEOXact_GUC(false, settings);
+}
+
+/* Compare leads whose rows are ours, a batch at a time, and log what has changed; lead_state and what offers need are locked. */
+static void
+see_segments(Relation timelines, Relation state_table, text **lead_ids, int n, Cause cause)
 {
 	const Watching *watched = segments_watched();
 	MemoryContext batch = AllocSetContextCreate(CurrentMemoryContext, "leadscore changes", ALLOCSET_DEFAULT_SIZES);
@@ -602,15 +864,10 @@ see_segments(Relation timelines, Relation state_table, text **lead_ids, int n, c
 	for (int first = 0; watched && first < n; first += BATCH)
 	{
 		Changes		changes = {0};
-		Changes		of_pending = {0};
+		SeenProfiles profiles = {0};
 
-		/* what is pending was written by somebody who had not got the row: time is not the cause */
-		compare(timelines, state_table, watched, lead_ids + first, Min(BATCH, n - first), now,
-				&changes, strcmp(cause, "time") == 0 ? &of_pending : NULL);
-		if (changes.n > 0)
-			write_changes(watched, &changes, now, cause, &told);
-		if (of_pending.n > 0)
-			write_changes(watched, &of_pending, now, "event", &told);
+		compare(timelines, state_table, watched, lead_ids + first, Min(BATCH, n - first), now, cause, &changes, &profiles);
+		write_batch(watched, &changes, &profiles, now, &told);
 		MemoryContextReset(batch);
 	}
 	if (told > MOST_NOTICES)
@@ -619,12 +876,24 @@ see_segments(Relation timelines, Relation state_table, text **lead_ids, int n, c
 	MemoryContextDelete(batch);
 }
 
+/* What is written for leads, beside lead_timeline. */
+static const char *const written_tables[] = {"lead_state", "segment_change", "seen_profile", "offer_slot", "voucher", "offer_stop"};
+
+/* Lock lead_state, which is returned, and the others: whoever changes a budget has ended, and his budget is seen, or waits for us. */
+static Relation
+lock_written(void)
+{
+	for (Size i = 0; i < lengthof(written_tables); i++)
+		LockRelationOid(our_table(written_tables[i]), RowExclusiveLock);
+	return table_open(our_table("lead_state"), NoLock);
+}
+
 /* see_leads(lead_ids, cause): compare leads whose rows of lead_timeline the caller holds. */
 Datum
 see_leads(PG_FUNCTION_ARGS)
 {
 	Relation	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
-	Relation	state_table = table_open(our_table("lead_state"), RowExclusiveLock);
+	Relation	state_table = lock_written();
 	Datum	   *datums;
 	text	  **lead_ids;
 	int			n;
@@ -634,10 +903,86 @@ see_leads(PG_FUNCTION_ARGS)
 	lead_ids = palloc_extended(Max(n, 1) * sizeof(text *), MCXT_ALLOC_HUGE);
 	for (int i = 0; i < n; i++)
 		lead_ids[i] = DatumGetTextPP(datums[i]);
-	see_segments(timelines, state_table, lead_ids, sort_names(lead_ids, n), text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	see_segments(timelines, state_table, lead_ids, sort_names(lead_ids, n), cause_named(text_to_cstring(PG_GETARG_TEXT_PP(1))));
 	table_close(state_table, NoLock);
 	table_close(timelines, NoLock);
 	PG_RETURN_VOID();
+}
+
+/* ---------- offers to those who are there ---------- */
+
+/* Which of some leads are in an offer's segment, and meet its condition. */
+static int
+find_recipients(Relation timelines, Relation state_table, const Watching *watched, const Offer *offer, Datum *ids, int n, TimestampTz now,
+				Recipient *leads)
+{
+	MemoryContext keep = CurrentMemoryContext;
+	MemoryContext scratch = AllocSetContextCreate(keep, "leadscore segments", ALLOCSET_DEFAULT_SIZES);
+	State	   *states = palloc(watched->n * sizeof(State));
+	Reader		reader;
+	int			found = 0;
+
+	reader_open(&reader, timelines, state_table);
+	for (int i = 0; i < n; i++)
+	{
+		text	   *lead_id = DatumGetTextPP(ids[i]);
+		Lead		lead;
+
+		CHECK_FOR_INTERRUPTS();
+		MemoryContextSwitchTo(scratch);
+		lead = read_lead(&reader, lead_id, false);
+		MemoryContextSwitchTo(keep);
+		read_states(&reader.states, watched, lead_id, states, scratch);
+		for (int m = 0; m < watched->n; m++)
+			if (states[m].segment && offer_is_for(offer, watched->models[m].model, states[m].segment, now) && offer_is_met(offer, lead.profile.value))
+				leads[found++] = (Recipient) {.lead_id = lead_id, .already = done_today(lead.timeline, now)};
+		ExecClearTuple(reader.states.slot);
+		MemoryContextReset(scratch);
+	}
+	reader_close(&reader);
+	MemoryContextDelete(scratch);
+	return found;
+}
+
+/*
+ * issue_to(offer, lead_ids, most): issue vouchers to leads that are in the offer's
+ * segment, and whose rows of lead_timeline the caller holds; returns how many.
+ */
+Datum
+issue_to(PG_FUNCTION_ARGS)
+{
+	text	   *name = PG_GETARG_TEXT_PP(0);
+	Relation	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
+	Relation	state_table = lock_written();
+	const Watching *watched = segments_watched();
+	const Offer *offer = NULL;
+	TimestampTz now = GetCurrentTimestamp();
+	Datum	   *ids;
+	int			n;
+	int64		issued = 0;
+
+	CommandCounterIncrement();
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), TEXTOID, -1, false, TYPALIGN_INT, &ids, NULL, &n);
+	for (int o = 0; watched && o < watched->offers.n; o++)
+		if (text_equal(watched->offers.offers[o].offer, name))
+			offer = &watched->offers.offers[o];
+	if (offer)
+	{
+		Recipient  *leads = palloc_extended(Max(n, 1) * sizeof(Recipient), MCXT_ALLOC_HUGE);
+		int			nleads = find_recipients(timelines, state_table, watched, offer, ids, n, now, leads);
+		int			settings = pin_plans();
+		Snapshot	snapshot;
+
+		SPI_connect();
+		snapshot = RegisterSnapshot(GetLatestSnapshot());
+		issued = issue_vouchers(offer, leads, nleads, PG_GETARG_INT64(2), now, snapshot);
+		UnregisterSnapshot(snapshot);
+		SPI_finish();
+		AtEOXact_GUC(false, settings);
+	}
+	table_close(state_table, NoLock);
+	table_close(timelines, NoLock);
+	PG_RETURN_INT64(issued);
 }
 
 /* ---------- before commit ---------- */
@@ -690,23 +1035,21 @@ segments_logged(void)
 /*
  * Whether changes can be written without waiting: the tables are locked, as any
  * writer locks them, to the end of the transaction. Who renames or deletes a model
- * has lead_state, who changes a budget offer_slot, a DBA any.
+ * or a segment has lead_state, who changes a budget offer_slot, a DBA any.
  */
 static bool
 can_write(void)
 {
-	static const char *const tables[] = {"lead_state", "segment_change", "offer_slot", "voucher"};
-	const Watching *watched = segments_logged();
-	int			n = watched == NULL ? 0 : watched->offers ? 4 : 2;
-
-	for (int i = 0; i < n; i++)
-		if (!ConditionalLockRelationOid(our_table(tables[i]), RowExclusiveLock))
+	if (segments_logged() == NULL)
+		return false;
+	for (Size i = 0; i < lengthof(written_tables); i++)
+		if (!ConditionalLockRelationOid(our_table(written_tables[i]), RowExclusiveLock))
 			return false;
-	return n > 0;
+	return true;
 }
 
 void
-see_touched(text **names, int n, const char *cause)
+see_touched(text **names, int n, Cause cause)
 {
 	Relation	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
 	text	  **lead_ids = palloc_extended(2 * (Size) n * sizeof(text *), MCXT_ALLOC_HUGE);

@@ -8,6 +8,29 @@
 
 #include "utils/rel.h"
 
+/*
+ * Why a lead has changed its segment. Those that writers touch leads for come
+ * first: of several in a transaction the first counts.
+ */
+typedef enum Cause
+{
+	CAUSE_IDENTITY,
+	CAUSE_MODEL,				/* rebuild(), or an edited model */
+	CAUSE_EVENT,
+	CAUSE_LOAD,
+	N_OF_WRITERS,
+	CAUSE_TIME = N_OF_WRITERS,
+	CAUSE_PROFILE,
+	CAUSE_WATCH,
+	N_CAUSES
+} Cause;
+
+/* The set of causes (1 << cause) that an array of their names holds. */
+extern int	causes_of(Datum names);
+
+/* The cause of a change for which so much was added to a timeline: an event, or the load of older ones. */
+extern Cause cause_of_delta(const struct varlena *delta);
+
 /* The models that are watched. */
 typedef struct Watching Watching;
 
@@ -33,6 +56,6 @@ extern bool segment_may_change(const Watching *watching, const struct varlena *b
  * Write down which of some leads, each named once, have changed their segments:
  * of those whose rows of lead_timeline are free or ours. Never waits.
  */
-extern void see_touched(text **names, int n, const char *cause);
+extern void see_touched(text **names, int n, Cause cause);
 
 #endif							/* LEADSCORE_TRANSITION_H */

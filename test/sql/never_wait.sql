@@ -276,7 +276,8 @@ SELECT publish('{"model": "sticky",
 	"signals": [{"signal": "purchase", "kind": "purchase"}],
 	"weights": [{"signal": "purchase", "points": 1}],
 	"segments": [{"segment": "high", "position": 1, "min_score": 6, "hysteresis": 3}, {"segment": "middle", "position": 2, "min_score": 2, "cool_down": "1 day"}, {"segment": "low", "position": 3}]}');
-INSERT INTO offer (offer, model, segment, discount, valid_for) VALUES ('for gold', 'm', 'gold', 10, '7 days'), ('for silver', 'm', 'silver', 5, '7 days');
+INSERT INTO offer (offer, model, segment, discount, valid_for, unlimited, issue_on)
+	VALUES ('for gold', 'm', 'gold', 10, '7 days', true, '{event,load,identity,time}'), ('for silver', 'm', 'silver', 5, '7 days', true, '{event,load,identity,time}');
 CALL watch('m', notify => false);
 CALL watch('sticky', notify => false);
 CREATE FUNCTION purchases(lead_id text, n int) RETURNS void LANGUAGE sql AS 'INSERT INTO o (id) SELECT lead_id FROM generate_series(1, n)';

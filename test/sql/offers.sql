@@ -53,7 +53,7 @@ SELECT refused(ARRAY[
 	'SELECT redeem(code_of(''ben''), ''carl'', ''order 1'')']);
 SELECT redeem(lower(code_of('anna')), 'cookie', 'order 1', 80);
 SELECT redeem(code_of('ben'), 'ben', 'order 2');
-SELECT regexp_replace(r, 'At .*, for', 'At …, for') FROM refused('SELECT redeem(code_of(''ben''), ''ben'', ''order 2'')') r;
+SELECT regexp_replace(r, 'At .*, for', 'At …, for') FROM refused('SELECT redeem(code_of(''ben''), ''ben'', ''order 3'')') r;
 UPDATE voucher SET issued_at = now() - interval '8 days', expires_at = '2026-01-01' WHERE lead_id = 'carl';
 SELECT refused('SELECT redeem(code_of(''carl''), ''carl'', ''order 3'')');
 SELECT expire_vouchers();
@@ -70,10 +70,10 @@ UPDATE offer SET budget = 5;
 SELECT count(*) FROM offer_slot WHERE slot > 0;
 UPDATE offer SET budget = 1;
 SELECT count(*) FROM offer_slot WHERE slot > 0;
-UPDATE offer SET budget = NULL;
+UPDATE offer SET budget = NULL, unlimited = true;
 SELECT visits('hal', 3), visits('ida', 3);
 SELECT lead_id FROM issued;
-UPDATE offer SET budget = 6;
+UPDATE offer SET budget = 6, unlimited = false;
 SELECT count(*) FROM offer_slot WHERE slot > 0;
 
 -- over
@@ -82,7 +82,7 @@ SELECT visits('jim', 3);
 SELECT count(*) FROM issued WHERE lead_id = 'jim';
 
 -- half are held out; those with a voucher buy for 30, the others for 10, each within it; a voucher costs 4
-INSERT INTO offer (offer, model, segment, kind, discount, valid_for, holdout_share) VALUES ('half', 'm', 'hot', 'amount', 4, '7 days', 0.5);
+INSERT INTO offer (offer, model, segment, kind, discount, valid_for, holdout_share, unlimited) VALUES ('half', 'm', 'hot', 'amount', 4, '7 days', 0.5, true);
 INSERT INTO event (lead_id, kind) SELECT 'h' || i, 'visit' FROM generate_series(1, 40) i, generate_series(1, 3);
 SELECT held_out, count(*) FROM issued WHERE offer = 'half' GROUP BY 1 ORDER BY 1;
 SELECT count(*) FROM voucher WHERE offer = 'half' AND is_held_out('half', lead_id, 0.5) <> (code IS NULL);
@@ -90,7 +90,7 @@ INSERT INTO event (lead_id, kind, value) SELECT lead_id, 'order', CASE WHEN code
 INSERT INTO event (lead_id, kind, value, occurred_at) SELECT lead_id, 'order', 1000, now() - interval '1 day' FROM voucher WHERE offer = 'half';
 SELECT count(redeem(code, lead_id, 'o' || lead_id, 30)) FROM voucher WHERE offer = 'half' AND code IS NOT NULL;
 SELECT * FROM offer_result('half', 'order');
-SELECT earned = leads * (30 - 10 - 4) AS as_by_hand FROM offer_result('half', 'order') WHERE "group" = 'voucher';
+SELECT earned = leads * (30 - 10 - 4) AS as_by_hand FROM offer_result('half', 'order') WHERE arm = 'voucher';
 SELECT * FROM offer_result('spring', 'order');
 
 -- forgotten: the voucher is nobody's, but spent
@@ -121,7 +121,7 @@ SELECT count(code), count(code) FILTER (WHERE NOT expired) AS open FROM voucher 
 UPDATE offer SET ends_at = now() WHERE offer = 'low';
 
 -- visitors that turn out to be one lead: one voucher of all is redeemed, and their purchases count once
-INSERT INTO offer (offer, model, segment, kind, discount, valid_for, holdout_share) VALUES ('one', 'm', 'hot', 'gift', 2, '1 day', 0.5);
+INSERT INTO offer (offer, model, segment, kind, discount, valid_for, holdout_share, unlimited) VALUES ('one', 'm', 'hot', 'gift', 2, '1 day', 0.5, true);
 INSERT INTO event (lead_id, kind) SELECT 'v' || i, 'visit' FROM generate_series(1, 9) i, generate_series(1, 3);
 SELECT lead_id, code IS NULL AS held_out FROM voucher WHERE offer = 'one' ORDER BY lead_id;
 SELECT identify(lead_id, 'vera') FROM (SELECT lead_id FROM voucher WHERE offer = 'one' AND code IS NOT NULL ORDER BY lead_id LIMIT 3) v;
@@ -136,30 +136,33 @@ SELECT * FROM offer_result('one', 'order');
 UPDATE offer SET ends_at = now() WHERE offer = 'one';
 
 -- hours that are compacted count by the day
-INSERT INTO offer (offer, model, segment, discount, valid_for) VALUES ('day', 'm', 'hot', 5, '2 hours');
+INSERT INTO offer (offer, model, segment, discount, valid_for, unlimited) VALUES ('day', 'm', 'hot', 5, '2 hours', true);
 SELECT visits('dan', 3);
 UPDATE voucher SET issued_at = '2026-01-10 12:30Z', expires_at = '2026-01-10 14:30Z' WHERE lead_id = 'dan' AND offer = 'day';
 INSERT INTO event (lead_id, kind, value, occurred_at) VALUES ('dan', 'order', 1, '2026-01-10 11:00Z'), ('dan', 'order', 10, '2026-01-10 13:00Z'), ('dan', 'order', 100, '2026-01-11 13:00Z');
-SELECT revenue FROM offer_result('day', 'order') WHERE "group" = 'voucher';
+SELECT revenue FROM offer_result('day', 'order') WHERE arm = 'voucher';
 CALL compact('2026-01-12Z');
-SELECT revenue FROM offer_result('day', 'order') WHERE "group" = 'voucher';
+SELECT revenue FROM offer_result('day', 'order') WHERE arm = 'voucher';
 
 -- a voucher is worth what was promised
 UPDATE offer SET discount = 1, kind = 'gift' WHERE offer = 'day';
 SELECT visits('dea', 3);
 UPDATE offer SET discount = 50, kind = 'percent' WHERE offer = 'day';
-SELECT kind, discount FROM redeem((SELECT code FROM voucher WHERE lead_id = 'dea' AND offer = 'day'), 'dea', 'o', 100);
+SELECT kind, discount FROM redeem((SELECT code FROM voucher WHERE lead_id = 'dea' AND offer = 'day'), 'dea', 'order of dea', 100);
 
--- a model that is renamed takes its offers along; a segment that is gone is said
+-- a model that is renamed takes its offers along, as does a segment; one that is gone is said
 UPDATE model SET model = 'n';
 SELECT DISTINCT model FROM offer;
 SELECT visits('dirk', 3);
 SELECT count(*) FROM voucher WHERE lead_id = 'dirk';
 UPDATE segment SET segment = 'heiß';
+SELECT DISTINCT segment FROM offer;
+DELETE FROM segment;
 SELECT name, state, action FROM status WHERE object = 'offer';
 UPDATE offer SET ends_at = now() WHERE offer = 'day';
 SELECT name, state FROM status WHERE object = 'offer' AND name = 'day';
-UPDATE segment SET segment = 'hot';
+INSERT INTO segment (model, segment, position, min_score) VALUES ('n', 'hot', 1, 3);
+UPDATE offer SET segment = 'hot';
 UPDATE model SET model = 'm';
 
 -- a budget is counted as of now
@@ -169,15 +172,15 @@ ROLLBACK;
 
 -- refused
 SELECT refused(ARRAY[
-	'INSERT INTO offer (offer, model, segment, discount, valid_for) VALUES (''x'', ''m'', ''cold'', 5, ''1 day'')',
-	'INSERT INTO offer (offer, model, segment, discount, valid_for) VALUES ('''', ''m'', ''hot'', 5, ''1 day'')',
-	'INSERT INTO offer (offer, model, segment, kind, discount, valid_for) VALUES (''x'', ''m'', ''hot'', ''free'', 5, ''1 day'')',
-	'INSERT INTO offer (offer, model, segment, discount, valid_for) VALUES (''x'', ''m'', ''hot'', 101, ''1 day'')',
-	'INSERT INTO offer (offer, model, segment, discount, valid_for) VALUES (''x'', ''m'', ''hot'', -1, ''1 day'')',
-	'INSERT INTO offer (offer, model, segment, discount, valid_for) VALUES (''x'', ''m'', ''hot'', 5, ''-1 day'')',
+	'INSERT INTO offer (offer, model, segment, discount, valid_for, budget) VALUES (''x'', ''m'', ''cold'', 5, ''1 day'', 5)',
+	'INSERT INTO offer (offer, model, segment, discount, valid_for, budget) VALUES ('''', ''m'', ''hot'', 5, ''1 day'', 5)',
+	'INSERT INTO offer (offer, model, segment, kind, discount, valid_for, budget) VALUES (''x'', ''m'', ''hot'', ''free'', 5, ''1 day'', 5)',
+	'INSERT INTO offer (offer, model, segment, discount, valid_for, budget) VALUES (''x'', ''m'', ''hot'', 101, ''1 day'', 5)',
+	'INSERT INTO offer (offer, model, segment, discount, valid_for, budget) VALUES (''x'', ''m'', ''hot'', -1, ''1 day'', 5)',
+	'INSERT INTO offer (offer, model, segment, discount, valid_for, budget) VALUES (''x'', ''m'', ''hot'', 5, ''-1 day'', 5)',
 	'INSERT INTO offer (offer, model, segment, discount, valid_for, budget) VALUES (''x'', ''m'', ''hot'', 5, ''1 day'', -1)',
-	'INSERT INTO offer (offer, model, segment, discount, valid_for, holdout_share) VALUES (''x'', ''m'', ''hot'', 5, ''1 day'', 1.1)',
-	'INSERT INTO offer (offer, model, segment, discount, valid_for, starts_at, ends_at) VALUES (''x'', ''m'', ''hot'', 5, ''1 day'', ''2026-01-02'', ''2026-01-01'')',
+	'INSERT INTO offer (offer, model, segment, discount, valid_for, holdout_share, budget) VALUES (''x'', ''m'', ''hot'', 5, ''1 day'', 1.1, 5)',
+	'INSERT INTO offer (offer, model, segment, discount, valid_for, starts_at, ends_at, budget) VALUES (''x'', ''m'', ''hot'', 5, ''1 day'', ''2026-01-02'', ''2026-01-01'', 5)',
 	'UPDATE offer SET offer = ''y''',
 	'DELETE FROM offer WHERE offer = ''half''',
 	'SELECT offer_result(''nobody'', ''order'')',

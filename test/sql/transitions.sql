@@ -45,13 +45,13 @@ DELETE FROM event WHERE lead_id = 'eva';
 COMMIT;
 SELECT * FROM log WHERE lead_id IN ('eva', 'fay');
 
--- by time, or by weights: seen by refresh_segments()
+-- by weights: seen by refresh_segments()
 UPDATE weight SET points = 0.5 WHERE signal = 'visit';
-SELECT lead_id, "to" FROM log WHERE cause = 'time';
+SELECT lead_id, "to" FROM log WHERE cause = 'model';
 SELECT refresh_segments();
-SELECT lead_id, "from", "to", score FROM log WHERE cause = 'time';
+SELECT lead_id, "from", "to", score FROM log WHERE cause = 'model';
 SELECT refresh_segments();
-SELECT count(*) FROM log WHERE cause = 'time';
+SELECT count(*) FROM log WHERE cause = 'model';
 UPDATE weight SET points = 1 WHERE signal = 'visit';
 SELECT refresh_segments();
 

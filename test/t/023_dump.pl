@@ -40,7 +40,7 @@ $node->safe_psql('shop', q{
 wait_for_changes($node, 'shop');
 $node->safe_psql('shop', q{
 	BEGIN; SELECT count(*) FROM leadscore.take_changes('crm', 5); SELECT leadscore.acknowledge_changes('crm'); COMMIT;
-	SELECT count(leadscore.redeem(code, lead_id, 'order', 10)) FROM leadscore.voucher WHERE code IS NOT NULL AND voucher_id < 5});
+	SELECT count(leadscore.redeem(code, lead_id, 'order of ' || lead_id, 10)) FROM leadscore.voucher WHERE code IS NOT NULL AND voucher_id < 5});
 cmp_ok($node->safe_psql('shop', 'SELECT count(*) FROM leadscore.voucher WHERE redeemed_at IS NOT NULL'), '>', 0, 'a voucher is redeemed');
 
 # What must come back the same.
@@ -68,6 +68,11 @@ my %state = (
 	offers => 'SELECT * FROM leadscore.offer ORDER BY 1',
 	slots => 'SELECT * FROM leadscore.offer_slot ORDER BY 1, 2',
 	vouchers => 'SELECT * FROM leadscore.voucher ORDER BY 1',
+	money => 'SELECT * FROM leadscore.offer_money ORDER BY 1, 2',
+	stops => 'SELECT * FROM leadscore.offer_stop ORDER BY 1, 2',
+	orders => 'SELECT * FROM leadscore.voucher_order ORDER BY 1',
+	'forgotten vouchers' => 'SELECT * FROM leadscore.forgotten_voucher ORDER BY 1',
+	'seen profiles' => 'SELECT * FROM leadscore.seen_profile ORDER BY 1',
 	'known sources' => 'SELECT source::regclass, mappings, due, dropped FROM leadscore.known_source ORDER BY schema_name, table_name',
 	'sources' => 'SELECT * FROM leadscore.source_trigger ORDER BY source::text, trigger_prefix',
 	'triggers' => q{SELECT tgrelid::regclass, tgname, tgenabled, tgargs FROM pg_trigger WHERE tgname LIKE 'leadscore%' ORDER BY tgrelid::regclass::text, tgname},

@@ -24,6 +24,8 @@ $node->safe_psql('shop', q{
 	INSERT INTO leadscore.event (lead_id, kind, occurred_at, value) VALUES ('a', 'purchase', '2026-01-01', 5), ('b', 'visit', '2026-01-02', NULL);
 	INSERT INTO leadscore.lead VALUES ('a', '{"country": "DE"}');
 	SELECT leadscore.identify('alias', 'a'), leadscore.refresh_segments(false);
+	INSERT INTO leadscore.offer (offer, model, segment, discount, valid_for, budget) SELECT 'a', model, segment, 10, '1 day', 9 FROM leadscore.segment WHERE model = 'ecommerce' AND position = 1;
+	INSERT INTO leadscore.event (lead_id, kind, value) SELECT 'a', 'purchase', 100 FROM generate_series(1, 30);
 	CREATE ROLE somebody;
 });
 
@@ -34,7 +36,8 @@ my %of_type = (
 	'timestamp with time zone' => q{'2026-01-02Z'}, 'timestamp without time zone' => q{'2026-01-02'}, regclass => q{'public.orders'}, oid => q{'public.orders'::regclass},
 	regtype => q{'text'}, regrole => q{'somebody'}, bytea => q{'\x01'}, uuid => q{'00000000-0000-0000-0000-000000000001'}, cstring => q{'{}'}, 'leadscore.timeline' => q{'{1: 2026-01-01T00Z 1}'},
 	'double precision[]' => q{'{1,2}'}, 'double precision[][]' => q{'{{1,2},{3,4}}'}, 'oid[]' => q{ARRAY['public.orders'::regclass]}, 'timestamp with time zone[]' => q{'{2026-01-02Z}'}, 'text[]' => q{'{a}'}, 'name[]' => q{'{colour}'},
-	'integer[]' => q{'{1}'}, 'boolean[]' => q{'{true}'}, 'jsonb[]' => q{ARRAY['{"lead_id": "lead", "kind": "v", "occurred_at": "placed"}'::jsonb]},
+	'integer[]' => q{'{1}'}, 'bigint[]' => q{'{1}'},
+	'leadscore.offer' => '(SELECT o FROM leadscore.offer o)', 'leadscore.voucher' => '(SELECT v FROM leadscore.voucher v LIMIT 1)', 'boolean[]' => q{'{true}'}, 'jsonb[]' => q{ARRAY['{"lead_id": "lead", "kind": "v", "occurred_at": "placed"}'::jsonb]},
 	'regclass[]' => q{'{public.orders}'}, 'leadscore.timeline[]' => q{ARRAY['{1: 2026-01-01T00Z 1}'::leadscore.timeline]},
 );
 my %of_name = (

@@ -34,11 +34,11 @@ my %functions = (
 		conversion_id check_outcome examples warn_of_censoring outcome past_score past_probability past_features past_points assess
 		unbounded with_points fit normal_tails student_tails student_bound profile_values with_profile profile_report
 		merge_bands likelihood measured_once with_bands with_half_lives sample_likelihood learn_decay information_value signal_report
-		compare with_signal_ids document_signals tell_of_uncounted stability_index preview stability_report treated arm experiment_result training_set evaluate lift_table
+		compare with_signal_ids document_signals tell_of_uncounted stability_index preview voucher_preview vouchers_due stability_report treated arm experiment_result training_set evaluate lift_table
 		calibration_table gains bands fine_bands check_fit fit_clv(text) clv(text) not_a_timeline},
 	writer => q{take_changes acknowledge_changes},
 	identifier => q{identify(text) identify(text[]) unidentify},
-	redeemer => q{redeem},
+	redeemer => q{redeem unredeem},
 	backup => q{},
 	admin => q{
 		publish check_redefined keep_version set_default_model restore_version keep_documents
@@ -50,7 +50,7 @@ my %functions = (
 		release_rebuild check_read_committed
 		forget count_rows check_lead_id hold_person try_unidentify fold_leads rebuild_is_at_work check_not_running postpone_rebuild hold_derivations hold_crm derive derive_once duration affinity make_signals check_property check_kinds
 		refresh_crm crm_forget refresh_segments see_changes look watch unwatch begin_watching finish_watching leads_to_see see_written see_batch
-		drop_consumer prune_changes expire_vouchers offer_result money in_restore schedule unschedule jobs cron_line shell_word},
+		drop_consumer watched_documents look_completed prune_changes expire_vouchers offer_result money to_unit offer_named voucher_key issue_offer resume_offer revoke_vouchers in_restore schedule unschedule jobs cron_line shell_word},
 	# nobody but the owner: rights to others
 	internal => q{
 		grant_reader grant_writer grant_identifier grant_redeemer grant_admin grant_backup check_role}
@@ -67,8 +67,8 @@ my %functions = (
 		mean_loss_deserialize mean_loss_final}
 	# ... what triggers call
 	  . q{
-		signals_changed configuration_changed keep_default_model document_changed check_position check_measure check_subject check_names check_event_signal check_offer offer_changed
-		offers_renamed note_signals note_uncounted_signals watching_changed model_gone fill_derivation derivations_changed alias_changed round_amount
+		signals_changed configuration_changed keep_default_model document_changed check_position check_measure check_subject check_names check_event_signal check_offer offer_restored offer_changed
+		offers_renamed segment_renamed note_signals note_uncounted_signals watching_changed model_gone fill_derivation derivations_changed alias_changed round_amount
 		warn_of_no_groups guard_timelines source_restored leave_references follow_drops follow_children}
 	# ... and what functions call that run as the owner
 	  . q{
@@ -77,7 +77,8 @@ my %functions = (
 		waiting_lead waiting_changes is_first_change statement_is_running change_problem moved_timeline begin_parting try_sources try_table try_change make_change
 		carry_out_one carry_out change_name add_by_statement fold_by_statements
 		see_leads see_all change_horizon set_clock names_of voucher_code is_held_out fill_slots history_exists has_rows has_events fold_rows fold_profiles fold_profile add_delta
-		add_rows table_of_lead create_split_table changes_to_log offers_entered slots_wanted vouchers_to_issue},
+		add_rows table_of_lead create_split_table changes_to_log models_watched offers_to_issue vouchers_to_issue condition_card issue_to give_back takes_slot
+		voucher_with hold_order check_redeemable discount_of take_money},
 );
 
 my @roles = qw(reader writer identifier redeemer backup admin);
@@ -118,13 +119,13 @@ is($node->safe_psql('shop', q{SELECT count(*) FROM pg_proc WHERE pronamespace = 
 my %tables = (
 	'reader=r admin=arwd' => 'signal model weight category stage grade segment default_model compaction model_version experiment lead derivation conversion rfm_group spend channel
 		offer pending_identity changed_lead crm_state watched_model lead_state segment_change',
-	'admin=arwd' => 'voucher parted_lead derived_event derivation_due derivation_state change_consumer',
+	'admin=arwd' => 'voucher forgotten_voucher parted_lead derived_event derivation_due derivation_state change_consumer',
 	'writer=a admin=arwd' => 'event',		# and columns of it
 	'reader=r admin=rd' => 'lead_timeline known_source',
 	'reader=r admin=r' => 'lead_alias pending_delta counted_signal snapshot_state model_document signal_definition source source_trigger trigger_set known_event_trigger own_column status current_timeline pending_timeline current_profile visible_lead
 		lead_score lead_segment segment_summary model_conversion lead_start monthly_figure sales_cycle funnel attribution crm_lead',
-	'admin=rd' => 'pending_profile',
-	'admin=r' => 'offer_slot change_clock',
+	'admin=rd' => 'pending_profile seen_profile voucher_order',
+	'admin=r' => 'offer_slot offer_money offer_stop change_clock',
 	'admin=U' => 'weight_weight_id_seq crm_change_id_seq',
 	'nobody' => 'timeline_move signal_signal_id_seq event_event_id_seq pending_identity_change_id_seq pending_profile_change_id_seq derived_event_derived_event_id_seq segment_change_change_id_seq voucher_voucher_id_seq offer_slot_seq',
 );

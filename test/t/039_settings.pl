@@ -96,7 +96,7 @@ my @queries = (
 	q{SELECT model, lead_id, "from", "to", cause FROM leadscore.segment_change WHERE lead_id LIKE 'lead%' OR lead_id LIKE 'hot%' ORDER BY 1, 2},
 	q{SELECT lead_id, code IS NULL AS held_out, expires_at - issued_at AS valid FROM leadscore.voucher ORDER BY 1}, q{SELECT leadscore.is_held_out('o', 'lead ' || i, 0.5) FROM pg_catalog.generate_series(1, 50) i},
 	q{SELECT leadscore.timeline_partition('lead ' || i, 1000) FROM pg_catalog.generate_series(1, 50) i},
-	q{SELECT "group", leads, redeemed, buyers, revenue, discount FROM leadscore.offer_result('o', 'purchase')},
+	q{SELECT arm, leads, redeemed, buyers, revenue, discount FROM leadscore.offer_result('o', 'purchase')},
 	q{SELECT job, schedule FROM leadscore.schedule('5 minutes')}, q{SELECT leadscore.shell_word('it''s')}, 'SELECT job, command AS statement FROM leadscore.jobs()',
 	q{SELECT leadscore.session_number(t, '30 minutes') OVER (ORDER BY t) FROM pg_catalog.unnest('{2026-01-01 00:00Z,2026-01-01 00:20Z,2026-01-01 02:00Z}'::pg_catalog.timestamptz[]) t},
 	q{SELECT source::oid::regclass::text LIKE '%' AS one, removed, remaining FROM leadscore.forget('2026-01-02', tracked => true)},

@@ -25,7 +25,7 @@ sub database
 		SELECT leadscore.publish('{"model": "m", "signals": [{"signal": "visit", "kind": "visit"}], "weights": [{"signal": "visit", "points": 1}],
 			"segments": [{"segment": "hot", "position": 1, "min_score": 1}]}');
 		SELECT leadscore.publish(leadscore.scorecard('m') || '{"model": "n"}');
-		INSERT INTO leadscore.offer (offer, model, segment, discount, valid_for, holdout_share) VALUES ('spring', 'm', 'hot', 10, '1 day', 0.5);
+		INSERT INTO leadscore.offer (offer, model, segment, discount, valid_for, holdout_share, unlimited) VALUES ('spring', 'm', 'hot', 10, '1 day', 0.5, true);
 		INSERT INTO leadscore.experiment (experiment, control, treatment, salt) VALUES ('x', 'm', 'n', 'salt');
 		SELECT leadscore.partition_timelines(7);
 		CREATE TABLE visits (lead text, kind text DEFAULT 'visit', at timestamptz DEFAULT now(), page text);

@@ -55,7 +55,8 @@ SELECT leadscore.track('shop.click', lead_id => 'customer', kind => 'click', occ
 SELECT leadscore.track_profile('shop.cust', 'customer', '{country}');
 SELECT leadscore.track_profile('shop.address', 'customer', '{city}');
 CREATE TABLE shop.name AS SELECT unnest('{c1,c2,c3,c4,c5,c6,v1,v2,v3,v4}'::text[]) AS name;
-INSERT INTO leadscore.offer (offer, model, segment, discount, valid_for, budget) VALUES ('much', 'pure', 'much', 10, '7 days', 1000), ('high', 'sticky', 'high', 5, '7 days', NULL);
+INSERT INTO leadscore.offer (offer, model, segment, discount, valid_for, budget, unlimited, issue_on) VALUES
+	('much', 'pure', 'much', 10, '7 days', 1000, false, '{event,load,time,model,profile,identity}'), ('high', 'sticky', 'high', 5, '7 days', NULL, true, '{event,load,time,model,profile,identity}');
 
 -- what triggers do is a setting, shop.NAME OF THE TRIGGER; and how often, for what they do at commit calls them again
 CREATE FUNCTION shop.react() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -215,7 +216,9 @@ BEGIN
 		(CASE WHEN c.n > 1 THEN c.before WHEN EXISTS (SELECT FROM leadscore.segment_change d WHERE d.lead_id = c.lead_id AND d.model = c.model AND d.change_id < c.change_id) THEN s.segment END
 			IS DISTINCT FROM c."from", 'it was elsewhere'),
 		(c.score IS NOT NULL AND shop.next(c.model, c."from", c.score) IS DISTINCT FROM c."to", 'that is not where the score leads'),
-		(o.offer IS NOT NULL AND NOT EXISTS (SELECT FROM leadscore.voucher v LEFT JOIN shop.been a ON a.alias = v.lead_id WHERE v.offer = o.offer AND c.lead_id IN (v.lead_id, a.lead_id)), 'no voucher')) AS w (wrong, what)
+		(o.offer IS NOT NULL AND NOT EXISTS (SELECT FROM leadscore.voucher v LEFT JOIN shop.been a ON a.alias = v.lead_id WHERE v.offer = o.offer AND c.lead_id IN (v.lead_id, a.lead_id))
+			-- (who was forgotten gets no second one)
+			AND NOT EXISTS (SELECT FROM leadscore.forgotten_voucher f LEFT JOIN shop.been a ON a.lead_id = c.lead_id WHERE f.key IN (leadscore.voucher_key(o.offer, c.lead_id), leadscore.voucher_key(o.offer, a.alias))), 'no voucher')) AS w (wrong, what)
 	WHERE w.wrong;
 	RETURN QUERY
 	SELECT format('voucher: %s of %s without a change', v.offer, v.lead_id)

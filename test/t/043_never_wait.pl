@@ -270,7 +270,7 @@ sub all_or_nothing
 	return;
 }
 $node->safe_psql('shop', q{
-	INSERT INTO leadscore.offer (offer, model, segment, discount, valid_for) VALUES ('silver', 'm', 'silver', 5, '7 days');
+	INSERT INTO leadscore.offer (offer, model, segment, discount, valid_for, unlimited) VALUES ('silver', 'm', 'silver', 5, '7 days', true);
 	CREATE TABLE shop.busy (i int);
 	CREATE FUNCTION shop.broken() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION USING ERRCODE = TG_ARGV[0], MESSAGE = $$broken$$; END';
 	CREATE FUNCTION shop.wait() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN LOCK TABLE shop.busy; RETURN NULL; END';

@@ -47,7 +47,7 @@ sub clients
 
 # ---------- one code ----------
 
-$node->safe_psql('shop', q{INSERT INTO leadscore.offer (offer, model, segment, discount, valid_for) VALUES ('one', 'm', 'buyer', 10, '1 day');
+$node->safe_psql('shop', q{INSERT INTO leadscore.offer (offer, model, segment, discount, valid_for, unlimited) VALUES ('one', 'm', 'buyer', 10, '1 day', true);
 	INSERT INTO leadscore.event (lead_id, kind) SELECT 'lead ' || i, 'order' FROM generate_series(1, 20) i});
 is($node->safe_psql('shop', q{SELECT count(*), count(DISTINCT code) FROM leadscore.voucher WHERE offer = 'one'}), '20|20', 'each lead gets a code');
 for my $i (1, 2)
@@ -74,7 +74,7 @@ for my $i (1, 2)
 }
 is($node->safe_psql('shop', q{SELECT outcome, count(*) FROM attempt WHERE n < 100 GROUP BY 1 ORDER BY 1}), "23505|15\nwon|1", 'sixteen sessions redeem one code: one wins');
 is($node->safe_psql('shop', q{SELECT outcome, count(*) FROM attempt WHERE n >= 100 GROUP BY 1 ORDER BY 1}), "23505|15\nwon|1", '... and again');
-is($node->safe_psql('shop', q{SELECT count(*), sum(discount) FROM leadscore.voucher WHERE redeemed_at IS NOT NULL}), '2|20.000000', 'the order of each is settled');
+is($node->safe_psql('shop', q{SELECT count(*), sum(discount) FROM leadscore.voucher WHERE redeemed_at IS NOT NULL}), '2|20.00', 'the order of each is settled');
 
 # ---------- a budget ----------
 
@@ -119,7 +119,7 @@ for my $level ('read committed', 'repeatable read', 'serializable')
 	clients(8, 60, q{\set a random(1, 100000000)
 		\set budget random(0, 60)
 		\if :client_id = 0
-		UPDATE leadscore.offer SET budget = nullif(:budget, 0) WHERE offer = 'moving';
+		UPDATE leadscore.offer SET budget = nullif(:budget, 0), unlimited = :budget = 0 WHERE offer = 'moving';
 		\elif :client_id = 1
 		UPDATE leadscore.voucher SET expires_at = now() WHERE voucher_id IN (SELECT voucher_id FROM leadscore.voucher WHERE offer = 'moving' AND NOT expired ORDER BY 1 LIMIT 3 FOR UPDATE SKIP LOCKED);
 		SELECT leadscore.expire_vouchers();
@@ -132,7 +132,7 @@ for my $level ('read committed', 'repeatable read', 'serializable')
 		COMMIT;
 		\endif
 		\endif});
-	$node->safe_psql('shop', q{UPDATE leadscore.offer SET budget = 30 WHERE offer = 'moving'});
+	$node->safe_psql('shop', q{UPDATE leadscore.offer SET budget = 30, unlimited = false WHERE offer = 'moving'});
 	is($node->safe_psql('shop', sprintf $account, 'moving'), '0', 'a budget that changes under load: what is issued and what is left are the budget');
 	my $open = q{SELECT count(*) FROM leadscore.voucher WHERE offer = 'moving' AND code IS NOT NULL AND NOT expired};
 	my $before = $node->safe_psql('shop', $open);
@@ -150,9 +150,9 @@ for my $level ('read committed', 'repeatable read', 'serializable')
 # from no limit to one: who has waited for the change knows of it
 {
 	$node->safe_psql('shop', q{UPDATE leadscore.offer SET ends_at = now() WHERE ends_at IS NULL;
-		INSERT INTO leadscore.offer (offer, model, segment, discount, valid_for) VALUES ('limited', 'm', 'buyer', 5, '1 day')});
+		INSERT INTO leadscore.offer (offer, model, segment, discount, valid_for, unlimited) VALUES ('limited', 'm', 'buyer', 5, '1 day', true)});
 	my $admin = $node->background_psql('shop');
-	$admin->query_safe(q{BEGIN; UPDATE leadscore.offer SET budget = 1 WHERE offer = 'limited'});
+	$admin->query_safe(q{BEGIN; UPDATE leadscore.offer SET budget = 1, unlimited = false WHERE offer = 'limited'});
 	$node->safe_psql('shop', q{SET lock_timeout = '5s'; INSERT INTO leadscore.event (lead_id, kind) SELECT 'limited ' || i, 'order' FROM generate_series(1, 8) i});
 	is($node->safe_psql('shop', q{SELECT count(*) FROM leadscore.lead_state WHERE lead_id LIKE 'limited %'}), '0', 'a writer does not wait for who limits a budget');
 	$admin->query_safe('COMMIT');
