@@ -170,7 +170,7 @@ BEGIN
 	EXECUTE format('GRANT USAGE ON SEQUENCE leadscore.weight_weight_id_seq, leadscore.crm_change_id_seq TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.publish(jsonb), leadscore.restore_version(text, integer), leadscore.keep_documents(text[]),'
 		-- tracking
-		' leadscore.track(regclass, name, text, name, name, name, name[], text, boolean), leadscore.tell_of_size(regclass), leadscore.tell_of_column(regclass, text), leadscore.equal_may_differ(regclass, text), leadscore.merge_duplicates(), leadscore.track_profile(regclass, name, name[]),'
+		' leadscore.track(regclass, name, text, name, name, name, name[], text, boolean), leadscore.tell_of_size(regclass), leadscore.add_past(regclass, jsonb), leadscore.tell_of_column(regclass, text), leadscore.equal_may_differ(regclass, text), leadscore.merge_duplicates(), leadscore.track_profile(regclass, name, name[]),'
 		' leadscore.untrack(regclass), leadscore.check_source(regclass), leadscore.check_properties(regclass, name[]),'
 		' leadscore.begin_tracking(regclass, jsonb, text), leadscore.end_tracking(regclass, text[]), leadscore.check_children(oid[]),'
 		' leadscore.retrack(regclass), leadscore.check_mapping(regclass, jsonb), leadscore.repair_triggers(regclass, jsonb), leadscore.rename_source(regclass), leadscore.replace_source(oid),'

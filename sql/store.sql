@@ -370,10 +370,12 @@ CREATE FUNCTION leadscore.add_profiles(source regclass, mapping jsonb, with_chil
 
 COMMENT ON FUNCTION leadscore.add_profiles(regclass, jsonb, boolean, boolean) IS 'merges the rows of a table of customers into the profiles, or takes them out';
 
-CREATE FUNCTION leadscore.add_source(source regclass, mapping jsonb, with_children boolean, subtract boolean) RETURNS void
+CREATE FUNCTION leadscore.add_source(source regclass, mapping jsonb, with_children boolean, subtract boolean)
+	RETURNS TABLE (what text, rows bigint, example_table regclass, example tid)
 	AS 'MODULE_PATHNAME' LANGUAGE C STRICT;
 
-COMMENT ON FUNCTION leadscore.add_source(regclass, jsonb, boolean, boolean) IS 'adds every row of a source to the timelines, or subtracts it';
+COMMENT ON FUNCTION leadscore.add_source(regclass, jsonb, boolean, boolean)
+	IS 'adds every row of a source to the timelines, or subtracts it, and says how many are counted, or why not, with the first one as an example';
 
 CREATE FUNCTION leadscore.add_rows(source regclass, feeds text, mapping jsonb, subtract boolean) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -673,6 +675,37 @@ $$;
 
 COMMENT ON FUNCTION leadscore.tell_of_column(regclass, text) IS 'tells of a column of leads that the shop compares otherwise than we do';
 
+CREATE FUNCTION leadscore.add_past(source regclass, mapping jsonb) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	counted bigint;
+	details text[];
+	hints text[];
+BEGIN
+	SELECT coalesce(sum(a.rows) FILTER (WHERE a.what = 'counted'), 0),
+		array_agg(format('%s: %s, such as ctid %s of %s.', t.said, a.rows, a.example, a.example_table) ORDER BY t.place) FILTER (WHERE t.said IS NOT NULL),
+		array_agg(DISTINCT t.hint) FILTER (WHERE t.hint IS NOT NULL)
+	INTO counted, details, hints
+	FROM leadscore.add_source(source, mapping, with_children => true, subtract => false) a
+	LEFT JOIN (VALUES
+		(1, 'no lead', 'Skipped for a lead that is NULL, empty or over 1024 bytes', 'Rows that are skipped count once an UPDATE has mended them.'),
+		(2, 'no kind', 'Skipped for a kind that is NULL or empty', 'Rows that are skipped count once an UPDATE has mended them.'),
+		(3, 'no time', 'Skipped for a time that is NULL or not in the years 1970 to 9999', 'Rows that are skipped count once an UPDATE has mended them.'),
+		(4, 'no value', 'Skipped for a value that is no number below 10^12', 'Rows that are skipped count once an UPDATE has mended them.'),
+		(5, 'no signal', 'Taken by no signal', 'Rows that no signal takes count once there is a signal for them, and after CALL leadscore.rebuild().'),
+		(6, 'in the future', 'In the future', 'Scores take rows of the future into account when their time has come.')
+	) t (place, what, said, hint) ON t.what = a.what;
+	IF details IS NOT NULL THEN
+		RAISE NOTICE USING MESSAGE = format('rows of %s that are counted: %s', source, counted), DETAIL = array_to_string(details, ' '), HINT = array_to_string(hints, ' ');
+	ELSIF counted > 0 THEN
+		RAISE NOTICE USING MESSAGE = format('rows of %s that are counted: %s', source, counted);
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.add_past(regclass, jsonb) IS 'adds the rows of a source to the timelines, and tells how many of them are counted, and which are not';
+
 -- functions
 
 CREATE FUNCTION leadscore.track(source regclass, lead_id name, kind text DEFAULT NULL, kind_column name DEFAULT NULL,
@@ -727,9 +760,11 @@ BEGIN
 	PERFORM leadscore.tell_of_column(source, lead_id::text);
 	IF past THEN
 		PERFORM leadscore.tell_of_size(source);
-		PERFORM leadscore.add_source(source, mapping, with_children => true, subtract => false);
+		PERFORM leadscore.add_past(source, mapping);
 	ELSIF leadscore.has_rows(source) THEN
 		PERFORM leadscore.note_due(source::oid, 'the rows that were there when it was tracked are not yet counted'::text);
+		RAISE NOTICE USING MESSAGE = format('no row of %s that is there already is counted yet', source),
+			HINT = 'CALL leadscore.rebuild() counts them, and keeps nobody waiting.';
 	END IF;
 END
 $$;

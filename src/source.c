@@ -563,6 +563,13 @@ source_read_profile(Source *source, TupleTableSlot *slot, SourceRow *row)
 	return read_lead_id(row) ? read_properties(row) : NULL;
 }
 
+static bool
+is_no_event(SourceRow *row, RowFault fault)
+{
+	row->fault = fault;
+	return false;
+}
+
 /*
  * Read a row as an event; false if it cannot be scored: no lead (NULL, empty
  * or over LEAD_ID_MAX bytes), no kind, no time in the years 1970 to 9999, or a
@@ -574,17 +581,19 @@ source_read(Source *source, TupleTableSlot *slot, SourceRow *row)
 {
 	begin_row(source, slot, row);
 	if (source->occurred_at.attnum == 0 || !read_instant(&source->occurred_at, slot, &row->occurred_at) ||
-		!hour_is_valid(row->occurred_at) ||
-		!read_value(&source->value, slot, &row->event.value) ||
-		!read_lead_id(row))
-		return false;
+		!hour_is_valid(row->occurred_at))
+		return is_no_event(row, ROW_WITHOUT_TIME);
+	if (!read_value(&source->value, slot, &row->event.value))
+		return is_no_event(row, ROW_WITHOUT_VALUE);
+	if (!read_lead_id(row))
+		return is_no_event(row, ROW_WITHOUT_LEAD);
 
 	row->event.kind = source->constant_kind;
 	row->event.kind_length = source->constant_kind_length;
 	if (row->event.kind == NULL &&
 		(source->kind.attnum == 0 || !read_text(&source->kind, slot, &row->event.kind, &row->event.kind_length) ||
 		 row->event.kind_length == 0))
-		return false;
+		return is_no_event(row, ROW_WITHOUT_KIND);
 
 	row->event.hour = hour_of(row->occurred_at);
 	row->event.fetch_properties = read_properties;

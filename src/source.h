@@ -56,11 +56,22 @@ typedef struct Source
 	FunctionCallInfo build_properties;	/* jsonb_build_object(name, value, ...) */
 } Source;
 
+/* Why a row is no event. */
+typedef enum RowFault
+{
+	ROW_WITHOUT_TIME,
+	ROW_WITHOUT_VALUE,
+	ROW_WITHOUT_LEAD,
+	ROW_WITHOUT_KIND,
+	ROW_FAULTS
+} RowFault;
+
 /* A row, read as an event. */
 typedef struct SourceRow
 {
 	Source	   *source;
 	TupleTableSlot *slot;
+	RowFault	fault;			/* if it is none */
 	const char *lead_id;
 	int			lead_id_length;
 	TimestampTz occurred_at;

@@ -42,7 +42,7 @@ my %functions = (
 	backup => q{},
 	admin => q{
 		publish restore_version keep_documents
-		track tell_of_size tell_of_column equal_may_differ merge_duplicates track_profile untrack check_source check_properties begin_tracking end_tracking check_children retrack check_mapping repair_triggers rename_source replace_source look_at_source note_due forget_mapping drop_trigger_sets present_mappings sources_due sources_counted create_triggers
+		track tell_of_size add_past tell_of_column equal_may_differ merge_duplicates track_profile untrack check_source check_properties begin_tracking end_tracking check_children retrack check_mapping repair_triggers rename_source replace_source look_at_source note_due forget_mapping drop_trigger_sets present_mappings sources_due sources_counted create_triggers
 		drop_triggers record record_profile add_source add_profiles note_everybody
 		hold_sources hold_source source_timelines gather gather_parts source_events log_events row_condition column_text difference only
 		verify rebuild compact fold partition_timelines find_corrections leads_named apply_corrections add_corrections add_deltas find_hours check_compaction

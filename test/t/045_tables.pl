@@ -400,8 +400,27 @@ is(status(), 'shop.orders|timelines may differ from its rows: the rows that were
 $node->safe_psql('shop', q{DELETE FROM shop.orders WHERE lead = 'anna'; INSERT INTO shop.orders VALUES (7, 'ben')});
 rebuilt('past => false');
 is(told('past => false of an empty table', q{CREATE TABLE shop.empty (lead text, at date); SELECT leadscore.track('shop.empty', lead_id => 'lead', kind => 'purchase', occurred_at => 'at', past => false)}) . status(), '', '... there is nothing to say');
+# What track() says of the rows that are there: how many count, and why others do not.
+$node->safe_psql('shop', q{CREATE TABLE shop.mixed (lead text, what text, at timestamptz, total float8) PARTITION BY LIST (what);
+	CREATE TABLE shop.mixed_1 PARTITION OF shop.mixed FOR VALUES IN ('purchase', 'visit', ''); CREATE TABLE shop.mixed_2 PARTITION OF shop.mixed DEFAULT;
+	INSERT INTO shop.mixed VALUES ('a', 'purchase', '2026-01-01', 1), ('a', 'visit', '2026-01-01', NULL), ('b', 'visit', now() + interval '1 day', 1), ('c', 'purchase', now() + interval '1 year', 1),
+		(NULL, 'visit', '2026-01-01', 1), ('', 'visit', '2026-01-01', 1), (repeat('x', 1025), 'visit', '2026-01-01', 1), ('a', '', '2026-01-01', 1), ('a', NULL, '2026-01-01', 1),
+		('a', 'visit', NULL, 1), ('a', 'visit', '1969-12-31', 1), ('a', 'visit', 'infinity', 1), ('a', 'visit', '2026-01-01', 'NaN'), ('a', 'refund', '2026-01-01', 1), ('a', 'purchse', '2026-01-01', 1)});
+is(told('track() of rows of all kinds', q{SELECT leadscore.track('shop.mixed', lead_id => 'lead', kind_column => 'what', occurred_at => 'at', value => 'total')}),
+	"NOTICE:  rows of shop.mixed that are counted: 4\n"
+	. 'DETAIL:  Skipped for a lead that is NULL, empty or over 1024 bytes: 3, such as ctid (0,5) of shop.mixed_1. Skipped for a kind that is NULL or empty: 2, such as ctid (0,8) of shop.mixed_1. '
+	. 'Skipped for a time that is NULL or not in the years 1970 to 9999: 3, such as ctid (0,9) of shop.mixed_1. Skipped for a value that is no number below 10^12: 1, such as ctid (0,12) of shop.mixed_1. '
+	. "Taken by no signal: 2, such as ctid (0,2) of shop.mixed_2. In the future: 2, such as ctid (0,3) of shop.mixed_1.\n"
+	. 'HINT:  Rows that are skipped count once an UPDATE has mended them. Rows that no signal takes count once there is a signal for them, and after CALL leadscore.rebuild(). '
+	. 'Scores take rows of the future into account when their time has come.', 'track() says how many rows are counted, and why others are not');
+is_right('... and counts these');
+is(told('track() of rows that all count', q{CREATE TABLE shop.plain AS SELECT 'a' AS lead, date '2026-01-01' AS at FROM generate_series(1, 3); SELECT leadscore.track('shop.plain', lead_id => 'lead', kind => 'visit', occurred_at => 'at')}),
+	'NOTICE:  rows of shop.plain that are counted: 3', '... in one line where they all are');
+$node->safe_psql('shop', q{SET client_min_messages = error; DROP TABLE shop.mixed, shop.plain});
+
 like(told('a large table', q{SET client_min_messages = error; CREATE TABLE shop.large AS SELECT i AS lead, date '2026-01-01' AS at FROM generate_series(1, 150000) i; ANALYZE shop.large; RESET client_min_messages;
-	SELECT leadscore.track('shop.large', lead_id => 'lead', kind => 'visit', occurred_at => 'at', past => false)}), qr/^\s*$/, 'past => false of a large table: nothing');
+	SELECT leadscore.track('shop.large', lead_id => 'lead', kind => 'visit', occurred_at => 'at', past => false)}),
+	qr/^\s*NOTICE:  no row of shop.large that is there already is counted yet\nHINT:  CALL leadscore.rebuild\(\) counts them, and keeps nobody waiting.\s*$/, 'past => false of a large table: nothing is counted yet');
 like(told('a large table', q{SELECT leadscore.track('shop.large', lead_id => 'lead', kind => 'nothing', occurred_at => 'at')}), qr/NOTICE:  counting some 150000 rows of shop.large; whoever writes the table waits meanwhile/, '... else a NOTICE');
 $node->safe_psql('shop', q{SET client_min_messages = error; DROP TABLE shop.large, shop.empty; DELETE FROM leadscore.known_source WHERE dropped; CALL leadscore.rebuild()});
 
