@@ -57,7 +57,7 @@ AS $$
 	SELECT coalesce(jsonb_object_agg(n.name, jsonb_build_object('number', a.attnum, 'type', format_type(a.atttypid, a.atttypmod))), '{}')
 	FROM (
 		SELECT m.mapping ->> k AS name
-		FROM (SELECT e -> 'mapping' AS mapping FROM jsonb_array_elements(mappings) e) m, unnest(ARRAY['lead_id', 'kind_column', 'occurred_at', 'value']) k
+		FROM (SELECT e -> 'mapping' AS mapping FROM jsonb_array_elements(mappings) e) m, unnest(ARRAY['lead_id', 'kind_column', 'occurred_at', 'value', 'latest_by']) k
 		UNION
 		SELECT jsonb_array_elements_text(e #> '{mapping,properties}') FROM jsonb_array_elements(mappings) e
 	) n
@@ -306,6 +306,10 @@ BEGIN
 	FROM leadscore.trigger_set t
 	LEFT JOIN leadscore.source r ON t.mapping ? 'partition' AND r.source::oid = ANY (leadscore.family_above(ARRAY[t.source::oid]))
 	WHERE t.disabled OR NOT t.complete GROUP BY t.source, r.source ORDER BY 2;
+	RETURN QUERY
+	SELECT 'source', s.source::text, p.state, CASE WHEN s.latest_by IS NULL THEN format('%s (after SELECT leadscore.untrack(%L))', p.action, s.source::text) ELSE p.action END
+	FROM leadscore.source s CROSS JOIN LATERAL leadscore.lead_key_problem(s.source, s.mapping) p
+	WHERE s.feeds = 'profile' AND p.state IS NOT NULL AND leadscore.source_problem(s.source, s.mapping) IS NULL ORDER BY 2;
 	RETURN QUERY
 	SELECT DISTINCT 'source', t.source::text, 'is filled by a subscription, whose rows fire no statement trigger',
 		'CALL leadscore.rebuild() from a schedule, and after the subscription has ended; or track the table on the publisher'

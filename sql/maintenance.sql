@@ -836,6 +836,42 @@ CREATE FUNCTION leadscore.fold_profiles(max_rows bigint) RETURNS bigint
 
 COMMENT ON FUNCTION leadscore.fold_profiles(bigint) IS 'merges pending profiles into lead, at most so many rows, and says how many; as the owner';
 
+CREATE FUNCTION leadscore.merge_profile(name text, attributes jsonb, removed text[]) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF removed IS NOT NULL THEN
+		UPDATE leadscore.lead l SET profile = l.profile - removed WHERE l.lead_id = merge_profile.name AND l.profile ?| removed;
+	END IF;
+	IF attributes IS NOT NULL THEN
+		INSERT INTO leadscore.lead AS l (lead_id, profile) VALUES (merge_profile.name, attributes)
+		ON CONFLICT (lead_id) DO UPDATE SET profile = coalesce(l.profile, '{}') || excluded.profile;
+	END IF;
+	IF removed IS NOT NULL THEN
+		DELETE FROM leadscore.lead l WHERE l.lead_id = merge_profile.name AND l.profile = '{}';
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.merge_profile(text, jsonb, text[]) IS 'takes keys out of a lead''s profile, then puts attributes in';
+
+CREATE FUNCTION leadscore.look_up_again(name text, stale jsonb) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	source record;
+	latest record;
+BEGIN
+	PERFORM leadscore.merge_profile(name, NULL::jsonb, ARRAY(SELECT jsonb_object_keys(stale)));
+	FOR source IN SELECT s.source, s.mapping FROM leadscore.source s WHERE s.feeds = 'profile' AND s.latest_by IS NOT NULL LOOP
+		latest := leadscore.latest_profile(source.source, source.mapping, name);
+		PERFORM leadscore.merge_profile(name, latest.attributes, ARRAY(SELECT k FROM jsonb_object_keys(latest.keys) k WHERE NOT coalesce(latest.attributes ? k, false)));
+	END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.look_up_again(text, jsonb) IS 'has the rows of a lead count that are the latest, after attributes that are stale have been put in';
+
 -- Where somebody has changed lead or pending_profile, such as by a trigger. What he does not let be written stays pending.
 CREATE FUNCTION leadscore.fold_profile(name text) RETURNS bigint
 	-- (plans are kept while the tables grow)
@@ -843,24 +879,26 @@ CREATE FUNCTION leadscore.fold_profile(name text) RETURNS bigint
 AS $$
 DECLARE
 	pending record;
+	look_again boolean := false;
+	stale jsonb := '{}';
 	n bigint := 0;
 BEGIN
+	-- whoever looks up which row counts has the lead's row
+	PERFORM FROM leadscore.lead l WHERE l.lead_id = fold_profile.name FOR UPDATE;
 	FOR pending IN
-		WITH taken AS (DELETE FROM leadscore.pending_profile p WHERE p.lead_id = fold_profile.name RETURNING p.change_id, p.attributes, p.removed)
-		SELECT t.attributes, t.removed FROM taken t ORDER BY t.change_id
+		WITH taken AS (DELETE FROM leadscore.pending_profile p WHERE p.lead_id = fold_profile.name RETURNING p.*)
+		SELECT t.attributes, t.removed, t.look_again FROM taken t ORDER BY t.change_id
 	LOOP
-		IF pending.removed IS NOT NULL THEN
-			UPDATE leadscore.lead l SET profile = l.profile - pending.removed WHERE l.lead_id = fold_profile.name AND l.profile ?| pending.removed;
-		END IF;
-		IF pending.attributes IS NOT NULL THEN
-			INSERT INTO leadscore.lead AS l (lead_id, profile) VALUES (fold_profile.name, pending.attributes)
-			ON CONFLICT (lead_id) DO UPDATE SET profile = coalesce(l.profile, '{}') || excluded.profile;
-		END IF;
-		IF pending.removed IS NOT NULL THEN
-			DELETE FROM leadscore.lead l WHERE l.lead_id = fold_profile.name AND l.profile = '{}';
+		PERFORM leadscore.merge_profile(fold_profile.name, pending.attributes, pending.removed);
+		IF pending.look_again THEN
+			look_again := true;
+			stale := stale || coalesce(pending.attributes, '{}');
 		END IF;
 		n := n + 1;
 	END LOOP;
+	IF look_again THEN
+		PERFORM leadscore.look_up_again(fold_profile.name, stale);
+	END IF;
 	RETURN n;
 EXCEPTION WHEN OTHERS THEN
 	-- a rollback of the transaction, and what has nothing to do with the row, are no such failure

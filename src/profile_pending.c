@@ -19,6 +19,7 @@
 #include "query_cache.h"
 
 #include "access/table.h"
+#include "catalog/pg_type.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -49,6 +50,23 @@ profile_apply(Profile *profile, const ProfileChange *change)
 		*profile = (Profile) {false, NULL};
 }
 
+ArrayType *
+keys_without(Jsonb *object, Jsonb *other)
+{
+	Datum	   *keys = palloc((JB_ROOT_COUNT(object) + 1) * sizeof(Datum));
+	int			n = 0;
+	JsonbIterator *it = JsonbIteratorInit(&object->root);
+	JsonbValue	v;
+	JsonbValue	ignored;
+	JsonbIteratorToken token;
+
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+		if (token == WJB_KEY &&
+			(other == NULL || getKeyJsonValueFromContainer(&other->root, v.val.string.val, v.val.string.len, &ignored) == NULL))
+			keys[n++] = PointerGetDatum(cstring_to_text_with_len(v.val.string.val, v.val.string.len));
+	return construct_array(keys, n, TEXTOID, -1, false, TYPALIGN_INT);
+}
+
 /* ---------- one lead ---------- */
 
 /* Columns of pending_profile. */
@@ -57,7 +75,8 @@ enum
 	CHANGE_ID = 1,
 	LEAD_ID,
 	ATTRIBUTES,
-	REMOVED
+	REMOVED,
+	LOOK_AGAIN
 };
 
 void
@@ -90,11 +109,12 @@ add_row(PendingChanges *changes, TupleTableSlot *slot)
 			repalloc_huge(changes->changes, changes->capacity * sizeof(PendingChange));
 	}
 	added = &changes->changes[changes->n++];
-	slot_getsomeattrs(slot, REMOVED);
+	slot_getsomeattrs(slot, LOOK_AGAIN);
 	added->number = DatumGetInt64(slot->tts_values[CHANGE_ID - 1]);
 	added->row = slot->tts_tid;
 	added->change.attributes = slot->tts_isnull[ATTRIBUTES - 1] ? NULL : DatumGetJsonbPCopy(slot->tts_values[ATTRIBUTES - 1]);
 	added->change.removed = slot->tts_isnull[REMOVED - 1] ? NULL : DatumGetArrayTypePCopy(slot->tts_values[REMOVED - 1]);
+	added->change.look_again = DatumGetBool(slot->tts_values[LOOK_AGAIN - 1]);
 }
 
 PendingChanges

@@ -258,7 +258,8 @@ map_source(Source *source, Jsonb *mapping, TupleDesc row)
 	if (!map_column(source, row, doc_string(object, &root, "lead_id", true), &source->lead_id) ||
 		!map_column(source, row, doc_string(object, &root, "kind_column", false), &source->kind) ||
 		!map_column(source, row, doc_string(object, &root, "occurred_at", false), &source->occurred_at) ||
-		!map_column(source, row, doc_string(object, &root, "value", false), &source->value))
+		!map_column(source, row, doc_string(object, &root, "value", false), &source->value) ||
+		!map_column(source, row, doc_string(object, &root, "latest_by", false), &source->latest_by))
 		return;
 	if (type_has_changed(source, &source->occurred_at, time_types, lengthof(time_types)) ||
 		type_has_changed(source, &source->value, value_types, lengthof(value_types)))
@@ -282,6 +283,16 @@ map_source(Source *source, Jsonb *mapping, TupleDesc row)
 	}
 }
 
+Source *
+source_map(Jsonb *mapping, TupleDesc row)
+{
+	Source	   *source = palloc0(sizeof(Source));
+
+	source->context = CurrentMemoryContext;
+	map_source(source, mapping, row);
+	return source;
+}
+
 /* A trigger, whose mapping is looked up. */
 typedef struct SourceTrigger
 {
@@ -289,8 +300,8 @@ typedef struct SourceTrigger
 	Relation	relation;
 } SourceTrigger;
 
-static uint64
-family_of(Jsonb *mapping)
+uint64
+source_family(Jsonb *mapping)
 {
 	Datum		common = DirectFunctionCall2(jsonb_delete, JsonbPGetDatum(mapping), CStringGetTextDatum("partition"));
 
@@ -306,7 +317,7 @@ load_source(SessionCache *cache pg_attribute_unused(), void *arg)
 
 	source->context = CurrentMemoryContext;
 	if (mapping && JB_ROOT_IS_OBJECT(mapping))
-		source->family = family_of(mapping);
+		source->family = source_family(mapping);
 	map_source(source, mapping, RelationGetDescr(of->relation));
 	return source;
 }
@@ -673,9 +684,7 @@ relation_name(Relation relation)
 static void
 reader_map(TableReader *reader, TupleDesc row)
 {
-	reader->source = palloc0(sizeof(Source));
-	reader->source->context = CurrentMemoryContext;
-	map_source(reader->source, reader->mapping, row);
+	reader->source = source_map(reader->mapping, row);
 }
 
 static void

@@ -30,7 +30,7 @@ my %functions = (
 		timeline_of has_pending with_pending with_pending_profile top score(text) score_by_query explain score_history serving_model
 		rfm(text) rfm(text[]) rfm_groups conversion_of signals_named crm_changes crm_at crm_reasons month_of month_start stored_sum
 		is_visible model_cards served_models months_since model_stages stage_signals touch_signals
-		children family_above family_below mapped_columns keeps_values table_problem known_source_problem own_problem event_trigger_state source_problem split_problem transition_problem split_tables partitions column_type property_type trigger_mapping
+		children family_above family_below mapped_columns keeps_values table_problem known_source_problem own_problem event_trigger_state source_problem lead_key_problem has_lead_index split_problem transition_problem split_tables partitions column_type property_type trigger_mapping
 		conversion_id check_outcome examples warn_of_censoring outcome past_score past_probability past_features past_points assess
 		unbounded with_points fit normal_tails student_tails student_bound profile_values with_profile profile_report
 		merge_bands likelihood measured_once with_bands with_half_lives sample_likelihood learn_decay information_value signal_report
@@ -42,7 +42,7 @@ my %functions = (
 	backup => q{},
 	admin => q{
 		publish restore_version keep_documents
-		track tell_of_size add_past tell_of_column equal_may_differ merge_duplicates track_profile untrack check_source check_properties begin_tracking end_tracking check_children retrack check_mapping repair_triggers rename_source replace_source look_at_source note_due forget_mapping drop_trigger_sets present_mappings sources_due sources_counted create_triggers
+		track tell_of_size add_past tell_of_column equal_may_differ merge_duplicates track_profile is_ordered untrack check_source check_properties begin_tracking end_tracking check_children retrack check_mapping repair_triggers rename_source replace_source look_at_source note_due forget_mapping drop_trigger_sets present_mappings sources_due sources_counted create_triggers
 		drop_triggers record record_profile add_source add_profiles note_everybody
 		hold_sources hold_source source_timelines gather gather_parts source_events log_events row_condition column_text difference only
 		verify rebuild compact fold partition_timelines find_corrections leads_named apply_corrections add_corrections add_deltas find_hours check_compaction
@@ -76,7 +76,7 @@ my %functions = (
 		give_up_row append_delta wait_for_names try_names try_aliases try_leads line_is_free lead_now has_aliases names_are_seen aliases_are_seen append_change remove_change change_waits
 		waiting_lead waiting_changes is_first_change statement_is_running change_problem moved_timeline begin_parting try_sources try_table try_change make_change
 		carry_out_one carry_out change_name add_by_statement fold_by_statements
-		see_leads see_all change_horizon set_clock names_of voucher_code is_held_out fill_slots history_exists has_rows fold_rows fold_profiles fold_profile add_delta
+		see_leads see_all change_horizon set_clock names_of voucher_code is_held_out fill_slots history_exists has_rows fold_rows fold_profiles fold_profile merge_profile look_up_again profile_tables latest_profile add_delta
 		add_rows table_of_lead create_split_table move_timelines changes_to_log offers_entered slots_wanted vouchers_to_issue},
 );
 

@@ -229,7 +229,7 @@ for my $trigger (qw(insert update delete truncate before_insert before_update be
 }
 
 # The same of a table of customers.
-$node->safe_psql('shop', q{SET client_min_messages = error; CREATE TABLE shop.customers (lead text, country text); INSERT INTO shop.customers VALUES ('anna', 'DE'); SELECT leadscore.track_profile('shop.customers', 'lead', '{country}')});
+$node->safe_psql('shop', q{SET client_min_messages = error; CREATE TABLE shop.customers (lead text PRIMARY KEY, country text); INSERT INTO shop.customers VALUES ('anna', 'DE'); SELECT leadscore.track_profile('shop.customers', 'lead', '{country}')});
 is(status() =~ s/^shop.orders.*\n?//gmr, '', 'a table of customers');
 $node->safe_psql('shop', q{DROP TRIGGER "LEADSCORE_1_before_update" ON shop.customers});
 is(status() =~ s/^shop.orders.*\n?//gmr, q{shop.customers|triggers of leadscore are missing: its rows are not all counted|SELECT leadscore.retrack('shop.customers'), then CALL leadscore.rebuild()}, '... a trigger of it dropped');
