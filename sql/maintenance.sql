@@ -79,20 +79,39 @@ COMMENT ON COLUMN leadscore.current_profile.profile IS 'who it is; NULL if nothi
 CREATE FUNCTION leadscore.in_transaction_block() RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 
+CREATE FUNCTION leadscore.transaction_name(process integer, virtual_transaction text) RETURNS text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	-- what is prepared has no process, but holds the lock on itself
+	SELECT coalesce((SELECT 'prepared transaction ' || quote_literal(p.gid) FROM pg_locks x JOIN pg_prepared_xacts p ON p.transaction = x.transactionid
+			WHERE process IS NULL AND x.pid IS NULL AND x.virtualtransaction = virtual_transaction AND x.locktype = 'transactionid' AND x.mode = 'ExclusiveLock'),
+		(SELECT format('process %s', process) || coalesce(format(' (%s, for %s)', a.state, date_trunc('second', clock_timestamp() - a.xact_start)), '') FROM pg_stat_activity a WHERE a.pid = process),
+		format('process %s', process))
+$$;
+
+COMMENT ON FUNCTION leadscore.transaction_name(integer, text) IS 'whose a transaction in pg_locks is, for people';
+
 CREATE FUNCTION leadscore.writers(of_table regclass) RETURNS text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT string_agg(DISTINCT coalesce('prepared transaction ' || quote_literal(p.gid), format('process %s', l.pid) || CASE WHEN a.state IS NULL THEN '' ELSE format(' (%s, for %s)', a.state, date_trunc('second', clock_timestamp() - a.xact_start)) END), ', ')
+	SELECT string_agg(DISTINCT leadscore.transaction_name(l.pid, l.virtualtransaction), ', ')
 	FROM pg_locks l
-	LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-	-- what is prepared has no process, but holds the lock on itself
-	LEFT JOIN pg_locks x ON l.pid IS NULL AND x.pid IS NULL AND x.virtualtransaction = l.virtualtransaction AND x.locktype = 'transactionid' AND x.mode = 'ExclusiveLock'
-	LEFT JOIN pg_prepared_xacts p ON p.transaction = x.transactionid
 	WHERE l.locktype = 'relation' AND l.relation = of_table AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
 	AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid() AND l.mode IN ('RowExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
 $$;
 
 COMMENT ON FUNCTION leadscore.writers(regclass) IS 'who is writing a table';
+
+CREATE FUNCTION leadscore.rebuilders(key bigint) RETURNS text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT string_agg(DISTINCT leadscore.transaction_name(l.pid, l.virtualtransaction), ', ')
+	FROM pg_locks l
+	WHERE l.locktype = 'advisory' AND l.objsubid = 3 AND l.classid::bigint = key >> 32 AND l.objid::bigint = key & 4294967295
+	AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
+$$;
+
+COMMENT ON FUNCTION leadscore.rebuilders(bigint) IS 'who has the lock of that key, which rebuilds have';
 
 CREATE FUNCTION leadscore.wait_for_writers() RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;

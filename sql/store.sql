@@ -399,7 +399,7 @@ BEGIN
 		END IF;
 		state := format('has no index to look up the rows of a lead: none of %s begins with "%s"', bare, lead_id);
 		action := format('CREATE INDEX ON %s (%I, %I DESC NULLS LAST)', bare, lead_id, mapping ->> 'latest_by');
-	ELSIF NOT leadscore.has_lead_index(source, lead_id, true) THEN
+	ELSIF NOT leadscore.has_lead_index(source::oid, lead_id, true) THEN
 		state := format('can have two rows of one lead: its column "%s" has no unique key', lead_id);
 		action := CASE WHEN (SELECT c.relkind FROM pg_class c WHERE c.oid = source) = 'r' THEN format('CREATE UNIQUE INDEX ON %s (%I), or ', source, lead_id) ELSE '' END
 			|| 'track_profile() it with latest_by';
@@ -1082,7 +1082,7 @@ CREATE EVENT TRIGGER leadscore_follow_drops ON ddl_command_start
 COMMENT ON EVENT TRIGGER leadscore_follow_drops IS 'keeps timelines true to sources that are dropped';
 
 CREATE EVENT TRIGGER leadscore_follow_children ON ddl_command_end
-	WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'ALTER TABLE', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE', 'CREATE SCHEMA')
+	WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'ALTER TABLE', 'ALTER INDEX', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE', 'CREATE SCHEMA')
 	EXECUTE FUNCTION leadscore.follow_children();
 
 COMMENT ON EVENT TRIGGER leadscore_follow_children IS 'keeps tracking true to partitions that are made, attached and detached';

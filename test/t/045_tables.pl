@@ -374,6 +374,24 @@ for my $command ('CALL leadscore.rebuild()', 'SELECT count(*) FROM leadscore.der
 }
 is_right('... and has waited');
 
+# One rebuild waits for another, and says for whom.
+{
+	my $idle = $node->background_psql('shop');
+	my @rebuild = map { $node->background_psql('shop', on_error_stop => 0) } 1 .. 2;
+
+	$idle->query_safe(q{BEGIN; INSERT INTO leadscore.event (lead_id, kind) VALUES ('z', 'visit')});
+	my $pid = $rebuild[0]->query_safe('SELECT pg_backend_pid()') =~ s/\D//gr;
+	$rebuild[0]->query_until(qr/started/, "\\echo started\nCALL leadscore.rebuild();\n");
+	$node->poll_query_until('shop', q{SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 3 AND mode = 'ExclusiveLock'}) or die;
+	$rebuild[1]->query_until(qr/started/, "\\echo started\nCALL leadscore.rebuild();\n");
+	$node->poll_query_until('shop', q{SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 3 AND NOT granted}) or die;
+	$idle->query_safe('COMMIT');
+	$_->query('SELECT 1') for @rebuild;
+	like($rebuild[1]->{stderr}, qr/NOTICE:  waiting for rebuilds of other sessions\nDETAIL:  They are of process $pid \(active, for /, 'a rebuild says for whose rebuild it waits');
+	$_->quit for $idle, @rebuild;
+}
+is_right('... and has waited');
+
 # ---------- tables that lead_timeline is split into ----------
 
 {
@@ -389,6 +407,18 @@ is_right('... and has waited');
 	is($node->safe_psql('shop', q{SET quote_all_identifiers = on; SELECT string_agg(number || '/' || of, ',') FROM leadscore.split_tables()}), '0/3,1/3,2/3', 'split_tables() under quote_all_identifiers');
 	told('split anew under quote_all_identifiers', q{SET quote_all_identifiers = on; SELECT leadscore.partition_timelines(2); SELECT leadscore.partition_timelines(1); ALTER TABLE leadscore.lead_timeline SET TABLESPACE pg_default; ALTER INDEX leadscore.lead_timeline_pkey SET TABLESPACE pg_default});
 	is_right('split and together again');
+
+	# later: they go where lead_timeline goes, and its index with theirs
+	my $apart = q{SELECT string_agg(DISTINCT relkind::text || ' ' || coalesce(s.spcname, 'default'), ', ') FROM pg_class c LEFT JOIN pg_tablespace s ON s.oid = c.reltablespace WHERE c.relname ~ '^lead_timeline_[0-9]+(_pkey)?$'};
+	told('moved later', q{SELECT leadscore.partition_timelines(3); ALTER TABLE leadscore.lead_timeline SET TABLESPACE place});
+	is($node->safe_psql('shop', $apart), 'i default, r place', 'split tables follow lead_timeline into another tablespace');
+	told('the index moved later', q{ALTER INDEX leadscore.lead_timeline_pkey SET TABLESPACE place});
+	is($node->safe_psql('shop', $apart), 'i place, r place', '... and their indexes its index');
+	is_right('moved');
+	told('moved back', q{ALTER TABLE leadscore.lead_timeline SET TABLESPACE pg_default; ALTER INDEX leadscore.lead_timeline_pkey SET TABLESPACE pg_default});
+	is($node->safe_psql('shop', $apart), 'i default, r default', '... and back');
+	$node->safe_psql('shop', 'SELECT leadscore.partition_timelines(1)');
+	is_right('moved back');
 }
 
 # ---------- large tables, and those that compare otherwise ----------
@@ -433,18 +463,6 @@ SKIP:
 	is($node->safe_psql('shop', q{SELECT string_agg(lead, ',' ORDER BY lead COLLATE "C") FROM shop.people}), 'ZOE,Zoe', '... and no other');
 	is_right('forgotten');
 }
-
-# What a changed collation leaves: two rows of a lead. (The index is kept from seeing the second one.)
-$node->safe_psql('shop', q{INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('twice', 'visit', '2026-01-01');
-	UPDATE pg_index SET indisready = false, indisvalid = false WHERE indexrelid = 'leadscore.lead_timeline_pkey'::regclass});
-$node->safe_psql('shop', q{INSERT INTO leadscore.lead_timeline SELECT lead_id, timeline FROM leadscore.lead_timeline WHERE lead_id = 'twice'});
-$node->safe_psql('shop', q{UPDATE pg_index SET indisready = true, indisvalid = true WHERE indexrelid = 'leadscore.lead_timeline_pkey'::regclass});
-is($node->safe_psql('shop', q{SET enable_indexscan = off; SET enable_bitmapscan = off; SELECT count(*) FROM leadscore.lead_timeline WHERE lead_id = 'twice'}), '2', 'a lead has two rows');
-like(told('rebuild() of it', 'CALL leadscore.rebuild()'), qr/NOTICE:  there were leads with two rows in lead_timeline/, '... which is said');
-is($node->safe_psql('shop', q{SET enable_indexscan = off; SET enable_bitmapscan = off; SELECT count(*) FROM leadscore.lead_timeline WHERE lead_id = 'twice'}), '1', '... and mended');
-is_right('two rows');
-is($node->safe_psql('shop', q{UPDATE pg_database SET datcollversion = '0.1' WHERE datname = 'shop' AND pg_database_collation_actual_version(oid) IS NOT NULL; SELECT count(*) FROM leadscore.status WHERE state LIKE 'was sorted by another version%'}),
-	$node->safe_psql('shop', q{SELECT (pg_database_collation_actual_version(oid) IS NOT NULL)::int FROM pg_database WHERE datname = 'shop'}), 'another version of the collation: status says so');
 
 $node->stop;
 done_testing();
