@@ -56,21 +56,43 @@ CREATE FUNCTION leadscore.with_pending_profile(lead_id text, profile jsonb, is_t
 	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE;
 
 COMMENT ON FUNCTION leadscore.with_pending_profile(text, jsonb, boolean)
-	IS 'a row of lead, if it is there, with what is pending for the lead; NULL: there is no row then; JSON null: it has no profile';
+	IS 'a row of lead, if it is there, with what is pending for the lead and what its aliases have; NULL: there is no row then; JSON null: it has no profile';
+
+CREATE VIEW leadscore.alias_profile AS
+SELECT a.lead_id, a.alias, l.profile, true AS is_there
+FROM leadscore.lead_alias a JOIN leadscore.lead l ON l.lead_id = a.alias
+UNION ALL
+SELECT a.lead_id, a.alias, NULL, false
+FROM leadscore.lead_alias a JOIN (SELECT DISTINCT p.lead_id FROM leadscore.pending_profile p) n ON n.lead_id = a.alias
+WHERE NOT EXISTS (SELECT FROM leadscore.lead l WHERE l.lead_id = a.alias);
+
+COMMENT ON VIEW leadscore.alias_profile IS 'the rows of lead of aliases, which may have profiles, or that have something pending';
+COMMENT ON COLUMN leadscore.alias_profile.lead_id IS 'the lead';
+COMMENT ON COLUMN leadscore.alias_profile.alias IS 'its alias';
+COMMENT ON COLUMN leadscore.alias_profile.profile IS 'who that is, without what is pending';
+COMMENT ON COLUMN leadscore.alias_profile.is_there IS 'whether it has a row of lead';
+
+CREATE FUNCTION leadscore.alias_profiles() RETURNS SETOF leadscore.alias_profile
+	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+	SELECT p.* FROM leadscore.alias_profile p ORDER BY p.alias COLLATE "C"
+$$;
+
+COMMENT ON FUNCTION leadscore.alias_profiles() IS 'the rows of alias_profile, in the order in which aliases count';
 
 CREATE VIEW leadscore.current_profile AS
-SELECT l.lead_id, CASE WHEN (SELECT EXISTS (SELECT FROM leadscore.pending_profile))
+SELECT l.lead_id, CASE WHEN (SELECT EXISTS (SELECT FROM leadscore.pending_profile) OR EXISTS (SELECT FROM leadscore.lead_alias))
 	THEN nullif(leadscore.with_pending_profile(l.lead_id, l.profile, true), 'null') ELSE l.profile END AS profile
 FROM leadscore.lead l
 WHERE NOT (SELECT EXISTS (SELECT FROM leadscore.pending_profile)) OR leadscore.with_pending_profile(l.lead_id, l.profile, true) IS NOT NULL
 UNION ALL
--- leads that have no row yet
-SELECT n.lead_id, leadscore.with_pending_profile(n.lead_id, NULL, false)
-FROM (SELECT DISTINCT p.lead_id FROM leadscore.pending_profile p) n
+-- leads that have no row yet, or none of their own
+SELECT n.lead_id, nullif(leadscore.with_pending_profile(n.lead_id, NULL, false), 'null')
+FROM (SELECT p.lead_id FROM leadscore.pending_profile p UNION SELECT a.lead_id FROM leadscore.alias_profile a) n
 WHERE NOT EXISTS (SELECT FROM leadscore.lead l WHERE l.lead_id = n.lead_id)
 AND leadscore.with_pending_profile(n.lead_id, NULL, false) IS NOT NULL;
 
-COMMENT ON VIEW leadscore.current_profile IS 'each lead''s profile as of now: lead with what is pending';
+COMMENT ON VIEW leadscore.current_profile IS 'the profile of each name as of now: lead with what is pending and, of leads, what their aliases have besides';
 COMMENT ON COLUMN leadscore.current_profile.lead_id IS 'the lead';
 COMMENT ON COLUMN leadscore.current_profile.profile IS 'who it is; NULL if nothing is known';
 

@@ -30,6 +30,9 @@ typedef struct ProfileChange
 
 extern void profile_apply(Profile *profile, const ProfileChange *change);
 
+/* Give a lead the attributes of one of its aliases that it lacks. */
+extern void profile_add_alias(Profile *profile, const Profile *alias);
+
 /* The keys of an object that another one (NULL: none) lacks. */
 extern ArrayType *keys_without(Jsonb *object, Jsonb *other);
 

@@ -27,7 +27,7 @@ my %functions = (
 		check_event check_condition check_scorecard check_duration duration_hours refuse known},
 	reader => q{
 		signals scorecard make_document model_named lead_named is_visible model_cards served_models months_since model_stages stage_signals touch_signals
-		timeline_of has_pending with_pending with_pending_profile top score(text) score_by_query explain score_history serving_model
+		timeline_of has_pending with_pending with_pending_profile alias_profiles top score(text) score_by_query explain score_history serving_model
 		rfm(text) rfm(text[]) rfm_groups conversion_of signals_named crm_changes crm_at crm_reasons month_of month_start stored_sum
 		is_visible model_cards served_models months_since model_stages stage_signals touch_signals
 		children family_above family_below mapped_columns keeps_values table_problem known_source_problem own_problem collation_version event_trigger_state source_problem lead_key_problem has_lead_index split_problem transition_problem split_tables partitions column_type property_type trigger_mapping
@@ -121,7 +121,7 @@ my %tables = (
 	'admin=arwd' => 'voucher parted_lead derived_event derivation_due derivation_state change_consumer',
 	'writer=a admin=arwd' => 'event',		# and columns of it
 	'reader=r admin=rd' => 'lead_timeline known_source',
-	'reader=r admin=r' => 'lead_alias pending_delta counted_signal snapshot_state model_document signal_definition source source_trigger trigger_set known_event_trigger known_collation own_column status current_timeline pending_timeline current_profile visible_lead
+	'reader=r admin=r' => 'lead_alias pending_delta counted_signal snapshot_state model_document signal_definition source source_trigger trigger_set known_event_trigger known_collation own_column status current_timeline pending_timeline alias_profile current_profile visible_lead
 		lead_score lead_segment segment_summary model_conversion lead_start monthly_figure sales_cycle funnel attribution crm_lead',
 	'admin=rd' => 'pending_profile',
 	'admin=r' => 'offer_slot change_clock',
