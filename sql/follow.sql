@@ -49,7 +49,7 @@ COMMENT ON FUNCTION leadscore.event_trigger_state() IS 'something that changes w
 
 INSERT INTO leadscore.known_event_trigger (state) SELECT leadscore.event_trigger_state();
 
--- kept here, too: the database's own entry is renewed by whoever does not think of our indexes
+-- kept here, too: the database's own entry may be renewed without a thought of our indexes
 CREATE TABLE leadscore.known_collation (
 	only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
 	version text

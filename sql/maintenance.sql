@@ -133,7 +133,7 @@ AS $$
 	AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
 $$;
 
-COMMENT ON FUNCTION leadscore.rebuilders(bigint) IS 'who has the lock of that key, which rebuilds have';
+COMMENT ON FUNCTION leadscore.rebuilders(bigint) IS 'the transactions that hold the lock of that key, which a rebuild takes';
 
 CREATE FUNCTION leadscore.wait_for_writers() RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
@@ -924,7 +924,7 @@ DECLARE
 	stale jsonb := '{}';
 	n bigint := 0;
 BEGIN
-	-- whoever looks up which row counts has the lead's row
+	-- the row that counts is looked up while the lead's row is locked
 	PERFORM FROM leadscore.lead l WHERE l.lead_id = fold_profile.name FOR UPDATE;
 	FOR pending IN
 		WITH taken AS (DELETE FROM leadscore.pending_profile p WHERE p.lead_id = fold_profile.name RETURNING p.*)

@@ -100,7 +100,7 @@ COMMENT ON COLUMN leadscore.pending_profile.change_id IS 'number: a lead''s chan
 COMMENT ON COLUMN leadscore.pending_profile.lead_id IS 'the lead';
 COMMENT ON COLUMN leadscore.pending_profile.attributes IS 'what is put in, after that; NULL: no row names the lead any more';
 COMMENT ON COLUMN leadscore.pending_profile.removed IS 'the keys that are taken out first; where it is not NULL, a profile that is empty then is removed';
-COMMENT ON COLUMN leadscore.pending_profile.look_again IS 'whether who merges it looks up again which row of the lead counts';
+COMMENT ON COLUMN leadscore.pending_profile.look_again IS 'whether the row of the lead that counts is looked up again when this is merged';
 
 -- Changes of names that did not get their locks. A restore brings them along.
 CREATE TABLE leadscore.pending_identity (

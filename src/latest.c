@@ -10,10 +10,13 @@
  * behind the row that counts.
  *
  * They are read with SnapshotSelf: what is committed now, and what the transaction
- * has written itself, whatever its isolation. Whoever asks has the lead's row of
- * lead. So those who are changing rows of the lead at the moment have it not, and
- * leave a note in pending_profile that has it looked up again when they have
- * committed. Their rows may be seen or not.
+ * has written itself, whatever its isolation.
+ *
+ * Lock. The caller holds the lead's row of lead, which store.c has taken, to the
+ * end of its transaction. So a transaction that is changing rows of the lead at the
+ * moment does not hold it, and has appended look_again to pending_profile: the
+ * lead is looked up again when that is merged, after it has committed. Until then
+ * its rows may be seen or not.
  */
 #include "latest.h"
 

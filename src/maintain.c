@@ -38,7 +38,7 @@ in_transaction_block(PG_FUNCTION_ARGS)
 /* Whom we wait for is said after so many milliseconds. */
 #define PATIENCE 1000
 
-/* Say whom we wait for, as a query tells of its one argument; nothing, if they have ended. */
+/* Tell which transactions keep us waiting, as a query finds them by its argument; nothing, if they have ended. */
 static void
 tell_of(SPIPlanPtr *plan, const char *query, Oid type, Datum argument, const char *message)
 {
@@ -164,7 +164,7 @@ rebuild_aborted(XactEvent event, void *arg pg_attribute_unused())
 	}
 }
 
-/* Take a lock; whom we wait for longer than a moment is said. */
+/* Take the lock of rebuilds, and tell which sessions keep us waiting for longer than a moment. */
 static void
 lock_and_tell(const LOCKTAG *tag, bool session)
 {

@@ -25,7 +25,7 @@ typedef struct ProfileChange
 {
 	ArrayType  *removed;		/* text[]; NULL: no old row names the lead, and its row stays */
 	Jsonb	   *attributes;		/* NULL: no row names it now */
-	bool		look_again;		/* which row counts must be looked up once more by who has the lead's row: see latest.h */
+	bool		look_again;		/* the row that counts is to be looked up once more, with the lead's row locked: see latest.h */
 } ProfileChange;
 
 extern void profile_apply(Profile *profile, const ProfileChange *change);

@@ -14,9 +14,9 @@
  * along, in its order, and appends his own change if he cannot take all. What
  * others are still appending concerns other attributes, for whoever changes the
  * same one waits for the row of the table of customers. Where a lead has several
- * rows in such a table, nobody waits: the one that counts is looked up by who has
- * the lead's row, after he has got it. Who has it not leaves what he has found,
- * and a note that it must be looked up again by who takes that.
+ * rows in such a table, nobody waits: the one that counts is looked up after the
+ * lead's row has been taken. Without that, what was found is appended, with a note
+ * that it must be looked up again when that is taken.
  *
  * Where somebody has changed lead or pending_profile, such as by a trigger,
  * everything is appended, and fold() writes it with statements.
@@ -324,7 +324,7 @@ change_row(ProfileWriter *w, const LeadChange *lead)
 
 	/*
 	 * What would leave no row is not made by guess, and must have seen what is pending before it sees no row: fold()
-	 * could put it there in between. The latest row is looked up by who has the lead's, so that is made first.
+	 * could put it there in between. The latest row is looked up under the lead's, so that is made first.
 	 */
 	bool		guess = w->latest == NULL && lead->change.attributes && JB_ROOT_COUNT(lead->change.attributes) > 0;
 	bool		is_pending = w->latest || (!guess && anything_pending(w, lead_id));
@@ -424,7 +424,7 @@ append_changes(LeadChange **changes, int n)
 	table_close(table, NoLock);
 }
 
-/* What is appended of a change: of the latest row, what it seems to be for who has not the lead's row. */
+/* What is appended of a change: of the latest row, what it seems to be without the lead's row. */
 static void
 look_up_unlocked(LeadChange *lead, Latest *latest)
 {
