@@ -62,7 +62,7 @@ CREATE VIEW leadscore.visible_lead AS
 SELECT s.lead_id, s.timeline, s.profile
 FROM (
 	-- (lead, not current_profile, so that the planner knows that there is one row of each)
-	SELECT t.lead_id, t.timeline, CASE WHEN (SELECT EXISTS (SELECT FROM leadscore.pending_profile))
+	SELECT t.lead_id, t.timeline, CASE WHEN (SELECT EXISTS (SELECT FROM leadscore.pending_profile) OR EXISTS (SELECT FROM leadscore.lead_alias))
 		THEN nullif(leadscore.with_pending_profile(t.lead_id, l.profile, l.lead_id IS NOT NULL), 'null') ELSE l.profile END AS profile
 	FROM leadscore.current_timeline t LEFT JOIN leadscore.lead l ON l.lead_id = t.lead_id
 	UNION ALL

@@ -49,6 +49,26 @@ COMMENT ON FUNCTION leadscore.event_trigger_state() IS 'something that changes w
 
 INSERT INTO leadscore.known_event_trigger (state) SELECT leadscore.event_trigger_state();
 
+-- kept here, too: the database's own entry may be renewed without a thought of our indexes
+CREATE TABLE leadscore.known_collation (
+	only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+	version text
+);
+
+COMMENT ON TABLE leadscore.known_collation IS 'the collation that our indexes were made with, or were last seen to be in the order of: one row';
+COMMENT ON COLUMN leadscore.known_collation.only_row IS 'true';
+COMMENT ON COLUMN leadscore.known_collation.version IS 'its version; NULL: it has none';
+
+CREATE FUNCTION leadscore.collation_version() RETURNS text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT pg_database_collation_actual_version(d.oid) FROM pg_database d WHERE d.datname = current_database()
+$$;
+
+COMMENT ON FUNCTION leadscore.collation_version() IS 'the version of the database''s collation that the server has now';
+
+INSERT INTO leadscore.known_collation (version) SELECT leadscore.collation_version();
+
 -- what a table is like now
 
 CREATE FUNCTION leadscore.mapped_columns(source oid, mappings jsonb) RETURNS jsonb
@@ -57,7 +77,7 @@ AS $$
 	SELECT coalesce(jsonb_object_agg(n.name, jsonb_build_object('number', a.attnum, 'type', format_type(a.atttypid, a.atttypmod))), '{}')
 	FROM (
 		SELECT m.mapping ->> k AS name
-		FROM (SELECT e -> 'mapping' AS mapping FROM jsonb_array_elements(mappings) e) m, unnest(ARRAY['lead_id', 'kind_column', 'occurred_at', 'value']) k
+		FROM (SELECT e -> 'mapping' AS mapping FROM jsonb_array_elements(mappings) e) m, unnest(ARRAY['lead_id', 'kind_column', 'occurred_at', 'value', 'latest_by']) k
 		UNION
 		SELECT jsonb_array_elements_text(e #> '{mapping,properties}') FROM jsonb_array_elements(mappings) e
 	) n
@@ -307,6 +327,10 @@ BEGIN
 	LEFT JOIN leadscore.source r ON t.mapping ? 'partition' AND r.source::oid = ANY (leadscore.family_above(ARRAY[t.source::oid]))
 	WHERE t.disabled OR NOT t.complete GROUP BY t.source, r.source ORDER BY 2;
 	RETURN QUERY
+	SELECT 'source', s.source::text, p.state, CASE WHEN s.latest_by IS NULL THEN format('%s (after SELECT leadscore.untrack(%L))', p.action, s.source::text) ELSE p.action END
+	FROM leadscore.source s CROSS JOIN LATERAL leadscore.lead_key_problem(s.source, s.mapping) p
+	WHERE s.feeds = 'profile' AND p.state IS NOT NULL AND leadscore.source_problem(s.source, s.mapping) IS NULL ORDER BY 2;
+	RETURN QUERY
 	SELECT DISTINCT 'source', t.source::text, 'is filled by a subscription, whose rows fire no statement trigger',
 		'CALL leadscore.rebuild() from a schedule, and after the subscription has ended; or track the table on the publisher'
 	FROM pg_subscription_rel r JOIN leadscore.trigger_set t ON t.source::oid = r.srrelid ORDER BY 2;
@@ -384,9 +408,9 @@ AS $$
 	JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 	WHERE x.extname = 'leadscore' AND NOT EXISTS (SELECT FROM leadscore.own_column o WHERE o.table_name = c.relname AND o.column_name = a.attname)
 	UNION ALL
-	SELECT 'lead_timeline', format('was sorted by another version of the database''s collation (%s, now %s): there may be two rows of a lead', d.datcollversion, pg_database_collation_actual_version(d.oid)),
-		format('CALL leadscore.rebuild(), which mends that, then REINDEX DATABASE and ALTER DATABASE %I REFRESH COLLATION VERSION', d.datname)
-	FROM pg_database d WHERE d.datname = current_database() AND d.datcollversion <> pg_database_collation_actual_version(d.oid)
+	SELECT 'lead_timeline', format('was sorted by another version of the database''s collation (%s, now %s): there may be two rows of a lead', k.version, leadscore.collation_version()),
+		format('CALL leadscore.rebuild() mends our tables; REINDEX DATABASE and ALTER DATABASE %I REFRESH COLLATION VERSION are for those of others', current_database())
+	FROM leadscore.known_collation k WHERE k.version IS DISTINCT FROM leadscore.collation_version()
 	ORDER BY 1, 2
 $$;
 
@@ -398,6 +422,9 @@ AS $$
 DECLARE
 	problem record;
 BEGIN
+	IF EXISTS (SELECT FROM unnest(tables) t WHERE t = 'leadscore.lead_timeline'::regclass OR EXISTS (SELECT FROM pg_index i WHERE i.indexrelid = t AND i.indrelid = 'leadscore.lead_timeline'::regclass)) THEN
+		PERFORM leadscore.follow_tablespace();
+	END IF;
 	FOR problem IN
 		SELECT p.* FROM leadscore.own_problem() p JOIN pg_class c ON c.relnamespace = 'leadscore'::regnamespace AND c.relname::text = p.name
 		WHERE c.oid = ANY (tables)
@@ -411,27 +438,83 @@ COMMENT ON FUNCTION leadscore.look_at_own(oid[]) IS 'tells whoever changes a tab
 
 -- An index whose order is no longer that of the collation does not find what is there: then a lead gets a second row.
 
+CREATE FUNCTION leadscore.keyed_by_lead() RETURNS TABLE (name regclass, key text)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT t.name, t.key
+	FROM (VALUES ('leadscore.lead'::regclass, 'lead_id'), ('leadscore.lead_alias', 'alias'), ('leadscore.lead_state', 'lead_id, model'), ('leadscore.lead_timeline', 'lead_id')) t (name, key)
+	UNION ALL
+	SELECT p.name, 'lead_id' FROM leadscore.split_tables() p
+$$;
+
+COMMENT ON FUNCTION leadscore.keyed_by_lead() IS 'our tables with a row for each lead, and their keys';
+
 CREATE FUNCTION leadscore.merge_duplicates() RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off SET enable_indexscan = off SET enable_indexonlyscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
-	part regclass;
+	changed CONSTANT boolean := EXISTS (SELECT FROM leadscore.known_collation k WHERE k.version IS DISTINCT FROM leadscore.collation_version());
+	present record;
+	is_doubled boolean;
+	doubled text[] := '{}';
 BEGIN
-	IF NOT EXISTS (SELECT FROM leadscore.lead_timeline t GROUP BY t.lead_id COLLATE "C" HAVING count(*) > 1) THEN
+	FOR present IN SELECT k.* FROM leadscore.keyed_by_lead() k LOOP
+		EXECUTE format('SELECT EXISTS (SELECT FROM ONLY %s GROUP BY %s HAVING count(*) > 1)', present.name, leadscore.by_bytes(present.key)) INTO is_doubled;
+		doubled := doubled || CASE WHEN is_doubled THEN ARRAY[present.name::text] ELSE '{}' END;
+	END LOOP;
+	IF doubled = '{}' AND NOT changed THEN
 		RETURN;
 	END IF;
-	-- from here on to the end of the transaction nobody writes or reads timelines
-	LOCK TABLE leadscore.lead_timeline IN ACCESS EXCLUSIVE MODE;
-	FOR part IN SELECT 'leadscore.lead_timeline'::regclass UNION SELECT t.name FROM leadscore.split_tables() t LOOP
-		EXECUTE format('DELETE FROM ONLY %1$s WHERE ctid IN (SELECT d.ctid FROM (SELECT t.ctid, row_number() OVER (PARTITION BY t.lead_id COLLATE "C" ORDER BY t.ctid) AS n'
-			' FROM ONLY %1$s t) d WHERE d.n > 1)', part);
-		EXECUTE format('REINDEX TABLE %s', part);
+	-- (that what an index holds is in order proves nothing: what is gone has left its place in the tree)
+	FOR present IN
+		SELECT c.oid::regclass AS name, k.key FROM pg_class c LEFT JOIN leadscore.keyed_by_lead() k ON k.name = c.oid
+		WHERE c.relnamespace = 'leadscore'::regnamespace AND c.relkind = 'r' ORDER BY c.oid
+	LOOP
+		-- from here on to the end of the transaction nobody writes or reads it
+		EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', present.name);
+		PERFORM leadscore.merge_rows(present.name, present.key) WHERE present.key IS NOT NULL;
+		EXECUTE format('REINDEX TABLE %s', present.name);
 	END LOOP;
-	RAISE NOTICE USING MESSAGE = 'there were leads with two rows in lead_timeline, as after a change of the collation', DETAIL = 'Its indexes are made anew, and the rebuild counts these leads.';
+	RAISE NOTICE USING MESSAGE = 'the indexes of leadscore''s tables are made anew, in the order of the collation of today',
+		DETAIL = CASE WHEN doubled = '{}' THEN 'No lead had two rows.' ELSE format('There were leads with two rows in %s, and there is one of each now.', array_to_string(doubled, ', ')) END,
+		HINT = 'REINDEX DATABASE makes those of other tables anew.';
+	UPDATE leadscore.known_collation k SET version = leadscore.collation_version() WHERE changed;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.merge_duplicates() IS 'removes second rows of a lead from lead_timeline, and makes its indexes anew';
+COMMENT ON FUNCTION leadscore.merge_duplicates() IS 'if the collation has changed, or leads have two rows: makes our indexes anew, and one row of two';
+
+CREATE FUNCTION leadscore.by_bytes(key text) RETURNS text
+	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT replace(key, ', ', ' COLLATE "C", ') || ' COLLATE "C"'
+$$;
+
+COMMENT ON FUNCTION leadscore.by_bytes(text) IS 'some columns, to be compared by their bytes';
+
+CREATE FUNCTION leadscore.merge_rows(source regclass, key text) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET row_security = off SET enable_indexscan = off SET enable_indexonlyscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+DECLARE
+	lead_ids text[];
+	profiles jsonb[];
+BEGIN
+	-- what the younger row says of a lead holds
+	IF source = 'leadscore.lead'::regclass THEN
+		SELECT array_agg(m.lead_id), array_agg(m.profile) INTO lead_ids, profiles
+		FROM (
+			SELECT min(l.lead_id COLLATE "C") AS lead_id, jsonb_object_agg(e.key, e.value ORDER BY age(l.xmin) DESC, l.ctid) FILTER (WHERE e.key IS NOT NULL) AS profile
+			FROM leadscore.lead l LEFT JOIN LATERAL jsonb_each(l.profile) e ON true
+			GROUP BY l.lead_id COLLATE "C" HAVING count(DISTINCT l.ctid) > 1
+		) m;
+	END IF;
+	EXECUTE format('DELETE FROM ONLY %1$s WHERE ctid IN (SELECT d.ctid FROM (SELECT t.ctid, row_number() OVER (PARTITION BY %2$s ORDER BY age(t.xmin), t.ctid DESC) AS n'
+		' FROM ONLY %1$s t) d WHERE d.n > 1)', source, leadscore.by_bytes(key));
+	UPDATE leadscore.lead l SET profile = m.profile FROM unnest(lead_ids, profiles) m (lead_id, profile) WHERE l.lead_id COLLATE "C" = m.lead_id;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.merge_rows(regclass, text) IS 'leaves one row of those of a table that have the same key, by its bytes: the youngest, of profiles with what older ones have besides';
 
 -- what a rebuild of all leads has counted
 

@@ -120,7 +120,7 @@ BEGIN ATOMIC
 		SELECT s.lead_id, c.cutoff, s.timeline, s.profile,
 			leadscore.outcome(s.timeline, examples.signal_id, c.cutoff, horizon_hours, active_hours) AS outcome
 		FROM (
-			SELECT t.lead_id, t.timeline, CASE WHEN profiles AND (SELECT EXISTS (SELECT FROM leadscore.pending_profile))
+			SELECT t.lead_id, t.timeline, CASE WHEN profiles AND (SELECT EXISTS (SELECT FROM leadscore.pending_profile) OR EXISTS (SELECT FROM leadscore.lead_alias))
 				THEN nullif(leadscore.with_pending_profile(t.lead_id, l.profile, l.lead_id IS NOT NULL), 'null') ELSE l.profile END AS profile
 			FROM leadscore.current_timeline t LEFT JOIN leadscore.lead l ON profiles AND l.lead_id = t.lead_id
 			UNION ALL

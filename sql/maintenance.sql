@@ -56,21 +56,43 @@ CREATE FUNCTION leadscore.with_pending_profile(lead_id text, profile jsonb, is_t
 	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE;
 
 COMMENT ON FUNCTION leadscore.with_pending_profile(text, jsonb, boolean)
-	IS 'a row of lead, if it is there, with what is pending for the lead; NULL: there is no row then; JSON null: it has no profile';
+	IS 'a row of lead, if it is there, with what is pending for the lead and what its aliases have; NULL: there is no row then; JSON null: it has no profile';
+
+CREATE VIEW leadscore.alias_profile AS
+SELECT a.lead_id, a.alias, l.profile, true AS is_there
+FROM leadscore.lead_alias a JOIN leadscore.lead l ON l.lead_id = a.alias
+UNION ALL
+SELECT a.lead_id, a.alias, NULL, false
+FROM leadscore.lead_alias a JOIN (SELECT DISTINCT p.lead_id FROM leadscore.pending_profile p) n ON n.lead_id = a.alias
+WHERE NOT EXISTS (SELECT FROM leadscore.lead l WHERE l.lead_id = a.alias);
+
+COMMENT ON VIEW leadscore.alias_profile IS 'the rows of lead of aliases, which may have profiles, or that have something pending';
+COMMENT ON COLUMN leadscore.alias_profile.lead_id IS 'the lead';
+COMMENT ON COLUMN leadscore.alias_profile.alias IS 'its alias';
+COMMENT ON COLUMN leadscore.alias_profile.profile IS 'who that is, without what is pending';
+COMMENT ON COLUMN leadscore.alias_profile.is_there IS 'whether it has a row of lead';
+
+CREATE FUNCTION leadscore.alias_profiles() RETURNS SETOF leadscore.alias_profile
+	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+	SELECT p.* FROM leadscore.alias_profile p ORDER BY p.alias COLLATE "C"
+$$;
+
+COMMENT ON FUNCTION leadscore.alias_profiles() IS 'the rows of alias_profile, in the order in which aliases count';
 
 CREATE VIEW leadscore.current_profile AS
-SELECT l.lead_id, CASE WHEN (SELECT EXISTS (SELECT FROM leadscore.pending_profile))
+SELECT l.lead_id, CASE WHEN (SELECT EXISTS (SELECT FROM leadscore.pending_profile) OR EXISTS (SELECT FROM leadscore.lead_alias))
 	THEN nullif(leadscore.with_pending_profile(l.lead_id, l.profile, true), 'null') ELSE l.profile END AS profile
 FROM leadscore.lead l
 WHERE NOT (SELECT EXISTS (SELECT FROM leadscore.pending_profile)) OR leadscore.with_pending_profile(l.lead_id, l.profile, true) IS NOT NULL
 UNION ALL
--- leads that have no row yet
-SELECT n.lead_id, leadscore.with_pending_profile(n.lead_id, NULL, false)
-FROM (SELECT DISTINCT p.lead_id FROM leadscore.pending_profile p) n
+-- leads that have no row yet, or none of their own
+SELECT n.lead_id, nullif(leadscore.with_pending_profile(n.lead_id, NULL, false), 'null')
+FROM (SELECT p.lead_id FROM leadscore.pending_profile p UNION SELECT a.lead_id FROM leadscore.alias_profile a) n
 WHERE NOT EXISTS (SELECT FROM leadscore.lead l WHERE l.lead_id = n.lead_id)
 AND leadscore.with_pending_profile(n.lead_id, NULL, false) IS NOT NULL;
 
-COMMENT ON VIEW leadscore.current_profile IS 'each lead''s profile as of now: lead with what is pending';
+COMMENT ON VIEW leadscore.current_profile IS 'the profile of each name as of now: lead with what is pending and, of leads, what their aliases have besides';
 COMMENT ON COLUMN leadscore.current_profile.lead_id IS 'the lead';
 COMMENT ON COLUMN leadscore.current_profile.profile IS 'who it is; NULL if nothing is known';
 
@@ -79,20 +101,39 @@ COMMENT ON COLUMN leadscore.current_profile.profile IS 'who it is; NULL if nothi
 CREATE FUNCTION leadscore.in_transaction_block() RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 
+CREATE FUNCTION leadscore.transaction_name(process integer, virtual_transaction text) RETURNS text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	-- what is prepared has no process, but holds the lock on itself
+	SELECT coalesce((SELECT 'prepared transaction ' || quote_literal(p.gid) FROM pg_locks x JOIN pg_prepared_xacts p ON p.transaction = x.transactionid
+			WHERE process IS NULL AND x.pid IS NULL AND x.virtualtransaction = virtual_transaction AND x.locktype = 'transactionid' AND x.mode = 'ExclusiveLock'),
+		(SELECT format('process %s', process) || coalesce(format(' (%s, for %s)', a.state, date_trunc('second', clock_timestamp() - a.xact_start)), '') FROM pg_stat_activity a WHERE a.pid = process),
+		format('process %s', process))
+$$;
+
+COMMENT ON FUNCTION leadscore.transaction_name(integer, text) IS 'whose a transaction in pg_locks is, for people';
+
 CREATE FUNCTION leadscore.writers(of_table regclass) RETURNS text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT string_agg(DISTINCT coalesce('prepared transaction ' || quote_literal(p.gid), format('process %s', l.pid) || CASE WHEN a.state IS NULL THEN '' ELSE format(' (%s, for %s)', a.state, date_trunc('second', clock_timestamp() - a.xact_start)) END), ', ')
+	SELECT string_agg(DISTINCT leadscore.transaction_name(l.pid, l.virtualtransaction), ', ')
 	FROM pg_locks l
-	LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-	-- what is prepared has no process, but holds the lock on itself
-	LEFT JOIN pg_locks x ON l.pid IS NULL AND x.pid IS NULL AND x.virtualtransaction = l.virtualtransaction AND x.locktype = 'transactionid' AND x.mode = 'ExclusiveLock'
-	LEFT JOIN pg_prepared_xacts p ON p.transaction = x.transactionid
 	WHERE l.locktype = 'relation' AND l.relation = of_table AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
 	AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid() AND l.mode IN ('RowExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
 $$;
 
 COMMENT ON FUNCTION leadscore.writers(regclass) IS 'who is writing a table';
+
+CREATE FUNCTION leadscore.rebuilders(key bigint) RETURNS text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT string_agg(DISTINCT leadscore.transaction_name(l.pid, l.virtualtransaction), ', ')
+	FROM pg_locks l
+	WHERE l.locktype = 'advisory' AND l.objsubid = 3 AND l.classid::bigint = key >> 32 AND l.objid::bigint = key & 4294967295
+	AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
+$$;
+
+COMMENT ON FUNCTION leadscore.rebuilders(bigint) IS 'the transactions that hold the lock of that key, which a rebuild takes';
 
 CREATE FUNCTION leadscore.wait_for_writers() RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
@@ -907,6 +948,42 @@ CREATE FUNCTION leadscore.fold_profiles(max_rows bigint) RETURNS bigint
 
 COMMENT ON FUNCTION leadscore.fold_profiles(bigint) IS 'merges pending profiles into lead, at most so many rows, and says how many; as the owner';
 
+CREATE FUNCTION leadscore.merge_profile(name text, attributes jsonb, removed text[]) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF removed IS NOT NULL THEN
+		UPDATE leadscore.lead l SET profile = l.profile - removed WHERE l.lead_id = merge_profile.name AND l.profile ?| removed;
+	END IF;
+	IF attributes IS NOT NULL THEN
+		INSERT INTO leadscore.lead AS l (lead_id, profile) VALUES (merge_profile.name, attributes)
+		ON CONFLICT (lead_id) DO UPDATE SET profile = coalesce(l.profile, '{}') || excluded.profile;
+	END IF;
+	IF removed IS NOT NULL THEN
+		DELETE FROM leadscore.lead l WHERE l.lead_id = merge_profile.name AND l.profile = '{}';
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.merge_profile(text, jsonb, text[]) IS 'takes keys out of a lead''s profile, then puts attributes in';
+
+CREATE FUNCTION leadscore.look_up_again(name text, stale jsonb) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	source record;
+	latest record;
+BEGIN
+	PERFORM leadscore.merge_profile(name, NULL::jsonb, ARRAY(SELECT jsonb_object_keys(stale)));
+	FOR source IN SELECT s.source, s.mapping FROM leadscore.source s WHERE s.feeds = 'profile' AND s.latest_by IS NOT NULL LOOP
+		latest := leadscore.latest_profile(source.source, source.mapping, name);
+		PERFORM leadscore.merge_profile(name, latest.attributes, ARRAY(SELECT k FROM jsonb_object_keys(latest.keys) k WHERE NOT coalesce(latest.attributes ? k, false)));
+	END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.look_up_again(text, jsonb) IS 'has the rows of a lead count that are the latest, after attributes that are stale have been put in';
+
 -- Where somebody has changed lead or pending_profile, such as by a trigger. What he does not let be written stays pending.
 CREATE FUNCTION leadscore.fold_profile(name text) RETURNS bigint
 	-- (plans are kept while the tables grow)
@@ -914,24 +991,26 @@ CREATE FUNCTION leadscore.fold_profile(name text) RETURNS bigint
 AS $$
 DECLARE
 	pending record;
+	look_again boolean := false;
+	stale jsonb := '{}';
 	n bigint := 0;
 BEGIN
+	-- the row that counts is looked up while the lead's row is locked
+	PERFORM FROM leadscore.lead l WHERE l.lead_id = fold_profile.name FOR UPDATE;
 	FOR pending IN
-		WITH taken AS (DELETE FROM leadscore.pending_profile p WHERE p.lead_id = fold_profile.name RETURNING p.change_id, p.attributes, p.removed)
-		SELECT t.attributes, t.removed FROM taken t ORDER BY t.change_id
+		WITH taken AS (DELETE FROM leadscore.pending_profile p WHERE p.lead_id = fold_profile.name RETURNING p.*)
+		SELECT t.attributes, t.removed, t.look_again FROM taken t ORDER BY t.change_id
 	LOOP
-		IF pending.removed IS NOT NULL THEN
-			UPDATE leadscore.lead l SET profile = l.profile - pending.removed WHERE l.lead_id = fold_profile.name AND l.profile ?| pending.removed;
-		END IF;
-		IF pending.attributes IS NOT NULL THEN
-			INSERT INTO leadscore.lead AS l (lead_id, profile) VALUES (fold_profile.name, pending.attributes)
-			ON CONFLICT (lead_id) DO UPDATE SET profile = coalesce(l.profile, '{}') || excluded.profile;
-		END IF;
-		IF pending.removed IS NOT NULL THEN
-			DELETE FROM leadscore.lead l WHERE l.lead_id = fold_profile.name AND l.profile = '{}';
+		PERFORM leadscore.merge_profile(fold_profile.name, pending.attributes, pending.removed);
+		IF pending.look_again THEN
+			look_again := true;
+			stale := stale || coalesce(pending.attributes, '{}');
 		END IF;
 		n := n + 1;
 	END LOOP;
+	IF look_again THEN
+		PERFORM leadscore.look_up_again(fold_profile.name, stale);
+	END IF;
 	RETURN n;
 EXCEPTION WHEN OTHERS THEN
 	-- a rollback of the transaction, and what has nothing to do with the row, are no such failure

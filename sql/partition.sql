@@ -81,6 +81,32 @@ $$;
 
 COMMENT ON FUNCTION leadscore.split_problem() IS 'what is wrong with the tables that lead_timeline is split into';
 
+CREATE FUNCTION leadscore.follow_tablespace() RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+AS $$
+DECLARE
+	command text;
+BEGIN
+	FOR command IN
+		SELECT format('ALTER TABLE %s SET TABLESPACE %I', c.oid::regclass, coalesce(s.spcname, d.spcname))
+		FROM pg_class p JOIN leadscore.split_tables() t ON true JOIN pg_class c ON c.oid = t.name AND c.reltablespace <> p.reltablespace
+		JOIN pg_database b ON b.datname = current_database() JOIN pg_tablespace d ON d.oid = b.dattablespace LEFT JOIN pg_tablespace s ON s.oid = p.reltablespace
+		WHERE p.oid = 'leadscore.lead_timeline'::regclass
+		UNION ALL
+		SELECT format('ALTER INDEX %s SET TABLESPACE %I', c.oid::regclass, coalesce(s.spcname, d.spcname))
+		FROM pg_index i JOIN pg_class p ON p.oid = i.indexrelid JOIN leadscore.split_tables() t ON true
+		JOIN pg_index j ON j.indrelid = t.name AND j.indkey = i.indkey AND j.indisunique = i.indisunique AND pg_get_indexdef(j.indexrelid, 1, true) = pg_get_indexdef(i.indexrelid, 1, true)
+		JOIN pg_class c ON c.oid = j.indexrelid AND c.reltablespace <> p.reltablespace
+		JOIN pg_database b ON b.datname = current_database() JOIN pg_tablespace d ON d.oid = b.dattablespace LEFT JOIN pg_tablespace s ON s.oid = p.reltablespace
+		WHERE i.indrelid = 'leadscore.lead_timeline'::regclass
+	LOOP
+		EXECUTE command;
+	END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.follow_tablespace() IS 'moves the tables that lead_timeline is split into, and their indexes, to where it is';
+
 CREATE FUNCTION leadscore.create_split_table(number integer, of integer) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$

@@ -86,7 +86,8 @@ CREATE TABLE leadscore.pending_profile (
 	change_id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
 	lead_id text NOT NULL,
 	attributes jsonb,
-	removed text[]
+	removed text[],
+	look_again boolean NOT NULL DEFAULT false
 );
 
 CREATE INDEX pending_profile_lead_id_idx ON leadscore.pending_profile (lead_id);
@@ -99,6 +100,7 @@ COMMENT ON COLUMN leadscore.pending_profile.change_id IS 'number: a lead''s chan
 COMMENT ON COLUMN leadscore.pending_profile.lead_id IS 'the lead';
 COMMENT ON COLUMN leadscore.pending_profile.attributes IS 'what is put in, after that; NULL: no row names the lead any more';
 COMMENT ON COLUMN leadscore.pending_profile.removed IS 'the keys that are taken out first; where it is not NULL, a profile that is empty then is removed';
+COMMENT ON COLUMN leadscore.pending_profile.look_again IS 'whether the row of the lead that counts is looked up again when this is merged';
 
 -- Changes of names that did not get their locks. A restore brings them along.
 CREATE TABLE leadscore.pending_identity (
@@ -222,7 +224,8 @@ SELECT t.tgrelid::regclass AS source,
 	ARRAY(SELECT jsonb_array_elements_text(m.mapping -> 'properties')) AS properties,
 	CASE p.proname WHEN 'record' THEN coalesce(m.mapping ->> 'maintenance', 'immediate') END AS maintenance,
 	regexp_replace(t.tgname, '_insert$', '') AS trigger_prefix,
-	m.mapping
+	m.mapping,
+	m.mapping ->> 'latest_by' AS latest_by
 FROM pg_trigger t
 JOIN pg_class c ON c.oid = t.tgrelid AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
 JOIN pg_proc p ON p.oid = t.tgfoid AND p.pronamespace = 'leadscore'::regnamespace
@@ -243,10 +246,11 @@ COMMENT ON COLUMN leadscore.source_trigger.properties IS 'the columns that are p
 COMMENT ON COLUMN leadscore.source_trigger.maintenance IS 'immediate or deferred';
 COMMENT ON COLUMN leadscore.source_trigger.trigger_prefix IS 'how the names of its triggers begin';
 COMMENT ON COLUMN leadscore.source_trigger.mapping IS 'the argument of its triggers';
+COMMENT ON COLUMN leadscore.source_trigger.latest_by IS 'the column by which one row of a lead counts';
 
 CREATE VIEW leadscore.source AS
 SELECT s.source, s.feeds, s.lead_id, s.kind, s.kind_column, s.occurred_at, s.value, s.properties, s.maintenance,
-	s.trigger_prefix, s.mapping
+	s.trigger_prefix, s.mapping, s.latest_by
 FROM leadscore.source_trigger s
 WHERE NOT s.mapping ? 'partition'
 AND s.source::oid IS DISTINCT FROM to_regclass('leadscore.derived_event');	-- ours, whatever is tracked
@@ -263,6 +267,7 @@ COMMENT ON COLUMN leadscore.source.properties IS 'the columns that are propertie
 COMMENT ON COLUMN leadscore.source.maintenance IS 'immediate, or deferred: see fold()';
 COMMENT ON COLUMN leadscore.source.trigger_prefix IS 'how the names of its triggers begin';
 COMMENT ON COLUMN leadscore.source.mapping IS 'the argument of its triggers';
+COMMENT ON COLUMN leadscore.source.latest_by IS 'the column by which one row counts, of those that name the same lead';
 
 -- private functions: the columns of a source
 
@@ -333,7 +338,7 @@ DECLARE
 	type regtype;
 	name text;
 BEGIN
-	PERFORM leadscore.column_type(source, mapping ->> k) FROM unnest(ARRAY['lead_id', 'kind_column']) k WHERE mapping ? k;
+	PERFORM leadscore.column_type(source, mapping ->> k) FROM unnest(ARRAY['lead_id', 'kind_column', 'latest_by']) k WHERE mapping ? k;
 	FOR name IN SELECT jsonb_array_elements_text(mapping -> 'properties') LOOP
 		IF NOT leadscore.property_type(leadscore.column_type(source, name)) THEN
 			RETURN format('column "%s" is of type %s, no property', name, leadscore.column_type(source, name));
@@ -355,6 +360,58 @@ $$;
 
 COMMENT ON FUNCTION leadscore.source_problem(regclass, jsonb) IS 'why the rows of a source cannot be read any more, or NULL';
 
+CREATE FUNCTION leadscore.is_ordered(type regtype) RETURNS boolean
+	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT type IN ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype, 'numeric'::regtype, 'real'::regtype, 'float8'::regtype, 'timestamptz'::regtype,
+		'timestamp'::regtype, 'date'::regtype, 'time'::regtype, 'text'::regtype, 'varchar'::regtype, 'uuid'::regtype)
+$$;
+
+COMMENT ON FUNCTION leadscore.is_ordered(regtype) IS 'whether a column of a type can say which of several rows is the latest';
+
+CREATE FUNCTION leadscore.has_lead_index(source oid, lead_id text, is_unique boolean) RETURNS boolean
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT EXISTS (SELECT FROM pg_index i
+		JOIN pg_class x ON x.oid = i.indexrelid
+		JOIN pg_am m ON m.oid = x.relam AND m.amname = 'btree'
+		JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+		WHERE i.indrelid = has_lead_index.source AND a.attname::text = has_lead_index.lead_id AND i.indisvalid AND i.indpred IS NULL
+		AND (NOT is_unique OR i.indisunique AND i.indimmediate AND i.indnkeyatts = 1))
+$$;
+
+COMMENT ON FUNCTION leadscore.has_lead_index(oid, text, boolean) IS 'whether a table has an index that begins with a column, or is unique on it alone';
+
+-- Of two rows of a lead one counts. So there must be but one, or it must be known which, and where to look it up.
+CREATE FUNCTION leadscore.lead_key_problem(source regclass, mapping jsonb, OUT state text, OUT action text)
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	members CONSTANT oid[] := leadscore.family_below(ARRAY[source::oid]);
+	lead_id CONSTANT text := mapping ->> 'lead_id';
+	bare regclass;
+BEGIN
+	IF mapping ? 'latest_by' THEN
+		SELECT c.oid INTO bare FROM pg_class c WHERE c.oid = ANY (members) AND c.relkind = 'r' AND NOT leadscore.has_lead_index(c.oid, lead_id, false)
+		ORDER BY c.oid LIMIT 1;
+		IF NOT FOUND THEN
+			RETURN;
+		END IF;
+		state := format('has no index to look up the rows of a lead: none of %s begins with "%s"', bare, lead_id);
+		action := format('CREATE INDEX ON %s (%I, %I DESC NULLS LAST)', bare, lead_id, mapping ->> 'latest_by');
+	ELSIF NOT leadscore.has_lead_index(source::oid, lead_id, true) THEN
+		state := format('can have two rows of one lead: its column "%s" has no unique key', lead_id);
+		action := CASE WHEN (SELECT c.relkind FROM pg_class c WHERE c.oid = source) = 'r' THEN format('CREATE UNIQUE INDEX ON %s (%I), or ', source, lead_id) ELSE '' END
+			|| 'track_profile() it with latest_by';
+	ELSIF cardinality(members) > 1 AND (SELECT c.relkind FROM pg_class c WHERE c.oid = source) = 'r' THEN
+		state := 'can have two rows of one lead: a key says nothing of its children';
+		action := 'track_profile() it with latest_by';
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.lead_key_problem(regclass, jsonb) IS 'why it is not known which row of a lead counts in a table of customers, and what to do; NULL: it is known';
+
 CREATE FUNCTION leadscore.row_condition(source regclass, mapping jsonb, by_lead boolean, by_kind boolean) RETURNS text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -370,10 +427,28 @@ CREATE FUNCTION leadscore.add_profiles(source regclass, mapping jsonb, with_chil
 
 COMMENT ON FUNCTION leadscore.add_profiles(regclass, jsonb, boolean, boolean) IS 'merges the rows of a table of customers into the profiles, or takes them out';
 
-CREATE FUNCTION leadscore.add_source(source regclass, mapping jsonb, with_children boolean, subtract boolean) RETURNS void
+CREATE FUNCTION leadscore.profile_tables(source oid, mapping jsonb) RETURNS SETOF oid
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT unnest(leadscore.family_below(leadscore.family_above(
+		source || CASE WHEN mapping IS NULL THEN '{}' ELSE ARRAY(SELECT s.source::oid FROM leadscore.source s WHERE s.feeds = 'profile' AND s.mapping = profile_tables.mapping) END)))
+$$;
+
+COMMENT ON FUNCTION leadscore.profile_tables(oid, jsonb)
+	IS 'the tables that are one with a table of customers, by inheritance or, where a mapping is given, because they are tracked in that way';
+
+CREATE FUNCTION leadscore.latest_profile(source regclass, mapping jsonb, lead_id text, OUT keys jsonb, OUT attributes jsonb)
 	AS 'MODULE_PATHNAME' LANGUAGE C STRICT;
 
-COMMENT ON FUNCTION leadscore.add_source(regclass, jsonb, boolean, boolean) IS 'adds every row of a source to the timelines, or subtracts it';
+COMMENT ON FUNCTION leadscore.latest_profile(regclass, jsonb, text)
+	IS 'the attributes of the row of a lead that counts, and an object with the keys of all of its rows';
+
+CREATE FUNCTION leadscore.add_source(source regclass, mapping jsonb, with_children boolean, subtract boolean)
+	RETURNS TABLE (what text, rows bigint, example_table regclass, example tid)
+	AS 'MODULE_PATHNAME' LANGUAGE C STRICT;
+
+COMMENT ON FUNCTION leadscore.add_source(regclass, jsonb, boolean, boolean)
+	IS 'adds every row of a source to the timelines, or subtracts it, and says how many are counted, or why not, with the first one as an example';
 
 CREATE FUNCTION leadscore.add_rows(source regclass, feeds text, mapping jsonb, subtract boolean) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -562,9 +637,9 @@ BEGIN
 			DETAIL = format('It has %s bytes.', octet_length(mapping::text)), HINT = 'Give the events a shorter kind.';
 	END IF;
 	IF EXISTS (SELECT FROM leadscore.source s WHERE s.source = begin_tracking.source AND s.feeds = what
-			AND s.mapping - 'maintenance' = begin_tracking.mapping - 'maintenance')
+			AND s.mapping - '{maintenance,latest_by}'::text[] = begin_tracking.mapping - '{maintenance,latest_by}'::text[])
 		AND NOT EXISTS (SELECT FROM leadscore.trigger_set t WHERE t.source::oid = ANY (members) AND t.feeds = what AND NOT t.complete
-			AND t.mapping - 'partition' - 'maintenance' = begin_tracking.mapping - 'maintenance') THEN
+			AND t.mapping - '{partition,maintenance,latest_by}'::text[] = begin_tracking.mapping - '{maintenance,latest_by}'::text[]) THEN
 		RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('%s is already tracked in this way', source),
 			DETAIL = format('The mapping is %s.', mapping), HINT = 'See leadscore.source; leadscore.untrack() ends tracking.';
 	END IF;
@@ -681,6 +756,37 @@ $$;
 
 COMMENT ON FUNCTION leadscore.tell_of_column(regclass, text) IS 'tells of a column of leads that the shop compares otherwise than we do';
 
+CREATE FUNCTION leadscore.add_past(source regclass, mapping jsonb) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	counted bigint;
+	details text[];
+	hints text[];
+BEGIN
+	SELECT coalesce(sum(a.rows) FILTER (WHERE a.what = 'counted'), 0),
+		array_agg(format('%s: %s, such as ctid %s of %s.', t.said, a.rows, a.example, a.example_table) ORDER BY t.place) FILTER (WHERE t.said IS NOT NULL),
+		array_agg(DISTINCT t.hint) FILTER (WHERE t.hint IS NOT NULL)
+	INTO counted, details, hints
+	FROM leadscore.add_source(source, mapping, with_children => true, subtract => false) a
+	LEFT JOIN (VALUES
+		(1, 'no lead', 'Skipped for a lead that is NULL, empty or over 1024 bytes', 'Rows that are skipped count once an UPDATE has mended them.'),
+		(2, 'no kind', 'Skipped for a kind that is NULL or empty', 'Rows that are skipped count once an UPDATE has mended them.'),
+		(3, 'no time', 'Skipped for a time that is NULL or not in the years 1970 to 9999', 'Rows that are skipped count once an UPDATE has mended them.'),
+		(4, 'no value', 'Skipped for a value that is no number below 10^12', 'Rows that are skipped count once an UPDATE has mended them.'),
+		(5, 'no signal', 'Taken by no signal', 'Rows that no signal takes count once there is a signal for them, and after CALL leadscore.rebuild().'),
+		(6, 'in the future', 'In the future', 'Scores take rows of the future into account when their time has come.')
+	) t (place, what, said, hint) ON t.what = a.what;
+	IF details IS NOT NULL THEN
+		RAISE NOTICE USING MESSAGE = format('rows of %s that are counted: %s', source, counted), DETAIL = array_to_string(details, ' '), HINT = array_to_string(hints, ' ');
+	ELSIF counted > 0 THEN
+		RAISE NOTICE USING MESSAGE = format('rows of %s that are counted: %s', source, counted);
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.add_past(regclass, jsonb) IS 'adds the rows of a source to the timelines, and tells how many of them are counted, and which are not';
+
 -- functions
 
 CREATE FUNCTION leadscore.track(source regclass, lead_id name, kind text DEFAULT NULL, kind_column name DEFAULT NULL,
@@ -735,9 +841,11 @@ BEGIN
 	PERFORM leadscore.tell_of_column(source, lead_id::text);
 	IF past THEN
 		PERFORM leadscore.tell_of_size(source);
-		PERFORM leadscore.add_source(source, mapping, with_children => true, subtract => false);
+		PERFORM leadscore.add_past(source, mapping);
 	ELSIF leadscore.has_rows(source) THEN
 		PERFORM leadscore.note_due(source::oid, 'the rows that were there when it was tracked are not yet counted'::text);
+		RAISE NOTICE USING MESSAGE = format('no row of %s that is there already is counted yet', source),
+			HINT = 'CALL leadscore.rebuild() counts them, and keeps nobody waiting.';
 	END IF;
 END
 $$;
@@ -745,11 +853,12 @@ $$;
 COMMENT ON FUNCTION leadscore.track(regclass, name, text, name, name, name, name[], text, boolean)
 	IS 'counts the rows of a table as events, those there are and those to come';
 
-CREATE FUNCTION leadscore.track_profile(source regclass, lead_id name, properties name[]) RETURNS void
+CREATE FUNCTION leadscore.track_profile(source regclass, lead_id name, properties name[], latest_by name DEFAULT NULL) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	mapping CONSTANT jsonb := jsonb_build_object('lead_id', lead_id, 'properties', properties);
+	mapping CONSTANT jsonb := jsonb_strip_nulls(jsonb_build_object('lead_id', lead_id, 'properties', properties, 'latest_by', latest_by));
+	problem record;
 BEGIN
 	PERFORM leadscore.check_source(source);
 	IF lead_id IS NULL OR coalesce(cardinality(properties), 0) = 0 THEN
@@ -759,13 +868,22 @@ BEGIN
 	END IF;
 	PERFORM leadscore.check_properties(source, properties);
 	PERFORM leadscore.column_type(source, lead_id::text);	-- names the column if it is missing
+	IF latest_by IS NOT NULL AND NOT leadscore.is_ordered(leadscore.column_type(source, latest_by::text)) THEN
+		RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch', MESSAGE = format('column "%s" does not say which row is the latest', latest_by),
+			DETAIL = format('It is of type %s.', leadscore.column_type(source, latest_by::text)), HINT = 'Name a column of a time, a number or a text.';
+	END IF;
+	SELECT p.* INTO problem FROM leadscore.lead_key_problem(source, mapping) p;
+	IF problem.state IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('table %s %s', source, problem.state),
+			DETAIL = 'If a row goes, what another one says of the lead has to be there instead.', HINT = problem.action || '.';
+	END IF;
 	IF leadscore.begin_tracking(source, mapping, 'record_profile'::text) THEN
 		PERFORM leadscore.add_profiles(source, mapping, with_children => true, subtract => false);
 	END IF;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.track_profile(regclass, name, name[])
+COMMENT ON FUNCTION leadscore.track_profile(regclass, name, name[], name)
 	IS 'keeps lead.profile true to a table of customers, its rows of today and those to come';
 
 CREATE FUNCTION leadscore.note_everybody() RETURNS void
@@ -974,7 +1092,7 @@ CREATE EVENT TRIGGER leadscore_follow_drops ON ddl_command_start
 COMMENT ON EVENT TRIGGER leadscore_follow_drops IS 'keeps timelines true to sources that are dropped';
 
 CREATE EVENT TRIGGER leadscore_follow_children ON ddl_command_end
-	WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'ALTER TABLE', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE', 'CREATE SCHEMA')
+	WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'ALTER TABLE', 'ALTER INDEX', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE', 'CREATE SCHEMA')
 	EXECUTE FUNCTION leadscore.follow_children();
 
 COMMENT ON EVENT TRIGGER leadscore_follow_children IS 'keeps tracking true to partitions that are made, attached and detached';

@@ -231,7 +231,7 @@ AS $$
 		CROSS JOIN LATERAL (
 			SELECT coalesce(s.lead_id, l.lead_id) AS lead_id
 			FROM (
-				SELECT t.lead_id, t.timeline, CASE WHEN (SELECT EXISTS (SELECT FROM leadscore.pending_profile))
+				SELECT t.lead_id, t.timeline, CASE WHEN (SELECT EXISTS (SELECT FROM leadscore.pending_profile) OR EXISTS (SELECT FROM leadscore.lead_alias))
 					THEN nullif(leadscore.with_pending_profile(t.lead_id, p.profile, p.lead_id IS NOT NULL), 'null') ELSE p.profile END AS profile
 				FROM leadscore.current_timeline t LEFT JOIN leadscore.lead p ON p.lead_id = t.lead_id
 				WHERE t.lead_id COLLATE "C" > after

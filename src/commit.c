@@ -27,6 +27,7 @@
 #include "fold.h"
 #include "identity.h"
 #include "label.h"
+#include "nested.h"
 #include "profile.h"
 #include "source.h"
 
@@ -646,7 +647,7 @@ carry_out_postponed(void)
 }
 
 static void
-before_commit(void)
+do_before_commit(void *argument pg_attribute_unused())
 {
 	carry_out_postponed();
 	while (level && (level->appended.store || level->profiles.store || is_touched()))
@@ -679,15 +680,31 @@ before_commit(void)
 }
 
 static void
+do_before_prepare(void *argument pg_attribute_unused())
+{
+	carry_out_postponed();
+}
+
+/* Whether the transaction has left anything to be done before it commits or is prepared. */
+static bool
+anything_left(void)
+{
+	return level && (level->running || level->waiting || level->postponed ||
+					 level->appended.store || level->profiles.store || is_touched());
+}
+
+static void
 at_transaction(XactEvent event, void *arg pg_attribute_unused())
 {
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
-			before_commit();
+			if (anything_left())
+				run_nested(do_before_commit, NULL);
 			break;
 		case XACT_EVENT_PRE_PREPARE:
-			carry_out_postponed();
+			if (anything_left())
+				run_nested(do_before_prepare, NULL);
 			break;
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_PREPARE:

@@ -213,4 +213,18 @@ identity_sequence(Relation table, AttrNumber column)
 #define JSONPATH_READS_TIME(type) ((type) == jpiDatetime)
 #endif
 
+/* 19 tells the planner whether it plans for EXPLAIN. */
+#if PG_VERSION_NUM >= 190000
+#define plan_query(query, text) pg_plan_query(query, text, 0, NULL, NULL)
+#else
+#define plan_query(query, text) pg_plan_query(query, text, 0, NULL)
+#endif
+
+/* To its end; 18 no longer asks whether it is run once. */
+#if PG_VERSION_NUM >= 180000
+#define run_query(query) ExecutorRun(query, ForwardScanDirection, 0)
+#else
+#define run_query(query) ExecutorRun(query, ForwardScanDirection, 0, true)
+#endif
+
 #endif							/* LEADSCORE_COMPAT_H */

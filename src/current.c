@@ -106,6 +106,41 @@ current_lead_of(Current *current, const text *name)
 	return current->aliases ? (text *) DatumGetPointer(lookup_value(&current->leads, name, 2)) : NULL;
 }
 
+static int
+name_compare(const void *a, const void *b)
+{
+	return text_compare(*(text *const *) a, *(text *const *) b);
+}
+
+text **
+aliases_of(Lookup *names, const text *lead_id, int *n)
+{
+	int			capacity = 4;
+	text	  **aliases = palloc(capacity * sizeof(text *));
+
+	*n = 0;
+	lookup_begin(names, lead_id);
+	while (lookup_next(names))
+	{
+		bool		isnull;
+
+		CHECK_FOR_INTERRUPTS();
+		if (*n == capacity)
+			aliases = repalloc_huge(aliases, (capacity *= 2) * sizeof(text *));
+		aliases[(*n)++] = DatumGetTextPCopy(slot_getattr(names->slot, 1, &isnull));
+	}
+	ExecClearTuple(names->slot);
+	qsort(aliases, *n, sizeof(text *), name_compare);
+	return aliases;
+}
+
+text **
+current_aliases(Current *current, const text *lead_id, int *n)
+{
+	*n = 0;
+	return current->aliases ? aliases_of(&current->names, lead_id, n) : NULL;
+}
+
 /* The same where somebody has dropped the primary key. */
 static struct varlena *
 row_by_scan(Relation table, Snapshot snapshot, const text *name)

@@ -16,6 +16,10 @@ extern void current_close(Current *current);
 /* The lead that a name is an alias of, or NULL. */
 extern text *current_lead_of(Current *current, const text *name);
 
+/* The aliases of a lead, in the order of their bytes, by an index of lead_alias on lead_id; or as a Current has it. */
+extern text **aliases_of(Lookup *names, const text *lead_id, int *n);
+extern text **current_aliases(Current *current, const text *lead_id, int *n);
+
 /* Whether something is pending under a name, or under its aliases. */
 extern bool current_is_pending(Current *current, const text *name);
 

@@ -21,6 +21,7 @@
 #include "catalog.h"
 
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
@@ -67,6 +68,8 @@ struct Gathering
 	const SignalSet *signals;
 	int			part;			/* of the leads, by their hash; */
 	int			parts;			/* the others are passed over */
+	RowTally   *tally;			/* NULL: nobody asks */
+	TimestampTz now;
 
 	/* leads, in a hash table with open addressing */
 	MemoryContext leads_context;
@@ -267,6 +270,28 @@ is_ours(const Gathering *g, uint32 hash)
 	return g->parts == 1 || ((uint64) hash * g->parts) >> 32 == (uint64) g->part;
 }
 
+static void
+tally_row(RowTally *entry, const TupleTableSlot *slot)
+{
+	if (entry->rows++ == 0)
+	{
+		entry->table = slot->tts_tableOid;
+		entry->row = slot->tts_tid;
+	}
+}
+
+/* Count a row that was read, as an event or not, and that some signals take. */
+static void
+tally(Gathering *g, const TupleTableSlot *slot, bool is_event, const SourceRow *row, int nsignals)
+{
+	if (!is_event)
+		tally_row(&g->tally[row->fault], slot);
+	else
+		tally_row(&g->tally[nsignals > 0 ? TALLY_COUNTED : TALLY_WITHOUT_SIGNAL], slot);
+	if (is_event && nsignals > 0 && row->occurred_at > g->now)
+		tally_row(&g->tally[TALLY_IN_FUTURE], slot);
+}
+
 /* Take a row of a table. */
 static bool
 gather_row(Source *source, TupleTableSlot *slot, void *argument)
@@ -275,10 +300,15 @@ gather_row(Source *source, TupleTableSlot *slot, void *argument)
 	PendingRow *row = &g->pending[g->npending];
 	MemoryContext old = MemoryContextSwitchTo(g->row_context);
 	SourceRow	read;
+	bool		is_event = source_read(source, slot, &read);
 
-	if (source_read(source, slot, &read) &&
-		is_ours(g, row->hash = hash_bytes((const unsigned char *) read.lead_id, read.lead_id_length)) &&
-		(row->nsignals = signal_set_match(g->signals, &read.event)) > 0)
+	row->nsignals = 0;
+	if (is_event &&
+		is_ours(g, row->hash = hash_bytes((const unsigned char *) read.lead_id, read.lead_id_length)))
+		row->nsignals = signal_set_match(g->signals, &read.event);
+	if (g->tally)
+		tally(g, slot, is_event, &read, row->nsignals);
+	if (row->nsignals > 0)
 	{
 		MemoryContextSwitchTo(g->batch_context);
 		row->length = read.lead_id_length;
@@ -317,6 +347,14 @@ gather_begin(const SignalSet *signals, bool in_order)
 	g->batch_context = AllocSetContextCreate(CurrentMemoryContext, "leadscore gathered rows", ALLOCSET_DEFAULT_SIZES);
 	leads_init(g, 4 * BATCH);
 	return g;
+}
+
+void
+gather_tally(Gathering *g, RowTally *tally)
+{
+	memset(tally, 0, TALLY_ENTRIES * sizeof(RowTally));
+	g->tally = tally;
+	g->now = GetCurrentTransactionStartTimestamp();
 }
 
 /* Gather the rows of a table, with the active snapshot. lead_ids and kinds: see source_read_table(). */

@@ -38,25 +38,31 @@ in_transaction_block(PG_FUNCTION_ARGS)
 /* Whom we wait for is said after so many milliseconds. */
 #define PATIENCE 1000
 
+/* Tell which transactions keep us waiting, as a query finds them by its argument; nothing, if they have ended. */
+static void
+tell_of(SPIPlanPtr *plan, const char *query, Oid type, Datum argument, const char *message)
+{
+	char	   *others;
+
+	SPI_connect();
+	if (SPI_execute_plan(session_plan(plan, query, 1, &type), &argument, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not look for those who keep us waiting");
+	others = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	if (others)
+		ereport(NOTICE,
+				(errmsg("%s", message),
+				 errdetail("They are of %s.", others),
+				 errhint("It goes on when they have ended.")));
+	SPI_finish();
+}
+
 /* Say who is writing a table. */
 static void
 tell_writers(Oid table)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			type = REGCLASSOID;
-	Datum		argument = ObjectIdGetDatum(table);
-	char	   *writers;
 
-	SPI_connect();
-	if (SPI_execute_plan(session_plan(&plan, "SELECT leadscore.writers($1)", 1, &type), &argument, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "could not look for writers");
-	writers = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-	if (writers)
-		ereport(NOTICE,
-				(errmsg("waiting for transactions that began to write before"),
-				 errdetail("They are of %s.", writers),
-				 errhint("It goes on when they have ended.")));
-	SPI_finish();
+	tell_of(&plan, "SELECT leadscore.writers($1)", REGCLASSOID, ObjectIdGetDatum(table), "waiting for transactions that began to write before");
 }
 
 /*
@@ -158,6 +164,26 @@ rebuild_aborted(XactEvent event, void *arg pg_attribute_unused())
 	}
 }
 
+/* Take the lock of rebuilds, and tell which sessions keep us waiting for longer than a moment. */
+static void
+lock_and_tell(const LOCKTAG *tag, bool session)
+{
+	static SPIPlanPtr plan = NULL;
+	TimestampTz began = GetCurrentTimestamp();
+
+	while (LockAcquire(tag, ExclusiveLock, session, true) == LOCKACQUIRE_NOT_AVAIL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (TimestampDifferenceExceeds(began, GetCurrentTimestamp(), PATIENCE))
+		{
+			tell_of(&plan, "SELECT leadscore.rebuilders($1)", INT8OID, Int64GetDatum((int64) REBUILD_LOCK), "waiting for rebuilds of other sessions");
+			(void) LockAcquire(tag, ExclusiveLock, session, false);
+			return;
+		}
+		pg_usleep(1000L);
+	}
+}
+
 /*
  * hold_rebuild(shared): wait for the rebuilds of other sessions, and keep them
  * waiting: while one is at work here or, shared, to the end of the transaction.
@@ -178,7 +204,7 @@ hold_rebuild(PG_FUNCTION_ARGS)
 		(void) LockAcquire(&tag, ShareLock, false, false);
 		PG_RETURN_VOID();
 	}
-	(void) LockAcquire(&tag, ExclusiveLock, session, false);
+	lock_and_tell(&tag, session);
 	rebuilding = session;
 	PG_RETURN_VOID();
 }

@@ -129,7 +129,7 @@ are_properties(const JsonbValue *value)
 static bool
 is_mapping(JsonbContainer *object)
 {
-	static const char *const strings[] = {"lead_id", "kind", "kind_column", "occurred_at", "value", "maintenance"};
+	static const char *const strings[] = {"lead_id", "kind", "kind_column", "occurred_at", "value", "maintenance", "latest_by"};
 	JsonbValue	value;
 
 	for (Size i = 0; i < lengthof(strings); i++)
@@ -152,6 +152,14 @@ mapping_in(const char *text)
 		return NULL;
 	mapping = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
 	return is_mapping(&mapping->root) ? mapping : NULL;
+}
+
+bool
+mapping_has_latest(Jsonb *mapping)
+{
+	JsonbValue	value;
+
+	return JB_ROOT_IS_OBJECT(mapping) && doc_member(&mapping->root, "latest_by", &value);
 }
 
 /* The argument of a trigger, or NULL if track() has not made it. */

@@ -21,6 +21,7 @@
 #include "source.h"
 
 #include "access/table.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/nodeHash.h"
@@ -57,6 +58,7 @@ typedef struct Collection
 	MemoryContext context;		/* holds the leads, and is emptied when they have been written */
 	MemoryContext scratch;		/* holds what reading a row takes */
 	rows_hash  *leads;
+	Latest	   *latest;			/* NULL: a lead has one row */
 } Collection;
 
 static Collection
@@ -67,6 +69,7 @@ collection_create(MemoryContext context)
 	c.context = AllocSetContextCreate(context, "leadscore profiles", ALLOCSET_DEFAULT_SIZES);
 	c.scratch = AllocSetContextCreate(context, "leadscore row", ALLOCSET_DEFAULT_SIZES);
 	c.leads = rows_create(c.context, 8, NULL);
+	c.latest = NULL;
 	return c;
 }
 
@@ -108,12 +111,17 @@ replace(Jsonb **place, MemoryContext context, const Jsonb *value)
 		pfree(before);
 }
 
-/* Collect a row, which was there before, or is there now. Where a lead has several new rows, one is taken. */
+/*
+ * Collect a row, which was there before, or is there now. Where a lead has several
+ * new rows, one is taken; where the latest counts, it is looked up, and of
+ * all rows only the keys matter.
+ */
 static void
-collect(Collection *c, Label lead_id, Jsonb *attributes, bool is_old)
+collect(Collection *c, Label lead_id, Jsonb *attributes, bool was_there)
 {
 	bool		found;
 	LeadRows   *lead = rows_insert(c->leads, lead_id, &found);
+	bool		is_old = was_there || c->latest;
 
 	if (!found)
 	{
@@ -130,24 +138,6 @@ collect(Collection *c, Label lead_id, Jsonb *attributes, bool is_old)
 }
 
 /* ---------- writing ---------- */
-
-/* The keys of an object that another one (NULL: none) lacks. */
-static ArrayType *
-keys_without(Jsonb *object, Jsonb *other)
-{
-	Datum	   *keys = palloc((JB_ROOT_COUNT(object) + 1) * sizeof(Datum));
-	int			n = 0;
-	JsonbIterator *it = JsonbIteratorInit(&object->root);
-	JsonbValue	v;
-	JsonbValue	ignored;
-	JsonbIteratorToken token;
-
-	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
-		if (token == WJB_KEY &&
-			(other == NULL || getKeyJsonValueFromContainer(&other->root, v.val.string.val, v.val.string.len, &ignored) == NULL))
-			keys[n++] = PointerGetDatum(cstring_to_text_with_len(v.val.string.val, v.val.string.len));
-	return construct_array(keys, n, TEXTOID, -1, false, TYPALIGN_INT);
-}
 
 static int
 change_compare(const void *a, const void *b)
@@ -170,11 +160,12 @@ write_collected(Collection *c)
 	while ((lead = rows_iterate(c->leads, &it)) != NULL)
 	{
 		lead->change.lead_id = cstring_to_text_with_len(lead->lead_id.text, lead->lead_id.length);
-		lead->change.change = (ProfileChange) {lead->old ? keys_without(lead->old, lead->new) : NULL, lead->new};
+		lead->change.keys = c->latest ? lead->old : NULL;
+		lead->change.change = (ProfileChange) {lead->old ? keys_without(lead->old, lead->new) : NULL, lead->new, false};
 		changes[n++] = &lead->change;
 	}
 	qsort(changes, n, sizeof(LeadChange *), change_compare);
-	write_profile_changes(changes, n);
+	write_profile_changes(changes, n, c->latest);
 	MemoryContextSwitchTo(old);
 	become_again(user);
 	MemoryContextReset(c->context);
@@ -282,6 +273,31 @@ collect_table(Collection *c, Relation relation, Jsonb *mapping, bool with_childr
 	MemoryContextDelete(table.scratch);
 }
 
+/* ---------- several rows of a lead ---------- */
+
+/* Where the rows that count are looked up, if a mapping says that the latest counts: but for tables whose rows are taken out. */
+static Latest *
+open_latest(Oid table, Jsonb *mapping, List *excluded)
+{
+	Identity	user;
+	Latest	   *latest;
+
+	if (!mapping_has_latest(mapping))
+		return NULL;
+	user = become(our_owner(), 0);
+	latest = latest_open(table, mapping, excluded);
+	become_again(user);
+	return latest;
+}
+
+static void
+close_latest(Collection *c)
+{
+	if (c->latest)
+		latest_close(c->latest);
+	c->latest = NULL;
+}
+
 /* ---------- the trigger ---------- */
 
 /* Write what a statement has changed, or before it is truncated, what a table holds. */
@@ -297,6 +313,7 @@ write_statement(TriggerData *data, Source *source)
 	context = AllocSetContextCreate(CurrentMemoryContext, "leadscore record profile", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
 	c = collection_create(context);
+	c.latest = open_latest(RelationGetRelid(data->tg_relation), mapping_of(data->tg_trigger), NIL);
 	if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
 		collect_table(&c, data->tg_relation, mapping_of(data->tg_trigger), false, true);
 	else
@@ -310,6 +327,7 @@ write_statement(TriggerData *data, Source *source)
 		AtEOXact_GUC(false, settings);
 	}
 	write_collected(&c);
+	close_latest(&c);
 	/* whoever takes a snapshot from here on sees rows and profiles together */
 	CommandCounterIncrement();
 	MemoryContextSwitchTo(old);
@@ -334,12 +352,12 @@ record_profile(PG_FUNCTION_ARGS)
 				 errhint("Use leadscore.track_profile() to make the triggers of a table.")));
 	source = source_of_trigger(data->tg_trigger, data->tg_relation);
 	statement = statement_of(data, source->family);
-	/* a row that TRUNCATE removes can only be read before */
-	if ((bool) TRIGGER_FIRED_BEFORE(data->tg_event) == (statement.kind == TRIGGER_EVENT_TRUNCATE))
-		write_statement(data, source);
 	if (TRIGGER_FIRED_BEFORE(data->tg_event))
 		running_begin(statement);
-	else
+	/* a row that TRUNCATE removes can only be read before; from here on it counts no more */
+	if ((bool) TRIGGER_FIRED_BEFORE(data->tg_event) == (statement.kind == TRIGGER_EVENT_TRUNCATE))
+		write_statement(data, source);
+	if (TRIGGER_FIRED_AFTER(data->tg_event))
 		running_end(statement);
 	return PointerGetDatum(NULL);
 }
@@ -351,11 +369,18 @@ record_profile(PG_FUNCTION_ARGS)
 Datum
 add_profiles(PG_FUNCTION_ARGS)
 {
-	Relation	relation = source_open(PG_GETARG_OID(0));
+	Oid			oid = PG_GETARG_OID(0);
+	Jsonb	   *mapping = PG_GETARG_JSONB_P(1);
+	bool		with_children = PG_GETARG_BOOL(2);
+	bool		subtract = PG_GETARG_BOOL(3);
+	Relation	relation = source_open(oid);
 	Collection	c = collection_create(CurrentMemoryContext);
 
-	collect_table(&c, relation, PG_GETARG_JSONB_P(1), PG_GETARG_BOOL(2), PG_GETARG_BOOL(3));
+	c.latest = open_latest(oid, mapping,
+						   !subtract ? NIL : with_children ? find_all_inheritors(oid, NoLock, NULL) : list_make1_oid(oid));
+	collect_table(&c, relation, mapping, with_children, subtract);
 	write_collected(&c);
+	close_latest(&c);
 	CommandCounterIncrement();
 	table_close(relation, NoLock);
 	PG_RETURN_VOID();

@@ -4,6 +4,7 @@
 #ifndef LEADSCORE_PROFILE_H
 #define LEADSCORE_PROFILE_H
 
+#include "latest.h"
 #include "pending.h"
 
 #include "utils/array.h"
@@ -24,9 +25,16 @@ typedef struct ProfileChange
 {
 	ArrayType  *removed;		/* text[]; NULL: no old row names the lead, and its row stays */
 	Jsonb	   *attributes;		/* NULL: no row names it now */
+	bool		look_again;		/* the row that counts is to be looked up once more, with the lead's row locked: see latest.h */
 } ProfileChange;
 
 extern void profile_apply(Profile *profile, const ProfileChange *change);
+
+/* Give a lead the attributes of one of its aliases that it lacks. */
+extern void profile_add_alias(Profile *profile, const Profile *alias);
+
+/* The keys of an object that another one (NULL: none) lacks. */
+extern ArrayType *keys_without(Jsonb *object, Jsonb *other);
 
 /* ---------- profile_pending.c ---------- */
 
@@ -66,10 +74,11 @@ typedef struct LeadChange
 {
 	text	   *lead_id;
 	ProfileChange change;
+	Jsonb	   *keys;			/* where the latest row counts, instead of the change: an object with the keys of the statement's rows */
 } LeadChange;
 
-/* Change profiles, each lead once, as the owner of the tables. */
-extern void write_profile_changes(LeadChange **changes, int n);
+/* Change profiles, each lead once, as the owner of the tables; "latest" (or NULL): where the rows that count are looked up. */
+extern void write_profile_changes(LeadChange **changes, int n, Latest *latest);
 
 /*
  * Merge what is pending for some leads, which are in order and each once, into

@@ -9,16 +9,25 @@
  * order of their locks, and a number is drawn under that lock. Different
  * attributes do not touch each other. So numbers need be in no order but that.
  *
+ * Names. A lead has the attributes of its aliases, too: of one attribute its own
+ * counts, then that of the alias that comes first in the order of bytes. Each name
+ * keeps its own profile, so unidentify() has nothing to give back.
+ *
  * Who asks for one lead looks its rows up by an index. Who asks for many, with
- * with_pending_profile(), has a hash table made of all that is pending.
+ * with_pending_profile(), has a hash table made of all that is pending, and of the
+ * profiles of aliases.
  */
 #include "profile.h"
 
 #include "catalog.h"
 #include "label.h"
+#include "current.h"
 #include "query_cache.h"
+#include "session_cache.h"
 
 #include "access/table.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -49,6 +58,34 @@ profile_apply(Profile *profile, const ProfileChange *change)
 		*profile = (Profile) {false, NULL};
 }
 
+void
+profile_add_alias(Profile *profile, const Profile *alias)
+{
+	/* (somebody may have dropped the check that it is an object) */
+	if (profile->value == NULL)
+		profile->value = alias->value;
+	else if (alias->value && JB_ROOT_IS_OBJECT(alias->value) && JB_ROOT_IS_OBJECT(profile->value))
+		profile->value = DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(alias->value), JsonbPGetDatum(profile->value)));
+	profile->exists |= alias->exists;
+}
+
+ArrayType *
+keys_without(Jsonb *object, Jsonb *other)
+{
+	Datum	   *keys = palloc((JB_ROOT_COUNT(object) + 1) * sizeof(Datum));
+	int			n = 0;
+	JsonbIterator *it = JsonbIteratorInit(&object->root);
+	JsonbValue	v;
+	JsonbValue	ignored;
+	JsonbIteratorToken token;
+
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+		if (token == WJB_KEY &&
+			(other == NULL || getKeyJsonValueFromContainer(&other->root, v.val.string.val, v.val.string.len, &ignored) == NULL))
+			keys[n++] = PointerGetDatum(cstring_to_text_with_len(v.val.string.val, v.val.string.len));
+	return construct_array(keys, n, TEXTOID, -1, false, TYPALIGN_INT);
+}
+
 /* ---------- one lead ---------- */
 
 /* Columns of pending_profile. */
@@ -57,7 +94,8 @@ enum
 	CHANGE_ID = 1,
 	LEAD_ID,
 	ATTRIBUTES,
-	REMOVED
+	REMOVED,
+	LOOK_AGAIN
 };
 
 void
@@ -90,11 +128,12 @@ add_row(PendingChanges *changes, TupleTableSlot *slot)
 			repalloc_huge(changes->changes, changes->capacity * sizeof(PendingChange));
 	}
 	added = &changes->changes[changes->n++];
-	slot_getsomeattrs(slot, REMOVED);
+	slot_getsomeattrs(slot, LOOK_AGAIN);
 	added->number = DatumGetInt64(slot->tts_values[CHANGE_ID - 1]);
 	added->row = slot->tts_tid;
 	added->change.attributes = slot->tts_isnull[ATTRIBUTES - 1] ? NULL : DatumGetJsonbPCopy(slot->tts_values[ATTRIBUTES - 1]);
 	added->change.removed = slot->tts_isnull[REMOVED - 1] ? NULL : DatumGetArrayTypePCopy(slot->tts_values[REMOVED - 1]);
+	added->change.look_again = DatumGetBool(slot->tts_values[LOOK_AGAIN - 1]);
 }
 
 PendingChanges
@@ -151,6 +190,20 @@ typedef struct PendingLead
 	PendingChanges changes;
 } PendingLead;
 
+/* What the aliases of a lead have, together. */
+typedef struct AliasedLead
+{
+	Label		lead_id;
+	uint32		hash;
+	char		status;
+	Profile		profile;
+} AliasedLead;
+
+#define SH_PREFIX aliased
+#define SH_ELEMENT_TYPE AliasedLead
+#define SH_KEY lead_id
+#include "label_table.h"
+
 #define SH_PREFIX profiles
 #define SH_ELEMENT_TYPE PendingLead
 #define SH_KEY lead_id
@@ -163,6 +216,7 @@ typedef struct AllPending
 	bool		hidden;			/* the caller is told of nothing that is pending */
 	int			looked_up;		/* leads, by the index */
 	profiles_hash *leads;		/* NULL: not read */
+	aliased_hash *aliased;		/* leads whose aliases have profiles; NULL: there are none, or they have not been read */
 } AllPending;
 
 /* Whoever may read profiles may be told what is pending; a policy has judged the rows of lead alone, so whom it binds sees these. */
@@ -212,6 +266,65 @@ read_all(AllPending *all, Snapshot snapshot)
 	table_close(table, AccessShareLock);
 }
 
+/* Apply what has been read of a name. */
+static void
+apply_read(AllPending *all, Label name, Profile *profile)
+{
+	PendingLead *lead = profiles_lookup(all->leads, name);
+
+	for (int i = 0; lead && i < lead->changes.n; i++)
+		profile_apply(profile, &lead->changes.changes[i].change);
+}
+
+/* A row of the view alias_profile: of the aliases of a lead, the first comes first. */
+static void
+add_alias(AllPending *all, HeapTuple row, TupleDesc type)
+{
+	bool		no_profile;
+	bool		isnull;
+	Datum		stored = SPI_getbinval(row, type, 3, &no_profile);
+	Profile		profile = {DatumGetBool(SPI_getbinval(row, type, 4, &isnull)), no_profile ? NULL : DatumGetJsonbPCopy(stored)};
+	Label		alias = text_label(DatumGetTextPP(SPI_getbinval(row, type, 2, &isnull)));
+	bool		found;
+	AliasedLead *lead;
+
+	apply_read(all, alias, &profile);
+	if (!profile.exists)
+		return;
+	lead = aliased_insert(all->aliased, text_label(DatumGetTextPCopy(SPI_getbinval(row, type, 1, &isnull))), &found);
+	if (!found)
+		lead->profile = profile;
+	else
+		profile_add_alias(&lead->profile, &profile);
+}
+
+/* Read the profiles of aliases, with the snapshot that is active. */
+static void
+read_aliases(AllPending *all)
+{
+	static SPIPlanPtr plan = NULL;
+
+	if (!aliases_exist() && !must_look(GetActiveSnapshot()))
+		return;
+	SPI_connect();
+	session_plan(&plan, "SELECT a.lead_id, a.alias, a.profile, a.is_there FROM leadscore.alias_profiles() a", 0, NULL);
+	if (SPI_execute_plan(plan, NULL, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the profiles of aliases");
+	if (SPI_processed > 0)
+	{
+		MemoryContext old = MemoryContextSwitchTo(all->cache.context);
+
+		all->aliased = aliased_create(all->cache.context, 64, NULL);
+		for (uint64 i = 0; i < SPI_processed; i++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			add_alias(all, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
+		}
+		MemoryContextSwitchTo(old);
+	}
+	SPI_finish();
+}
+
 /* What is kept for the query. */
 static AllPending *
 all_pending(FunctionCallInfo fcinfo)
@@ -228,7 +341,42 @@ all_pending(FunctionCallInfo fcinfo)
 	return all;
 }
 
-/* Apply what is pending for one of the first leads that a query asks for. */
+/* The profiles of the aliases of one of the first leads that a query asks for. */
+static void
+look_up_aliases(Pending *pending, const text *lead_id, Profile *profile)
+{
+	Relation	alias_table = table_open(our_table("lead_alias"), AccessShareLock);
+	Relation	lead_table = table_open(our_table("lead"), AccessShareLock);
+	Lookup		names;
+	Lookup		leads;
+	text	  **aliases;
+	int			n;
+
+	if (!lookup_open(&names, alias_table, 2, GetActiveSnapshot()) || !lookup_open(&leads, lead_table, 1, GetActiveSnapshot()))
+		fail_for_index("lead has a primary key; lead_alias has an index on lead_id.");
+	aliases = aliases_of(&names, lead_id, &n);
+	for (int i = 0; i < n; i++)
+	{
+		Profile		alias = {false, NULL};
+
+		lookup_begin(&leads, aliases[i]);
+		if (lookup_next(&leads))
+		{
+			bool		isnull;
+			Datum		value = slot_getattr(leads.slot, 2, &isnull);
+
+			alias = (Profile) {true, isnull ? NULL : DatumGetJsonbPCopy(value)};
+		}
+		pending_profiles_apply(pending, aliases[i], &alias);
+		profile_add_alias(profile, &alias);
+	}
+	lookup_close(&leads);
+	lookup_close(&names);
+	table_close(lead_table, AccessShareLock);
+	table_close(alias_table, AccessShareLock);
+}
+
+/* Add to the row of one of the first leads that a query asks for what is pending, and what its aliases have. */
 static void
 look_up(const text *lead_id, Profile *profile)
 {
@@ -238,6 +386,8 @@ look_up(const text *lead_id, Profile *profile)
 	if (pending.table && !pending.may_look_up)
 		fail_for_index("pending_profile has an index on lead_id.");
 	pending_profiles_apply(&pending, lead_id, profile);
+	if (aliases_exist() || must_look(GetActiveSnapshot()))
+		look_up_aliases(&pending, lead_id, profile);
 	pending_close(&pending);
 }
 
@@ -252,7 +402,7 @@ result_of(FunctionCallInfo fcinfo, bool exists, Datum value)
 
 /*
  * with_pending_profile(lead_id, profile, is_there): a row of lead, if it is there,
- * with what is pending for the lead. NULL: there is no such row then; JSON null:
+ * with what is pending for the lead, and what its aliases have. NULL: there is no such row then; JSON null:
  * it has no profile.
  */
 Datum
@@ -262,7 +412,7 @@ with_pending_profile(PG_FUNCTION_ARGS)
 	Datum		stored = exists && !PG_ARGISNULL(1) ? PG_GETARG_DATUM(1) : (Datum) 0;
 	AllPending *all;
 	text	   *lead_id;
-	PendingLead *lead = NULL;
+	Label		name;
 	Profile		profile;
 
 	if (PG_ARGISNULL(0))
@@ -272,17 +422,27 @@ with_pending_profile(PG_FUNCTION_ARGS)
 	if (all->hidden)
 		return result_of(fcinfo, exists, stored);
 	if (all->leads == NULL && all->looked_up >= FEW)
+	{
 		read_all(all, GetActiveSnapshot());
-	if (all->leads && (lead = profiles_lookup(all->leads, text_label(lead_id))) == NULL)
+		read_aliases(all);
+	}
+	name = text_label(lead_id);
+	if (all->leads && profiles_lookup(all->leads, name) == NULL && (all->aliased == NULL || aliased_lookup(all->aliased, name) == NULL))
 		return result_of(fcinfo, exists, stored);
 
 	profile = (Profile) {exists, stored ? DatumGetJsonbP(stored) : NULL};
-	if (all->leads == NULL)
+	if (all->leads)
+	{
+		AliasedLead *lead = all->aliased ? aliased_lookup(all->aliased, name) : NULL;
+
+		apply_read(all, name, &profile);
+		if (lead)
+			profile_add_alias(&profile, &lead->profile);
+	}
+	else
 	{
 		all->looked_up++;
 		look_up(lead_id, &profile);
 	}
-	for (int i = 0; lead && i < lead->changes.n; i++)
-		profile_apply(&profile, &lead->changes.changes[i].change);
 	return result_of(fcinfo, profile.exists, JsonbPGetDatum(profile.value));
 }

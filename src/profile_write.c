@@ -13,7 +13,10 @@
  * same attributes stays pending: who has the row first takes what is pending
  * along, in its order, and appends his own change if he cannot take all. What
  * others are still appending concerns other attributes, for whoever changes the
- * same one waits for the row of the table of customers.
+ * same one waits for the row of the table of customers. Where a lead has several
+ * rows in such a table, nobody waits: the one that counts is looked up after the
+ * lead's row has been taken. Without that, what was found is appended, with a note
+ * that it must be looked up again when that is taken.
  *
  * Where somebody has changed lead or pending_profile, such as by a trigger,
  * everything is appended, and fold() writes it with statements.
@@ -46,8 +49,8 @@ PG_FUNCTION_INFO_V1(fold_profiles);
 /* Leads that are folded at a time. */
 #define BATCH 10000
 
-/* change_id, lead_id, attributes, removed */
-#define PENDING_PROFILE_COLUMNS 4
+/* change_id, lead_id, attributes, removed, look_again */
+#define PENDING_PROFILE_COLUMNS 5
 
 /* ---------- what is open ---------- */
 
@@ -59,6 +62,11 @@ typedef struct ProfileWriter
 	Relation	pending_table;
 	bool		may_take;		/* neither is pending_profile changed */
 	Snapshot	seen;			/* what is taken along must be seen by it, too; NULL: all is */
+	Latest	   *latest;			/* where the rows of the statement's table are looked up; NULL: it has one row of a lead */
+	List	   *again;			/* of Latest: where a lead is looked up again */
+	bool		again_open;
+	bool		may_look_again; /* all of these are ready */
+	MemoryContext context;
 	Jsonb	   *empty;
 	MemoryContext scratch;		/* holds what one lead needs */
 } ProfileWriter;
@@ -74,6 +82,7 @@ static void
 writer_open(ProfileWriter *w, bool newest)
 {
 	memset(w, 0, sizeof(ProfileWriter));
+	w->context = CurrentMemoryContext;
 	w->leads = table_open(our_table("lead"), RowExclusiveLock);
 	/* policies do not bind us, who own the table, unless they are forced */
 	w->rows = w->leads->rd_rel->relforcerowsecurity ? NULL : store_open(w->leads, true, newest);
@@ -88,12 +97,72 @@ writer_open(ProfileWriter *w, bool newest)
 static void
 writer_close(ProfileWriter *w)
 {
+	ListCell   *cell;
+
+	foreach(cell, w->again)
+		latest_close(lfirst(cell));
 	MemoryContextDelete(w->scratch);
 	pending_close(&w->pending);
 	table_close(w->pending_table, NoLock);
 	if (w->rows)
 		store_close(w->rows);
 	table_close(w->leads, NoLock);
+}
+
+/* ---------- where the latest row counts ---------- */
+
+/* Open the tables of customers in which the latest row counts. */
+static void
+open_again(ProfileWriter *w)
+{
+	static SPIPlanPtr plan = NULL;
+
+	w->again_open = w->may_look_again = true;
+	SPI_connect();
+	session_plan(&plan, "SELECT s.source::oid, s.mapping FROM leadscore.source s WHERE s.feeds = 'profile' AND s.latest_by IS NOT NULL", 0, NULL);
+	/* whatever was made since the transaction's snapshot may have left something to be looked up */
+	PushActiveSnapshot(GetLatestSnapshot());
+	if (SPI_execute_plan(plan, NULL, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not find the tables of customers");
+	PopActiveSnapshot();
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		TupleDesc	type = SPI_tuptable->tupdesc;
+		bool		isnull;
+		Oid			source = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[i], type, 1, &isnull));
+		Jsonb	   *mapping = DatumGetJsonbP(SPI_getbinval(SPI_tuptable->vals[i], type, 2, &isnull));
+		MemoryContext old = MemoryContextSwitchTo(w->context);
+		Latest	   *latest = latest_open(source, mapping, NIL);
+
+		w->again = lappend(w->again, latest);
+		w->may_look_again = w->may_look_again && latest_is_ready(latest);
+		MemoryContextSwitchTo(old);
+	}
+	SPI_finish();
+}
+
+static bool
+may_look_again(ProfileWriter *w)
+{
+	if (!w->again_open)
+		open_again(w);
+	return w->may_look_again;
+}
+
+static Jsonb *
+concat(Jsonb *a, Jsonb *b)
+{
+	return a == NULL ? b : b == NULL ? a : DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(a), JsonbPGetDatum(b)));
+}
+
+/* The change that makes the latest row count, of a lead that had rows with these keys. */
+static ProfileChange
+latest_change(Latest *latest, const text *lead_id, Jsonb *keys)
+{
+	LatestRow	row = latest_row(latest, lead_id);
+	Jsonb	   *all = concat(keys, row.keys);
+
+	return (ProfileChange) {all ? keys_without(all, row.attributes) : NULL, row.attributes, true};
 }
 
 /* ---------- one lead ---------- */
@@ -156,6 +225,22 @@ remove_pending(ProfileWriter *w, ItemPointer row)
 	return delete_tuple(w->pending_table, row, GetCurrentCommandId(true), GetActiveSnapshot(), false, &failure) == TM_Ok;
 }
 
+/* Have the latest rows of a lead count, in all tables; the attributes that somebody has put in meanwhile are stale. */
+static void
+look_up_again(ProfileWriter *w, const text *lead_id, Profile *profile, Jsonb *stale)
+{
+	ListCell   *cell;
+
+	if (stale)
+		profile_apply(profile, &(ProfileChange) {keys_without(stale, NULL), NULL, false});
+	foreach(cell, w->again)
+	{
+		ProfileChange change = latest_change(lfirst(cell), lead_id, NULL);
+
+		profile_apply(profile, &change);
+	}
+}
+
 /*
  * Apply what is pending for a lead to its row, which has been taken, at most so
  * many rows of it; "all": none that is committed, or ours, is left.
@@ -164,10 +249,26 @@ static int64
 take_pending(ProfileWriter *w, const text *lead_id, TakenProfile *row, int limit, int64 most, bool *all)
 {
 	PendingChanges found = pending_changes_of(&w->pending, lead_id, w->seen, limit);
+	bool		look_again = false;
+	Jsonb	   *stale = NULL;	/* what others have looked up without the lead's row */
 	int64		n = 0;
 
-	while (w->may_take && n < Min(found.n, most) && remove_pending(w, &found.changes[n].row))
-		profile_apply(&row->profile, &found.changes[n++].change);
+	while (w->may_take && n < Min(found.n, most))
+	{
+		const ProfileChange *change = &found.changes[n].change;
+
+		if ((change->look_again && !may_look_again(w)) || !remove_pending(w, &found.changes[n].row))
+			break;
+		profile_apply(&row->profile, change);
+		if (change->look_again)
+		{
+			look_again = true;
+			stale = concat(stale, change->attributes);
+		}
+		n++;
+	}
+	if (look_again)
+		look_up_again(w, lead_id, &row->profile, stale);
 	*all = found.complete && n == found.n;
 	return n;
 }
@@ -182,43 +283,51 @@ anything_pending(ProfileWriter *w, const text *lead_id)
 
 /* Change the row that has been taken; false if the change is to be appended. */
 static bool
-change_taken(ProfileWriter *w, text *lead_id, TakenProfile *row, const ProfileChange *change)
+change_taken(ProfileWriter *w, const LeadChange *lead, TakenProfile *row)
 {
+	ProfileChange change = lead->change;
 	bool		all;
 
-	(void) take_pending(w, lead_id, row, TAKE_ALONG, PG_INT64_MAX, &all);
+	(void) take_pending(w, lead->lead_id, row, TAKE_ALONG, PG_INT64_MAX, &all);
+	if (all && w->latest)
+		change = latest_change(w->latest, lead->lead_id, lead->keys);
 	if (all)
-		profile_apply(&row->profile, change);
+		profile_apply(&row->profile, &change);
 	put(w, row);
 	return all;
 }
 
 /* Change a lead that has no row, or seems to have none; "again": it has one. False if the change is to be appended. */
 static bool
-change_missing(ProfileWriter *w, text *lead_id, const ProfileChange *change, bool is_pending, bool *again)
+change_missing(ProfileWriter *w, const LeadChange *lead, bool is_pending, bool *again)
 {
 	TakenProfile row = {.made = true};
 
 	*again = false;
 	if (is_pending)
 	{
-		*again = !make_row(w, lead_id, &row);
-		return !*again && change_taken(w, lead_id, &row, change);
+		*again = !make_row(w, lead->lead_id, &row);
+		return !*again && change_taken(w, lead, &row);
 	}
-	profile_apply(&row.profile, change);
+	profile_apply(&row.profile, &lead->change);
 	if (!row.profile.exists)
 		return true;
-	*again = !store_insert(w->rows, lead_id, (struct varlena *) row.profile.value);
+	*again = !store_insert(w->rows, lead->lead_id, (struct varlena *) row.profile.value);
 	return !*again;
 }
 
 /* Change a lead's row; false if somebody else has it, or another change must come first: the change is to be appended. */
 static bool
-change_row(ProfileWriter *w, text *lead_id, const ProfileChange *change)
+change_row(ProfileWriter *w, const LeadChange *lead)
 {
-	/* what would leave no row is not made by guess, and must have seen what is pending before it sees no row: fold() could put it there in between */
-	bool		guess = change->attributes && JB_ROOT_COUNT(change->attributes) > 0;
-	bool		is_pending = !guess && anything_pending(w, lead_id);
+	text	   *lead_id = lead->lead_id;
+
+	/*
+	 * What would leave no row is not made by guess, and must have seen what is pending before it sees no row: fold()
+	 * could put it there in between. The latest row is looked up under the lead's, so that is made first.
+	 */
+	bool		guess = w->latest == NULL && lead->change.attributes && JB_ROOT_COUNT(lead->change.attributes) > 0;
+	bool		is_pending = w->latest || (!guess && anything_pending(w, lead_id));
 	struct varlena *stored;
 	TakenProfile row;
 	bool		again = true;
@@ -228,9 +337,9 @@ change_row(ProfileWriter *w, text *lead_id, const ProfileChange *change)
 		{
 			case TAKEN:
 				taken(&row, stored);
-				return change_taken(w, lead_id, &row, change);
+				return change_taken(w, lead, &row);
 			case FREE:
-				if (change_missing(w, lead_id, change, guess ? anything_pending(w, lead_id) : is_pending, &again))
+				if (change_missing(w, lead, guess ? anything_pending(w, lead_id) : is_pending, &again))
 					return true;
 				break;
 			case TAKEN_BY_ANOTHER:
@@ -246,15 +355,15 @@ static void
 insert_changes(LeadChange **changes, int n)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[3] = {TEXTOID, JSONBOID, TEXTARRAYOID};
+	Oid			types[4] = {TEXTOID, JSONBOID, TEXTARRAYOID, BOOLOID};
 
 	SPI_connect();
-	session_plan(&plan, "INSERT INTO leadscore.pending_profile (lead_id, attributes, removed) VALUES ($1, $2, $3)", 3, types);
+	session_plan(&plan, "INSERT INTO leadscore.pending_profile (lead_id, attributes, removed, look_again) VALUES ($1, $2, $3, $4)", 4, types);
 	for (int i = 0; i < n; i++)
 	{
 		ProfileChange *change = &changes[i]->change;
-		Datum		values[3] = {PointerGetDatum(changes[i]->lead_id), PointerGetDatum(change->attributes), PointerGetDatum(change->removed)};
-		char		nulls[3] = {' ', change->attributes ? ' ' : 'n', change->removed ? ' ' : 'n'};
+		Datum		values[4] = {PointerGetDatum(changes[i]->lead_id), PointerGetDatum(change->attributes), PointerGetDatum(change->removed), BoolGetDatum(change->look_again)};
+		char		nulls[4] = {' ', change->attributes ? ' ' : 'n', change->removed ? ' ' : 'n', ' '};
 
 		CHECK_FOR_INTERRUPTS();
 		if (SPI_execute_plan(plan, values, nulls, false, 0) != SPI_OK_INSERT)
@@ -287,6 +396,7 @@ append_rows(Relation table, LeadChange **changes, int n)
 		slot->tts_isnull[2] = change->attributes == NULL;
 		slot->tts_values[3] = PointerGetDatum(change->removed);
 		slot->tts_isnull[3] = change->removed == NULL;
+		slot->tts_values[4] = BoolGetDatum(change->look_again);
 		ExecStoreVirtualTuple(slot);
 		ExecConstraints(result, slot, estate);
 		table_tuple_insert(table, slot, GetCurrentCommandId(true), 0, NULL);
@@ -314,10 +424,21 @@ append_changes(LeadChange **changes, int n)
 	table_close(table, NoLock);
 }
 
+/* What is appended of a change: of the latest row, what it seems to be without the lead's row. */
+static void
+look_up_unlocked(LeadChange *lead, Latest *latest)
+{
+	if (latest_is_ready(latest))
+		lead->change = latest_change(latest, lead->lead_id, lead->keys);
+	else
+		lead->change = (ProfileChange) {NULL, NULL, true};
+}
+
 void
-write_profile_changes(LeadChange **changes, int n)
+write_profile_changes(LeadChange **changes, int n, Latest *latest)
 {
 	ProfileWriter w;
+	bool		may_write;
 	LeadChange **left = palloc_extended(Max(n, 1) * sizeof(LeadChange *), MCXT_ALLOC_HUGE);
 	int			nleft = 0;
 	bool		may_try_again;
@@ -325,18 +446,22 @@ write_profile_changes(LeadChange **changes, int n)
 	if (n == 0)
 		return;
 	writer_open(&w, false);
+	w.latest = latest;
+	may_write = w.rows && (latest == NULL || latest_is_ready(latest));
 	may_try_again = w.rows != NULL;
 	for (int i = 0; i < n; i++)
 	{
 		MemoryContext old = MemoryContextSwitchTo(w.scratch);
 
 		CHECK_FOR_INTERRUPTS();
-		if (w.rows == NULL || !change_row(&w, changes[i]->lead_id, &changes[i]->change))
+		if (!may_write || !change_row(&w, changes[i]))
 			left[nleft++] = changes[i];
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(w.scratch);
 	}
 	writer_close(&w);
+	for (int i = 0; latest && i < nleft; i++)
+		look_up_unlocked(left[i], latest);
 	append_changes(left, nleft);
 	for (int i = 0; may_try_again && i < nleft; i++)
 		remember_profile(left[i]->lead_id);

@@ -121,15 +121,17 @@ collect_statement(Deltas *deltas, Source *source, TriggerData *data, const Signa
 /*
  * Add every row of a table to the timelines, "sign" times, in batches of leads
  * that go up in the order of lead_timeline's keys. The rows are read with a
- * snapshot of the moment, as the table's owner.
+ * snapshot of the moment, as the table's owner. "tally" tells what has become
+ * of them.
  */
 static void
-add_table(Relation relation, Jsonb *mapping, bool with_children, int sign, Relation timelines)
+add_table(Relation relation, Jsonb *mapping, bool with_children, int sign, Relation timelines, RowTally *tally)
 {
 	Identity	us = become(timelines->rd_rel->relowner, 0);
 	Gathering  *gathering = gather_begin(current_signals(), true);
 	bool		more = true;
 
+	gather_tally(gathering, tally);
 	PushActiveSnapshot(GetLatestSnapshot());
 	if (is_derived_from(RelationGetRelid(relation)) && table_has_rows(RelationGetRelid(relation)))
 		note_everybody();
@@ -160,19 +162,35 @@ add_table(Relation relation, Jsonb *mapping, bool with_children, int sign, Relat
 }
 
 /*
- * add_source(source, mapping, with_children, subtract): add the rows of a
- * table to the timelines, or subtract them.
+ * add_source(source, mapping, with_children, subtract) -> setof (what, rows,
+ * example_table, example): add the rows of a table to the timelines, or subtract
+ * them, and tell what has become of them.
  */
 Datum
 add_source(PG_FUNCTION_ARGS)
 {
+	static const char *const names[TALLY_ENTRIES] = {
+		[ROW_WITHOUT_TIME] = "no time", [ROW_WITHOUT_VALUE] = "no value", [ROW_WITHOUT_LEAD] = "no lead", [ROW_WITHOUT_KIND] = "no kind",
+		[TALLY_COUNTED] = "counted", [TALLY_WITHOUT_SIGNAL] = "no signal", [TALLY_IN_FUTURE] = "in the future"
+	};
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Relation	relation = source_open(PG_GETARG_OID(0));
 	Relation	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
+	RowTally	tally[TALLY_ENTRIES];
 
-	add_table(relation, PG_GETARG_JSONB_P(1), PG_GETARG_BOOL(2), PG_GETARG_BOOL(3) ? -1 : 1, timelines);
+	InitMaterializedSRF(fcinfo, 0);
+	add_table(relation, PG_GETARG_JSONB_P(1), PG_GETARG_BOOL(2), PG_GETARG_BOOL(3) ? -1 : 1, timelines, tally);
+	for (int i = 0; i < TALLY_ENTRIES; i++)
+	{
+		Datum		values[4] = {CStringGetTextDatum(names[i]), Int64GetDatum(tally[i].rows), ObjectIdGetDatum(tally[i].table), PointerGetDatum(&tally[i].row)};
+		bool		nulls[4] = {false};
+
+		if (tally[i].rows > 0)
+			tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
 	table_close(timelines, NoLock);
 	table_close(relation, NoLock);
-	PG_RETURN_VOID();
+	return (Datum) 0;
 }
 
 /* ---------- the trigger ---------- */
@@ -209,6 +227,7 @@ count_rows_of(TriggerData *data, Source *source, bool with_partitions)
 	MemoryContext context;
 	MemoryContext old;
 	Relation	timelines;
+	RowTally	tally[TALLY_ENTRIES];
 
 	if (source_has_problem(source, data->tg_relation, true, "its rows are not counted"))
 		return;
@@ -216,7 +235,7 @@ count_rows_of(TriggerData *data, Source *source, bool with_partitions)
 	old = MemoryContextSwitchTo(context);
 	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
 	if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
-		add_table(data->tg_relation, mapping_of(data->tg_trigger), with_partitions, -1, timelines);
+		add_table(data->tg_relation, mapping_of(data->tg_trigger), with_partitions, -1, timelines, tally);
 	else
 		count_statement(data, source, timelines);
 	/* whoever takes a snapshot from here on sees rows and deltas together */

@@ -74,15 +74,15 @@ look_up(const char *name, const text *key, Datum *value)
 	return can;
 }
 
-/* A lead's profile with what is pending, 0 if it has none; false if a query must look it up. Whoever may read lead may be told. */
+/* The profile of a name with what is pending, 0 if it has none; false if a query must look it up. Whoever may read lead may be told. */
 static bool
-look_up_profile(const text *lead_id, Datum *value)
+look_up_profile_of(const text *name, Datum *value)
 {
 	Pending		pending;
 	Profile		profile;
 	bool		can;
 
-	if (!look_up("lead", lead_id, value))
+	if (!look_up("lead", name, value))
 		return false;
 	pending_profiles_open(&pending, GetActiveSnapshot());
 	can = pending.table == NULL || pending.may_look_up;
@@ -90,11 +90,34 @@ look_up_profile(const text *lead_id, Datum *value)
 	{
 		/* (whether a row without a profile is there makes no difference) */
 		profile = (Profile) {*value != 0, *value ? DatumGetJsonbP(*value) : NULL};
-		pending_profiles_apply(&pending, lead_id, &profile);
+		pending_profiles_apply(&pending, name, &profile);
 		*value = JsonbPGetDatum(profile.value);
 	}
 	pending_close(&pending);
 	return can;
+}
+
+/* The same of a lead, with those of its aliases. */
+static bool
+look_up_profile(const text *lead_id, text **aliases, int n, Datum *value)
+{
+	if (!look_up_profile_of(lead_id, value))
+		return false;
+	for (int i = 0; i < n; i++)
+	{
+		Profile		profile = {true, *value ? DatumGetJsonbP(*value) : NULL};
+		Profile		alias = {true, NULL};
+		Datum		found;
+
+		if (!look_up_profile_of(aliases[i], &found))
+			return false;
+		if (found == 0)
+			continue;
+		alias.value = DatumGetJsonbP(found);
+		profile_add_alias(&profile, &alias);
+		*value = JsonbPGetDatum(profile.value);
+	}
+	return true;
 }
 
 static bool
@@ -107,9 +130,9 @@ may_read(const char *name)
 	return table != NULL;
 }
 
-/* The lead that a name stands for, and its timeline (NULL: none); false if a query must look. */
+/* The lead that a name stands for, its aliases, and its timeline (NULL: none); false if a query must look. */
 static bool
-look_up_timeline(text **lead_id, Datum *timeline)
+look_up_timeline(text **lead_id, text ***aliases, int *naliases, Datum *timeline)
 {
 	Relation	timelines = open_to_read("lead_timeline");
 	Current    *current;
@@ -127,6 +150,7 @@ look_up_timeline(text **lead_id, Datum *timeline)
 	if (lead)
 		*lead_id = lead;
 	*timeline = PointerGetDatum(current_timeline(current, *lead_id));
+	*aliases = current_aliases(current, *lead_id, naliases);
 	current_close(current);
 	table_close(timelines, AccessShareLock);
 	return true;
@@ -171,10 +195,12 @@ score_lead(PG_FUNCTION_ARGS)
 	Datum		timeline;
 	Datum		profile;
 	Datum		result;
+	text	  **aliases;
+	int			naliases;
 	LOCAL_FCINFO(call, 4);
 
-	if (events_are_hidden() || !look_up_timeline(&lead_id, &timeline) ||
-		!look_up("model_document", PG_GETARG_TEXT_PP(1), &card) || card == 0 || !look_up_profile(lead_id, &profile))
+	if (events_are_hidden() || !look_up_timeline(&lead_id, &aliases, &naliases, &timeline) ||
+		!look_up("model_document", PG_GETARG_TEXT_PP(1), &card) || card == 0 || !look_up_profile(lead_id, aliases, naliases, &profile))
 		return score_by_query(fcinfo);
 
 	InitFunctionCallInfoData(*call, &core, 4, InvalidOid, NULL, NULL);

@@ -259,7 +259,8 @@ map_source(Source *source, Jsonb *mapping, TupleDesc row)
 	if (!map_column(source, row, doc_string(object, &root, "lead_id", true), &source->lead_id) ||
 		!map_column(source, row, doc_string(object, &root, "kind_column", false), &source->kind) ||
 		!map_column(source, row, doc_string(object, &root, "occurred_at", false), &source->occurred_at) ||
-		!map_column(source, row, doc_string(object, &root, "value", false), &source->value))
+		!map_column(source, row, doc_string(object, &root, "value", false), &source->value) ||
+		!map_column(source, row, doc_string(object, &root, "latest_by", false), &source->latest_by))
 		return;
 	if (type_has_changed(source, &source->occurred_at, time_types, lengthof(time_types)) ||
 		type_has_changed(source, &source->value, value_types, lengthof(value_types)))
@@ -283,6 +284,16 @@ map_source(Source *source, Jsonb *mapping, TupleDesc row)
 	}
 }
 
+Source *
+source_map(Jsonb *mapping, TupleDesc row)
+{
+	Source	   *source = palloc0(sizeof(Source));
+
+	source->context = CurrentMemoryContext;
+	map_source(source, mapping, row);
+	return source;
+}
+
 /* A trigger, whose mapping is looked up. */
 typedef struct SourceTrigger
 {
@@ -290,8 +301,8 @@ typedef struct SourceTrigger
 	Relation	relation;
 } SourceTrigger;
 
-static uint64
-family_of(Jsonb *mapping)
+uint64
+source_family(Jsonb *mapping)
 {
 	Datum		common = DirectFunctionCall2(jsonb_delete, JsonbPGetDatum(mapping), CStringGetTextDatum("partition"));
 
@@ -307,7 +318,7 @@ load_source(SessionCache *cache pg_attribute_unused(), void *arg)
 
 	source->context = CurrentMemoryContext;
 	if (mapping && JB_ROOT_IS_OBJECT(mapping))
-		source->family = family_of(mapping);
+		source->family = source_family(mapping);
 	map_source(source, mapping, RelationGetDescr(of->relation));
 	return source;
 }
@@ -564,6 +575,13 @@ source_read_profile(Source *source, TupleTableSlot *slot, SourceRow *row)
 	return read_lead_id(row) ? read_properties(row) : NULL;
 }
 
+static bool
+is_no_event(SourceRow *row, RowFault fault)
+{
+	row->fault = fault;
+	return false;
+}
+
 /*
  * Read a row as an event; false if it cannot be scored: no lead (NULL, empty
  * or over LEAD_ID_MAX bytes), no kind, no time in the years 1970 to 9999, or a
@@ -575,17 +593,19 @@ source_read(Source *source, TupleTableSlot *slot, SourceRow *row)
 {
 	begin_row(source, slot, row);
 	if (source->occurred_at.attnum == 0 || !read_instant(&source->occurred_at, slot, &row->occurred_at) ||
-		!hour_is_valid(row->occurred_at) ||
-		!read_value(&source->value, slot, &row->event.value) ||
-		!read_lead_id(row))
-		return false;
+		!hour_is_valid(row->occurred_at))
+		return is_no_event(row, ROW_WITHOUT_TIME);
+	if (!read_value(&source->value, slot, &row->event.value))
+		return is_no_event(row, ROW_WITHOUT_VALUE);
+	if (!read_lead_id(row))
+		return is_no_event(row, ROW_WITHOUT_LEAD);
 
 	row->event.kind = source->constant_kind;
 	row->event.kind_length = source->constant_kind_length;
 	if (row->event.kind == NULL &&
 		(source->kind.attnum == 0 || !read_text(&source->kind, slot, &row->event.kind, &row->event.kind_length) ||
 		 row->event.kind_length == 0))
-		return false;
+		return is_no_event(row, ROW_WITHOUT_KIND);
 
 	row->event.hour = hour_of(row->occurred_at);
 	row->event.fetch_properties = read_properties;
@@ -665,9 +685,7 @@ relation_name(Relation relation)
 static void
 reader_map(TableReader *reader, TupleDesc row)
 {
-	reader->source = palloc0(sizeof(Source));
-	reader->source->context = CurrentMemoryContext;
-	map_source(reader->source, reader->mapping, row);
+	reader->source = source_map(reader->mapping, row);
 }
 
 static void

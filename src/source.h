@@ -7,7 +7,8 @@
  *      "value": "total", "properties": ["channel", "device"]}
  *
  * "kind_column" stands instead of "kind" where a column names the kind; a table
- * of customers has neither, nor a time: its rows are profiles.
+ * of customers has neither, nor a time: its rows are profiles. "latest_by" names
+ * the column by which one row counts of those that name the same lead.
  * "maintenance": "deferred" has record() append to pending_delta, and
  * "partition": true marks the triggers of a partition or child table, whose
  * rows are read through its parent.
@@ -45,6 +46,7 @@ typedef struct Source
 	SourceColumn kind;
 	SourceColumn occurred_at;
 	SourceColumn value;
+	SourceColumn latest_by;
 	const char *constant_kind;
 	int			constant_kind_length;
 	bool		whole_properties;	/* one jsonb column is the object itself */
@@ -56,11 +58,22 @@ typedef struct Source
 	FunctionCallInfo build_properties;	/* jsonb_build_object(name, value, ...) */
 } Source;
 
+/* Why a row is no event. */
+typedef enum RowFault
+{
+	ROW_WITHOUT_TIME,
+	ROW_WITHOUT_VALUE,
+	ROW_WITHOUT_LEAD,
+	ROW_WITHOUT_KIND,
+	ROW_FAULTS
+} RowFault;
+
 /* A row, read as an event. */
 typedef struct SourceRow
 {
 	Source	   *source;
 	TupleTableSlot *slot;
+	RowFault	fault;			/* if it is none */
 	const char *lead_id;
 	int			lead_id_length;
 	TimestampTz occurred_at;
@@ -74,6 +87,15 @@ extern bool is_property_type(Oid type);
 
 /* The argument of a trigger, or NULL if track() has not made it. */
 extern Jsonb *mapping_of(Trigger *trigger);
+
+/* What the mappings of a source and its partitions have in common, hashed. */
+extern uint64 source_family(Jsonb *mapping);
+
+/* Whether a mapping says that of several rows of a lead the latest counts. */
+extern bool mapping_has_latest(Jsonb *mapping);
+
+/* A mapping, looked up for rows of a type, in the current memory context. */
+extern Source *source_map(Jsonb *mapping, TupleDesc row);
 
 extern Source *source_of_trigger(Trigger *trigger, Relation relation);
 extern bool source_has_problem(Source *source, Relation relation, bool is_written, const char *consequence);

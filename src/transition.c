@@ -469,9 +469,9 @@ read_row(Lookup *lookup, const text *lead_id, ItemPointer place)
 	return row;
 }
 
-/* A lead's profile with what is pending. Somebody may move that into the row meanwhile: then once more. */
+/* The profile of a name with what is pending. Somebody may move that into the row meanwhile: then once more. */
 static Profile
-read_profile(Reader *reader, const text *lead_id)
+read_profile_of(Reader *reader, const text *lead_id)
 {
 	ItemPointerData before;
 	ItemPointerData after;
@@ -488,6 +488,23 @@ read_profile(Reader *reader, const text *lead_id)
 		pending_profiles_apply(&reader->pending, lead_id, &profile);
 		next = read_row(&reader->profiles, lead_id, &after);
 	} while (memcmp(&before, &after, sizeof(ItemPointerData)) != 0);
+	return profile;
+}
+
+/* A lead's profile, with those of its aliases. */
+static Profile
+read_profile(Reader *reader, const text *lead_id)
+{
+	Profile		profile = read_profile_of(reader, lead_id);
+	int			n;
+	text	  **aliases = current_aliases(reader->current, lead_id, &n);
+
+	for (int i = 0; i < n; i++)
+	{
+		Profile		alias = read_profile_of(reader, aliases[i]);
+
+		profile_add_alias(&profile, &alias);
+	}
 	return profile;
 }
 

@@ -6,8 +6,10 @@
 -- Profiles of two tables of customers, merged at once and pending: whoever reads sees what the tables say.
 CREATE SCHEMA shop;
 CREATE TABLE shop.customer (id text PRIMARY KEY, country text, vip bool);
-CREATE TABLE shop.address (who text, city text);
+CREATE TABLE shop.address (who text CONSTRAINT one UNIQUE, city text);
 SELECT track_profile('shop.customer', 'id', '{country,vip}'), track_profile('shop.address', 'who', '{city}');
+-- (leads change their names with each other in one statement, which the constraint would not let them do)
+ALTER TABLE shop.address DROP CONSTRAINT one;
 SELECT publish('{"model": "m", "signals": [{"signal": "visit", "kind": "visit"}, {"signal": "buy", "kind": "buy"}, {"signal": "de", "subject": "profile", "match": {"country": "DE"}},
 	{"signal": "berlin", "subject": "profile", "match": {"city": "Berlin"}}, {"signal": "homeless", "subject": "profile", "condition": "!exists($.city)"}],
 	"weights": [{"signal": "visit", "points": 1}, {"signal": "de", "points": 10}, {"signal": "berlin", "points": 100}, {"signal": "homeless", "points": 1000}],

@@ -49,7 +49,7 @@ RESET TimeZone;
 SET DateStyle = 'ISO, MDY';
 
 -- one jsonb column is the profile itself; rows without a lead or an object are passed over
-CREATE TABLE people (who text, data jsonb);
+CREATE TABLE people (who text UNIQUE, data jsonb);
 SELECT track_profile('people', 'who', '{data}');
 INSERT INTO people VALUES ('p', '{"country": "DE", "age": 30}'), (NULL, '{"country": "DE"}'), ('', '{}'), ('q', '[1]'), ('r', NULL), (repeat('x', 1025), '{"a": 1}');
 SELECT * FROM profiles() WHERE lead_id !~ '[0-9]';

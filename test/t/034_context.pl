@@ -24,7 +24,7 @@ $node->safe_psql('shop', q{
 		"segments": [{"segment": "buyer", "position": 1, "min_score": 1}, {"segment": "other", "position": 2}]}');
 	CALL leadscore.watch('m');
 	INSERT INTO leadscore.offer (offer, model, segment, discount, valid_for, budget, issue_on) VALUES ('spring', 'm', 'buyer', 10, '1 day', 100, '{event,load}');
-	CREATE TABLE customer (id text, country text);
+	CREATE TABLE customer (id text PRIMARY KEY, country text);
 	SELECT leadscore.track_profile('customer', 'id', '{country}');
 	CREATE TABLE visit (id int, lead text, at timestamptz DEFAULT now()) PARTITION BY RANGE (id);
 	SELECT leadscore.track('visit', lead_id => 'lead', kind => 'order', occurred_at => 'at');

@@ -20,7 +20,7 @@ $node->safe_psql('shop', qq{
 	CREATE TYPE label AS ENUM ('$label');
 	CREATE TABLE purchase (lead text, at timestamptz DEFAULT '2026-01-01Z', total float8, colour text, note text, labels label[], tags bit varying);
 	SELECT leadscore.track('purchase', lead_id => 'lead', kind => 'order', occurred_at => 'at', value => 'total', properties => '{colour,note,labels,tags}');
-	CREATE TABLE customer (id text, colour text, note text, labels label[]);
+	CREATE TABLE customer (id text PRIMARY KEY, colour text, note text, labels label[]);
 	SELECT leadscore.track_profile('customer', 'id', '{colour,note,labels}');
 	CREATE TABLE scan (code bytea, at timestamptz DEFAULT '2026-01-01Z', kind bytea);
 	SELECT leadscore.track('scan', lead_id => 'code', kind_column => 'kind', occurred_at => 'at')});

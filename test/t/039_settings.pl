@@ -41,7 +41,7 @@ my $setup = <<'SQL';
 	CREATE TABLE shop.visits (lead pg_catalog.text, at pg_catalog.timestamptz, colour pg_catalog.text) PARTITION BY RANGE (at);
 	CREATE TABLE shop.visits_1 PARTITION OF shop.visits DEFAULT;
 	SELECT leadscore.track('shop.visits', lead_id => 'lead', kind => 'visit', occurred_at => 'at', properties => '{colour}', maintenance => 'deferred');
-	CREATE TABLE shop.customer (lead pg_catalog.text, country pg_catalog.text, age pg_catalog.int4);
+	CREATE TABLE shop.customer (lead pg_catalog.text PRIMARY KEY, country pg_catalog.text, age pg_catalog.int4);
 	SELECT leadscore.track_profile('shop.customer', 'lead', '{country,age}');
 	INSERT INTO shop.customer SELECT 'lead ' || i, CASE WHEN i % 3 = 0 THEN 'DE' ELSE 'FR' END, 20 + i % 40 FROM pg_catalog.generate_series(1, 90) i;
 	INSERT INTO shop.visits SELECT 'lead ' || i % 90, pg_catalog.timestamptz '2026-01-01 00:00Z' + i * 37 * interval '1 minute', CASE WHEN i % 2 = 0 THEN E'blue\\s' ELSE 'red' END FROM pg_catalog.generate_series(1, 500) i;

@@ -165,7 +165,11 @@ LEFT JOIN leadscore.lead_alias a ON a.alias = n.name
 LEFT JOIN (SELECT coalesce(b.lead_id, h.name) AS lead_id, h.kind, h.value FROM shop.history h LEFT JOIN leadscore.lead_alias b ON b.alias = h.name) h ON h.lead_id = coalesce(a.lead_id, n.name)
 GROUP BY n.name;
 CREATE VIEW shop.profile AS
-SELECT name AS lead_id, c.country, d.city FROM shop.name n LEFT JOIN shop.cust c ON c.customer = n.name LEFT JOIN shop.address d ON d.customer = n.name;
+SELECT name AS lead_id,
+	-- its own or, of a lead, that of its first alias
+	coalesce(c.country, (SELECT o.country FROM leadscore.lead_alias a JOIN shop.cust o ON o.customer = a.alias WHERE a.lead_id = n.name ORDER BY a.alias COLLATE "C" LIMIT 1)) AS country,
+	coalesce(d.city, (SELECT o.city FROM leadscore.lead_alias a JOIN shop.address o ON o.customer = a.alias WHERE a.lead_id = n.name ORDER BY a.alias COLLATE "C" LIMIT 1)) AS city
+FROM shop.name n LEFT JOIN shop.cust c ON c.customer = n.name LEFT JOIN shop.address d ON d.customer = n.name;
 CREATE VIEW shop.points AS
 SELECT f.lead_id, m.model, CASE m.model WHEN 'pure' THEN 2 * f.orders + 0.25 * f.total + f.lines + f.visits - 1.5 * f.refunds WHEN 'sticky' THEN 2 * f.orders + f.visits + f.clicks
 	ELSE f.visits + CASE WHEN p.country = 'DE' THEN 5 ELSE 0 END + CASE WHEN p.city = 'Berlin' THEN 3 ELSE 0 END END::float8 AS score

@@ -130,7 +130,7 @@ $coordinator->safe_psql('single', qq{
 	SELECT leadscore.publish(leadscore.template('ecommerce'));
 	INSERT INTO leadscore.signal (signal, kind, match) VALUES ('mobile_visit', 'visit', '{"device": "mobile"}');
 	CREATE TABLE events (lead_id text, kind text, occurred_at timestamptz, value numeric, properties jsonb);
-	CREATE TABLE customers (lead_id text, country text);
+	CREATE TABLE customers (lead_id text PRIMARY KEY, country text);
 	SELECT leadscore.track('events', 'lead_id', kind_column => 'kind', occurred_at => 'occurred_at', value => 'value', properties => '{properties}');
 	SELECT leadscore.track_profile('customers', 'lead_id', '{country}');
 	CREATE VIEW scores AS
