@@ -562,6 +562,13 @@ BEGIN
 	removed := greatest(timelines - remaining, 0);
 	RETURN NEXT;
 
+	-- who comes again, under whatever name, gets no second one; nothing else is known from a hash
+	INSERT INTO leadscore.forgotten_voucher AS f (key, issued_at)
+	SELECT leadscore.voucher_key(v.offer, n.name), max(v.issued_at)
+	FROM leadscore.voucher v CROSS JOIN unnest(names) AS n (name)
+	WHERE v.lead_id = ANY (names) AND v.revoked_at IS NULL
+	GROUP BY 1
+	ON CONFLICT ON CONSTRAINT forgotten_voucher_pkey DO UPDATE SET issued_at = greatest(f.issued_at, excluded.issued_at);
 	-- whoever still has events is still a lead, in a segment
 	source := 'leadscore.segment_change';
 	IF remaining = 0 THEN
@@ -572,13 +579,6 @@ BEGIN
 		RETURN NEXT;
 		-- what has been offered and earned stays true, but nobody's
 		source := 'leadscore.voucher';
-		-- who comes again, under whatever name, gets no second one; nothing else is known from a hash
-		INSERT INTO leadscore.forgotten_voucher AS f (key, issued_at)
-		SELECT leadscore.voucher_key(v.offer, n.name), max(v.issued_at)
-		FROM leadscore.voucher v CROSS JOIN unnest(names) AS n (name)
-		WHERE v.lead_id = ANY (names) AND v.revoked_at IS NULL
-		GROUP BY 1
-		ON CONFLICT ON CONSTRAINT forgotten_voucher_pkey DO UPDATE SET issued_at = greatest(f.issued_at, excluded.issued_at);
 		DELETE FROM leadscore.voucher_order o WHERE o.lead_id = ANY (names);
 		UPDATE leadscore.voucher v SET lead_id = NULL, order_ref = NULL, already = NULL WHERE v.lead_id = ANY (names);
 		GET DIAGNOSTICS removed = ROW_COUNT;

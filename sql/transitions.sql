@@ -283,7 +283,10 @@ COMMENT ON FUNCTION leadscore.see_batch(text[], text, boolean)
 CREATE FUNCTION leadscore.watched_documents() RETURNS jsonb
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT coalesce(jsonb_object_agg(w.model, leadscore.scorecard(w.model)), '{}') FROM leadscore.watched_model w WHERE w.active
+	-- (an edit and its reverse leave the document, but not its version)
+	SELECT coalesce(jsonb_object_agg(w.model, jsonb_build_object('document', d.document, 'version', d.xmin::text)), '{}')
+	FROM leadscore.watched_model w JOIN leadscore.model_document d ON d.model = w.model
+	WHERE w.active
 $$;
 
 COMMENT ON FUNCTION leadscore.watched_documents() IS 'the models that are watched, as a look begins';
@@ -291,16 +294,18 @@ COMMENT ON FUNCTION leadscore.watched_documents() IS 'the models that are watche
 CREATE FUNCTION leadscore.look_completed(documents jsonb) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	models text[];
 BEGIN
 	-- A model that was edited meanwhile waits for the next look; one that is seen through an older snapshot may have been.
 	IF current_setting('transaction_isolation') <> 'read committed' THEN
 		RETURN;
 	END IF;
+	models := ARRAY(SELECT d.model FROM leadscore.model_document d WHERE d.xmin::text = documents -> d.model ->> 'version');
 	-- (a statement, be it of no row, makes all sessions compile the models anew)
-	IF EXISTS (SELECT FROM leadscore.watched_model w
-			WHERE w.active AND w.seen AND documents -> w.model = leadscore.scorecard(w.model) AND w.document IS DISTINCT FROM documents -> w.model) THEN
-		UPDATE leadscore.watched_model w SET document = documents -> w.model
-		WHERE w.active AND w.seen AND documents -> w.model = leadscore.scorecard(w.model) AND w.document IS DISTINCT FROM documents -> w.model;
+	IF EXISTS (SELECT FROM leadscore.watched_model w WHERE w.active AND w.seen AND w.model = ANY (models) AND w.document IS DISTINCT FROM documents -> w.model -> 'document') THEN
+		UPDATE leadscore.watched_model w SET document = documents -> w.model -> 'document'
+		WHERE w.active AND w.seen AND w.model = ANY (models) AND w.document IS DISTINCT FROM documents -> w.model -> 'document';
 	END IF;
 	-- Who compares has lead_state locked to his end. What he has not committed we have not seen: it is younger than this.
 	UPDATE leadscore.watched_model w SET looked_at = greatest(w.looked_at, least(clock_timestamp(), (
@@ -308,7 +313,7 @@ BEGIN
 		FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
 		WHERE l.locktype = 'relation' AND l.relation = 'leadscore.lead_state'::regclass AND l.mode = 'RowExclusiveLock' AND l.pid <> pg_backend_pid()
 		AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))))
-	WHERE w.active AND w.seen AND documents -> w.model = leadscore.scorecard(w.model);
+	WHERE w.active AND w.seen AND w.model = ANY (models);
 END
 $$;
 

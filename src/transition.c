@@ -590,6 +590,10 @@ cause_of(Comparing *c, const Watched *model, text *lead_id, const Lead *lead, co
 		return CAUSE_MODEL;
 	if (lead->has_new_profile && !is_same(segment_on(c, model->card, lead, &lead->seen, state, &appraisal), is))
 		return CAUSE_PROFILE;
+	/* each alone would have been enough */
+	if (model->card_before && lead->has_new_profile &&
+		!is_same(segment_on(c, model->card_before, lead, &lead->seen, state, &appraisal), is))
+		return CAUSE_MODEL;
 	/* what is pending was written by somebody who had not got the row: time is not the cause */
 	if (cause == CAUSE_TIME && lead->timeline && current_is_pending(c->reader.current, lead_id))
 		return cause_of_delta(lead->timeline);

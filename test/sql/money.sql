@@ -75,6 +75,16 @@ SELECT visits('gina', 1);
 SELECT visits('gina', 2);
 SELECT lead_id, "from", "to", cause FROM segment_change WHERE lead_id IN ('gus', 'gina') ORDER BY change_id;
 SELECT lead_id, profile FROM seen_profile ORDER BY 1;
+-- a new profile and an edit, each of which would have been enough
+SELECT visits('gerd', 4);
+UPDATE weight SET points = 2 WHERE signal = 'visit';
+INSERT INTO lead VALUES ('gerd', '{"country": "DE"}');
+SELECT refresh_segments();
+SELECT "from", "to", cause FROM segment_change WHERE lead_id = 'gerd' ORDER BY change_id;
+UPDATE weight SET points = 1 WHERE signal = 'visit';
+DELETE FROM lead WHERE lead_id = 'gerd';
+SELECT refresh_segments();
+SELECT count(*) > 0 AS forgotten FROM forget('gerd');
 
 -- of an alias
 SELECT visits('cookie', 3), visits('hal', 3);

@@ -184,7 +184,9 @@ is($node->safe_psql('shop', q{
 	SELECT i.* FROM issue i JOIN leadscore.offer o USING (offer)
 	WHERE CASE WHEN i.change_id IS NULL THEN i.offer <> 'moving' ELSE (i.cause = ANY (o.issue_on)) IS NOT TRUE OR i.segment NOT IN ('hot', 'burning') END LIMIT 5}), '', 'each voucher has a change of a cause that was asked for');
 is($node->safe_psql('shop', q{
-	SELECT v.offer, v.lead_id, c.cause FROM leadscore.voucher v LEFT JOIN leadscore.segment_change c USING (change_id) WHERE v.lead_id LIKE 'still%' AND v.offer <> 'moving' LIMIT 5}), '', 'who has done nothing gets nothing');
+	SELECT v.offer, v.lead_id, c.cause FROM leadscore.voucher v LEFT JOIN leadscore.segment_change c USING (change_id) WHERE v.lead_id LIKE 'still%' AND v.offer <> 'moving' LIMIT 5}), '', 'who has done nothing gets nothing')
+  or diag($node->safe_psql('shop', q{SELECT c.change_id, c.lead_id, c."from", c."to", c.score, c.cause, c.changed_at::time, c.tick FROM leadscore.segment_change c
+	WHERE c.lead_id IN (SELECT v.lead_id FROM leadscore.voucher v JOIN leadscore.segment_change d USING (change_id) WHERE v.lead_id LIKE 'still%' AND v.offer <> 'moving') ORDER BY c.lead_id, c.change_id}));
 cmp_ok($node->safe_psql('shop', q{SELECT count(*) FROM leadscore.segment_change WHERE lead_id LIKE 'still%'}), '>', 10, '... though they were moved');
 is($node->safe_psql('shop', q{
 	SELECT * FROM (SELECT v.offer, v.lead_id, v.issued_at - lag(v.issued_at) OVER (PARTITION BY v.offer, v.lead_id ORDER BY v.issued_at) AS after FROM leadscore.voucher v WHERE v.lead_id IS NOT NULL AND v.revoked_at IS NULL) l
