@@ -1,7 +1,7 @@
 -- affinity.sql: what leads lean to: categories, brands, and other properties of
 -- their events
 
-CREATE FUNCTION leadscore.log_events(kinds text[])
+CREATE FUNCTION leadscore_internal.log_events(kinds text[])
 	RETURNS TABLE (lead_id text, kind text, occurred_at timestamptz, properties jsonb)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET row_security = off SET jit = off
 AS $$
@@ -11,14 +11,14 @@ AS $$
 		FROM leadscore.source s
 		WHERE s.feeds = 'timeline'
 	) s
-	CROSS JOIN LATERAL leadscore.source_events(s.sources, s.mappings, NULL::text[], log_events.kinds) e
+	CROSS JOIN LATERAL leadscore_internal.source_events(s.sources, s.mappings, NULL::text[], log_events.kinds) e
 	LEFT JOIN leadscore.lead_alias a ON a.alias = e.lead_id
 	WHERE log_events.kinds IS NULL OR e.kind = ANY (log_events.kinds)
 $$;
 
-COMMENT ON FUNCTION leadscore.log_events(text[]) IS 'the events of all sources, of some kinds or (NULL) of any, by lead';
+COMMENT ON FUNCTION leadscore_internal.log_events(text[]) IS 'the events of all sources, of some kinds or (NULL) of any, by lead';
 
-CREATE FUNCTION leadscore.check_property(property text, n integer DEFAULT 1) RETURNS void
+CREATE FUNCTION leadscore_internal.check_property(property text, n integer DEFAULT 1) RETURNS void
 	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -33,13 +33,13 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.check_property(text, integer) IS 'refuses what is no property, or no number of values';
+COMMENT ON FUNCTION leadscore_internal.check_property(text, integer) IS 'refuses what is no property, or no number of values';
 
-CREATE FUNCTION leadscore.check_kinds(kinds text[]) RETURNS void
+CREATE FUNCTION leadscore_internal.check_kinds(kinds text[]) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
-	unknown CONSTANT text[] := ARRAY(SELECT k FROM unnest(kinds) k EXCEPT SELECT e.kind FROM leadscore.log_events(kinds) e ORDER BY 1);
+	unknown CONSTANT text[] := ARRAY(SELECT k FROM unnest(kinds) k EXCEPT SELECT e.kind FROM leadscore_internal.log_events(kinds) e ORDER BY 1);
 BEGIN
 	IF unknown <> '{}' THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'there are no events of a kind',
@@ -48,7 +48,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.check_kinds(text[]) IS 'refuses kinds that no event has';
+COMMENT ON FUNCTION leadscore_internal.check_kinds(text[]) IS 'refuses kinds that no event has';
 
 CREATE FUNCTION leadscore.affinity(property text, at timestamptz DEFAULT now(), half_life interval DEFAULT '30 days',
 	kinds text[] DEFAULT NULL, prior float8 DEFAULT 1)
@@ -60,8 +60,8 @@ DECLARE
 	hours CONSTANT float8 := extract(epoch FROM half_life) / 3600;
 	present CONSTANT float8 := floor(extract(epoch FROM affinity.at) / 3600);
 BEGIN
-	PERFORM leadscore.check_property(property, 1);
-	PERFORM leadscore.duration_hours('half_life'::text, half_life, 'Write a duration such as 30 days.'::text);
+	PERFORM leadscore_internal.check_property(property, 1);
+	PERFORM leadscore_internal.duration_hours('half_life'::text, half_life, 'Write a duration such as 30 days.'::text);
 	IF half_life IS NULL OR (prior >= 0 AND prior < 'Infinity') IS NOT TRUE THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'half_life is NULL, or prior is below zero',
 			DETAIL = format('half_life is %s, prior is %s.', coalesce(half_life::text, 'NULL'), coalesce(prior::text, 'NULL')),
@@ -70,7 +70,7 @@ BEGIN
 	RETURN QUERY
 	WITH event AS (
 		SELECT e.lead_id, e.properties ->> affinity.property AS value, (present - floor(extract(epoch FROM e.occurred_at) / 3600)) / hours AS age
-		FROM leadscore.log_events(affinity.kinds) e
+		FROM leadscore_internal.log_events(affinity.kinds) e
 		WHERE e.properties ->> affinity.property IS NOT NULL AND date_trunc('hour', e.occurred_at, 'UTC') <= affinity.at
 	), leaning AS MATERIALIZED (
 		-- what is more than a hundred half-lives old is nothing
@@ -89,7 +89,7 @@ BEGIN
 	WHERE s.share > 0 AND t.total > 0
 	ORDER BY l.lead_id, 6 DESC, l.value;
 	IF NOT FOUND THEN
-		PERFORM leadscore.check_kinds(affinity.kinds);
+		PERFORM leadscore_internal.check_kinds(affinity.kinds);
 	END IF;
 END
 $$;
@@ -107,14 +107,14 @@ DECLARE
 	candidate record;
 	known record;
 BEGIN
-	PERFORM leadscore.check_property(property, n);
+	PERFORM leadscore_internal.check_property(property, n);
 	FOR candidate IN
 		SELECT concat_ws(' ', make_signals.kind, make_signals.property || ': ' || CASE
 				-- 42 and "42" are two values
 				WHEN jsonb_typeof(v.value) = 'string' AND v.value #>> '{}' ~ '^(-?[0-9.]+([eE][-+]?[0-9]+)?|true|false)$' THEN v.value::text
 				ELSE v.value #>> '{}' END) AS signal,
 			v.value, count(*) AS events
-		FROM leadscore.log_events(kinds) e
+		FROM leadscore_internal.log_events(kinds) e
 		CROSS JOIN LATERAL (SELECT e.properties -> make_signals.property AS value) v
 		WHERE jsonb_typeof(v.value) IN ('string', 'number', 'boolean') AND octet_length(v.value::text) <= 200
 		GROUP BY v.value
@@ -138,7 +138,7 @@ BEGIN
 		RETURN NEXT;
 	END LOOP;
 	IF NOT FOUND THEN
-		PERFORM leadscore.check_kinds(kinds);
+		PERFORM leadscore_internal.check_kinds(kinds);
 	END IF;
 END
 $$;

@@ -2,22 +2,22 @@
 
 -- private functions
 
-CREATE FUNCTION leadscore.merge_bands(fine float8[]) RETURNS float8[]
+CREATE FUNCTION leadscore_internal.merge_bands(fine float8[]) RETURNS float8[]
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-COMMENT ON FUNCTION leadscore.merge_bands(float8[]) IS 'the fewest bands that tell what those of fine_bands() do';
+COMMENT ON FUNCTION leadscore_internal.merge_bands(float8[]) IS 'the fewest bands that tell what those of fine_bands() do';
 
-CREATE FUNCTION leadscore.likelihood(others float8, converted float8) RETURNS float8
+CREATE FUNCTION leadscore_internal.likelihood(others float8, converted float8) RETURNS float8
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT CASE WHEN others > 0 THEN others * ln(others / (others + converted)) ELSE 0 END
 		+ CASE WHEN converted > 0 THEN converted * ln(converted / (others + converted)) ELSE 0 END
 $$;
 
-COMMENT ON FUNCTION leadscore.likelihood(float8, float8) IS 'the log likelihood of so many outcomes of each kind at their own rate';
+COMMENT ON FUNCTION leadscore_internal.likelihood(float8, float8) IS 'the log likelihood of so many outcomes of each kind at their own rate';
 
 -- One weight for each thing that is measured, without bands and bounds, in the place of the first.
-CREATE FUNCTION leadscore.measured_once(scorecard jsonb) RETURNS jsonb
+CREATE FUNCTION leadscore_internal.measured_once(scorecard jsonb) RETURNS jsonb
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT scorecard || jsonb_build_object('weights', (
@@ -40,9 +40,9 @@ AS $$
 		) m))
 $$;
 
-COMMENT ON FUNCTION leadscore.measured_once(jsonb) IS 'a scorecard with one weight for each thing that is measured, without bands';
+COMMENT ON FUNCTION leadscore_internal.measured_once(jsonb) IS 'a scorecard with one weight for each thing that is measured, without bands';
 
-CREATE FUNCTION leadscore.with_bands(scorecard jsonb, signal_id integer, horizon_hours integer, active_hours integer, profiles boolean, cutoffs timestamptz[],
+CREATE FUNCTION leadscore_internal.with_bands(scorecard jsonb, signal_id integer, horizon_hours integer, active_hours integer, profiles boolean, cutoffs timestamptz[],
 	learned boolean, OUT card jsonb, OUT bins jsonb)
 	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 SET jit = off
 AS $$
@@ -51,15 +51,15 @@ AS $$
 		FROM jsonb_array_elements(nullif(scorecard -> 'weights', 'null')) WITH ORDINALITY AS w (weight, n)
 		LEFT JOIN jsonb_to_recordset(nullif(scorecard -> 'signals', 'null')) AS s (signal text, subject text) ON s.signal = w.weight ->> 'signal'
 	), plain AS MATERIALIZED (
-		SELECT leadscore.unbounded(scorecard || jsonb_build_object('weights', jsonb_agg((w.weight - 'curve') || '{"points": 1}' ORDER BY w.n))) AS card FROM weight w
+		SELECT leadscore_internal.unbounded(scorecard || jsonb_build_object('weights', jsonb_agg((w.weight - 'curve') || '{"points": 1}' ORDER BY w.n))) AS card FROM weight w
 	), tally AS MATERIALIZED (
 		SELECT u.n, count(*) AS leads, count(*) FILTER (WHERE x.converted) AS converted, count(*) FILTER (WHERE u.measured IS NULL AND NOT x.converted) AS missing_others,
-			count(*) FILTER (WHERE u.measured IS NULL AND x.converted) AS missing_converted, leadscore.fine_bands(u.measured, x.converted) AS fine,
+			count(*) FILTER (WHERE u.measured IS NULL AND x.converted) AS missing_converted, leadscore_internal.fine_bands(u.measured, x.converted) AS fine,
 			leadscore.logistic_regression(ARRAY[u.measured], x.converted, 1::float8, NULL::float8[]) AS linear,
 			leadscore.logistic_regression(ARRAY[ln(1 + greatest(u.measured, 0))], x.converted, 1::float8, NULL::float8[]) AS log
 		FROM (
-			SELECT leadscore.past_features((SELECT p.card FROM plain p), e.timeline, e.profile, e.cutoff) AS features, e.outcome < 'infinity' AS converted
-			FROM leadscore.examples(with_bands.signal_id, with_bands.horizon_hours, with_bands.active_hours, with_bands.profiles, with_bands.cutoffs) e
+			SELECT leadscore_internal.past_features((SELECT p.card FROM plain p), e.timeline, e.profile, e.cutoff) AS features, e.outcome < 'infinity' AS converted
+			FROM leadscore_internal.examples(with_bands.signal_id, with_bands.horizon_hours, with_bands.active_hours, with_bands.profiles, with_bands.cutoffs) e
 			WHERE NOT learned OR hashtextextended(e.lead_id, 0) & 1023 < 717 OFFSET 0
 		) x
 		CROSS JOIN LATERAL unnest(x.features) WITH ORDINALITY AS u (measured, n)
@@ -67,18 +67,18 @@ AS $$
 		GROUP BY u.n
 		HAVING count(u.measured) > 0 AND count(*) FILTER (WHERE x.converted) BETWEEN 1 AND count(*) - 1
 	), merged AS MATERIALIZED (
-		SELECT t.*, leadscore.merge_bands(t.fine) AS bands FROM tally t
+		SELECT t.*, leadscore_internal.merge_bands(t.fine) AS bands FROM tally t
 	), judged AS MATERIALIZED (
 		-- G. Schwarz, The Annals of Statistics 6, 1978: each parameter beside the base rate has its price
 		SELECT m.*, j.in_bands, j.in_line, j.in_log, CASE WHEN j.in_bands >= greatest(j.in_line, j.in_log) THEN 'bands' WHEN j.in_log >= j.in_line THEN 'log' ELSE 'linear' END AS curve
 		FROM merged m
 		CROSS JOIN LATERAL (
-			SELECT leadscore.likelihood(m.missing_others::float8, m.missing_converted::float8) - b.base
+			SELECT leadscore_internal.likelihood(m.missing_others::float8, m.missing_converted::float8) - b.base
 					- ln(m.leads::float8) / 2 * (array_length(m.bands, 1) - CASE WHEN m.missing_others + m.missing_converted > 0 THEN 0 ELSE 1 END)
-					+ (SELECT sum(leadscore.likelihood(m.bands[i][1], m.bands[i][2])) FROM generate_series(1, array_length(m.bands, 1)) i) AS in_bands,
+					+ (SELECT sum(leadscore_internal.likelihood(m.bands[i][1], m.bands[i][2])) FROM generate_series(1, array_length(m.bands, 1)) i) AS in_bands,
 				(m.linear).log_likelihood - b.base - ln(m.leads::float8) / 2 AS in_line,
 				(m.log).log_likelihood - b.base - ln(m.leads::float8) / 2 AS in_log
-			FROM (SELECT leadscore.likelihood((m.leads - m.converted)::float8, m.converted::float8) AS base) b
+			FROM (SELECT leadscore_internal.likelihood((m.leads - m.converted)::float8, m.converted::float8) AS base) b
 		) j
 	), band AS MATERIALIZED (
 		SELECT j.n, i, CASE WHEN i > 1 THEN j.bands[i][3] WHEN array_length(j.bands, 1) = 1 THEN least(j.bands[1][3], 0) END AS at_least, j.bands[i + 1][3] AS below,
@@ -95,8 +95,8 @@ AS $$
 				'direction', (SELECT CASE WHEN count(*) FILTER (WHERE r.step > 0) = count(r.step) THEN 'rising' WHEN count(*) FILTER (WHERE r.step < 0) = count(r.step) THEN 'falling' ELSE 'mixed' END
 					FROM (SELECT b.converted / b.leads - lag(b.converted / b.leads) OVER (ORDER BY b.i) AS step FROM band b WHERE b.n = j.n) r HAVING count(r.step) > 0),
 				'gain', jsonb_build_object('bands', j.in_bands, 'linear', j.in_line, 'log', j.in_log),
-				'fine_information_value', leadscore.information_value(j.fine, (j.missing_others + j.missing_converted)::float8, j.missing_converted::float8),
-				'information_value', leadscore.information_value(j.bands, (j.missing_others + j.missing_converted)::float8, j.missing_converted::float8),
+				'fine_information_value', leadscore_internal.information_value(j.fine, (j.missing_others + j.missing_converted)::float8, j.missing_converted::float8),
+				'information_value', leadscore_internal.information_value(j.bands, (j.missing_others + j.missing_converted)::float8, j.missing_converted::float8),
 				'bands', (SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('at_least', b.at_least, 'below', b.below, 'leads', b.leads, 'conversions', b.converted, 'weight_of_evidence', b.evidence)) ORDER BY b.i)
 					FROM band b WHERE b.n = j.n),
 				'missing', CASE WHEN j.missing_others + j.missing_converted > 0 THEN jsonb_build_object('leads', j.missing_others + j.missing_converted, 'conversions', j.missing_converted,
@@ -104,12 +104,12 @@ AS $$
 			FROM judged j JOIN weight w USING (n)), '[]')
 $$;
 
-COMMENT ON FUNCTION leadscore.with_bands(jsonb, integer, integer, integer, boolean, timestamptz[], boolean)
+COMMENT ON FUNCTION leadscore_internal.with_bands(jsonb, integer, integer, integer, boolean, timestamptz[], boolean)
 	IS 'a scorecard whose measured signals have bands or the curve that tells most, and how they were chosen';
 
 -- half-lives
 
-CREATE FUNCTION leadscore.with_half_lives(scorecard jsonb, signals text[], half_life text) RETURNS jsonb
+CREATE FUNCTION leadscore_internal.with_half_lives(scorecard jsonb, signals text[], half_life text) RETURNS jsonb
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT scorecard || jsonb_build_object('weights', (SELECT coalesce(jsonb_agg(
@@ -118,19 +118,19 @@ AS $$
 		FROM jsonb_array_elements(nullif(scorecard -> 'weights', 'null')) WITH ORDINALITY AS w (weight, n)))
 $$;
 
-COMMENT ON FUNCTION leadscore.with_half_lives(jsonb, text[], text) IS 'a scorecard with one half-life for what some signals count and sum up; NULL: no decay';
+COMMENT ON FUNCTION leadscore_internal.with_half_lives(jsonb, text[], text) IS 'a scorecard with one half-life for what some signals count and sum up; NULL: no decay';
 
-CREATE FUNCTION leadscore.sample_likelihood(scorecard jsonb, timelines leadscore.timeline[], profiles jsonb[], cutoffs timestamptz[], outcomes boolean[], l2 float8) RETURNS float8
+CREATE FUNCTION leadscore_internal.sample_likelihood(scorecard jsonb, timelines leadscore.timeline[], profiles jsonb[], cutoffs timestamptz[], outcomes boolean[], l2 float8) RETURNS float8
 	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT (leadscore.logistic_regression(leadscore.past_points((SELECT leadscore.unbounded(scorecard)), u.timeline, u.profile, u.cutoff), u.outcome, greatest(l2, 0.001)::float8, NULL::float8[])).log_likelihood
+	SELECT (leadscore.logistic_regression(leadscore_internal.past_points((SELECT leadscore_internal.unbounded(scorecard)), u.timeline, u.profile, u.cutoff), u.outcome, greatest(l2, 0.001)::float8, NULL::float8[])).log_likelihood
 	FROM unnest(timelines, profiles, cutoffs, outcomes) AS u (timeline, profile, cutoff, outcome)
 $$;
 
-COMMENT ON FUNCTION leadscore.sample_likelihood(jsonb, leadscore.timeline[], jsonb[], timestamptz[], boolean[], float8)
+COMMENT ON FUNCTION leadscore_internal.sample_likelihood(jsonb, leadscore.timeline[], jsonb[], timestamptz[], boolean[], float8)
 	IS 'the log likelihood of examples, after their points are fitted';
 
-CREATE FUNCTION leadscore.learn_decay(scorecard jsonb, signal_id integer, horizon_hours integer, active_hours integer, profiles boolean, cutoffs timestamptz[], l2 float8,
+CREATE FUNCTION leadscore_internal.learn_decay(scorecard jsonb, signal_id integer, horizon_hours integer, active_hours integer, profiles boolean, cutoffs timestamptz[], l2 float8,
 	learned boolean, OUT card jsonb, OUT decay jsonb)
 	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
@@ -159,20 +159,20 @@ BEGIN
 		RETURN;
 	END IF;
 	SELECT count(*) INTO n
-	FROM leadscore.examples(learn_decay.signal_id, learn_decay.horizon_hours, learn_decay.active_hours, learn_decay.profiles, learn_decay.cutoffs) e
+	FROM leadscore_internal.examples(learn_decay.signal_id, learn_decay.horizon_hours, learn_decay.active_hours, learn_decay.profiles, learn_decay.cutoffs) e
 	WHERE NOT learned OR hashtextextended(e.lead_id, 0) & 1023 < 717;
 	SELECT array_agg(e.timeline) AS timelines, array_agg(e.profile) AS profiles, array_agg(e.cutoff) AS cutoffs, array_agg(e.outcome < 'infinity') AS outcomes, count(*) AS n INTO sample
-	FROM leadscore.examples(learn_decay.signal_id, learn_decay.horizon_hours, learn_decay.active_hours, learn_decay.profiles, learn_decay.cutoffs) e
+	FROM leadscore_internal.examples(learn_decay.signal_id, learn_decay.horizon_hours, learn_decay.active_hours, learn_decay.profiles, learn_decay.cutoffs) e
 	WHERE (NOT learned OR hashtextextended(e.lead_id, 0) & 1023 < 717) AND hashtextextended(e.lead_id, 1) & 1048575 < 1048576.0 * most / greatest(n, 1);
-	own := leadscore.sample_likelihood(scorecard, sample.timelines, sample.profiles, sample.cutoffs, sample.outcomes, l2);
+	own := leadscore_internal.sample_likelihood(scorecard, sample.timelines, sample.profiles, sample.cutoffs, sample.outcomes, l2);
 	IF own IS NULL THEN
 		RETURN;		-- no examples of both outcomes
 	END IF;
 
 	-- one half-life for all
 	FOR i IN 1 .. cardinality(grid) LOOP
-		trial := leadscore.with_half_lives(scorecard, signals, grid[i]);
-		trial_likelihood := leadscore.sample_likelihood(trial, sample.timelines, sample.profiles, sample.cutoffs, sample.outcomes, l2);
+		trial := leadscore_internal.with_half_lives(scorecard, signals, grid[i]);
+		trial_likelihood := leadscore_internal.sample_likelihood(trial, sample.timelines, sample.profiles, sample.cutoffs, sample.outcomes, l2);
 		likelihoods := likelihoods || trial_likelihood;
 		IF common IS NULL OR trial_likelihood > best THEN
 			common := i;
@@ -187,8 +187,8 @@ BEGIN
 		FOR s IN 1 .. cardinality(signals) LOOP
 			FOREACH tried IN ARRAY ARRAY[-1, 1] LOOP
 				WHILE chosen[s] + tried BETWEEN 1 AND cardinality(grid) LOOP
-					trial := leadscore.with_half_lives(card, signals[s:s], grid[chosen[s] + tried]);
-					trial_likelihood := leadscore.sample_likelihood(trial, sample.timelines, sample.profiles, sample.cutoffs, sample.outcomes, l2);
+					trial := leadscore_internal.with_half_lives(card, signals[s:s], grid[chosen[s] + tried]);
+					trial_likelihood := leadscore_internal.sample_likelihood(trial, sample.timelines, sample.profiles, sample.cutoffs, sample.outcomes, l2);
 					EXIT WHEN NOT trial_likelihood > best + CASE WHEN chosen[s] = common THEN ln(sample.n::float8) / 2 ELSE 0 END;
 					chosen[s] := chosen[s] + tried;
 					best := trial_likelihood;
@@ -209,5 +209,5 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.learn_decay(jsonb, integer, integer, integer, boolean, timestamptz[], float8, boolean)
+COMMENT ON FUNCTION leadscore_internal.learn_decay(jsonb, integer, integer, integer, boolean, timestamptz[], float8, boolean)
 	IS 'a scorecard with the half-lives of a grid that make what happened most likely, and how they were chosen';

@@ -3,7 +3,7 @@
 
 -- private functions
 
-CREATE FUNCTION leadscore.refuse(problem text, value text, hint text) RETURNS boolean
+CREATE FUNCTION leadscore_internal.refuse(problem text, value text, hint text) RETURNS boolean
 	LANGUAGE plpgsql VOLATILE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -12,11 +12,11 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.refuse(text, text, text) IS 'the error of a failed check, for use in the check';
+COMMENT ON FUNCTION leadscore_internal.refuse(text, text, text) IS 'the error of a failed check, for use in the check';
 
 -- What the columns of another table hold may be of types whose casts run code of its owner.
 
-CREATE FUNCTION leadscore.check_trigger(fired_on oid, own regclass) RETURNS void
+CREATE FUNCTION leadscore_internal.check_trigger(fired_on oid, own regclass) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -27,62 +27,62 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.check_trigger(oid, regclass) IS 'refuses a trigger function that runs as the owner on another table than its own';
+COMMENT ON FUNCTION leadscore_internal.check_trigger(oid, regclass) IS 'refuses a trigger function that runs as the owner on another table than its own';
 
-CREATE FUNCTION leadscore.utf8(name text) RETURNS bytea
+CREATE FUNCTION leadscore_internal.utf8(name text) RETURNS bytea
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-COMMENT ON FUNCTION leadscore.utf8(text) IS 'the bytes of a name in UTF-8, or as they are where they have no form in it: what hashes of names are made of';
+COMMENT ON FUNCTION leadscore_internal.utf8(text) IS 'the bytes of a name in UTF-8, or as they are where they have no form in it: what hashes of names are made of';
 
-CREATE FUNCTION leadscore.check_duration(what text, duration interval, hint text) RETURNS boolean
+CREATE FUNCTION leadscore_internal.check_duration(what text, duration interval, hint text) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-CREATE FUNCTION leadscore.duration_hours(what text, duration interval, hint text) RETURNS integer
+CREATE FUNCTION leadscore_internal.duration_hours(what text, duration interval, hint text) RETURNS integer
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-COMMENT ON FUNCTION leadscore.check_duration(text, interval, text) IS 'true, or an error if a duration in a table is under an hour or too long';
-COMMENT ON FUNCTION leadscore.duration_hours(text, interval, text) IS 'a duration in hours, rounded up, or an error if an argument is under an hour or too long';
+COMMENT ON FUNCTION leadscore_internal.check_duration(text, interval, text) IS 'true, or an error if a duration in a table is under an hour or too long';
+COMMENT ON FUNCTION leadscore_internal.duration_hours(text, interval, text) IS 'a duration in hours, rounded up, or an error if an argument is under an hour or too long';
 
-CREATE FUNCTION leadscore.check_scorecard(document jsonb) RETURNS boolean
+CREATE FUNCTION leadscore_internal.check_scorecard(document jsonb) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-COMMENT ON FUNCTION leadscore.check_scorecard(jsonb) IS 'true, or an error that names the path of what is wrong';
+COMMENT ON FUNCTION leadscore_internal.check_scorecard(jsonb) IS 'true, or an error that names the path of what is wrong';
 
-CREATE FUNCTION leadscore.check_condition(condition jsonpath) RETURNS boolean
+CREATE FUNCTION leadscore_internal.check_condition(condition jsonpath) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-COMMENT ON FUNCTION leadscore.check_condition(jsonpath) IS 'true, or an error if a jsonpath is no predicate';
+COMMENT ON FUNCTION leadscore_internal.check_condition(jsonpath) IS 'true, or an error if a jsonpath is no predicate';
 
-CREATE FUNCTION leadscore.signals_changed() RETURNS trigger
+CREATE FUNCTION leadscore_internal.signals_changed() RETURNS trigger
 	AS 'MODULE_PATHNAME' LANGUAGE C;
 
-COMMENT ON FUNCTION leadscore.signals_changed() IS 'trigger: tells every session that the signals have changed';
+COMMENT ON FUNCTION leadscore_internal.signals_changed() IS 'trigger: tells every session that the signals have changed';
 
-CREATE FUNCTION leadscore.hold_lock(what text) RETURNS void
+CREATE FUNCTION leadscore_internal.hold_lock(what text) RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-COMMENT ON FUNCTION leadscore.hold_lock(text) IS 'keeps others who want the lock of a name waiting until the transaction ends; no advisory lock of SQL is in its way';
+COMMENT ON FUNCTION leadscore_internal.hold_lock(text) IS 'keeps others who want the lock of a name waiting until the transaction ends; no advisory lock of SQL is in its way';
 
 -- signal
 
 CREATE TABLE leadscore.signal (
 	signal text PRIMARY KEY
-		CONSTRAINT signal_not_empty CHECK ((signal <> '') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT signal_not_empty CHECK ((signal <> '') IS NOT FALSE OR leadscore_internal.refuse(
 			'signal name is empty', '""', 'Name what is counted, such as "visit".')),
 	signal_id integer NOT NULL UNIQUE GENERATED ALWAYS AS IDENTITY,
 	subject text NOT NULL DEFAULT 'event'
-		CONSTRAINT signal_subject_known CHECK ((subject IN ('event', 'profile')) IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT signal_subject_known CHECK ((subject IN ('event', 'profile')) IS NOT FALSE OR leadscore_internal.refuse(
 			'signal subject is unknown', subject, 'Write event or profile.')),
 	kind text
-		CONSTRAINT signal_kind_not_empty CHECK ((kind <> '') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT signal_kind_not_empty CHECK ((kind <> '') IS NOT FALSE OR leadscore_internal.refuse(
 			'signal kind is empty', '""', 'Write NULL for any kind.')),
 	match jsonb
-		CONSTRAINT signal_match_is_object CHECK ((jsonb_typeof(match) = 'object') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT signal_match_is_object CHECK ((jsonb_typeof(match) = 'object') IS NOT FALSE OR leadscore_internal.refuse(
 			'signal match is not a JSON object', match::text, 'Write an object such as {"device": "mobile"}, or NULL.')),
 	condition jsonpath
-		CONSTRAINT signal_condition_is_predicate CHECK (leadscore.check_condition(condition)),
+		CONSTRAINT signal_condition_is_predicate CHECK (leadscore_internal.check_condition(condition)),
 	description text,
-	CONSTRAINT signal_profile_has_no_kind CHECK ((subject <> 'profile' OR kind IS NULL) IS NOT FALSE OR leadscore.refuse(
+	CONSTRAINT signal_profile_has_no_kind CHECK ((subject <> 'profile' OR kind IS NULL) IS NOT FALSE OR leadscore_internal.refuse(
 		'a profile signal has no kind', kind, 'Kinds belong to events; write NULL.'))
 );
 
@@ -98,29 +98,29 @@ COMMENT ON COLUMN leadscore.signal.description IS 'for people';
 -- A session counts with the signals that it has compiled: changes must always
 -- reach it, also those made under session_replication_role = replica.
 CREATE TRIGGER signals_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON leadscore.signal
-	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.signals_changed();
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.signals_changed();
 ALTER TABLE leadscore.signal ENABLE ALWAYS TRIGGER signals_changed;
 
 -- model
 
 CREATE TABLE leadscore.model (
 	model text PRIMARY KEY
-		CONSTRAINT model_not_empty CHECK ((model <> '') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT model_not_empty CHECK ((model <> '') IS NOT FALSE OR leadscore_internal.refuse(
 			'model name is empty', '""', 'Name the model, such as "default".')),
 	description text,
 	floor float8
-		CONSTRAINT model_floor_finite CHECK ((floor > '-Infinity' AND floor < 'Infinity') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT model_floor_finite CHECK ((floor > '-Infinity' AND floor < 'Infinity') IS NOT FALSE OR leadscore_internal.refuse(
 			'model floor is not finite', floor::text, 'Write a number, or NULL for none.')),
 	ceiling float8
-		CONSTRAINT model_ceiling_finite CHECK ((ceiling > '-Infinity' AND ceiling < 'Infinity') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT model_ceiling_finite CHECK ((ceiling > '-Infinity' AND ceiling < 'Infinity') IS NOT FALSE OR leadscore_internal.refuse(
 			'model ceiling is not finite', ceiling::text, 'Write a number, or NULL for none.')),
 	intercept float8
-		CONSTRAINT model_intercept_finite CHECK ((intercept > '-Infinity' AND intercept < 'Infinity') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT model_intercept_finite CHECK ((intercept > '-Infinity' AND intercept < 'Infinity') IS NOT FALSE OR leadscore_internal.refuse(
 			'model intercept is not finite', intercept::text, 'Write a number, or NULL for none.')),
 	slope float8
-		CONSTRAINT model_slope_finite CHECK ((slope > '-Infinity' AND slope < 'Infinity') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT model_slope_finite CHECK ((slope > '-Infinity' AND slope < 'Infinity') IS NOT FALSE OR leadscore_internal.refuse(
 			'model slope is not finite', slope::text, 'Write a number, or NULL for none.')),
-	CONSTRAINT model_floor_below_ceiling CHECK ((floor < ceiling) IS NOT FALSE OR leadscore.refuse(
+	CONSTRAINT model_floor_below_ceiling CHECK ((floor < ceiling) IS NOT FALSE OR leadscore_internal.refuse(
 		'model floor is not below its ceiling', format('floor %s, ceiling %s', floor, ceiling), 'Lower the floor, or raise the ceiling.'))
 );
 
@@ -137,16 +137,16 @@ COMMENT ON COLUMN leadscore.model.slope IS 'probability = 1 / (1 + exp(-(interce
 CREATE TABLE leadscore.category (
 	model text NOT NULL REFERENCES leadscore.model ON UPDATE CASCADE ON DELETE CASCADE,
 	category text NOT NULL
-		CONSTRAINT category_not_empty CHECK ((category <> '') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT category_not_empty CHECK ((category <> '') IS NOT FALSE OR leadscore_internal.refuse(
 			'category name is empty', '""', 'Name the category, such as "email".')),
 	min_points float8
-		CONSTRAINT category_min_points_finite CHECK ((min_points > '-Infinity' AND min_points < 'Infinity') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT category_min_points_finite CHECK ((min_points > '-Infinity' AND min_points < 'Infinity') IS NOT FALSE OR leadscore_internal.refuse(
 			'category min_points is not finite', min_points::text, 'Write a number, or NULL for none.')),
 	max_points float8
-		CONSTRAINT category_max_points_finite CHECK ((max_points > '-Infinity' AND max_points < 'Infinity') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT category_max_points_finite CHECK ((max_points > '-Infinity' AND max_points < 'Infinity') IS NOT FALSE OR leadscore_internal.refuse(
 			'category max_points is not finite', max_points::text, 'Write a number, or NULL for none.')),
 	PRIMARY KEY (model, category),
-	CONSTRAINT category_min_not_above_max CHECK ((min_points <= max_points) IS NOT FALSE OR leadscore.refuse(
+	CONSTRAINT category_min_not_above_max CHECK ((min_points <= max_points) IS NOT FALSE OR leadscore_internal.refuse(
 		'category min_points is above max_points', format('min_points %s, max_points %s', min_points, max_points), 'Swap the two.'))
 );
 
@@ -161,11 +161,11 @@ COMMENT ON COLUMN leadscore.category.max_points IS 'the most that its weights co
 CREATE TABLE leadscore.stage (
 	model text NOT NULL REFERENCES leadscore.model ON UPDATE CASCADE ON DELETE CASCADE,
 	stage text NOT NULL
-		CONSTRAINT stage_not_empty CHECK ((stage <> '') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT stage_not_empty CHECK ((stage <> '') IS NOT FALSE OR leadscore_internal.refuse(
 			'stage name is empty', '""', 'Name the stage, such as "decision".')),
 	position integer NOT NULL,
 	within interval
-		CONSTRAINT stage_within_positive CHECK (leadscore.check_duration('stage window', within, 'Write a duration such as 30 days, or NULL for ever.')),
+		CONSTRAINT stage_within_positive CHECK (leadscore_internal.check_duration('stage window', within, 'Write a duration such as 30 days, or NULL for ever.')),
 	PRIMARY KEY (model, stage),
 	UNIQUE (model, position) DEFERRABLE
 );
@@ -183,42 +183,42 @@ CREATE TABLE leadscore.weight (
 	model text NOT NULL REFERENCES leadscore.model ON UPDATE CASCADE ON DELETE CASCADE,
 	signal text NOT NULL REFERENCES leadscore.signal ON UPDATE CASCADE,
 	measure text NOT NULL
-		CONSTRAINT weight_measure_known CHECK ((measure IN ('count', 'value', 'average_value', 'active_days', 'days_since_last', 'days_since_first', 'present')) IS NOT FALSE OR leadscore.refuse('weight measure is unknown', measure,
+		CONSTRAINT weight_measure_known CHECK ((measure IN ('count', 'value', 'average_value', 'active_days', 'days_since_last', 'days_since_first', 'present')) IS NOT FALSE OR leadscore_internal.refuse('weight measure is unknown', measure,
 				'Write count, value, average_value, active_days, days_since_last, days_since_first, or present for a profile signal.')),
 	points float8 NOT NULL
-		CONSTRAINT weight_points_finite CHECK ((points > '-Infinity' AND points < 'Infinity') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT weight_points_finite CHECK ((points > '-Infinity' AND points < 'Infinity') IS NOT FALSE OR leadscore_internal.refuse(
 			'weight points are not finite', points::text, 'Write a number.')),
 	curve text NOT NULL DEFAULT 'linear'
-		CONSTRAINT weight_curve_known CHECK ((curve IN ('linear', 'log')) IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT weight_curve_known CHECK ((curve IN ('linear', 'log')) IS NOT FALSE OR leadscore_internal.refuse(
 			'weight curve is unknown', curve, 'Write linear or log.')),
 	half_life interval
-		CONSTRAINT weight_half_life_positive CHECK (leadscore.check_duration('weight half_life', half_life, 'Write a duration such as 14 days, or NULL for no decay.')),
+		CONSTRAINT weight_half_life_positive CHECK (leadscore_internal.check_duration('weight half_life', half_life, 'Write a duration such as 14 days, or NULL for no decay.')),
 	fades_over interval
-		CONSTRAINT weight_fades_over_positive CHECK (leadscore.check_duration('weight fades_over', fades_over, 'Write a duration such as 30 days, or NULL for no fading.')),
+		CONSTRAINT weight_fades_over_positive CHECK (leadscore_internal.check_duration('weight fades_over', fades_over, 'Write a duration such as 30 days, or NULL for no fading.')),
 	within interval
-		CONSTRAINT weight_within_positive CHECK (leadscore.check_duration('weight window', within, 'Write a duration such as 90 days, or NULL for ever.')),
+		CONSTRAINT weight_within_positive CHECK (leadscore_internal.check_duration('weight window', within, 'Write a duration such as 90 days, or NULL for ever.')),
 	at_least float8
-		CONSTRAINT weight_at_least_finite CHECK ((at_least > '-Infinity' AND at_least < 'Infinity') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT weight_at_least_finite CHECK ((at_least > '-Infinity' AND at_least < 'Infinity') IS NOT FALSE OR leadscore_internal.refuse(
 			'weight at_least is not finite', at_least::text, 'Write a number, or NULL for no lower bound.')),
 	below float8
-		CONSTRAINT weight_below_finite CHECK ((below > '-Infinity' AND below < 'Infinity') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT weight_below_finite CHECK ((below > '-Infinity' AND below < 'Infinity') IS NOT FALSE OR leadscore_internal.refuse(
 			'weight below is not finite', below::text, 'Write a number, or NULL for no upper bound.')),
 	max_per_day integer
-		CONSTRAINT weight_max_per_day_positive CHECK ((max_per_day > 0) IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT weight_max_per_day_positive CHECK ((max_per_day > 0) IS NOT FALSE OR leadscore_internal.refuse(
 			'weight max_per_day is not above zero', max_per_day::text, 'Write a whole number from 1, or NULL for no limit.')),
 	min_points float8
-		CONSTRAINT weight_min_points_finite CHECK ((min_points > '-Infinity' AND min_points < 'Infinity') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT weight_min_points_finite CHECK ((min_points > '-Infinity' AND min_points < 'Infinity') IS NOT FALSE OR leadscore_internal.refuse(
 			'weight min_points is not finite', min_points::text, 'Write a number, or NULL for none.')),
 	max_points float8
-		CONSTRAINT weight_max_points_finite CHECK ((max_points > '-Infinity' AND max_points < 'Infinity') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT weight_max_points_finite CHECK ((max_points > '-Infinity' AND max_points < 'Infinity') IS NOT FALSE OR leadscore_internal.refuse(
 			'weight max_points is not finite', max_points::text, 'Write a number, or NULL for none.')),
 	category text,
 	stage text,
 	FOREIGN KEY (model, category) REFERENCES leadscore.category ON UPDATE CASCADE,
 	FOREIGN KEY (model, stage) REFERENCES leadscore.stage ON UPDATE CASCADE,
-	CONSTRAINT weight_at_least_below_below CHECK ((at_least < below) IS NOT FALSE OR leadscore.refuse(
+	CONSTRAINT weight_at_least_below_below CHECK ((at_least < below) IS NOT FALSE OR leadscore_internal.refuse(
 		'weight at_least is not below "below"', format('at_least %s, below %s', at_least, below), 'A band holds at_least <= measured < below.')),
-	CONSTRAINT weight_min_not_above_max CHECK ((min_points <= max_points) IS NOT FALSE OR leadscore.refuse(
+	CONSTRAINT weight_min_not_above_max CHECK ((min_points <= max_points) IS NOT FALSE OR leadscore_internal.refuse(
 		'weight min_points is above max_points', format('min_points %s, max_points %s', min_points, max_points), 'Swap the two.'))
 );
 
@@ -248,10 +248,10 @@ COMMENT ON COLUMN leadscore.weight.stage IS 'the stage that the signal shows';
 CREATE TABLE leadscore.grade (
 	model text NOT NULL REFERENCES leadscore.model ON UPDATE CASCADE ON DELETE CASCADE,
 	grade text NOT NULL
-		CONSTRAINT grade_not_empty CHECK ((grade <> '') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT grade_not_empty CHECK ((grade <> '') IS NOT FALSE OR leadscore_internal.refuse(
 			'grade name is empty', '""', 'Name the grade, such as "A".')),
 	min_fit float8
-		CONSTRAINT grade_min_fit_finite CHECK ((min_fit > '-Infinity' AND min_fit < 'Infinity') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT grade_min_fit_finite CHECK ((min_fit > '-Infinity' AND min_fit < 'Infinity') IS NOT FALSE OR leadscore_internal.refuse(
 			'grade min_fit is not finite', min_fit::text, 'Write a number, or NULL for the grade of all others.')),
 	PRIMARY KEY (model, grade)
 );
@@ -268,23 +268,23 @@ COMMENT ON COLUMN leadscore.grade.min_fit IS 'the fit it takes; NULL: any';
 CREATE TABLE leadscore.segment (
 	model text NOT NULL REFERENCES leadscore.model ON UPDATE CASCADE ON DELETE CASCADE,
 	segment text NOT NULL
-		CONSTRAINT segment_not_empty CHECK ((segment <> '') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT segment_not_empty CHECK ((segment <> '') IS NOT FALSE OR leadscore_internal.refuse(
 			'segment name is empty', '""', 'Name the segment, such as "high".')),
 	position integer NOT NULL,
 	min_score float8
-		CONSTRAINT segment_min_score_finite CHECK ((min_score > '-Infinity' AND min_score < 'Infinity') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT segment_min_score_finite CHECK ((min_score > '-Infinity' AND min_score < 'Infinity') IS NOT FALSE OR leadscore_internal.refuse(
 			'segment min_score is not finite', min_score::text, 'Write a number, or NULL for no condition.')),
 	min_fit float8
-		CONSTRAINT segment_min_fit_finite CHECK ((min_fit > '-Infinity' AND min_fit < 'Infinity') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT segment_min_fit_finite CHECK ((min_fit > '-Infinity' AND min_fit < 'Infinity') IS NOT FALSE OR leadscore_internal.refuse(
 			'segment min_fit is not finite', min_fit::text, 'Write a number, or NULL for no condition.')),
 	min_engagement float8
-		CONSTRAINT segment_min_engagement_finite CHECK ((min_engagement > '-Infinity' AND min_engagement < 'Infinity') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT segment_min_engagement_finite CHECK ((min_engagement > '-Infinity' AND min_engagement < 'Infinity') IS NOT FALSE OR leadscore_internal.refuse(
 			'segment min_engagement is not finite', min_engagement::text, 'Write a number, or NULL for no condition.')),
 	hysteresis float8
-		CONSTRAINT segment_hysteresis_not_negative CHECK ((hysteresis >= 0 AND hysteresis < 'Infinity') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT segment_hysteresis_not_negative CHECK ((hysteresis >= 0 AND hysteresis < 'Infinity') IS NOT FALSE OR leadscore_internal.refuse(
 			'segment hysteresis is negative or not finite', hysteresis::text, 'Write a number of points from 0, or NULL for none.')),
 	cool_down interval
-		CONSTRAINT segment_cool_down_positive CHECK (leadscore.check_duration('segment cool_down', cool_down, 'Write a duration such as 1 day, or NULL for none.')),
+		CONSTRAINT segment_cool_down_positive CHECK (leadscore_internal.check_duration('segment cool_down', cool_down, 'Write a duration such as 1 day, or NULL for none.')),
 	PRIMARY KEY (model, segment),
 	UNIQUE (model, position) DEFERRABLE
 );
@@ -301,7 +301,7 @@ COMMENT ON COLUMN leadscore.segment.cool_down IS 'of a watched model: how long a
 
 -- what one table's check cannot see: the measure must fit the signal's subject
 
-CREATE FUNCTION leadscore.check_part_exists(model text, signal text, part text, parts text, name text, names text[]) RETURNS void
+CREATE FUNCTION leadscore_internal.check_part_exists(model text, signal text, part text, parts text, name text, names text[]) RETURNS void
 	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -309,63 +309,63 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 			MESSAGE = format('there is no %s "%s" in model "%s"', part, name, model),
 			DETAIL = format('A weight of signal "%s" names it.', signal),
-			HINT = format('Add it to the model''s %s first. ', parts) || leadscore.known(parts, names);
+			HINT = format('Add it to the model''s %s first. ', parts) || leadscore_internal.known(parts, names);
 	END IF;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.check_part_exists(text, text, text, text, text, text[]) IS 'refuses a weight that names a category or stage that its model lacks';
+COMMENT ON FUNCTION leadscore_internal.check_part_exists(text, text, text, text, text, text[]) IS 'refuses a weight that names a category or stage that its model lacks';
 
-CREATE FUNCTION leadscore.check_measure() RETURNS trigger
+CREATE FUNCTION leadscore_internal.check_measure() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	subject text;
 BEGIN
 	-- what it names may be loaded later
-	IF leadscore.in_restore() THEN
+	IF leadscore_internal.in_restore() THEN
 		RETURN NEW;
 	END IF;
 	IF NOT EXISTS (SELECT FROM leadscore.model m WHERE m.model = NEW.model) THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 			MESSAGE = format('model "%s" does not exist', NEW.model),
 			DETAIL = format('A weight of signal "%s" names it.', NEW.signal),
-			HINT = leadscore.known('models'::text, ARRAY(SELECT m.model FROM leadscore.model m ORDER BY 1));
+			HINT = leadscore_internal.known('models'::text, ARRAY(SELECT m.model FROM leadscore.model m ORDER BY 1));
 	END IF;
 	SELECT s.subject INTO subject FROM leadscore.signal s WHERE s.signal = NEW.signal;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 			MESSAGE = format('signal "%s" does not exist', NEW.signal),
 			DETAIL = format('A weight of model "%s" names it.', NEW.model),
-			HINT = leadscore.known('signals'::text, ARRAY(SELECT s.signal FROM leadscore.signal s ORDER BY 1));
+			HINT = leadscore_internal.known('signals'::text, ARRAY(SELECT s.signal FROM leadscore.signal s ORDER BY 1));
 	END IF;
 	NEW.measure := coalesce(NEW.measure, CASE subject WHEN 'profile' THEN 'present' ELSE 'count' END);
 	IF (subject = 'profile') <> (NEW.measure = 'present') THEN
-		PERFORM leadscore.refuse(format('the measure does not fit the %s signal "%s"', subject, NEW.signal), NEW.measure,
+		PERFORM leadscore_internal.refuse(format('the measure does not fit the %s signal "%s"', subject, NEW.signal), NEW.measure,
 			CASE subject WHEN 'profile' THEN 'Profile signals are measured by present.'
 			ELSE 'Event signals are measured by count, value, average_value, active_days, days_since_last or days_since_first.' END);
 	END IF;
 	-- (when a model is renamed, the cascade may reach weights before categories and stages)
 	IF TG_OP = 'INSERT' OR NEW.category IS DISTINCT FROM OLD.category THEN
-		PERFORM leadscore.check_part_exists(NEW.model, NEW.signal, 'category'::text, 'categories'::text, NEW.category,
+		PERFORM leadscore_internal.check_part_exists(NEW.model, NEW.signal, 'category'::text, 'categories'::text, NEW.category,
 			ARRAY(SELECT c.category FROM leadscore.category c WHERE c.model = NEW.model ORDER BY 1));
 	END IF;
 	IF TG_OP = 'INSERT' OR NEW.stage IS DISTINCT FROM OLD.stage THEN
-		PERFORM leadscore.check_part_exists(NEW.model, NEW.signal, 'stage'::text, 'stages'::text, NEW.stage,
+		PERFORM leadscore_internal.check_part_exists(NEW.model, NEW.signal, 'stage'::text, 'stages'::text, NEW.stage,
 			ARRAY(SELECT t.stage FROM leadscore.stage t WHERE t.model = NEW.model ORDER BY t.position));
 	END IF;
 	RETURN NEW;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.check_measure() IS 'trigger: a weight''s measure fits its signal''s subject, and what it names is there';
+COMMENT ON FUNCTION leadscore_internal.check_measure() IS 'trigger: a weight''s measure fits its signal''s subject, and what it names is there';
 
 CREATE TRIGGER check_measure BEFORE INSERT OR UPDATE OF model, signal, measure, category, stage ON leadscore.weight
-	FOR EACH ROW EXECUTE FUNCTION leadscore.check_measure();
+	FOR EACH ROW EXECUTE FUNCTION leadscore_internal.check_measure();
 
 -- (the error of NOT NULL has no hint)
 
-CREATE FUNCTION leadscore.check_position() RETURNS trigger
+CREATE FUNCTION leadscore_internal.check_position() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -375,36 +375,36 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.check_position() IS 'trigger: stages and segments have a position';
+COMMENT ON FUNCTION leadscore_internal.check_position() IS 'trigger: stages and segments have a position';
 
 CREATE TRIGGER check_position BEFORE INSERT OR UPDATE OF position ON leadscore.stage
-	FOR EACH ROW WHEN (NEW.position IS NULL) EXECUTE FUNCTION leadscore.check_position('Number the stages; a higher position is further along.');
+	FOR EACH ROW WHEN (NEW.position IS NULL) EXECUTE FUNCTION leadscore_internal.check_position('Number the stages; a higher position is further along.');
 CREATE TRIGGER check_position BEFORE INSERT OR UPDATE OF position ON leadscore.segment
-	FOR EACH ROW WHEN (NEW.position IS NULL) EXECUTE FUNCTION leadscore.check_position('Number the segments; the first that holds is a lead''s.');
+	FOR EACH ROW WHEN (NEW.position IS NULL) EXECUTE FUNCTION leadscore_internal.check_position('Number the segments; the first that holds is a lead''s.');
 
-CREATE FUNCTION leadscore.check_subject() RETURNS trigger
+CREATE FUNCTION leadscore_internal.check_subject() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF NEW.subject <> OLD.subject AND EXISTS (SELECT FROM leadscore.weight w WHERE w.signal = OLD.signal) THEN
-		PERFORM leadscore.refuse(format('signal "%s" has weights that measure it as %s', OLD.signal, OLD.subject), NEW.subject,
+		PERFORM leadscore_internal.refuse(format('signal "%s" has weights that measure it as %s', OLD.signal, OLD.subject), NEW.subject,
 			'Add a signal of another name, or delete its weights first.'::text);
 	END IF;
 	IF NEW.subject <> OLD.subject AND (EXISTS (SELECT FROM leadscore.conversion c WHERE c.signal = OLD.signal)
 			OR EXISTS (SELECT FROM leadscore.channel c WHERE c.signal = OLD.signal)) THEN
-		PERFORM leadscore.refuse(format('signal "%s" is a conversion, or shows a channel', OLD.signal), NEW.subject,
+		PERFORM leadscore_internal.refuse(format('signal "%s" is a conversion, or shows a channel', OLD.signal), NEW.subject,
 			'Add a signal of another name, or delete its rows in leadscore.conversion and leadscore.channel first.'::text);
 	END IF;
 	RETURN NEW;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.check_subject() IS 'trigger: a signal that has weights, is a conversion or shows a channel keeps its subject';
+COMMENT ON FUNCTION leadscore_internal.check_subject() IS 'trigger: a signal that has weights, is a conversion or shows a channel keeps its subject';
 
 CREATE TRIGGER check_subject BEFORE UPDATE OF subject ON leadscore.signal
-	FOR EACH ROW EXECUTE FUNCTION leadscore.check_subject();
+	FOR EACH ROW EXECUTE FUNCTION leadscore_internal.check_subject();
 
-CREATE FUNCTION leadscore.known(things text, names text[]) RETURNS text
+CREATE FUNCTION leadscore_internal.known(things text, names text[]) RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
 	SELECT CASE WHEN cardinality(names) = 0 THEN format('There are no %s yet.', things)
@@ -412,14 +412,14 @@ BEGIN ATOMIC
 			CASE WHEN cardinality(names) > 50 THEN ', ...' ELSE '' END) END;
 END;
 
-COMMENT ON FUNCTION leadscore.known(text, text[]) IS 'the hint that lists what there is';
+COMMENT ON FUNCTION leadscore_internal.known(text, text[]) IS 'the hint that lists what there is';
 
 -- compaction
 
 CREATE TABLE leadscore.compaction (
 	compacted_before timestamptz NOT NULL
 		CONSTRAINT compacted_before_begins_a_day CHECK ((compacted_before BETWEEN '1970-01-01 00:00Z' AND '9999-12-31 00:00Z'
-			AND date_trunc('day', compacted_before AT TIME ZONE 'UTC') = compacted_before AT TIME ZONE 'UTC') IS NOT FALSE OR leadscore.refuse(
+			AND date_trunc('day', compacted_before AT TIME ZONE 'UTC') = compacted_before AT TIME ZONE 'UTC') IS NOT FALSE OR leadscore_internal.refuse(
 			'compacted_before does not begin a UTC day of the years 1970 to 9999', compacted_before::text,
 			'Let CALL leadscore.compact() set it.')),
 	finished boolean NOT NULL DEFAULT false
@@ -432,7 +432,7 @@ COMMENT ON COLUMN leadscore.compaction.compacted_before IS 'hours before it are 
 COMMENT ON COLUMN leadscore.compaction.finished IS 'whether all timelines have been compacted; what is counted is counted so in any case';
 
 CREATE TRIGGER signals_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON leadscore.compaction
-	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.signals_changed();
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.signals_changed();
 ALTER TABLE leadscore.compaction ENABLE ALWAYS TRIGGER signals_changed;
 
 -- documents
@@ -467,7 +467,7 @@ COMMENT ON COLUMN leadscore.default_model.model IS 'the model';
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore.default_model', '');
 
-CREATE FUNCTION leadscore.model_named(name text) RETURNS text
+CREATE FUNCTION leadscore_internal.model_named(name text) RETURNS text
 	LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -489,18 +489,18 @@ BEGIN
 	ELSIF name = 'default' AND cardinality(models) > 1 THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = 'there is no default model',
 			DETAIL = 'No model is named, there are several, and none of them is the default.',
-			HINT = 'Choose one with leadscore.set_default_model(), or name it in the call. ' || leadscore.known('models'::text, models);
+			HINT = 'Choose one with leadscore.set_default_model(), or name it in the call. ' || leadscore_internal.known('models'::text, models);
 	END IF;
 	RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 		MESSAGE = format('model "%s" does not exist', name),
 		DETAIL = format('There is no row with the model "%s" in leadscore.model.', name),
 		HINT = CASE WHEN cardinality(models) = 0
 			THEN 'There are no models yet. Begin with SELECT leadscore.publish(leadscore.template(''ecommerce'')).'
-			ELSE leadscore.known('models'::text, models) END;
+			ELSE leadscore_internal.known('models'::text, models) END;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.model_named(text)
+COMMENT ON FUNCTION leadscore_internal.model_named(text)
 	IS 'the model of a name; default means the model of that name, else the one that was set, else the only one';
 
 CREATE FUNCTION leadscore.set_default_model(model text) RETURNS void
@@ -514,7 +514,7 @@ BEGIN
 	IF NOT EXISTS (SELECT FROM leadscore.model m WHERE m.model = set_default_model.model) THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('model "%s" does not exist', model),
 			DETAIL = format('There is no row with the model "%s" in leadscore.model.', model),
-			HINT = leadscore.known('models'::text, ARRAY(SELECT m.model FROM leadscore.model m ORDER BY 1));
+			HINT = leadscore_internal.known('models'::text, ARRAY(SELECT m.model FROM leadscore.model m ORDER BY 1));
 	END IF;
 	INSERT INTO leadscore.default_model AS d (model) VALUES (set_default_model.model)
 	ON CONFLICT (only_row) DO UPDATE SET model = excluded.model WHERE d.model <> excluded.model;
@@ -530,14 +530,14 @@ COMMENT ON FUNCTION leadscore.set_default_model(text) IS 'sets the default model
 -- The first model becomes the default, so that adding a second one breaks no call. So does the only one, where no
 -- default is set when another is added.
 
-CREATE FUNCTION leadscore.keep_default_model() RETURNS trigger
+CREATE FUNCTION leadscore_internal.keep_default_model() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	former text[];
 BEGIN
-	PERFORM leadscore.check_trigger(TG_RELID, 'leadscore.model'::regclass);
-	IF leadscore.in_restore() OR EXISTS (SELECT FROM leadscore.default_model) THEN
+	PERFORM leadscore_internal.check_trigger(TG_RELID, 'leadscore.model'::regclass);
+	IF leadscore_internal.in_restore() OR EXISTS (SELECT FROM leadscore.default_model) THEN
 		RETURN NULL;
 	END IF;
 	former := ARRAY(SELECT m.model FROM leadscore.model m WHERE m.model NOT IN (SELECT n.model FROM new_rows n) LIMIT 2);
@@ -550,10 +550,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.keep_default_model() IS 'trigger: the first model becomes the default';
+COMMENT ON FUNCTION leadscore_internal.keep_default_model() IS 'trigger: the first model becomes the default';
 
 CREATE TRIGGER keep_default_model AFTER INSERT ON leadscore.model REFERENCING NEW TABLE AS new_rows
-	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.keep_default_model();
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.keep_default_model();
 
 -- Each model's document is kept, so that a score by lead_id need not gather it
 -- from seven tables.
@@ -570,7 +570,7 @@ COMMENT ON TABLE leadscore.model_document IS 'each model, whole: what scorecard(
 COMMENT ON COLUMN leadscore.model_document.model IS 'the model';
 COMMENT ON COLUMN leadscore.model_document.document IS 'its scorecard document';
 
-CREATE FUNCTION leadscore.make_document(name text) RETURNS jsonb
+CREATE FUNCTION leadscore_internal.make_document(name text) RETURNS jsonb
 	LANGUAGE sql STABLE STRICT
 	SET search_path = pg_catalog, pg_temp SET IntervalStyle = 'postgres' SET extra_float_digits = 1
 AS $$
@@ -595,14 +595,14 @@ AS $$
 	WHERE m.model = name
 $$;
 
-COMMENT ON FUNCTION leadscore.make_document(text) IS 'a model''s document, gathered from the configuration tables';
+COMMENT ON FUNCTION leadscore_internal.make_document(text) IS 'a model''s document, gathered from the configuration tables';
 
-CREATE FUNCTION leadscore.keep_documents(models text[] DEFAULT NULL) RETURNS void
+CREATE FUNCTION leadscore_internal.keep_documents(models text[] DEFAULT NULL) RETURNS void
 	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	-- changes of one model are gathered one after the other, each seeing those before it; in a restore in parallel, also
 	-- where the model itself is not there yet
-	SELECT leadscore.hold_lock('model ' || m.model)
+	SELECT leadscore_internal.hold_lock('model ' || m.model)
 	FROM (
 		SELECT unnest(models) AS model
 		UNION SELECT n.model FROM leadscore.model n WHERE models IS NULL
@@ -615,15 +615,15 @@ AS $$
 	AND NOT EXISTS (SELECT FROM leadscore.model m WHERE m.model = d.model);
 
 	INSERT INTO leadscore.model_document AS d (model, document)
-	SELECT m.model, leadscore.make_document(m.model)
+	SELECT m.model, leadscore_internal.make_document(m.model)
 	FROM leadscore.model m WHERE models IS NULL OR m.model = ANY (models)
 	ORDER BY m.model
 	ON CONFLICT (model) DO UPDATE SET document = excluded.document WHERE d.document <> excluded.document;
 $$;
 
-COMMENT ON FUNCTION leadscore.keep_documents(text[]) IS 'brings model_document up to date: some models, or all';
+COMMENT ON FUNCTION leadscore_internal.keep_documents(text[]) IS 'brings model_document up to date: some models, or all';
 
-CREATE FUNCTION leadscore.configuration_changed() RETURNS trigger
+CREATE FUNCTION leadscore_internal.configuration_changed() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -640,12 +640,12 @@ BEGIN
 			RETURN NULL;
 		END IF;
 	END IF;
-	PERFORM leadscore.keep_documents(models);
+	PERFORM leadscore_internal.keep_documents(models);
 	RETURN NULL;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.configuration_changed() IS 'trigger: keeps model_document up to date';
+COMMENT ON FUNCTION leadscore_internal.configuration_changed() IS 'trigger: keeps model_document up to date';
 
 DO $$
 DECLARE
@@ -653,13 +653,13 @@ DECLARE
 BEGIN
 	FOREACH name IN ARRAY ARRAY['signal', 'model', 'category', 'stage', 'weight', 'grade', 'segment'] LOOP
 		EXECUTE format('CREATE TRIGGER keep_documents_insert AFTER INSERT ON leadscore.%I REFERENCING NEW TABLE AS new_rows'
-			' FOR EACH STATEMENT EXECUTE FUNCTION leadscore.configuration_changed()', name);
+			' FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.configuration_changed()', name);
 		EXECUTE format('CREATE TRIGGER keep_documents_update AFTER UPDATE ON leadscore.%I REFERENCING NEW TABLE AS new_rows OLD TABLE AS old_rows'
-			' FOR EACH STATEMENT EXECUTE FUNCTION leadscore.configuration_changed()', name);
+			' FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.configuration_changed()', name);
 		EXECUTE format('CREATE TRIGGER keep_documents_delete AFTER DELETE ON leadscore.%I REFERENCING OLD TABLE AS old_rows'
-			' FOR EACH STATEMENT EXECUTE FUNCTION leadscore.configuration_changed()', name);
+			' FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.configuration_changed()', name);
 		EXECUTE format('CREATE TRIGGER keep_documents_truncate AFTER TRUNCATE ON leadscore.%I'
-			' FOR EACH STATEMENT EXECUTE FUNCTION leadscore.configuration_changed()', name);
+			' FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.configuration_changed()', name);
 		EXECUTE format('ALTER TABLE leadscore.%I ENABLE ALWAYS TRIGGER keep_documents_insert, ENABLE ALWAYS TRIGGER keep_documents_update,'
 			' ENABLE ALWAYS TRIGGER keep_documents_delete, ENABLE ALWAYS TRIGGER keep_documents_truncate', name);
 	END LOOP;
@@ -674,16 +674,16 @@ DECLARE
 BEGIN
 	SELECT d.document INTO document FROM leadscore.model_document d WHERE d.model = scorecard.model;
 	IF NOT FOUND THEN
-		SELECT d.document INTO document FROM leadscore.model_document d WHERE d.model = leadscore.model_named(scorecard.model);
+		SELECT d.document INTO document FROM leadscore.model_document d WHERE d.model = leadscore_internal.model_named(scorecard.model);
 	END IF;
 	-- a restore may have kept the triggers from firing
-	RETURN coalesce(document, leadscore.make_document(leadscore.model_named(model)));
+	RETURN coalesce(document, leadscore_internal.make_document(leadscore_internal.model_named(model)));
 END
 $$;
 
 COMMENT ON FUNCTION leadscore.scorecard(text) IS 'a model, whole, as the document that score(), appraise() and publish() take';
 
-CREATE FUNCTION leadscore.document_signals(document jsonb)
+CREATE FUNCTION leadscore_internal.document_signals(document jsonb)
 	RETURNS TABLE (n bigint, signal text, subject text, kind text, match jsonb, condition jsonpath, description text)
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 20 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -693,9 +693,9 @@ AS $$
 		WITH ORDINALITY AS d (signal, subject, kind, match, condition, description, n)
 $$;
 
-COMMENT ON FUNCTION leadscore.document_signals(jsonb) IS 'the signals of a scorecard document as rows of signal';
+COMMENT ON FUNCTION leadscore_internal.document_signals(jsonb) IS 'the signals of a scorecard document as rows of signal';
 
-CREATE FUNCTION leadscore.check_redefined(document jsonb) RETURNS void
+CREATE FUNCTION leadscore_internal.check_redefined(document jsonb) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -703,7 +703,7 @@ DECLARE
 	models text[];
 BEGIN
 	SELECT array_agg(DISTINCT d.signal ORDER BY d.signal), array_agg(DISTINCT w.model ORDER BY w.model) INTO signals, models
-	FROM leadscore.document_signals(document) d
+	FROM leadscore_internal.document_signals(document) d
 	-- (check_subject() refuses another subject in any case)
 	JOIN leadscore.signal s ON s.signal = d.signal AND s.subject = d.subject
 		AND (s.kind, s.match, s.condition::text) IS DISTINCT FROM (d.kind, d.match, d.condition::text)
@@ -713,12 +713,12 @@ BEGIN
 			MESSAGE = format('the document redefines what other models count: %s', array_to_string(signals, ', ')),
 			DETAIL = 'Signals are shared by all models; each has one definition.',
 			HINT = 'Rename them in the document, or pass redefine => true to change them for these models, too. '
-				|| leadscore.known('models that use them'::text, models);
+				|| leadscore_internal.known('models that use them'::text, models);
 	END IF;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.check_redefined(jsonb) IS 'refuses a document that changes the meaning of signals that other models use';
+COMMENT ON FUNCTION leadscore_internal.check_redefined(jsonb) IS 'refuses a document that changes the meaning of signals that other models use';
 
 CREATE FUNCTION leadscore.publish(document jsonb, redefine boolean DEFAULT false) RETURNS text
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET IntervalStyle = 'postgres'
@@ -732,9 +732,9 @@ BEGIN
 			DETAIL = 'There is nothing to publish.',
 			HINT = 'Pass a scorecard document, such as leadscore.template(''ecommerce'').';
 	END IF;
-	PERFORM leadscore.check_scorecard(document);
+	PERFORM leadscore_internal.check_scorecard(document);
 	IF redefine IS NOT TRUE THEN
-		PERFORM leadscore.check_redefined(document);
+		PERFORM leadscore_internal.check_redefined(document);
 	END IF;
 
 	INSERT INTO leadscore.model (model, description, floor, ceiling, intercept, slope)
@@ -753,7 +753,7 @@ BEGIN
 	DELETE FROM leadscore.segment e WHERE e.model = name;
 
 	INSERT INTO leadscore.signal AS s (signal, subject, kind, match, condition, description)
-	SELECT w.signal, w.subject, w.kind, w.match, w.condition, w.description FROM leadscore.document_signals(document) w
+	SELECT w.signal, w.subject, w.kind, w.match, w.condition, w.description FROM leadscore_internal.document_signals(document) w
 	WHERE NOT EXISTS (
 		SELECT FROM leadscore.signal o
 		WHERE o.signal = w.signal
@@ -795,7 +795,7 @@ BEGIN
 			at_least, below, max_per_day, min_points, max_points, category, stage, ordinal)
 	ORDER BY d.ordinal;
 
-	PERFORM leadscore.keep_version(name, nullif(document -> 'report', 'null'));
+	PERFORM leadscore_internal.keep_version(name, nullif(document -> 'report', 'null'));
 
 	RETURN name;
 END

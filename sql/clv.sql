@@ -2,28 +2,28 @@
 
 -- private functions
 
-CREATE FUNCTION leadscore.fit_clv_transition(internal, leadscore.timeline, integer, timestamptz, interval) RETURNS internal
+CREATE FUNCTION leadscore_internal.fit_clv_transition(internal, leadscore.timeline, integer, timestamptz, interval) RETURNS internal
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 
-CREATE FUNCTION leadscore.fit_clv_merge(internal, internal) RETURNS internal
+CREATE FUNCTION leadscore_internal.fit_clv_merge(internal, internal) RETURNS internal
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 
-CREATE FUNCTION leadscore.fit_clv_serialize(internal) RETURNS bytea
+CREATE FUNCTION leadscore_internal.fit_clv_serialize(internal) RETURNS bytea
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-CREATE FUNCTION leadscore.fit_clv_deserialize(bytea, internal) RETURNS internal
+CREATE FUNCTION leadscore_internal.fit_clv_deserialize(bytea, internal) RETURNS internal
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-CREATE FUNCTION leadscore.fit_clv_final(internal) RETURNS jsonb
+CREATE FUNCTION leadscore_internal.fit_clv_final(internal) RETURNS jsonb
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 
-COMMENT ON FUNCTION leadscore.fit_clv_transition(internal, leadscore.timeline, integer, timestamptz, interval) IS 'aggregate transition function';
-COMMENT ON FUNCTION leadscore.fit_clv_merge(internal, internal) IS 'aggregate combine function';
-COMMENT ON FUNCTION leadscore.fit_clv_serialize(internal) IS 'aggregate serial function';
-COMMENT ON FUNCTION leadscore.fit_clv_deserialize(bytea, internal) IS 'aggregate deserial function';
-COMMENT ON FUNCTION leadscore.fit_clv_final(internal) IS 'aggregate final function';
+COMMENT ON FUNCTION leadscore_internal.fit_clv_transition(internal, leadscore.timeline, integer, timestamptz, interval) IS 'aggregate transition function';
+COMMENT ON FUNCTION leadscore_internal.fit_clv_merge(internal, internal) IS 'aggregate combine function';
+COMMENT ON FUNCTION leadscore_internal.fit_clv_serialize(internal) IS 'aggregate serial function';
+COMMENT ON FUNCTION leadscore_internal.fit_clv_deserialize(bytea, internal) IS 'aggregate deserial function';
+COMMENT ON FUNCTION leadscore_internal.fit_clv_final(internal) IS 'aggregate final function';
 
-CREATE FUNCTION leadscore.check_fit(signal text, until timestamptz) RETURNS integer
+CREATE FUNCTION leadscore_internal.check_fit(signal text, until timestamptz) RETURNS integer
 	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -34,7 +34,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 			MESSAGE = format('event signal "%s" does not exist', signal),
 			DETAIL = format('There is no row with the signal "%s" and the subject "event" in leadscore.signal.', signal),
-			HINT = leadscore.known('event signals'::text, ARRAY(SELECT s.signal FROM leadscore.signal s WHERE s.subject = 'event' ORDER BY 1));
+			HINT = leadscore_internal.known('event signals'::text, ARRAY(SELECT s.signal FROM leadscore.signal s WHERE s.subject = 'event' ORDER BY 1));
 	END IF;
 	IF until > now() THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
@@ -46,18 +46,18 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.check_fit(text, timestamptz) IS 'the number of the signal that is to be fitted, or an error';
+COMMENT ON FUNCTION leadscore_internal.check_fit(text, timestamptz) IS 'the number of the signal that is to be fitted, or an error';
 
 -- fitting
 
 CREATE AGGREGATE leadscore.fit_clv(timeline leadscore.timeline, signal_id integer, until timestamptz, unit interval) (
-	SFUNC = leadscore.fit_clv_transition,
+	SFUNC = leadscore_internal.fit_clv_transition,
 	STYPE = internal,
 	SSPACE = 2048,
-	FINALFUNC = leadscore.fit_clv_final,
-	COMBINEFUNC = leadscore.fit_clv_merge,
-	SERIALFUNC = leadscore.fit_clv_serialize,
-	DESERIALFUNC = leadscore.fit_clv_deserialize,
+	FINALFUNC = leadscore_internal.fit_clv_final,
+	COMBINEFUNC = leadscore_internal.fit_clv_merge,
+	SERIALFUNC = leadscore_internal.fit_clv_serialize,
+	DESERIALFUNC = leadscore_internal.fit_clv_deserialize,
 	PARALLEL = safe
 );
 
@@ -68,8 +68,8 @@ CREATE FUNCTION leadscore.fit_clv(signal text, until timestamptz DEFAULT now(), 
 	LANGUAGE sql STABLE STRICT PARALLEL SAFE SET jit = off
 BEGIN ATOMIC
 	SELECT jsonb_build_object('signal', fit_clv.signal)
-		|| leadscore.fit_clv(l.timeline, (SELECT leadscore.check_fit(fit_clv.signal, fit_clv.until)), fit_clv.until, fit_clv.unit)
-	FROM (SELECT) one LEFT JOIN leadscore.visible_lead l ON true;	-- a row at least, whose arguments are checked
+		|| leadscore.fit_clv(l.timeline, (SELECT leadscore_internal.check_fit(fit_clv.signal, fit_clv.until)), fit_clv.until, fit_clv.unit)
+	FROM (SELECT) one LEFT JOIN leadscore_internal.visible_lead l ON true;	-- a row at least, whose arguments are checked
 END;
 
 COMMENT ON FUNCTION leadscore.fit_clv(text, timestamptz, interval)
@@ -104,7 +104,7 @@ COMMENT ON FUNCTION leadscore.clv(leadscore.timeline, jsonb, interval, timestamp
 	IS 'the expected value of a customer, by a timeline';
 
 -- An untyped literal means a lead: the parser prefers text.
-CREATE FUNCTION leadscore.not_a_timeline(lead_id text) RETURNS text
+CREATE FUNCTION leadscore_internal.not_a_timeline(lead_id text) RETURNS text
 	LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -117,13 +117,13 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.not_a_timeline(text) IS 'the name of a lead, or an error if it is the text of a timeline';
+COMMENT ON FUNCTION leadscore_internal.not_a_timeline(text) IS 'the name of a lead, or an error if it is the text of a timeline';
 
 CREATE FUNCTION leadscore.clv(lead_id text, params jsonb, horizon interval DEFAULT '1 year', at timestamptz DEFAULT now())
 	RETURNS leadscore.customer_value
 	LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT leadscore.clv(leadscore.timeline_of(leadscore.lead_named(leadscore.not_a_timeline(clv.lead_id))),
+	SELECT leadscore.clv(leadscore_internal.timeline_of(leadscore_internal.lead_named(leadscore_internal.not_a_timeline(clv.lead_id))),
 		params, horizon, at);
 END;
 

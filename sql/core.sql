@@ -2,58 +2,58 @@
 
 -- private functions
 
-CREATE FUNCTION leadscore.timeline_agg_transition(internal, jsonb, text, timestamptz, numeric, jsonb) RETURNS internal
+CREATE FUNCTION leadscore_internal.timeline_agg_transition(internal, jsonb, text, timestamptz, numeric, jsonb) RETURNS internal
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 15;
 
-CREATE FUNCTION leadscore.timeline_agg_inverse(internal, jsonb, text, timestamptz, numeric, jsonb) RETURNS internal
+CREATE FUNCTION leadscore_internal.timeline_agg_inverse(internal, jsonb, text, timestamptz, numeric, jsonb) RETURNS internal
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 15;
 
-CREATE FUNCTION leadscore.timeline_agg_final(internal) RETURNS leadscore.timeline
+CREATE FUNCTION leadscore_internal.timeline_agg_final(internal) RETURNS leadscore.timeline
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 
-CREATE FUNCTION leadscore.timeline_sum_transition(internal, leadscore.timeline) RETURNS internal
+CREATE FUNCTION leadscore_internal.timeline_sum_transition(internal, leadscore.timeline) RETURNS internal
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 15;
 
-CREATE FUNCTION leadscore.timeline_sum_inverse(internal, leadscore.timeline) RETURNS internal
+CREATE FUNCTION leadscore_internal.timeline_sum_inverse(internal, leadscore.timeline) RETURNS internal
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 15;
 
-CREATE FUNCTION leadscore.timeline_sum_final(internal) RETURNS leadscore.timeline
+CREATE FUNCTION leadscore_internal.timeline_sum_final(internal) RETURNS leadscore.timeline
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 
-CREATE FUNCTION leadscore.timeline_builder_merge(internal, internal) RETURNS internal
+CREATE FUNCTION leadscore_internal.timeline_builder_merge(internal, internal) RETURNS internal
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 
-CREATE FUNCTION leadscore.timeline_builder_serialize(internal) RETURNS bytea
+CREATE FUNCTION leadscore_internal.timeline_builder_serialize(internal) RETURNS bytea
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-CREATE FUNCTION leadscore.timeline_builder_deserialize(bytea, internal) RETURNS internal
+CREATE FUNCTION leadscore_internal.timeline_builder_deserialize(bytea, internal) RETURNS internal
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-COMMENT ON FUNCTION leadscore.timeline_agg_transition(internal, jsonb, text, timestamptz, numeric, jsonb) IS 'aggregate transition function';
-COMMENT ON FUNCTION leadscore.timeline_agg_inverse(internal, jsonb, text, timestamptz, numeric, jsonb) IS 'aggregate inverse transition function';
-COMMENT ON FUNCTION leadscore.timeline_agg_final(internal) IS 'aggregate final function';
-COMMENT ON FUNCTION leadscore.timeline_sum_transition(internal, leadscore.timeline) IS 'aggregate transition function';
-COMMENT ON FUNCTION leadscore.timeline_sum_inverse(internal, leadscore.timeline) IS 'aggregate inverse transition function';
-COMMENT ON FUNCTION leadscore.timeline_sum_final(internal) IS 'aggregate final function';
-COMMENT ON FUNCTION leadscore.timeline_builder_merge(internal, internal) IS 'aggregate combine function';
-COMMENT ON FUNCTION leadscore.timeline_builder_serialize(internal) IS 'aggregate serial function';
-COMMENT ON FUNCTION leadscore.timeline_builder_deserialize(bytea, internal) IS 'aggregate deserial function';
+COMMENT ON FUNCTION leadscore_internal.timeline_agg_transition(internal, jsonb, text, timestamptz, numeric, jsonb) IS 'aggregate transition function';
+COMMENT ON FUNCTION leadscore_internal.timeline_agg_inverse(internal, jsonb, text, timestamptz, numeric, jsonb) IS 'aggregate inverse transition function';
+COMMENT ON FUNCTION leadscore_internal.timeline_agg_final(internal) IS 'aggregate final function';
+COMMENT ON FUNCTION leadscore_internal.timeline_sum_transition(internal, leadscore.timeline) IS 'aggregate transition function';
+COMMENT ON FUNCTION leadscore_internal.timeline_sum_inverse(internal, leadscore.timeline) IS 'aggregate inverse transition function';
+COMMENT ON FUNCTION leadscore_internal.timeline_sum_final(internal) IS 'aggregate final function';
+COMMENT ON FUNCTION leadscore_internal.timeline_builder_merge(internal, internal) IS 'aggregate combine function';
+COMMENT ON FUNCTION leadscore_internal.timeline_builder_serialize(internal) IS 'aggregate serial function';
+COMMENT ON FUNCTION leadscore_internal.timeline_builder_deserialize(bytea, internal) IS 'aggregate deserial function';
 
 -- aggregates
 
 CREATE AGGREGATE leadscore.timeline_agg(signals jsonb, kind text, occurred_at timestamptz, value numeric, properties jsonb) (
-	SFUNC = leadscore.timeline_agg_transition,
+	SFUNC = leadscore_internal.timeline_agg_transition,
 	STYPE = internal,
 	SSPACE = 512,
-	FINALFUNC = leadscore.timeline_agg_final,
-	COMBINEFUNC = leadscore.timeline_builder_merge,
-	SERIALFUNC = leadscore.timeline_builder_serialize,
-	DESERIALFUNC = leadscore.timeline_builder_deserialize,
-	MSFUNC = leadscore.timeline_agg_transition,
-	MINVFUNC = leadscore.timeline_agg_inverse,
+	FINALFUNC = leadscore_internal.timeline_agg_final,
+	COMBINEFUNC = leadscore_internal.timeline_builder_merge,
+	SERIALFUNC = leadscore_internal.timeline_builder_serialize,
+	DESERIALFUNC = leadscore_internal.timeline_builder_deserialize,
+	MSFUNC = leadscore_internal.timeline_agg_transition,
+	MINVFUNC = leadscore_internal.timeline_agg_inverse,
 	MSTYPE = internal,
 	MSSPACE = 512,
-	MFINALFUNC = leadscore.timeline_agg_final,
+	MFINALFUNC = leadscore_internal.timeline_agg_final,
 	PARALLEL = safe
 );
 
@@ -61,18 +61,18 @@ COMMENT ON AGGREGATE leadscore.timeline_agg(jsonb, text, timestamptz, numeric, j
 	IS 'the timeline of events; NULL if none counts for a signal';
 
 CREATE AGGREGATE leadscore.timeline_sum(leadscore.timeline) (
-	SFUNC = leadscore.timeline_sum_transition,
+	SFUNC = leadscore_internal.timeline_sum_transition,
 	STYPE = internal,
 	SSPACE = 512,
-	FINALFUNC = leadscore.timeline_sum_final,
-	COMBINEFUNC = leadscore.timeline_builder_merge,
-	SERIALFUNC = leadscore.timeline_builder_serialize,
-	DESERIALFUNC = leadscore.timeline_builder_deserialize,
-	MSFUNC = leadscore.timeline_sum_transition,
-	MINVFUNC = leadscore.timeline_sum_inverse,
+	FINALFUNC = leadscore_internal.timeline_sum_final,
+	COMBINEFUNC = leadscore_internal.timeline_builder_merge,
+	SERIALFUNC = leadscore_internal.timeline_builder_serialize,
+	DESERIALFUNC = leadscore_internal.timeline_builder_deserialize,
+	MSFUNC = leadscore_internal.timeline_sum_transition,
+	MINVFUNC = leadscore_internal.timeline_sum_inverse,
 	MSTYPE = internal,
 	MSSPACE = 512,
-	MFINALFUNC = leadscore.timeline_sum_final,
+	MFINALFUNC = leadscore_internal.timeline_sum_final,
 	PARALLEL = safe
 );
 
@@ -100,22 +100,22 @@ CREATE FUNCTION leadscore.timeline_before(timeline leadscore.timeline, at timest
 CREATE FUNCTION leadscore.timeline_first_hour(timeline leadscore.timeline, signal_id integer, "from" timestamptz, "to" timestamptz) RETURNS timestamptz
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 5;
 
-CREATE FUNCTION leadscore.timeline_start(timeline leadscore.timeline) RETURNS timestamptz
+CREATE FUNCTION leadscore_internal.timeline_start(timeline leadscore.timeline) RETURNS timestamptz
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
 CREATE FUNCTION leadscore.timeline_last_hour(timeline leadscore.timeline) RETURNS timestamptz
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5;
 
-CREATE FUNCTION leadscore.timeline_total(timeline leadscore.timeline, signal_id integer, since timestamptz, until timestamptz,
+CREATE FUNCTION leadscore_internal.timeline_total(timeline leadscore.timeline, signal_id integer, since timestamptz, until timestamptz,
 	OUT occurrences numeric, OUT value numeric)
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10;
 
 COMMENT ON FUNCTION leadscore.timeline_before(leadscore.timeline, timestamptz) IS 'the part of a timeline before the hour of an instant';
 COMMENT ON FUNCTION leadscore.timeline_first_hour(leadscore.timeline, integer, timestamptz, timestamptz)
 	IS 'the first hour within bounds in which a signal occurred; any signal, if it is NULL';
-COMMENT ON FUNCTION leadscore.timeline_start(leadscore.timeline) IS 'the hour of the first entry';
+COMMENT ON FUNCTION leadscore_internal.timeline_start(leadscore.timeline) IS 'the hour of the first entry';
 COMMENT ON FUNCTION leadscore.timeline_last_hour(leadscore.timeline) IS 'the last hour of any signal';
-COMMENT ON FUNCTION leadscore.timeline_total(leadscore.timeline, integer, timestamptz, timestamptz)
+COMMENT ON FUNCTION leadscore_internal.timeline_total(leadscore.timeline, integer, timestamptz, timestamptz)
 	IS 'occurrences and value of a signal within bounds; NULL: no bound';
 
 CREATE FUNCTION leadscore.coarsen(timeline leadscore.timeline, before timestamptz) RETURNS leadscore.timeline

@@ -6,13 +6,13 @@
 
 -- Views name it in their target lists, and it has a cost: so ORDER BY ... LIMIT words reasons for the rows that it returns only.
 
-CREATE FUNCTION leadscore.crm_reasons(card jsonb, timeline leadscore.timeline, profile jsonb, at timestamptz) RETURNS text[]
+CREATE FUNCTION leadscore_internal.crm_reasons(card jsonb, timeline leadscore.timeline, profile jsonb, at timestamptz) RETURNS text[]
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 20;
 
-COMMENT ON FUNCTION leadscore.crm_reasons(jsonb, leadscore.timeline, jsonb, timestamptz) IS 'the three signals that weigh most, in words';
+COMMENT ON FUNCTION leadscore_internal.crm_reasons(jsonb, leadscore.timeline, jsonb, timestamptz) IS 'the three signals that weigh most, in words';
 
 -- (inlined, so that a condition on the lead reaches the timelines)
-CREATE FUNCTION leadscore.crm_at(at timestamptz)
+CREATE FUNCTION leadscore_internal.crm_at(at timestamptz)
 	RETURNS TABLE (model text, lead_id text, score numeric, grade text, segment text, stage text, probability numeric,
 		reason_1 text, reason_2 text, reason_3 text)
 	LANGUAGE sql STABLE
@@ -21,17 +21,17 @@ BEGIN ATOMIC
 		round((a.appraisal).score::numeric),
 		(a.appraisal).grade, (a.appraisal).segment, (a.appraisal).stage,
 		round((a.appraisal).probability::numeric, 2),
-		(leadscore.crm_reasons(m.scorecard, s.timeline, s.profile, crm_at.at))[1],
-		(leadscore.crm_reasons(m.scorecard, s.timeline, s.profile, crm_at.at))[2],
-		(leadscore.crm_reasons(m.scorecard, s.timeline, s.profile, crm_at.at))[3]
-	FROM leadscore.model_cards() m
-	CROSS JOIN leadscore.visible_lead s
+		(leadscore_internal.crm_reasons(m.scorecard, s.timeline, s.profile, crm_at.at))[1],
+		(leadscore_internal.crm_reasons(m.scorecard, s.timeline, s.profile, crm_at.at))[2],
+		(leadscore_internal.crm_reasons(m.scorecard, s.timeline, s.profile, crm_at.at))[3]
+	FROM leadscore_internal.model_cards() m
+	CROSS JOIN leadscore_internal.visible_lead s
 	CROSS JOIN LATERAL (SELECT leadscore.appraise(m.scorecard, s.timeline, s.profile, crm_at.at) AS appraisal OFFSET 0) a;
 END;
 
-COMMENT ON FUNCTION leadscore.crm_at(timestamptz) IS 'what crm_lead says, as of an instant';
+COMMENT ON FUNCTION leadscore_internal.crm_at(timestamptz) IS 'what crm_lead says, as of an instant';
 
-CREATE TABLE leadscore.crm_state (
+CREATE TABLE leadscore_internal.crm_state (
 	model text NOT NULL,
 	lead_id text NOT NULL,
 	score numeric,
@@ -48,32 +48,32 @@ CREATE TABLE leadscore.crm_state (
 	PRIMARY KEY (model, lead_id)
 );
 
-CREATE UNIQUE INDEX crm_state_change_id_key ON leadscore.crm_state (change_id);
+CREATE UNIQUE INDEX crm_state_change_id_key ON leadscore_internal.crm_state (change_id);
 
-CREATE SEQUENCE leadscore.crm_change_id_seq OWNED BY leadscore.crm_state.change_id;
+CREATE SEQUENCE leadscore_internal.crm_change_id_seq OWNED BY leadscore_internal.crm_state.change_id;
 
-COMMENT ON TABLE leadscore.crm_state IS 'what the last refresh_crm() has found';
-COMMENT ON COLUMN leadscore.crm_state.model IS 'the model';
-COMMENT ON COLUMN leadscore.crm_state.lead_id IS 'the lead';
-COMMENT ON COLUMN leadscore.crm_state.score IS 'the score, rounded';
-COMMENT ON COLUMN leadscore.crm_state.grade IS 'by fit';
-COMMENT ON COLUMN leadscore.crm_state.segment IS 'the segment';
-COMMENT ON COLUMN leadscore.crm_state.stage IS 'the stage';
-COMMENT ON COLUMN leadscore.crm_state.probability IS 'of a conversion, rounded';
-COMMENT ON COLUMN leadscore.crm_state.reason_1 IS 'what weighs most';
-COMMENT ON COLUMN leadscore.crm_state.reason_2 IS 'what comes second';
-COMMENT ON COLUMN leadscore.crm_state.reason_3 IS 'what comes third';
-COMMENT ON COLUMN leadscore.crm_state.deleted IS 'whether the lead has gone';
-COMMENT ON COLUMN leadscore.crm_state.change_id IS 'the number of its last change';
-COMMENT ON COLUMN leadscore.crm_state.changed_at IS 'when that was found';
+COMMENT ON TABLE leadscore_internal.crm_state IS 'what the last refresh_crm() has found';
+COMMENT ON COLUMN leadscore_internal.crm_state.model IS 'the model';
+COMMENT ON COLUMN leadscore_internal.crm_state.lead_id IS 'the lead';
+COMMENT ON COLUMN leadscore_internal.crm_state.score IS 'the score, rounded';
+COMMENT ON COLUMN leadscore_internal.crm_state.grade IS 'by fit';
+COMMENT ON COLUMN leadscore_internal.crm_state.segment IS 'the segment';
+COMMENT ON COLUMN leadscore_internal.crm_state.stage IS 'the stage';
+COMMENT ON COLUMN leadscore_internal.crm_state.probability IS 'of a conversion, rounded';
+COMMENT ON COLUMN leadscore_internal.crm_state.reason_1 IS 'what weighs most';
+COMMENT ON COLUMN leadscore_internal.crm_state.reason_2 IS 'what comes second';
+COMMENT ON COLUMN leadscore_internal.crm_state.reason_3 IS 'what comes third';
+COMMENT ON COLUMN leadscore_internal.crm_state.deleted IS 'whether the lead has gone';
+COMMENT ON COLUMN leadscore_internal.crm_state.change_id IS 'the number of its last change';
+COMMENT ON COLUMN leadscore_internal.crm_state.changed_at IS 'when that was found';
 
-CREATE FUNCTION leadscore.hold_crm() RETURNS void
+CREATE FUNCTION leadscore_internal.hold_crm() RETURNS void
 	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT leadscore.hold_lock('crm'::text)
+	SELECT leadscore_internal.hold_lock('crm'::text)
 $$;
 
-COMMENT ON FUNCTION leadscore.hold_crm() IS 'keeps others who number changes waiting until the transaction ends';
+COMMENT ON FUNCTION leadscore_internal.hold_crm() IS 'keeps others who number changes waiting until the transaction ends';
 
 CREATE FUNCTION leadscore.refresh_crm() RETURNS bigint
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
@@ -83,20 +83,20 @@ DECLARE
 	n bigint;
 BEGIN
 	-- one at a time, so that numbers are committed in their order
-	PERFORM leadscore.check_read_committed('refresh_crm()'::text, 'passed over'::text);
-	PERFORM leadscore.hold_crm();
+	PERFORM leadscore_internal.check_read_committed('refresh_crm()'::text, 'passed over'::text);
+	PERFORM leadscore_internal.hold_crm();
 	at := clock_timestamp();
 	WITH difference AS (
 		SELECT coalesce(c.model, s.model) AS model, coalesce(c.lead_id, s.lead_id) AS lead_id,
 			c.score, c.grade, c.segment, c.stage, c.probability, c.reason_1, c.reason_2, c.reason_3, c.lead_id IS NULL AS deleted
-		FROM leadscore.crm_at(at) c
-		FULL JOIN leadscore.crm_state s ON s.model = c.model AND s.lead_id = c.lead_id
+		FROM leadscore_internal.crm_at(at) c
+		FULL JOIN leadscore_internal.crm_state s ON s.model = c.model AND s.lead_id = c.lead_id
 		WHERE (c.score, c.grade, c.segment, c.stage, c.probability, c.reason_1, c.reason_2, c.reason_3, c.lead_id IS NULL)
 			IS DISTINCT FROM (s.score, s.grade, s.segment, s.stage, s.probability, s.reason_1, s.reason_2, s.reason_3, s.deleted)
 		ORDER BY 1, 2
 	)
-	INSERT INTO leadscore.crm_state AS t (model, lead_id, score, grade, segment, stage, probability, reason_1, reason_2, reason_3, deleted, change_id, changed_at)
-	SELECT d.*, nextval('leadscore.crm_change_id_seq'), clock_timestamp()
+	INSERT INTO leadscore_internal.crm_state AS t (model, lead_id, score, grade, segment, stage, probability, reason_1, reason_2, reason_3, deleted, change_id, changed_at)
+	SELECT d.*, nextval('leadscore_internal.crm_change_id_seq'), clock_timestamp()
 	FROM difference d
 	ON CONFLICT (model, lead_id) DO UPDATE
 	SET score = excluded.score, grade = excluded.grade, segment = excluded.segment, stage = excluded.stage, probability = excluded.probability,
@@ -114,8 +114,8 @@ SELECT c.model, c.lead_id, c.score, c.grade, c.segment, c.stage, c.probability, 
 	CASE WHEN (c.score, c.grade, c.segment, c.stage, c.probability, c.reason_1, c.reason_2, c.reason_3, false)
 		IS NOT DISTINCT FROM (s.score, s.grade, s.segment, s.stage, s.probability, s.reason_1, s.reason_2, s.reason_3, s.deleted)
 		THEN s.changed_at ELSE now() END AS changed_at
-FROM leadscore.crm_at(now()) c
-LEFT JOIN leadscore.crm_state s ON s.model = c.model AND s.lead_id = c.lead_id;
+FROM leadscore_internal.crm_at(now()) c
+LEFT JOIN leadscore_internal.crm_state s ON s.model = c.model AND s.lead_id = c.lead_id;
 
 COMMENT ON VIEW leadscore.crm_lead IS 'every lead on every model, as a CRM takes it over, live';
 COMMENT ON COLUMN leadscore.crm_lead.model IS 'the model';
@@ -136,11 +136,11 @@ CREATE FUNCTION leadscore.crm_changes(since bigint DEFAULT 0, n integer DEFAULT 
 	LANGUAGE sql STABLE
 BEGIN ATOMIC
 	SELECT s.change_id, s.model, s.lead_id, s.score, s.grade, s.segment, s.stage, s.probability, s.reason_1, s.reason_2, s.reason_3, s.deleted, s.changed_at
-	FROM leadscore.crm_state s
+	FROM leadscore_internal.crm_state s
 	WHERE s.change_id > coalesce(crm_changes.since, 0)
 	-- where row-level security hides leads, what was written down of them is hidden, too
 	AND (NOT (SELECT row_security_active('leadscore.lead') OR row_security_active('leadscore.event'))
-		OR NOT s.deleted AND leadscore.is_visible(s.lead_id))
+		OR NOT s.deleted AND leadscore_internal.is_visible(s.lead_id))
 	ORDER BY s.change_id
 	LIMIT crm_changes.n;
 END;
@@ -150,11 +150,11 @@ COMMENT ON FUNCTION leadscore.crm_changes(bigint, integer) IS 'the rows that hav
 CREATE FUNCTION leadscore.crm_forget(until bigint) RETURNS bigint
 	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	WITH gone AS (DELETE FROM leadscore.crm_state s WHERE s.deleted AND s.change_id <= crm_forget.until RETURNING 1)
+	WITH gone AS (DELETE FROM leadscore_internal.crm_state s WHERE s.deleted AND s.change_id <= crm_forget.until RETURNING 1)
 	SELECT count(*) FROM gone
 $$;
 
 COMMENT ON FUNCTION leadscore.crm_forget(bigint) IS 'drops the deleted leads up to a change that all CRMs have taken over, and says how many rows';
 
-SELECT pg_catalog.pg_extension_config_dump('leadscore.crm_state', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore.crm_change_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.crm_state', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.crm_change_id_seq', '');

@@ -24,36 +24,36 @@ COMMENT ON FUNCTION leadscore.session_number(timestamp, interval)
 
 CREATE TABLE leadscore.derivation (
 	derivation text PRIMARY KEY
-		CONSTRAINT derivation_not_empty CHECK ((derivation <> '') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT derivation_not_empty CHECK ((derivation <> '') IS NOT FALSE OR leadscore_internal.refuse(
 			'derivation name is empty', '""', 'Name the rule, or leave the name out.')),
 	behaviour text NOT NULL
-		CONSTRAINT derivation_behaviour_known CHECK ((behaviour IN ('visit', 'dwell', 'cart_abandoned', 'returned_visit')) IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT derivation_behaviour_known CHECK ((behaviour IN ('visit', 'dwell', 'cart_abandoned', 'returned_visit')) IS NOT FALSE OR leadscore_internal.refuse(
 			'behaviour is unknown', behaviour, 'Write visit, dwell, cart_abandoned or returned_visit.')),
 	derived_kind text NOT NULL
-		CONSTRAINT derivation_derived_kind_not_empty CHECK ((derived_kind <> '') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT derivation_derived_kind_not_empty CHECK ((derived_kind <> '') IS NOT FALSE OR leadscore_internal.refuse(
 			'derived_kind is empty', '""', 'Name the kind of the derived events, or leave it out.')),
 	kinds text[]
-		CONSTRAINT derivation_kinds_not_empty CHECK ((cardinality(kinds) > 0 AND array_position(kinds, NULL) IS NULL) IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT derivation_kinds_not_empty CHECK ((cardinality(kinds) > 0 AND array_position(kinds, NULL) IS NULL) IS NOT FALSE OR leadscore_internal.refuse(
 			'kinds are empty', kinds::text, 'Name the kinds of events, or write NULL for any kind.')),
 	until_kinds text[]
-		CONSTRAINT derivation_until_kinds_not_empty CHECK ((cardinality(until_kinds) > 0 AND array_position(until_kinds, NULL) IS NULL) IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT derivation_until_kinds_not_empty CHECK ((cardinality(until_kinds) > 0 AND array_position(until_kinds, NULL) IS NULL) IS NOT FALSE OR leadscore_internal.refuse(
 			'until_kinds are empty', until_kinds::text, 'Name the kinds of events, or write NULL for any kind.')),
 	gap interval NOT NULL DEFAULT '30 minutes'
-		CONSTRAINT derivation_gap_positive CHECK ((extract(epoch FROM gap) > 0 AND extract(epoch FROM gap) <= 1e11) IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT derivation_gap_positive CHECK ((extract(epoch FROM gap) > 0 AND extract(epoch FROM gap) <= 1e11) IS NOT FALSE OR leadscore_internal.refuse(
 			'gap is not above zero, or too long', gap::text, 'Write a duration such as 30 minutes.')),
 	delay interval,
 	cap interval
-		CONSTRAINT derivation_cap_positive CHECK ((extract(epoch FROM cap) > 0 AND extract(epoch FROM cap) <= 1e11) IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT derivation_cap_positive CHECK ((extract(epoch FROM cap) > 0 AND extract(epoch FROM cap) <= 1e11) IS NOT FALSE OR leadscore_internal.refuse(
 			'cap is not above zero, or too long', cap::text, 'Write a duration such as 10 minutes, or NULL for none.')),
-	CONSTRAINT derivation_delay_needed CHECK ((delay IS NOT NULL) = (behaviour IN ('cart_abandoned', 'returned_visit')) OR leadscore.refuse(
+	CONSTRAINT derivation_delay_needed CHECK ((delay IS NOT NULL) = (behaviour IN ('cart_abandoned', 'returned_visit')) OR leadscore_internal.refuse(
 		format('the delay does not fit the behaviour %s', behaviour), delay::text, 'cart_abandoned and returned_visit have a delay, the others have none.')),
-	CONSTRAINT derivation_delay_not_below_gap CHECK ((extract(epoch FROM delay) >= extract(epoch FROM gap) AND extract(epoch FROM delay) <= 1e11) IS NOT FALSE OR leadscore.refuse(
+	CONSTRAINT derivation_delay_not_below_gap CHECK ((extract(epoch FROM delay) >= extract(epoch FROM gap) AND extract(epoch FROM delay) <= 1e11) IS NOT FALSE OR leadscore_internal.refuse(
 		'delay is shorter than the gap, or too long', format('delay %s, gap %s', delay, gap), 'What ends within a visit is not yet over: write a delay of at least the gap.')),
 	CONSTRAINT derivation_until_kinds_needed CHECK (CASE behaviour WHEN 'cart_abandoned' THEN kinds IS NOT NULL AND until_kinds IS NOT NULL
-			WHEN 'dwell' THEN kinds IS NOT NULL ELSE until_kinds IS NULL END OR leadscore.refuse(
+			WHEN 'dwell' THEN kinds IS NOT NULL ELSE until_kinds IS NULL END OR leadscore_internal.refuse(
 		format('the kinds do not fit the behaviour %s', behaviour), format('kinds %s, until_kinds %s', coalesce(kinds::text, 'NULL'), coalesce(until_kinds::text, 'NULL')),
 		'cart_abandoned has both, dwell has kinds and may have until_kinds, the others have no until_kinds.')),
-	CONSTRAINT derivation_cap_needed CHECK (cap IS NULL OR behaviour = 'dwell' OR leadscore.refuse(
+	CONSTRAINT derivation_cap_needed CHECK (cap IS NULL OR behaviour = 'dwell' OR leadscore_internal.refuse(
 		format('the behaviour %s has no cap', behaviour), cap::text, 'Write NULL.'))
 );
 
@@ -67,19 +67,19 @@ COMMENT ON COLUMN leadscore.derivation.gap IS 'a silence longer than this ends a
 COMMENT ON COLUMN leadscore.derivation.delay IS 'cart_abandoned: how long a purchase is waited for; returned_visit: the silence';
 COMMENT ON COLUMN leadscore.derivation.cap IS 'dwell: the longest that a page counts; NULL: no limit but the gap';
 
-CREATE FUNCTION leadscore.fill_derivation() RETURNS trigger
+CREATE FUNCTION leadscore_internal.fill_derivation() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM leadscore.check_trigger(TG_RELID, 'leadscore.derivation'::regclass);
+	PERFORM leadscore_internal.check_trigger(TG_RELID, 'leadscore.derivation'::regclass);
 	IF TG_OP = 'INSERT' THEN
 		NEW.derivation := coalesce(NEW.derivation, NEW.behaviour);
 		NEW.derived_kind := coalesce(NEW.derived_kind, NEW.behaviour);
 	END IF;
-	IF leadscore.in_restore() THEN
+	IF leadscore_internal.in_restore() THEN
 		RETURN NEW;
 	END IF;
-	IF NEW.derived_kind IS NOT NULL AND leadscore.log_has(NEW.derived_kind, false) THEN
+	IF NEW.derived_kind IS NOT NULL AND leadscore_internal.log_has(NEW.derived_kind, false) THEN
 		RAISE NOTICE USING MESSAGE = format('there are events of the kind "%s" already', NEW.derived_kind),
 			DETAIL = 'Signals of that kind count both: the events of the log, and those that derive() finds.',
 			HINT = format('UPDATE leadscore.derivation SET derived_kind = %L WHERE derivation = %L keeps them apart.', 'derived_' || NEW.derived_kind, NEW.derivation);
@@ -103,10 +103,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.fill_derivation() IS 'trigger: fills in what a rule leaves out; a NOTICE if the log already has events of its kind';
+COMMENT ON FUNCTION leadscore_internal.fill_derivation() IS 'trigger: fills in what a rule leaves out; a NOTICE if the log already has events of its kind';
 
 CREATE TRIGGER fill_derivation BEFORE INSERT OR UPDATE OF derived_kind ON leadscore.derivation
-	FOR EACH ROW EXECUTE FUNCTION leadscore.fill_derivation();
+	FOR EACH ROW EXECUTE FUNCTION leadscore_internal.fill_derivation();
 
 -- what is derived, and what is to be looked at
 
@@ -132,110 +132,110 @@ COMMENT ON COLUMN leadscore.derived_event.properties IS 'visit: the number of ev
 COMMENT ON COLUMN leadscore.derived_event.derivation IS 'the rule that it follows from';
 
 -- deferred: a pass locks no timeline, so it cannot deadlock with those who write events
-SELECT leadscore.create_triggers('leadscore.derived_event', '{"lead_id": "lead_id", "kind_column": "kind",
+SELECT leadscore_internal.create_triggers('leadscore.derived_event', '{"lead_id": "lead_id", "kind_column": "kind",
 	"occurred_at": "occurred_at", "value": "value", "properties": ["properties"], "maintenance": "deferred"}', 'record');
 
-CREATE TABLE leadscore.derivation_due (
+CREATE TABLE leadscore_internal.derivation_due (
 	lead_id text PRIMARY KEY,
 	due_at timestamptz NOT NULL
 );
 
-CREATE INDEX derivation_due_due_at_idx ON leadscore.derivation_due (due_at);
+CREATE INDEX derivation_due_due_at_idx ON leadscore_internal.derivation_due (due_at);
 
-COMMENT ON TABLE leadscore.derivation_due IS 'leads of whom something will follow by time alone';
-COMMENT ON COLUMN leadscore.derivation_due.lead_id IS 'the lead';
-COMMENT ON COLUMN leadscore.derivation_due.due_at IS 'the first instant at which something may';
+COMMENT ON TABLE leadscore_internal.derivation_due IS 'leads of whom something will follow by time alone';
+COMMENT ON COLUMN leadscore_internal.derivation_due.lead_id IS 'the lead';
+COMMENT ON COLUMN leadscore_internal.derivation_due.due_at IS 'the first instant at which something may';
 
-CREATE TABLE leadscore.derivation_state (
+CREATE TABLE leadscore_internal.derivation_state (
 	only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
 	derived_until timestamptz NOT NULL
 );
 
-COMMENT ON TABLE leadscore.derivation_state IS 'how far derive() has come: one row, or none before the first pass';
-COMMENT ON COLUMN leadscore.derivation_state.only_row IS 'true';
-COMMENT ON COLUMN leadscore.derivation_state.derived_until IS 'the instant of the last pass';
+COMMENT ON TABLE leadscore_internal.derivation_state IS 'how far derive() has come: one row, or none before the first pass';
+COMMENT ON COLUMN leadscore_internal.derivation_state.only_row IS 'true';
+COMMENT ON COLUMN leadscore_internal.derivation_state.derived_until IS 'the instant of the last pass';
 
 -- private functions
 
-CREATE FUNCTION leadscore.hold_derivations() RETURNS void
+CREATE FUNCTION leadscore_internal.hold_derivations() RETURNS void
 	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT leadscore.hold_lock('derive'::text)
+	SELECT leadscore_internal.hold_lock('derive'::text)
 $$;
 
-COMMENT ON FUNCTION leadscore.hold_derivations() IS 'keeps other passes of derive() and changes of its rules waiting until the transaction ends';
+COMMENT ON FUNCTION leadscore_internal.hold_derivations() IS 'keeps other passes of derive() and changes of its rules waiting until the transaction ends';
 
-CREATE FUNCTION leadscore.derivations_changed() RETURNS trigger
+CREATE FUNCTION leadscore_internal.derivations_changed() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM leadscore.check_trigger(TG_RELID, 'leadscore.derivation'::regclass);
-	IF NOT leadscore.in_restore() THEN
-		PERFORM leadscore.hold_derivations();
-		INSERT INTO leadscore.changed_lead VALUES (NULL);
+	PERFORM leadscore_internal.check_trigger(TG_RELID, 'leadscore.derivation'::regclass);
+	IF NOT leadscore_internal.in_restore() THEN
+		PERFORM leadscore_internal.hold_derivations();
+		INSERT INTO leadscore_internal.changed_lead VALUES (NULL);
 	END IF;
 	RETURN NULL;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.derivations_changed() IS 'trigger: the next derive() looks at all leads';
+COMMENT ON FUNCTION leadscore_internal.derivations_changed() IS 'trigger: the next derive() looks at all leads';
 
 CREATE TRIGGER derivations_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON leadscore.derivation
-	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.derivations_changed();
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.derivations_changed();
 
-CREATE FUNCTION leadscore.alias_changed() RETURNS trigger
+CREATE FUNCTION leadscore_internal.alias_changed() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM leadscore.check_trigger(TG_RELID, 'leadscore.lead_alias'::regclass);
+	PERFORM leadscore_internal.check_trigger(TG_RELID, 'leadscore.lead_alias'::regclass);
 	-- its pages, as record() asks, not its rows: a snapshot may be older than the first rule
-	IF leadscore.in_restore() OR pg_relation_size('leadscore.derivation') = 0 THEN
+	IF leadscore_internal.in_restore() OR pg_relation_size('leadscore.derivation') = 0 THEN
 		RETURN NULL;
 	END IF;
 	IF TG_OP <> 'INSERT' THEN
-		INSERT INTO leadscore.changed_lead VALUES (OLD.alias), (OLD.lead_id);
+		INSERT INTO leadscore_internal.changed_lead VALUES (OLD.alias), (OLD.lead_id);
 	END IF;
 	IF TG_OP <> 'DELETE' THEN
-		INSERT INTO leadscore.changed_lead VALUES (NEW.alias), (NEW.lead_id);
+		INSERT INTO leadscore_internal.changed_lead VALUES (NEW.alias), (NEW.lead_id);
 	END IF;
 	RETURN NULL;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.alias_changed() IS 'trigger: what was derived of both names is to be looked at again';
+COMMENT ON FUNCTION leadscore_internal.alias_changed() IS 'trigger: what was derived of both names is to be looked at again';
 
 CREATE TRIGGER alias_changed AFTER INSERT OR UPDATE OR DELETE ON leadscore.lead_alias
-	FOR EACH ROW EXECUTE FUNCTION leadscore.alias_changed();
+	FOR EACH ROW EXECUTE FUNCTION leadscore_internal.alias_changed();
 
-CREATE FUNCTION leadscore.source_events(sources regclass[], mappings jsonb[], lead_ids text[], kinds text[],
+CREATE FUNCTION leadscore_internal.source_events(sources regclass[], mappings jsonb[], lead_ids text[], kinds text[],
 	OUT lead_id text, OUT kind text, OUT occurred_at timestamptz, OUT value numeric, OUT properties jsonb) RETURNS SETOF record
 	AS 'MODULE_PATHNAME' LANGUAGE C STABLE ROWS 100000;
 
-COMMENT ON FUNCTION leadscore.source_events(regclass[], jsonb[], text[], text[])
+COMMENT ON FUNCTION leadscore_internal.source_events(regclass[], jsonb[], text[], text[])
 	IS 'the rows of some tables as events; lead_ids and kinds say which are wanted, but more may come';
 
-CREATE FUNCTION leadscore.duration(length interval) RETURNS interval
+CREATE FUNCTION leadscore_internal.duration(length interval) RETURNS interval
 	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT extract(epoch FROM length) * '1 second'::interval
 $$;
 
-COMMENT ON FUNCTION leadscore.duration(interval) IS 'the same length in seconds alone, a month being 30 days and a year 365.25 days';
+COMMENT ON FUNCTION leadscore_internal.duration(interval) IS 'the same length in seconds alone, a month being 30 days and a year 365.25 days';
 
 -- One statement, so that one snapshot sees the sources, their events, the
 -- aliases, what was derived before, and which leads to look at: a transaction
 -- that commits meanwhile is seen by the next pass, whole.
 
-CREATE FUNCTION leadscore.derive_once(until timestamptz, everybody boolean)
+CREATE FUNCTION leadscore_internal.derive_once(until timestamptz, everybody boolean)
 	RETURNS TABLE (derivation text, added bigint, removed bigint, unknown_kinds text[])
 	LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH changed AS (
-		DELETE FROM leadscore.changed_lead c WHERE everybody OR c.lead_id IS NOT NULL RETURNING c.lead_id
+		DELETE FROM leadscore_internal.changed_lead c WHERE everybody OR c.lead_id IS NOT NULL RETURNING c.lead_id
 	), touched AS MATERIALIZED (
 		SELECT c.lead_id FROM changed c WHERE NOT everybody
 		UNION
-		SELECT d.lead_id FROM leadscore.derivation_due d WHERE NOT everybody AND d.due_at <= until
+		SELECT d.lead_id FROM leadscore_internal.derivation_due d WHERE NOT everybody AND d.due_at <= until
 	), lead AS MATERIALIZED (
 		SELECT t.lead_id FROM touched t
 		UNION
@@ -246,7 +246,7 @@ AS $$
 		SELECT a.alias FROM leadscore.lead_alias a JOIN lead l ON l.lead_id = a.lead_id
 	), rule AS MATERIALIZED (
 		SELECT r.derivation, r.behaviour, r.derived_kind, r.kinds, r.until_kinds,
-			leadscore.duration(r.gap) AS gap, leadscore.duration(r.delay) AS delay, leadscore.duration(r.cap) AS cap
+			leadscore_internal.duration(r.gap) AS gap, leadscore_internal.duration(r.delay) AS delay, leadscore_internal.duration(r.cap) AS cap
 		FROM leadscore.derivation r
 	), source AS MATERIALIZED (
 		SELECT array_agg(s.source) AS sources, array_agg(s.mapping) AS mappings
@@ -260,7 +260,7 @@ AS $$
 	), event AS MATERIALIZED (
 		SELECT coalesce(a.lead_id, e.lead_id) AS lead_id, e.kind, e.occurred_at, e.properties
 		FROM source s CROSS JOIN wanted_kind k
-		CROSS JOIN LATERAL leadscore.source_events(s.sources, s.mappings, CASE WHEN NOT everybody THEN ARRAY(SELECT n.lead_id FROM name n) END, k.kinds) e
+		CROSS JOIN LATERAL leadscore_internal.source_events(s.sources, s.mappings, CASE WHEN NOT everybody THEN ARRAY(SELECT n.lead_id FROM name n) END, k.kinds) e
 		LEFT JOIN leadscore.lead_alias a ON a.alias = e.lead_id
 		WHERE everybody OR e.lead_id IN (SELECT n.lead_id FROM name n)
 	),
@@ -350,15 +350,15 @@ AS $$
 		) f
 		GROUP BY f.lead_id
 	), no_longer_due AS (
-		DELETE FROM leadscore.derivation_due d
+		DELETE FROM leadscore_internal.derivation_due d
 		USING (
-			SELECT d.lead_id FROM leadscore.derivation_due d WHERE everybody
+			SELECT d.lead_id FROM leadscore_internal.derivation_due d WHERE everybody
 			UNION ALL
 			SELECT l.lead_id FROM lead l WHERE NOT everybody
 		) l
 		WHERE d.lead_id = l.lead_id AND NOT EXISTS (SELECT FROM due f WHERE f.lead_id = d.lead_id)
 	), newly_due AS (
-		INSERT INTO leadscore.derivation_due AS d (lead_id, due_at)
+		INSERT INTO leadscore_internal.derivation_due AS d (lead_id, due_at)
 		SELECT f.lead_id, f.due_at FROM due f
 		ON CONFLICT (lead_id) DO UPDATE SET due_at = excluded.due_at WHERE d.due_at <> excluded.due_at
 	)
@@ -372,7 +372,7 @@ AS $$
 	ORDER BY r.derivation
 $$;
 
-COMMENT ON FUNCTION leadscore.derive_once(timestamptz, boolean) IS 'one pass of derive(), over everybody or those who are to be looked at';
+COMMENT ON FUNCTION leadscore_internal.derive_once(timestamptz, boolean) IS 'one pass of derive(), over everybody or those who are to be looked at';
 
 -- derive
 
@@ -386,25 +386,25 @@ DECLARE
 	all_of_them boolean := derive.everybody;
 	unknown_kinds text[];
 BEGIN
-	PERFORM leadscore.check_read_committed('derive()'::text, 'passed over'::text);
+	PERFORM leadscore_internal.check_read_committed('derive()'::text, 'passed over'::text);
 	IF NOT isfinite(instant) OR all_of_them IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'derive() needs an instant',
 			DETAIL = format('until is %s, everybody is %s.', coalesce(instant::text, 'NULL'), coalesce(all_of_them::text, 'NULL')),
 			HINT = 'SELECT * FROM leadscore.derive() derives what follows as of now.';
 	END IF;
-	PERFORM leadscore.hold_derivations();
+	PERFORM leadscore_internal.hold_derivations();
 	-- now, not when the transaction began: another pass may have come since
 	instant := coalesce(instant, clock_timestamp());
 
-	all_of_them := all_of_them OR EXISTS (SELECT FROM leadscore.changed_lead c WHERE c.lead_id IS NULL)
-		OR NOT EXISTS (SELECT FROM leadscore.derivation_state s WHERE s.derived_until <= instant);
+	all_of_them := all_of_them OR EXISTS (SELECT FROM leadscore_internal.changed_lead c WHERE c.lead_id IS NULL)
+		OR NOT EXISTS (SELECT FROM leadscore_internal.derivation_state s WHERE s.derived_until <= instant);
 	IF all_of_them THEN
 		-- those who began before there were rules have not said whose events they write
-		PERFORM leadscore.wait_for_writers();
+		PERFORM leadscore_internal.wait_for_writers();
 	END IF;
-	IF all_of_them OR EXISTS (SELECT FROM leadscore.changed_lead) OR EXISTS (SELECT FROM leadscore.derivation_due d WHERE d.due_at <= instant) THEN
-		PERFORM leadscore.hold_sources();
-		FOR derivation, added, removed, unknown_kinds IN SELECT * FROM leadscore.derive_once(instant, all_of_them) LOOP
+	IF all_of_them OR EXISTS (SELECT FROM leadscore_internal.changed_lead) OR EXISTS (SELECT FROM leadscore_internal.derivation_due d WHERE d.due_at <= instant) THEN
+		PERFORM leadscore_internal.hold_sources();
+		FOR derivation, added, removed, unknown_kinds IN SELECT * FROM leadscore_internal.derive_once(instant, all_of_them) LOOP
 			IF unknown_kinds <> '{}' THEN
 				RAISE NOTICE USING MESSAGE = format('no event has the kind %s', array_to_string(unknown_kinds, ' or ')),
 					DETAIL = format('The rule %s looks at it.', derivation);
@@ -414,7 +414,7 @@ BEGIN
 	ELSE
 		RETURN QUERY SELECT r.derivation, 0::bigint, 0::bigint FROM leadscore.derivation r ORDER BY 1;
 	END IF;
-	INSERT INTO leadscore.derivation_state AS s (derived_until) VALUES (instant)
+	INSERT INTO leadscore_internal.derivation_state AS s (derived_until) VALUES (instant)
 	ON CONFLICT (only_row) DO UPDATE SET derived_until = excluded.derived_until;
 END
 $$;
@@ -425,5 +425,5 @@ COMMENT ON FUNCTION leadscore.derive(timestamptz, boolean)
 SELECT pg_catalog.pg_extension_config_dump('leadscore.derivation', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.derived_event', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.derived_event_derived_event_id_seq', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore.derivation_due', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore.derivation_state', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.derivation_due', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.derivation_state', '');

@@ -2,24 +2,24 @@
 
 CREATE TABLE leadscore.experiment (
 	experiment text PRIMARY KEY
-		CONSTRAINT experiment_not_empty CHECK ((experiment <> '') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT experiment_not_empty CHECK ((experiment <> '') IS NOT FALSE OR leadscore_internal.refuse(
 			'experiment name is empty', '""', 'Name the experiment, such as "spring".'))
-		CONSTRAINT experiment_not_default CHECK ((experiment <> 'default') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT experiment_not_default CHECK ((experiment <> 'default') IS NOT FALSE OR leadscore_internal.refuse(
 			'an experiment cannot be named default', experiment, 'That is the model that calls without one mean. Name the experiment otherwise, such as "spring".')),
 	control text NOT NULL REFERENCES leadscore.model ON UPDATE CASCADE,
 	treatment text NOT NULL REFERENCES leadscore.model ON UPDATE CASCADE,
 	share float8 NOT NULL DEFAULT 0.5
-		CONSTRAINT experiment_share_is_share CHECK ((share BETWEEN 0 AND 1) IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT experiment_share_is_share CHECK ((share BETWEEN 0 AND 1) IS NOT FALSE OR leadscore_internal.refuse(
 			'experiment share is not between 0 and 1', share::text, 'Write the share of leads that are treated, such as 0.5.')),
 	starts_at timestamptz NOT NULL DEFAULT now()
-		CONSTRAINT experiment_starts_at_finite CHECK ((starts_at BETWEEN '1970-01-01 00:00Z' AND '9999-12-31 00:00Z') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT experiment_starts_at_finite CHECK ((starts_at BETWEEN '1970-01-01 00:00Z' AND '9999-12-31 00:00Z') IS NOT FALSE OR leadscore_internal.refuse(
 			'experiment starts_at is out of range', starts_at::text, 'Write an instant of the years 1970 to 9999.')),
 	ends_at timestamptz,
 	salt text NOT NULL DEFAULT gen_random_uuid()::text,
 	description text,
-	CONSTRAINT experiment_starts_before_it_ends CHECK ((starts_at < ends_at) IS NOT FALSE OR leadscore.refuse(
+	CONSTRAINT experiment_starts_before_it_ends CHECK ((starts_at < ends_at) IS NOT FALSE OR leadscore_internal.refuse(
 		'experiment starts_at is not before ends_at', format('starts_at %s, ends_at %s', starts_at, ends_at), 'Swap the two, or write NULL for no end.')),
-	CONSTRAINT experiment_compares_two CHECK ((control <> treatment) IS NOT FALSE OR leadscore.refuse(
+	CONSTRAINT experiment_compares_two CHECK ((control <> treatment) IS NOT FALSE OR leadscore_internal.refuse(
 		'experiment compares a model with itself', control, 'Name two models.'))
 );
 
@@ -35,34 +35,34 @@ COMMENT ON COLUMN leadscore.experiment.description IS 'for people';
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore.experiment', '');
 
-CREATE FUNCTION leadscore.check_names() RETURNS trigger
+CREATE FUNCTION leadscore_internal.check_names() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF TG_TABLE_NAME = 'experiment' THEN
 		IF EXISTS (SELECT FROM leadscore.model m WHERE m.model = NEW.experiment) THEN
-			PERFORM leadscore.refuse('there is a model of this name'::text, NEW.experiment, 'Name the experiment otherwise.'::text);
+			PERFORM leadscore_internal.refuse('there is a model of this name'::text, NEW.experiment, 'Name the experiment otherwise.'::text);
 		END IF;
 	ELSIF EXISTS (SELECT FROM leadscore.experiment e WHERE e.experiment = NEW.model) THEN
-		PERFORM leadscore.refuse('there is an experiment of this name'::text, NEW.model, 'Name the model otherwise.'::text);
+		PERFORM leadscore_internal.refuse('there is an experiment of this name'::text, NEW.model, 'Name the model otherwise.'::text);
 	END IF;
 	RETURN NEW;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.check_names() IS 'trigger: models and experiments have different names';
+COMMENT ON FUNCTION leadscore_internal.check_names() IS 'trigger: models and experiments have different names';
 
 CREATE TRIGGER check_names BEFORE INSERT OR UPDATE OF experiment ON leadscore.experiment
-	FOR EACH ROW EXECUTE FUNCTION leadscore.check_names();
+	FOR EACH ROW EXECUTE FUNCTION leadscore_internal.check_names();
 CREATE TRIGGER check_names BEFORE INSERT OR UPDATE OF model ON leadscore.model
-	FOR EACH ROW EXECUTE FUNCTION leadscore.check_names();
+	FOR EACH ROW EXECUTE FUNCTION leadscore_internal.check_names();
 
 -- which arm
 
-CREATE FUNCTION leadscore.treated(salt text, share float8, lead_id text) RETURNS boolean
+CREATE FUNCTION leadscore_internal.treated(salt text, share float8, lead_id text) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
 
-COMMENT ON FUNCTION leadscore.treated(text, float8, text) IS 'whether a lead is of the share that gets the treatment';
+COMMENT ON FUNCTION leadscore_internal.treated(text, float8, text) IS 'whether a lead is of the share that gets the treatment';
 
 CREATE FUNCTION leadscore.arm(experiment text, lead_id text) RETURNS text
 	LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -70,13 +70,13 @@ AS $$
 DECLARE
 	treated boolean;
 BEGIN
-	SELECT leadscore.treated(e.salt, e.share, coalesce((SELECT a.lead_id FROM leadscore.lead_alias a WHERE a.alias = arm.lead_id), arm.lead_id)) INTO treated
+	SELECT leadscore_internal.treated(e.salt, e.share, coalesce((SELECT a.lead_id FROM leadscore.lead_alias a WHERE a.alias = arm.lead_id), arm.lead_id)) INTO treated
 	FROM leadscore.experiment e WHERE e.experiment = arm.experiment;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 			MESSAGE = format('experiment "%s" does not exist', experiment),
 			DETAIL = 'There is no such row in leadscore.experiment.',
-			HINT = leadscore.known('experiments'::text, ARRAY(SELECT e.experiment FROM leadscore.experiment e ORDER BY 1));
+			HINT = leadscore_internal.known('experiments'::text, ARRAY(SELECT e.experiment FROM leadscore.experiment e ORDER BY 1));
 	END IF;
 	RETURN CASE WHEN treated THEN 'treatment' ELSE 'control' END;
 END
@@ -85,20 +85,20 @@ $$;
 COMMENT ON FUNCTION leadscore.arm(text, text) IS 'control or treatment: the arm of a lead, always the same';
 
 -- A lead that is NULL gets the control.
-CREATE FUNCTION leadscore.serving_model(name text, lead_id text, at timestamptz) RETURNS text
+CREATE FUNCTION leadscore_internal.serving_model(name text, lead_id text, at timestamptz) RETURNS text
 	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	model text;
 BEGIN
-	SELECT CASE WHEN at >= e.starts_at AND (at < e.ends_at) IS NOT FALSE AND leadscore.treated(e.salt, e.share, serving_model.lead_id)
+	SELECT CASE WHEN at >= e.starts_at AND (at < e.ends_at) IS NOT FALSE AND leadscore_internal.treated(e.salt, e.share, serving_model.lead_id)
 		THEN e.treatment ELSE e.control END INTO model
 	FROM leadscore.experiment e WHERE e.experiment = name;
-	RETURN coalesce(model, leadscore.model_named(name));
+	RETURN coalesce(model, leadscore_internal.model_named(name));
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.serving_model(text, text, timestamptz)
+COMMENT ON FUNCTION leadscore_internal.serving_model(text, text, timestamptz)
 	IS 'the model that a lead is scored by at an instant: the one of the name, or that of its arm in an experiment';
 
 -- what came of it
@@ -130,13 +130,13 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 			MESSAGE = format('experiment "%s" does not exist', coalesce(experiment, 'NULL')),
 			DETAIL = 'There is no such row in leadscore.experiment.',
-			HINT = leadscore.known('experiments'::text, ARRAY(SELECT x.experiment FROM leadscore.experiment x ORDER BY 1));
+			HINT = leadscore_internal.known('experiments'::text, ARRAY(SELECT x.experiment FROM leadscore.experiment x ORDER BY 1));
 	END IF;
 	IF conversion IS NULL OR at IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('the argument "%s" is NULL', CASE WHEN conversion IS NULL THEN 'conversion' ELSE 'at' END),
 			DETAIL = 'What has come of an experiment is told by a conversion, up to an instant.', HINT = 'Leave "at" out for now.';
 	END IF;
-	conversion_signal := leadscore.conversion_id('{}'::jsonb, conversion);
+	conversion_signal := leadscore_internal.conversion_id('{}'::jsonb, conversion);
 	IF effect = 0 OR NOT (effect > -1 AND effect < 1) THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'effect is no difference of two rates',
 			DETAIL = format('The value is %s.', effect), HINT = 'Write a number such as 0.01, for one conversion more in a hundred leads.';
@@ -154,9 +154,9 @@ BEGIN
 		var_samp(x.revenue) FILTER (WHERE NOT x.treated) AS v0, var_samp(x.revenue) FILTER (WHERE x.treated) AS v1
 	INTO r
 	FROM (
-		SELECT leadscore.treated(e.salt, e.share, l.lead_id) AS treated, c.converted,
-			CASE WHEN c.converted THEN (leadscore.timeline_total(l.timeline, conversion_signal, "from", "to")).value ELSE 0 END AS revenue
-		FROM leadscore.visible_lead l
+		SELECT leadscore_internal.treated(e.salt, e.share, l.lead_id) AS treated, c.converted,
+			CASE WHEN c.converted THEN (leadscore_internal.timeline_total(l.timeline, conversion_signal, "from", "to")).value ELSE 0 END AS revenue
+		FROM leadscore_internal.visible_lead l
 		CROSS JOIN LATERAL (SELECT leadscore.timeline_first_hour(l.timeline, conversion_signal, "from", "to") IS NOT NULL AS converted OFFSET 0) c
 		WHERE leadscore.timeline_first_hour(l.timeline, NULL::integer, "from", "to") IS NOT NULL
 		OFFSET 0	-- what is computed here is used by several aggregates, and is not to be computed for each
@@ -174,7 +174,7 @@ BEGIN
 
 	-- more leads in one arm than chance would put there: something is wrong with the experiment
 	IF r.n0 + r.n1 > 0 AND e.share > 0 AND e.share < 1 THEN
-		sample_ratio_p := leadscore.normal_tails((r.n1 - (r.n0 + r.n1) * e.share) / sqrt((r.n0 + r.n1) * e.share * (1 - e.share)));
+		sample_ratio_p := leadscore_internal.normal_tails((r.n1 - (r.n0 + r.n1) * e.share) / sqrt((r.n0 + r.n1) * e.share * (1 - e.share)));
 		IF sample_ratio_p < 0.001 THEN
 			RAISE WARNING USING MESSAGE = format('the arms of experiment "%s" are not of the sizes that its share gives', experiment),
 				DETAIL = format('Of %s leads %s got the treatment, and the share is %s. By chance this happens once in %s times.', r.n0 + r.n1, r.n1, e.share,
@@ -186,7 +186,7 @@ BEGIN
 	IF r.n0 > 0 AND r.n1 > 0 THEN
 		rate_difference := treatment_rate - control_rate;
 		pooled := (r.c0 + r.c1) / (r.n0 + r.n1)::float8;
-		rate_p := leadscore.normal_tails(rate_difference / nullif(sqrt(pooled * (1 - pooled) * (1 / r.n0::float8 + 1 / r.n1::float8)), 0));
+		rate_p := leadscore_internal.normal_tails(rate_difference / nullif(sqrt(pooled * (1 - pooled) * (1 / r.n0::float8 + 1 / r.n1::float8)), 0));
 		error := sqrt(control_rate * (1 - control_rate) / r.n0 + treatment_rate * (1 - treatment_rate) / r.n1);
 		rate_low := rate_difference - z * error;
 		rate_high := rate_difference + z * error;
@@ -196,9 +196,9 @@ BEGIN
 	IF r.n0 > 1 AND r.n1 > 1 AND r.v0 + r.v1 > 0 THEN
 		error := sqrt(r.v0 / r.n0 + r.v1 / r.n1);
 		degrees := error ^ 4 / ((r.v0 / r.n0)::float8 ^ 2 / (r.n0 - 1) + (r.v1 / r.n1)::float8 ^ 2 / (r.n1 - 1));
-		mean_p := leadscore.student_tails(mean_difference / error, degrees);
-		mean_low := mean_difference - leadscore.student_bound(0.05::float8, degrees) * error;
-		mean_high := mean_difference + leadscore.student_bound(0.05::float8, degrees) * error;
+		mean_p := leadscore_internal.student_tails(mean_difference / error, degrees);
+		mean_low := mean_difference - leadscore_internal.student_bound(0.05::float8, degrees) * error;
+		mean_high := mean_difference + leadscore_internal.student_bound(0.05::float8, degrees) * error;
 	END IF;
 	-- J. L. Fleiss, Statistical Methods for Rates and Proportions, 2nd ed. 1981, with arms of two sizes
 	wanted := coalesce(effect, control_rate / 10);

@@ -8,7 +8,7 @@
 
 -- Only asked where policies bind the user, which is why it is cheap. PL/pgSQL keeps its plan; for the same reason
 -- nothing is SET here, and every name is qualified.
-CREATE FUNCTION leadscore.is_visible(lead_id text) RETURNS boolean
+CREATE FUNCTION leadscore_internal.is_visible(lead_id text) RETURNS boolean
 	LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 1
 AS $$
 BEGIN
@@ -21,23 +21,23 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.is_visible(text)
+COMMENT ON FUNCTION leadscore_internal.is_visible(text)
 	IS 'whether row-level security shows the user the lead: its row of lead and one of its events, where policies bind the user on these tables';
 
-CREATE FUNCTION leadscore.model_cards()
+CREATE FUNCTION leadscore_internal.model_cards()
 	RETURNS TABLE (model text, scorecard jsonb, conversion_id integer)
 	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 2 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	RETURN QUERY
 	SELECT m.model, leadscore.scorecard(m.model), c.signal_id
-	FROM leadscore.model m LEFT JOIN leadscore.model_conversion c ON c.model = m.model;
+	FROM leadscore.model m LEFT JOIN leadscore_internal.model_conversion c ON c.model = m.model;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.model_cards() IS 'each model with its scorecard and the number of the signal that is its conversion; NULL: it has none';
+COMMENT ON FUNCTION leadscore_internal.model_cards() IS 'each model with its scorecard and the number of the signal that is its conversion; NULL: it has none';
 
-CREATE FUNCTION leadscore.served_models()
+CREATE FUNCTION leadscore_internal.served_models()
 	RETURNS TABLE (model text, scorecard jsonb, treated boolean, salt text, share float8)
 	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 2 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -53,17 +53,17 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.served_models()
+COMMENT ON FUNCTION leadscore_internal.served_models()
 	IS 'each model and experiment with the scorecard that it serves, to all leads or (treated) to one arm of an experiment';
 
 -- live
 
-CREATE VIEW leadscore.visible_lead AS
+CREATE VIEW leadscore_internal.visible_lead AS
 SELECT s.lead_id, s.timeline, s.profile
 FROM (
 	-- (lead, not current_profile, so that the planner knows that there is one row of each)
 	SELECT t.lead_id, t.timeline, CASE WHEN (SELECT EXISTS (SELECT FROM leadscore.pending_profile) OR EXISTS (SELECT FROM leadscore.lead_alias))
-		THEN nullif(leadscore.with_pending_profile(t.lead_id, l.profile, l.lead_id IS NOT NULL), 'null') ELSE l.profile END AS profile
+		THEN nullif(leadscore_internal.with_pending_profile(t.lead_id, l.profile, l.lead_id IS NOT NULL), 'null') ELSE l.profile END AS profile
 	FROM leadscore.current_timeline t LEFT JOIN leadscore.lead l ON l.lead_id = t.lead_id
 	UNION ALL
 	SELECT l.lead_id, NULL, l.profile
@@ -73,12 +73,12 @@ FROM (
 ) s
 -- where row-level security hides leads or events from the user, it hides their scores
 WHERE NOT (SELECT row_security_active('leadscore.lead') OR row_security_active('leadscore.event'))
-OR leadscore.is_visible(s.lead_id);
+OR leadscore_internal.is_visible(s.lead_id);
 
-COMMENT ON VIEW leadscore.visible_lead IS 'the leads that the user may see, with what they are scored by';
-COMMENT ON COLUMN leadscore.visible_lead.lead_id IS 'the lead';
-COMMENT ON COLUMN leadscore.visible_lead.timeline IS 'what it did; NULL if that is nothing';
-COMMENT ON COLUMN leadscore.visible_lead.profile IS 'who it is; NULL if nothing is known';
+COMMENT ON VIEW leadscore_internal.visible_lead IS 'the leads that the user may see, with what they are scored by';
+COMMENT ON COLUMN leadscore_internal.visible_lead.lead_id IS 'the lead';
+COMMENT ON COLUMN leadscore_internal.visible_lead.timeline IS 'what it did; NULL if that is nothing';
+COMMENT ON COLUMN leadscore_internal.visible_lead.profile IS 'who it is; NULL if nothing is known';
 
 CREATE VIEW leadscore.lead_score AS
 SELECT m.model, s.lead_id,
@@ -90,10 +90,10 @@ SELECT m.model, s.lead_id,
 	(a.appraisal).stage,
 	(a.appraisal).segment,
 	(a.appraisal).last_active
-FROM leadscore.served_models() m
-CROSS JOIN leadscore.visible_lead s
+FROM leadscore_internal.served_models() m
+CROSS JOIN leadscore_internal.visible_lead s
 CROSS JOIN LATERAL (SELECT leadscore.appraise(m.scorecard, s.timeline, s.profile, now()) AS appraisal OFFSET 0) a
-WHERE m.treated IS NULL OR leadscore.treated(m.salt, m.share, s.lead_id) = m.treated;
+WHERE m.treated IS NULL OR leadscore_internal.treated(m.salt, m.share, s.lead_id) = m.treated;
 
 COMMENT ON VIEW leadscore.lead_score IS 'every lead on every model, live, and in every experiment by the model of its arm';
 COMMENT ON COLUMN leadscore.lead_score.model IS 'the model, or the experiment';
@@ -141,16 +141,16 @@ CREATE FUNCTION leadscore.refresh_segments("concurrently" boolean DEFAULT true) 
 AS $$
 BEGIN
 	PERFORM leadscore.fold(NULL::bigint);
-	PERFORM leadscore.see_written();
+	PERFORM leadscore_internal.see_written();
 	-- a snapshot that holds nothing yet cannot be compared with
 	IF "concurrently" AND (SELECT c.relispopulated FROM pg_class c WHERE c.oid = 'leadscore.lead_segment'::regclass) THEN
 		REFRESH MATERIALIZED VIEW CONCURRENTLY leadscore.lead_segment;
 	ELSE
 		REFRESH MATERIALIZED VIEW leadscore.lead_segment;
 	END IF;
-	INSERT INTO leadscore.snapshot_state (first_refreshed_at)
-	SELECT now() WHERE NOT EXISTS (SELECT FROM leadscore.snapshot_state) ON CONFLICT (only_row) DO NOTHING;
-	PERFORM leadscore.see_all('time'::text);
+	INSERT INTO leadscore_internal.snapshot_state (first_refreshed_at)
+	SELECT now() WHERE NOT EXISTS (SELECT FROM leadscore_internal.snapshot_state) ON CONFLICT (only_row) DO NOTHING;
+	PERFORM leadscore_internal.see_all('time'::text);
 END
 $$;
 
@@ -193,7 +193,7 @@ CREATE FUNCTION leadscore.top(n integer, model text DEFAULT 'default', at timest
 AS $$
 #variable_conflict use_column
 DECLARE
-	card CONSTANT jsonb := CASE WHEN at IS NOT NULL THEN leadscore.scorecard(leadscore.serving_model(model, NULL::text, at)) END;
+	card CONSTANT jsonb := CASE WHEN at IS NOT NULL THEN leadscore.scorecard(leadscore_internal.serving_model(model, NULL::text, at)) END;
 	treatment jsonb;
 	e leadscore.experiment;
 	-- rows of lead_timeline that may not stand for themselves: that of a name and, if it is an alias, that of its lead
@@ -218,18 +218,18 @@ BEGIN
 			FROM (
 				SELECT t.lead_id, leadscore.score(card, t.timeline, NULL::jsonb, top.at) AS score
 				FROM leadscore.lead_timeline t
-				WHERE (SELECT leadscore.check_timelines_seen())
+				WHERE (SELECT leadscore_internal.check_timelines_seen())
 				ORDER BY 2 DESC, 1
 				LIMIT top.n + pending
 			) r
-			WHERE NOT leadscore.has_pending(r.lead_id)
+			WHERE NOT leadscore_internal.has_pending(r.lead_id)
 			UNION ALL
 			SELECT p.lead_id, leadscore.score(card, p.timeline, NULL::jsonb, top.at)
-			FROM leadscore.pending_timeline p
+			FROM leadscore_internal.pending_timeline p
 			ORDER BY 2 DESC, 1
 			LIMIT top.n
 		) b
-		CROSS JOIN LATERAL (SELECT leadscore.appraise(card, leadscore.timeline_of(b.lead_id), NULL::jsonb, top.at) AS appraisal OFFSET 0) a
+		CROSS JOIN LATERAL (SELECT leadscore.appraise(card, leadscore_internal.timeline_of(b.lead_id), NULL::jsonb, top.at) AS appraisal OFFSET 0) a
 		ORDER BY 2 DESC, 1;
 		RETURN;
 	END IF;
@@ -239,9 +239,9 @@ BEGIN
 	FROM (
 		SELECT s.lead_id, s.timeline, s.profile, t.treated,
 			leadscore.score(CASE WHEN t.treated THEN treatment ELSE card END, s.timeline, s.profile, top.at) AS score
-		FROM leadscore.visible_lead s
+		FROM leadscore_internal.visible_lead s
 		-- without an experiment the salt is NULL, and none is treated
-		CROSS JOIN LATERAL (SELECT leadscore.treated(e.salt, e.share, s.lead_id) AS treated) t
+		CROSS JOIN LATERAL (SELECT leadscore_internal.treated(e.salt, e.share, s.lead_id) AS treated) t
 		ORDER BY 5 DESC, 1
 		LIMIT top.n
 	) b
@@ -256,21 +256,21 @@ COMMENT ON FUNCTION leadscore.top(integer, text, timestamptz) IS 'the leads with
 
 -- by lead_id: an alias stands for its lead, an unknown one has done nothing
 
-CREATE FUNCTION leadscore.lead_named(name text) RETURNS text
+CREATE FUNCTION leadscore_internal.lead_named(name text) RETURNS text
 	LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT l.lead_id
 	FROM (SELECT coalesce((SELECT a.lead_id FROM leadscore.lead_alias a WHERE a.alias = name), name) AS lead_id) l
 	WHERE NOT (row_security_active('leadscore.lead') OR row_security_active('leadscore.event'))
-	OR leadscore.is_visible(l.lead_id);
+	OR leadscore_internal.is_visible(l.lead_id);
 END;
 
-COMMENT ON FUNCTION leadscore.lead_named(text) IS 'the lead of an alias, or the lead itself; NULL if row-level security hides it';
+COMMENT ON FUNCTION leadscore_internal.lead_named(text) IS 'the lead of an alias, or the lead itself; NULL if row-level security hides it';
 
 -- PL/pgSQL keeps the plans of a session; planning is most of what one score
 -- would cost. For the same reason nothing is SET here, and every name qualified.
 
-CREATE FUNCTION leadscore.score_by_query(lead_id text, model text, at timestamptz) RETURNS float8
+CREATE FUNCTION leadscore_internal.score_by_query(lead_id text, model text, at timestamptz) RETURNS float8
 	LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
 AS $$
 DECLARE
@@ -278,7 +278,7 @@ DECLARE
 	card pg_catalog.jsonb;
 BEGIN
 	IF pg_catalog.row_security_active('leadscore.lead') OR pg_catalog.row_security_active('leadscore.event') THEN
-		lead := leadscore.lead_named(lead_id);
+		lead := leadscore_internal.lead_named(lead_id);
 	ELSE
 		SELECT a.lead_id INTO lead FROM leadscore.lead_alias a WHERE a.alias OPERATOR(pg_catalog.=) score_by_query.lead_id;
 		IF NOT FOUND THEN
@@ -287,9 +287,9 @@ BEGIN
 	END IF;
 	SELECT d.document INTO card FROM leadscore.model_document d WHERE d.model OPERATOR(pg_catalog.=) score_by_query.model;
 	IF NOT FOUND THEN
-		card := leadscore.scorecard(leadscore.serving_model(model, lead, at));
+		card := leadscore.scorecard(leadscore_internal.serving_model(model, lead, at));
 	END IF;
-	RETURN leadscore.score(card, leadscore.timeline_of(lead),
+	RETURN leadscore.score(card, leadscore_internal.timeline_of(lead),
 		(SELECT l.profile FROM leadscore.current_profile l WHERE l.lead_id OPERATOR(pg_catalog.=) lead), at);
 END
 $$;
@@ -297,7 +297,7 @@ $$;
 CREATE FUNCTION leadscore.score(lead_id text, model text DEFAULT 'default', at timestamptz DEFAULT now()) RETURNS float8
 	AS 'MODULE_PATHNAME', 'score_lead' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 20;
 
-COMMENT ON FUNCTION leadscore.score_by_query(text, text, timestamptz) IS 'score(), where aliases, pending deltas or policies matter';
+COMMENT ON FUNCTION leadscore_internal.score_by_query(text, text, timestamptz) IS 'score(), where aliases, pending deltas or policies matter';
 COMMENT ON FUNCTION leadscore.score(text, text, timestamptz) IS 'the score of a lead at an instant';
 
 CREATE FUNCTION leadscore.explain(lead_id text, model text DEFAULT 'default', at timestamptz DEFAULT now())
@@ -306,9 +306,9 @@ CREATE FUNCTION leadscore.explain(lead_id text, model text DEFAULT 'default', at
 	LANGUAGE sql STABLE PARALLEL SAFE SET extra_float_digits = 1
 BEGIN ATOMIC
 	WITH lead AS MATERIALIZED (
-		SELECT leadscore.scorecard(leadscore.serving_model(model, leadscore.lead_named(explain.lead_id), at)) AS card,
-			leadscore.timeline_of(leadscore.lead_named(explain.lead_id)) AS timeline,
-			(SELECT l.profile FROM leadscore.current_profile l WHERE l.lead_id = leadscore.lead_named(explain.lead_id)) AS profile
+		SELECT leadscore.scorecard(leadscore_internal.serving_model(model, leadscore_internal.lead_named(explain.lead_id), at)) AS card,
+			leadscore_internal.timeline_of(leadscore_internal.lead_named(explain.lead_id)) AS timeline,
+			(SELECT l.profile FROM leadscore.current_profile l WHERE l.lead_id = leadscore_internal.lead_named(explain.lead_id)) AS profile
 		WHERE explain.lead_id IS NOT NULL
 	), contribution AS MATERIALIZED (
 		SELECT c.*
@@ -399,14 +399,14 @@ CREATE FUNCTION leadscore.score_history(lead_id text, model text DEFAULT 'defaul
 	LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
 	WITH lead AS MATERIALIZED (
-		SELECT leadscore.lead_named(score_history.lead_id) AS lead_id, leadscore.scorecard(leadscore.serving_model(model, NULL, NULL)) AS card,
+		SELECT leadscore_internal.lead_named(score_history.lead_id) AS lead_id, leadscore.scorecard(leadscore_internal.serving_model(model, NULL, NULL)) AS card,
 			EXISTS (SELECT FROM leadscore.experiment x WHERE x.experiment = model) AS varies,
-			leadscore.timeline_of(leadscore.lead_named(score_history.lead_id)) AS timeline,
-			(SELECT l.profile FROM leadscore.current_profile l WHERE l.lead_id = leadscore.lead_named(score_history.lead_id)) AS profile
+			leadscore_internal.timeline_of(leadscore_internal.lead_named(score_history.lead_id)) AS timeline,
+			(SELECT l.profile FROM leadscore.current_profile l WHERE l.lead_id = leadscore_internal.lead_named(score_history.lead_id)) AS profile
 		WHERE score_history.lead_id IS NOT NULL
 	)
 	SELECT h.at, (h.appraisal).score, (h.appraisal).segment
-	FROM (SELECT g.at, leadscore.appraise(CASE WHEN lead.varies THEN leadscore.scorecard(leadscore.serving_model(model, lead.lead_id, g.at)) ELSE lead.card END,
+	FROM (SELECT g.at, leadscore.appraise(CASE WHEN lead.varies THEN leadscore.scorecard(leadscore_internal.serving_model(model, lead.lead_id, g.at)) ELSE lead.card END,
 			lead.timeline, lead.profile, g.at) AS appraisal
 		FROM lead CROSS JOIN generate_series("from", "to", step) AS g (at) OFFSET 0) h
 	ORDER BY h.at;

@@ -8,13 +8,13 @@
 
 CREATE TABLE leadscore.spend (
 	channel text NOT NULL
-		CONSTRAINT spend_channel_not_empty CHECK ((channel <> '') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT spend_channel_not_empty CHECK ((channel <> '') IS NOT FALSE OR leadscore_internal.refuse(
 			'spend channel is empty', '""', 'Name the channel, such as "search".')),
 	day date NOT NULL
-		CONSTRAINT spend_day_finite CHECK (isfinite(day) IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT spend_day_finite CHECK (isfinite(day) IS NOT FALSE OR leadscore_internal.refuse(
 			'spend day is not finite', day::text, 'Write a day.')),
 	amount numeric NOT NULL
-		CONSTRAINT spend_amount_in_range CHECK ((amount >= 0 AND amount < 1e12) IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT spend_amount_in_range CHECK ((amount >= 0 AND amount < 1e12) IS NOT FALSE OR leadscore_internal.refuse(
 			'spend amount is negative or out of range', amount::text, 'Write an amount of money from 0 to below 10^12.')),
 	PRIMARY KEY (channel, day)
 );
@@ -24,7 +24,7 @@ COMMENT ON COLUMN leadscore.spend.channel IS 'the channel';
 COMMENT ON COLUMN leadscore.spend.day IS 'the UTC day';
 COMMENT ON COLUMN leadscore.spend.amount IS 'money; rounded to six decimals';
 
-CREATE FUNCTION leadscore.round_amount() RETURNS trigger
+CREATE FUNCTION leadscore_internal.round_amount() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -39,14 +39,14 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.round_amount() IS 'trigger: rounds money to six decimals, and says so';
+COMMENT ON FUNCTION leadscore_internal.round_amount() IS 'trigger: rounds money to six decimals, and says so';
 
 CREATE TRIGGER round_amount BEFORE INSERT OR UPDATE OF amount ON leadscore.spend
-	FOR EACH ROW EXECUTE FUNCTION leadscore.round_amount();
+	FOR EACH ROW EXECUTE FUNCTION leadscore_internal.round_amount();
 
 CREATE TABLE leadscore.channel (
 	channel text NOT NULL
-		CONSTRAINT channel_not_empty CHECK ((channel <> '') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT channel_not_empty CHECK ((channel <> '') IS NOT FALSE OR leadscore_internal.refuse(
 			'channel name is empty', '""', 'Name the channel, such as "search".')),
 	signal text NOT NULL REFERENCES leadscore.signal ON UPDATE CASCADE ON DELETE CASCADE,
 	PRIMARY KEY (channel, signal)
@@ -55,7 +55,7 @@ CREATE TABLE leadscore.channel (
 CREATE INDEX channel_signal_idx ON leadscore.channel (signal);
 
 CREATE TRIGGER check_event_signal BEFORE INSERT OR UPDATE OF signal ON leadscore.channel
-	FOR EACH ROW EXECUTE FUNCTION leadscore.check_event_signal();
+	FOR EACH ROW EXECUTE FUNCTION leadscore_internal.check_event_signal();
 
 COMMENT ON TABLE leadscore.channel IS 'which signals show that a lead came through which channel';
 COMMENT ON COLUMN leadscore.channel.channel IS 'the channel, as in spend';
@@ -67,52 +67,52 @@ COMMENT ON COLUMN leadscore.channel.signal IS 'an event signal: its occurrences 
 -- never by a join of leads with leads: of views like these the planner knows too
 -- little to join them well.
 
-CREATE VIEW leadscore.lead_start AS
-SELECT v.lead_id, v.timeline, v.profile, leadscore.timeline_start(v.timeline) AS started_at
-FROM leadscore.visible_lead v
-WHERE leadscore.timeline_start(v.timeline) <= now();
+CREATE VIEW leadscore_internal.lead_start AS
+SELECT v.lead_id, v.timeline, v.profile, leadscore_internal.timeline_start(v.timeline) AS started_at
+FROM leadscore_internal.visible_lead v
+WHERE leadscore_internal.timeline_start(v.timeline) <= now();
 
-COMMENT ON VIEW leadscore.lead_start IS 'leads that have done something, and since when';
-COMMENT ON COLUMN leadscore.lead_start.lead_id IS 'the lead';
-COMMENT ON COLUMN leadscore.lead_start.timeline IS 'what it did';
-COMMENT ON COLUMN leadscore.lead_start.profile IS 'who it is';
-COMMENT ON COLUMN leadscore.lead_start.started_at IS 'the first hour of any signal';
+COMMENT ON VIEW leadscore_internal.lead_start IS 'leads that have done something, and since when';
+COMMENT ON COLUMN leadscore_internal.lead_start.lead_id IS 'the lead';
+COMMENT ON COLUMN leadscore_internal.lead_start.timeline IS 'what it did';
+COMMENT ON COLUMN leadscore_internal.lead_start.profile IS 'who it is';
+COMMENT ON COLUMN leadscore_internal.lead_start.started_at IS 'the first hour of any signal';
 
-CREATE FUNCTION leadscore.month_of(instant timestamptz) RETURNS date
+CREATE FUNCTION leadscore_internal.month_of(instant timestamptz) RETURNS date
 	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT date_trunc('month', instant AT TIME ZONE 'UTC')::date;
 END;
 
-CREATE FUNCTION leadscore.month_start(month date) RETURNS timestamptz
+CREATE FUNCTION leadscore_internal.month_start(month date) RETURNS timestamptz
 	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT month::timestamp AT TIME ZONE 'UTC';
 END;
 
-CREATE FUNCTION leadscore.months_since(instant timestamptz) RETURNS TABLE (month date, begins_at timestamptz, next_at timestamptz)
+CREATE FUNCTION leadscore_internal.months_since(instant timestamptz) RETURNS TABLE (month date, begins_at timestamptz, next_at timestamptz)
 	LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE ROWS 12 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	RETURN QUERY
-	SELECT g.month::date, leadscore.month_start(g.month::date), leadscore.month_start((g.month + interval '1 month')::date)
-	FROM generate_series(leadscore.month_of(instant)::timestamp, leadscore.month_of(now())::timestamp, '1 month') AS g (month);
+	SELECT g.month::date, leadscore_internal.month_start(g.month::date), leadscore_internal.month_start((g.month + interval '1 month')::date)
+	FROM generate_series(leadscore_internal.month_of(instant)::timestamp, leadscore_internal.month_of(now())::timestamp, '1 month') AS g (month);
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.months_since(timestamptz) IS 'the UTC months from that of an instant to the present one, and when they and the next ones begin';
-COMMENT ON FUNCTION leadscore.month_of(timestamptz) IS 'the first day of the UTC month';
-COMMENT ON FUNCTION leadscore.month_start(date) IS 'the instant at which a UTC day begins';
+COMMENT ON FUNCTION leadscore_internal.months_since(timestamptz) IS 'the UTC months from that of an instant to the present one, and when they and the next ones begin';
+COMMENT ON FUNCTION leadscore_internal.month_of(timestamptz) IS 'the first day of the UTC month';
+COMMENT ON FUNCTION leadscore_internal.month_start(date) IS 'the instant at which a UTC day begins';
 
 -- conversion, revenue, orders
 
 CREATE VIEW leadscore.monthly_figure AS
 WITH lead AS MATERIALIZED (
-	SELECT s.lead_id, s.timeline, s.profile, s.started_at FROM leadscore.lead_start s
+	SELECT s.lead_id, s.timeline, s.profile, s.started_at FROM leadscore_internal.lead_start s
 ), month AS (
 	-- the present month ends with the present hour
 	SELECT g.month, g.begins_at, g.next_at, least(g.next_at, now() + interval '1 hour') AS ends_at
-	FROM (SELECT min(l.started_at) AS started_at FROM lead l) s CROSS JOIN leadscore.months_since(s.started_at) g
+	FROM (SELECT min(l.started_at) AS started_at FROM lead l) s CROSS JOIN leadscore_internal.months_since(s.started_at) g
 )
 SELECT c.model, m.month, f.segment, f.is_new, f.leads, f.customers,
 	round(f.customers::numeric / f.leads, 6) AS conversion_rate,
@@ -121,7 +121,7 @@ SELECT c.model, m.month, f.segment, f.is_new, f.leads, f.customers,
 	round(f.revenue / f.leads, 6) AS revenue_per_lead,
 	round(f.revenue / nullif(f.orders, 0), 6) AS average_order_value,
 	round(f.repeaters::numeric / nullif(f.customers, 0), 6) AS repeat_rate
-FROM leadscore.model_cards() c
+FROM leadscore_internal.model_cards() c
 CROSS JOIN month m
 -- (a month at a time, so that its few groups are known to be few)
 CROSS JOIN LATERAL (
@@ -129,10 +129,10 @@ CROSS JOIN LATERAL (
 		sum(s.orders) AS orders, sum(s.revenue) AS revenue, count(*) FILTER (WHERE s.orders > 0 AND s.orders_so_far > 1) AS repeaters
 	FROM (
 		SELECT l.started_at >= m.begins_at AS is_new, t.occurrences AS orders, t.value AS revenue,
-			(leadscore.timeline_total(l.timeline, c.conversion_id, NULL, m.ends_at)).occurrences AS orders_so_far,
+			(leadscore_internal.timeline_total(l.timeline, c.conversion_id, NULL, m.ends_at)).occurrences AS orders_so_far,
 			CASE WHEN l.started_at < m.begins_at
 				THEN (leadscore.appraise(c.scorecard, l.timeline, l.profile, m.begins_at - interval '1 hour')).segment END AS segment
-		FROM lead l CROSS JOIN LATERAL leadscore.timeline_total(l.timeline, c.conversion_id, m.begins_at, m.ends_at) t
+		FROM lead l CROSS JOIN LATERAL leadscore_internal.timeline_total(l.timeline, c.conversion_id, m.begins_at, m.ends_at) t
 		WHERE l.started_at < m.next_at
 	) s
 	GROUP BY s.segment, s.is_new
@@ -156,7 +156,7 @@ COMMENT ON COLUMN leadscore.monthly_figure.repeat_rate IS 'of the customers, tho
 -- the sales cycle
 
 CREATE VIEW leadscore.sales_cycle AS
-SELECT f.model, leadscore.month_of(f.bought_at) AS month, f.segment, count(*) AS customers,
+SELECT f.model, leadscore_internal.month_of(f.bought_at) AS month, f.segment, count(*) AS customers,
 	percentile_cont(0.25) WITHIN GROUP (ORDER BY f.days) AS lower_quartile,
 	percentile_cont(0.5) WITHIN GROUP (ORDER BY f.days) AS median,
 	percentile_cont(0.75) WITHIN GROUP (ORDER BY f.days) AS upper_quartile
@@ -164,14 +164,14 @@ FROM (
 	SELECT c.model, o.bought_at, (extract(epoch FROM o.bought_at - s.started_at) / 86400)::float8 AS days,
 		CASE WHEN s.started_at < o.bought_at
 			THEN (leadscore.appraise(c.scorecard, s.timeline, s.profile, o.bought_at - interval '1 hour')).segment END AS segment
-	FROM leadscore.model_cards() c
-	CROSS JOIN leadscore.lead_start s
+	FROM leadscore_internal.model_cards() c
+	CROSS JOIN leadscore_internal.lead_start s
 	CROSS JOIN LATERAL (
 		SELECT leadscore.timeline_first_hour(s.timeline, c.conversion_id, NULL, now() + interval '1 hour') AS bought_at OFFSET 0
 	) o
 	WHERE c.conversion_id IS NOT NULL AND o.bought_at IS NOT NULL
 ) f
-GROUP BY f.model, leadscore.month_of(f.bought_at), f.segment;
+GROUP BY f.model, leadscore_internal.month_of(f.bought_at), f.segment;
 
 COMMENT ON VIEW leadscore.sales_cycle IS 'days from the first touch to the first purchase, by month of the purchase and by the segment just before it';
 COMMENT ON COLUMN leadscore.sales_cycle.model IS 'the model: its segments, its conversion';
@@ -184,7 +184,7 @@ COMMENT ON COLUMN leadscore.sales_cycle.upper_quartile IS 'three quarters of the
 
 -- the funnel
 
-CREATE FUNCTION leadscore.model_stages() RETURNS TABLE (model text, stage text, "position" integer)
+CREATE FUNCTION leadscore_internal.model_stages() RETURNS TABLE (model text, stage text, "position" integer)
 	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 5 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -192,7 +192,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION leadscore.stage_signals() RETURNS TABLE (model text, signal_id integer, "position" integer)
+CREATE FUNCTION leadscore_internal.stage_signals() RETURNS TABLE (model text, signal_id integer, "position" integer)
 	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 10 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -205,19 +205,19 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.model_stages() IS 'the stages of all models';
-COMMENT ON FUNCTION leadscore.stage_signals() IS 'the furthest stage that each signal shows, of each model';
+COMMENT ON FUNCTION leadscore_internal.model_stages() IS 'the stages of all models';
+COMMENT ON FUNCTION leadscore_internal.stage_signals() IS 'the furthest stage that each signal shows, of each model';
 
 CREATE VIEW leadscore.funnel AS
 WITH came AS (
-	SELECT m.model, leadscore.month_of(l.started_at) AS month, r.position,
+	SELECT m.model, leadscore_internal.month_of(l.started_at) AS month, r.position,
 		(leadscore.appraise(m.scorecard, l.timeline, l.profile,
-			least(leadscore.month_start((leadscore.month_of(l.started_at) + interval '1 month')::date) - interval '1 hour', now()))).segment
-	FROM leadscore.model_cards() m
-	CROSS JOIN leadscore.lead_start l
+			least(leadscore_internal.month_start((leadscore_internal.month_of(l.started_at) + interval '1 month')::date) - interval '1 hour', now()))).segment
+	FROM leadscore_internal.model_cards() m
+	CROSS JOIN leadscore_internal.lead_start l
 	CROSS JOIN LATERAL (
 		SELECT max(s.position) AS position
-		FROM leadscore.timeline_entries(l.timeline) e JOIN leadscore.stage_signals() s ON s.signal_id = e.signal_id AND s.model = m.model
+		FROM leadscore.timeline_entries(l.timeline) e JOIN leadscore_internal.stage_signals() s ON s.signal_id = e.signal_id AND s.model = m.model
 		WHERE e.occurrences > 0 AND e.hour <= now()
 	) r
 	WHERE r.position IS NOT NULL
@@ -226,7 +226,7 @@ WITH came AS (
 	SELECT c.model, c.month, c.segment, c.position, count(*) AS leads FROM came c GROUP BY c.model, c.month, c.segment, c.position
 ), counted AS (
 	SELECT s.model, f.month, f.segment, s.stage, s.position, coalesce(sum(f.leads) FILTER (WHERE f.position >= s.position), 0)::bigint AS leads
-	FROM leadscore.model_stages() s JOIN furthest f ON f.model = s.model
+	FROM leadscore_internal.model_stages() s JOIN furthest f ON f.model = s.model
 	GROUP BY s.model, f.month, f.segment, s.stage, s.position
 )
 SELECT c.model, c.month, c.segment, c.stage, c.position, c.leads,
@@ -250,7 +250,7 @@ COMMENT ON COLUMN leadscore.funnel.drop_off IS 'the share of the stage before th
 -- What a channel has spent is shared out by the borders of running sums, which
 -- lose nothing.
 
-CREATE FUNCTION leadscore.touch_signals() RETURNS TABLE (signal_id integer, channel text)
+CREATE FUNCTION leadscore_internal.touch_signals() RETURNS TABLE (signal_id integer, channel text)
 	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 5 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -258,20 +258,20 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.touch_signals() IS 'the signals that show a channel, by their numbers';
+COMMENT ON FUNCTION leadscore_internal.touch_signals() IS 'the signals that show a channel, by their numbers';
 
 CREATE VIEW leadscore.attribution AS
 WITH bought AS (
-	SELECT c.model, o.occurrences AS orders, o.value AS revenue, leadscore.month_of(o.hour) AS month, t.channels,
+	SELECT c.model, o.occurrences AS orders, o.value AS revenue, leadscore_internal.month_of(o.hour) AS month, t.channels,
 		o.hour = min(o.hour) FILTER (WHERE o.occurrences > 0) OVER (PARTITION BY c.model, s.lead_id) AS is_first,
 		CASE WHEN s.started_at < o.hour THEN (leadscore.appraise(c.scorecard, s.timeline, s.profile, o.hour - interval '1 hour')).segment END AS segment
-	FROM leadscore.model_cards() c
-	CROSS JOIN leadscore.lead_start s
+	FROM leadscore_internal.model_cards() c
+	CROSS JOIN leadscore_internal.lead_start s
 	CROSS JOIN LATERAL leadscore.timeline_entries(s.timeline) o
 	CROSS JOIN LATERAL (
 		-- of the first touch, and of the last before the order
 		SELECT ARRAY[(array_agg(t.channel ORDER BY e.hour, t.channel))[1], (array_agg(t.channel ORDER BY e.hour DESC, t.channel))[1]] AS channels
-		FROM leadscore.timeline_entries(s.timeline) e JOIN leadscore.touch_signals() t ON t.signal_id = e.signal_id
+		FROM leadscore.timeline_entries(s.timeline) e JOIN leadscore_internal.touch_signals() t ON t.signal_id = e.signal_id
 		WHERE e.occurrences > 0 AND e.hour <= o.hour
 	) t
 	WHERE o.signal_id = c.conversion_id AND o.hour <= now()
@@ -282,7 +282,7 @@ WITH bought AS (
 	GROUP BY b.model, a.attribution, b.month, b.channels[a.n], b.segment
 ), spent AS (
 	SELECT c.model, a.attribution, date_trunc('month', s.day::timestamp)::date AS month, s.channel, sum(s.amount) AS amount
-	FROM leadscore.spend s CROSS JOIN leadscore.model_cards() c CROSS JOIN (VALUES ('first'), ('last')) a (attribution)
+	FROM leadscore.spend s CROSS JOIN leadscore_internal.model_cards() c CROSS JOIN (VALUES ('first'), ('last')) a (attribution)
 	WHERE c.conversion_id IS NOT NULL
 	GROUP BY c.model, a.attribution, date_trunc('month', s.day::timestamp)::date, s.channel
 ), shared AS (

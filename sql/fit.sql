@@ -27,35 +27,35 @@ COMMENT ON COLUMN leadscore.regression.separated IS 'whether a feature tells the
 COMMENT ON COLUMN leadscore.regression.log_likelihood IS 'at the coefficients, without the penalty';
 COMMENT ON COLUMN leadscore.regression.iterations IS 'Newton steps';
 
-CREATE FUNCTION leadscore.regression_transition(internal, float8[], boolean, float8, float8[]) RETURNS internal
+CREATE FUNCTION leadscore_internal.regression_transition(internal, float8[], boolean, float8, float8[]) RETURNS internal
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 
-CREATE FUNCTION leadscore.regression_merge(internal, internal) RETURNS internal
+CREATE FUNCTION leadscore_internal.regression_merge(internal, internal) RETURNS internal
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 
-CREATE FUNCTION leadscore.regression_serialize(internal) RETURNS bytea
+CREATE FUNCTION leadscore_internal.regression_serialize(internal) RETURNS bytea
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-CREATE FUNCTION leadscore.regression_deserialize(bytea, internal) RETURNS internal
+CREATE FUNCTION leadscore_internal.regression_deserialize(bytea, internal) RETURNS internal
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-CREATE FUNCTION leadscore.regression_final(internal) RETURNS leadscore.regression
+CREATE FUNCTION leadscore_internal.regression_final(internal) RETURNS leadscore.regression
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 
-COMMENT ON FUNCTION leadscore.regression_transition(internal, float8[], boolean, float8, float8[]) IS 'aggregate transition function';
-COMMENT ON FUNCTION leadscore.regression_merge(internal, internal) IS 'aggregate combine function';
-COMMENT ON FUNCTION leadscore.regression_serialize(internal) IS 'aggregate serial function';
-COMMENT ON FUNCTION leadscore.regression_deserialize(bytea, internal) IS 'aggregate deserial function';
-COMMENT ON FUNCTION leadscore.regression_final(internal) IS 'aggregate final function';
+COMMENT ON FUNCTION leadscore_internal.regression_transition(internal, float8[], boolean, float8, float8[]) IS 'aggregate transition function';
+COMMENT ON FUNCTION leadscore_internal.regression_merge(internal, internal) IS 'aggregate combine function';
+COMMENT ON FUNCTION leadscore_internal.regression_serialize(internal) IS 'aggregate serial function';
+COMMENT ON FUNCTION leadscore_internal.regression_deserialize(bytea, internal) IS 'aggregate deserial function';
+COMMENT ON FUNCTION leadscore_internal.regression_final(internal) IS 'aggregate final function';
 
 CREATE AGGREGATE leadscore.logistic_regression(features float8[], outcome boolean, l2 float8, signs float8[]) (
-	SFUNC = leadscore.regression_transition,
+	SFUNC = leadscore_internal.regression_transition,
 	STYPE = internal,
 	SSPACE = 8192,
-	FINALFUNC = leadscore.regression_final,
-	COMBINEFUNC = leadscore.regression_merge,
-	SERIALFUNC = leadscore.regression_serialize,
-	DESERIALFUNC = leadscore.regression_deserialize,
+	FINALFUNC = leadscore_internal.regression_final,
+	COMBINEFUNC = leadscore_internal.regression_merge,
+	SERIALFUNC = leadscore_internal.regression_serialize,
+	DESERIALFUNC = leadscore_internal.regression_deserialize,
 	PARALLEL = safe
 );
 
@@ -64,13 +64,13 @@ COMMENT ON AGGREGATE leadscore.logistic_regression(float8[], boolean, float8, fl
 
 -- private functions
 
-CREATE FUNCTION leadscore.past_points(scorecard jsonb, timeline leadscore.timeline, profile jsonb, cutoff timestamptz) RETURNS float8[]
+CREATE FUNCTION leadscore_internal.past_points(scorecard jsonb, timeline leadscore.timeline, profile jsonb, cutoff timestamptz) RETURNS float8[]
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 20;
 
-COMMENT ON FUNCTION leadscore.past_points(jsonb, leadscore.timeline, jsonb, timestamptz) IS 'what each weight was worth by what was known before the hour of the cutoff';
+COMMENT ON FUNCTION leadscore_internal.past_points(jsonb, leadscore.timeline, jsonb, timestamptz) IS 'what each weight was worth by what was known before the hour of the cutoff';
 
 -- Points add up without bounds on sums of them; a weight of no points gets one, and no bounds of its own.
-CREATE FUNCTION leadscore.unbounded(scorecard jsonb) RETURNS jsonb
+CREATE FUNCTION leadscore_internal.unbounded(scorecard jsonb) RETURNS jsonb
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT scorecard - '{floor,ceiling}'::text[]
@@ -83,9 +83,9 @@ AS $$
 			ELSE '{}' END
 $$;
 
-COMMENT ON FUNCTION leadscore.unbounded(jsonb) IS 'a scorecard without floor, ceiling and bounds of categories, and without weights of no points';
+COMMENT ON FUNCTION leadscore_internal.unbounded(jsonb) IS 'a scorecard without floor, ceiling and bounds of categories, and without weights of no points';
 
-CREATE FUNCTION leadscore.with_points(scorecard jsonb, factors float8[], round_to float8) RETURNS jsonb
+CREATE FUNCTION leadscore_internal.with_points(scorecard jsonb, factors float8[], round_to float8) RETURNS jsonb
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT scorecard || jsonb_build_object('weights', (
@@ -103,7 +103,7 @@ AS $$
 				ELSE (round((b.points * factors[w.n] / round_to)::numeric) * round_to::numeric)::float8 END AS points) r) p))
 $$;
 
-COMMENT ON FUNCTION leadscore.with_points(jsonb, float8[], float8) IS 'a scorecard whose weights'' points are multiplied, and rounded';
+COMMENT ON FUNCTION leadscore_internal.with_points(jsonb, float8[], float8) IS 'a scorecard whose weights'' points are multiplied, and rounded';
 
 -- fit
 
@@ -134,7 +134,7 @@ DECLARE
 	intercept float8;
 	auc record;
 BEGIN
-	q := leadscore.check_outcome(scorecard, conversion, horizon, cutoffs, active_within);
+	q := leadscore_internal.check_outcome(scorecard, conversion, horizon, cutoffs, active_within);
 	IF NOT (l2 >= 0 AND l2 < 'Infinity') OR l2 IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'l2 is below zero, or no number',
 			DETAIL = format('The penalty is %s.', coalesce(l2::text, 'NULL')), HINT = 'Write a number such as 1; 0 is no penalty.';
@@ -151,43 +151,43 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'decay is unknown',
 			DETAIL = format('The value is %s.', decay), HINT = 'Write keep or learn.';
 	END IF;
-	PERFORM leadscore.warn_of_censoring(q.signal_id, q.horizon_hours, q.active_hours, cutoffs);
+	PERFORM leadscore_internal.warn_of_censoring(q.signal_id, q.horizon_hours, q.active_hours, cutoffs);
 
 	-- what is chosen by the outcomes is chosen again for the part, which is to be judged by leads that had no say in it
 	IF profile THEN
 		q.profiles := true;
-		choice := leadscore.with_profile(card, q.signal_id, q.horizon_hours, q.active_hours, cutoffs, false);
+		choice := leadscore_internal.with_profile(card, q.signal_id, q.horizon_hours, q.active_hours, cutoffs, false);
 		chosen := chosen || jsonb_build_object('profile', choice.proposed);
 		card := choice.card;
-		choice := leadscore.with_profile(scorecard, q.signal_id, q.horizon_hours, q.active_hours, cutoffs, true);
+		choice := leadscore_internal.with_profile(scorecard, q.signal_id, q.horizon_hours, q.active_hours, cutoffs, true);
 		card_part := choice.card;
 	END IF;
-	bare := leadscore.unbounded(card);
+	bare := leadscore_internal.unbounded(card);
 	IF jsonb_array_length(bare -> 'weights') = 0 THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the scorecard has no weights',
 			DETAIL = 'There are no points to be found.', HINT = 'Add weights to the document; their points may be 0.';
 	END IF;
 	slope := ln(2::float8) / points_to_double_odds;
 	IF bins THEN
-		card := leadscore.measured_once(card);
-		card_part := leadscore.measured_once(card_part);
+		card := leadscore_internal.measured_once(card);
+		card_part := leadscore_internal.measured_once(card_part);
 	END IF;
 	IF decay = 'learn' THEN
-		choice := leadscore.learn_decay(card, q.signal_id, q.horizon_hours, q.active_hours, q.profiles, cutoffs, l2, false);
+		choice := leadscore_internal.learn_decay(card, q.signal_id, q.horizon_hours, q.active_hours, q.profiles, cutoffs, l2, false);
 		card := choice.card;
 		chosen := chosen || jsonb_build_object('decay', choice.decay);
-		choice := leadscore.learn_decay(card_part, q.signal_id, q.horizon_hours, q.active_hours, q.profiles, cutoffs, l2, true);
+		choice := leadscore_internal.learn_decay(card_part, q.signal_id, q.horizon_hours, q.active_hours, q.profiles, cutoffs, l2, true);
 		card_part := choice.card;
 	END IF;
 	IF bins THEN
-		choice := leadscore.with_bands(card, q.signal_id, q.horizon_hours, q.active_hours, q.profiles, cutoffs, false);
+		choice := leadscore_internal.with_bands(card, q.signal_id, q.horizon_hours, q.active_hours, q.profiles, cutoffs, false);
 		card := choice.card;
 		chosen := chosen || jsonb_build_object('bins', choice.bins);
-		choice := leadscore.with_bands(card_part, q.signal_id, q.horizon_hours, q.active_hours, q.profiles, cutoffs, true);
+		choice := leadscore_internal.with_bands(card_part, q.signal_id, q.horizon_hours, q.active_hours, q.profiles, cutoffs, true);
 		card_part := choice.card;
 	END IF;
-	bare := leadscore.unbounded(card);
-	bare_part := leadscore.unbounded(card_part);
+	bare := leadscore_internal.unbounded(card);
+	bare_part := leadscore_internal.unbounded(card_part);
 	-- a weight's worth has the sign of its points, so all factors are to be positive
 	IF keep_signs THEN
 		SELECT array_agg(CASE WHEN (w.weight -> 'points')::float8 = 0 THEN 0 ELSE 1 END ORDER BY w.n) INTO signs
@@ -201,10 +201,10 @@ BEGIN
 		leadscore.logistic_regression(coalesce(x.points_part, x.points), x.converted, l2, signs_part) FILTER (WHERE x.learned) AS part
 	INTO r
 	FROM (
-		SELECT leadscore.past_points(bare, e.timeline, e.profile, e.cutoff) AS points,
-			CASE WHEN bare_part <> bare THEN leadscore.past_points(bare_part, e.timeline, e.profile, e.cutoff) END AS points_part, e.outcome < 'infinity' AS converted,
+		SELECT leadscore_internal.past_points(bare, e.timeline, e.profile, e.cutoff) AS points,
+			CASE WHEN bare_part <> bare THEN leadscore_internal.past_points(bare_part, e.timeline, e.profile, e.cutoff) END AS points_part, e.outcome < 'infinity' AS converted,
 			hashtextextended(e.lead_id, 0) & 1023 < 717 AS learned
-		FROM leadscore.examples(q.signal_id, q.horizon_hours, q.active_hours, q.profiles, fit.cutoffs) e OFFSET 0
+		FROM leadscore_internal.examples(q.signal_id, q.horizon_hours, q.active_hours, q.profiles, fit.cutoffs) e OFFSET 0
 	) x;
 	whole := r.whole;
 	part := r.part;
@@ -215,9 +215,9 @@ BEGIN
 	END IF;
 
 	intercept := whole.intercept;
-	fitted := leadscore.with_points(bare, ARRAY(SELECT f.b / slope FROM unnest(whole.coefficients) WITH ORDINALITY AS f (b, i) ORDER BY f.i), round_to);
+	fitted := leadscore_internal.with_points(bare, ARRAY(SELECT f.b / slope FROM unnest(whole.coefficients) WITH ORDINALITY AS f (b, i) ORDER BY f.i), round_to);
 	IF part.rows IS NOT NULL THEN
-		trial := leadscore.with_points(bare_part, ARRAY(SELECT f.b / slope FROM unnest(part.coefficients) WITH ORDINALITY AS f (b, i) ORDER BY f.i), round_to);
+		trial := leadscore_internal.with_points(bare_part, ARRAY(SELECT f.b / slope FROM unnest(part.coefficients) WITH ORDINALITY AS f (b, i) ORDER BY f.i), round_to);
 	END IF;
 
 	-- as they would be used: rounded points are given the intercept and slope that fit them; the part by what it has not seen
@@ -226,10 +226,10 @@ BEGIN
 		leadscore.roc_auc(x.trial, x.converted) FILTER (WHERE NOT x.learned) AS out_of_sample
 	INTO auc
 	FROM (
-		SELECT leadscore.past_score(fitted, e.timeline, e.profile, e.cutoff) AS score,
-			leadscore.past_score(trial, e.timeline, e.profile, e.cutoff) AS trial,
+		SELECT leadscore_internal.past_score(fitted, e.timeline, e.profile, e.cutoff) AS score,
+			leadscore_internal.past_score(trial, e.timeline, e.profile, e.cutoff) AS trial,
 			e.outcome < 'infinity' AS converted, hashtextextended(e.lead_id, 0) & 1023 < 717 AS learned
-		FROM leadscore.examples(q.signal_id, q.horizon_hours, q.active_hours, q.profiles, fit.cutoffs) e OFFSET 0
+		FROM leadscore_internal.examples(q.signal_id, q.horizon_hours, q.active_hours, q.profiles, fit.cutoffs) e OFFSET 0
 	) x;
 	scale := auc.scale;
 	IF scale.rows IS NOT NULL THEN
@@ -261,7 +261,7 @@ COMMENT ON FUNCTION leadscore.fit(jsonb, text, interval, timestamptz[], float8, 
 
 -- which signals tell
 
-CREATE FUNCTION leadscore.information_value(bands float8[], without float8, without_converted float8) RETURNS float8
+CREATE FUNCTION leadscore_internal.information_value(bands float8[], without float8, without_converted float8) RETURNS float8
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 	-- half a lead more of each outcome in a band keeps the logarithm of an empty one finite
@@ -277,7 +277,7 @@ AS $$
 	) t
 $$;
 
-COMMENT ON FUNCTION leadscore.information_value(float8[], float8, float8)
+COMMENT ON FUNCTION leadscore_internal.information_value(float8[], float8, float8)
 	IS 'how much bands tell of an outcome: the sum of (share of conversions - share of others) * weight of evidence';
 
 CREATE FUNCTION leadscore.signal_report(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[],
@@ -289,9 +289,9 @@ AS $$
 DECLARE
 	q record;
 	report CONSTANT jsonb := leadscore.fit(scorecard, conversion, horizon, cutoffs, l2, active_within => signal_report.active_within) -> 'report';
-	bare CONSTANT jsonb := leadscore.unbounded(scorecard);
+	bare CONSTANT jsonb := leadscore_internal.unbounded(scorecard);
 BEGIN
-	q := leadscore.check_outcome(scorecard, conversion, horizon, cutoffs, active_within);
+	q := leadscore_internal.check_outcome(scorecard, conversion, horizon, cutoffs, active_within);
 	RETURN QUERY
 		WITH weight AS MATERIALIZED (
 			SELECT w.n, s.weight_id::integer AS weight_id, s.signal, s.measure, s.at_least IS NOT NULL OR s.below IS NOT NULL AS banded,
@@ -304,11 +304,11 @@ BEGIN
 			SELECT u.n, count(*) AS leads, count(*) FILTER (WHERE h.has) AS having, count(*) FILTER (WHERE x.converted) AS converted,
 				count(*) FILTER (WHERE h.has AND x.converted) AS having_converted,
 				corr(u.worth / w.bare_points, x.converted::integer) AS correlation, stddev_pop(u.worth / w.bare_points) AS deviation,
-				leadscore.bands(u.worth / w.bare_points, x.converted) FILTER (WHERE h.has) AS bands
+				leadscore_internal.bands(u.worth / w.bare_points, x.converted) FILTER (WHERE h.has) AS bands
 			FROM (
-				SELECT leadscore.past_points(bare, e.timeline, e.profile, e.cutoff) AS worths, leadscore.past_features(bare, e.timeline, e.profile, e.cutoff) AS features,
+				SELECT leadscore_internal.past_points(bare, e.timeline, e.profile, e.cutoff) AS worths, leadscore_internal.past_features(bare, e.timeline, e.profile, e.cutoff) AS features,
 					e.outcome < 'infinity' AS converted
-				FROM leadscore.examples(q.signal_id, q.horizon_hours, q.active_hours, q.profiles, signal_report.cutoffs) e OFFSET 0
+				FROM leadscore_internal.examples(q.signal_id, q.horizon_hours, q.active_hours, q.profiles, signal_report.cutoffs) e OFFSET 0
 			) x
 			CROSS JOIN LATERAL unnest(x.worths, x.features) WITH ORDINALITY AS u (worth, feature, n)
 			JOIN weight w ON w.n = u.n
@@ -324,7 +324,7 @@ BEGIN
 			t.having, t.leads - t.having, t.having_converted / nullif(t.having, 0)::float8,
 			(t.converted - t.having_converted) / nullif(t.leads - t.having, 0)::float8,
 			t.having_converted / nullif(t.having, 0)::float8 / (t.converted / t.leads::float8),
-			t.correlation, leadscore.information_value(t.bands, (t.leads - t.having)::float8, (t.converted - t.having_converted)::float8),
+			t.correlation, leadscore_internal.information_value(t.bands, (t.leads - t.having)::float8, (t.converted - t.having_converted)::float8),
 			w.points, w.fitted * scale.factor,
 			CASE WHEN NOT w.evident THEN 'no evidence'
 				WHEN w.points * w.fitted < 0 OR abs(w.fitted * scale.factor) < 0.8 * abs(w.points) THEN 'overweighted'

@@ -28,50 +28,50 @@ COMMENT ON COLUMN leadscore.known_source.columns IS 'the columns that these name
 COMMENT ON COLUMN leadscore.known_source.due IS 'why timelines may differ from its rows, until a rebuild; NULL: they do not';
 COMMENT ON COLUMN leadscore.known_source.dropped IS 'whether it was dropped, and its rows taken out of the timelines';
 
-CREATE TABLE leadscore.known_event_trigger (
+CREATE TABLE leadscore_internal.known_event_trigger (
 	only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
 	state text NOT NULL
 );
 
-COMMENT ON TABLE leadscore.known_event_trigger IS 'our event triggers as they were at the last rebuild of all leads: one row';
-COMMENT ON COLUMN leadscore.known_event_trigger.only_row IS 'true';
-COMMENT ON COLUMN leadscore.known_event_trigger.state IS 'it differs when one of them has been disabled since';
+COMMENT ON TABLE leadscore_internal.known_event_trigger IS 'our event triggers as they were at the last rebuild of all leads: one row';
+COMMENT ON COLUMN leadscore_internal.known_event_trigger.only_row IS 'true';
+COMMENT ON COLUMN leadscore_internal.known_event_trigger.state IS 'it differs when one of them has been disabled since';
 
-CREATE FUNCTION leadscore.event_trigger_state() RETURNS text
+CREATE FUNCTION leadscore_internal.event_trigger_state() RETURNS text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	-- a row that was changed has been written by another transaction; pg_upgrade makes another cluster
 	SELECT string_agg(format('%s %s', e.evtname, e.xmin), ', ' ORDER BY e.evtname) || format(' (%s)', (SELECT c.system_identifier FROM pg_control_system() c))
-	FROM pg_event_trigger e JOIN pg_proc p ON p.oid = e.evtfoid AND p.pronamespace = 'leadscore'::regnamespace
+	FROM pg_event_trigger e JOIN pg_proc p ON p.oid = e.evtfoid AND p.pronamespace = 'leadscore_internal'::regnamespace
 $$;
 
-COMMENT ON FUNCTION leadscore.event_trigger_state() IS 'something that changes when one of our event triggers is disabled or enabled';
+COMMENT ON FUNCTION leadscore_internal.event_trigger_state() IS 'something that changes when one of our event triggers is disabled or enabled';
 
-INSERT INTO leadscore.known_event_trigger (state) SELECT leadscore.event_trigger_state();
+INSERT INTO leadscore_internal.known_event_trigger (state) SELECT leadscore_internal.event_trigger_state();
 
 -- kept here, too: the database's own entry may be renewed without a thought of our indexes
-CREATE TABLE leadscore.known_collation (
+CREATE TABLE leadscore_internal.known_collation (
 	only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
 	version text
 );
 
-COMMENT ON TABLE leadscore.known_collation IS 'the collation that our indexes were made with, or were last seen to be in the order of: one row';
-COMMENT ON COLUMN leadscore.known_collation.only_row IS 'true';
-COMMENT ON COLUMN leadscore.known_collation.version IS 'its version; NULL: it has none';
+COMMENT ON TABLE leadscore_internal.known_collation IS 'the collation that our indexes were made with, or were last seen to be in the order of: one row';
+COMMENT ON COLUMN leadscore_internal.known_collation.only_row IS 'true';
+COMMENT ON COLUMN leadscore_internal.known_collation.version IS 'its version; NULL: it has none';
 
-CREATE FUNCTION leadscore.collation_version() RETURNS text
+CREATE FUNCTION leadscore_internal.collation_version() RETURNS text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT pg_database_collation_actual_version(d.oid) FROM pg_database d WHERE d.datname = current_database()
 $$;
 
-COMMENT ON FUNCTION leadscore.collation_version() IS 'the version of the database''s collation that the server has now';
+COMMENT ON FUNCTION leadscore_internal.collation_version() IS 'the version of the database''s collation that the server has now';
 
-INSERT INTO leadscore.known_collation (version) SELECT leadscore.collation_version();
+INSERT INTO leadscore_internal.known_collation (version) SELECT leadscore_internal.collation_version();
 
 -- what a table is like now
 
-CREATE FUNCTION leadscore.mapped_columns(source oid, mappings jsonb) RETURNS jsonb
+CREATE FUNCTION leadscore_internal.mapped_columns(source oid, mappings jsonb) RETURNS jsonb
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
 AS $$
 	SELECT coalesce(jsonb_object_agg(n.name, jsonb_build_object('number', a.attnum, 'type', format_type(a.atttypid, a.atttypmod))), '{}')
@@ -85,19 +85,19 @@ AS $$
 	WHERE n.name IS NOT NULL
 $$;
 
-COMMENT ON FUNCTION leadscore.mapped_columns(oid, jsonb) IS 'the columns that mappings name, as they are now';
+COMMENT ON FUNCTION leadscore_internal.mapped_columns(oid, jsonb) IS 'the columns that mappings name, as they are now';
 
-CREATE FUNCTION leadscore.present_mappings(source oid) RETURNS jsonb
+CREATE FUNCTION leadscore_internal.present_mappings(source oid) RETURNS jsonb
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT coalesce(jsonb_agg(jsonb_build_object('feeds', s.feeds, 'mapping', s.mapping) ORDER BY s.feeds, s.mapping), '[]')
 	FROM leadscore.source s WHERE s.source::oid = present_mappings.source
 $$;
 
-COMMENT ON FUNCTION leadscore.present_mappings(oid) IS 'the mappings of a table, by its triggers';
+COMMENT ON FUNCTION leadscore_internal.present_mappings(oid) IS 'the mappings of a table, by its triggers';
 
 -- Our triggers, also those that lack the one by which the registry knows them.
-CREATE VIEW leadscore.trigger_set AS
+CREATE VIEW leadscore_internal.trigger_set AS
 SELECT t.tgrelid::regclass AS source, CASE p.proname WHEN 'record' THEN 'timeline' ELSE 'profile' END AS feeds, m.mapping,
 	regexp_replace(t.tgname, '(_before)?_(insert|update|delete|truncate)$', '') AS trigger_prefix,
 	bool_or(t.tgtype = 4) AS registered,
@@ -107,20 +107,20 @@ SELECT t.tgrelid::regclass AS source, CASE p.proname WHEN 'record' THEN 'timelin
 FROM pg_trigger t
 JOIN pg_class c ON c.oid = t.tgrelid AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
 JOIN pg_proc p ON p.oid = t.tgfoid AND p.pronamespace = 'leadscore'::regnamespace AND p.proname IN ('record', 'record_profile')
-CROSS JOIN LATERAL (SELECT leadscore.trigger_mapping(t.tgargs) AS mapping OFFSET 0) m
+CROSS JOIN LATERAL (SELECT leadscore_internal.trigger_mapping(t.tgargs) AS mapping OFFSET 0) m
 WHERE NOT t.tgisinternal AND t.tgname ~ '_(insert|update|delete|truncate)$' AND m.mapping IS NOT NULL
 GROUP BY t.tgrelid, p.proname, m.mapping, 4;
 
-COMMENT ON VIEW leadscore.trigger_set IS 'the triggers of each mapping of a tracked table, of its partitions and children: whether they are all there, and enabled';
-COMMENT ON COLUMN leadscore.trigger_set.source IS 'the table';
-COMMENT ON COLUMN leadscore.trigger_set.feeds IS 'timeline or profile';
-COMMENT ON COLUMN leadscore.trigger_set.mapping IS 'the argument of the triggers';
-COMMENT ON COLUMN leadscore.trigger_set.trigger_prefix IS 'how their names begin';
-COMMENT ON COLUMN leadscore.trigger_set.registered IS 'whether the one is there by which source knows the mapping';
-COMMENT ON COLUMN leadscore.trigger_set.complete IS 'whether they are all there';
-COMMENT ON COLUMN leadscore.trigger_set.disabled IS 'whether one of them is disabled';
+COMMENT ON VIEW leadscore_internal.trigger_set IS 'the triggers of each mapping of a tracked table, of its partitions and children: whether they are all there, and enabled';
+COMMENT ON COLUMN leadscore_internal.trigger_set.source IS 'the table';
+COMMENT ON COLUMN leadscore_internal.trigger_set.feeds IS 'timeline or profile';
+COMMENT ON COLUMN leadscore_internal.trigger_set.mapping IS 'the argument of the triggers';
+COMMENT ON COLUMN leadscore_internal.trigger_set.trigger_prefix IS 'how their names begin';
+COMMENT ON COLUMN leadscore_internal.trigger_set.registered IS 'whether the one is there by which source knows the mapping';
+COMMENT ON COLUMN leadscore_internal.trigger_set.complete IS 'whether they are all there';
+COMMENT ON COLUMN leadscore_internal.trigger_set.disabled IS 'whether one of them is disabled';
 
-CREATE FUNCTION leadscore.keeps_values(old_type text, new_type text) RETURNS boolean
+CREATE FUNCTION leadscore_internal.keeps_values(old_type text, new_type text) RETURNS boolean
 	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	-- whether each value has the text and the number that it had: a wider integer, or a text without or with a greater length
@@ -130,35 +130,35 @@ AS $$
 			OR new_type ~ '^character varying[(]' AND substring(old_type FROM '[(]([0-9]+)')::integer <= substring(new_type FROM '[(]([0-9]+)')::integer) IS TRUE
 $$;
 
-COMMENT ON FUNCTION leadscore.keeps_values(text, text) IS 'whether a change of a column''s type leaves its values as they were, for sure';
+COMMENT ON FUNCTION leadscore_internal.keeps_values(text, text) IS 'whether a change of a column''s type leaves its values as they were, for sure';
 
 -- looking at a table
 
-CREATE FUNCTION leadscore.note_due(source oid, reason text) RETURNS void
+CREATE FUNCTION leadscore_internal.note_due(source oid, reason text) RETURNS void
 	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	UPDATE leadscore.known_source k SET due = reason WHERE k.source = note_due.source AND k.due IS NULL
 $$;
 
-CREATE FUNCTION leadscore.note_subscribed() RETURNS void
+CREATE FUNCTION leadscore_internal.note_subscribed() RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	source oid;
 BEGIN
 	FOR source IN
-		SELECT DISTINCT s.source::oid FROM pg_subscription_rel r CROSS JOIN LATERAL unnest(leadscore.family_above(ARRAY[r.srrelid])) a JOIN leadscore.source s ON s.source::oid = a
+		SELECT DISTINCT s.source::oid FROM pg_subscription_rel r CROSS JOIN LATERAL unnest(leadscore_internal.family_above(ARRAY[r.srrelid])) a JOIN leadscore.source s ON s.source::oid = a
 	LOOP
-		PERFORM leadscore.look_at_source(source::regclass);
-		PERFORM leadscore.note_due(source, 'a subscription has written to it'::text);
+		PERFORM leadscore_internal.look_at_source(source::regclass);
+		PERFORM leadscore_internal.note_due(source, 'a subscription has written to it'::text);
 	END LOOP;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.note_subscribed() IS 'notes that subscriptions, of which one may be about to end, have written past our triggers';
-COMMENT ON FUNCTION leadscore.note_due(oid, text) IS 'notes why timelines may differ from a table''s rows, until a rebuild';
+COMMENT ON FUNCTION leadscore_internal.note_subscribed() IS 'notes that subscriptions, of which one may be about to end, have written past our triggers';
+COMMENT ON FUNCTION leadscore_internal.note_due(oid, text) IS 'notes why timelines may differ from a table''s rows, until a rebuild';
 
-CREATE FUNCTION leadscore.look_at_columns(source regclass, known jsonb, present jsonb) RETURNS text
+CREATE FUNCTION leadscore_internal.look_at_columns(source regclass, known jsonb, present jsonb) RETURNS text
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -181,7 +181,7 @@ BEGIN
 				HINT = format('Undo it, or SELECT leadscore.untrack(%L), track() the table with the columns of today, then CALL leadscore.rebuild().', source::text);
 		ELSIF new_number IS DISTINCT FROM old_number THEN
 			what := CASE WHEN old_number IS NULL THEN 'is there again' ELSE 'is another column now' END;
-		ELSIF NOT leadscore.keeps_values(known #>> ARRAY[name, 'type'], present #>> ARRAY[name, 'type']) THEN
+		ELSIF NOT leadscore_internal.keeps_values(known #>> ARRAY[name, 'type'], present #>> ARRAY[name, 'type']) THEN
 			what := 'has changed its type';
 		END IF;
 		CONTINUE WHEN what IS NULL;
@@ -195,14 +195,14 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.look_at_columns(regclass, jsonb, jsonb) IS 'tells of the columns of a tracked table that have changed, and gives the first reason to count its rows anew';
+COMMENT ON FUNCTION leadscore_internal.look_at_columns(regclass, jsonb, jsonb) IS 'tells of the columns of a tracked table that have changed, and gives the first reason to count its rows anew';
 
-CREATE FUNCTION leadscore.look_at_source(source regclass) RETURNS void
+CREATE FUNCTION leadscore_internal.look_at_source(source regclass) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	known leadscore.known_source;
-	mappings_now jsonb := leadscore.present_mappings(source::oid);
+	mappings_now jsonb := leadscore_internal.present_mappings(source::oid);
 	columns_now jsonb;
 	reason text;
 BEGIN
@@ -212,9 +212,9 @@ BEGIN
 	END IF;
 	-- a mapping whose triggers somebody has dropped is still one
 	mappings_now := coalesce((SELECT jsonb_agg(DISTINCT m) FROM jsonb_array_elements(mappings_now || coalesce(known.mappings, '[]')) m), '[]');
-	columns_now := leadscore.mapped_columns(source::oid, mappings_now);
-	reason := leadscore.look_at_columns(source, coalesce(known.columns, columns_now), columns_now);
-	IF EXISTS (SELECT FROM leadscore.trigger_set t WHERE t.disabled AND t.source::oid = ANY (leadscore.family_below(ARRAY[look_at_source.source::oid]))) THEN
+	columns_now := leadscore_internal.mapped_columns(source::oid, mappings_now);
+	reason := leadscore_internal.look_at_columns(source, coalesce(known.columns, columns_now), columns_now);
+	IF EXISTS (SELECT FROM leadscore_internal.trigger_set t WHERE t.disabled AND t.source::oid = ANY (leadscore_internal.family_below(ARRAY[look_at_source.source::oid]))) THEN
 		RAISE WARNING USING MESSAGE = format('the rows of %s are not counted: triggers of leadscore are disabled', source),
 			HINT = format('ALTER TABLE %s ENABLE TRIGGER USER, then CALL leadscore.rebuild().', source);
 		reason := coalesce(reason, 'triggers of leadscore were disabled');
@@ -227,9 +227,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.look_at_source(regclass) IS 'tells what has changed of a tracked table since it was last looked at, and notes what it is like now';
+COMMENT ON FUNCTION leadscore_internal.look_at_source(regclass) IS 'tells what has changed of a tracked table since it was last looked at, and notes what it is like now';
 
-CREATE FUNCTION leadscore.look_at_names(tables oid[]) RETURNS void
+CREATE FUNCTION leadscore_internal.look_at_names(tables oid[]) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -239,7 +239,7 @@ BEGIN
 		SELECT c.oid::regclass AS name, k.source::regclass::text AS tracked, k.dropped OR NOT EXISTS (SELECT FROM pg_class o WHERE o.oid = k.source) AS gone
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		JOIN leadscore.known_source k ON k.schema_name = n.nspname AND k.table_name = c.relname AND k.source <> c.oid
-		WHERE c.oid = ANY (tables) AND c.relkind IN ('r', 'p') AND NOT EXISTS (SELECT FROM leadscore.source_trigger s WHERE s.source::oid = c.oid)
+		WHERE c.oid = ANY (tables) AND c.relkind IN ('r', 'p') AND NOT EXISTS (SELECT FROM leadscore_internal.source_trigger s WHERE s.source::oid = c.oid)
 	LOOP
 		RAISE WARNING USING MESSAGE = format('%s is not tracked: it has the name of a table that %s', taken.name,
 				CASE WHEN taken.gone THEN 'was tracked, and dropped' ELSE format('is tracked, and is now %s', taken.tracked) END),
@@ -248,9 +248,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.look_at_names(oid[]) IS 'tells of tables that have taken the names of tracked ones';
+COMMENT ON FUNCTION leadscore_internal.look_at_names(oid[]) IS 'tells of tables that have taken the names of tracked ones';
 
-CREATE FUNCTION leadscore.forget_mapping(source oid, feeds text, mapping jsonb) RETURNS void
+CREATE FUNCTION leadscore_internal.forget_mapping(source oid, feeds text, mapping jsonb) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -263,9 +263,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.forget_mapping(oid, text, jsonb) IS 'a table is no longer tracked in one way';
+COMMENT ON FUNCTION leadscore_internal.forget_mapping(oid, text, jsonb) IS 'a table is no longer tracked in one way';
 
-CREATE FUNCTION leadscore.note_dropped(source regclass) RETURNS void
+CREATE FUNCTION leadscore_internal.note_dropped(source regclass) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -277,78 +277,78 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.note_dropped(regclass) IS 'a tracked table is being dropped';
+COMMENT ON FUNCTION leadscore_internal.note_dropped(regclass) IS 'a tracked table is being dropped';
 
 -- In a dump, a table has its name; in the restored database it has another OID, and its columns may have other numbers.
 
-CREATE FUNCTION leadscore.source_restored() RETURNS trigger
+CREATE FUNCTION leadscore_internal.source_restored() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM leadscore.check_trigger(TG_RELID, 'leadscore.known_source'::regclass);
-	IF leadscore.in_restore() AND NOT NEW.dropped THEN
+	PERFORM leadscore_internal.check_trigger(TG_RELID, 'leadscore.known_source'::regclass);
+	IF leadscore_internal.in_restore() AND NOT NEW.dropped THEN
 		NEW.source := to_regclass(format('%I.%I', NEW.schema_name, NEW.table_name));
 		IF NEW.source IS NULL OR EXISTS (SELECT FROM leadscore.known_source k WHERE k.source = NEW.source) THEN
 			RETURN NULL;
 		END IF;
-		NEW.columns := leadscore.mapped_columns(NEW.source, NEW.mappings);
+		NEW.columns := leadscore_internal.mapped_columns(NEW.source, NEW.mappings);
 	END IF;
 	RETURN NEW;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.source_restored() IS 'trigger: looks up again what a dump knows by its name';
+COMMENT ON FUNCTION leadscore_internal.source_restored() IS 'trigger: looks up again what a dump knows by its name';
 
 CREATE TRIGGER source_restored BEFORE INSERT ON leadscore.known_source
-	FOR EACH ROW EXECUTE FUNCTION leadscore.source_restored();
+	FOR EACH ROW EXECUTE FUNCTION leadscore_internal.source_restored();
 
 -- what is wrong with them
 
-CREATE FUNCTION leadscore.table_problem() RETURNS TABLE (object text, name text, state text, action text)
+CREATE FUNCTION leadscore_internal.table_problem() RETURNS TABLE (object text, name text, state text, action text)
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 BEGIN
 	RETURN QUERY
 	SELECT 'event_trigger', e.evtname::text, 'is disabled: tables that change are not followed', format('ALTER EVENT TRIGGER %I ENABLE, then CALL leadscore.rebuild()', e.evtname)
-	FROM pg_event_trigger e JOIN pg_proc p ON p.oid = e.evtfoid AND p.pronamespace = 'leadscore'::regnamespace
+	FROM pg_event_trigger e JOIN pg_proc p ON p.oid = e.evtfoid AND p.pronamespace = 'leadscore_internal'::regnamespace
 	WHERE e.evtenabled NOT IN ('O', 'A') ORDER BY 2;
 	IF NOT FOUND THEN
 		RETURN QUERY
 		SELECT 'event_trigger', 'leadscore', 'event triggers have been disabled for a while, in which tables may have changed', 'CALL leadscore.rebuild()'
-		FROM leadscore.known_event_trigger k
-		WHERE k.state <> leadscore.event_trigger_state() AND substring(k.state FROM '[(][0-9]+[)]$') = substring(leadscore.event_trigger_state() FROM '[(][0-9]+[)]$');
+		FROM leadscore_internal.known_event_trigger k
+		WHERE k.state <> leadscore_internal.event_trigger_state() AND substring(k.state FROM '[(][0-9]+[)]$') = substring(leadscore_internal.event_trigger_state() FROM '[(][0-9]+[)]$');
 	END IF;
 	RETURN QUERY
 	SELECT 'source', t.source::text, CASE WHEN bool_or(t.disabled) THEN 'triggers of leadscore are disabled: its rows are not counted' ELSE 'triggers of leadscore are missing: its rows are not all counted' END,
 		CASE WHEN bool_or(t.disabled) THEN format('ALTER TABLE %s ENABLE TRIGGER USER, then CALL leadscore.rebuild()', t.source)
 			ELSE format('SELECT leadscore.retrack(%L), then CALL leadscore.rebuild()', coalesce(r.source, t.source)::text) END
-	FROM leadscore.trigger_set t
-	LEFT JOIN leadscore.source r ON t.mapping ? 'partition' AND r.source::oid = ANY (leadscore.family_above(ARRAY[t.source::oid]))
+	FROM leadscore_internal.trigger_set t
+	LEFT JOIN leadscore.source r ON t.mapping ? 'partition' AND r.source::oid = ANY (leadscore_internal.family_above(ARRAY[t.source::oid]))
 	WHERE t.disabled OR NOT t.complete GROUP BY t.source, r.source ORDER BY 2;
 	RETURN QUERY
 	SELECT 'source', s.source::text, p.state, CASE WHEN s.latest_by IS NULL THEN format('%s (after SELECT leadscore.untrack(%L))', p.action, s.source::text) ELSE p.action END
-	FROM leadscore.source s CROSS JOIN LATERAL leadscore.lead_key_problem(s.source, s.mapping) p
-	WHERE s.feeds = 'profile' AND p.state IS NOT NULL AND leadscore.source_problem(s.source, s.mapping) IS NULL ORDER BY 2;
+	FROM leadscore.source s CROSS JOIN LATERAL leadscore_internal.lead_key_problem(s.source, s.mapping) p
+	WHERE s.feeds = 'profile' AND p.state IS NOT NULL AND leadscore_internal.source_problem(s.source, s.mapping) IS NULL ORDER BY 2;
 	RETURN QUERY
 	SELECT DISTINCT 'source', t.source::text, 'is filled by a subscription, whose rows fire no statement trigger',
 		'CALL leadscore.rebuild() from a schedule, and after the subscription has ended; or track the table on the publisher'
-	FROM pg_subscription_rel r JOIN leadscore.trigger_set t ON t.source::oid = r.srrelid ORDER BY 2;
+	FROM pg_subscription_rel r JOIN leadscore_internal.trigger_set t ON t.source::oid = r.srrelid ORDER BY 2;
 	RETURN QUERY
-	SELECT 'source', k.name, k.state, k.action FROM leadscore.known_source_problem() k;
+	SELECT 'source', k.name, k.state, k.action FROM leadscore_internal.known_source_problem() k;
 	RETURN QUERY
-	SELECT 'own_table', o.name, o.state, o.action FROM leadscore.own_problem() o;
+	SELECT 'own_table', o.name, o.state, o.action FROM leadscore_internal.own_problem() o;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.table_problem() IS 'what is the matter with tracked tables, and with what follows them';
+COMMENT ON FUNCTION leadscore_internal.table_problem() IS 'what is the matter with tracked tables, and with what follows them';
 
-CREATE FUNCTION leadscore.known_source_problem() RETURNS TABLE (name text, state text, action text)
+CREATE FUNCTION leadscore_internal.known_source_problem() RETURNS TABLE (name text, state text, action text)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH known AS MATERIALIZED (
 		SELECT k.*, format('%I.%I', k.schema_name, k.table_name) AS known_name, c.oid IS NOT NULL AS there, nullif(o.oid, k.source)::regclass AS namesake,
-			EXISTS (SELECT FROM leadscore.source_trigger s WHERE s.source::oid = o.oid) AS namesake_tracked
+			EXISTS (SELECT FROM leadscore_internal.source_trigger s WHERE s.source::oid = o.oid) AS namesake_tracked
 		FROM leadscore.known_source k
 		LEFT JOIN pg_class c ON c.oid = k.source
 		LEFT JOIN pg_namespace n ON n.nspname = k.schema_name
@@ -368,98 +368,98 @@ AS $$
 		WHERE k.there AND k.namesake IS NOT NULL AND NOT k.namesake_tracked AND k.mappings <> '[]'
 		UNION ALL
 		SELECT 'has no triggers of leadscore any more: its rows are not counted', format('SELECT leadscore.retrack(%L), then CALL leadscore.rebuild()', k.source::regclass::text)
-		WHERE k.there AND EXISTS (SELECT FROM jsonb_array_elements(k.mappings) m WHERE NOT EXISTS (SELECT FROM leadscore.trigger_set t
+		WHERE k.there AND EXISTS (SELECT FROM jsonb_array_elements(k.mappings) m WHERE NOT EXISTS (SELECT FROM leadscore_internal.trigger_set t
 			WHERE t.source::oid = k.source AND t.feeds = m ->> 'feeds' AND t.mapping = m -> 'mapping'))
 		UNION ALL
 		SELECT format('timelines may differ from its rows: %s', coalesce(k.due, 'a column is another one, or has changed its type')), 'CALL leadscore.rebuild()'
-		WHERE k.there AND (k.due IS NOT NULL OR EXISTS (SELECT FROM jsonb_each(leadscore.mapped_columns(k.source, k.mappings)) c
+		WHERE k.there AND (k.due IS NOT NULL OR EXISTS (SELECT FROM jsonb_each(leadscore_internal.mapped_columns(k.source, k.mappings)) c
 			WHERE c.value -> 'number' IS DISTINCT FROM k.columns #> ARRAY[c.key, 'number']
-			OR NOT leadscore.keeps_values(k.columns #>> ARRAY[c.key, 'type'], c.value ->> 'type')))
-		AND NOT EXISTS (SELECT FROM jsonb_array_elements(k.mappings) m WHERE leadscore.source_problem(k.source::regclass, m -> 'mapping') IS NOT NULL)
+			OR NOT leadscore_internal.keeps_values(k.columns #>> ARRAY[c.key, 'type'], c.value ->> 'type')))
+		AND NOT EXISTS (SELECT FROM jsonb_array_elements(k.mappings) m WHERE leadscore_internal.source_problem(k.source::regclass, m -> 'mapping') IS NOT NULL)
 	) p
 	ORDER BY 1, 2
 $$;
 
-COMMENT ON FUNCTION leadscore.known_source_problem() IS 'how tracked tables differ from what was last seen of them';
+COMMENT ON FUNCTION leadscore_internal.known_source_problem() IS 'how tracked tables differ from what was last seen of them';
 
 -- our own tables, as somebody has changed them
 
 -- filled when all of them are there, in privileges.sql
-CREATE TABLE leadscore.own_column (
+CREATE TABLE leadscore_internal.own_column (
 	table_name name,
 	column_name name,
 	PRIMARY KEY (table_name, column_name)
 );
 
-COMMENT ON TABLE leadscore.own_column IS 'the columns that our tables are made with';
-COMMENT ON COLUMN leadscore.own_column.table_name IS 'the table';
-COMMENT ON COLUMN leadscore.own_column.column_name IS 'its column';
+COMMENT ON TABLE leadscore_internal.own_column IS 'the columns that our tables are made with';
+COMMENT ON COLUMN leadscore_internal.own_column.table_name IS 'the table';
+COMMENT ON COLUMN leadscore_internal.own_column.column_name IS 'its column';
 
-CREATE FUNCTION leadscore.own_problem() RETURNS TABLE (name text, state text, action text)
+CREATE FUNCTION leadscore_internal.own_problem() RETURNS TABLE (name text, state text, action text)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT c.relname::text, 'is unlogged: a crash empties it', format('ALTER TABLE leadscore.%I SET LOGGED', c.relname)
-	FROM pg_class c WHERE c.relnamespace = 'leadscore'::regnamespace AND c.relkind = 'r' AND c.relpersistence = 'u'
+	SELECT c.relname::text, 'is unlogged: a crash empties it', format('ALTER TABLE %s SET LOGGED', c.oid::regclass)
+	FROM pg_class c WHERE c.relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND c.relkind = 'r' AND c.relpersistence = 'u'
 	UNION ALL
 	-- pg_dump writes all columns of a table, but a restore begins with those that CREATE EXTENSION makes
 	SELECT c.relname::text, format('has the column "%s", which is not ours: all rows would be lost when a dump is restored', a.attname),
-		format('keep it in a table of your own, and ALTER TABLE leadscore.%I DROP COLUMN %I', c.relname, a.attname)
+		format('keep it in a table of your own, and ALTER TABLE %s DROP COLUMN %I', c.oid::regclass, a.attname)
 	FROM pg_extension x CROSS JOIN unnest(x.extconfig) e JOIN pg_class c ON c.oid = e AND c.relkind = 'r'
 	JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-	WHERE x.extname = 'leadscore' AND NOT EXISTS (SELECT FROM leadscore.own_column o WHERE o.table_name = c.relname AND o.column_name = a.attname)
+	WHERE x.extname = 'leadscore' AND NOT EXISTS (SELECT FROM leadscore_internal.own_column o WHERE o.table_name = c.relname AND o.column_name = a.attname)
 	UNION ALL
-	SELECT 'lead_timeline', format('was sorted by another version of the database''s collation (%s, now %s): there may be two rows of a lead', k.version, leadscore.collation_version()),
+	SELECT 'lead_timeline', format('was sorted by another version of the database''s collation (%s, now %s): there may be two rows of a lead', k.version, leadscore_internal.collation_version()),
 		format('CALL leadscore.rebuild() mends our tables; REINDEX DATABASE and ALTER DATABASE %I REFRESH COLLATION VERSION are for those of others', current_database())
-	FROM leadscore.known_collation k WHERE k.version IS DISTINCT FROM leadscore.collation_version()
+	FROM leadscore_internal.known_collation k WHERE k.version IS DISTINCT FROM leadscore_internal.collation_version()
 	ORDER BY 1, 2
 $$;
 
-COMMENT ON FUNCTION leadscore.own_problem() IS 'what somebody has done to tables of ours';
+COMMENT ON FUNCTION leadscore_internal.own_problem() IS 'what somebody has done to tables of ours';
 
-CREATE FUNCTION leadscore.look_at_own(tables oid[]) RETURNS void
+CREATE FUNCTION leadscore_internal.look_at_own(tables oid[]) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	problem record;
 BEGIN
 	IF EXISTS (SELECT FROM unnest(tables) t WHERE t = 'leadscore.lead_timeline'::regclass OR EXISTS (SELECT FROM pg_index i WHERE i.indexrelid = t AND i.indrelid = 'leadscore.lead_timeline'::regclass)) THEN
-		PERFORM leadscore.follow_tablespace();
+		PERFORM leadscore_internal.follow_tablespace();
 	END IF;
 	FOR problem IN
-		SELECT p.* FROM leadscore.own_problem() p JOIN pg_class c ON c.relnamespace = 'leadscore'::regnamespace AND c.relname::text = p.name
+		SELECT p.*, c.oid::regclass AS source FROM leadscore_internal.own_problem() p JOIN pg_class c ON c.relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND c.relname::text = p.name
 		WHERE c.oid = ANY (tables)
 	LOOP
-		RAISE WARNING USING MESSAGE = format('the table leadscore.%s %s', problem.name, problem.state), HINT = problem.action || '.';
+		RAISE WARNING USING MESSAGE = format('the table %s %s', problem.source, problem.state), HINT = problem.action || '.';
 	END LOOP;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.look_at_own(oid[]) IS 'tells whoever changes a table of ours what comes of it';
+COMMENT ON FUNCTION leadscore_internal.look_at_own(oid[]) IS 'tells whoever changes a table of ours what comes of it';
 
 -- An index whose order is no longer that of the collation does not find what is there: then a lead gets a second row.
 
-CREATE FUNCTION leadscore.keyed_by_lead() RETURNS TABLE (name regclass, key text)
+CREATE FUNCTION leadscore_internal.keyed_by_lead() RETURNS TABLE (name regclass, key text)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT t.name, t.key
 	FROM (VALUES ('leadscore.lead'::regclass, 'lead_id'), ('leadscore.lead_alias', 'alias'), ('leadscore.lead_state', 'lead_id, model'), ('leadscore.lead_timeline', 'lead_id')) t (name, key)
 	UNION ALL
-	SELECT p.name, 'lead_id' FROM leadscore.split_tables() p
+	SELECT p.name, 'lead_id' FROM leadscore_internal.split_tables() p
 $$;
 
-COMMENT ON FUNCTION leadscore.keyed_by_lead() IS 'our tables with a row for each lead, and their keys';
+COMMENT ON FUNCTION leadscore_internal.keyed_by_lead() IS 'our tables with a row for each lead, and their keys';
 
-CREATE FUNCTION leadscore.merge_duplicates() RETURNS void
+CREATE FUNCTION leadscore_internal.merge_duplicates() RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off SET enable_indexscan = off SET enable_indexonlyscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
-	changed CONSTANT boolean := EXISTS (SELECT FROM leadscore.known_collation k WHERE k.version IS DISTINCT FROM leadscore.collation_version());
+	changed CONSTANT boolean := EXISTS (SELECT FROM leadscore_internal.known_collation k WHERE k.version IS DISTINCT FROM leadscore_internal.collation_version());
 	present record;
 	is_doubled boolean;
 	doubled text[] := '{}';
 BEGIN
-	FOR present IN SELECT k.* FROM leadscore.keyed_by_lead() k LOOP
-		EXECUTE format('SELECT EXISTS (SELECT FROM ONLY %s GROUP BY %s HAVING count(*) > 1)', present.name, leadscore.by_bytes(present.key)) INTO is_doubled;
+	FOR present IN SELECT k.* FROM leadscore_internal.keyed_by_lead() k LOOP
+		EXECUTE format('SELECT EXISTS (SELECT FROM ONLY %s GROUP BY %s HAVING count(*) > 1)', present.name, leadscore_internal.by_bytes(present.key)) INTO is_doubled;
 		doubled := doubled || CASE WHEN is_doubled THEN ARRAY[present.name::text] ELSE '{}' END;
 	END LOOP;
 	IF doubled = '{}' AND NOT changed THEN
@@ -467,32 +467,32 @@ BEGIN
 	END IF;
 	-- (that what an index holds is in order proves nothing: what is gone has left its place in the tree)
 	FOR present IN
-		SELECT c.oid::regclass AS name, k.key FROM pg_class c LEFT JOIN leadscore.keyed_by_lead() k ON k.name = c.oid
-		WHERE c.relnamespace = 'leadscore'::regnamespace AND c.relkind = 'r' ORDER BY c.oid
+		SELECT c.oid::regclass AS name, k.key FROM pg_class c LEFT JOIN leadscore_internal.keyed_by_lead() k ON k.name = c.oid
+		WHERE c.relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND c.relkind = 'r' ORDER BY c.oid
 	LOOP
 		-- from here on to the end of the transaction nobody writes or reads it
 		EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', present.name);
-		PERFORM leadscore.merge_rows(present.name, present.key) WHERE present.key IS NOT NULL;
+		PERFORM leadscore_internal.merge_rows(present.name, present.key) WHERE present.key IS NOT NULL;
 		EXECUTE format('REINDEX TABLE %s', present.name);
 	END LOOP;
 	RAISE NOTICE USING MESSAGE = 'the indexes of leadscore''s tables are made anew, in the order of the collation of today',
 		DETAIL = CASE WHEN doubled = '{}' THEN 'No lead had two rows.' ELSE format('There were leads with two rows in %s, and there is one of each now.', array_to_string(doubled, ', ')) END,
 		HINT = 'REINDEX DATABASE makes those of other tables anew.';
-	UPDATE leadscore.known_collation k SET version = leadscore.collation_version() WHERE changed;
+	UPDATE leadscore_internal.known_collation k SET version = leadscore_internal.collation_version() WHERE changed;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.merge_duplicates() IS 'if the collation has changed, or leads have two rows: makes our indexes anew, and one row of two';
+COMMENT ON FUNCTION leadscore_internal.merge_duplicates() IS 'if the collation has changed, or leads have two rows: makes our indexes anew, and one row of two';
 
-CREATE FUNCTION leadscore.by_bytes(key text) RETURNS text
+CREATE FUNCTION leadscore_internal.by_bytes(key text) RETURNS text
 	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT replace(key, ', ', ' COLLATE "C", ') || ' COLLATE "C"'
 $$;
 
-COMMENT ON FUNCTION leadscore.by_bytes(text) IS 'some columns, to be compared by their bytes';
+COMMENT ON FUNCTION leadscore_internal.by_bytes(text) IS 'some columns, to be compared by their bytes';
 
-CREATE FUNCTION leadscore.merge_rows(source regclass, key text) RETURNS void
+CREATE FUNCTION leadscore_internal.merge_rows(source regclass, key text) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET row_security = off SET enable_indexscan = off SET enable_indexonlyscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
@@ -509,26 +509,26 @@ BEGIN
 		) m;
 	END IF;
 	EXECUTE format('DELETE FROM ONLY %1$s WHERE ctid IN (SELECT d.ctid FROM (SELECT t.ctid, row_number() OVER (PARTITION BY %2$s ORDER BY age(t.xmin), t.ctid DESC) AS n'
-		' FROM ONLY %1$s t) d WHERE d.n > 1)', source, leadscore.by_bytes(key));
+		' FROM ONLY %1$s t) d WHERE d.n > 1)', source, leadscore_internal.by_bytes(key));
 	UPDATE leadscore.lead l SET profile = m.profile FROM unnest(lead_ids, profiles) m (lead_id, profile) WHERE l.lead_id COLLATE "C" = m.lead_id;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.merge_rows(regclass, text) IS 'leaves one row of those of a table that have the same key, by its bytes: the youngest, of profiles with what older ones have besides';
+COMMENT ON FUNCTION leadscore_internal.merge_rows(regclass, text) IS 'leaves one row of those of a table that have the same key, by its bytes: the youngest, of profiles with what older ones have besides';
 
 -- what a rebuild of all leads has counted
 
-CREATE FUNCTION leadscore.sources_due() RETURNS jsonb
+CREATE FUNCTION leadscore_internal.sources_due() RETURNS jsonb
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT jsonb_build_object('event_triggers', leadscore.event_trigger_state(),
-		'sources', (SELECT jsonb_object_agg(k.source, jsonb_build_object('row', k.xmin::text, 'columns', leadscore.mapped_columns(k.source, k.mappings)))
+	SELECT jsonb_build_object('event_triggers', leadscore_internal.event_trigger_state(),
+		'sources', (SELECT jsonb_object_agg(k.source, jsonb_build_object('row', k.xmin::text, 'columns', leadscore_internal.mapped_columns(k.source, k.mappings)))
 			FROM leadscore.known_source k))
 $$;
 
-COMMENT ON FUNCTION leadscore.sources_due() IS 'what a rebuild of all leads begins with, for sources_counted()';
+COMMENT ON FUNCTION leadscore_internal.sources_due() IS 'what a rebuild of all leads begins with, for sources_counted()';
 
-CREATE FUNCTION leadscore.sources_counted(noted jsonb) RETURNS void
+CREATE FUNCTION leadscore_internal.sources_counted(noted jsonb) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -540,36 +540,36 @@ BEGIN
 	SET due = NULL, columns = noted #> ARRAY['sources', k.source::text, 'columns']
 	WHERE k.xmin::text = noted #>> ARRAY['sources', k.source::text, 'row']
 	AND (k.due IS NOT NULL OR k.columns <> noted #> ARRAY['sources', k.source::text, 'columns'])
-	AND NOT EXISTS (SELECT FROM jsonb_array_elements(k.mappings) m WHERE NOT k.dropped AND (leadscore.source_problem(k.source::regclass, m -> 'mapping') IS NOT NULL
-		OR NOT EXISTS (SELECT FROM leadscore.trigger_set t WHERE t.source::oid = k.source AND t.feeds = m ->> 'feeds' AND t.mapping = m -> 'mapping' AND t.complete)))
-	AND NOT EXISTS (SELECT FROM leadscore.trigger_set t WHERE t.disabled AND t.source::oid = ANY (leadscore.family_below(ARRAY[k.source])));
-	PERFORM leadscore.look_at_source(s.source) FROM (SELECT DISTINCT s.source FROM leadscore.source s) s
+	AND NOT EXISTS (SELECT FROM jsonb_array_elements(k.mappings) m WHERE NOT k.dropped AND (leadscore_internal.source_problem(k.source::regclass, m -> 'mapping') IS NOT NULL
+		OR NOT EXISTS (SELECT FROM leadscore_internal.trigger_set t WHERE t.source::oid = k.source AND t.feeds = m ->> 'feeds' AND t.mapping = m -> 'mapping' AND t.complete)))
+	AND NOT EXISTS (SELECT FROM leadscore_internal.trigger_set t WHERE t.disabled AND t.source::oid = ANY (leadscore_internal.family_below(ARRAY[k.source])));
+	PERFORM leadscore_internal.look_at_source(s.source) FROM (SELECT DISTINCT s.source FROM leadscore.source s) s
 	WHERE NOT EXISTS (SELECT FROM leadscore.known_source k WHERE k.source = s.source::oid);
-	UPDATE leadscore.known_event_trigger k SET state = noted ->> 'event_triggers' WHERE k.state <> noted ->> 'event_triggers';
+	UPDATE leadscore_internal.known_event_trigger k SET state = noted ->> 'event_triggers' WHERE k.state <> noted ->> 'event_triggers';
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.sources_counted(jsonb) IS 'notes that a rebuild of all leads has counted the tracked tables as they were when it began';
+COMMENT ON FUNCTION leadscore_internal.sources_counted(jsonb) IS 'notes that a rebuild of all leads has counted the tracked tables as they were when it began';
 
 -- moving the tracking
 
-CREATE FUNCTION leadscore.drop_trigger_sets(source regclass, mapping jsonb, feeds text) RETURNS void
+CREATE FUNCTION leadscore_internal.drop_trigger_sets(source regclass, mapping jsonb, feeds text) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	present record;
 BEGIN
 	FOR present IN
-		SELECT t.source, t.trigger_prefix FROM leadscore.trigger_set t
-		WHERE t.source::oid = ANY (leadscore.family_below(ARRAY[drop_trigger_sets.source::oid])) AND t.feeds = drop_trigger_sets.feeds
+		SELECT t.source, t.trigger_prefix FROM leadscore_internal.trigger_set t
+		WHERE t.source::oid = ANY (leadscore_internal.family_below(ARRAY[drop_trigger_sets.source::oid])) AND t.feeds = drop_trigger_sets.feeds
 		AND t.mapping - 'partition' = drop_trigger_sets.mapping
 	LOOP
-		PERFORM leadscore.drop_triggers(present.source, present.trigger_prefix);
+		PERFORM leadscore_internal.drop_triggers(present.source, present.trigger_prefix);
 	END LOOP;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.drop_trigger_sets(regclass, jsonb, text) IS 'drops whatever triggers a table, its partitions and children have for a mapping';
+COMMENT ON FUNCTION leadscore_internal.drop_trigger_sets(regclass, jsonb, text) IS 'drops whatever triggers a table, its partitions and children have for a mapping';
 
 CREATE FUNCTION leadscore.retrack(source regclass) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -579,7 +579,7 @@ DECLARE
 	mappings jsonb;
 	one record;
 BEGIN
-	PERFORM leadscore.check_source(source);
+	PERFORM leadscore_internal.check_source(source);
 	EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source);
 	SELECT k.* INTO known
 	FROM leadscore.known_source k JOIN pg_class c ON c.oid = retrack.source JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -588,42 +588,42 @@ BEGIN
 	IF NOT FOUND OR known.mappings = '[]' THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('no table of the name %s was tracked', source),
 			DETAIL = 'Tracking is moved to a table that has the name of one that was tracked.',
-			HINT = leadscore.known('tracked tables'::text, ARRAY(SELECT DISTINCT format('%I.%I', k.schema_name, k.table_name) FROM leadscore.known_source k ORDER BY 1));
+			HINT = leadscore_internal.known('tracked tables'::text, ARRAY(SELECT DISTINCT format('%I.%I', k.schema_name, k.table_name) FROM leadscore.known_source k ORDER BY 1));
 	END IF;
 	IF known.source = source::oid THEN
-		PERFORM leadscore.repair_triggers(source, known.mappings);
-		PERFORM leadscore.rename_source(source);
+		PERFORM leadscore_internal.repair_triggers(source, known.mappings);
+		PERFORM leadscore_internal.rename_source(source);
 		RETURN;
 	END IF;
 
-	mappings := leadscore.present_mappings(known.source);
+	mappings := leadscore_internal.present_mappings(known.source);
 	IF mappings = '[]' THEN
 		mappings := known.mappings;
 	END IF;
-	PERFORM leadscore.end_tracking(known.source::regclass, '{timeline,profile}'::text[]) WHERE EXISTS (SELECT FROM pg_class c WHERE c.oid = known.source);
-	PERFORM leadscore.replace_source(known.source);
+	PERFORM leadscore_internal.end_tracking(known.source::regclass, '{timeline,profile}'::text[]) WHERE EXISTS (SELECT FROM pg_class c WHERE c.oid = known.source);
+	PERFORM leadscore_internal.replace_source(known.source);
 	FOR one IN SELECT m ->> 'feeds' AS feeds, m -> 'mapping' AS mapping FROM jsonb_array_elements(mappings) m LOOP
-		PERFORM leadscore.check_mapping(source, one.mapping);
-		IF NOT leadscore.begin_tracking(source, one.mapping, CASE one.feeds WHEN 'timeline' THEN 'record' ELSE 'record_profile' END) THEN
+		PERFORM leadscore_internal.check_mapping(source, one.mapping);
+		IF NOT leadscore_internal.begin_tracking(source, one.mapping, CASE one.feeds WHEN 'timeline' THEN 'record' ELSE 'record_profile' END) THEN
 			CONTINUE;
 		ELSIF one.feeds = 'timeline' THEN
-			PERFORM leadscore.add_source(source, one.mapping, with_children => true, subtract => false);
+			PERFORM leadscore_internal.add_source(source, one.mapping, with_children => true, subtract => false);
 		ELSE
-			PERFORM leadscore.add_profiles(source, one.mapping, with_children => true, subtract => false);
+			PERFORM leadscore_internal.add_profiles(source, one.mapping, with_children => true, subtract => false);
 		END IF;
 	END LOOP;
-	PERFORM leadscore.look_at_source(source);
+	PERFORM leadscore_internal.look_at_source(source);
 END
 $$;
 
 COMMENT ON FUNCTION leadscore.retrack(regclass)
 	IS 'moves the tracking to a table that has taken the name of a tracked one, or mends the triggers of one that is tracked';
 
-CREATE FUNCTION leadscore.check_mapping(source regclass, mapping jsonb) RETURNS void
+CREATE FUNCTION leadscore_internal.check_mapping(source regclass, mapping jsonb) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	problem CONSTANT text := leadscore.source_problem(source, mapping);
+	problem CONSTANT text := leadscore_internal.source_problem(source, mapping);
 BEGIN
 	IF problem IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch', MESSAGE = format('%s cannot be tracked as its predecessor was', source),
@@ -632,9 +632,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.check_mapping(regclass, jsonb) IS 'refuses a table whose rows cannot be read as a mapping says';
+COMMENT ON FUNCTION leadscore_internal.check_mapping(regclass, jsonb) IS 'refuses a table whose rows cannot be read as a mapping says';
 
-CREATE FUNCTION leadscore.repair_triggers(source regclass, mappings jsonb) RETURNS void
+CREATE FUNCTION leadscore_internal.repair_triggers(source regclass, mappings jsonb) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -642,19 +642,19 @@ DECLARE
 BEGIN
 	FOR one IN
 		SELECT m ->> 'feeds' AS feeds, m -> 'mapping' AS mapping FROM jsonb_array_elements(mappings) m
-		WHERE (SELECT count(*) FILTER (WHERE NOT t.complete) > 0 OR count(*) < cardinality(leadscore.family_below(ARRAY[repair_triggers.source::oid]))
-			FROM leadscore.trigger_set t
-			WHERE t.source::oid = ANY (leadscore.family_below(ARRAY[repair_triggers.source::oid])) AND t.feeds = m ->> 'feeds'
+		WHERE (SELECT count(*) FILTER (WHERE NOT t.complete) > 0 OR count(*) < cardinality(leadscore_internal.family_below(ARRAY[repair_triggers.source::oid]))
+			FROM leadscore_internal.trigger_set t
+			WHERE t.source::oid = ANY (leadscore_internal.family_below(ARRAY[repair_triggers.source::oid])) AND t.feeds = m ->> 'feeds'
 			AND t.mapping - 'partition' = m -> 'mapping')
 	LOOP
-		PERFORM leadscore.begin_tracking(source, one.mapping, CASE one.feeds WHEN 'timeline' THEN 'record' ELSE 'record_profile' END);
+		PERFORM leadscore_internal.begin_tracking(source, one.mapping, CASE one.feeds WHEN 'timeline' THEN 'record' ELSE 'record_profile' END);
 	END LOOP;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.repair_triggers(regclass, jsonb) IS 'makes triggers anew where some are missing';
+COMMENT ON FUNCTION leadscore_internal.repair_triggers(regclass, jsonb) IS 'makes triggers anew where some are missing';
 
-CREATE FUNCTION leadscore.rename_source(source regclass) RETURNS void
+CREATE FUNCTION leadscore_internal.rename_source(source regclass) RETURNS void
 	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	UPDATE leadscore.known_source k SET schema_name = n.nspname, table_name = c.relname
@@ -662,9 +662,9 @@ AS $$
 	WHERE k.source = rename_source.source AND c.oid = k.source
 $$;
 
-COMMENT ON FUNCTION leadscore.rename_source(regclass) IS 'notes the name that a tracked table has now';
+COMMENT ON FUNCTION leadscore_internal.rename_source(regclass) IS 'notes the name that a tracked table has now';
 
-CREATE FUNCTION leadscore.replace_source(source oid) RETURNS void
+CREATE FUNCTION leadscore_internal.replace_source(source oid) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -674,6 +674,6 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.replace_source(oid) IS 'another table is tracked in the place of one';
+COMMENT ON FUNCTION leadscore_internal.replace_source(oid) IS 'another table is tracked in the place of one';
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore.known_source', '');

@@ -5,7 +5,7 @@
 -- about changes that wait, src/delta.c and src/fold.c why writers and those who
 -- fold then end up right.
 
-CREATE FUNCTION leadscore.check_lead_id(name text, argument text) RETURNS void
+CREATE FUNCTION leadscore_internal.check_lead_id(name text, argument text) RETURNS void
 	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -20,117 +20,117 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.check_lead_id(text, text) IS 'refuses what cannot name a lead';
+COMMENT ON FUNCTION leadscore_internal.check_lead_id(text, text) IS 'refuses what cannot name a lead';
 
 -- locks (src/identity.c)
 
-CREATE FUNCTION leadscore.wait_for_names(exclusive text, shared text) RETURNS void
+CREATE FUNCTION leadscore_internal.wait_for_names(exclusive text, shared text) RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 
-CREATE FUNCTION leadscore.try_names(exclusive text, shared text) RETURNS boolean
+CREATE FUNCTION leadscore_internal.try_names(exclusive text, shared text) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 
-CREATE FUNCTION leadscore.try_aliases(lead_id text) RETURNS boolean
+CREATE FUNCTION leadscore_internal.try_aliases(lead_id text) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-CREATE FUNCTION leadscore.try_leads(names text[]) RETURNS boolean
+CREATE FUNCTION leadscore_internal.try_leads(names text[]) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-CREATE FUNCTION leadscore.line_is_free(names text[]) RETURNS boolean
+CREATE FUNCTION leadscore_internal.line_is_free(names text[]) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-COMMENT ON FUNCTION leadscore.wait_for_names(text, text) IS 'locks a name exclusively and another shared; waits for them only where nobody can be waiting for us';
-COMMENT ON FUNCTION leadscore.try_names(text, text) IS 'locks a name exclusively and another shared, if they are free';
-COMMENT ON FUNCTION leadscore.try_aliases(text) IS 'locks all aliases of a lead, if they are free';
-COMMENT ON FUNCTION leadscore.try_leads(text[]) IS 'takes the rows of lead_timeline of some names, if they are free';
-COMMENT ON FUNCTION leadscore.line_is_free(text[]) IS 'whether no open transaction has left a change of some names waiting';
+COMMENT ON FUNCTION leadscore_internal.wait_for_names(text, text) IS 'locks a name exclusively and another shared; waits for them only where nobody can be waiting for us';
+COMMENT ON FUNCTION leadscore_internal.try_names(text, text) IS 'locks a name exclusively and another shared, if they are free';
+COMMENT ON FUNCTION leadscore_internal.try_aliases(text) IS 'locks all aliases of a lead, if they are free';
+COMMENT ON FUNCTION leadscore_internal.try_leads(text[]) IS 'takes the rows of lead_timeline of some names, if they are free';
+COMMENT ON FUNCTION leadscore_internal.line_is_free(text[]) IS 'whether no open transaction has left a change of some names waiting';
 
 -- names as they are now
 
-CREATE FUNCTION leadscore.lead_now(name text) RETURNS text
+CREATE FUNCTION leadscore_internal.lead_now(name text) RETURNS text
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-CREATE FUNCTION leadscore.has_aliases(name text) RETURNS boolean
+CREATE FUNCTION leadscore_internal.has_aliases(name text) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-CREATE FUNCTION leadscore.names_are_seen(VARIADIC names text[]) RETURNS boolean
+CREATE FUNCTION leadscore_internal.names_are_seen(VARIADIC names text[]) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-CREATE FUNCTION leadscore.aliases_are_seen(name text) RETURNS boolean
+CREATE FUNCTION leadscore_internal.aliases_are_seen(name text) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-COMMENT ON FUNCTION leadscore.lead_now(text) IS 'the lead that a name is an alias of, whatever the snapshot';
-COMMENT ON FUNCTION leadscore.has_aliases(text) IS 'whether a name has aliases, whatever the snapshot';
-COMMENT ON FUNCTION leadscore.names_are_seen(text[]) IS 'whether the snapshot sees whose aliases some names are, and the changes of them that wait, as they are now';
-COMMENT ON FUNCTION leadscore.aliases_are_seen(text) IS 'whether the snapshot sees the aliases of a name, and the changes that wait to make some, as they are now';
+COMMENT ON FUNCTION leadscore_internal.lead_now(text) IS 'the lead that a name is an alias of, whatever the snapshot';
+COMMENT ON FUNCTION leadscore_internal.has_aliases(text) IS 'whether a name has aliases, whatever the snapshot';
+COMMENT ON FUNCTION leadscore_internal.names_are_seen(text[]) IS 'whether the snapshot sees whose aliases some names are, and the changes of them that wait, as they are now';
+COMMENT ON FUNCTION leadscore_internal.aliases_are_seen(text) IS 'whether the snapshot sees the aliases of a name, and the changes that wait to make some, as they are now';
 
 -- changes that wait
 
-CREATE FUNCTION leadscore.append_change(alias text, lead_id text) RETURNS void
+CREATE FUNCTION leadscore_internal.append_change(alias text, lead_id text) RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 
-CREATE FUNCTION leadscore.remove_change(change_id bigint, alias text) RETURNS boolean
+CREATE FUNCTION leadscore_internal.remove_change(change_id bigint, alias text) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-CREATE FUNCTION leadscore.change_waits(alias text, lead_id text, before bigint) RETURNS boolean
+CREATE FUNCTION leadscore_internal.change_waits(alias text, lead_id text, before bigint) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 
-CREATE FUNCTION leadscore.waiting_lead(alias text) RETURNS text
+CREATE FUNCTION leadscore_internal.waiting_lead(alias text) RETURNS text
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-CREATE FUNCTION leadscore.waiting_changes(first bigint, most bigint) RETURNS TABLE (change_id bigint, alias text, lead_id text)
+CREATE FUNCTION leadscore_internal.waiting_changes(first bigint, most bigint) RETURNS TABLE (change_id bigint, alias text, lead_id text)
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE ROWS 100;
 
-CREATE FUNCTION leadscore.is_first_change() RETURNS boolean
+CREATE FUNCTION leadscore_internal.is_first_change() RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 
-CREATE FUNCTION leadscore.statement_is_running() RETURNS boolean
+CREATE FUNCTION leadscore_internal.statement_is_running() RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 
-COMMENT ON FUNCTION leadscore.append_change(text, text) IS 'leaves a change of names in pending_identity';
-COMMENT ON FUNCTION leadscore.remove_change(bigint, text) IS 'takes a change of names that is carried out from pending_identity; false: it is not there any more';
-COMMENT ON FUNCTION leadscore.change_waits(text, text, bigint) IS 'whether a change waits that must come before another one';
-COMMENT ON FUNCTION leadscore.waiting_lead(text) IS 'the lead of the last change of an alias that waits';
-COMMENT ON FUNCTION leadscore.waiting_changes(bigint, bigint) IS 'the changes of names that wait, from a number on, at most so many';
-COMMENT ON FUNCTION leadscore.is_first_change() IS 'whether the transaction has not looked yet at the changes that wait';
-COMMENT ON FUNCTION leadscore.statement_is_running() IS 'whether a statement is writing a source: its events are there, and not yet counted';
+COMMENT ON FUNCTION leadscore_internal.append_change(text, text) IS 'leaves a change of names in pending_identity';
+COMMENT ON FUNCTION leadscore_internal.remove_change(bigint, text) IS 'takes a change of names that is carried out from pending_identity; false: it is not there any more';
+COMMENT ON FUNCTION leadscore_internal.change_waits(text, text, bigint) IS 'whether a change waits that must come before another one';
+COMMENT ON FUNCTION leadscore_internal.waiting_lead(text) IS 'the lead of the last change of an alias that waits';
+COMMENT ON FUNCTION leadscore_internal.waiting_changes(bigint, bigint) IS 'the changes of names that wait, from a number on, at most so many';
+COMMENT ON FUNCTION leadscore_internal.is_first_change() IS 'whether the transaction has not looked yet at the changes that wait';
+COMMENT ON FUNCTION leadscore_internal.statement_is_running() IS 'whether a statement is writing a source: its events are there, and not yet counted';
 
 -- moving
 
-CREATE FUNCTION leadscore.give_up_row(alias text) RETURNS void
+CREATE FUNCTION leadscore_internal.give_up_row(alias text) RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-CREATE FUNCTION leadscore.append_delta(name text, delta leadscore.timeline) RETURNS void
+CREATE FUNCTION leadscore_internal.append_delta(name text, delta leadscore.timeline) RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-COMMENT ON FUNCTION leadscore.give_up_row(text) IS 'takes the row of a name that becomes an alias away, or leaves an empty delta where a writer has it';
-COMMENT ON FUNCTION leadscore.append_delta(text, leadscore.timeline) IS 'leaves a delta under a name';
+COMMENT ON FUNCTION leadscore_internal.give_up_row(text) IS 'takes the row of a name that becomes an alias away, or leaves an empty delta where a writer has it';
+COMMENT ON FUNCTION leadscore_internal.append_delta(text, leadscore.timeline) IS 'leaves a delta under a name';
 
-CREATE FUNCTION leadscore.postpone_rebuild(lead_ids text[], signals text[]) RETURNS boolean
+CREATE FUNCTION leadscore_internal.postpone_rebuild(lead_ids text[], signals text[]) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 
-COMMENT ON FUNCTION leadscore.postpone_rebuild(text[], text[]) IS 'leaves a rebuild to the trigger that counts the statement that is running, and says whether there is one';
+COMMENT ON FUNCTION leadscore_internal.postpone_rebuild(text[], text[]) IS 'leaves a rebuild to the trigger that counts the statement that is running, and says whether there is one';
 
-CREATE FUNCTION leadscore.check_not_running(what text) RETURNS void
+CREATE FUNCTION leadscore_internal.check_not_running(what text) RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-CREATE FUNCTION leadscore.fold_leads(names text[]) RETURNS bigint
+CREATE FUNCTION leadscore_internal.fold_leads(names text[]) RETURNS bigint
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
 
-COMMENT ON FUNCTION leadscore.check_not_running(text) IS 'refuses what cannot be done while a statement is writing a source';
-COMMENT ON FUNCTION leadscore.fold_leads(text[]) IS 'merges what is pending under some names, as far as their leads are free';
+COMMENT ON FUNCTION leadscore_internal.check_not_running(text) IS 'refuses what cannot be done while a statement is writing a source';
+COMMENT ON FUNCTION leadscore_internal.fold_leads(text[]) IS 'merges what is pending under some names, as far as their leads are free';
 
 -- one change
 --
 -- Names are always looked up by their indexes: a plan that was made while a table was empty is kept for all the pairs of
 -- a statement.
 
-CREATE FUNCTION leadscore.change_problem(alias text, lead_id text, OUT code text, OUT message text, OUT detail text, OUT hint text)
+CREATE FUNCTION leadscore_internal.change_problem(alias text, lead_id text, OUT code text, OUT message text, OUT detail text, OUT hint text)
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	target CONSTANT text := coalesce(leadscore.lead_now(lead_id), lead_id);
-	known CONSTANT text := leadscore.lead_now(alias);
+	target CONSTANT text := coalesce(leadscore_internal.lead_now(lead_id), lead_id);
+	known CONSTANT text := leadscore_internal.lead_now(alias);
 BEGIN
 	IF lead_id IS NULL AND known IS NULL THEN
 		code := 'undefined_object';
@@ -151,19 +151,19 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.change_problem(text, text) IS 'why a name cannot be made an alias or, without a lead, be given back; nothing, if it can';
+COMMENT ON FUNCTION leadscore_internal.change_problem(text, text) IS 'why a name cannot be made an alias or, without a lead, be given back; nothing, if it can';
 
 -- All of it is read with one snapshot.
-CREATE FUNCTION leadscore.moved_timeline(alias text) RETURNS leadscore.timeline
+CREATE FUNCTION leadscore_internal.moved_timeline(alias text) RETURNS leadscore.timeline
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT leadscore.difference(leadscore.difference(
-		(SELECT t.timeline FROM leadscore.source_timelines(ARRAY[alias], NULL::jsonb, false) t),
-		(SELECT leadscore.stored_sum(p.delta) FROM leadscore.pending_delta p WHERE p.lead_id = moved_timeline.alias)),
+	SELECT leadscore_internal.difference(leadscore_internal.difference(
+		(SELECT t.timeline FROM leadscore_internal.source_timelines(ARRAY[alias], NULL::jsonb, false) t),
+		(SELECT leadscore_internal.stored_sum(p.delta) FROM leadscore.pending_delta p WHERE p.lead_id = moved_timeline.alias)),
 		(SELECT t.timeline FROM leadscore.lead_timeline t WHERE t.lead_id = moved_timeline.alias))
 $$;
 
-COMMENT ON FUNCTION leadscore.moved_timeline(text)
+COMMENT ON FUNCTION leadscore_internal.moved_timeline(text)
 	IS 'what the row of a lead holds of an alias: its events, without what is pending under it and without its own row, which follow it by themselves';
 
 -- A rebuild or compact() that is at work looks once more at the names that are parted meanwhile: it may have found that
@@ -172,88 +172,88 @@ COMMENT ON FUNCTION leadscore.moved_timeline(text)
 -- that one, before it looks at anything: so either we see that it is at work, or it does not begin before we have ended.
 -- What is left in parted_lead when none is at work is nobody's any more: one that has begun since waits for us, so what
 -- we see there was parted before it looks at anything, too.
-CREATE FUNCTION leadscore.begin_parting(alias text) RETURNS boolean
+CREATE FUNCTION leadscore_internal.begin_parting(alias text) RETURNS boolean
 	-- (parted_lead has no index: what is not to be read in order costs enough to be compiled)
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
 AS $$
 BEGIN
-	IF NOT leadscore.try_sources() THEN
+	IF NOT leadscore_internal.try_sources() THEN
 		RETURN false;
 	END IF;
-	IF leadscore.rebuild_is_at_work() THEN
-		INSERT INTO leadscore.parted_lead (lead_id) VALUES (alias), (coalesce(leadscore.lead_now(alias), alias));
-	ELSIF pg_relation_size('leadscore.parted_lead'::regclass) > 0 AND current_setting('transaction_isolation') = 'read committed' THEN
-		DELETE FROM leadscore.parted_lead p WHERE p.ctid = ANY (ARRAY(SELECT q.ctid FROM leadscore.parted_lead q FOR UPDATE SKIP LOCKED));
+	IF leadscore_internal.rebuild_is_at_work() THEN
+		INSERT INTO leadscore_internal.parted_lead (lead_id) VALUES (alias), (coalesce(leadscore_internal.lead_now(alias), alias));
+	ELSIF pg_relation_size('leadscore_internal.parted_lead'::regclass) > 0 AND current_setting('transaction_isolation') = 'read committed' THEN
+		DELETE FROM leadscore_internal.parted_lead p WHERE p.ctid = ANY (ARRAY(SELECT q.ctid FROM leadscore_internal.parted_lead q FOR UPDATE SKIP LOCKED));
 	END IF;
-	RETURN leadscore.is_seen('SELECT leadscore.moved_timeline($1[1])::text'::text, ARRAY[alias]);
+	RETURN leadscore_internal.is_seen('SELECT leadscore_internal.moved_timeline($1[1])::text'::text, ARRAY[alias]);
 END
 $$;
 
-CREATE FUNCTION leadscore.try_change(alias text, lead_id text) RETURNS boolean
+CREATE FUNCTION leadscore_internal.try_change(alias text, lead_id text) RETURNS boolean
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	target text := lead_id;
 BEGIN
-	IF NOT leadscore.try_names(alias, lead_id) THEN
+	IF NOT leadscore_internal.try_names(alias, lead_id) THEN
 		RETURN false;
 	END IF;
 	IF lead_id IS NULL THEN
-		RETURN leadscore.names_are_seen(VARIADIC ARRAY[alias]) AND leadscore.aliases_are_seen(alias) AND leadscore.begin_parting(alias);
+		RETURN leadscore_internal.names_are_seen(VARIADIC ARRAY[alias]) AND leadscore_internal.aliases_are_seen(alias) AND leadscore_internal.begin_parting(alias);
 	END IF;
 	-- while its name is locked, the lead stays what it is: a lead, or an alias of that one
-	target := coalesce(leadscore.lead_now(lead_id), lead_id);
+	target := coalesce(leadscore_internal.lead_now(lead_id), lead_id);
 	-- its aliases go with it: whoever changes one of them has it
-	RETURN (target = lead_id OR leadscore.try_names(alias, target)) AND leadscore.try_aliases(alias)
-		AND leadscore.names_are_seen(VARIADIC ARRAY[alias, lead_id, target]) AND leadscore.aliases_are_seen(alias);
+	RETURN (target = lead_id OR leadscore_internal.try_names(alias, target)) AND leadscore_internal.try_aliases(alias)
+		AND leadscore_internal.names_are_seen(VARIADIC ARRAY[alias, lead_id, target]) AND leadscore_internal.aliases_are_seen(alias);
 END
 $$;
 
-CREATE FUNCTION leadscore.make_change(alias text, lead_id text) RETURNS void
+CREATE FUNCTION leadscore_internal.make_change(alias text, lead_id text) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS $$
 DECLARE
-	target CONSTANT text := coalesce(leadscore.lead_now(lead_id), lead_id);
-	known CONSTANT text := leadscore.lead_now(alias);
+	target CONSTANT text := coalesce(leadscore_internal.lead_now(lead_id), lead_id);
+	known CONSTANT text := leadscore_internal.lead_now(alias);
 	own leadscore.timeline;
 BEGIN
 	IF lead_id IS NULL THEN
-		own := leadscore.moved_timeline(alias);
+		own := leadscore_internal.moved_timeline(alias);
 		DELETE FROM leadscore.lead_alias a WHERE a.alias = make_change.alias;
-		PERFORM leadscore.append_delta(known, leadscore.difference('{}'::leadscore.timeline, own));
-		PERFORM leadscore.append_delta(alias, own);
+		PERFORM leadscore_internal.append_delta(known, leadscore_internal.difference('{}'::leadscore.timeline, own));
+		PERFORM leadscore_internal.append_delta(alias, own);
 	ELSIF known IS NULL THEN
 		IF target <> lead_id THEN
 			RAISE NOTICE USING MESSAGE = format('"%s" is itself an alias: "%s" now counts for "%s"', lead_id, alias, target);
 		END IF;
-		PERFORM leadscore.give_up_row(alias);
+		PERFORM leadscore_internal.give_up_row(alias);
 		INSERT INTO leadscore.lead_alias (alias, lead_id) VALUES (alias, target);
-		IF leadscore.has_aliases(alias) THEN
+		IF leadscore_internal.has_aliases(alias) THEN
 			UPDATE leadscore.lead_alias a SET lead_id = target WHERE a.lead_id = make_change.alias;
 		END IF;
 	END IF;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.begin_parting(text) IS 'what a name that is to be given back needs: that the sources stay, and that rebuilds know of it; false: it is to wait';
-COMMENT ON FUNCTION leadscore.try_change(text, text) IS 'takes what a change of names needs to be made, if all of it is free';
-COMMENT ON FUNCTION leadscore.make_change(text, text) IS 'makes an alias or, without a lead, gives it back; all that it needs is ours, and nothing is wrong with it';
+COMMENT ON FUNCTION leadscore_internal.begin_parting(text) IS 'what a name that is to be given back needs: that the sources stay, and that rebuilds know of it; false: it is to wait';
+COMMENT ON FUNCTION leadscore_internal.try_change(text, text) IS 'takes what a change of names needs to be made, if all of it is free';
+COMMENT ON FUNCTION leadscore_internal.make_change(text, text) IS 'makes an alias or, without a lead, gives it back; all that it needs is ours, and nothing is wrong with it';
 
 -- changes that wait, and those that may have to
 
-CREATE FUNCTION leadscore.carry_out_one(change_id bigint, alias text, lead_id text) RETURNS void
+CREATE FUNCTION leadscore_internal.carry_out_one(change_id bigint, alias text, lead_id text) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	problem record;
 BEGIN
-	IF leadscore.change_waits(alias, lead_id, change_id) OR NOT leadscore.try_change(alias, lead_id)
-		OR NOT leadscore.remove_change(change_id, alias) THEN
+	IF leadscore_internal.change_waits(alias, lead_id, change_id) OR NOT leadscore_internal.try_change(alias, lead_id)
+		OR NOT leadscore_internal.remove_change(change_id, alias) THEN
 		RETURN;
 	END IF;
-	SELECT * INTO problem FROM leadscore.change_problem(alias, lead_id);
+	SELECT * INTO problem FROM leadscore_internal.change_problem(alias, lead_id);
 	IF problem.code IS NULL THEN
-		PERFORM leadscore.make_change(alias, lead_id);
+		PERFORM leadscore_internal.make_change(alias, lead_id);
 	ELSE
 		-- it has been made otherwise meanwhile
 		RAISE WARNING USING ERRCODE = problem.code, MESSAGE = problem.message, DETAIL = problem.detail, HINT = problem.hint;
@@ -261,22 +261,22 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION leadscore.carry_out(first bigint, most bigint) RETURNS void
+CREATE FUNCTION leadscore_internal.carry_out(first bigint, most bigint) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	waiting record;
 BEGIN
-	IF leadscore.statement_is_running() OR pg_relation_size('leadscore.pending_identity'::regclass) = 0 THEN
+	IF leadscore_internal.statement_is_running() OR pg_relation_size('leadscore_internal.pending_identity'::regclass) = 0 THEN
 		RETURN;
 	END IF;
 	BEGIN
-		PERFORM leadscore.carry_out_one(w.change_id, w.alias, w.lead_id) FROM leadscore.waiting_changes(first, most) w;
+		PERFORM leadscore_internal.carry_out_one(w.change_id, w.alias, w.lead_id) FROM leadscore_internal.waiting_changes(first, most) w;
 	EXCEPTION WHEN OTHERS THEN
 		-- one of them cannot be carried out: the others are
-		FOR waiting IN SELECT w.change_id, w.alias, w.lead_id FROM leadscore.waiting_changes(first, most) w LOOP
+		FOR waiting IN SELECT w.change_id, w.alias, w.lead_id FROM leadscore_internal.waiting_changes(first, most) w LOOP
 			BEGIN
-				PERFORM leadscore.carry_out_one(waiting.change_id, waiting.alias, waiting.lead_id);
+				PERFORM leadscore_internal.carry_out_one(waiting.change_id, waiting.alias, waiting.lead_id);
 			EXCEPTION WHEN OTHERS THEN
 				RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = format('the change of "%s" waits: %s', waiting.alias, SQLERRM),
 					HINT = 'Mend the cause; SELECT leadscore.fold() then carries it out.';
@@ -286,18 +286,18 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION leadscore.change_name(alias text, lead_id text, alone boolean) RETURNS text
+CREATE FUNCTION leadscore_internal.change_name(alias text, lead_id text, alone boolean) RETURNS text
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	running CONSTANT boolean := leadscore.statement_is_running();
+	running CONSTANT boolean := leadscore_internal.statement_is_running();
 	problem record;
 BEGIN
-	IF NOT running AND leadscore.is_first_change() THEN
-		PERFORM leadscore.carry_out(NULL::bigint, 100::bigint);
+	IF NOT running AND leadscore_internal.is_first_change() THEN
+		PERFORM leadscore_internal.carry_out(NULL::bigint, 100::bigint);
 	END IF;
-	IF NOT leadscore.change_waits(alias, lead_id, NULL::bigint) AND leadscore.try_change(alias, lead_id) THEN
-		SELECT * INTO problem FROM leadscore.change_problem(alias, lead_id);
+	IF NOT leadscore_internal.change_waits(alias, lead_id, NULL::bigint) AND leadscore_internal.try_change(alias, lead_id) THEN
+		SELECT * INTO problem FROM leadscore_internal.change_problem(alias, lead_id);
 		IF problem.code IS NOT NULL AND alone THEN
 			RAISE EXCEPTION USING ERRCODE = problem.code, MESSAGE = problem.message, DETAIL = problem.detail, HINT = problem.hint;
 		ELSIF problem.code IS NOT NULL THEN
@@ -305,18 +305,18 @@ BEGIN
 			RETURN 'refused';
 		END IF;
 		IF NOT running THEN
-			PERFORM leadscore.make_change(alias, lead_id);
+			PERFORM leadscore_internal.make_change(alias, lead_id);
 			RETURN 'made';
 		END IF;
 	END IF;
-	PERFORM leadscore.append_change(alias, lead_id);
+	PERFORM leadscore_internal.append_change(alias, lead_id);
 	RETURN CASE WHEN running THEN 'put off' ELSE 'waits' END;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.carry_out_one(bigint, text, text) IS 'carries a change of names out that waits, if it can be now';
-COMMENT ON FUNCTION leadscore.carry_out(bigint, bigint) IS 'carries out changes of names that wait, from a number on, at most so many, as far as they get their locks';
-COMMENT ON FUNCTION leadscore.change_name(text, text, boolean)
+COMMENT ON FUNCTION leadscore_internal.carry_out_one(bigint, text, text) IS 'carries a change of names out that waits, if it can be now';
+COMMENT ON FUNCTION leadscore_internal.carry_out(bigint, bigint) IS 'carries out changes of names that wait, from a number on, at most so many, as far as they get their locks';
+COMMENT ON FUNCTION leadscore_internal.change_name(text, text, boolean)
 	IS 'makes a change of names or leaves it waiting, and says what has become of it; one that cannot be is an error alone, else a warning';
 
 -- the functions that users call
@@ -325,13 +325,13 @@ CREATE FUNCTION leadscore.identify(alias text, lead_id text) RETURNS text
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM leadscore.check_lead_id(alias, 'alias'::text);
-	PERFORM leadscore.check_lead_id(lead_id, 'lead_id'::text);
-	PERFORM leadscore.wait_for_names(alias, lead_id);
-	IF leadscore.change_name(alias, lead_id, true) = 'made' THEN
-		RETURN leadscore.lead_now(alias);
+	PERFORM leadscore_internal.check_lead_id(alias, 'alias'::text);
+	PERFORM leadscore_internal.check_lead_id(lead_id, 'lead_id'::text);
+	PERFORM leadscore_internal.wait_for_names(alias, lead_id);
+	IF leadscore_internal.change_name(alias, lead_id, true) = 'made' THEN
+		RETURN leadscore_internal.lead_now(alias);
 	END IF;
-	RETURN coalesce(leadscore.lead_now(lead_id), lead_id);
+	RETURN coalesce(leadscore_internal.lead_now(lead_id), lead_id);
 END
 $$;
 
@@ -350,11 +350,11 @@ BEGIN
 	END IF;
 	FOR pair IN SELECT u.alias, u.lead_id FROM unnest(aliases, lead_ids) AS u (alias, lead_id) LOOP
 		IF octet_length(pair.alias) BETWEEN 1 AND 1024 AND octet_length(pair.lead_id) BETWEEN 1 AND 1024 THEN
-			n := n + (leadscore.change_name(pair.alias, pair.lead_id, false) IN ('made', 'put off'))::integer;
+			n := n + (leadscore_internal.change_name(pair.alias, pair.lead_id, false) IN ('made', 'put off'))::integer;
 		ELSE
 			BEGIN
-				PERFORM leadscore.check_lead_id(pair.alias, 'alias'::text);
-				PERFORM leadscore.check_lead_id(pair.lead_id, 'lead_id'::text);
+				PERFORM leadscore_internal.check_lead_id(pair.alias, 'alias'::text);
+				PERFORM leadscore_internal.check_lead_id(pair.lead_id, 'lead_id'::text);
 			EXCEPTION WHEN null_value_not_allowed OR invalid_parameter_value THEN
 				RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = SQLERRM;
 			END;
@@ -373,10 +373,10 @@ AS $$
 DECLARE
 	known text;
 BEGIN
-	PERFORM leadscore.check_lead_id(alias, 'alias'::text);
-	PERFORM leadscore.wait_for_names(alias, NULL::text);
-	known := coalesce(leadscore.waiting_lead(alias), leadscore.lead_now(alias));
-	PERFORM leadscore.change_name(alias, NULL::text, true);
+	PERFORM leadscore_internal.check_lead_id(alias, 'alias'::text);
+	PERFORM leadscore_internal.wait_for_names(alias, NULL::text);
+	known := coalesce(leadscore_internal.waiting_lead(alias), leadscore_internal.lead_now(alias));
+	PERFORM leadscore_internal.change_name(alias, NULL::text, true);
 	RETURN known;
 END
 $$;
@@ -385,7 +385,7 @@ COMMENT ON FUNCTION leadscore.unidentify(text) IS 'gives an alias its events bac
 
 -- All that others could still do in the name of a person is kept from them until we end: changes of the names, and
 -- writing what is known of their segments. What somebody has left waiting for us to end is nobody's yet.
-CREATE FUNCTION leadscore.hold_person(lead_id text) RETURNS text[]
+CREATE FUNCTION leadscore_internal.hold_person(lead_id text) RETURNS text[]
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -395,31 +395,31 @@ DECLARE
 	free boolean;
 	busy text;
 BEGIN
-	PERFORM leadscore.wait_for_names(lead_id, NULL::text);
+	PERFORM leadscore_internal.wait_for_names(lead_id, NULL::text);
 	-- a transaction that has just ended lets its locks go one after the other
 	FOR attempt IN 1 .. 20 LOOP
 		busy := NULL;
 		known := '{}';
-		free := leadscore.try_names(lead_id, NULL::text);
+		free := leadscore_internal.try_names(lead_id, NULL::text);
 		-- what waits for nobody is part of what is known of the person
-		PERFORM leadscore.carry_out(NULL::bigint, NULL::bigint) WHERE free;
-		lead := coalesce(leadscore.lead_now(lead_id), lead_id);
-		free := free AND leadscore.try_names(lead, NULL::text);
+		PERFORM leadscore_internal.carry_out(NULL::bigint, NULL::bigint) WHERE free;
+		lead := coalesce(leadscore_internal.lead_now(lead_id), lead_id);
+		free := free AND leadscore_internal.try_names(lead, NULL::text);
 		-- nobody makes an alias of a lead that is locked; one that has been given back before we had its lock is none any more
 		LOOP
 			names := ARRAY(SELECT a.alias FROM leadscore.lead_alias a WHERE a.lead_id = lead ORDER BY 1) || lead;
 			EXIT WHEN NOT free OR names = known;
-			free := leadscore.try_aliases(lead);
+			free := leadscore_internal.try_aliases(lead);
 			known := names;
 		END LOOP;
 		-- in this order: a change that is committed after the one look is not missed by the other
-		IF NOT free OR NOT leadscore.line_is_free(names)
-			OR EXISTS (SELECT FROM leadscore.pending_identity p WHERE p.alias = ANY (names) OR p.lead_id = ANY (names)) THEN
+		IF NOT free OR NOT leadscore_internal.line_is_free(names)
+			OR EXISTS (SELECT FROM leadscore_internal.pending_identity p WHERE p.alias = ANY (names) OR p.lead_id = ANY (names)) THEN
 			busy := 'the names of "%s" are being changed by another transaction';
-		ELSIF NOT leadscore.names_are_seen(VARIADIC names) OR NOT leadscore.aliases_are_seen(lead) THEN
+		ELSIF NOT leadscore_internal.names_are_seen(VARIADIC names) OR NOT leadscore_internal.aliases_are_seen(lead) THEN
 			RAISE EXCEPTION USING ERRCODE = 'serialization_failure', MESSAGE = 'could not serialize access due to concurrent update',
 				DETAIL = format('The names of "%s" have changed.', lead_id), HINT = 'The transaction might succeed if retried.';
-		ELSIF NOT leadscore.try_leads(names) THEN
+		ELSIF NOT leadscore_internal.try_leads(names) THEN
 			busy := 'the events of "%s" are being changed by another transaction';
 		ELSIF (SELECT count(*) FROM leadscore.lead l WHERE l.lead_id = ANY (names))
 			<> (SELECT count(*) FROM (SELECT FROM leadscore.lead l WHERE l.lead_id = ANY (names) FOR UPDATE SKIP LOCKED) l) THEN
@@ -436,22 +436,22 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.hold_person(text)
+COMMENT ON FUNCTION leadscore_internal.hold_person(text)
 	IS 'all names of a person, the lead last: until the transaction ends nobody changes them, or writes their segments; an error, if somebody does now';
 
-CREATE FUNCTION leadscore.try_unidentify(alias text) RETURNS boolean
+CREATE FUNCTION leadscore_internal.try_unidentify(alias text) RETURNS boolean
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF NOT leadscore.try_change(alias, NULL::text) THEN
+	IF NOT leadscore_internal.try_change(alias, NULL::text) THEN
 		RETURN false;
 	END IF;
-	PERFORM leadscore.make_change(alias, NULL::text);
+	PERFORM leadscore_internal.make_change(alias, NULL::text);
 	RETURN true;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.try_unidentify(text) IS 'unidentify() of an alias, if it gets what it needs';
+COMMENT ON FUNCTION leadscore_internal.try_unidentify(text) IS 'unidentify() of an alias, if it gets what it needs';
 
 CREATE FUNCTION leadscore.forget(lead_id text, tracked boolean DEFAULT false)
 	RETURNS TABLE (source regclass, removed bigint, remaining bigint)
@@ -468,13 +468,13 @@ DECLARE
 	timelines bigint;
 	leads bigint;
 BEGIN
-	PERFORM leadscore.check_lead_id(lead_id, 'lead_id'::text);
-	PERFORM leadscore.check_not_running('forget()'::text);
-	names := leadscore.hold_person(lead_id);
+	PERFORM leadscore_internal.check_lead_id(lead_id, 'lead_id'::text);
+	PERFORM leadscore_internal.check_not_running('forget()'::text);
+	names := leadscore_internal.hold_person(lead_id);
 	lead := names[cardinality(names)];
 	-- a pass of derive() that has read these events already would bring back what follows from them
-	PERFORM leadscore.hold_derivations();
-	timelines := (leadscore.timeline_of(lead) IS NOT NULL)::integer;
+	PERFORM leadscore_internal.hold_derivations();
+	timelines := (leadscore_internal.timeline_of(lead) IS NOT NULL)::integer;
 	SELECT count(*) INTO leads FROM (
 		SELECT l.lead_id FROM leadscore.lead l WHERE l.lead_id = ANY (names)
 		UNION
@@ -495,11 +495,11 @@ BEGIN
 		END IF;
 		IF tracked OR rows.source = 'leadscore.event'::regclass THEN
 			-- bytes decide, as they do in our keys, whatever the column's collation takes for equal
-			EXECUTE format(CASE WHEN leadscore.equal_may_differ(rows.source, rows.key) THEN 'DELETE FROM %s WHERE %2$s = ANY ($1) AND (%2$s)::text COLLATE "C" = ANY ($1)'
-				ELSE 'DELETE FROM %s WHERE %s = ANY ($1)' END, rows.source, leadscore.column_text(rows.source, rows.key)) USING names;
+			EXECUTE format(CASE WHEN leadscore_internal.equal_may_differ(rows.source, rows.key) THEN 'DELETE FROM %s WHERE %2$s = ANY ($1) AND (%2$s)::text COLLATE "C" = ANY ($1)'
+				ELSE 'DELETE FROM %s WHERE %s = ANY ($1)' END, rows.source, leadscore_internal.column_text(rows.source, rows.key)) USING names;
 			GET DIAGNOSTICS removed = ROW_COUNT;
 		END IF;
-		remaining := leadscore.count_rows(rows.source, jsonb_build_object('lead_id', rows.key), names);
+		remaining := leadscore_internal.count_rows(rows.source, jsonb_build_object('lead_id', rows.key), names);
 		RETURN NEXT;
 	END LOOP;
 
@@ -511,15 +511,15 @@ BEGIN
 	IF removed > 0 THEN
 		RETURN NEXT;
 	END IF;
-	DELETE FROM leadscore.derivation_due d WHERE d.lead_id = ANY (names);
-	INSERT INTO leadscore.changed_lead (lead_id) SELECT unnest(names) WHERE pg_relation_size('leadscore.derivation') > 0;
+	DELETE FROM leadscore_internal.derivation_due d WHERE d.lead_id = ANY (names);
+	INSERT INTO leadscore_internal.changed_lead (lead_id) SELECT unnest(names) WHERE pg_relation_size('leadscore.derivation') > 0;
 
 	-- the name stays, for CRMs that have yet to be told
-	source := 'leadscore.crm_state';
-	PERFORM leadscore.hold_crm();
-	UPDATE leadscore.crm_state s
+	source := 'leadscore_internal.crm_state';
+	PERFORM leadscore_internal.hold_crm();
+	UPDATE leadscore_internal.crm_state s
 	SET score = NULL, grade = NULL, segment = NULL, stage = NULL, probability = NULL, reason_1 = NULL, reason_2 = NULL, reason_3 = NULL,
-		deleted = true, change_id = nextval('leadscore.crm_change_id_seq'), changed_at = clock_timestamp()
+		deleted = true, change_id = nextval('leadscore_internal.crm_change_id_seq'), changed_at = clock_timestamp()
 	WHERE s.lead_id = ANY (names);
 	GET DIAGNOSTICS remaining = ROW_COUNT;
 	removed := 0;
@@ -531,7 +531,7 @@ BEGIN
 	removed := cardinality(names) - 1;
 	remaining := 0;
 	FOREACH name IN ARRAY names LOOP
-		IF name <> lead AND NOT leadscore.try_unidentify(name) THEN
+		IF name <> lead AND NOT leadscore_internal.try_unidentify(name) THEN
 			RAISE EXCEPTION USING ERRCODE = 'lock_not_available', MESSAGE = format('the alias "%s" cannot be given back now', name),
 				DETAIL = 'A tracked table is being changed by another transaction or, at the stricter levels of isolation, events of the alias have come since this one began.',
 				HINT = 'Try again when that has ended.';
@@ -547,12 +547,12 @@ BEGIN
 	RETURN NEXT;
 
 	-- timelines follow their events: what remains of them is what remains there
-	PERFORM leadscore.fold_leads(names);
+	PERFORM leadscore_internal.fold_leads(names);
 	-- rows that were made to be held; fold_leads() has nothing to do where nothing is pending
 	DELETE FROM leadscore.lead_timeline t WHERE t.lead_id = ANY (names) AND t.timeline OPERATOR(leadscore.=) '{}'::leadscore.timeline;
 	-- (a rebuild that is at work wants them, and takes them with it)
-	IF NOT leadscore.rebuild_is_at_work() THEN
-		DELETE FROM leadscore.parted_lead p WHERE p.ctid = ANY (ARRAY(SELECT q.ctid FROM leadscore.parted_lead q WHERE q.lead_id = ANY (names) FOR UPDATE SKIP LOCKED));
+	IF NOT leadscore_internal.rebuild_is_at_work() THEN
+		DELETE FROM leadscore_internal.parted_lead p WHERE p.ctid = ANY (ARRAY(SELECT q.ctid FROM leadscore_internal.parted_lead q WHERE q.lead_id = ANY (names) FOR UPDATE SKIP LOCKED));
 	END IF;
 	source := 'leadscore.lead_timeline';
 	SELECT count(*) INTO remaining FROM (
@@ -563,8 +563,8 @@ BEGIN
 	RETURN NEXT;
 
 	-- who comes again, under whatever name, gets no second one; nothing else is known from a hash
-	INSERT INTO leadscore.forgotten_voucher AS f (key, issued_at)
-	SELECT leadscore.voucher_key(v.offer, n.name), max(v.issued_at)
+	INSERT INTO leadscore_internal.forgotten_voucher AS f (key, issued_at)
+	SELECT leadscore_internal.voucher_key(v.offer, n.name), max(v.issued_at)
 	FROM leadscore.voucher v CROSS JOIN unnest(names) AS n (name)
 	WHERE v.lead_id = ANY (names) AND v.revoked_at IS NULL
 	GROUP BY 1
@@ -573,13 +573,13 @@ BEGIN
 	source := 'leadscore.segment_change';
 	IF remaining = 0 THEN
 		DELETE FROM leadscore.lead_state s WHERE s.lead_id = ANY (names);
-		DELETE FROM leadscore.seen_profile s WHERE s.lead_id = ANY (names);
+		DELETE FROM leadscore_internal.seen_profile s WHERE s.lead_id = ANY (names);
 		DELETE FROM leadscore.segment_change c WHERE c.lead_id = ANY (names);
 		GET DIAGNOSTICS removed = ROW_COUNT;
 		RETURN NEXT;
 		-- what has been offered and earned stays true, but nobody's
 		source := 'leadscore.voucher';
-		DELETE FROM leadscore.voucher_order o WHERE o.lead_id = ANY (names);
+		DELETE FROM leadscore_internal.voucher_order o WHERE o.lead_id = ANY (names);
 		UPDATE leadscore.voucher v SET lead_id = NULL, order_ref = NULL, already = NULL WHERE v.lead_id = ANY (names);
 		GET DIAGNOSTICS removed = ROW_COUNT;
 		RETURN NEXT;
@@ -608,7 +608,7 @@ COMMENT ON FUNCTION leadscore.forget(text, boolean)
 
 -- fold() where somebody has changed pending_delta, such as by a trigger
 
-CREATE FUNCTION leadscore.fold_by_statements() RETURNS bigint
+CREATE FUNCTION leadscore_internal.fold_by_statements() RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -622,20 +622,20 @@ BEGIN
 		FROM leadscore.pending_delta p LEFT JOIN leadscore.lead_alias a ON a.alias = p.lead_id
 		ORDER BY 3, 1
 	LOOP
-		CONTINUE WHEN pending.lead IS NOT NULL AND NOT leadscore.try_names(pending.name, NULL::text);
+		CONTINUE WHEN pending.lead IS NOT NULL AND NOT leadscore_internal.try_names(pending.name, NULL::text);
 		WITH taken AS (DELETE FROM leadscore.pending_delta p WHERE p.lead_id = pending.name RETURNING p.delta)
-		SELECT count(*) AS n, leadscore.stored_sum(t.delta) AS delta INTO folded FROM taken t;
+		SELECT count(*) AS n, leadscore_internal.stored_sum(t.delta) AS delta INTO folded FROM taken t;
 		n := n + folded.n;
 		-- after what is pending: a writer who makes an alias's row commits it together with an empty delta
 		moved := NULL;
 		IF pending.lead IS NOT NULL THEN
 			DELETE FROM leadscore.lead_timeline t WHERE t.lead_id = pending.name RETURNING t.timeline INTO moved;
 		END IF;
-		PERFORM leadscore.add_by_statement(coalesce(pending.lead, pending.name),
-			leadscore.difference(folded.delta, leadscore.difference(NULL::leadscore.timeline, moved)));
+		PERFORM leadscore_internal.add_by_statement(coalesce(pending.lead, pending.name),
+			leadscore_internal.difference(folded.delta, leadscore_internal.difference(NULL::leadscore.timeline, moved)));
 	END LOOP;
 	RETURN n;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.fold_by_statements() IS 'fold() where somebody has changed pending_delta; waits for others who write the same rows';
+COMMENT ON FUNCTION leadscore_internal.fold_by_statements() IS 'fold() where somebody has changed pending_delta; waits for others who write the same rows';

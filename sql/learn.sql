@@ -3,25 +3,25 @@
 
 -- private functions
 
-CREATE FUNCTION leadscore.outcome(timeline leadscore.timeline, signal_id integer, cutoff timestamptz, horizon_hours integer, active_hours integer) RETURNS timestamptz
+CREATE FUNCTION leadscore_internal.outcome(timeline leadscore.timeline, signal_id integer, cutoff timestamptz, horizon_hours integer, active_hours integer) RETURNS timestamptz
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 5;
 
-CREATE FUNCTION leadscore.past_score(scorecard jsonb, timeline leadscore.timeline, profile jsonb, cutoff timestamptz) RETURNS float8
+CREATE FUNCTION leadscore_internal.past_score(scorecard jsonb, timeline leadscore.timeline, profile jsonb, cutoff timestamptz) RETURNS float8
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10;
 
-CREATE FUNCTION leadscore.past_probability(scorecard jsonb, timeline leadscore.timeline, profile jsonb, cutoff timestamptz) RETURNS float8
+CREATE FUNCTION leadscore_internal.past_probability(scorecard jsonb, timeline leadscore.timeline, profile jsonb, cutoff timestamptz) RETURNS float8
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10;
 
-CREATE FUNCTION leadscore.past_features(scorecard jsonb, timeline leadscore.timeline, profile jsonb, cutoff timestamptz) RETURNS float8[]
+CREATE FUNCTION leadscore_internal.past_features(scorecard jsonb, timeline leadscore.timeline, profile jsonb, cutoff timestamptz) RETURNS float8[]
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 20;
 
-COMMENT ON FUNCTION leadscore.outcome(leadscore.timeline, integer, timestamptz, integer, integer)
+COMMENT ON FUNCTION leadscore_internal.outcome(leadscore.timeline, integer, timestamptz, integer, integer)
 	IS 'when a conversion came within the horizon; infinity: it did not; NULL: the lead was not active before the cutoff';
-COMMENT ON FUNCTION leadscore.past_score(jsonb, leadscore.timeline, jsonb, timestamptz) IS 'score of what was known before the hour of the cutoff, as of then';
-COMMENT ON FUNCTION leadscore.past_probability(jsonb, leadscore.timeline, jsonb, timestamptz) IS 'probability by what was known before the hour of the cutoff; NULL where the scorecard has none';
-COMMENT ON FUNCTION leadscore.past_features(jsonb, leadscore.timeline, jsonb, timestamptz) IS 'features of what was known before the hour of the cutoff, as of then';
+COMMENT ON FUNCTION leadscore_internal.past_score(jsonb, leadscore.timeline, jsonb, timestamptz) IS 'score of what was known before the hour of the cutoff, as of then';
+COMMENT ON FUNCTION leadscore_internal.past_probability(jsonb, leadscore.timeline, jsonb, timestamptz) IS 'probability by what was known before the hour of the cutoff; NULL where the scorecard has none';
+COMMENT ON FUNCTION leadscore_internal.past_features(jsonb, leadscore.timeline, jsonb, timestamptz) IS 'features of what was known before the hour of the cutoff, as of then';
 
-CREATE FUNCTION leadscore.conversion_id(scorecard jsonb, conversion text, OUT signal_id integer)
+CREATE FUNCTION leadscore_internal.conversion_id(scorecard jsonb, conversion text, OUT signal_id integer)
 	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -42,17 +42,17 @@ BEGIN
 		IF subject IS NULL THEN
 			RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('signal "%s" does not exist', conversion),
 				DETAIL = 'It is to be the conversion, but neither the scorecard nor leadscore.signal has it.',
-				HINT = leadscore.known('event signals'::text, names);
+				HINT = leadscore_internal.known('event signals'::text, names);
 		END IF;
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('signal "%s" cannot be a conversion', conversion),
 			DETAIL = 'It is a profile signal, and a conversion is something that happens.',
-			HINT = leadscore.known('event signals'::text, names);
+			HINT = leadscore_internal.known('event signals'::text, names);
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION leadscore.conversion_id(jsonb, text) IS 'the number of a conversion''s signal: the scorecard''s, or else the one it has here';
+COMMENT ON FUNCTION leadscore_internal.conversion_id(jsonb, text) IS 'the number of a conversion''s signal: the scorecard''s, or else the one it has here';
 
-CREATE FUNCTION leadscore.check_outcome(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[], active_within interval,
+CREATE FUNCTION leadscore_internal.check_outcome(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[], active_within interval,
 	OUT signal_id integer, OUT horizon_hours integer, OUT active_hours integer, OUT profiles boolean)
 	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -67,12 +67,12 @@ BEGIN
 			DETAIL = 'What is to be foretold is said by a scorecard, a conversion, a horizon and cutoffs.',
 			HINT = 'Such as (leadscore.scorecard(), ''purchase'', ''30 days'', ARRAY[now() - interval ''30 days'']).';
 	END IF;
-	PERFORM leadscore.check_scorecard(scorecard);
+	PERFORM leadscore_internal.check_scorecard(scorecard);
 
-	signal_id := leadscore.conversion_id(scorecard, conversion);
+	signal_id := leadscore_internal.conversion_id(scorecard, conversion);
 
-	horizon_hours := leadscore.duration_hours('horizon'::text, horizon, 'Write a duration such as 30 days.'::text);
-	active_hours := leadscore.duration_hours('active_within'::text, active_within, 'Write a duration such as 90 days, or NULL for all leads.'::text);
+	horizon_hours := leadscore_internal.duration_hours('horizon'::text, horizon, 'Write a duration such as 30 days.'::text);
+	active_hours := leadscore_internal.duration_hours('active_within'::text, active_within, 'Write a duration such as 90 days, or NULL for all leads.'::text);
 
 	IF cardinality(cutoffs) = 0 THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'there is no cutoff',
@@ -108,20 +108,20 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.check_outcome(jsonb, text, interval, timestamptz[], interval)
+COMMENT ON FUNCTION leadscore_internal.check_outcome(jsonb, text, interval, timestamptz[], interval)
 	IS 'what is to be foretold, checked: the conversion''s number, the windows in hours, and whether profiles matter';
 
-CREATE FUNCTION leadscore.examples(signal_id integer, horizon_hours integer, active_hours integer, profiles boolean, cutoffs timestamptz[])
+CREATE FUNCTION leadscore_internal.examples(signal_id integer, horizon_hours integer, active_hours integer, profiles boolean, cutoffs timestamptz[])
 	RETURNS TABLE (lead_id text, cutoff timestamptz, timeline leadscore.timeline, profile jsonb, outcome timestamptz)
 	LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT x.lead_id, x.cutoff, x.timeline, x.profile, x.outcome
 	FROM (
 		SELECT s.lead_id, c.cutoff, s.timeline, s.profile,
-			leadscore.outcome(s.timeline, examples.signal_id, c.cutoff, horizon_hours, active_hours) AS outcome
+			leadscore_internal.outcome(s.timeline, examples.signal_id, c.cutoff, horizon_hours, active_hours) AS outcome
 		FROM (
 			SELECT t.lead_id, t.timeline, CASE WHEN profiles AND (SELECT EXISTS (SELECT FROM leadscore.pending_profile) OR EXISTS (SELECT FROM leadscore.lead_alias))
-				THEN nullif(leadscore.with_pending_profile(t.lead_id, l.profile, l.lead_id IS NOT NULL), 'null') ELSE l.profile END AS profile
+				THEN nullif(leadscore_internal.with_pending_profile(t.lead_id, l.profile, l.lead_id IS NOT NULL), 'null') ELSE l.profile END AS profile
 			FROM leadscore.current_timeline t LEFT JOIN leadscore.lead l ON profiles AND l.lead_id = t.lead_id
 			UNION ALL
 			SELECT l.lead_id, NULL, l.profile
@@ -133,16 +133,16 @@ BEGIN ATOMIC
 		CROSS JOIN unnest(cutoffs) AS c (cutoff)
 		-- where row-level security hides leads or events from the user, it hides what can be learned from them
 		WHERE NOT (SELECT row_security_active('leadscore.lead') OR row_security_active('leadscore.event'))
-		OR leadscore.is_visible(s.lead_id)
+		OR leadscore_internal.is_visible(s.lead_id)
 		OFFSET 0
 	) x
 	WHERE x.outcome IS NOT NULL;
 END;
 
-COMMENT ON FUNCTION leadscore.examples(integer, integer, integer, boolean, timestamptz[])
+COMMENT ON FUNCTION leadscore_internal.examples(integer, integer, integer, boolean, timestamptz[])
 	IS 'each lead that counts at each cutoff, and when the conversion came within the horizon (infinity: it did not)';
 
-CREATE FUNCTION leadscore.warn_of_censoring(signal_id integer, horizon_hours integer, active_hours integer, cutoffs timestamptz[]) RETURNS void
+CREATE FUNCTION leadscore_internal.warn_of_censoring(signal_id integer, horizon_hours integer, active_hours integer, cutoffs timestamptz[]) RETURNS void
 	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
@@ -164,7 +164,7 @@ BEGIN
 	SELECT count(*), count(*) FILTER (WHERE e.outcome = 'infinity'
 		AND date_trunc('hour', e.cutoff, 'UTC') + horizon_hours * interval '1 hour' > data_end)
 	INTO n, censored
-	FROM leadscore.examples(signal_id, horizon_hours, active_hours, false, cutoffs) e;
+	FROM leadscore_internal.examples(signal_id, horizon_hours, active_hours, false, cutoffs) e;
 	IF censored > 0 THEN
 		RAISE WARNING USING MESSAGE = format('the horizon reaches past the end of the data for %s %% of the leads', round(100.0 * censored / n, 1)),
 			DETAIL = format('Of %s of %s it is not known whether they convert within the horizon: the data end at %s. They count as not converted.',
@@ -174,7 +174,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.warn_of_censoring(integer, integer, integer, timestamptz[]) IS 'warns where the data end before the horizon does';
+COMMENT ON FUNCTION leadscore_internal.warn_of_censoring(integer, integer, integer, timestamptz[]) IS 'warns where the data end before the horizon does';
 
 -- training sets
 
@@ -185,13 +185,13 @@ AS $$
 DECLARE
 	q record;
 BEGIN
-	q := leadscore.check_outcome(scorecard, conversion, horizon, cutoffs, active_within);
-	PERFORM leadscore.warn_of_censoring(q.signal_id, q.horizon_hours, q.active_hours, cutoffs);
+	q := leadscore_internal.check_outcome(scorecard, conversion, horizon, cutoffs, active_within);
+	PERFORM leadscore_internal.warn_of_censoring(q.signal_id, q.horizon_hours, q.active_hours, cutoffs);
 	RETURN QUERY
 		SELECT e.lead_id, e.cutoff, e.outcome < 'infinity', nullif(e.outcome, 'infinity'),
-			leadscore.past_features(training_set.scorecard, e.timeline, e.profile, e.cutoff),
-			leadscore.past_score(training_set.scorecard, e.timeline, e.profile, e.cutoff)
-		FROM leadscore.examples(q.signal_id, q.horizon_hours, q.active_hours, q.profiles, training_set.cutoffs) e;
+			leadscore_internal.past_features(training_set.scorecard, e.timeline, e.profile, e.cutoff),
+			leadscore_internal.past_score(training_set.scorecard, e.timeline, e.profile, e.cutoff)
+		FROM leadscore_internal.examples(q.signal_id, q.horizon_hours, q.active_hours, q.profiles, training_set.cutoffs) e;
 END
 $$;
 
@@ -200,7 +200,7 @@ COMMENT ON FUNCTION leadscore.training_set(jsonb, text, interval, timestamptz[],
 
 -- quality
 
-CREATE TYPE leadscore.assessment AS (
+CREATE TYPE leadscore_internal.assessment AS (
 	leads bigint,
 	conversions bigint,
 	auc float8,
@@ -212,50 +212,50 @@ CREATE TYPE leadscore.assessment AS (
 	tenths float8[]
 );
 
-COMMENT ON TYPE leadscore.assessment IS 'how well a scorecard tells those who converted from those who did not';
-COMMENT ON COLUMN leadscore.assessment.leads IS 'how many leads';
-COMMENT ON COLUMN leadscore.assessment.conversions IS 'how many of them converted';
-COMMENT ON COLUMN leadscore.assessment.auc IS 'roc_auc() of the score';
-COMMENT ON COLUMN leadscore.assessment.auc_error IS 'its standard error';
-COMMENT ON COLUMN leadscore.assessment.average_precision IS 'average_precision() of the score';
-COMMENT ON COLUMN leadscore.assessment.ks IS 'ks() of the score';
-COMMENT ON COLUMN leadscore.assessment.log_loss IS 'log_loss() of the probability, where there is one';
-COMMENT ON COLUMN leadscore.assessment.brier IS 'brier() of the probability, where there is one';
-COMMENT ON COLUMN leadscore.assessment.tenths IS 'gains() of the score';
+COMMENT ON TYPE leadscore_internal.assessment IS 'how well a scorecard tells those who converted from those who did not';
+COMMENT ON COLUMN leadscore_internal.assessment.leads IS 'how many leads';
+COMMENT ON COLUMN leadscore_internal.assessment.conversions IS 'how many of them converted';
+COMMENT ON COLUMN leadscore_internal.assessment.auc IS 'roc_auc() of the score';
+COMMENT ON COLUMN leadscore_internal.assessment.auc_error IS 'its standard error';
+COMMENT ON COLUMN leadscore_internal.assessment.average_precision IS 'average_precision() of the score';
+COMMENT ON COLUMN leadscore_internal.assessment.ks IS 'ks() of the score';
+COMMENT ON COLUMN leadscore_internal.assessment.log_loss IS 'log_loss() of the probability, where there is one';
+COMMENT ON COLUMN leadscore_internal.assessment.brier IS 'brier() of the probability, where there is one';
+COMMENT ON COLUMN leadscore_internal.assessment.tenths IS 'gains() of the score';
 
-CREATE FUNCTION leadscore.assess_transition(internal, jsonb, leadscore.timeline, jsonb, timestamptz, boolean) RETURNS internal
+CREATE FUNCTION leadscore_internal.assess_transition(internal, jsonb, leadscore.timeline, jsonb, timestamptz, boolean) RETURNS internal
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10;
 
-CREATE FUNCTION leadscore.assess_merge(internal, internal) RETURNS internal
+CREATE FUNCTION leadscore_internal.assess_merge(internal, internal) RETURNS internal
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 
-CREATE FUNCTION leadscore.assess_serialize(internal) RETURNS bytea
+CREATE FUNCTION leadscore_internal.assess_serialize(internal) RETURNS bytea
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-CREATE FUNCTION leadscore.assess_deserialize(bytea, internal) RETURNS internal
+CREATE FUNCTION leadscore_internal.assess_deserialize(bytea, internal) RETURNS internal
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-CREATE FUNCTION leadscore.assess_final(internal) RETURNS leadscore.assessment
+CREATE FUNCTION leadscore_internal.assess_final(internal) RETURNS leadscore_internal.assessment
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 
-COMMENT ON FUNCTION leadscore.assess_transition(internal, jsonb, leadscore.timeline, jsonb, timestamptz, boolean) IS 'aggregate transition function';
-COMMENT ON FUNCTION leadscore.assess_merge(internal, internal) IS 'aggregate combine function';
-COMMENT ON FUNCTION leadscore.assess_serialize(internal) IS 'aggregate serial function';
-COMMENT ON FUNCTION leadscore.assess_deserialize(bytea, internal) IS 'aggregate deserial function';
-COMMENT ON FUNCTION leadscore.assess_final(internal) IS 'aggregate final function';
+COMMENT ON FUNCTION leadscore_internal.assess_transition(internal, jsonb, leadscore.timeline, jsonb, timestamptz, boolean) IS 'aggregate transition function';
+COMMENT ON FUNCTION leadscore_internal.assess_merge(internal, internal) IS 'aggregate combine function';
+COMMENT ON FUNCTION leadscore_internal.assess_serialize(internal) IS 'aggregate serial function';
+COMMENT ON FUNCTION leadscore_internal.assess_deserialize(bytea, internal) IS 'aggregate deserial function';
+COMMENT ON FUNCTION leadscore_internal.assess_final(internal) IS 'aggregate final function';
 
-CREATE AGGREGATE leadscore.assess(scorecard jsonb, timeline leadscore.timeline, profile jsonb, cutoff timestamptz, converted boolean) (
-	SFUNC = leadscore.assess_transition,
+CREATE AGGREGATE leadscore_internal.assess(scorecard jsonb, timeline leadscore.timeline, profile jsonb, cutoff timestamptz, converted boolean) (
+	SFUNC = leadscore_internal.assess_transition,
 	STYPE = internal,
 	SSPACE = 8192,
-	FINALFUNC = leadscore.assess_final,
-	COMBINEFUNC = leadscore.assess_merge,
-	SERIALFUNC = leadscore.assess_serialize,
-	DESERIALFUNC = leadscore.assess_deserialize,
+	FINALFUNC = leadscore_internal.assess_final,
+	COMBINEFUNC = leadscore_internal.assess_merge,
+	SERIALFUNC = leadscore_internal.assess_serialize,
+	DESERIALFUNC = leadscore_internal.assess_deserialize,
 	PARALLEL = safe
 );
 
-COMMENT ON AGGREGATE leadscore.assess(jsonb, leadscore.timeline, jsonb, timestamptz, boolean)
+COMMENT ON AGGREGATE leadscore_internal.assess(jsonb, leadscore.timeline, jsonb, timestamptz, boolean)
 	IS 'how well scores of what was known before the hour of the cutoff foretell a conversion';
 
 CREATE FUNCTION leadscore.evaluate(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[], active_within interval DEFAULT '90 days',
@@ -266,13 +266,13 @@ AS $$
 DECLARE
 	z CONSTANT float8 := 1.959963984540054;	-- 97.5 % of a normal distribution lie below it
 	q record;
-	a leadscore.assessment;
+	a leadscore_internal.assessment;
 BEGIN
-	q := leadscore.check_outcome(scorecard, conversion, horizon, cutoffs, active_within);
-	PERFORM leadscore.warn_of_censoring(q.signal_id, q.horizon_hours, q.active_hours, cutoffs);
+	q := leadscore_internal.check_outcome(scorecard, conversion, horizon, cutoffs, active_within);
+	PERFORM leadscore_internal.warn_of_censoring(q.signal_id, q.horizon_hours, q.active_hours, cutoffs);
 	a := (
-		SELECT leadscore.assess(evaluate.scorecard, e.timeline, e.profile, e.cutoff, e.outcome < 'infinity')
-		FROM leadscore.examples(q.signal_id, q.horizon_hours, q.active_hours, q.profiles, evaluate.cutoffs) e);
+		SELECT leadscore_internal.assess(evaluate.scorecard, e.timeline, e.profile, e.cutoff, e.outcome < 'infinity')
+		FROM leadscore_internal.examples(q.signal_id, q.horizon_hours, q.active_hours, q.profiles, evaluate.cutoffs) e);
 	leads := a.leads;
 	conversions := a.conversions;
 	base_rate := a.conversions / nullif(a.leads, 0)::float8;
@@ -298,13 +298,13 @@ CREATE FUNCTION leadscore.lift_table(scorecard jsonb, conversion text, horizon i
 AS $$
 DECLARE
 	q record;
-	a leadscore.assessment;
+	a leadscore_internal.assessment;
 BEGIN
-	q := leadscore.check_outcome(scorecard, conversion, horizon, cutoffs, active_within);
-	PERFORM leadscore.warn_of_censoring(q.signal_id, q.horizon_hours, q.active_hours, cutoffs);
+	q := leadscore_internal.check_outcome(scorecard, conversion, horizon, cutoffs, active_within);
+	PERFORM leadscore_internal.warn_of_censoring(q.signal_id, q.horizon_hours, q.active_hours, cutoffs);
 	a := (
-		SELECT leadscore.assess(lift_table.scorecard, e.timeline, e.profile, e.cutoff, e.outcome < 'infinity')
-		FROM leadscore.examples(q.signal_id, q.horizon_hours, q.active_hours, q.profiles, lift_table.cutoffs) e);
+		SELECT leadscore_internal.assess(lift_table.scorecard, e.timeline, e.profile, e.cutoff, e.outcome < 'infinity')
+		FROM leadscore_internal.examples(q.signal_id, q.horizon_hours, q.active_hours, q.profiles, lift_table.cutoffs) e);
 	RETURN QUERY
 		SELECT i, a.tenths[i][1], a.tenths[i][2], a.tenths[i][2] / a.tenths[i][1], a.tenths[i][2] / a.tenths[i][1] / nullif(a.conversions / nullif(a.leads, 0)::float8, 0),
 			sum(a.tenths[i][2]) OVER (ORDER BY i) / nullif(a.conversions, 0), a.tenths[i][3], a.tenths[i][4]
@@ -325,15 +325,15 @@ DECLARE
 	q record;
 	tenths float8[];
 BEGIN
-	q := leadscore.check_outcome(scorecard, conversion, horizon, cutoffs, active_within);
+	q := leadscore_internal.check_outcome(scorecard, conversion, horizon, cutoffs, active_within);
 	IF coalesce(scorecard -> 'intercept', 'null') = 'null' OR coalesce(scorecard -> 'slope', 'null') = 'null' THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the scorecard gives no probabilities',
 			DETAIL = 'It has no intercept, or no slope.', HINT = 'Set both in the document.';
 	END IF;
-	PERFORM leadscore.warn_of_censoring(q.signal_id, q.horizon_hours, q.active_hours, cutoffs);
+	PERFORM leadscore_internal.warn_of_censoring(q.signal_id, q.horizon_hours, q.active_hours, cutoffs);
 	tenths := (
-		SELECT leadscore.gains(leadscore.past_probability(calibration_table.scorecard, e.timeline, e.profile, e.cutoff), e.outcome < 'infinity')
-		FROM leadscore.examples(q.signal_id, q.horizon_hours, q.active_hours, q.profiles, calibration_table.cutoffs) e);
+		SELECT leadscore_internal.gains(leadscore_internal.past_probability(calibration_table.scorecard, e.timeline, e.profile, e.cutoff), e.outcome < 'infinity')
+		FROM leadscore_internal.examples(q.signal_id, q.horizon_hours, q.active_hours, q.profiles, calibration_table.cutoffs) e);
 	IF tenths IS NULL THEN
 		RETURN;
 	END IF;

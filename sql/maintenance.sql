@@ -2,25 +2,25 @@
 
 -- what is stored: timelines with what is pending
 
-CREATE FUNCTION leadscore.with_pending(lead_id text, timeline leadscore.timeline) RETURNS leadscore.timeline
+CREATE FUNCTION leadscore_internal.with_pending(lead_id text, timeline leadscore.timeline) RETURNS leadscore.timeline
 	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE;
 
-COMMENT ON FUNCTION leadscore.with_pending(text, leadscore.timeline)
+COMMENT ON FUNCTION leadscore_internal.with_pending(text, leadscore.timeline)
 	IS 'a row of lead_timeline with what is pending for the lead; NULL: nothing is left, or the row is an alias''s and counts for its lead';
 
-CREATE FUNCTION leadscore.has_pending(lead_id text) RETURNS boolean
+CREATE FUNCTION leadscore_internal.has_pending(lead_id text) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT PARALLEL SAFE;
 
-COMMENT ON FUNCTION leadscore.has_pending(text)
+COMMENT ON FUNCTION leadscore_internal.has_pending(text)
 	IS 'whether something is pending for a lead, so that its row of lead_timeline is not all, or for an alias, whose row counts for its lead';
 
-CREATE FUNCTION leadscore.timeline_of(lead_id text) RETURNS leadscore.timeline
+CREATE FUNCTION leadscore_internal.timeline_of(lead_id text) RETURNS leadscore.timeline
 	AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT PARALLEL SAFE;
 
-COMMENT ON FUNCTION leadscore.timeline_of(text) IS 'the timeline of one lead with what is pending for it; NULL: it has none';
+COMMENT ON FUNCTION leadscore_internal.timeline_of(text) IS 'the timeline of one lead with what is pending for it; NULL: it has none';
 
 -- these are few: their rows, if there are some, are looked up
-CREATE VIEW leadscore.pending_timeline AS
+CREATE VIEW leadscore_internal.pending_timeline AS
 SELECT n.lead_id, c.timeline
 FROM (
 	SELECT p.lead_id FROM leadscore.pending_delta p
@@ -30,21 +30,21 @@ FROM (
 	WHERE EXISTS (SELECT FROM leadscore.pending_delta p WHERE p.lead_id = a.alias)
 ) n
 CROSS JOIN LATERAL (
-	SELECT leadscore.with_pending(n.lead_id, (SELECT t.timeline FROM leadscore.lead_timeline t WHERE t.lead_id = n.lead_id)) AS timeline OFFSET 0
+	SELECT leadscore_internal.with_pending(n.lead_id, (SELECT t.timeline FROM leadscore.lead_timeline t WHERE t.lead_id = n.lead_id)) AS timeline OFFSET 0
 ) c
 WHERE c.timeline IS NOT NULL;
 
-COMMENT ON VIEW leadscore.pending_timeline IS 'the timelines of the leads that have something pending';
-COMMENT ON COLUMN leadscore.pending_timeline.lead_id IS 'the lead';
-COMMENT ON COLUMN leadscore.pending_timeline.timeline IS 'what it did';
+COMMENT ON VIEW leadscore_internal.pending_timeline IS 'the timelines of the leads that have something pending';
+COMMENT ON COLUMN leadscore_internal.pending_timeline.lead_id IS 'the lead';
+COMMENT ON COLUMN leadscore_internal.pending_timeline.timeline IS 'what it did';
 
 CREATE VIEW leadscore.current_timeline AS
 SELECT t.lead_id, t.timeline
 FROM leadscore.lead_timeline t
-WHERE (SELECT leadscore.check_timelines_seen()) AND (NOT (SELECT EXISTS (SELECT FROM leadscore.pending_delta)) OR NOT leadscore.has_pending(t.lead_id))
+WHERE (SELECT leadscore_internal.check_timelines_seen()) AND (NOT (SELECT EXISTS (SELECT FROM leadscore.pending_delta)) OR NOT leadscore_internal.has_pending(t.lead_id))
 UNION ALL
 SELECT p.lead_id, p.timeline
-FROM leadscore.pending_timeline p;
+FROM leadscore_internal.pending_timeline p;
 
 COMMENT ON VIEW leadscore.current_timeline IS 'each lead''s timeline as of now: lead_timeline with what is pending';
 COMMENT ON COLUMN leadscore.current_timeline.lead_id IS 'the lead';
@@ -52,13 +52,13 @@ COMMENT ON COLUMN leadscore.current_timeline.timeline IS 'what it did';
 
 -- profiles with what is pending
 
-CREATE FUNCTION leadscore.with_pending_profile(lead_id text, profile jsonb, is_there boolean) RETURNS jsonb
+CREATE FUNCTION leadscore_internal.with_pending_profile(lead_id text, profile jsonb, is_there boolean) RETURNS jsonb
 	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE;
 
-COMMENT ON FUNCTION leadscore.with_pending_profile(text, jsonb, boolean)
+COMMENT ON FUNCTION leadscore_internal.with_pending_profile(text, jsonb, boolean)
 	IS 'a row of lead, if it is there, with what is pending for the lead and what its aliases have; NULL: there is no row then; JSON null: it has no profile';
 
-CREATE VIEW leadscore.alias_profile AS
+CREATE VIEW leadscore_internal.alias_profile AS
 SELECT a.lead_id, a.alias, l.profile, true AS is_there
 FROM leadscore.lead_alias a JOIN leadscore.lead l ON l.lead_id = a.alias
 UNION ALL
@@ -66,31 +66,31 @@ SELECT a.lead_id, a.alias, NULL, false
 FROM leadscore.lead_alias a JOIN (SELECT DISTINCT p.lead_id FROM leadscore.pending_profile p) n ON n.lead_id = a.alias
 WHERE NOT EXISTS (SELECT FROM leadscore.lead l WHERE l.lead_id = a.alias);
 
-COMMENT ON VIEW leadscore.alias_profile IS 'the rows of lead of aliases, which may have profiles, or that have something pending';
-COMMENT ON COLUMN leadscore.alias_profile.lead_id IS 'the lead';
-COMMENT ON COLUMN leadscore.alias_profile.alias IS 'its alias';
-COMMENT ON COLUMN leadscore.alias_profile.profile IS 'who that is, without what is pending';
-COMMENT ON COLUMN leadscore.alias_profile.is_there IS 'whether it has a row of lead';
+COMMENT ON VIEW leadscore_internal.alias_profile IS 'the rows of lead of aliases, which may have profiles, or that have something pending';
+COMMENT ON COLUMN leadscore_internal.alias_profile.lead_id IS 'the lead';
+COMMENT ON COLUMN leadscore_internal.alias_profile.alias IS 'its alias';
+COMMENT ON COLUMN leadscore_internal.alias_profile.profile IS 'who that is, without what is pending';
+COMMENT ON COLUMN leadscore_internal.alias_profile.is_there IS 'whether it has a row of lead';
 
-CREATE FUNCTION leadscore.alias_profiles() RETURNS SETOF leadscore.alias_profile
+CREATE FUNCTION leadscore_internal.alias_profiles() RETURNS SETOF leadscore_internal.alias_profile
 	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
-	SELECT p.* FROM leadscore.alias_profile p ORDER BY p.alias COLLATE "C"
+	SELECT p.* FROM leadscore_internal.alias_profile p ORDER BY p.alias COLLATE "C"
 $$;
 
-COMMENT ON FUNCTION leadscore.alias_profiles() IS 'the rows of alias_profile, in the order in which aliases count';
+COMMENT ON FUNCTION leadscore_internal.alias_profiles() IS 'the rows of alias_profile, in the order in which aliases count';
 
 CREATE VIEW leadscore.current_profile AS
 SELECT l.lead_id, CASE WHEN (SELECT EXISTS (SELECT FROM leadscore.pending_profile) OR EXISTS (SELECT FROM leadscore.lead_alias))
-	THEN nullif(leadscore.with_pending_profile(l.lead_id, l.profile, true), 'null') ELSE l.profile END AS profile
+	THEN nullif(leadscore_internal.with_pending_profile(l.lead_id, l.profile, true), 'null') ELSE l.profile END AS profile
 FROM leadscore.lead l
-WHERE NOT (SELECT EXISTS (SELECT FROM leadscore.pending_profile)) OR leadscore.with_pending_profile(l.lead_id, l.profile, true) IS NOT NULL
+WHERE NOT (SELECT EXISTS (SELECT FROM leadscore.pending_profile)) OR leadscore_internal.with_pending_profile(l.lead_id, l.profile, true) IS NOT NULL
 UNION ALL
 -- leads that have no row yet, or none of their own
-SELECT n.lead_id, nullif(leadscore.with_pending_profile(n.lead_id, NULL, false), 'null')
-FROM (SELECT p.lead_id FROM leadscore.pending_profile p UNION SELECT a.lead_id FROM leadscore.alias_profile a) n
+SELECT n.lead_id, nullif(leadscore_internal.with_pending_profile(n.lead_id, NULL, false), 'null')
+FROM (SELECT p.lead_id FROM leadscore.pending_profile p UNION SELECT a.lead_id FROM leadscore_internal.alias_profile a) n
 WHERE NOT EXISTS (SELECT FROM leadscore.lead l WHERE l.lead_id = n.lead_id)
-AND leadscore.with_pending_profile(n.lead_id, NULL, false) IS NOT NULL;
+AND leadscore_internal.with_pending_profile(n.lead_id, NULL, false) IS NOT NULL;
 
 COMMENT ON VIEW leadscore.current_profile IS 'the profile of each name as of now: lead with what is pending and, of leads, what their aliases have besides';
 COMMENT ON COLUMN leadscore.current_profile.lead_id IS 'the lead';
@@ -98,10 +98,10 @@ COMMENT ON COLUMN leadscore.current_profile.profile IS 'who it is; NULL if nothi
 
 -- private functions
 
-CREATE FUNCTION leadscore.in_transaction_block() RETURNS boolean
+CREATE FUNCTION leadscore_internal.in_transaction_block() RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 
-CREATE FUNCTION leadscore.transaction_name(process integer, virtual_transaction text) RETURNS text
+CREATE FUNCTION leadscore_internal.transaction_name(process integer, virtual_transaction text) RETURNS text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	-- what is prepared has no process, but holds the lock on itself
@@ -111,57 +111,57 @@ AS $$
 		format('process %s', process))
 $$;
 
-COMMENT ON FUNCTION leadscore.transaction_name(integer, text) IS 'whose a transaction in pg_locks is, for people';
+COMMENT ON FUNCTION leadscore_internal.transaction_name(integer, text) IS 'whose a transaction in pg_locks is, for people';
 
-CREATE FUNCTION leadscore.writers(of_table regclass) RETURNS text
+CREATE FUNCTION leadscore_internal.writers(of_table regclass) RETURNS text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT string_agg(DISTINCT leadscore.transaction_name(l.pid, l.virtualtransaction), ', ')
+	SELECT string_agg(DISTINCT leadscore_internal.transaction_name(l.pid, l.virtualtransaction), ', ')
 	FROM pg_locks l
 	WHERE l.locktype = 'relation' AND l.relation = of_table AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
 	AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid() AND l.mode IN ('RowExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
 $$;
 
-COMMENT ON FUNCTION leadscore.writers(regclass) IS 'who is writing a table';
+COMMENT ON FUNCTION leadscore_internal.writers(regclass) IS 'who is writing a table';
 
-CREATE FUNCTION leadscore.rebuilders(key bigint) RETURNS text
+CREATE FUNCTION leadscore_internal.rebuilders(key bigint) RETURNS text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT string_agg(DISTINCT leadscore.transaction_name(l.pid, l.virtualtransaction), ', ')
+	SELECT string_agg(DISTINCT leadscore_internal.transaction_name(l.pid, l.virtualtransaction), ', ')
 	FROM pg_locks l
 	WHERE l.locktype = 'advisory' AND l.objsubid = 3 AND l.classid::bigint = key >> 32 AND l.objid::bigint = key & 4294967295
 	AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
 $$;
 
-COMMENT ON FUNCTION leadscore.rebuilders(bigint) IS 'the transactions that hold the lock of that key, which a rebuild takes';
+COMMENT ON FUNCTION leadscore_internal.rebuilders(bigint) IS 'the transactions that hold the lock of that key, which a rebuild takes';
 
-CREATE FUNCTION leadscore.wait_for_writers() RETURNS void
+CREATE FUNCTION leadscore_internal.wait_for_writers() RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 
-CREATE FUNCTION leadscore.only(timeline leadscore.timeline, signal_ids integer[]) RETURNS leadscore.timeline
+CREATE FUNCTION leadscore_internal.only(timeline leadscore.timeline, signal_ids integer[]) RETURNS leadscore.timeline
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-COMMENT ON FUNCTION leadscore.in_transaction_block() IS 'whether a procedure must not commit';
-COMMENT ON FUNCTION leadscore.wait_for_writers() IS 'waits for the transactions that are writing timelines now';
-COMMENT ON FUNCTION leadscore.only(leadscore.timeline, integer[]) IS 'the part of a timeline that belongs to some signals';
+COMMENT ON FUNCTION leadscore_internal.in_transaction_block() IS 'whether a procedure must not commit';
+COMMENT ON FUNCTION leadscore_internal.wait_for_writers() IS 'waits for the transactions that are writing timelines now';
+COMMENT ON FUNCTION leadscore_internal.only(leadscore.timeline, integer[]) IS 'the part of a timeline that belongs to some signals';
 
-CREATE FUNCTION leadscore.difference(timeline leadscore.timeline, other leadscore.timeline) RETURNS leadscore.timeline
+CREATE FUNCTION leadscore_internal.difference(timeline leadscore.timeline, other leadscore.timeline) RETURNS leadscore.timeline
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 
-COMMENT ON FUNCTION leadscore.difference(leadscore.timeline, leadscore.timeline)
+COMMENT ON FUNCTION leadscore_internal.difference(leadscore.timeline, leadscore.timeline)
 	IS 'timeline - other, where NULL is empty, and an hour that overflows wraps around';
 
 -- costly, so that several are run in parallel
-CREATE FUNCTION leadscore.gather(sources regclass[], mappings jsonb[], signals jsonb, lead_ids text[], kinds text[], part integer, parts integer,
+CREATE FUNCTION leadscore_internal.gather(sources regclass[], mappings jsonb[], signals jsonb, lead_ids text[], kinds text[], part integer, parts integer,
 	OUT lead_id text, OUT timeline leadscore.timeline) RETURNS SETOF record
 	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE COST 100000000 ROWS 100000;
 
-COMMENT ON FUNCTION leadscore.gather(regclass[], jsonb[], jsonb, text[], text[], integer, integer)
+COMMENT ON FUNCTION leadscore_internal.gather(regclass[], jsonb[], jsonb, text[], text[], integer, integer)
 	IS 'the timelines of the rows of some tables, for one of some parts of the leads; lead_ids and kinds say which are wanted, but more may come';
 
 -- As PostgreSQL plans a scan: a worker more for three times the size. Sizes are those of the last vacuum or analyze:
 -- to ask for today's would take locks, and wait for them.
-CREATE FUNCTION leadscore.gather_parts(sources regclass[]) RETURNS integer
+CREATE FUNCTION leadscore_internal.gather_parts(sources regclass[]) RETURNS integer
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
 	WITH RECURSIVE family AS (
@@ -179,9 +179,9 @@ BEGIN ATOMIC
 	FROM size s;
 END;
 
-COMMENT ON FUNCTION leadscore.gather_parts(regclass[]) IS 'how many processes are worth while to gather the timelines of some tables';
+COMMENT ON FUNCTION leadscore_internal.gather_parts(regclass[]) IS 'how many processes are worth while to gather the timelines of some tables';
 
-CREATE FUNCTION leadscore.source_timelines(lead_ids text[] DEFAULT NULL, signals jsonb DEFAULT NULL, resolve boolean DEFAULT true)
+CREATE FUNCTION leadscore_internal.source_timelines(lead_ids text[] DEFAULT NULL, signals jsonb DEFAULT NULL, resolve boolean DEFAULT true)
 	RETURNS TABLE (lead_id text, timeline leadscore.timeline)
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET row_security = off SET jit = off
 AS $$
@@ -201,18 +201,18 @@ DECLARE
 	gathered text;
 BEGIN
 	SELECT array_agg(s.source), array_agg(s.mapping) INTO sources, mappings
-	FROM leadscore.source_trigger s
+	FROM leadscore_internal.source_trigger s
 	WHERE s.feeds = 'timeline' AND NOT s.mapping ? 'partition' AND (kinds IS NULL OR s.kind IS NULL OR s.kind = ANY (kinds));
 	IF sources IS NULL OR document -> 'signals' = '[]' THEN
 		RETURN;
 	END IF;
 	IF names IS NULL AND kinds IS NULL THEN
-		parts := leadscore.gather_parts(sources);
+		parts := leadscore_internal.gather_parts(sources);
 	END IF;
-	gathered := (SELECT string_agg(format('SELECT * FROM leadscore.gather($1, $2, $3, $4, $5, %s, %s)', part, parts), ' UNION ALL ')
+	gathered := (SELECT string_agg(format('SELECT * FROM leadscore_internal.gather($1, $2, $3, $4, $5, %s, %s)', part, parts), ' UNION ALL ')
 		FROM generate_series(0, parts - 1) part);
 	IF aliases THEN
-		gathered := 'SELECT * FROM (SELECT coalesce(a.lead_id, g.lead_id) AS lead_id, leadscore.stored_sum(g.timeline) AS timeline FROM (' || gathered ||
+		gathered := 'SELECT * FROM (SELECT coalesce(a.lead_id, g.lead_id) AS lead_id, leadscore_internal.stored_sum(g.timeline) AS timeline FROM (' || gathered ||
 			') g LEFT JOIN leadscore.lead_alias a ON a.alias = g.lead_id GROUP BY 1) r WHERE r.timeline OPERATOR(leadscore.<>) ''{}''';
 	END IF;
 	RETURN QUERY EXECUTE 'SELECT * FROM (' || gathered || ') t WHERE $6 IS NULL OR t.lead_id = ANY ($6)'
@@ -220,33 +220,33 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.source_timelines(text[], jsonb, boolean) IS 'timelines gathered from the rows of all sources';
+COMMENT ON FUNCTION leadscore_internal.source_timelines(text[], jsonb, boolean) IS 'timelines gathered from the rows of all sources';
 
 -- TRUNCATE, ATTACH and DETACH PARTITION do not obey snapshots: the sources are
 -- locked against them before the snapshot is taken that they are read with.
 
-CREATE FUNCTION leadscore.hold_sources() RETURNS void
+CREATE FUNCTION leadscore_internal.hold_sources() RETURNS void
 	LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT leadscore.hold_source(t.source)
-	FROM (SELECT DISTINCT s.source FROM leadscore.source_trigger s WHERE s.feeds = 'timeline' AND NOT s.mapping ? 'partition' ORDER BY 1) t
+	SELECT leadscore_internal.hold_source(t.source)
+	FROM (SELECT DISTINCT s.source FROM leadscore_internal.source_trigger s WHERE s.feeds = 'timeline' AND NOT s.mapping ? 'partition' ORDER BY 1) t
 $$;
 
-COMMENT ON FUNCTION leadscore.hold_sources() IS 'keeps the sources from being truncated, dropped or detached until the transaction ends';
+COMMENT ON FUNCTION leadscore_internal.hold_sources() IS 'keeps the sources from being truncated, dropped or detached until the transaction ends';
 
-CREATE FUNCTION leadscore.try_sources() RETURNS boolean
+CREATE FUNCTION leadscore_internal.try_sources() RETURNS boolean
 	LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT coalesce(bool_and(leadscore.try_table(t.source, t.written)), true)
+	SELECT coalesce(bool_and(leadscore_internal.try_table(t.source, t.written)), true)
 	FROM (
 		-- a rebuild waits for transactions that count with the former signals
 		SELECT 'leadscore.lead_timeline'::regclass AS source, true AS written
 		UNION ALL
-		SELECT * FROM (SELECT DISTINCT s.source, false FROM leadscore.source_trigger s WHERE s.feeds = 'timeline' AND NOT s.mapping ? 'partition' ORDER BY 1) s
+		SELECT * FROM (SELECT DISTINCT s.source, false FROM leadscore_internal.source_trigger s WHERE s.feeds = 'timeline' AND NOT s.mapping ? 'partition' ORDER BY 1) s
 	) t
 $$;
 
-COMMENT ON FUNCTION leadscore.try_sources() IS 'hold_sources(), and lead_timeline as a writer locks it, if nobody keeps us waiting';
+COMMENT ON FUNCTION leadscore_internal.try_sources() IS 'hold_sources(), and lead_timeline as a writer locks it, if nobody keeps us waiting';
 
 -- verify
 
@@ -255,10 +255,10 @@ CREATE FUNCTION leadscore.verify() RETURNS TABLE (lead_id text, stored leadscore
 AS $$
 #variable_conflict use_column
 BEGIN
-	PERFORM leadscore.hold_sources();
+	PERFORM leadscore_internal.hold_sources();
 	RETURN QUERY
 	SELECT coalesce(t.lead_id, e.lead_id), t.timeline, e.timeline
-	FROM leadscore.current_timeline t FULL JOIN leadscore.source_timelines(NULL::text[], NULL::jsonb, true) e ON t.lead_id = e.lead_id
+	FROM leadscore.current_timeline t FULL JOIN leadscore_internal.source_timelines(NULL::text[], NULL::jsonb, true) e ON t.lead_id = e.lead_id
 	WHERE coalesce(t.timeline, '{}') OPERATOR(leadscore.<>) coalesce(e.timeline, '{}');
 END
 $$;
@@ -273,51 +273,51 @@ COMMENT ON FUNCTION leadscore.verify() IS 'the leads whose stored timeline diffe
 -- keeping a writer out. Only writers that still count with former signals
 -- must have ended first.
 
-CREATE FUNCTION leadscore.hold_rebuild(shared boolean DEFAULT false) RETURNS void
+CREATE FUNCTION leadscore_internal.hold_rebuild(shared boolean DEFAULT false) RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-CREATE FUNCTION leadscore.release_rebuild() RETURNS void
+CREATE FUNCTION leadscore_internal.release_rebuild() RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 
-CREATE FUNCTION leadscore.rebuild_is_at_work() RETURNS boolean
+CREATE FUNCTION leadscore_internal.rebuild_is_at_work() RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 
-CREATE FUNCTION leadscore.add_deltas(lead_ids text[], deltas leadscore.timeline[]) RETURNS void
+CREATE FUNCTION leadscore_internal.add_deltas(lead_ids text[], deltas leadscore.timeline[]) RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-COMMENT ON FUNCTION leadscore.hold_rebuild(boolean) IS 'waits for rebuilds of other sessions, and keeps them waiting';
-COMMENT ON FUNCTION leadscore.release_rebuild() IS 'lets the next rebuild begin';
-COMMENT ON FUNCTION leadscore.rebuild_is_at_work() IS 'whether a rebuild is at work, in any session';
-COMMENT ON FUNCTION leadscore.add_deltas(text[], leadscore.timeline[]) IS 'adds to timelines, aliases resolved';
+COMMENT ON FUNCTION leadscore_internal.hold_rebuild(boolean) IS 'waits for rebuilds of other sessions, and keeps them waiting';
+COMMENT ON FUNCTION leadscore_internal.release_rebuild() IS 'lets the next rebuild begin';
+COMMENT ON FUNCTION leadscore_internal.rebuild_is_at_work() IS 'whether a rebuild is at work, in any session';
+COMMENT ON FUNCTION leadscore_internal.add_deltas(text[], leadscore.timeline[]) IS 'adds to timelines, aliases resolved';
 
 -- in the snapshot of the query that asks: a name that was given may have become an alias meanwhile
-CREATE FUNCTION leadscore.leads_named(names text[]) RETURNS text[]
+CREATE FUNCTION leadscore_internal.leads_named(names text[]) RETURNS text[]
 	LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT coalesce(array_agg(DISTINCT coalesce(a.lead_id, n)), '{}') FROM unnest(names) n LEFT JOIN leadscore.lead_alias a ON a.alias = n
 $$;
 
-COMMENT ON FUNCTION leadscore.leads_named(text[]) IS 'the leads that some names count for; NULL: all';
+COMMENT ON FUNCTION leadscore_internal.leads_named(text[]) IS 'the leads that some names count for; NULL: all';
 
-CREATE FUNCTION leadscore.find_corrections(names text[], signals jsonb) RETURNS bigint
+CREATE FUNCTION leadscore_internal.find_corrections(names text[], signals jsonb) RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET row_security = off SET client_min_messages = 'warning' SET jit = off
 AS $$
 DECLARE
 	signal_ids CONSTANT integer[] := ARRAY(SELECT (s ->> 'signal_id')::integer FROM jsonb_array_elements(signals -> 'signals') s);
 	n bigint;
 BEGIN
-	PERFORM leadscore.hold_sources();
+	PERFORM leadscore_internal.hold_sources();
 	-- before the snapshot is taken that it is read with
 	LOCK TABLE leadscore.lead_timeline IN ACCESS SHARE MODE;
 	DROP TABLE IF EXISTS pg_temp.leadscore_correction;
 	CREATE TEMP TABLE leadscore_correction AS
 	SELECT coalesce(t.lead_id, e.lead_id) AS lead_id,
-		leadscore.difference(e.timeline, t.timeline) AS correction
-	FROM leadscore.source_timelines((SELECT leadscore.leads_named(names)), signals, true) e
+		leadscore_internal.difference(e.timeline, t.timeline) AS correction
+	FROM leadscore_internal.source_timelines((SELECT leadscore_internal.leads_named(names)), signals, true) e
 	FULL JOIN (
-		SELECT c.lead_id, CASE WHEN signals IS NULL THEN c.timeline ELSE leadscore.only(c.timeline, signal_ids) END AS timeline
+		SELECT c.lead_id, CASE WHEN signals IS NULL THEN c.timeline ELSE leadscore_internal.only(c.timeline, signal_ids) END AS timeline
 		FROM leadscore.current_timeline c
-		WHERE names IS NULL OR c.lead_id = ANY ((SELECT leadscore.leads_named(names))::text[])
+		WHERE names IS NULL OR c.lead_id = ANY ((SELECT leadscore_internal.leads_named(names))::text[])
 	) t ON t.lead_id = e.lead_id
 	WHERE coalesce(t.timeline, '{}'::leadscore.timeline) OPERATOR(leadscore.<>) coalesce(e.timeline, '{}'::leadscore.timeline)
 	ORDER BY coalesce(t.lead_id, e.lead_id) COLLATE "C";
@@ -326,9 +326,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.find_corrections(text[], jsonb) IS 'puts what timelines lack into the temporary table leadscore_correction, and says how many there are';
+COMMENT ON FUNCTION leadscore_internal.find_corrections(text[], jsonb) IS 'puts what timelines lack into the temporary table leadscore_correction, and says how many there are';
 
-CREATE FUNCTION leadscore.apply_corrections(first_page bigint, pages bigint) RETURNS bigint
+CREATE FUNCTION leadscore_internal.apply_corrections(first_page bigint, pages bigint) RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -339,14 +339,14 @@ BEGIN
 	SELECT array_agg(c.lead_id), array_agg(c.correction) INTO lead_ids, corrections
 	FROM pg_temp.leadscore_correction c
 	WHERE c.ctid >= format('(%s,0)', first_page)::tid AND c.ctid < format('(%s,0)', first_page + pages)::tid;
-	PERFORM leadscore.add_deltas(lead_ids, corrections);
+	PERFORM leadscore_internal.add_deltas(lead_ids, corrections);
 	RETURN coalesce(cardinality(lead_ids), 0);
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.apply_corrections(bigint, bigint) IS 'adds the corrections of some pages of their table to the timelines, and says how many';
+COMMENT ON FUNCTION leadscore_internal.apply_corrections(bigint, bigint) IS 'adds the corrections of some pages of their table to the timelines, and says how many';
 
-CREATE FUNCTION leadscore.signals_named(names text[]) RETURNS jsonb
+CREATE FUNCTION leadscore_internal.signals_named(names text[]) RETURNS jsonb
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -359,16 +359,16 @@ BEGIN
 	IF FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('event signal "%s" does not exist', missing),
 			DETAIL = 'There is no row with that signal and the subject event in leadscore.signal.',
-			HINT = leadscore.known('event signals'::text, ARRAY(SELECT s ->> 'signal' FROM jsonb_array_elements(document -> 'signals') s ORDER BY 1));
+			HINT = leadscore_internal.known('event signals'::text, ARRAY(SELECT s ->> 'signal' FROM jsonb_array_elements(document -> 'signals') s ORDER BY 1));
 	END IF;
 	RETURN document || jsonb_build_object('signals', (
 		SELECT jsonb_agg(s) FROM jsonb_array_elements(document -> 'signals') s WHERE s ->> 'signal' = ANY (names)));
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.signals_named(text[]) IS 'signals() cut down to some';
+COMMENT ON FUNCTION leadscore_internal.signals_named(text[]) IS 'signals() cut down to some';
 
-CREATE FUNCTION leadscore.check_read_committed(procedure text, otherwise text) RETURNS void
+CREATE FUNCTION leadscore_internal.check_read_committed(procedure text, otherwise text) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -383,9 +383,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.check_read_committed(text, text) IS 'refuses the stricter levels of isolation';
+COMMENT ON FUNCTION leadscore_internal.check_read_committed(text, text) IS 'refuses the stricter levels of isolation';
 
-CREATE FUNCTION leadscore.refuse_block(procedure text) RETURNS void
+CREATE FUNCTION leadscore_internal.refuse_block(procedure text) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -395,11 +395,11 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.refuse_block(text) IS 'the error of a procedure that has to commit';
+COMMENT ON FUNCTION leadscore_internal.refuse_block(text) IS 'the error of a procedure that has to commit';
 
 -- A procedure that commits must not SET anything: every name is qualified.
 
-CREATE PROCEDURE leadscore.add_corrections(what text, total bigint, may_commit boolean)
+CREATE PROCEDURE leadscore_internal.add_corrections(what text, total bigint, may_commit boolean)
 	LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -417,7 +417,7 @@ BEGIN
 		IF may_commit THEN
 			COMMIT;
 		END IF;
-		done := done OPERATOR(pg_catalog.+) leadscore.apply_corrections(page, batch);
+		done := done OPERATOR(pg_catalog.+) leadscore_internal.apply_corrections(page, batch);
 		page := page OPERATOR(pg_catalog.+) batch;
 		IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) (reported OPERATOR(pg_catalog.+) '1 second'::interval) THEN
 			reported := pg_catalog.clock_timestamp();
@@ -431,90 +431,90 @@ BEGIN
 END
 $$;
 
-COMMENT ON PROCEDURE leadscore.add_corrections(text, bigint, boolean) IS 'adds the corrections that were found to the timelines, in batches, and reports';
+COMMENT ON PROCEDURE leadscore_internal.add_corrections(text, bigint, boolean) IS 'adds the corrections that were found to the timelines, in batches, and reports';
 
-CREATE FUNCTION leadscore.wait_for_partings() RETURNS void
+CREATE FUNCTION leadscore_internal.wait_for_partings() RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 
-COMMENT ON FUNCTION leadscore.wait_for_partings() IS 'waits for the transactions that are parting names now';
+COMMENT ON FUNCTION leadscore_internal.wait_for_partings() IS 'waits for the transactions that are parting names now';
 
-CREATE FUNCTION leadscore.take_parted() RETURNS text[]
+CREATE FUNCTION leadscore_internal.take_parted() RETURNS text[]
 	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	WITH taken AS (DELETE FROM leadscore.parted_lead p RETURNING p.lead_id)
+	WITH taken AS (DELETE FROM leadscore_internal.parted_lead p RETURNING p.lead_id)
 	SELECT coalesce(array_agg(DISTINCT t.lead_id), '{}') FROM taken t
 $$;
 
-COMMENT ON FUNCTION leadscore.take_parted() IS 'the names that unidentify() has parted since this was last asked';
+COMMENT ON FUNCTION leadscore_internal.take_parted() IS 'the names that unidentify() has parted since this was last asked';
 
 -- What was found to lack before an alias was made, and is added after it was parted again, has been counted by
 -- unidentify() as well. So the leads that are parted meanwhile are looked at once more, until there are none.
 
-CREATE PROCEDURE leadscore.correct_parted(what text, document jsonb, may_commit boolean)
+CREATE PROCEDURE leadscore_internal.correct_parted(what text, document jsonb, may_commit boolean)
 	LANGUAGE plpgsql
 AS $$
 DECLARE
 	names text[];
 BEGIN
 	LOOP
-		PERFORM leadscore.wait_for_partings();
-		names := leadscore.take_parted();
+		PERFORM leadscore_internal.wait_for_partings();
+		names := leadscore_internal.take_parted();
 		EXIT WHEN pg_catalog.cardinality(names) OPERATOR(pg_catalog.=) 0;
-		CALL leadscore.add_corrections(what, leadscore.find_corrections(names, document), may_commit);
+		CALL leadscore_internal.add_corrections(what, leadscore_internal.find_corrections(names, document), may_commit);
 	END LOOP;
 END
 $$;
 
-COMMENT ON PROCEDURE leadscore.correct_parted(text, jsonb, boolean) IS 'corrects leads that have been parted while a rebuild was at work';
+COMMENT ON PROCEDURE leadscore_internal.correct_parted(text, jsonb, boolean) IS 'corrects leads that have been parted while a rebuild was at work';
 
 CREATE PROCEDURE leadscore.rebuild(lead_ids text[] DEFAULT NULL, signals text[] DEFAULT NULL)
 	LANGUAGE plpgsql
 AS $$
 DECLARE
-	may_commit CONSTANT boolean := NOT leadscore.in_transaction_block();
+	may_commit CONSTANT boolean := NOT leadscore_internal.in_transaction_block();
 	document pg_catalog.jsonb;
 	counting pg_catalog.jsonb;
 	sources pg_catalog.jsonb;
 BEGIN
-	PERFORM leadscore.check_read_committed('rebuild()'::pg_catalog.text, 'lost'::pg_catalog.text);
-	IF leadscore.postpone_rebuild(lead_ids, signals) THEN
+	PERFORM leadscore_internal.check_read_committed('rebuild()'::pg_catalog.text, 'lost'::pg_catalog.text);
+	IF leadscore_internal.postpone_rebuild(lead_ids, signals) THEN
 		RETURN;
 	END IF;
-	PERFORM leadscore.merge_duplicates() WHERE lead_ids IS NULL AND signals IS NULL;
+	PERFORM leadscore_internal.merge_duplicates() WHERE lead_ids IS NULL AND signals IS NULL;
 	IF may_commit THEN
 		COMMIT;
 	END IF;
 	PERFORM leadscore.fold(NULL::pg_catalog.int8);
 	IF signals IS NOT NULL THEN
-		document := leadscore.signals_named(signals);
+		document := leadscore_internal.signals_named(signals);
 	END IF;
 	IF may_commit THEN
 		COMMIT;
 	END IF;
-	PERFORM leadscore.hold_rebuild(false);
+	PERFORM leadscore_internal.hold_rebuild(false);
 	IF may_commit THEN
 		COMMIT;
 	END IF;
 	-- of signals that change while we wait, somebody may still count with the former ones
-	counting := leadscore.signal_definitions(signals);
-	sources := leadscore.sources_due();
-	PERFORM leadscore.take_parted();
+	counting := leadscore_internal.signal_definitions(signals);
+	sources := leadscore_internal.sources_due();
+	PERFORM leadscore_internal.take_parted();
 	IF may_commit THEN
 		COMMIT;
 	END IF;
-	PERFORM leadscore.wait_for_writers();
-	CALL leadscore.add_corrections('rebuild'::pg_catalog.text, leadscore.find_corrections(lead_ids, document), may_commit);
-	CALL leadscore.correct_parted('rebuild'::pg_catalog.text, document, may_commit);
+	PERFORM leadscore_internal.wait_for_writers();
+	CALL leadscore_internal.add_corrections('rebuild'::pg_catalog.text, leadscore_internal.find_corrections(lead_ids, document), may_commit);
+	CALL leadscore_internal.correct_parted('rebuild'::pg_catalog.text, document, may_commit);
 	IF lead_ids IS NULL THEN
-		PERFORM leadscore.signals_counted(counting);
-		PERFORM leadscore.keep_documents(NULL::pg_catalog.text[]);
+		PERFORM leadscore_internal.signals_counted(counting);
+		PERFORM leadscore_internal.keep_documents(NULL::pg_catalog.text[]);
 		IF signals IS NULL THEN
-			PERFORM leadscore.compaction_finished();
-			PERFORM leadscore.sources_counted(sources);
+			PERFORM leadscore_internal.compaction_finished();
+			PERFORM leadscore_internal.sources_counted(sources);
 		END IF;
 	END IF;
 	DROP TABLE pg_temp.leadscore_correction;
-	PERFORM leadscore.release_rebuild();
+	PERFORM leadscore_internal.release_rebuild();
 END
 $$;
 
@@ -530,7 +530,7 @@ COMMENT ON PROCEDURE leadscore.rebuild(text[], text[])
 -- identify() and rebuild() move or add is on both sides. So it is found and
 -- added as a rebuild's corrections are.
 
-CREATE FUNCTION leadscore.check_compaction(before timestamptz) RETURNS timestamptz
+CREATE FUNCTION leadscore_internal.check_compaction(before timestamptz) RETURNS timestamptz
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -561,11 +561,11 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION leadscore.begin_compaction(before timestamptz) RETURNS void
+CREATE FUNCTION leadscore_internal.begin_compaction(before timestamptz) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off SET jit = off
 AS $$
 DECLARE
-	day CONSTANT timestamptz := leadscore.check_compaction(before);
+	day CONSTANT timestamptz := leadscore_internal.check_compaction(before);
 BEGIN
 	-- a day's sum that does not fit is found before anything has changed
 	PERFORM FROM leadscore.current_timeline t WHERE leadscore.coarsen(t.timeline, day) IS NULL;
@@ -574,7 +574,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION leadscore.find_hours() RETURNS bigint
+CREATE FUNCTION leadscore_internal.find_hours() RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET row_security = off SET client_min_messages = 'warning' SET jit = off
 AS $$
 DECLARE
@@ -583,7 +583,7 @@ BEGIN
 	LOCK TABLE leadscore.lead_timeline IN ACCESS SHARE MODE;
 	DROP TABLE IF EXISTS pg_temp.leadscore_correction;
 	CREATE TEMP TABLE leadscore_correction AS
-	SELECT t.lead_id, leadscore.difference(t.coarse, t.timeline) AS correction
+	SELECT t.lead_id, leadscore_internal.difference(t.coarse, t.timeline) AS correction
 	FROM (
 		SELECT c.lead_id, c.timeline, leadscore.coarsen(c.timeline, (SELECT compacted_before FROM leadscore.compaction)) AS coarse
 		FROM leadscore.current_timeline c
@@ -596,39 +596,39 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION leadscore.compaction_finished() RETURNS void
+CREATE FUNCTION leadscore_internal.compaction_finished() RETURNS void
 	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	UPDATE leadscore.compaction SET finished = true WHERE NOT finished
 $$;
 
-COMMENT ON FUNCTION leadscore.check_compaction(timestamptz) IS 'the UTC day to compact before, or an error';
-COMMENT ON FUNCTION leadscore.begin_compaction(timestamptz) IS 'sets the day before which hours are kept by the day';
-COMMENT ON FUNCTION leadscore.find_hours() IS 'puts what compacting adds to timelines into the temporary table leadscore_correction, and says how many there are';
-COMMENT ON FUNCTION leadscore.compaction_finished() IS 'notes that all timelines have been compacted';
+COMMENT ON FUNCTION leadscore_internal.check_compaction(timestamptz) IS 'the UTC day to compact before, or an error';
+COMMENT ON FUNCTION leadscore_internal.begin_compaction(timestamptz) IS 'sets the day before which hours are kept by the day';
+COMMENT ON FUNCTION leadscore_internal.find_hours() IS 'puts what compacting adds to timelines into the temporary table leadscore_correction, and says how many there are';
+COMMENT ON FUNCTION leadscore_internal.compaction_finished() IS 'notes that all timelines have been compacted';
 
 CREATE PROCEDURE leadscore.compact(before timestamptz)
 	LANGUAGE plpgsql
 AS $$
 BEGIN
-	PERFORM leadscore.check_compaction(before);
-	PERFORM leadscore.check_read_committed('compact()'::pg_catalog.text, 'passed over'::pg_catalog.text);
-	IF leadscore.in_transaction_block() THEN
-		PERFORM leadscore.refuse_block('compact()'::pg_catalog.text);
+	PERFORM leadscore_internal.check_compaction(before);
+	PERFORM leadscore_internal.check_read_committed('compact()'::pg_catalog.text, 'passed over'::pg_catalog.text);
+	IF leadscore_internal.in_transaction_block() THEN
+		PERFORM leadscore_internal.refuse_block('compact()'::pg_catalog.text);
 	END IF;
 	COMMIT;
-	PERFORM leadscore.hold_rebuild(false);
+	PERFORM leadscore_internal.hold_rebuild(false);
 	COMMIT;
-	PERFORM leadscore.begin_compaction(before);
+	PERFORM leadscore_internal.begin_compaction(before);
 	COMMIT;
-	PERFORM leadscore.take_parted();
+	PERFORM leadscore_internal.take_parted();
 	COMMIT;
-	PERFORM leadscore.wait_for_writers();
-	CALL leadscore.add_corrections('compact'::pg_catalog.text, leadscore.find_hours(), true);
-	CALL leadscore.correct_parted('compact'::pg_catalog.text, NULL::pg_catalog.jsonb, true);
-	PERFORM leadscore.compaction_finished();
+	PERFORM leadscore_internal.wait_for_writers();
+	CALL leadscore_internal.add_corrections('compact'::pg_catalog.text, leadscore_internal.find_hours(), true);
+	CALL leadscore_internal.correct_parted('compact'::pg_catalog.text, NULL::pg_catalog.jsonb, true);
+	PERFORM leadscore_internal.compaction_finished();
 	DROP TABLE pg_temp.leadscore_correction;
-	PERFORM leadscore.release_rebuild();
+	PERFORM leadscore_internal.release_rebuild();
 END
 $$;
 
@@ -637,64 +637,64 @@ COMMENT ON PROCEDURE leadscore.compact(timestamptz)
 
 -- what history has been counted with
 
-CREATE TABLE leadscore.counted_signal (
+CREATE TABLE leadscore_internal.counted_signal (
 	signal_id integer PRIMARY KEY,
 	definition jsonb NOT NULL
 );
 
-COMMENT ON TABLE leadscore.counted_signal IS 'the signals that past events have been counted for, as they were then';
-COMMENT ON COLUMN leadscore.counted_signal.signal_id IS 'the signal';
-COMMENT ON COLUMN leadscore.counted_signal.definition IS 'its kind, match and condition';
+COMMENT ON TABLE leadscore_internal.counted_signal IS 'the signals that past events have been counted for, as they were then';
+COMMENT ON COLUMN leadscore_internal.counted_signal.signal_id IS 'the signal';
+COMMENT ON COLUMN leadscore_internal.counted_signal.definition IS 'its kind, match and condition';
 
-CREATE VIEW leadscore.signal_definition AS
+CREATE VIEW leadscore_internal.signal_definition AS
 SELECT s.signal, s.signal_id, jsonb_build_object('kind', s.kind, 'match', s.match, 'condition', s.condition) AS definition
 FROM leadscore.signal s
 WHERE s.subject = 'event';
 
-COMMENT ON VIEW leadscore.signal_definition IS 'the event signals as they are now';
-COMMENT ON COLUMN leadscore.signal_definition.signal IS 'name';
-COMMENT ON COLUMN leadscore.signal_definition.signal_id IS 'number in timelines';
-COMMENT ON COLUMN leadscore.signal_definition.definition IS 'its kind, match and condition';
+COMMENT ON VIEW leadscore_internal.signal_definition IS 'the event signals as they are now';
+COMMENT ON COLUMN leadscore_internal.signal_definition.signal IS 'name';
+COMMENT ON COLUMN leadscore_internal.signal_definition.signal_id IS 'number in timelines';
+COMMENT ON COLUMN leadscore_internal.signal_definition.definition IS 'its kind, match and condition';
 
-CREATE FUNCTION leadscore.signal_definitions(signals text[]) RETURNS jsonb
+CREATE FUNCTION leadscore_internal.signal_definitions(signals text[]) RETURNS jsonb
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT jsonb_build_object(
 		'all', signals IS NULL,
 		'definitions', coalesce(jsonb_object_agg(d.signal_id, d.definition), '{}'))
-	FROM leadscore.signal_definition d
+	FROM leadscore_internal.signal_definition d
 	WHERE signals IS NULL OR d.signal = ANY (signals)
 $$;
 
-COMMENT ON FUNCTION leadscore.signal_definitions(text[]) IS 'what a rebuild counts with, for signals_counted()';
+COMMENT ON FUNCTION leadscore_internal.signal_definitions(text[]) IS 'what a rebuild counts with, for signals_counted()';
 
-CREATE FUNCTION leadscore.signals_counted(counting jsonb) RETURNS void
+CREATE FUNCTION leadscore_internal.signals_counted(counting jsonb) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF counting -> 'all' = 'true' THEN
-		DELETE FROM leadscore.counted_signal c WHERE NOT counting -> 'definitions' ? c.signal_id::text;
+		DELETE FROM leadscore_internal.counted_signal c WHERE NOT counting -> 'definitions' ? c.signal_id::text;
 	END IF;
-	INSERT INTO leadscore.counted_signal AS c (signal_id, definition)
+	INSERT INTO leadscore_internal.counted_signal AS c (signal_id, definition)
 	SELECT d.key::integer, d.value FROM jsonb_each(counting -> 'definitions') d ORDER BY 1
 	ON CONFLICT (signal_id) DO UPDATE SET definition = excluded.definition WHERE c.definition <> excluded.definition;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.signals_counted(jsonb) IS 'notes that past events have been counted';
+COMMENT ON FUNCTION leadscore_internal.signals_counted(jsonb) IS 'notes that past events have been counted';
 
-CREATE FUNCTION leadscore.history_exists() RETURNS boolean
+CREATE FUNCTION leadscore_internal.history_exists() RETURNS boolean
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT EXISTS (SELECT FROM leadscore.source s WHERE s.feeds = 'timeline' AND leadscore.has_rows(s.source))
+	SELECT EXISTS (SELECT FROM leadscore.source s WHERE s.feeds = 'timeline' AND leadscore_internal.has_rows(s.source))
 $$;
 
-COMMENT ON FUNCTION leadscore.history_exists() IS 'whether any source has a row';
+COMMENT ON FUNCTION leadscore_internal.history_exists() IS 'whether any source has a row';
 
 -- This runs in a trigger, so it must be cheap: tables of another fixed kind are skipped, of the others only the first rows
 -- are read, and tables that are locked are not waited for.
 
-CREATE FUNCTION leadscore.log_has(kind text, derived boolean) RETURNS boolean
+CREATE FUNCTION leadscore_internal.log_has(kind text, derived boolean) RETURNS boolean
 	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -703,13 +703,13 @@ DECLARE
 	found_there boolean;
 BEGIN
 	FOR s IN
-		SELECT t.source, t.mapping FROM leadscore.source_trigger t
+		SELECT t.source, t.mapping FROM leadscore_internal.source_trigger t
 		WHERE t.feeds = 'timeline' AND NOT t.mapping ? 'partition' AND (t.kind = log_has.kind) IS NOT FALSE
 		AND (derived OR t.source <> 'leadscore.derived_event'::regclass)
 	LOOP
 		-- (rows of such a table are not counted at all)
-		CONTINUE WHEN leadscore.source_problem(s.source, s.mapping) IS NOT NULL;
-		found_there := CASE WHEN leadscore.try_table(s.source, false) THEN leadscore.has_events(s.source, s.mapping, kind) END;
+		CONTINUE WHEN leadscore_internal.source_problem(s.source, s.mapping) IS NOT NULL;
+		found_there := CASE WHEN leadscore_internal.try_table(s.source, false) THEN leadscore_internal.has_events(s.source, s.mapping, kind) END;
 		IF found_there THEN
 			RETURN true;
 		END IF;
@@ -719,45 +719,45 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.log_has(text, boolean)
+COMMENT ON FUNCTION leadscore_internal.log_has(text, boolean)
 	IS 'whether there is an event of a kind (NULL: any), with or without those that are derived; NULL: it would take long to tell';
 
-CREATE FUNCTION leadscore.signals_waiting(names text[]) RETURNS TABLE (signal text)
+CREATE FUNCTION leadscore_internal.signals_waiting(names text[]) RETURNS TABLE (signal text)
 	LANGUAGE sql STABLE SECURITY DEFINER ROWS 10 SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT d.signal
-	FROM leadscore.signal_definition d LEFT JOIN leadscore.counted_signal c ON c.signal_id = d.signal_id
+	FROM leadscore_internal.signal_definition d LEFT JOIN leadscore_internal.counted_signal c ON c.signal_id = d.signal_id
 	WHERE (names IS NULL OR d.signal = ANY (names)) AND c.definition IS DISTINCT FROM d.definition
 	-- there are events to count, or events that a former definition has counted
-	AND (leadscore.log_has(d.definition ->> 'kind', true) IS NOT FALSE
-		OR c.definition IS NOT NULL AND leadscore.log_has(c.definition ->> 'kind', true) IS NOT FALSE)
+	AND (leadscore_internal.log_has(d.definition ->> 'kind', true) IS NOT FALSE
+		OR c.definition IS NOT NULL AND leadscore_internal.log_has(c.definition ->> 'kind', true) IS NOT FALSE)
 	ORDER BY 1
 $$;
 
-COMMENT ON FUNCTION leadscore.signals_waiting(text[]) IS 'the signals, of some names or all, that past events are not yet counted for';
+COMMENT ON FUNCTION leadscore_internal.signals_waiting(text[]) IS 'the signals, of some names or all, that past events are not yet counted for';
 
-CREATE FUNCTION leadscore.note_signals() RETURNS trigger
+CREATE FUNCTION leadscore_internal.note_signals() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	waiting text[];
 BEGIN
-	PERFORM leadscore.check_trigger(TG_RELID, 'leadscore.signal'::regclass);
-	IF leadscore.in_restore() THEN
+	PERFORM leadscore_internal.check_trigger(TG_RELID, 'leadscore.signal'::regclass);
+	IF leadscore_internal.in_restore() THEN
 		RETURN NULL;
 	END IF;
 	PERFORM set_config('leadscore.signals_noted', '', true);		-- see note_uncounted_signals()
 	IF TG_OP = 'UPDATE' THEN
 		-- timelines hold what the former definition has counted since: a definition that no signal has keeps the signal waiting
-		INSERT INTO leadscore.counted_signal (signal_id, definition)
+		INSERT INTO leadscore_internal.counted_signal (signal_id, definition)
 		SELECT n.signal_id, '{}'
 		FROM changed_signals n JOIN former_signals f ON f.signal_id = n.signal_id
 		WHERE f.subject = 'event' AND (n.subject, n.kind, n.match, n.condition::text) IS DISTINCT FROM (f.subject, f.kind, f.match, f.condition::text)
-		AND leadscore.log_has(f.kind, true) IS NOT FALSE
+		AND leadscore_internal.log_has(f.kind, true) IS NOT FALSE
 		ON CONFLICT (signal_id) DO NOTHING;
 	END IF;
 	IF TG_OP <> 'DELETE' THEN
-		waiting := ARRAY(SELECT w.signal FROM leadscore.signals_waiting(ARRAY(SELECT n.signal FROM changed_signals n)) w ORDER BY 1);
+		waiting := ARRAY(SELECT w.signal FROM leadscore_internal.signals_waiting(ARRAY(SELECT n.signal FROM changed_signals n)) w ORDER BY 1);
 		IF waiting <> '{}' THEN
 			RAISE NOTICE USING MESSAGE = format('past events are not yet counted for %s', array_to_string(waiting, ', ')),
 				HINT = format('CALL leadscore.rebuild(signals => %L) counts them; see leadscore.status.', waiting);
@@ -767,14 +767,14 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.note_signals() IS 'trigger: says that history waits for a rebuild';
+COMMENT ON FUNCTION leadscore_internal.note_signals() IS 'trigger: says that history waits for a rebuild';
 
 -- A signal of whose kind there is no event has nothing to be counted for. That is certain only with writers locked out, as
 -- one may be writing the first such event with the former signals. So SHARE ROW EXCLUSIVE on lead_timeline is tried at
 -- commit, never waited for, and held to the end of the transaction. A transaction that has written events itself does not
 -- try: its commit may take long, and would keep other writers out.
 
-CREATE FUNCTION leadscore.note_uncounted_signals() RETURNS trigger
+CREATE FUNCTION leadscore_internal.note_uncounted_signals() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -782,38 +782,38 @@ BEGIN
 	IF current_setting('leadscore.signals_noted', true) = 'yes' THEN
 		RETURN NULL;
 	END IF;
-	PERFORM leadscore.check_trigger(TG_RELID, 'leadscore.signal'::regclass);
+	PERFORM leadscore_internal.check_trigger(TG_RELID, 'leadscore.signal'::regclass);
 	PERFORM set_config('leadscore.signals_noted', 'yes', true);
-	IF leadscore.in_restore() OR current_setting('transaction_isolation') <> 'read committed'
-		OR NOT EXISTS (SELECT FROM leadscore.signal_definition d FULL JOIN leadscore.counted_signal c ON c.signal_id = d.signal_id
+	IF leadscore_internal.in_restore() OR current_setting('transaction_isolation') <> 'read committed'
+		OR NOT EXISTS (SELECT FROM leadscore_internal.signal_definition d FULL JOIN leadscore_internal.counted_signal c ON c.signal_id = d.signal_id
 			WHERE d.definition IS DISTINCT FROM c.definition
-			AND CASE WHEN d.signal IS NULL THEN NOT leadscore.history_exists() ELSE d.signal NOT IN (SELECT w.signal FROM leadscore.signals_waiting(NULL::text[]) w) END)
+			AND CASE WHEN d.signal IS NULL THEN NOT leadscore_internal.history_exists() ELSE d.signal NOT IN (SELECT w.signal FROM leadscore_internal.signals_waiting(NULL::text[]) w) END)
 		OR EXISTS (SELECT FROM pg_locks l WHERE l.relation = 'leadscore.lead_timeline'::regclass AND l.pid = pg_backend_pid() AND l.mode = 'RowExclusiveLock') THEN
 		RETURN NULL;
 	END IF;
 	LOCK TABLE leadscore.lead_timeline IN SHARE ROW EXCLUSIVE MODE NOWAIT;
-	PERFORM leadscore.signals_counted(leadscore.signal_definitions(CASE WHEN leadscore.history_exists() THEN
-		ARRAY(SELECT d.signal FROM leadscore.signal_definition d WHERE d.signal NOT IN (SELECT w.signal FROM leadscore.signals_waiting(NULL::text[]) w)) END));
+	PERFORM leadscore_internal.signals_counted(leadscore_internal.signal_definitions(CASE WHEN leadscore_internal.history_exists() THEN
+		ARRAY(SELECT d.signal FROM leadscore_internal.signal_definition d WHERE d.signal NOT IN (SELECT w.signal FROM leadscore_internal.signals_waiting(NULL::text[]) w)) END));
 	RETURN NULL;
 EXCEPTION WHEN lock_not_available THEN
 	RETURN NULL;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.note_uncounted_signals() IS 'trigger, at commit: notes that signals of whose kinds there is no event have nothing to be counted for';
+COMMENT ON FUNCTION leadscore_internal.note_uncounted_signals() IS 'trigger, at commit: notes that signals of whose kinds there is no event have nothing to be counted for';
 
 CREATE TRIGGER note_signals_insert AFTER INSERT ON leadscore.signal REFERENCING NEW TABLE AS changed_signals
-	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.note_signals();
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.note_signals();
 CREATE TRIGGER note_signals_update AFTER UPDATE ON leadscore.signal REFERENCING NEW TABLE AS changed_signals OLD TABLE AS former_signals
-	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.note_signals();
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.note_signals();
 CREATE TRIGGER note_signals_delete AFTER DELETE ON leadscore.signal
-	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.note_signals();
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.note_signals();
 CREATE CONSTRAINT TRIGGER note_uncounted_signals AFTER INSERT OR UPDATE OR DELETE ON leadscore.signal
-	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION leadscore.note_uncounted_signals();
+	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION leadscore_internal.note_uncounted_signals();
 
 -- status
 
-CREATE FUNCTION leadscore.transition_problem() RETURNS TABLE (object text, name text, state text, action text)
+CREATE FUNCTION leadscore_internal.transition_problem() RETURNS TABLE (object text, name text, state text, action text)
 	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -821,7 +821,7 @@ BEGIN
 	RETURN QUERY
 	SELECT 'watched_model', w.model, 'is watched, but not every lead has been looked at', format('CALL leadscore.watch(%L, notify => %s)', w.model, w.notify::text)
 	FROM leadscore.watched_model w WHERE w.active AND NOT w.seen ORDER BY 2;
-	IF EXISTS (SELECT FROM leadscore.segment_change c WHERE c.tick >= leadscore.change_horizon() AND c.changed_at < now() - interval '10 minutes')
+	IF EXISTS (SELECT FROM leadscore.segment_change c WHERE c.tick >= leadscore_internal.change_horizon() AND c.changed_at < now() - interval '10 minutes')
 		AND EXISTS (SELECT FROM leadscore.change_consumer) THEN
 		RETURN QUERY
 		SELECT 'segment_change', t.name, 'consumers wait for a transaction that is older than the changes', t.action
@@ -848,31 +848,31 @@ BEGIN
 	SELECT 'offer', o.offer, format('has stopped: more than %s vouchers were due within an hour', o.brake),
 		format('SELECT leadscore.resume_offer(%L); leadscore.revoke_vouchers() takes vouchers back', o.offer)
 	FROM leadscore.offer o
-	WHERE EXISTS (SELECT FROM leadscore.offer_stop s WHERE s.offer = o.offer)
+	WHERE EXISTS (SELECT FROM leadscore_internal.offer_stop s WHERE s.offer = o.offer)
 	ORDER BY 2;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.transition_problem() IS 'what is the matter with transitions and offers';
+COMMENT ON FUNCTION leadscore_internal.transition_problem() IS 'what is the matter with transitions and offers';
 
 -- A dump has this row, but not the snapshot.
-CREATE TABLE leadscore.snapshot_state (
+CREATE TABLE leadscore_internal.snapshot_state (
 	only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
 	first_refreshed_at timestamptz NOT NULL
 );
 
-COMMENT ON TABLE leadscore.snapshot_state IS 'whether lead_segment is used: one row, or none before the first refresh_segments()';
-COMMENT ON COLUMN leadscore.snapshot_state.only_row IS 'true';
-COMMENT ON COLUMN leadscore.snapshot_state.first_refreshed_at IS 'when refresh_segments() was first called';
+COMMENT ON TABLE leadscore_internal.snapshot_state IS 'whether lead_segment is used: one row, or none before the first refresh_segments()';
+COMMENT ON COLUMN leadscore_internal.snapshot_state.only_row IS 'true';
+COMMENT ON COLUMN leadscore_internal.snapshot_state.first_refreshed_at IS 'when refresh_segments() was first called';
 
 CREATE VIEW leadscore.status AS
 SELECT 'signal' AS object, w.signal AS name, 'past events are not yet counted' AS state,
 	format('CALL leadscore.rebuild(signals => %L)', ARRAY[w.signal]) AS action
-FROM leadscore.signals_waiting(NULL::text[]) w
+FROM leadscore_internal.signals_waiting(NULL::text[]) w
 UNION ALL
 SELECT 'signal', 'number ' || c.signal_id, 'was deleted, but is still in timelines', 'CALL leadscore.rebuild()'
-FROM leadscore.counted_signal c
-WHERE NOT EXISTS (SELECT FROM leadscore.signal_definition d WHERE d.signal_id = c.signal_id)
+FROM leadscore_internal.counted_signal c
+WHERE NOT EXISTS (SELECT FROM leadscore_internal.signal_definition d WHERE d.signal_id = c.signal_id)
 UNION ALL
 SELECT 'model', 'default', 'there are several models, and none of them is the default: calls without a model fail',
 	format('SELECT leadscore.set_default_model(%L), or another model', min(m.model))
@@ -880,13 +880,13 @@ FROM leadscore.model m
 HAVING count(*) > 1 AND NOT EXISTS (SELECT FROM leadscore.default_model) AND NOT bool_or(m.model = 'default')
 UNION ALL
 SELECT 'source', s.source::text, p.problem, format('SELECT leadscore.untrack(%L), then track() it again', s.source)
-FROM leadscore.source s CROSS JOIN leadscore.source_problem(s.source, s.mapping) AS p (problem)
+FROM leadscore.source s CROSS JOIN leadscore_internal.source_problem(s.source, s.mapping) AS p (problem)
 WHERE p.problem IS NOT NULL
 UNION ALL
 SELECT 'source', c.child::text, format('is a partition or child of %s, but has no triggers', s.source),
 	format('SELECT leadscore.untrack(%L), then track() it again', s.source)
-FROM leadscore.source s CROSS JOIN LATERAL leadscore.children(s.source) AS c (child)
-WHERE NOT EXISTS (SELECT FROM leadscore.source_trigger t
+FROM leadscore.source s CROSS JOIN LATERAL leadscore_internal.children(s.source) AS c (child)
+WHERE NOT EXISTS (SELECT FROM leadscore_internal.source_trigger t
 	WHERE t.source = c.child AND t.feeds = s.feeds AND t.mapping = s.mapping || '{"partition": true}')
 UNION ALL
 SELECT 'compaction', d.day, 'some timelines still hold hours before that day',
@@ -896,13 +896,13 @@ CROSS JOIN LATERAL (SELECT to_jsonb((c.compacted_before AT TIME ZONE 'UTC')::dat
 WHERE NOT c.finished
 UNION ALL
 SELECT 'lead_timeline', 'lead_timeline', p.state, p.action
-FROM leadscore.split_problem() p
+FROM leadscore_internal.split_problem() p
 UNION ALL
 SELECT p.object, p.name, p.state, p.action
-FROM leadscore.table_problem() p
+FROM leadscore_internal.table_problem() p
 UNION ALL
 SELECT p.object, p.name, p.state, p.action
-FROM leadscore.transition_problem() p
+FROM leadscore_internal.transition_problem() p
 UNION ALL
 SELECT 'pending_delta', p.leads || ' leads', 'deltas wait to be merged; reads include them', 'SELECT leadscore.fold()'
 FROM (SELECT count(DISTINCT lead_id) AS leads FROM leadscore.pending_delta) p
@@ -913,12 +913,12 @@ FROM (SELECT count(DISTINCT lead_id) AS leads FROM leadscore.pending_profile) p
 WHERE p.leads > 0
 UNION ALL
 SELECT 'lead_alias', format('%s changes of names', p.changes), 'wait for a transaction that changed the same names', 'SELECT leadscore.fold()'
-FROM (SELECT count(*) AS changes FROM leadscore.pending_identity) p
+FROM (SELECT count(*) AS changes FROM leadscore_internal.pending_identity) p
 WHERE p.changes > 0
 UNION ALL
 SELECT 'changed_lead', CASE WHEN c.everybody THEN 'all leads' ELSE c.leads || ' leads' END,
 	'what follows from their events is not yet derived', 'SELECT * FROM leadscore.derive()'
-FROM (SELECT count(DISTINCT lead_id) AS leads, bool_or(lead_id IS NULL) AS everybody FROM leadscore.changed_lead) c
+FROM (SELECT count(DISTINCT lead_id) AS leads, bool_or(lead_id IS NULL) AS everybody FROM leadscore_internal.changed_lead) c
 WHERE c.leads > 0 OR c.everybody
 UNION ALL
 SELECT 'lead_segment', 'lead_segment', CASE WHEN c.relispopulated THEN 'is empty, as after a restore' ELSE 'cannot be read before it is refreshed' END,
@@ -926,7 +926,7 @@ SELECT 'lead_segment', 'lead_segment', CASE WHEN c.relispopulated THEN 'is empty
 FROM pg_class c
 WHERE c.relnamespace = 'leadscore'::regnamespace AND c.relname = 'lead_segment'
 AND (NOT c.relispopulated
-	OR pg_relation_size(c.oid) = 0 AND EXISTS (SELECT FROM leadscore.snapshot_state) AND EXISTS (SELECT FROM leadscore.model)
+	OR pg_relation_size(c.oid) = 0 AND EXISTS (SELECT FROM leadscore_internal.snapshot_state) AND EXISTS (SELECT FROM leadscore.model)
 		AND (EXISTS (SELECT FROM leadscore.lead_timeline) OR EXISTS (SELECT FROM leadscore.pending_delta) OR EXISTS (SELECT FROM leadscore.lead)
 			OR EXISTS (SELECT FROM leadscore.pending_profile)));
 
@@ -938,17 +938,17 @@ COMMENT ON COLUMN leadscore.status.action IS 'what to do';
 
 -- fold
 
-CREATE FUNCTION leadscore.fold_rows(max_rows bigint) RETURNS bigint
+CREATE FUNCTION leadscore_internal.fold_rows(max_rows bigint) RETURNS bigint
 	AS 'MODULE_PATHNAME', 'fold' LANGUAGE C;
 
-COMMENT ON FUNCTION leadscore.fold_rows(bigint) IS 'implementation of fold(), as the owner';
+COMMENT ON FUNCTION leadscore_internal.fold_rows(bigint) IS 'implementation of fold(), as the owner';
 
-CREATE FUNCTION leadscore.fold_profiles(max_rows bigint) RETURNS bigint
+CREATE FUNCTION leadscore_internal.fold_profiles(max_rows bigint) RETURNS bigint
 	AS 'MODULE_PATHNAME' LANGUAGE C;
 
-COMMENT ON FUNCTION leadscore.fold_profiles(bigint) IS 'merges pending profiles into lead, at most so many rows, and says how many; as the owner';
+COMMENT ON FUNCTION leadscore_internal.fold_profiles(bigint) IS 'merges pending profiles into lead, at most so many rows, and says how many; as the owner';
 
-CREATE FUNCTION leadscore.merge_profile(name text, attributes jsonb, removed text[]) RETURNS void
+CREATE FUNCTION leadscore_internal.merge_profile(name text, attributes jsonb, removed text[]) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -965,27 +965,27 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.merge_profile(text, jsonb, text[]) IS 'takes keys out of a lead''s profile, then puts attributes in';
+COMMENT ON FUNCTION leadscore_internal.merge_profile(text, jsonb, text[]) IS 'takes keys out of a lead''s profile, then puts attributes in';
 
-CREATE FUNCTION leadscore.look_up_again(name text, stale jsonb) RETURNS void
+CREATE FUNCTION leadscore_internal.look_up_again(name text, stale jsonb) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	source record;
 	latest record;
 BEGIN
-	PERFORM leadscore.merge_profile(name, NULL::jsonb, ARRAY(SELECT jsonb_object_keys(stale)));
+	PERFORM leadscore_internal.merge_profile(name, NULL::jsonb, ARRAY(SELECT jsonb_object_keys(stale)));
 	FOR source IN SELECT s.source, s.mapping FROM leadscore.source s WHERE s.feeds = 'profile' AND s.latest_by IS NOT NULL LOOP
-		latest := leadscore.latest_profile(source.source, source.mapping, name);
-		PERFORM leadscore.merge_profile(name, latest.attributes, ARRAY(SELECT k FROM jsonb_object_keys(latest.keys) k WHERE NOT coalesce(latest.attributes ? k, false)));
+		latest := leadscore_internal.latest_profile(source.source, source.mapping, name);
+		PERFORM leadscore_internal.merge_profile(name, latest.attributes, ARRAY(SELECT k FROM jsonb_object_keys(latest.keys) k WHERE NOT coalesce(latest.attributes ? k, false)));
 	END LOOP;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.look_up_again(text, jsonb) IS 'has the rows of a lead count that are the latest, after attributes that are stale have been put in';
+COMMENT ON FUNCTION leadscore_internal.look_up_again(text, jsonb) IS 'has the rows of a lead count that are the latest, after attributes that are stale have been put in';
 
 -- Where somebody has changed lead or pending_profile, such as by a trigger. What he does not let be written stays pending.
-CREATE FUNCTION leadscore.fold_profile(name text) RETURNS bigint
+CREATE FUNCTION leadscore_internal.fold_profile(name text) RETURNS bigint
 	-- (plans are kept while the tables grow)
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS $$
@@ -1001,7 +1001,7 @@ BEGIN
 		WITH taken AS (DELETE FROM leadscore.pending_profile p WHERE p.lead_id = fold_profile.name RETURNING p.*)
 		SELECT t.attributes, t.removed, t.look_again FROM taken t ORDER BY t.change_id
 	LOOP
-		PERFORM leadscore.merge_profile(fold_profile.name, pending.attributes, pending.removed);
+		PERFORM leadscore_internal.merge_profile(fold_profile.name, pending.attributes, pending.removed);
 		IF pending.look_again THEN
 			look_again := true;
 			stale := stale || coalesce(pending.attributes, '{}');
@@ -1009,7 +1009,7 @@ BEGIN
 		n := n + 1;
 	END LOOP;
 	IF look_again THEN
-		PERFORM leadscore.look_up_again(fold_profile.name, stale);
+		PERFORM leadscore_internal.look_up_again(fold_profile.name, stale);
 	END IF;
 	RETURN n;
 EXCEPTION WHEN OTHERS THEN
@@ -1023,7 +1023,7 @@ EXCEPTION WHEN OTHERS THEN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.fold_profile(text) IS 'merges what is pending for a lead''s profile, where somebody has changed the tables; waits for others who write the same row';
+COMMENT ON FUNCTION leadscore_internal.fold_profile(text) IS 'merges what is pending for a lead''s profile, where somebody has changed the tables; waits for others who write the same row';
 
 CREATE FUNCTION leadscore.fold(max_rows bigint DEFAULT NULL) RETURNS bigint
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -1031,13 +1031,13 @@ AS $$
 DECLARE
 	merged bigint;
 BEGIN
-	PERFORM leadscore.carry_out(NULL::bigint, max_rows);
-	merged := leadscore.fold_rows(max_rows);
-	RETURN merged + CASE WHEN pg_relation_size('leadscore.pending_profile'::regclass) > 0 THEN leadscore.fold_profiles(max_rows - merged) ELSE 0 END;
+	PERFORM leadscore_internal.carry_out(NULL::bigint, max_rows);
+	merged := leadscore_internal.fold_rows(max_rows);
+	RETURN merged + CASE WHEN pg_relation_size('leadscore.pending_profile'::regclass) > 0 THEN leadscore_internal.fold_profiles(max_rows - merged) ELSE 0 END;
 END
 $$;
 
 COMMENT ON FUNCTION leadscore.fold(bigint) IS 'merges pending deltas into timelines, and pending profiles into lead, at most so many rows, and says how many';
 
-SELECT pg_catalog.pg_extension_config_dump('leadscore.counted_signal', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore.snapshot_state', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.counted_signal', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.snapshot_state', '');

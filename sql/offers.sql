@@ -2,27 +2,27 @@
 --
 -- src/offer.c issues them, with the change that a watched model's log gets.
 
-CREATE FUNCTION leadscore.voucher_code() RETURNS text
+CREATE FUNCTION leadscore_internal.voucher_code() RETURNS text
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 
-COMMENT ON FUNCTION leadscore.voucher_code() IS 'a new code, of 80 random bits';
+COMMENT ON FUNCTION leadscore_internal.voucher_code() IS 'a new code, of 80 random bits';
 
-CREATE FUNCTION leadscore.voucher_key(offer text, lead_id text) RETURNS text
+CREATE FUNCTION leadscore_internal.voucher_key(offer text, lead_id text) RETURNS text
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-COMMENT ON FUNCTION leadscore.voucher_key(text, text) IS 'a hash of an offer and a name, the same on every server: who is held out, and who was forgotten';
+COMMENT ON FUNCTION leadscore_internal.voucher_key(text, text) IS 'a hash of an offer and a name, the same on every server: who is held out, and who was forgotten';
 
-CREATE FUNCTION leadscore.is_held_out(offer text, lead_id text, holdout_share numeric) RETURNS boolean
+CREATE FUNCTION leadscore_internal.is_held_out(offer text, lead_id text, holdout_share numeric) RETURNS boolean
 	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT ('x' || substr(leadscore.voucher_key(offer, lead_id), 1, 8))::bit(32)::bigint < holdout_share * 4294967296;
+	SELECT ('x' || substr(leadscore_internal.voucher_key(offer, lead_id), 1, 8))::bit(32)::bigint < holdout_share * 4294967296;
 END;
 
-COMMENT ON FUNCTION leadscore.is_held_out(text, text, numeric) IS 'whether an offer is kept from a lead, to measure what it earns: the same for ever';
+COMMENT ON FUNCTION leadscore_internal.is_held_out(text, text, numeric) IS 'whether an offer is kept from a lead, to measure what it earns: the same for ever';
 
 -- money, as timelines have it
 
-CREATE FUNCTION leadscore.money(amount numeric, what text) RETURNS numeric
+CREATE FUNCTION leadscore_internal.money(amount numeric, what text) RETURNS numeric
 	LANGUAGE plpgsql STRICT SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -38,65 +38,65 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.money(numeric, text) IS 'an amount of money with at most six decimals: what has more is rounded, and said';
+COMMENT ON FUNCTION leadscore_internal.money(numeric, text) IS 'an amount of money with at most six decimals: what has more is rounded, and said';
 
-CREATE FUNCTION leadscore.to_unit(amount numeric, minor_unit numeric) RETURNS numeric
+CREATE FUNCTION leadscore_internal.to_unit(amount numeric, minor_unit numeric) RETURNS numeric
 	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT round(amount / minor_unit) * minor_unit;
 END;
 
-COMMENT ON FUNCTION leadscore.to_unit(numeric, numeric) IS 'an amount of money, rounded to what can be paid';
+COMMENT ON FUNCTION leadscore_internal.to_unit(numeric, numeric) IS 'an amount of money, rounded to what can be paid';
 
 CREATE TABLE leadscore.offer (
 	offer text PRIMARY KEY
-		CONSTRAINT offer_not_empty CHECK ((offer <> '') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT offer_not_empty CHECK ((offer <> '') IS NOT FALSE OR leadscore_internal.refuse(
 			'offer name is empty', '""', 'Name the offer, such as "spring".')),
 	model text NOT NULL,
 	segment text NOT NULL,
 	kind text NOT NULL DEFAULT 'percent'
-		CONSTRAINT offer_kind_known CHECK ((kind IN ('percent', 'amount', 'shipping', 'gift')) IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT offer_kind_known CHECK ((kind IN ('percent', 'amount', 'shipping', 'gift')) IS NOT FALSE OR leadscore_internal.refuse(
 			'offer kind is unknown', kind, 'Write percent, amount, shipping or gift.')),
 	discount numeric NOT NULL
-		CONSTRAINT offer_discount_in_range CHECK ((discount >= 0 AND discount < 'Infinity' AND (kind <> 'percent' OR discount <= 100)) IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT offer_discount_in_range CHECK ((discount >= 0 AND discount < 'Infinity' AND (kind <> 'percent' OR discount <= 100)) IS NOT FALSE OR leadscore_internal.refuse(
 			'offer discount is out of range', discount::text, 'Write percent from 0 to 100, or what a voucher costs the shop, from 0.')),
 	valid_for interval NOT NULL
-		CONSTRAINT offer_valid_for_positive CHECK ((extract(epoch FROM valid_for) > 0 AND extract(epoch FROM valid_for) <= 1e12) IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT offer_valid_for_positive CHECK ((extract(epoch FROM valid_for) > 0 AND extract(epoch FROM valid_for) <= 1e12) IS NOT FALSE OR leadscore_internal.refuse(
 			'offer valid_for is not above zero, or too long', valid_for::text, 'Write a duration such as 7 days.')),
 	budget integer
-		CONSTRAINT offer_budget_in_range CHECK ((budget BETWEEN 0 AND 10000000) IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT offer_budget_in_range CHECK ((budget BETWEEN 0 AND 10000000) IS NOT FALSE OR leadscore_internal.refuse(
 			'offer budget is out of range', budget::text, 'Write the most vouchers that may be open or redeemed, 0 to 10 million.')),
 	holdout_share numeric NOT NULL DEFAULT 0
-		CONSTRAINT offer_holdout_share_in_range CHECK ((holdout_share BETWEEN 0 AND 1) IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT offer_holdout_share_in_range CHECK ((holdout_share BETWEEN 0 AND 1) IS NOT FALSE OR leadscore_internal.refuse(
 			'offer holdout_share is out of range', holdout_share::text, 'Write a share from 0 to 1, such as 0.1.')),
 	starts_at timestamptz NOT NULL DEFAULT '-infinity',
 	ends_at timestamptz,
 	unlimited boolean NOT NULL DEFAULT false,
 	max_cost numeric
-		CONSTRAINT offer_max_cost_in_range CHECK ((max_cost >= 0 AND max_cost < 'Infinity') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT offer_max_cost_in_range CHECK ((max_cost >= 0 AND max_cost < 'Infinity') IS NOT FALSE OR leadscore_internal.refuse(
 			'offer max_cost is out of range', max_cost::text, 'Write the most money that vouchers may cost, from 0.')),
 	condition text REFERENCES leadscore.signal ON UPDATE CASCADE,
 	again_after interval
-		CONSTRAINT offer_again_after_positive CHECK ((extract(epoch FROM again_after) > 0 AND extract(epoch FROM again_after) <= 1e12) IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT offer_again_after_positive CHECK ((extract(epoch FROM again_after) > 0 AND extract(epoch FROM again_after) <= 1e12) IS NOT FALSE OR leadscore_internal.refuse(
 			'offer again_after is not above zero, or too long', again_after::text, 'Write a duration such as 90 days, or NULL for once only.')),
 	issue_on text[] NOT NULL DEFAULT '{event,time}'
-		CONSTRAINT offer_issue_on_known CHECK ((issue_on <@ '{event,time,model,profile,watch,identity,load}'::text[] AND cardinality(issue_on) > 0) IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT offer_issue_on_known CHECK ((issue_on <@ '{event,time,model,profile,watch,identity,load}'::text[] AND cardinality(issue_on) > 0) IS NOT FALSE OR leadscore_internal.refuse(
 			'offer issue_on is empty, or has an unknown cause', issue_on::text, 'Write an array of event, time, model, profile, watch, identity and load.')),
 	brake integer
-		CONSTRAINT offer_brake_positive CHECK ((brake > 0) IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT offer_brake_positive CHECK ((brake > 0) IS NOT FALSE OR leadscore_internal.refuse(
 			'offer brake is not above zero', brake::text, 'Write the most vouchers that may be issued within an hour, or NULL for no brake.')),
 	minor_unit numeric NOT NULL DEFAULT 0.01
-		CONSTRAINT offer_minor_unit_in_range CHECK ((minor_unit >= 0.000001 AND minor_unit < 'Infinity') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT offer_minor_unit_in_range CHECK ((minor_unit >= 0.000001 AND minor_unit < 'Infinity') IS NOT FALSE OR leadscore_internal.refuse(
 			'offer minor_unit is out of range', minor_unit::text, 'Write the smallest amount of money that can be paid, such as 0.01.')),
 	ends_of_day boolean NOT NULL DEFAULT false,
 	resumed_at timestamptz,
-	CONSTRAINT offer_has_budget CHECK (unlimited OR budget IS NOT NULL OR max_cost IS NOT NULL AND discount > 0 OR leadscore.refuse(
+	CONSTRAINT offer_has_budget CHECK (unlimited OR budget IS NOT NULL OR max_cost IS NOT NULL AND discount > 0 OR leadscore_internal.refuse(
 		'offer has no budget', NULL, 'Write budget, or max_cost where each voucher costs something; or set unlimited.')),
-	CONSTRAINT offer_unlimited_has_no_budget CHECK (NOT unlimited OR budget IS NULL AND max_cost IS NULL OR leadscore.refuse(
+	CONSTRAINT offer_unlimited_has_no_budget CHECK (NOT unlimited OR budget IS NULL AND max_cost IS NULL OR leadscore_internal.refuse(
 		'offer is unlimited and has a budget', format('budget %s, max_cost %s', coalesce(budget::text, 'NULL'), coalesce(max_cost::text, 'NULL')), 'Set the one or the other.')),
-	CONSTRAINT offer_max_cost_not_too_fine CHECK ((budget IS NOT NULL OR kind = 'percent' OR max_cost <= 10000000 * discount) IS NOT FALSE OR leadscore.refuse(
+	CONSTRAINT offer_max_cost_not_too_fine CHECK ((budget IS NOT NULL OR kind = 'percent' OR max_cost <= 10000000 * discount) IS NOT FALSE OR leadscore_internal.refuse(
 		'offer max_cost is enough for more than 10 million vouchers', max_cost::text, 'Write a budget, too.')),
-	CONSTRAINT offer_starts_before_it_ends CHECK ((starts_at < ends_at) IS NOT FALSE OR leadscore.refuse(
+	CONSTRAINT offer_starts_before_it_ends CHECK ((starts_at < ends_at) IS NOT FALSE OR leadscore_internal.refuse(
 		'offer starts_at is not before ends_at', format('starts_at %s, ends_at %s', starts_at, ends_at), 'Swap the two.'))
 );
 
@@ -122,52 +122,52 @@ COMMENT ON COLUMN leadscore.offer.ends_of_day IS 'whether vouchers are valid to 
 COMMENT ON COLUMN leadscore.offer.resumed_at IS 'when resume_offer() was called last; NULL: never';
 
 CREATE TRIGGER watching_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON leadscore.offer
-	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.watching_changed();
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.watching_changed();
 ALTER TABLE leadscore.offer ENABLE ALWAYS TRIGGER watching_changed;
 
 -- What is left of budgets. A slot below zero is one that a lowered budget has been overspent by.
-CREATE TABLE leadscore.offer_slot (
+CREATE TABLE leadscore_internal.offer_slot (
 	offer text,
 	slot bigint,
 	cost numeric NOT NULL DEFAULT 0,
 	PRIMARY KEY (offer, slot)
 );
 
-COMMENT ON TABLE leadscore.offer_slot IS 'what is left of budgets: a row for each voucher that is still to be had';
-COMMENT ON COLUMN leadscore.offer_slot.offer IS 'the offer';
-COMMENT ON COLUMN leadscore.offer_slot.slot IS 'number; below zero: a voucher that was issued beyond the budget of now';
+COMMENT ON TABLE leadscore_internal.offer_slot IS 'what is left of budgets: a row for each voucher that is still to be had';
+COMMENT ON COLUMN leadscore_internal.offer_slot.offer IS 'the offer';
+COMMENT ON COLUMN leadscore_internal.offer_slot.slot IS 'number; below zero: a voucher that was issued beyond the budget of now';
 
-COMMENT ON COLUMN leadscore.offer_slot.cost IS 'what the voucher takes of max_cost; 0 of percent';
+COMMENT ON COLUMN leadscore_internal.offer_slot.cost IS 'what the voucher takes of max_cost; 0 of percent';
 
-CREATE SEQUENCE leadscore.offer_slot_seq;
+CREATE SEQUENCE leadscore_internal.offer_slot_seq;
 
 -- What a percentage costs is known when it is redeemed. The money that is left lies in several parts, so that orders need
 -- not wait for each other.
-CREATE TABLE leadscore.offer_money (
+CREATE TABLE leadscore_internal.offer_money (
 	offer text,
 	part bigint,
 	amount numeric NOT NULL,
 	PRIMARY KEY (offer, part)
 );
 
-COMMENT ON TABLE leadscore.offer_money IS 'what is left of max_cost of offers of percent, in parts';
-COMMENT ON COLUMN leadscore.offer_money.offer IS 'the offer';
-COMMENT ON COLUMN leadscore.offer_money.part IS 'number';
-COMMENT ON COLUMN leadscore.offer_money.amount IS 'money';
+COMMENT ON TABLE leadscore_internal.offer_money IS 'what is left of max_cost of offers of percent, in parts';
+COMMENT ON COLUMN leadscore_internal.offer_money.offer IS 'the offer';
+COMMENT ON COLUMN leadscore_internal.offer_money.part IS 'number';
+COMMENT ON COLUMN leadscore_internal.offer_money.amount IS 'money';
 
 -- Who meets the brake appends.
-CREATE TABLE leadscore.offer_stop (
+CREATE TABLE leadscore_internal.offer_stop (
 	offer text NOT NULL,
 	stopped_at timestamptz NOT NULL
 );
 
-COMMENT ON TABLE leadscore.offer_stop IS 'offers that their brake has stopped, until resume_offer()';
-COMMENT ON COLUMN leadscore.offer_stop.offer IS 'the offer';
-COMMENT ON COLUMN leadscore.offer_stop.stopped_at IS 'when a voucher beyond the brake was due';
+COMMENT ON TABLE leadscore_internal.offer_stop IS 'offers that their brake has stopped, until resume_offer()';
+COMMENT ON COLUMN leadscore_internal.offer_stop.offer IS 'the offer';
+COMMENT ON COLUMN leadscore_internal.offer_stop.stopped_at IS 'when a voucher beyond the brake was due';
 
-CREATE TRIGGER watching_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON leadscore.offer_stop
-	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.watching_changed();
-ALTER TABLE leadscore.offer_stop ENABLE ALWAYS TRIGGER watching_changed;
+CREATE TRIGGER watching_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON leadscore_internal.offer_stop
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.watching_changed();
+ALTER TABLE leadscore_internal.offer_stop ENABLE ALWAYS TRIGGER watching_changed;
 
 CREATE TABLE leadscore.voucher (
 	voucher_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -210,30 +210,30 @@ COMMENT ON COLUMN leadscore.voucher.change_id IS 'the row of segment_change that
 COMMENT ON COLUMN leadscore.voucher.already IS 'what the lead had done since the UTC day began, when it was issued: no result of the voucher';
 
 -- A person who was forgotten and comes again gets no second voucher.
-CREATE TABLE leadscore.forgotten_voucher (
+CREATE TABLE leadscore_internal.forgotten_voucher (
 	key text PRIMARY KEY,
 	issued_at timestamptz NOT NULL
 );
 
-COMMENT ON TABLE leadscore.forgotten_voucher IS 'hashes of offers and names of forgotten persons who got a voucher';
-COMMENT ON COLUMN leadscore.forgotten_voucher.key IS 'voucher_key()';
-COMMENT ON COLUMN leadscore.forgotten_voucher.issued_at IS 'when the last voucher was issued';
+COMMENT ON TABLE leadscore_internal.forgotten_voucher IS 'hashes of offers and names of forgotten persons who got a voucher';
+COMMENT ON COLUMN leadscore_internal.forgotten_voucher.key IS 'voucher_key()';
+COMMENT ON COLUMN leadscore_internal.forgotten_voucher.issued_at IS 'when the last voucher was issued';
 
 -- An order belongs to one lead, and gives no more than it is worth: its row is locked by who redeems for it.
-CREATE TABLE leadscore.voucher_order (
+CREATE TABLE leadscore_internal.voucher_order (
 	order_ref text PRIMARY KEY,
 	lead_id text NOT NULL,
 	discount numeric NOT NULL
 );
 
-COMMENT ON TABLE leadscore.voucher_order IS 'the orders that vouchers were redeemed for';
-COMMENT ON COLUMN leadscore.voucher_order.order_ref IS 'the order';
-COMMENT ON COLUMN leadscore.voucher_order.lead_id IS 'whose it is, by the name that redeem() was told first';
-COMMENT ON COLUMN leadscore.voucher_order.discount IS 'what its vouchers are worth together, as far as it is known';
+COMMENT ON TABLE leadscore_internal.voucher_order IS 'the orders that vouchers were redeemed for';
+COMMENT ON COLUMN leadscore_internal.voucher_order.order_ref IS 'the order';
+COMMENT ON COLUMN leadscore_internal.voucher_order.lead_id IS 'whose it is, by the name that redeem() was told first';
+COMMENT ON COLUMN leadscore_internal.voucher_order.discount IS 'what its vouchers are worth together, as far as it is known';
 
 -- what src/offer.c reads and writes; queries without SET, as those of transitions.sql
 
-CREATE FUNCTION leadscore.condition_card(signal text) RETURNS jsonb
+CREATE FUNCTION leadscore_internal.condition_card(signal text) RETURNS jsonb
 	LANGUAGE sql STABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
 	-- a model in which the signal is worth a point
@@ -243,9 +243,9 @@ BEGIN ATOMIC
 	FROM leadscore.signal s WHERE s.signal = condition_card.signal AND s.subject = 'profile';
 END;
 
-COMMENT ON FUNCTION leadscore.condition_card(text) IS 'a scorecard that gives a point to leads with a profile signal; NULL: there is no such signal';
+COMMENT ON FUNCTION leadscore_internal.condition_card(text) IS 'a scorecard that gives a point to leads with a profile signal; NULL: there is no such signal';
 
-CREATE FUNCTION leadscore.offers_to_issue()
+CREATE FUNCTION leadscore_internal.offers_to_issue()
 	RETURNS TABLE (offer text, model text, segment text, starts_at timestamptz, ends_at timestamptz, causes text[], again_after interval,
 		held_out_below bigint, has_slots boolean, brake integer, resumed_at timestamptz, stopped boolean, has_condition boolean, condition jsonb)
 	LANGUAGE sql STABLE
@@ -253,20 +253,20 @@ BEGIN ATOMIC
 	SELECT o.offer, o.model, o.segment, o.starts_at, coalesce(o.ends_at, 'infinity'::timestamptz), o.issue_on, o.again_after,
 		ceil(o.holdout_share * 4294967296)::bigint, o.budget IS NOT NULL OR o.max_cost IS NOT NULL AND o.kind <> 'percent', coalesce(o.brake, 0),
 		coalesce(o.resumed_at, '-infinity'::timestamptz),
-		EXISTS (SELECT FROM leadscore.offer_stop s WHERE s.offer = o.offer), o.condition IS NOT NULL, leadscore.condition_card(o.condition)
+		EXISTS (SELECT FROM leadscore_internal.offer_stop s WHERE s.offer = o.offer), o.condition IS NOT NULL, leadscore_internal.condition_card(o.condition)
 	FROM leadscore.offer o JOIN leadscore.watched_model w ON w.model = o.model AND w.active
 	WHERE o.ends_at IS NULL OR o.ends_at > statement_timestamp()
 	ORDER BY o.offer;
 END;
 
-COMMENT ON FUNCTION leadscore.offers_to_issue() IS 'the offers on models that are watched, as a session keeps them';
+COMMENT ON FUNCTION leadscore_internal.offers_to_issue() IS 'the offers on models that are watched, as a session keeps them';
 
-CREATE FUNCTION leadscore.vouchers_to_issue(offer text, lead_ids text[], held_out boolean[], change_ids bigint[], already leadscore.timeline[], at timestamptz)
+CREATE FUNCTION leadscore_internal.vouchers_to_issue(offer text, lead_ids text[], held_out boolean[], change_ids bigint[], already leadscore.timeline[], at timestamptz)
 	RETURNS TABLE (offer_of text, kind text, terms numeric, lead_id text, code text, issued_at timestamptz, expires_at timestamptz, change_id bigint, done leadscore.timeline)
 	LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	SELECT o.offer, o.kind, CASE o.kind WHEN 'percent' THEN o.discount ELSE leadscore.to_unit(o.discount, o.minor_unit) END,
-		n.lead_id, CASE WHEN NOT n.held_out THEN leadscore.voucher_code() END, vouchers_to_issue.at,
+	SELECT o.offer, o.kind, CASE o.kind WHEN 'percent' THEN o.discount ELSE leadscore_internal.to_unit(o.discount, o.minor_unit) END,
+		n.lead_id, CASE WHEN NOT n.held_out THEN leadscore_internal.voucher_code() END, vouchers_to_issue.at,
 		CASE WHEN o.ends_of_day THEN date_trunc('day', vouchers_to_issue.at + o.valid_for, 'UTC') + interval '1 day' ELSE vouchers_to_issue.at + o.valid_for END,
 		n.change_id, n.already
 	FROM leadscore.offer o
@@ -275,15 +275,15 @@ BEGIN ATOMIC
 	WHERE o.offer = vouchers_to_issue.offer;
 END;
 
-COMMENT ON FUNCTION leadscore.vouchers_to_issue(text, text[], boolean[], bigint[], leadscore.timeline[], timestamptz) IS 'rows of voucher for leads that get one, or are held out';
+COMMENT ON FUNCTION leadscore_internal.vouchers_to_issue(text, text[], boolean[], bigint[], leadscore.timeline[], timestamptz) IS 'rows of voucher for leads that get one, or are held out';
 
 -- offers that are made, changed and deleted
 
-CREATE FUNCTION leadscore.check_offer() RETURNS trigger
+CREATE FUNCTION leadscore_internal.check_offer() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF leadscore.in_restore() THEN
+	IF leadscore_internal.in_restore() THEN
 		RETURN NEW;
 	END IF;
 	IF TG_OP = 'DELETE' THEN
@@ -303,13 +303,13 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 			MESSAGE = format('model "%s" has no segment "%s"', NEW.model, NEW.segment),
 			DETAIL = format('The offer "%s" names it.', NEW.offer),
-			HINT = leadscore.known('segments'::text, ARRAY(SELECT format('%s (%s)', s.segment, s.model) FROM leadscore.segment s ORDER BY s.model, s.position));
+			HINT = leadscore_internal.known('segments'::text, ARRAY(SELECT format('%s (%s)', s.segment, s.model) FROM leadscore.segment s ORDER BY s.model, s.position));
 	END IF;
 	IF (TG_OP = 'INSERT' OR NEW.condition IS DISTINCT FROM OLD.condition) AND NEW.condition IS NOT NULL
 		AND NOT EXISTS (SELECT FROM leadscore.signal s WHERE s.signal = NEW.condition AND s.subject = 'profile') THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('profile signal "%s" does not exist', NEW.condition),
 			DETAIL = format('The condition of the offer "%s" names it.', NEW.offer),
-			HINT = leadscore.known('profile signals'::text, ARRAY(SELECT s.signal FROM leadscore.signal s WHERE s.subject = 'profile' ORDER BY 1));
+			HINT = leadscore_internal.known('profile signals'::text, ARRAY(SELECT s.signal FROM leadscore.signal s WHERE s.subject = 'profile' ORDER BY 1));
 	END IF;
 	IF NEW.max_cost IS NOT NULL AND EXISTS (SELECT FROM leadscore.voucher v
 			WHERE v.offer = NEW.offer AND (v.kind = 'percent') <> (NEW.kind = 'percent') AND v.code IS NOT NULL AND NOT v.expired AND v.revoked_at IS NULL) THEN
@@ -317,39 +317,39 @@ BEGIN
 			DETAIL = 'What a percentage costs is known when it is redeemed, what others cost when they are issued.',
 			HINT = 'Make another offer.';
 	END IF;
-	NEW.discount := leadscore.money(NEW.discount, 'the discount'::text);
-	IF NEW.kind <> 'percent' AND NEW.minor_unit > 0 AND NEW.discount <> leadscore.to_unit(NEW.discount, NEW.minor_unit) THEN
+	NEW.discount := leadscore_internal.money(NEW.discount, 'the discount'::text);
+	IF NEW.kind <> 'percent' AND NEW.minor_unit > 0 AND NEW.discount <> leadscore_internal.to_unit(NEW.discount, NEW.minor_unit) THEN
 		RAISE NOTICE USING MESSAGE = 'the discount is rounded to minor_unit',
-			DETAIL = format('%s becomes %s.', NEW.discount, leadscore.to_unit(NEW.discount, NEW.minor_unit));
-		NEW.discount := leadscore.to_unit(NEW.discount, NEW.minor_unit);
+			DETAIL = format('%s becomes %s.', NEW.discount, leadscore_internal.to_unit(NEW.discount, NEW.minor_unit));
+		NEW.discount := leadscore_internal.to_unit(NEW.discount, NEW.minor_unit);
 	END IF;
 	RETURN NEW;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.check_offer() IS 'trigger: an offer has a segment and, if any, a condition, and stays if it has vouchers';
+COMMENT ON FUNCTION leadscore_internal.check_offer() IS 'trigger: an offer has a segment and, if any, a condition, and stays if it has vouchers';
 
 CREATE TRIGGER check_offer BEFORE INSERT OR UPDATE OR DELETE ON leadscore.offer
-	FOR EACH ROW EXECUTE FUNCTION leadscore.check_offer();
+	FOR EACH ROW EXECUTE FUNCTION leadscore_internal.check_offer();
 
-CREATE FUNCTION leadscore.offer_restored() RETURNS trigger
+CREATE FUNCTION leadscore_internal.offer_restored() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	-- dumped by a version in which no budget meant no limit
-	NEW.unlimited := leadscore.in_restore();
+	NEW.unlimited := leadscore_internal.in_restore();
 	RETURN NEW;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.offer_restored() IS 'trigger: an offer without a budget that comes from a dump is unlimited';
+COMMENT ON FUNCTION leadscore_internal.offer_restored() IS 'trigger: an offer without a budget that comes from a dump is unlimited';
 
 CREATE TRIGGER offer_restored BEFORE INSERT ON leadscore.offer
-	FOR EACH ROW WHEN (NEW.budget IS NULL AND NEW.max_cost IS NULL AND NOT NEW.unlimited) EXECUTE FUNCTION leadscore.offer_restored();
+	FOR EACH ROW WHEN (NEW.budget IS NULL AND NEW.max_cost IS NULL AND NOT NEW.unlimited) EXECUTE FUNCTION leadscore_internal.offer_restored();
 -- (a restore leaves out other triggers of tables that refer to others)
 ALTER TABLE leadscore.offer ENABLE ALWAYS TRIGGER offer_restored;
 
-CREATE FUNCTION leadscore.fill_slots(name text) RETURNS void
+CREATE FUNCTION leadscore_internal.fill_slots(name text) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -362,12 +362,12 @@ DECLARE
 	parts CONSTANT integer := 16;
 BEGIN
 	-- nobody issues, redeems for a percentage or gives back while we count
-	LOCK TABLE leadscore.offer_slot IN SHARE ROW EXCLUSIVE MODE;
-	DELETE FROM leadscore.offer_slot s WHERE s.offer = name;
-	DELETE FROM leadscore.offer_money m WHERE m.offer = name;
+	LOCK TABLE leadscore_internal.offer_slot IN SHARE ROW EXCLUSIVE MODE;
+	DELETE FROM leadscore_internal.offer_slot s WHERE s.offer = name;
+	DELETE FROM leadscore_internal.offer_money m WHERE m.offer = name;
 	SELECT f.* INTO o FROM leadscore.offer f WHERE f.offer = name;
 	IF NOT FOUND THEN
-		DELETE FROM leadscore.offer_stop s WHERE s.offer = name;
+		DELETE FROM leadscore_internal.offer_stop s WHERE s.offer = name;
 		RETURN;
 	END IF;
 	cost := CASE o.kind WHEN 'percent' THEN 0 ELSE o.discount END;
@@ -376,11 +376,11 @@ BEGIN
 	FROM leadscore.voucher v WHERE v.offer = name AND v.code IS NOT NULL AND NOT v.expired AND v.revoked_at IS NULL;
 	left_money := o.max_cost - spent_money;
 	n := least(o.budget - spent, floor(left_money / nullif(cost, 0)));
-	INSERT INTO leadscore.offer_slot (offer, slot, cost)
-	SELECT name, sign(n) * nextval('leadscore.offer_slot_seq'), cost FROM generate_series(1, abs(n));
+	INSERT INTO leadscore_internal.offer_slot (offer, slot, cost)
+	SELECT name, sign(n) * nextval('leadscore_internal.offer_slot_seq'), cost FROM generate_series(1, abs(n));
 	IF o.kind = 'percent' AND left_money > 0 THEN
-		INSERT INTO leadscore.offer_money (offer, part, amount)
-		SELECT name, nextval('leadscore.offer_slot_seq'), p.amount
+		INSERT INTO leadscore_internal.offer_money (offer, part, amount)
+		SELECT name, nextval('leadscore_internal.offer_slot_seq'), p.amount
 		FROM (
 			SELECT CASE WHEN i > 1 THEN round(left_money / parts, 6) ELSE left_money - (parts - 1) * round(left_money / parts, 6) END AS amount
 			FROM generate_series(1, parts) i
@@ -390,18 +390,18 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.fill_slots(text) IS 'makes what is left of an offer''s budget and max_cost anew';
+COMMENT ON FUNCTION leadscore_internal.fill_slots(text) IS 'makes what is left of an offer''s budget and max_cost anew';
 
-CREATE FUNCTION leadscore.offer_changed() RETURNS trigger
+CREATE FUNCTION leadscore_internal.offer_changed() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM leadscore.check_trigger(TG_RELID, 'leadscore.offer'::regclass);
-	IF NOT leadscore.in_restore() THEN
+	PERFORM leadscore_internal.check_trigger(TG_RELID, 'leadscore.offer'::regclass);
+	IF NOT leadscore_internal.in_restore() THEN
 		IF TG_OP = 'UPDATE' THEN
-			PERFORM leadscore.check_read_committed('A change of a budget'::text, 'overlooked'::text);
+			PERFORM leadscore_internal.check_read_committed('A change of a budget'::text, 'overlooked'::text);
 		END IF;
-		PERFORM leadscore.fill_slots(CASE TG_OP WHEN 'DELETE' THEN OLD.offer ELSE NEW.offer END);
+		PERFORM leadscore_internal.fill_slots(CASE TG_OP WHEN 'DELETE' THEN OLD.offer ELSE NEW.offer END);
 		IF TG_OP = 'INSERT' AND NOT EXISTS (SELECT FROM leadscore.watched_model w WHERE w.model = NEW.model AND w.active) THEN
 			RAISE NOTICE USING MESSAGE = format('model "%s" is not watched: the offer "%s" issues no vouchers', NEW.model, NEW.offer),
 				HINT = format('CALL leadscore.watch(%L) watches it.', NEW.model);
@@ -411,35 +411,35 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.offer_changed() IS 'trigger: an offer''s slots follow its budget';
+COMMENT ON FUNCTION leadscore_internal.offer_changed() IS 'trigger: an offer''s slots follow its budget';
 
 CREATE TRIGGER offer_made AFTER INSERT OR DELETE ON leadscore.offer
-	FOR EACH ROW EXECUTE FUNCTION leadscore.offer_changed();
+	FOR EACH ROW EXECUTE FUNCTION leadscore_internal.offer_changed();
 CREATE TRIGGER offer_changed AFTER UPDATE ON leadscore.offer
 	FOR EACH ROW WHEN ((OLD.budget, OLD.max_cost, OLD.kind, OLD.discount) IS DISTINCT FROM (NEW.budget, NEW.max_cost, NEW.kind, NEW.discount))
-	EXECUTE FUNCTION leadscore.offer_changed();
+	EXECUTE FUNCTION leadscore_internal.offer_changed();
 
-CREATE FUNCTION leadscore.offers_renamed() RETURNS trigger
+CREATE FUNCTION leadscore_internal.offers_renamed() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM leadscore.check_trigger(TG_RELID, 'leadscore.model'::regclass);
+	PERFORM leadscore_internal.check_trigger(TG_RELID, 'leadscore.model'::regclass);
 	UPDATE leadscore.offer o SET model = NEW.model WHERE o.model = OLD.model;
 	RETURN NULL;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.offers_renamed() IS 'trigger: offers follow their model to its new name';
+COMMENT ON FUNCTION leadscore_internal.offers_renamed() IS 'trigger: offers follow their model to its new name';
 
 -- by its name after the triggers of foreign keys, which rename the segments
 CREATE TRIGGER offers_renamed AFTER UPDATE OF model ON leadscore.model
-	FOR EACH ROW WHEN (OLD.model <> NEW.model) EXECUTE FUNCTION leadscore.offers_renamed();
+	FOR EACH ROW WHEN (OLD.model <> NEW.model) EXECUTE FUNCTION leadscore_internal.offers_renamed();
 
-CREATE FUNCTION leadscore.segment_renamed() RETURNS trigger
+CREATE FUNCTION leadscore_internal.segment_renamed() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM leadscore.check_trigger(TG_RELID, 'leadscore.segment'::regclass);
+	PERFORM leadscore_internal.check_trigger(TG_RELID, 'leadscore.segment'::regclass);
 	IF EXISTS (SELECT FROM leadscore.watched_model w WHERE w.model = NEW.model) THEN
 		-- whoever still knows the segment by its old name has ended then
 		LOCK TABLE leadscore.lead_state IN SHARE ROW EXCLUSIVE MODE;
@@ -457,14 +457,14 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.segment_renamed() IS 'trigger: states, the log and offers follow a segment to its new name';
+COMMENT ON FUNCTION leadscore_internal.segment_renamed() IS 'trigger: states, the log and offers follow a segment to its new name';
 
 CREATE TRIGGER segment_renamed AFTER UPDATE OF segment ON leadscore.segment
-	FOR EACH ROW WHEN (OLD.segment <> NEW.segment AND OLD.model = NEW.model) EXECUTE FUNCTION leadscore.segment_renamed();
+	FOR EACH ROW WHEN (OLD.segment <> NEW.segment AND OLD.model = NEW.model) EXECUTE FUNCTION leadscore_internal.segment_renamed();
 
 -- issue, brake, revoke
 
-CREATE FUNCTION leadscore.offer_named(name text) RETURNS leadscore.offer
+CREATE FUNCTION leadscore_internal.offer_named(name text) RETURNS leadscore.offer
 	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -475,25 +475,25 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = CASE WHEN name IS NULL THEN 'null_value_not_allowed' ELSE 'undefined_object' END,
 			MESSAGE = CASE WHEN name IS NULL THEN 'offer is NULL' ELSE format('offer "%s" does not exist', name) END,
 			DETAIL = 'There is no such row in leadscore.offer.',
-			HINT = leadscore.known('offers'::text, ARRAY(SELECT f.offer FROM leadscore.offer f ORDER BY 1));
+			HINT = leadscore_internal.known('offers'::text, ARRAY(SELECT f.offer FROM leadscore.offer f ORDER BY 1));
 	END IF;
 	RETURN o;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.offer_named(text) IS 'an offer, or the error that it does not exist';
+COMMENT ON FUNCTION leadscore_internal.offer_named(text) IS 'an offer, or the error that it does not exist';
 
-CREATE FUNCTION leadscore.issue_to(offer text, lead_ids text[], most bigint) RETURNS bigint
+CREATE FUNCTION leadscore_internal.issue_to(offer text, lead_ids text[], most bigint) RETURNS bigint
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-COMMENT ON FUNCTION leadscore.issue_to(text, text[], bigint)
+COMMENT ON FUNCTION leadscore_internal.issue_to(text, text[], bigint)
 	IS 'issues vouchers of an offer to leads that are in its segment; their rows of lead_timeline must be held';
 
 CREATE FUNCTION leadscore.issue_offer(offer text, n integer DEFAULT NULL) RETURNS bigint
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET enable_nestloop = off
 AS $$
 DECLARE
-	o CONSTANT leadscore.offer := leadscore.offer_named(offer);
+	o CONSTANT leadscore.offer := leadscore_internal.offer_named(offer);
 	most CONSTANT bigint := coalesce(n, 9223372036854775807);
 	size CONSTANT integer := least(10000, greatest(100, most));
 	page text[] := '{}';
@@ -513,7 +513,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('offer "%s" issues no vouchers now', offer),
 			DETAIL = format('It starts at %s and ends at %s.', o.starts_at, coalesce(o.ends_at::text, 'no time')), HINT = 'UPDATE leadscore.offer changes that.';
 	END IF;
-	IF EXISTS (SELECT FROM leadscore.offer_stop s WHERE s.offer = o.offer) THEN
+	IF EXISTS (SELECT FROM leadscore_internal.offer_stop s WHERE s.offer = o.offer) THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('offer "%s" is stopped by its brake', offer),
 			DETAIL = format('More than %s vouchers were due within an hour.', o.brake), HINT = format('SELECT leadscore.resume_offer(%L) lets it go on.', offer);
 	END IF;
@@ -526,17 +526,17 @@ BEGIN
 	LOOP
 		page := page || lead;
 		IF cardinality(page) >= size THEN
-			held := leadscore.hold_leads(page, false);
-			issued := issued + leadscore.issue_to(o.offer, held, most - issued);
-			PERFORM leadscore.release_timelines(VARIADIC held);
+			held := leadscore_internal.hold_leads(page, false);
+			issued := issued + leadscore_internal.issue_to(o.offer, held, most - issued);
+			PERFORM leadscore_internal.release_timelines(VARIADIC held);
 			page := '{}';
 			EXIT WHEN issued >= most;
 		END IF;
 	END LOOP;
 	IF page <> '{}' THEN
-		held := leadscore.hold_leads(page, false);
-		issued := issued + leadscore.issue_to(o.offer, held, most - issued);
-		PERFORM leadscore.release_timelines(VARIADIC held);
+		held := leadscore_internal.hold_leads(page, false);
+		issued := issued + leadscore_internal.issue_to(o.offer, held, most - issued);
+		PERFORM leadscore_internal.release_timelines(VARIADIC held);
 	END IF;
 	RETURN issued;
 END
@@ -549,53 +549,53 @@ CREATE FUNCTION leadscore.resume_offer(offer text) RETURNS void
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	o CONSTANT leadscore.offer := leadscore.offer_named(offer);
+	o CONSTANT leadscore.offer := leadscore_internal.offer_named(offer);
 BEGIN
 	UPDATE leadscore.offer f SET resumed_at = clock_timestamp() WHERE f.offer = o.offer;
-	DELETE FROM leadscore.offer_stop s WHERE s.offer = o.offer;
+	DELETE FROM leadscore_internal.offer_stop s WHERE s.offer = o.offer;
 END
 $$;
 
 COMMENT ON FUNCTION leadscore.resume_offer(text) IS 'lets an offer go on that its brake has stopped; the brake counts anew';
 
-CREATE FUNCTION leadscore.give_back(offer text, n bigint) RETURNS void
+CREATE FUNCTION leadscore_internal.give_back(offer text, n bigint) RETURNS void
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 	WITH debt AS MATERIALIZED (
 		-- what a lowered budget was overspent by is made good first
-		SELECT s.offer, s.slot FROM leadscore.offer_slot s WHERE s.offer = give_back.offer AND s.slot < 0
+		SELECT s.offer, s.slot FROM leadscore_internal.offer_slot s WHERE s.offer = give_back.offer AND s.slot < 0
 		ORDER BY s.slot LIMIT n FOR UPDATE SKIP LOCKED
 	), paid AS (
-		DELETE FROM leadscore.offer_slot s USING debt d WHERE s.offer = d.offer AND s.slot = d.slot RETURNING s.offer
+		DELETE FROM leadscore_internal.offer_slot s USING debt d WHERE s.offer = d.offer AND s.slot = d.slot RETURNING s.offer
 	)
-	INSERT INTO leadscore.offer_slot (offer, slot, cost)
-	SELECT o.offer, nextval('leadscore.offer_slot_seq'), CASE o.kind WHEN 'percent' THEN 0 ELSE o.discount END
+	INSERT INTO leadscore_internal.offer_slot (offer, slot, cost)
+	SELECT o.offer, nextval('leadscore_internal.offer_slot_seq'), CASE o.kind WHEN 'percent' THEN 0 ELSE o.discount END
 	FROM leadscore.offer o CROSS JOIN LATERAL generate_series(1, give_back.n - (SELECT count(*) FROM paid))
 	WHERE o.offer = give_back.offer AND (o.budget IS NOT NULL OR o.max_cost IS NOT NULL AND o.kind <> 'percent')
 $$;
 
-COMMENT ON FUNCTION leadscore.give_back(text, bigint) IS 'gives slots of vouchers that nobody will redeem back to the budget; offer_slot must be locked';
+COMMENT ON FUNCTION leadscore_internal.give_back(text, bigint) IS 'gives slots of vouchers that nobody will redeem back to the budget; offer_slot must be locked';
 
 -- A voucher that took less of max_cost than one takes now gives nothing back: a change of the offer counts anew.
-CREATE FUNCTION leadscore.takes_slot(o leadscore.offer, v leadscore.voucher) RETURNS boolean
+CREATE FUNCTION leadscore_internal.takes_slot(o leadscore.offer, v leadscore.voucher) RETURNS boolean
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT v.code IS NOT NULL AND (o.max_cost IS NULL OR v.kind = 'percent' OR v.terms >= o.discount)
 $$;
 
-COMMENT ON FUNCTION leadscore.takes_slot(leadscore.offer, leadscore.voucher) IS 'whether an open voucher that goes leaves room for another';
+COMMENT ON FUNCTION leadscore_internal.takes_slot(leadscore.offer, leadscore.voucher) IS 'whether an open voucher that goes leaves room for another';
 
 CREATE FUNCTION leadscore.revoke_vouchers(offer text, since timestamptz DEFAULT NULL) RETURNS bigint
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
-	o leadscore.offer := leadscore.offer_named(offer);
+	o leadscore.offer := leadscore_internal.offer_named(offer);
 	revoked bigint;
 	room bigint;
 BEGIN
 	-- whoever changes a budget has ended, and his budget is seen, or waits for us
-	LOCK TABLE leadscore.offer_slot IN ROW EXCLUSIVE MODE;
-	o := leadscore.offer_named(offer);
+	LOCK TABLE leadscore_internal.offer_slot IN ROW EXCLUSIVE MODE;
+	o := leadscore_internal.offer_named(offer);
 	WITH open AS MATERIALIZED (
 		SELECT v.voucher_id FROM leadscore.voucher v
 		WHERE v.offer = o.offer AND v.redeemed_at IS NULL AND NOT v.expired AND v.revoked_at IS NULL AND (since IS NULL OR v.issued_at >= since)
@@ -603,8 +603,8 @@ BEGIN
 	), gone AS (
 		UPDATE leadscore.voucher v SET revoked_at = clock_timestamp() FROM open p WHERE v.voucher_id = p.voucher_id RETURNING v AS voucher
 	)
-	SELECT count((g.voucher).code), count(*) FILTER (WHERE leadscore.takes_slot(o, g.voucher)) INTO revoked, room FROM gone g;
-	PERFORM leadscore.give_back(o.offer, room);
+	SELECT count((g.voucher).code), count(*) FILTER (WHERE leadscore_internal.takes_slot(o, g.voucher)) INTO revoked, room FROM gone g;
+	PERFORM leadscore_internal.give_back(o.offer, room);
 	RETURN revoked;
 END
 $$;
@@ -616,7 +616,7 @@ CREATE FUNCTION leadscore.expire_vouchers() RETURNS bigint
 	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 	-- whoever changes a budget has ended, and his budget is seen, or waits for us
-	LOCK TABLE leadscore.offer_slot IN ROW EXCLUSIVE MODE;
+	LOCK TABLE leadscore_internal.offer_slot IN ROW EXCLUSIVE MODE;
 	WITH late AS MATERIALIZED (
 		SELECT v.voucher_id FROM leadscore.voucher v
 		WHERE v.redeemed_at IS NULL AND NOT v.expired AND v.revoked_at IS NULL AND v.expires_at <= clock_timestamp()
@@ -625,11 +625,11 @@ AS $$
 		UPDATE leadscore.voucher v SET expired = true FROM late l WHERE v.voucher_id = l.voucher_id
 		RETURNING v AS voucher
 	), by_offer AS MATERIALIZED (
-		SELECT o.offer, count((g.voucher).code) AS expired, count(*) FILTER (WHERE leadscore.takes_slot(o, g.voucher)) AS room
+		SELECT o.offer, count((g.voucher).code) AS expired, count(*) FILTER (WHERE leadscore_internal.takes_slot(o, g.voucher)) AS room
 		FROM gone g JOIN leadscore.offer o ON o.offer = (g.voucher).offer
 		GROUP BY o.offer
 	), back AS MATERIALIZED (
-		SELECT b.expired, leadscore.give_back(b.offer, b.room) FROM by_offer b
+		SELECT b.expired, leadscore_internal.give_back(b.offer, b.room) FROM by_offer b
 	)
 	SELECT coalesce(sum(b.expired), 0)::bigint FROM back b;
 $$;
@@ -638,16 +638,16 @@ COMMENT ON FUNCTION leadscore.expire_vouchers() IS 'gives vouchers that nobody h
 
 -- redeem
 
-CREATE FUNCTION leadscore.names_of(lead_id text) RETURNS text[]
+CREATE FUNCTION leadscore_internal.names_of(lead_id text) RETURNS text[]
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT ARRAY(SELECT a.alias FROM leadscore.lead_alias a WHERE a.lead_id = l.lead) || l.lead
 	FROM (SELECT coalesce((SELECT a.lead_id FROM leadscore.lead_alias a WHERE a.alias = names_of.lead_id), names_of.lead_id) AS lead) l
 $$;
 
-COMMENT ON FUNCTION leadscore.names_of(text) IS 'all names of a lead, by any of them; the last is the lead''s own';
+COMMENT ON FUNCTION leadscore_internal.names_of(text) IS 'all names of a lead, by any of them; the last is the lead''s own';
 
-CREATE FUNCTION leadscore.voucher_with(code text) RETURNS leadscore.voucher
+CREATE FUNCTION leadscore_internal.voucher_with(code text) RETURNS leadscore.voucher
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -664,21 +664,21 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.voucher_with(text) IS 'the voucher with a code, or the error that there is none';
+COMMENT ON FUNCTION leadscore_internal.voucher_with(text) IS 'the voucher with a code, or the error that there is none';
 
-CREATE FUNCTION leadscore.hold_order(order_ref text, lead_id text, names text[]) RETURNS numeric
+CREATE FUNCTION leadscore_internal.hold_order(order_ref text, lead_id text, names text[]) RETURNS numeric
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-	o leadscore.voucher_order;
+	o leadscore_internal.voucher_order;
 BEGIN
 	-- who redeems for the same order waits here until we have ended
-	INSERT INTO leadscore.voucher_order (order_ref, lead_id, discount)
+	INSERT INTO leadscore_internal.voucher_order (order_ref, lead_id, discount)
 	SELECT hold_order.order_ref, coalesce((array_agg(v.lead_id))[1], hold_order.lead_id), coalesce(sum(v.discount), 0)
 	FROM leadscore.voucher v WHERE v.order_ref = hold_order.order_ref
 	ON CONFLICT ON CONSTRAINT voucher_order_pkey DO NOTHING;
-	SELECT r.* INTO STRICT o FROM leadscore.voucher_order r WHERE r.order_ref = hold_order.order_ref FOR UPDATE;
+	SELECT r.* INTO STRICT o FROM leadscore_internal.voucher_order r WHERE r.order_ref = hold_order.order_ref FOR UPDATE;
 	IF o.lead_id <> ALL (names) THEN
 		RAISE EXCEPTION USING ERRCODE = 'unique_violation', MESSAGE = 'the order belongs to another lead',
 			DETAIL = format('A voucher of another lead was redeemed for "%s".', left(hold_order.order_ref, 100)),
@@ -688,9 +688,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.hold_order(text, text, text[]) IS 'locks an order, which belongs to one lead, and says what its vouchers are worth so far';
+COMMENT ON FUNCTION leadscore_internal.hold_order(text, text, text[]) IS 'locks an order, which belongs to one lead, and says what its vouchers are worth so far';
 
-CREATE FUNCTION leadscore.check_redeemable(voucher leadscore.voucher, names text[]) RETURNS void
+CREATE FUNCTION leadscore_internal.check_redeemable(voucher leadscore.voucher, names text[]) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -711,7 +711,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = 'the voucher has expired',
 			DETAIL = format('It was valid until %s.', voucher.expires_at), HINT = 'A voucher is valid for as long as the offer says.';
 	END IF;
-	IF o.condition IS NOT NULL AND coalesce(leadscore.score(leadscore.condition_card(o.condition), NULL::leadscore.timeline,
+	IF o.condition IS NOT NULL AND coalesce(leadscore.score(leadscore_internal.condition_card(o.condition), NULL::leadscore.timeline,
 			(SELECT p.profile FROM leadscore.current_profile p WHERE p.lead_id = lead), clock_timestamp()), 0) < 1 THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = 'the lead does not meet the condition of the offer',
 			DETAIL = format('The profile of "%s" does not have the signal "%s".', left(lead, 100), o.condition), HINT = 'The voucher can be redeemed once it does.';
@@ -719,15 +719,15 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.check_redeemable(leadscore.voucher, text[]) IS 'the error of a voucher that cannot be redeemed';
+COMMENT ON FUNCTION leadscore_internal.check_redeemable(leadscore.voucher, text[]) IS 'the error of a voucher that cannot be redeemed';
 
-CREATE FUNCTION leadscore.discount_of(voucher leadscore.voucher, amount numeric, already numeric) RETURNS numeric
+CREATE FUNCTION leadscore_internal.discount_of(voucher leadscore.voucher, amount numeric, already numeric) RETURNS numeric
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	minor_unit CONSTANT numeric := (SELECT o.minor_unit FROM leadscore.offer o WHERE o.offer = voucher.offer);
 	rest CONSTANT numeric := amount - already;
-	wanted CONSTANT numeric := leadscore.to_unit(CASE voucher.kind WHEN 'percent' THEN amount * voucher.terms / 100 ELSE voucher.terms END, minor_unit);
+	wanted CONSTANT numeric := leadscore_internal.to_unit(CASE voucher.kind WHEN 'percent' THEN amount * voucher.terms / 100 ELSE voucher.terms END, minor_unit);
 BEGIN
 	-- shipping and gifts cannot be given in part
 	IF rest <= 0 OR voucher.kind IN ('shipping', 'gift') AND rest < wanted THEN
@@ -739,10 +739,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.discount_of(leadscore.voucher, numeric, numeric)
+COMMENT ON FUNCTION leadscore_internal.discount_of(leadscore.voucher, numeric, numeric)
 	IS 'what a voucher is worth for an order of a value (NULL: not known) whose other vouchers are worth an amount; NULL: not known';
 
-CREATE FUNCTION leadscore.take_money(name text, amount numeric) RETURNS void
+CREATE FUNCTION leadscore_internal.take_money(name text, amount numeric) RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -754,20 +754,20 @@ BEGIN
 	END IF;
 	WHILE taken < amount LOOP
 		-- what another order has taken, and has not committed, is not waited for
-		SELECT m.part, m.amount INTO place FROM leadscore.offer_money m WHERE m.offer = name ORDER BY m.amount DESC LIMIT 1 FOR UPDATE SKIP LOCKED;
+		SELECT m.part, m.amount INTO place FROM leadscore_internal.offer_money m WHERE m.offer = name ORDER BY m.amount DESC LIMIT 1 FOR UPDATE SKIP LOCKED;
 		IF NOT FOUND THEN
 			RAISE EXCEPTION USING ERRCODE = 'configuration_limit_exceeded', MESSAGE = format('offer "%s" has no money left for this order', name),
 				DETAIL = format('The voucher is worth %s; %s of max_cost is left.', amount, taken), HINT = 'UPDATE leadscore.offer SET max_cost raises it.';
 		END IF;
-		DELETE FROM leadscore.offer_money m WHERE m.offer = name AND m.part = place.part;
+		DELETE FROM leadscore_internal.offer_money m WHERE m.offer = name AND m.part = place.part;
 		taken := taken + place.amount;
 	END LOOP;
-	INSERT INTO leadscore.offer_money (offer, part, amount)
-	SELECT name, nextval('leadscore.offer_slot_seq'), taken - amount WHERE taken > amount;
+	INSERT INTO leadscore_internal.offer_money (offer, part, amount)
+	SELECT name, nextval('leadscore_internal.offer_slot_seq'), taken - amount WHERE taken > amount;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.take_money(text, numeric) IS 'takes an amount of the max_cost of an offer of percent; offer_slot must be locked';
+COMMENT ON FUNCTION leadscore_internal.take_money(text, numeric) IS 'takes an amount of the max_cost of an offer of percent; offer_slot must be locked';
 
 CREATE FUNCTION leadscore.redeem(code text, lead_id text, order_ref text, order_value numeric DEFAULT NULL,
 	OUT offer text, OUT kind text, OUT discount numeric)
@@ -778,7 +778,7 @@ DECLARE
 	voucher leadscore.voucher;
 	names text[];
 	already numeric;
-	amount CONSTANT numeric := leadscore.money(order_value, 'the value of the order'::text);
+	amount CONSTANT numeric := leadscore_internal.money(order_value, 'the value of the order'::text);
 BEGIN
 	IF redeem.code IS NULL OR redeem.lead_id IS NULL OR redeem.order_ref IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'redeem() needs a code, a lead and an order',
@@ -788,18 +788,18 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the value of the order is negative',
 			DETAIL = format('It is %s.', amount), HINT = 'Pass what the order is worth before the discount.';
 	END IF;
-	voucher := leadscore.voucher_with(redeem.code);
+	voucher := leadscore_internal.voucher_with(redeem.code);
 	-- another name of the lead will do, but no other lead's
-	names := leadscore.names_of(redeem.lead_id);
+	names := leadscore_internal.names_of(redeem.lead_id);
 	IF (voucher.lead_id = ANY (names)) IS NOT TRUE THEN
 		RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = 'the voucher belongs to another lead',
 			DETAIL = format('It is not for "%s".', left(redeem.lead_id, 100)), HINT = 'A voucher cannot be passed on.';
 	END IF;
 	IF voucher.kind = 'percent' THEN
 		-- whoever changes max_cost has ended, and is seen, or waits for us
-		LOCK TABLE leadscore.offer_slot IN ROW EXCLUSIVE MODE;
+		LOCK TABLE leadscore_internal.offer_slot IN ROW EXCLUSIVE MODE;
 	END IF;
-	already := leadscore.hold_order(redeem.order_ref, redeem.lead_id, names);
+	already := leadscore_internal.hold_order(redeem.order_ref, redeem.lead_id, names);
 	-- two at once: the second waits here until the first has committed; of visitors that were found out to be one lead, each may have got one
 	PERFORM FROM leadscore.voucher v WHERE v.offer = voucher.offer AND v.lead_id = ANY (names) ORDER BY v.voucher_id FOR UPDATE;
 	SELECT v.* INTO STRICT voucher FROM leadscore.voucher v WHERE v.voucher_id = voucher.voucher_id;
@@ -814,14 +814,14 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'unique_violation', MESSAGE = 'the voucher has been redeemed already',
 			DETAIL = format('At %s, for "%s".', voucher.redeemed_at, left(voucher.order_ref, 100)), HINT = 'A voucher can be redeemed once.';
 	END IF;
-	PERFORM leadscore.check_redeemable(voucher, names);
-	discount := leadscore.discount_of(voucher, amount, already);
+	PERFORM leadscore_internal.check_redeemable(voucher, names);
+	discount := leadscore_internal.discount_of(voucher, amount, already);
 	IF kind = 'percent' THEN
-		PERFORM leadscore.take_money(offer, discount);
+		PERFORM leadscore_internal.take_money(offer, discount);
 	END IF;
 	UPDATE leadscore.voucher v SET redeemed_at = clock_timestamp(), order_ref = redeem.order_ref, discount = redeem.discount
 	WHERE v.voucher_id = voucher.voucher_id;
-	UPDATE leadscore.voucher_order r SET discount = r.discount + coalesce(redeem.discount, 0) WHERE r.order_ref = redeem.order_ref;
+	UPDATE leadscore_internal.voucher_order r SET discount = r.discount + coalesce(redeem.discount, 0) WHERE r.order_ref = redeem.order_ref;
 END
 $$;
 
@@ -839,21 +839,21 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'unredeem() needs a code and an order',
 			DETAIL = 'A voucher was redeemed for one order.', HINT = 'For example: SELECT leadscore.unredeem(''7QX2-...'', ''order 17'').';
 	END IF;
-	voucher := leadscore.voucher_with(unredeem.code);
+	voucher := leadscore_internal.voucher_with(unredeem.code);
 	-- as redeem() locks: max_cost, the order, the voucher
-	LOCK TABLE leadscore.offer_slot IN ROW EXCLUSIVE MODE;
-	PERFORM FROM leadscore.voucher_order r WHERE r.order_ref = unredeem.order_ref FOR UPDATE;
+	LOCK TABLE leadscore_internal.offer_slot IN ROW EXCLUSIVE MODE;
+	PERFORM FROM leadscore_internal.voucher_order r WHERE r.order_ref = unredeem.order_ref FOR UPDATE;
 	SELECT v.* INTO voucher FROM leadscore.voucher v
 	WHERE v.voucher_id = voucher.voucher_id AND v.redeemed_at IS NOT NULL AND v.order_ref = unredeem.order_ref FOR UPDATE;
 	IF NOT FOUND THEN
 		RETURN false;
 	END IF;
 	UPDATE leadscore.voucher v SET redeemed_at = NULL, order_ref = NULL, discount = NULL WHERE v.voucher_id = voucher.voucher_id;
-	UPDATE leadscore.voucher_order r SET discount = r.discount - coalesce(voucher.discount, 0) WHERE r.order_ref = unredeem.order_ref;
-	DELETE FROM leadscore.voucher_order r
+	UPDATE leadscore_internal.voucher_order r SET discount = r.discount - coalesce(voucher.discount, 0) WHERE r.order_ref = unredeem.order_ref;
+	DELETE FROM leadscore_internal.voucher_order r
 	WHERE r.order_ref = unredeem.order_ref AND NOT EXISTS (SELECT FROM leadscore.voucher v WHERE v.order_ref = unredeem.order_ref);
-	INSERT INTO leadscore.offer_money (offer, part, amount)
-	SELECT o.offer, nextval('leadscore.offer_slot_seq'), voucher.discount
+	INSERT INTO leadscore_internal.offer_money (offer, part, amount)
+	SELECT o.offer, nextval('leadscore_internal.offer_slot_seq'), voucher.discount
 	FROM leadscore.offer o WHERE o.offer = voucher.offer AND voucher.kind = 'percent' AND o.max_cost IS NOT NULL AND voucher.discount > 0;
 	RETURN true;
 END
@@ -863,33 +863,33 @@ COMMENT ON FUNCTION leadscore.unredeem(text, text) IS 'the order was cancelled: 
 
 -- what a change would cost
 
-CREATE FUNCTION leadscore.vouchers_due(offer text, lead_ids text[], at timestamptz) RETURNS bigint
+CREATE FUNCTION leadscore_internal.vouchers_due(offer text, lead_ids text[], at timestamptz) RETURNS bigint
 	LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
-	o CONSTANT leadscore.offer := leadscore.offer_named(offer);
+	o CONSTANT leadscore.offer := leadscore_internal.offer_named(offer);
 	n bigint;
 BEGIN
-	IF o.starts_at > at OR o.ends_at <= at OR EXISTS (SELECT FROM leadscore.offer_stop s WHERE s.offer = o.offer) THEN
+	IF o.starts_at > at OR o.ends_at <= at OR EXISTS (SELECT FROM leadscore_internal.offer_stop s WHERE s.offer = o.offer) THEN
 		RETURN 0;
 	END IF;
 	SELECT count(*) INTO n
 	FROM unnest(lead_ids) AS l (lead_id)
-	WHERE NOT leadscore.is_held_out(o.offer, l.lead_id, o.holdout_share)
+	WHERE NOT leadscore_internal.is_held_out(o.offer, l.lead_id, o.holdout_share)
 	AND NOT EXISTS (SELECT FROM (
 			SELECT coalesce(a.lead_id, v.lead_id) AS lead_id FROM leadscore.voucher v LEFT JOIN leadscore.lead_alias a ON a.alias = v.lead_id
 			WHERE v.offer = o.offer AND v.revoked_at IS NULL AND (o.again_after IS NULL OR v.issued_at + o.again_after > at)) h WHERE h.lead_id = l.lead_id)
 	AND (o.condition IS NULL OR EXISTS (SELECT FROM leadscore.current_profile p WHERE p.lead_id = l.lead_id
-		AND leadscore.score(leadscore.condition_card(o.condition), NULL::leadscore.timeline, p.profile, at) >= 1));
+		AND leadscore.score(leadscore_internal.condition_card(o.condition), NULL::leadscore.timeline, p.profile, at) >= 1));
 	RETURN least(n, o.brake,
 		CASE WHEN o.budget IS NOT NULL OR o.max_cost IS NOT NULL AND o.kind <> 'percent'
-			THEN (SELECT count(*) FROM leadscore.offer_slot s WHERE s.offer = o.offer AND s.slot > 0) END);
+			THEN (SELECT count(*) FROM leadscore_internal.offer_slot s WHERE s.offer = o.offer AND s.slot > 0) END);
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.vouchers_due(text, text[], timestamptz) IS 'how many vouchers leads would get that entered an offer''s segment together';
+COMMENT ON FUNCTION leadscore_internal.vouchers_due(text, text[], timestamptz) IS 'how many vouchers leads would get that entered an offer''s segment together';
 
-CREATE FUNCTION leadscore.voucher_preview(document jsonb, model text, at timestamptz)
+CREATE FUNCTION leadscore_internal.voucher_preview(document jsonb, model text, at timestamptz)
 	RETURNS TABLE (offer text, segment text, kind text, discount numeric, leads bigint, vouchers bigint)
 	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
@@ -898,7 +898,7 @@ AS $$
 		SELECT n.segment, array_agg(n.lead_id) AS lead_ids
 		FROM (
 			SELECT e.lead_id, s.segment AS segment_before, leadscore.next_segment(document, e.timeline, e.profile, at, s.segment, s.since) AS segment
-			FROM leadscore.visible_lead e LEFT JOIN leadscore.lead_state s ON s.lead_id = e.lead_id AND s.model = voucher_preview.model
+			FROM leadscore_internal.visible_lead e LEFT JOIN leadscore.lead_state s ON s.lead_id = e.lead_id AND s.model = voucher_preview.model
 			WHERE EXISTS (SELECT FROM leadscore.offer o WHERE o.model = voucher_preview.model) OFFSET 0
 		) n
 		WHERE n.segment IS DISTINCT FROM n.segment_before
@@ -906,7 +906,7 @@ AS $$
 	)
 	SELECT o.offer, o.segment, o.kind, o.discount, coalesce(cardinality(n.lead_ids), 0)::bigint,
 		-- an edit of the model issues vouchers of offers that ask for it
-		CASE WHEN 'model' = ANY (o.issue_on) AND w.model IS NOT NULL THEN leadscore.vouchers_due(o.offer, coalesce(n.lead_ids, '{}'), at) ELSE 0 END
+		CASE WHEN 'model' = ANY (o.issue_on) AND w.model IS NOT NULL THEN leadscore_internal.vouchers_due(o.offer, coalesce(n.lead_ids, '{}'), at) ELSE 0 END
 	FROM leadscore.offer o
 	LEFT JOIN leadscore.watched_model w ON w.model = o.model AND w.active
 	LEFT JOIN entering n ON n.segment = o.segment
@@ -914,7 +914,7 @@ AS $$
 	ORDER BY o.offer
 $$;
 
-COMMENT ON FUNCTION leadscore.voucher_preview(jsonb, text, timestamptz) IS 'how many vouchers of each offer of a model would be issued if a document took its place';
+COMMENT ON FUNCTION leadscore_internal.voucher_preview(jsonb, text, timestamptz) IS 'how many vouchers of each offer of a model would be issued if a document took its place';
 
 -- what an offer has earned
 --
@@ -930,12 +930,12 @@ AS $$
 DECLARE
 	number integer;
 BEGIN
-	PERFORM leadscore.offer_named(offer);
+	PERFORM leadscore_internal.offer_named(offer);
 	SELECT s.signal_id INTO number FROM leadscore.signal s WHERE s.signal = offer_result.signal AND s.subject = 'event';
 	IF NOT FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('event signal "%s" does not exist', signal),
 			DETAIL = 'It tells what is a purchase, and its value what was paid.',
-			HINT = leadscore.known('event signals'::text, ARRAY(SELECT s.signal FROM leadscore.signal s WHERE s.subject = 'event' ORDER BY 1));
+			HINT = leadscore_internal.known('event signals'::text, ARRAY(SELECT s.signal FROM leadscore.signal s WHERE s.subject = 'event' ORDER BY 1));
 	END IF;
 	RETURN QUERY
 	WITH lead AS (
@@ -983,20 +983,20 @@ COMMENT ON FUNCTION leadscore.offer_result(text, text)
 -- Writers try the locks on what they write before they commit: a vacuum must not lock it to give its last pages back.
 DO $$
 DECLARE
-	name text;
+	name regclass;
 BEGIN
-	FOREACH name IN ARRAY ARRAY['lead_state', 'segment_change', 'seen_profile', 'offer_slot', 'voucher', 'offer_stop'] LOOP
-		EXECUTE format('ALTER TABLE leadscore.%I SET (vacuum_truncate = off)', name);
+	FOREACH name IN ARRAY ARRAY['leadscore.lead_state', 'leadscore.segment_change', 'leadscore_internal.seen_profile', 'leadscore_internal.offer_slot', 'leadscore.voucher', 'leadscore_internal.offer_stop']::regclass[] LOOP
+		EXECUTE format('ALTER TABLE %s SET (vacuum_truncate = off)', name);
 	END LOOP;
 END
 $$;
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore.offer', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore.offer_slot', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore.offer_slot_seq', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore.offer_money', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore.offer_stop', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore.forgotten_voucher', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore.voucher_order', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.offer_slot', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.offer_slot_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.offer_money', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.offer_stop', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.forgotten_voucher', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.voucher_order', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.voucher', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.voucher_voucher_id_seq', '');

@@ -10,36 +10,36 @@ CREATE FUNCTION leadscore.timeline_partition(lead_id text, partitions integer) R
 COMMENT ON FUNCTION leadscore.timeline_partition(text, integer)
 	IS 'the number of the table that a lead is in where lead_timeline is split into so many';
 
-CREATE FUNCTION leadscore.table_of_lead(lead_id text) RETURNS regclass
+CREATE FUNCTION leadscore_internal.table_of_lead(lead_id text) RETURNS regclass
 	AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT;
 
-COMMENT ON FUNCTION leadscore.table_of_lead(text) IS 'the table that a lead''s timeline is written to';
+COMMENT ON FUNCTION leadscore_internal.table_of_lead(text) IS 'the table that a lead''s timeline is written to';
 
-CREATE FUNCTION leadscore.guard_timelines() RETURNS trigger
+CREATE FUNCTION leadscore_internal.guard_timelines() RETURNS trigger
 	AS 'MODULE_PATHNAME' LANGUAGE C;
 
-COMMENT ON FUNCTION leadscore.guard_timelines() IS 'trigger: refuses rows in lead_timeline itself while it is split';
+COMMENT ON FUNCTION leadscore_internal.guard_timelines() IS 'trigger: refuses rows in lead_timeline itself while it is split';
 
 CREATE TRIGGER guard_timelines BEFORE INSERT ON leadscore.lead_timeline
-	FOR EACH ROW EXECUTE FUNCTION leadscore.guard_timelines();
+	FOR EACH ROW EXECUTE FUNCTION leadscore_internal.guard_timelines();
 
 -- its row is written with each move: a snapshot that does not see it does not see the rows that were moved, either
-CREATE TABLE leadscore.timeline_move (
+CREATE TABLE leadscore_internal.timeline_move (
 	only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
 	moved_at timestamptz NOT NULL
 );
 
-COMMENT ON TABLE leadscore.timeline_move IS 'the last time that partition_timelines() moved the rows of lead_timeline: one row, or none';
-COMMENT ON COLUMN leadscore.timeline_move.only_row IS 'true';
-COMMENT ON COLUMN leadscore.timeline_move.moved_at IS 'when';
+COMMENT ON TABLE leadscore_internal.timeline_move IS 'the last time that partition_timelines() moved the rows of lead_timeline: one row, or none';
+COMMENT ON COLUMN leadscore_internal.timeline_move.only_row IS 'true';
+COMMENT ON COLUMN leadscore_internal.timeline_move.moved_at IS 'when';
 
-CREATE FUNCTION leadscore.check_timelines_seen() RETURNS boolean
+CREATE FUNCTION leadscore_internal.check_timelines_seen() RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE;
 
-COMMENT ON FUNCTION leadscore.check_timelines_seen()
+COMMENT ON FUNCTION leadscore_internal.check_timelines_seen()
 	IS 'true, or a serialization failure where the rows of lead_timeline have been moved since the query''s snapshot was taken';
 
-CREATE FUNCTION leadscore.split_tables() RETURNS TABLE (number integer, name regclass, of integer)
+CREATE FUNCTION leadscore_internal.split_tables() RETURNS TABLE (number integer, name regclass, of integer)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
 AS $$
 	SELECT substring(c.relname FROM '[0-9]+$')::integer, c.oid::regclass,
@@ -51,37 +51,37 @@ AS $$
 	ORDER BY 1
 $$;
 
-COMMENT ON FUNCTION leadscore.split_tables() IS 'the tables that lead_timeline is split into';
+COMMENT ON FUNCTION leadscore_internal.split_tables() IS 'the tables that lead_timeline is split into';
 
 CREATE FUNCTION leadscore.partitions() RETURNS integer
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT greatest(count(*), 1)::integer FROM leadscore.split_tables()
+	SELECT greatest(count(*), 1)::integer FROM leadscore_internal.split_tables()
 $$;
 
 COMMENT ON FUNCTION leadscore.partitions() IS 'how many tables lead_timeline is split into; 1: it is whole';
 
-CREATE FUNCTION leadscore.split_problem() RETURNS TABLE (state text, action text)
+CREATE FUNCTION leadscore_internal.split_problem() RETURNS TABLE (state text, action text)
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 BEGIN
-	IF NOT EXISTS (SELECT FROM leadscore.split_tables()) THEN
+	IF NOT EXISTS (SELECT FROM leadscore_internal.split_tables()) THEN
 		RETURN;
 	END IF;
 	IF EXISTS (SELECT FROM ONLY leadscore.lead_timeline) THEN
 		RETURN QUERY SELECT 'is split, but has rows itself', 'DELETE FROM ONLY leadscore.lead_timeline, then CALL leadscore.rebuild()';
 	END IF;
-	IF EXISTS (SELECT FROM leadscore.split_tables() t HAVING count(*) <> max(t.of) OR min(t.of) IS DISTINCT FROM max(t.of)
+	IF EXISTS (SELECT FROM leadscore_internal.split_tables() t HAVING count(*) <> max(t.of) OR min(t.of) IS DISTINCT FROM max(t.of)
 			OR max(t.number) <> count(*) - 1 OR count(t.of) <> count(*)) THEN
 		RETURN QUERY SELECT 'is split, but some of its tables are missing', 'SELECT leadscore.partition_timelines(1), then CALL leadscore.rebuild()';
 	END IF;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.split_problem() IS 'what is wrong with the tables that lead_timeline is split into';
+COMMENT ON FUNCTION leadscore_internal.split_problem() IS 'what is wrong with the tables that lead_timeline is split into';
 
-CREATE FUNCTION leadscore.follow_tablespace() RETURNS void
+CREATE FUNCTION leadscore_internal.follow_tablespace() RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
 AS $$
 DECLARE
@@ -89,12 +89,12 @@ DECLARE
 BEGIN
 	FOR command IN
 		SELECT format('ALTER TABLE %s SET TABLESPACE %I', c.oid::regclass, coalesce(s.spcname, d.spcname))
-		FROM pg_class p JOIN leadscore.split_tables() t ON true JOIN pg_class c ON c.oid = t.name AND c.reltablespace <> p.reltablespace
+		FROM pg_class p JOIN leadscore_internal.split_tables() t ON true JOIN pg_class c ON c.oid = t.name AND c.reltablespace <> p.reltablespace
 		JOIN pg_database b ON b.datname = current_database() JOIN pg_tablespace d ON d.oid = b.dattablespace LEFT JOIN pg_tablespace s ON s.oid = p.reltablespace
 		WHERE p.oid = 'leadscore.lead_timeline'::regclass
 		UNION ALL
 		SELECT format('ALTER INDEX %s SET TABLESPACE %I', c.oid::regclass, coalesce(s.spcname, d.spcname))
-		FROM pg_index i JOIN pg_class p ON p.oid = i.indexrelid JOIN leadscore.split_tables() t ON true
+		FROM pg_index i JOIN pg_class p ON p.oid = i.indexrelid JOIN leadscore_internal.split_tables() t ON true
 		JOIN pg_index j ON j.indrelid = t.name AND j.indkey = i.indkey AND j.indisunique = i.indisunique AND pg_get_indexdef(j.indexrelid, 1, true) = pg_get_indexdef(i.indexrelid, 1, true)
 		JOIN pg_class c ON c.oid = j.indexrelid AND c.reltablespace <> p.reltablespace
 		JOIN pg_database b ON b.datname = current_database() JOIN pg_tablespace d ON d.oid = b.dattablespace LEFT JOIN pg_tablespace s ON s.oid = p.reltablespace
@@ -105,9 +105,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.follow_tablespace() IS 'moves the tables that lead_timeline is split into, and their indexes, to where it is';
+COMMENT ON FUNCTION leadscore_internal.follow_tablespace() IS 'moves the tables that lead_timeline is split into, and their indexes, to where it is';
 
-CREATE FUNCTION leadscore.create_split_table(number integer, of integer) RETURNS void
+CREATE FUNCTION leadscore_internal.create_split_table(number integer, of integer) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -143,7 +143,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.create_split_table(integer, integer) IS 'makes one of the tables that lead_timeline is split into, like it in all else';
+COMMENT ON FUNCTION leadscore_internal.create_split_table(integer, integer) IS 'makes one of the tables that lead_timeline is split into, like it in all else';
 
 CREATE FUNCTION leadscore.partition_timelines(partitions integer) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET client_min_messages = 'warning' SET jit = off
@@ -165,7 +165,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the number of partitions must be between 1 and 1024',
 			DETAIL = format('It is %s.', partitions), HINT = 'Take as many as the server has cores, or some more. 1 puts lead_timeline together again.';
 	END IF;
-	PERFORM leadscore.check_read_committed('partition_timelines()'::text, 'lost'::text);
+	PERFORM leadscore_internal.check_read_committed('partition_timelines()'::text, 'lost'::text);
 
 	-- writers and readers wait here, and look for the tables when they go on
 	LOCK TABLE leadscore.lead_timeline IN ACCESS EXCLUSIVE MODE;
@@ -182,8 +182,8 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = 'lead_timeline has triggers or foreign keys',
 			DETAIL = 'They would not hold for the tables that it is split into.', HINT = 'Drop them.';
 	END IF;
-	tables := ARRAY(SELECT t.name FROM leadscore.split_tables() t ORDER BY t.number);
-	IF partitions = greatest(cardinality(tables), 1) AND NOT EXISTS (SELECT FROM leadscore.split_problem()) THEN
+	tables := ARRAY(SELECT t.name FROM leadscore_internal.split_tables() t ORDER BY t.number);
+	IF partitions = greatest(cardinality(tables), 1) AND NOT EXISTS (SELECT FROM leadscore_internal.split_problem()) THEN
 		RETURN;
 	END IF;
 
@@ -202,7 +202,7 @@ BEGIN
 		EXECUTE format('DROP TABLE %s', array_to_string(tables, ', '));
 	END IF;
 	IF partitions > 1 THEN
-		PERFORM leadscore.create_split_table(n, partitions) FROM generate_series(0, partitions - 1) n;
+		PERFORM leadscore_internal.create_split_table(n, partitions) FROM generate_series(0, partitions - 1) n;
 		-- each table finds its rows by this index
 		EXECUTE format('CREATE INDEX lead_timeline_partition ON leadscore.lead_timeline (leadscore.timeline_partition(lead_id, %s))', partitions);
 		FOR n IN 0 .. partitions - 1 LOOP
@@ -213,7 +213,7 @@ BEGIN
 		DROP INDEX leadscore.lead_timeline_partition;
 		TRUNCATE ONLY leadscore.lead_timeline;
 	END IF;
-	INSERT INTO leadscore.timeline_move AS m (moved_at) VALUES (now()) ON CONFLICT (only_row) DO UPDATE SET moved_at = excluded.moved_at;
+	INSERT INTO leadscore_internal.timeline_move AS m (moved_at) VALUES (now()) ON CONFLICT (only_row) DO UPDATE SET moved_at = excluded.moved_at;
 	ANALYZE leadscore.lead_timeline;
 END
 $$;

@@ -3,7 +3,7 @@
 
 -- private functions
 
-CREATE TYPE leadscore.comparison AS (
+CREATE TYPE leadscore_internal.comparison AS (
 	leads bigint,
 	moves float8[],
 	quantiles float8[],
@@ -11,49 +11,49 @@ CREATE TYPE leadscore.comparison AS (
 	mover_scores float8[]
 );
 
-COMMENT ON TYPE leadscore.comparison IS 'what two scorecards make of the same leads';
-COMMENT ON COLUMN leadscore.comparison.leads IS 'how many leads';
-COMMENT ON COLUMN leadscore.comparison.moves IS 'number of the segment before and after, by position (0: none), leads, mean score before and after';
-COMMENT ON COLUMN leadscore.comparison.quantiles IS 'scores before and after, from the lowest by tenths of the leads to the highest';
-COMMENT ON COLUMN leadscore.comparison.movers IS 'the leads that gain most, then those that lose most';
-COMMENT ON COLUMN leadscore.comparison.mover_scores IS 'their scores before and after';
+COMMENT ON TYPE leadscore_internal.comparison IS 'what two scorecards make of the same leads';
+COMMENT ON COLUMN leadscore_internal.comparison.leads IS 'how many leads';
+COMMENT ON COLUMN leadscore_internal.comparison.moves IS 'number of the segment before and after, by position (0: none), leads, mean score before and after';
+COMMENT ON COLUMN leadscore_internal.comparison.quantiles IS 'scores before and after, from the lowest by tenths of the leads to the highest';
+COMMENT ON COLUMN leadscore_internal.comparison.movers IS 'the leads that gain most, then those that lose most';
+COMMENT ON COLUMN leadscore_internal.comparison.mover_scores IS 'their scores before and after';
 
-CREATE FUNCTION leadscore.compare_transition(internal, jsonb, jsonb, text, leadscore.timeline, jsonb, timestamptz) RETURNS internal
+CREATE FUNCTION leadscore_internal.compare_transition(internal, jsonb, jsonb, text, leadscore.timeline, jsonb, timestamptz) RETURNS internal
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 20;
 
-CREATE FUNCTION leadscore.compare_merge(internal, internal) RETURNS internal
+CREATE FUNCTION leadscore_internal.compare_merge(internal, internal) RETURNS internal
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 
-CREATE FUNCTION leadscore.compare_serialize(internal) RETURNS bytea
+CREATE FUNCTION leadscore_internal.compare_serialize(internal) RETURNS bytea
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-CREATE FUNCTION leadscore.compare_deserialize(bytea, internal) RETURNS internal
+CREATE FUNCTION leadscore_internal.compare_deserialize(bytea, internal) RETURNS internal
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-CREATE FUNCTION leadscore.compare_final(internal) RETURNS leadscore.comparison
+CREATE FUNCTION leadscore_internal.compare_final(internal) RETURNS leadscore_internal.comparison
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 
-COMMENT ON FUNCTION leadscore.compare_transition(internal, jsonb, jsonb, text, leadscore.timeline, jsonb, timestamptz) IS 'aggregate transition function';
-COMMENT ON FUNCTION leadscore.compare_merge(internal, internal) IS 'aggregate combine function';
-COMMENT ON FUNCTION leadscore.compare_serialize(internal) IS 'aggregate serial function';
-COMMENT ON FUNCTION leadscore.compare_deserialize(bytea, internal) IS 'aggregate deserial function';
-COMMENT ON FUNCTION leadscore.compare_final(internal) IS 'aggregate final function';
+COMMENT ON FUNCTION leadscore_internal.compare_transition(internal, jsonb, jsonb, text, leadscore.timeline, jsonb, timestamptz) IS 'aggregate transition function';
+COMMENT ON FUNCTION leadscore_internal.compare_merge(internal, internal) IS 'aggregate combine function';
+COMMENT ON FUNCTION leadscore_internal.compare_serialize(internal) IS 'aggregate serial function';
+COMMENT ON FUNCTION leadscore_internal.compare_deserialize(bytea, internal) IS 'aggregate deserial function';
+COMMENT ON FUNCTION leadscore_internal.compare_final(internal) IS 'aggregate final function';
 
-CREATE AGGREGATE leadscore.compare(before jsonb, after jsonb, lead_id text, timeline leadscore.timeline, profile jsonb, at timestamptz) (
-	SFUNC = leadscore.compare_transition,
+CREATE AGGREGATE leadscore_internal.compare(before jsonb, after jsonb, lead_id text, timeline leadscore.timeline, profile jsonb, at timestamptz) (
+	SFUNC = leadscore_internal.compare_transition,
 	STYPE = internal,
 	SSPACE = 8192,
-	FINALFUNC = leadscore.compare_final,
-	COMBINEFUNC = leadscore.compare_merge,
-	SERIALFUNC = leadscore.compare_serialize,
-	DESERIALFUNC = leadscore.compare_deserialize,
+	FINALFUNC = leadscore_internal.compare_final,
+	COMBINEFUNC = leadscore_internal.compare_merge,
+	SERIALFUNC = leadscore_internal.compare_serialize,
+	DESERIALFUNC = leadscore_internal.compare_deserialize,
 	PARALLEL = safe
 );
 
-COMMENT ON AGGREGATE leadscore.compare(jsonb, jsonb, text, leadscore.timeline, jsonb, timestamptz)
+COMMENT ON AGGREGATE leadscore_internal.compare(jsonb, jsonb, text, leadscore.timeline, jsonb, timestamptz)
 	IS 'what two scorecards make of the same leads at an instant';
 
-CREATE FUNCTION leadscore.with_signal_ids(document jsonb) RETURNS jsonb
+CREATE FUNCTION leadscore_internal.with_signal_ids(document jsonb) RETURNS jsonb
 	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT CASE WHEN jsonb_typeof(document -> 'signals') = 'array' THEN document || jsonb_build_object('signals', (
@@ -64,9 +64,9 @@ AS $$
 		LEFT JOIN leadscore.signal s ON s.signal = d.signal ->> 'signal')) ELSE document END
 $$;
 
-COMMENT ON FUNCTION leadscore.with_signal_ids(jsonb) IS 'a scorecard document with the numbers that its signals have here';
+COMMENT ON FUNCTION leadscore_internal.with_signal_ids(jsonb) IS 'a scorecard document with the numbers that its signals have here';
 
-CREATE FUNCTION leadscore.stability_index(bands float8[], missing float8, missing_after float8) RETURNS float8
+CREATE FUNCTION leadscore_internal.stability_index(bands float8[], missing float8, missing_after float8) RETURNS float8
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 	-- half a lead in a band where there is none keeps the logarithm finite
@@ -81,19 +81,19 @@ AS $$
 	) t
 $$;
 
-COMMENT ON FUNCTION leadscore.stability_index(float8[], float8, float8)
+COMMENT ON FUNCTION leadscore_internal.stability_index(float8[], float8, float8)
 	IS 'how far two distributions lie apart: the sum of (share after - share before) * ln(share after / share before)';
 
-CREATE FUNCTION leadscore.tell_of_uncounted(document jsonb) RETURNS void
+CREATE FUNCTION leadscore_internal.tell_of_uncounted(document jsonb) RETURNS void
 	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	waiting CONSTANT text[] := ARRAY(
-		SELECT d.signal FROM leadscore.document_signals(document) d
+		SELECT d.signal FROM leadscore_internal.document_signals(document) d
 		WHERE d.subject = 'event'
-		AND NOT EXISTS (SELECT FROM leadscore.signal s JOIN leadscore.counted_signal c ON c.signal_id = s.signal_id
+		AND NOT EXISTS (SELECT FROM leadscore.signal s JOIN leadscore_internal.counted_signal c ON c.signal_id = s.signal_id
 			WHERE s.signal = d.signal AND c.definition = jsonb_build_object('kind', d.kind, 'match', d.match, 'condition', d.condition))
-		AND leadscore.log_has(d.kind, true) IS NOT FALSE
+		AND leadscore_internal.log_has(d.kind, true) IS NOT FALSE
 		ORDER BY 1);
 BEGIN
 	IF waiting <> '{}' THEN
@@ -104,7 +104,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.tell_of_uncounted(jsonb) IS 'a NOTICE about signals of a document that past events are not counted for';
+COMMENT ON FUNCTION leadscore_internal.tell_of_uncounted(jsonb) IS 'a NOTICE about signals of a document that past events are not counted for';
 
 -- before it is published
 
@@ -115,20 +115,20 @@ CREATE FUNCTION leadscore.preview(document jsonb, model text DEFAULT 'default', 
 AS $$
 DECLARE
 	before CONSTANT jsonb := leadscore.scorecard(model);
-	after CONSTANT jsonb := leadscore.with_signal_ids(document);
+	after CONSTANT jsonb := leadscore_internal.with_signal_ids(document);
 	segments_before text[];
 	segments_after text[];
-	c leadscore.comparison;
+	c leadscore_internal.comparison;
 BEGIN
 	IF document IS NULL OR model IS NULL OR at IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('the %s is NULL', CASE WHEN document IS NULL THEN 'document' WHEN model IS NULL THEN 'model' ELSE 'instant' END),
 			DETAIL = 'A preview compares a document with a model as of an instant.', HINT = 'Such as leadscore.preview(leadscore.fit(...), ''shop'', now()).';
 	END IF;
-	PERFORM leadscore.check_scorecard(document);
-	PERFORM leadscore.tell_of_uncounted(document);
+	PERFORM leadscore_internal.check_scorecard(document);
+	PERFORM leadscore_internal.tell_of_uncounted(document);
 	segments_before := ARRAY(SELECT s.segment FROM jsonb_to_recordset(nullif(before -> 'segments', 'null')) AS s (segment text, position numeric) ORDER BY s.position);
 	segments_after := ARRAY(SELECT s.segment FROM jsonb_to_recordset(nullif(after -> 'segments', 'null')) AS s (segment text, position numeric) ORDER BY s.position);
-	c := (SELECT leadscore.compare(before, after, e.lead_id, e.timeline, e.profile, preview.at) FROM leadscore.visible_lead e);
+	c := (SELECT leadscore_internal.compare(before, after, e.lead_id, e.timeline, e.profile, preview.at) FROM leadscore_internal.visible_lead e);
 	RETURN QUERY
 		WITH moved AS (
 			SELECT c.moves[i][1] AS b, c.moves[i][2] AS a, c.moves[i][3]::bigint AS leads, c.moves[i][4] AS score_before, c.moves[i][5] AS score_after
@@ -150,7 +150,7 @@ BEGIN
 		) UNION ALL (
 			SELECT 'voucher', NULL, v.segment, NULL, NULL, v.leads, NULL, NULL, NULL, v.offer, v.vouchers,
 				CASE WHEN v.kind <> 'percent' OR v.vouchers = 0 THEN v.vouchers * v.discount END
-			FROM leadscore.voucher_preview(after, before ->> 'model', preview.at) v
+			FROM leadscore_internal.voucher_preview(after, before ->> 'model', preview.at) v
 		);
 END
 $$;
@@ -225,16 +225,16 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = '"from" is not before "to"',
 			DETAIL = format('The instants are %s and %s.', "from", "to"), HINT = 'Write the earlier first.';
 	END IF;
-	active_hours := leadscore.duration_hours('active_within'::text, active_within, 'Write a duration such as 90 days, or NULL for all leads.'::text);
+	active_hours := leadscore_internal.duration_hours('active_within'::text, active_within, 'Write a duration such as 90 days, or NULL for all leads.'::text);
 	RETURN QUERY
 		WITH tally AS (
 			SELECT u.n, count(*) FILTER (WHERE NOT x.after) AS leads_from, count(*) FILTER (WHERE x.after) AS leads_to,
 				count(u.value) FILTER (WHERE NOT x.after) AS measured_from, count(u.value) FILTER (WHERE x.after) AS measured_to,
-				avg(u.value) FILTER (WHERE NOT x.after) AS mean_from, avg(u.value) FILTER (WHERE x.after) AS mean_to, leadscore.fine_bands(u.value, x.after) AS bands
+				avg(u.value) FILTER (WHERE NOT x.after) AS mean_from, avg(u.value) FILTER (WHERE x.after) AS mean_to, leadscore_internal.fine_bands(u.value, x.after) AS bands
 			FROM (
-				SELECT c.after, leadscore.past_score(card, e.timeline, e.profile, c.at) AS score, leadscore.past_features(card, e.timeline, e.profile, c.at) AS features
-				FROM leadscore.visible_lead e CROSS JOIN (VALUES (false, "from"), (true, "to")) AS c (after, at)
-				WHERE leadscore.outcome(e.timeline, -1, c.at, 1, active_hours) IS NOT NULL OFFSET 0
+				SELECT c.after, leadscore_internal.past_score(card, e.timeline, e.profile, c.at) AS score, leadscore_internal.past_features(card, e.timeline, e.profile, c.at) AS features
+				FROM leadscore_internal.visible_lead e CROSS JOIN (VALUES (false, "from"), (true, "to")) AS c (after, at)
+				WHERE leadscore_internal.outcome(e.timeline, -1, c.at, 1, active_hours) IS NOT NULL OFFSET 0
 			) x
 			CROSS JOIN LATERAL unnest(x.score || x.features) WITH ORDINALITY AS u (value, n)
 			GROUP BY u.n
@@ -243,7 +243,7 @@ BEGIN
 			CASE WHEN p.psi < 0.1 THEN 'stable' WHEN p.psi < 0.25 THEN 'shifted' WHEN p.psi IS NOT NULL THEN 'unstable' END
 		FROM tally t
 		LEFT JOIN jsonb_array_elements(card -> 'weights') WITH ORDINALITY AS w (weight, n) ON w.n + 1 = t.n
-		CROSS JOIN LATERAL (SELECT leadscore.stability_index(t.bands, (t.leads_from + t.leads_to - t.measured_from - t.measured_to)::float8, (t.leads_to - t.measured_to)::float8) AS psi) p
+		CROSS JOIN LATERAL (SELECT leadscore_internal.stability_index(t.bands, (t.leads_from + t.leads_to - t.measured_from - t.measured_to)::float8, (t.leads_to - t.measured_to)::float8) AS psi) p
 		ORDER BY t.n;
 END
 $$;
@@ -276,12 +276,12 @@ SELECT pg_catalog.pg_extension_config_dump('leadscore.model_version', '');
 -- A transaction makes at most one version of a model: the state that it leaves behind, if it differs from the last version.
 -- keep_documents() has locked the model until the end of the transaction, so no two transactions draw the same number.
 
-CREATE FUNCTION leadscore.keep_version(name text, report jsonb) RETURNS void
+CREATE FUNCTION leadscore_internal.keep_version(name text, report jsonb) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	made CONSTANT jsonb := coalesce(nullif(current_setting('leadscore.versions_made', true), ''), '{}');
-	card CONSTANT jsonb := coalesce((SELECT d.document FROM leadscore.model_document d WHERE d.model = name), leadscore.make_document(name));
+	card CONSTANT jsonb := coalesce((SELECT d.document FROM leadscore.model_document d WHERE d.model = name), leadscore_internal.make_document(name));
 	last leadscore.model_version;
 BEGIN
 	SELECT v.* INTO last FROM leadscore.model_version v WHERE v.model = name ORDER BY v.version DESC LIMIT 1;
@@ -301,31 +301,31 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.keep_version(text, jsonb) IS 'keeps a model as it is now in model_version, if it has changed';
+COMMENT ON FUNCTION leadscore_internal.keep_version(text, jsonb) IS 'keeps a model as it is now in model_version, if it has changed';
 
-CREATE FUNCTION leadscore.document_changed() RETURNS trigger
+CREATE FUNCTION leadscore_internal.document_changed() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM leadscore.check_trigger(TG_RELID, 'leadscore.model_document'::regclass);
-	IF NOT leadscore.in_restore() THEN
-		PERFORM leadscore.keep_version(NEW.model, NULL::jsonb);
+	PERFORM leadscore_internal.check_trigger(TG_RELID, 'leadscore.model_document'::regclass);
+	IF NOT leadscore_internal.in_restore() THEN
+		PERFORM leadscore_internal.keep_version(NEW.model, NULL::jsonb);
 	END IF;
 	RETURN NULL;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.document_changed() IS 'trigger, at commit: edited rows make a version of their model';
+COMMENT ON FUNCTION leadscore_internal.document_changed() IS 'trigger, at commit: edited rows make a version of their model';
 
 CREATE CONSTRAINT TRIGGER document_changed AFTER INSERT OR UPDATE ON leadscore.model_document
-	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION leadscore.document_changed();
+	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION leadscore_internal.document_changed();
 
 CREATE FUNCTION leadscore.restore_version(model text, version integer DEFAULT NULL, redefine boolean DEFAULT false) RETURNS text
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	versions CONSTANT integer[] := ARRAY(SELECT v.version FROM leadscore.model_version v WHERE v.model = restore_version.model ORDER BY 1 DESC);
-	card CONSTANT jsonb := leadscore.make_document(model);
+	card CONSTANT jsonb := leadscore_internal.make_document(model);
 	wanted integer := version;
 	document jsonb;
 BEGIN
@@ -341,7 +341,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 			MESSAGE = CASE WHEN wanted IS NULL THEN format('model "%s" has no version but what it is', coalesce(model, 'NULL')) ELSE format('model "%s" has no version %s', model, wanted) END,
 			DETAIL = 'There is no such row in leadscore.model_version.',
-			HINT = leadscore.known('versions'::text, versions::text[]);
+			HINT = leadscore_internal.known('versions'::text, versions::text[]);
 	END IF;
 	RETURN leadscore.publish(document, redefine);
 END

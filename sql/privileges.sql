@@ -8,27 +8,27 @@
 -- functions call. A function that no list has is so from the start.
 -- test/t/037_rights.pl has the lists once more.
 
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA leadscore FROM PUBLIC;
-REVOKE ALL ON ALL PROCEDURES IN SCHEMA leadscore FROM PUBLIC;
-GRANT USAGE ON SCHEMA leadscore TO PUBLIC;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA leadscore, leadscore_internal FROM PUBLIC;
+REVOKE ALL ON ALL PROCEDURES IN SCHEMA leadscore, leadscore_internal FROM PUBLIC;
+GRANT USAGE ON SCHEMA leadscore, leadscore_internal TO PUBLIC;
 
 -- the type
-GRANT EXECUTE ON FUNCTION leadscore.timeline_in(cstring), leadscore.timeline_out(leadscore.timeline), leadscore.timeline_recv(internal),
-	leadscore.timeline_send(leadscore.timeline), leadscore.timeline_eq(leadscore.timeline, leadscore.timeline),
-	leadscore.timeline_ne(leadscore.timeline, leadscore.timeline), leadscore.timeline_lt(leadscore.timeline, leadscore.timeline),
-	leadscore.timeline_le(leadscore.timeline, leadscore.timeline), leadscore.timeline_gt(leadscore.timeline, leadscore.timeline),
-	leadscore.timeline_ge(leadscore.timeline, leadscore.timeline), leadscore.timeline_cmp(leadscore.timeline, leadscore.timeline),
-	leadscore.timeline_hash(leadscore.timeline),
-	leadscore.timeline_hash_extended(leadscore.timeline, bigint), leadscore.timeline_add(leadscore.timeline, leadscore.timeline),
-	leadscore.timeline_subtract(leadscore.timeline, leadscore.timeline), leadscore.timeline_plus(leadscore.timeline),
-	leadscore.timeline_minus(leadscore.timeline) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION leadscore_internal.timeline_in(cstring), leadscore_internal.timeline_out(leadscore.timeline), leadscore_internal.timeline_recv(internal),
+	leadscore_internal.timeline_send(leadscore.timeline), leadscore_internal.timeline_eq(leadscore.timeline, leadscore.timeline),
+	leadscore_internal.timeline_ne(leadscore.timeline, leadscore.timeline), leadscore_internal.timeline_lt(leadscore.timeline, leadscore.timeline),
+	leadscore_internal.timeline_le(leadscore.timeline, leadscore.timeline), leadscore_internal.timeline_gt(leadscore.timeline, leadscore.timeline),
+	leadscore_internal.timeline_ge(leadscore.timeline, leadscore.timeline), leadscore_internal.timeline_cmp(leadscore.timeline, leadscore.timeline),
+	leadscore_internal.timeline_hash(leadscore.timeline),
+	leadscore_internal.timeline_hash_extended(leadscore.timeline, bigint), leadscore_internal.timeline_add(leadscore.timeline, leadscore.timeline),
+	leadscore_internal.timeline_subtract(leadscore.timeline, leadscore.timeline), leadscore_internal.timeline_plus(leadscore.timeline),
+	leadscore_internal.timeline_minus(leadscore.timeline) TO PUBLIC;
 
 -- the core
 GRANT EXECUTE ON FUNCTION leadscore.timeline_agg(jsonb, text, timestamptz, numeric, jsonb), leadscore.timeline_sum(leadscore.timeline),
 	leadscore.scorable(text, timestamptz, numeric, jsonb), leadscore.timeline_entries(leadscore.timeline),
 	leadscore.coarsen(leadscore.timeline, timestamptz), leadscore.timeline_before(leadscore.timeline, timestamptz),
 	leadscore.timeline_first_hour(leadscore.timeline, integer, timestamptz, timestamptz), leadscore.timeline_last_hour(leadscore.timeline),
-	leadscore.timeline_start(leadscore.timeline), leadscore.timeline_total(leadscore.timeline, integer, timestamptz, timestamptz),
+	leadscore_internal.timeline_start(leadscore.timeline), leadscore_internal.timeline_total(leadscore.timeline, integer, timestamptz, timestamptz),
 	leadscore.timeline_partition(text, integer),
 	leadscore.score(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore.appraise(jsonb, leadscore.timeline, jsonb, timestamptz),
 	leadscore.contributions(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore.features(jsonb, leadscore.timeline, jsonb, timestamptz),
@@ -41,11 +41,11 @@ GRANT EXECUTE ON FUNCTION leadscore.timeline_agg(jsonb, text, timestamptz, numer
 	leadscore.logistic_regression(float8[], boolean, float8, float8[]) TO PUBLIC;
 
 -- what constraints call, and hints: with the rights of whoever writes
-GRANT EXECUTE ON FUNCTION leadscore.check_event(text, text, timestamptz, numeric, jsonb), leadscore.check_condition(jsonpath),
-	leadscore.check_scorecard(jsonb), leadscore.check_duration(text, interval, text), leadscore.duration_hours(text, interval, text),
-	leadscore.refuse(text, text, text), leadscore.known(text, text[]), leadscore.check_part_exists(text, text, text, text, text, text[]) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION leadscore_internal.check_event(text, text, timestamptz, numeric, jsonb), leadscore_internal.check_condition(jsonpath),
+	leadscore_internal.check_scorecard(jsonb), leadscore_internal.check_duration(text, interval, text), leadscore_internal.duration_hours(text, interval, text),
+	leadscore_internal.refuse(text, text, text), leadscore_internal.known(text, text[]), leadscore_internal.check_part_exists(text, text, text, text, text, text[]) TO PUBLIC;
 
-CREATE FUNCTION leadscore.check_role(role regrole) RETURNS void
+CREATE FUNCTION leadscore_internal.check_role(role regrole) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -60,62 +60,62 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.check_role(regrole) IS 'refuses what is no role';
+COMMENT ON FUNCTION leadscore_internal.check_role(regrole) IS 'refuses what is no role';
 
 CREATE FUNCTION leadscore.grant_reader(role regrole) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM leadscore.check_role(role);
+	PERFORM leadscore_internal.check_role(role);
 	EXECUTE format('GRANT SELECT ON leadscore.signal, leadscore.model, leadscore.weight, leadscore.category, leadscore.stage,'
 		' leadscore.grade, leadscore.segment, leadscore.default_model, leadscore.compaction, leadscore.model_document, leadscore.lead, leadscore.lead_timeline,'
-		' leadscore.lead_alias, leadscore.pending_delta, leadscore.pending_identity, leadscore.changed_lead, leadscore.counted_signal, leadscore.snapshot_state, leadscore.signal_definition,'
-		' leadscore.source_trigger, leadscore.source, leadscore.trigger_set, leadscore.own_column, leadscore.known_source, leadscore.known_event_trigger, leadscore.known_collation, leadscore.status, leadscore.current_timeline, leadscore.pending_timeline, leadscore.alias_profile, leadscore.current_profile, leadscore.visible_lead, leadscore.lead_score,'
+		' leadscore.lead_alias, leadscore.pending_delta, leadscore_internal.pending_identity, leadscore_internal.changed_lead, leadscore_internal.counted_signal, leadscore_internal.snapshot_state, leadscore_internal.signal_definition,'
+		' leadscore_internal.source_trigger, leadscore.source, leadscore_internal.trigger_set, leadscore_internal.own_column, leadscore.known_source, leadscore_internal.known_event_trigger, leadscore_internal.known_collation, leadscore.status, leadscore.current_timeline, leadscore_internal.pending_timeline, leadscore_internal.alias_profile, leadscore.current_profile, leadscore_internal.visible_lead, leadscore.lead_score,'
 		' leadscore.lead_segment, leadscore.segment_summary, leadscore.model_version, leadscore.experiment, leadscore.watched_model,'
 		' leadscore.lead_state, leadscore.segment_change, leadscore.offer,'
-		' leadscore.derivation, leadscore.conversion, leadscore.model_conversion,'
-		' leadscore.rfm_group, leadscore.spend, leadscore.channel, leadscore.lead_start, leadscore.monthly_figure,'
-		' leadscore.sales_cycle, leadscore.funnel, leadscore.attribution, leadscore.crm_state, leadscore.crm_lead TO %s', role);
+		' leadscore.derivation, leadscore.conversion, leadscore_internal.model_conversion,'
+		' leadscore.rfm_group, leadscore.spend, leadscore.channel, leadscore_internal.lead_start, leadscore.monthly_figure,'
+		' leadscore.sales_cycle, leadscore.funnel, leadscore.attribution, leadscore_internal.crm_state, leadscore.crm_lead TO %s', role);
 	EXECUTE format('GRANT SELECT (lead_id) ON leadscore.event TO %s', role);	-- for row-level security in lead_score
 	-- what is in it is shown to those whom policies on lead do not bind
 	EXECUTE format('GRANT SELECT (lead_id) ON leadscore.pending_profile TO %s', role);
-	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.signals(), leadscore.scorecard(text), leadscore.make_document(text), leadscore.model_named(text),'
-		' leadscore.lead_named(text), leadscore.timeline_of(text), leadscore.has_pending(text), leadscore.with_pending(text, leadscore.timeline), leadscore.check_timelines_seen(), leadscore.with_pending_profile(text, jsonb, boolean), leadscore.alias_profiles(), leadscore.is_visible(text), leadscore.model_cards(), leadscore.served_models(), leadscore.months_since(timestamptz), leadscore.model_stages(), leadscore.stage_signals(), leadscore.touch_signals(), leadscore.children(regclass), leadscore.source_problem(regclass, jsonb), leadscore.lead_key_problem(regclass, jsonb), leadscore.has_lead_index(oid, text, boolean), leadscore.split_problem(), leadscore.log_has(text, boolean), leadscore.signals_waiting(text[]), leadscore.transition_problem(), leadscore.table_problem(), leadscore.known_source_problem(), leadscore.own_problem(), leadscore.collation_version(), leadscore.event_trigger_state(), leadscore.mapped_columns(oid, jsonb), leadscore.keeps_values(text, text), leadscore.family_above(oid[]), leadscore.family_below(oid[]), leadscore.split_tables(), leadscore.partitions(),'
-		' leadscore.column_type(regclass, text), leadscore.property_type(regtype), leadscore.trigger_mapping(bytea), leadscore.top(integer, text, timestamptz), leadscore.score(text, text, timestamptz), leadscore.score_by_query(text, text, timestamptz), leadscore.explain(text, text, timestamptz),'
+	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.signals(), leadscore.scorecard(text), leadscore_internal.make_document(text), leadscore_internal.model_named(text),'
+		' leadscore_internal.lead_named(text), leadscore_internal.timeline_of(text), leadscore_internal.has_pending(text), leadscore_internal.with_pending(text, leadscore.timeline), leadscore_internal.check_timelines_seen(), leadscore_internal.with_pending_profile(text, jsonb, boolean), leadscore_internal.alias_profiles(), leadscore_internal.is_visible(text), leadscore_internal.model_cards(), leadscore_internal.served_models(), leadscore_internal.months_since(timestamptz), leadscore_internal.model_stages(), leadscore_internal.stage_signals(), leadscore_internal.touch_signals(), leadscore_internal.children(regclass), leadscore_internal.source_problem(regclass, jsonb), leadscore_internal.lead_key_problem(regclass, jsonb), leadscore_internal.has_lead_index(oid, text, boolean), leadscore_internal.split_problem(), leadscore_internal.log_has(text, boolean), leadscore_internal.signals_waiting(text[]), leadscore_internal.transition_problem(), leadscore_internal.table_problem(), leadscore_internal.known_source_problem(), leadscore_internal.own_problem(), leadscore_internal.collation_version(), leadscore_internal.event_trigger_state(), leadscore_internal.mapped_columns(oid, jsonb), leadscore_internal.keeps_values(text, text), leadscore_internal.family_above(oid[]), leadscore_internal.family_below(oid[]), leadscore_internal.split_tables(), leadscore.partitions(),'
+		' leadscore_internal.column_type(regclass, text), leadscore_internal.property_type(regtype), leadscore_internal.trigger_mapping(bytea), leadscore.top(integer, text, timestamptz), leadscore.score(text, text, timestamptz), leadscore_internal.score_by_query(text, text, timestamptz), leadscore.explain(text, text, timestamptz),'
 		' leadscore.score(bigint, text, timestamptz), leadscore.score(uuid, text, timestamptz), leadscore.explain(bigint, text, timestamptz), leadscore.explain(uuid, text, timestamptz),'
 		' leadscore.score_history(text, text, timestamptz, timestamptz, interval), leadscore.rfm_groups(), leadscore.rfm(text[], timestamptz, integer),'
-		' leadscore.rfm(text, timestamptz, integer), leadscore.conversion_of(text), leadscore.signals_named(text[]),'
-		' leadscore.crm_changes(bigint, integer), leadscore.crm_at(timestamptz), leadscore.crm_reasons(jsonb, leadscore.timeline, jsonb, timestamptz),'
-		' leadscore.conversion_id(jsonb, text), leadscore.check_outcome(jsonb, text, interval, timestamptz[], interval),'
-		' leadscore.examples(integer, integer, integer, boolean, timestamptz[]),'
-		' leadscore.warn_of_censoring(integer, integer, integer, timestamptz[]),'
-		' leadscore.outcome(leadscore.timeline, integer, timestamptz, integer, integer),'
-		' leadscore.past_score(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore.past_probability(jsonb, leadscore.timeline, jsonb, timestamptz),'
-		' leadscore.assess(jsonb, leadscore.timeline, jsonb, timestamptz, boolean),'
-		' leadscore.past_features(jsonb, leadscore.timeline, jsonb, timestamptz),'
-		' leadscore.past_points(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore.unbounded(jsonb),'
-		' leadscore.with_points(jsonb, float8[], float8),'
+		' leadscore.rfm(text, timestamptz, integer), leadscore_internal.conversion_of(text), leadscore_internal.signals_named(text[]),'
+		' leadscore.crm_changes(bigint, integer), leadscore_internal.crm_at(timestamptz), leadscore_internal.crm_reasons(jsonb, leadscore.timeline, jsonb, timestamptz),'
+		' leadscore_internal.conversion_id(jsonb, text), leadscore_internal.check_outcome(jsonb, text, interval, timestamptz[], interval),'
+		' leadscore_internal.examples(integer, integer, integer, boolean, timestamptz[]),'
+		' leadscore_internal.warn_of_censoring(integer, integer, integer, timestamptz[]),'
+		' leadscore_internal.outcome(leadscore.timeline, integer, timestamptz, integer, integer),'
+		' leadscore_internal.past_score(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore_internal.past_probability(jsonb, leadscore.timeline, jsonb, timestamptz),'
+		' leadscore_internal.assess(jsonb, leadscore.timeline, jsonb, timestamptz, boolean),'
+		' leadscore_internal.past_features(jsonb, leadscore.timeline, jsonb, timestamptz),'
+		' leadscore_internal.past_points(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore_internal.unbounded(jsonb),'
+		' leadscore_internal.with_points(jsonb, float8[], float8),'
 		' leadscore.fit(jsonb, text, interval, timestamptz[], float8, float8, boolean, float8, interval, boolean, text, boolean),'
-		' leadscore.stored_sum(leadscore.timeline), leadscore.month_of(timestamptz), leadscore.month_start(date),'
-		' leadscore.gains(float8, boolean), leadscore.bands(float8, boolean), leadscore.fine_bands(float8, boolean),'
-		' leadscore.normal_tails(float8), leadscore.student_tails(float8, float8), leadscore.student_bound(float8, float8),'
-		' leadscore.profile_values(integer, integer, integer, timestamptz[], integer, boolean), leadscore.with_profile(jsonb, integer, integer, integer, timestamptz[], boolean),'
+		' leadscore_internal.stored_sum(leadscore.timeline), leadscore_internal.month_of(timestamptz), leadscore_internal.month_start(date),'
+		' leadscore_internal.gains(float8, boolean), leadscore_internal.bands(float8, boolean), leadscore_internal.fine_bands(float8, boolean),'
+		' leadscore_internal.normal_tails(float8), leadscore_internal.student_tails(float8, float8), leadscore_internal.student_bound(float8, float8),'
+		' leadscore_internal.profile_values(integer, integer, integer, timestamptz[], integer, boolean), leadscore_internal.with_profile(jsonb, integer, integer, integer, timestamptz[], boolean),'
 		' leadscore.profile_report(text, interval, timestamptz[], interval, integer),'
-		' leadscore.merge_bands(float8[]), leadscore.likelihood(float8, float8), leadscore.measured_once(jsonb),'
-		' leadscore.with_bands(jsonb, integer, integer, integer, boolean, timestamptz[], boolean), leadscore.with_half_lives(jsonb, text[], text),'
-		' leadscore.sample_likelihood(jsonb, leadscore.timeline[], jsonb[], timestamptz[], boolean[], float8),'
-		' leadscore.learn_decay(jsonb, integer, integer, integer, boolean, timestamptz[], float8, boolean),'
-		' leadscore.information_value(float8[], float8, float8),'
+		' leadscore_internal.merge_bands(float8[]), leadscore_internal.likelihood(float8, float8), leadscore_internal.measured_once(jsonb),'
+		' leadscore_internal.with_bands(jsonb, integer, integer, integer, boolean, timestamptz[], boolean), leadscore_internal.with_half_lives(jsonb, text[], text),'
+		' leadscore_internal.sample_likelihood(jsonb, leadscore.timeline[], jsonb[], timestamptz[], boolean[], float8),'
+		' leadscore_internal.learn_decay(jsonb, integer, integer, integer, boolean, timestamptz[], float8, boolean),'
+		' leadscore_internal.information_value(float8[], float8, float8),'
 		' leadscore.signal_report(jsonb, text, interval, timestamptz[], float8, interval),'
-		' leadscore.compare(jsonb, jsonb, text, leadscore.timeline, jsonb, timestamptz), leadscore.with_signal_ids(jsonb), leadscore.document_signals(jsonb), leadscore.tell_of_uncounted(jsonb),'
-		' leadscore.stability_index(float8[], float8, float8), leadscore.preview(jsonb, text, timestamptz), leadscore.voucher_preview(jsonb, text, timestamptz), leadscore.vouchers_due(text, text[], timestamptz),'
+		' leadscore_internal.compare(jsonb, jsonb, text, leadscore.timeline, jsonb, timestamptz), leadscore_internal.with_signal_ids(jsonb), leadscore_internal.document_signals(jsonb), leadscore_internal.tell_of_uncounted(jsonb),'
+		' leadscore_internal.stability_index(float8[], float8, float8), leadscore.preview(jsonb, text, timestamptz), leadscore_internal.voucher_preview(jsonb, text, timestamptz), leadscore_internal.vouchers_due(text, text[], timestamptz),'
 		' leadscore.stability_report(text, timestamptz, timestamptz, interval),'
-		' leadscore.treated(text, float8, text), leadscore.serving_model(text, text, timestamptz), leadscore.arm(text, text), leadscore.experiment_result(text, text, float8, timestamptz),'
+		' leadscore_internal.treated(text, float8, text), leadscore_internal.serving_model(text, text, timestamptz), leadscore.arm(text, text), leadscore.experiment_result(text, text, float8, timestamptz),'
 		' leadscore.training_set(jsonb, text, interval, timestamptz[], interval),'
 		' leadscore.evaluate(jsonb, text, interval, timestamptz[], interval),'
 		' leadscore.lift_table(jsonb, text, interval, timestamptz[], interval),'
 		' leadscore.calibration_table(jsonb, text, interval, timestamptz[], interval),'
-		' leadscore.check_fit(text, timestamptz), leadscore.fit_clv(text, timestamptz, interval), leadscore.clv(text, jsonb, interval, timestamptz), leadscore.not_a_timeline(text) TO %s', role);
+		' leadscore_internal.check_fit(text, timestamptz), leadscore.fit_clv(text, timestamptz, interval), leadscore.clv(text, jsonb, interval, timestamptz), leadscore_internal.not_a_timeline(text) TO %s', role);
 END
 $$;
 
@@ -125,7 +125,7 @@ CREATE FUNCTION leadscore.grant_writer(role regrole) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM leadscore.check_role(role);
+	PERFORM leadscore_internal.check_role(role);
 	EXECUTE format('GRANT INSERT ON leadscore.event TO %s', role);
 	EXECUTE format('GRANT SELECT (event_id, dedup_key) ON leadscore.event TO %s', role);	-- RETURNING, ON CONFLICT
 	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.take_changes(text, integer), leadscore.acknowledge_changes(text, bigint) TO %s', role);
@@ -138,7 +138,7 @@ CREATE FUNCTION leadscore.grant_identifier(role regrole) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM leadscore.check_role(role);
+	PERFORM leadscore_internal.check_role(role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.identify(text, text), leadscore.identify(text[], text[]), leadscore.unidentify(text) TO %s', role);
 END
 $$;
@@ -149,7 +149,7 @@ CREATE FUNCTION leadscore.grant_redeemer(role regrole) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM leadscore.check_role(role);
+	PERFORM leadscore_internal.check_role(role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.redeem(text, text, text, numeric), leadscore.unredeem(text, text) TO %s', role);
 END
 $$;
@@ -165,51 +165,51 @@ BEGIN
 	EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON leadscore.signal, leadscore.model, leadscore.weight, leadscore.category, leadscore.stage,'
 		' leadscore.grade, leadscore.segment, leadscore.default_model, leadscore.compaction, leadscore.model_version, leadscore.experiment, leadscore.event, leadscore.lead,'
 		' leadscore.derivation, leadscore.conversion, leadscore.rfm_group, leadscore.spend, leadscore.channel, leadscore.offer,'
-		' leadscore.voucher, leadscore.forgotten_voucher, leadscore.changed_lead, leadscore.derived_event, leadscore.derivation_due, leadscore.derivation_state,'
-		' leadscore.crm_state, leadscore.pending_identity, leadscore.parted_lead, leadscore.watched_model, leadscore.lead_state, leadscore.segment_change, leadscore.change_consumer TO %s', role);
+		' leadscore.voucher, leadscore_internal.forgotten_voucher, leadscore_internal.changed_lead, leadscore.derived_event, leadscore_internal.derivation_due, leadscore_internal.derivation_state,'
+		' leadscore_internal.crm_state, leadscore_internal.pending_identity, leadscore_internal.parted_lead, leadscore.watched_model, leadscore.lead_state, leadscore.segment_change, leadscore.change_consumer TO %s', role);
 	-- (what a rebuild brings again)
 	EXECUTE format('GRANT DELETE ON leadscore.lead_timeline, leadscore.known_source TO %s', role);
-	EXECUTE format('GRANT SELECT, DELETE ON leadscore.pending_profile, leadscore.seen_profile, leadscore.voucher_order TO %s', role);
-	EXECUTE format('GRANT SELECT ON leadscore.offer_slot, leadscore.offer_money, leadscore.offer_stop, leadscore.change_clock TO %s', role);
-	EXECUTE format('GRANT USAGE ON SEQUENCE leadscore.weight_weight_id_seq, leadscore.crm_change_id_seq TO %s', role);
-	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.publish(jsonb, boolean), leadscore.check_redefined(jsonb), leadscore.keep_version(text, jsonb), leadscore.set_default_model(text), leadscore.restore_version(text, integer, boolean), leadscore.keep_documents(text[]),'
+	EXECUTE format('GRANT SELECT, DELETE ON leadscore.pending_profile, leadscore_internal.seen_profile, leadscore_internal.voucher_order TO %s', role);
+	EXECUTE format('GRANT SELECT ON leadscore_internal.offer_slot, leadscore_internal.offer_money, leadscore_internal.offer_stop, leadscore_internal.change_clock TO %s', role);
+	EXECUTE format('GRANT USAGE ON SEQUENCE leadscore.weight_weight_id_seq, leadscore_internal.crm_change_id_seq TO %s', role);
+	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.publish(jsonb, boolean), leadscore_internal.check_redefined(jsonb), leadscore_internal.keep_version(text, jsonb), leadscore.set_default_model(text), leadscore.restore_version(text, integer, boolean), leadscore_internal.keep_documents(text[]),'
 		-- tracking
-		' leadscore.track(regclass, name, text, name, name, name, name[], text, boolean), leadscore.tell_of_size(regclass), leadscore.add_past(regclass, jsonb), leadscore.tell_of_column(regclass, text), leadscore.equal_may_differ(regclass, text), leadscore.merge_duplicates(), leadscore.track_profile(regclass, name, name[], name), leadscore.is_ordered(regtype),'
-		' leadscore.untrack(regclass), leadscore.check_source(regclass), leadscore.check_properties(regclass, name[]),'
-		' leadscore.begin_tracking(regclass, jsonb, text), leadscore.end_tracking(regclass, text[]), leadscore.check_children(oid[]),'
-		' leadscore.retrack(regclass), leadscore.check_mapping(regclass, jsonb), leadscore.repair_triggers(regclass, jsonb), leadscore.rename_source(regclass), leadscore.replace_source(oid),'
-		' leadscore.look_at_source(regclass), leadscore.note_due(oid, text), leadscore.forget_mapping(oid, text, jsonb), leadscore.drop_trigger_sets(regclass, jsonb, text),'
-		' leadscore.present_mappings(oid), leadscore.sources_due(), leadscore.sources_counted(jsonb), leadscore.create_triggers(regclass, jsonb, text), leadscore.drop_triggers(regclass, text),'
-		' leadscore.record(), leadscore.record_profile(), leadscore.add_source(regclass, jsonb, boolean, boolean),'
-		' leadscore.add_profiles(regclass, jsonb, boolean, boolean), leadscore.note_everybody(),'
+		' leadscore.track(regclass, name, text, name, name, name, name[], text, boolean), leadscore_internal.tell_of_size(regclass), leadscore_internal.add_past(regclass, jsonb), leadscore_internal.tell_of_column(regclass, text), leadscore_internal.equal_may_differ(regclass, text), leadscore_internal.merge_duplicates(), leadscore.track_profile(regclass, name, name[], name), leadscore_internal.is_ordered(regtype),'
+		' leadscore.untrack(regclass), leadscore_internal.check_source(regclass), leadscore_internal.check_properties(regclass, name[]),'
+		' leadscore_internal.begin_tracking(regclass, jsonb, text), leadscore_internal.end_tracking(regclass, text[]), leadscore_internal.check_children(oid[]),'
+		' leadscore.retrack(regclass), leadscore_internal.check_mapping(regclass, jsonb), leadscore_internal.repair_triggers(regclass, jsonb), leadscore_internal.rename_source(regclass), leadscore_internal.replace_source(oid),'
+		' leadscore_internal.look_at_source(regclass), leadscore_internal.note_due(oid, text), leadscore_internal.forget_mapping(oid, text, jsonb), leadscore_internal.drop_trigger_sets(regclass, jsonb, text),'
+		' leadscore_internal.present_mappings(oid), leadscore_internal.sources_due(), leadscore_internal.sources_counted(jsonb), leadscore_internal.create_triggers(regclass, jsonb, text), leadscore_internal.drop_triggers(regclass, text),'
+		' leadscore.record(), leadscore.record_profile(), leadscore_internal.add_source(regclass, jsonb, boolean, boolean),'
+		' leadscore_internal.add_profiles(regclass, jsonb, boolean, boolean), leadscore_internal.note_everybody(),'
 		-- sources, read whole: each looks at the rights of the caller
-		' leadscore.hold_sources(), leadscore.hold_source(regclass), leadscore.source_timelines(text[], jsonb, boolean),'
-		' leadscore.gather(regclass[], jsonb[], jsonb, text[], text[], integer, integer), leadscore.gather_parts(regclass[]),'
-		' leadscore.source_events(regclass[], jsonb[], text[], text[]), leadscore.log_events(text[]),'
-		' leadscore.row_condition(regclass, jsonb, boolean, boolean), leadscore.column_text(regclass, text),'
-		' leadscore.difference(leadscore.timeline, leadscore.timeline), leadscore.only(leadscore.timeline, integer[]),'
+		' leadscore_internal.hold_sources(), leadscore_internal.hold_source(regclass), leadscore_internal.source_timelines(text[], jsonb, boolean),'
+		' leadscore_internal.gather(regclass[], jsonb[], jsonb, text[], text[], integer, integer), leadscore_internal.gather_parts(regclass[]),'
+		' leadscore_internal.source_events(regclass[], jsonb[], text[], text[]), leadscore_internal.log_events(text[]),'
+		' leadscore_internal.row_condition(regclass, jsonb, boolean, boolean), leadscore_internal.column_text(regclass, text),'
+		' leadscore_internal.difference(leadscore.timeline, leadscore.timeline), leadscore_internal.only(leadscore.timeline, integer[]),'
 		-- maintenance
-		' leadscore.verify(), leadscore.fold(bigint), leadscore.check_not_running(text), leadscore.postpone_rebuild(text[], text[]), leadscore.partition_timelines(integer), leadscore.find_corrections(text[], jsonb), leadscore.leads_named(text[]),'
-		' leadscore.apply_corrections(bigint, bigint), leadscore.add_deltas(text[], leadscore.timeline[]), leadscore.find_hours(),'
-		' leadscore.check_compaction(timestamptz), leadscore.begin_compaction(timestamptz), leadscore.compaction_finished(),'
-		' leadscore.signal_definitions(text[]), leadscore.signals_counted(jsonb), leadscore.in_transaction_block(), leadscore.refuse_block(text), leadscore.wait_for_writers(), leadscore.writers(regclass), leadscore.rebuilders(bigint), leadscore.transaction_name(integer, text), leadscore.wait_for_partings(), leadscore.take_parted(),'
-		' leadscore.hold_rebuild(boolean), leadscore.release_rebuild(), leadscore.check_read_committed(text, text),'
+		' leadscore.verify(), leadscore.fold(bigint), leadscore_internal.check_not_running(text), leadscore_internal.postpone_rebuild(text[], text[]), leadscore.partition_timelines(integer), leadscore_internal.find_corrections(text[], jsonb), leadscore_internal.leads_named(text[]),'
+		' leadscore_internal.apply_corrections(bigint, bigint), leadscore_internal.add_deltas(text[], leadscore.timeline[]), leadscore_internal.find_hours(),'
+		' leadscore_internal.check_compaction(timestamptz), leadscore_internal.begin_compaction(timestamptz), leadscore_internal.compaction_finished(),'
+		' leadscore_internal.signal_definitions(text[]), leadscore_internal.signals_counted(jsonb), leadscore_internal.in_transaction_block(), leadscore_internal.refuse_block(text), leadscore_internal.wait_for_writers(), leadscore_internal.writers(regclass), leadscore_internal.rebuilders(bigint), leadscore_internal.transaction_name(integer, text), leadscore_internal.wait_for_partings(), leadscore_internal.take_parted(),'
+		' leadscore_internal.hold_rebuild(boolean), leadscore_internal.release_rebuild(), leadscore_internal.check_read_committed(text, text),'
 		-- identities and what follows from events
-		' leadscore.forget(text, boolean), leadscore.count_rows(regclass, jsonb, text[]), leadscore.check_lead_id(text, text), leadscore.hold_person(text),'
-		' leadscore.try_unidentify(text), leadscore.fold_leads(text[]), leadscore.rebuild_is_at_work(), leadscore.hold_derivations(),'
-		' leadscore.hold_crm(), leadscore.derive(timestamptz, boolean), leadscore.derive_once(timestamptz, boolean), leadscore.duration(interval),'
+		' leadscore.forget(text, boolean), leadscore_internal.count_rows(regclass, jsonb, text[]), leadscore_internal.check_lead_id(text, text), leadscore_internal.hold_person(text),'
+		' leadscore_internal.try_unidentify(text), leadscore_internal.fold_leads(text[]), leadscore_internal.rebuild_is_at_work(), leadscore_internal.hold_derivations(),'
+		' leadscore_internal.hold_crm(), leadscore.derive(timestamptz, boolean), leadscore_internal.derive_once(timestamptz, boolean), leadscore_internal.duration(interval),'
 		' leadscore.affinity(text, timestamptz, interval, text[], float8), leadscore.make_signals(text, text, integer),'
-		' leadscore.check_property(text, integer), leadscore.check_kinds(text[]), leadscore.refresh_crm(), leadscore.crm_forget(bigint),'
+		' leadscore_internal.check_property(text, integer), leadscore_internal.check_kinds(text[]), leadscore.refresh_crm(), leadscore.crm_forget(bigint),'
 		-- scores, transitions and offers
-		' leadscore.refresh_segments(boolean), leadscore.unwatch(text), leadscore.begin_watching(text, boolean), leadscore.finish_watching(text, jsonb),'
-		' leadscore.leads_to_see(text, integer), leadscore.see_written(), leadscore.see_batch(text[], text, boolean), leadscore.drop_consumer(text),'
-		' leadscore.watched_documents(), leadscore.look_completed(jsonb), leadscore.prune_changes(timestamptz), leadscore.expire_vouchers(), leadscore.offer_result(text, text), leadscore.money(numeric, text),'
-		' leadscore.to_unit(numeric, numeric), leadscore.offer_named(text), leadscore.voucher_key(text, text), leadscore.issue_offer(text, integer),'
+		' leadscore.refresh_segments(boolean), leadscore.unwatch(text), leadscore_internal.begin_watching(text, boolean), leadscore_internal.finish_watching(text, jsonb),'
+		' leadscore_internal.leads_to_see(text, integer), leadscore_internal.see_written(), leadscore_internal.see_batch(text[], text, boolean), leadscore.drop_consumer(text),'
+		' leadscore_internal.watched_documents(), leadscore_internal.look_completed(jsonb), leadscore.prune_changes(timestamptz), leadscore.expire_vouchers(), leadscore.offer_result(text, text), leadscore_internal.money(numeric, text),'
+		' leadscore_internal.to_unit(numeric, numeric), leadscore_internal.offer_named(text), leadscore_internal.voucher_key(text, text), leadscore.issue_offer(text, integer),'
 		' leadscore.resume_offer(text), leadscore.revoke_vouchers(text, timestamptz),'
-		' leadscore.in_restore(), leadscore.schedule(interval), leadscore.unschedule(), leadscore.jobs(), leadscore.cron_line(interval),'
-		' leadscore.shell_word(text) TO %s', role);
+		' leadscore_internal.in_restore(), leadscore.schedule(interval), leadscore.unschedule(), leadscore_internal.jobs(), leadscore_internal.cron_line(interval),'
+		' leadscore_internal.shell_word(text) TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON PROCEDURE leadscore.rebuild(text[], text[]), leadscore.compact(timestamptz), leadscore.watch(text, boolean),'
-		' leadscore.see_changes(), leadscore.look(text), leadscore.add_corrections(text, bigint, boolean), leadscore.correct_parted(text, jsonb, boolean) TO %s', role);
+		' leadscore.see_changes(), leadscore_internal.look(text), leadscore_internal.add_corrections(text, bigint, boolean), leadscore_internal.correct_parted(text, jsonb, boolean) TO %s', role);
 END
 $$;
 
@@ -221,12 +221,12 @@ AS $$
 DECLARE
 	object regclass;
 BEGIN
-	PERFORM leadscore.check_role(role);
+	PERFORM leadscore_internal.check_role(role);
 	-- what pg_dump reads: the tables and sequences that are part of a dump, and those that lead_timeline is split into
 	FOR object IN
 		SELECT unnest(x.extconfig) FROM pg_extension x WHERE x.extname = 'leadscore'
 		UNION
-		SELECT t.name FROM leadscore.split_tables() t
+		SELECT t.name FROM leadscore_internal.split_tables() t
 		ORDER BY 1
 	LOOP
 		EXECUTE format('GRANT SELECT ON %s TO %s', object, role);
@@ -236,7 +236,7 @@ $$;
 
 COMMENT ON FUNCTION leadscore.grant_backup(regrole) IS 'lets a role that is no superuser, such as the owner of the database, dump it with pg_dump';
 
-REVOKE ALL ON FUNCTION leadscore.check_role(regrole), leadscore.grant_reader(regrole), leadscore.grant_writer(regrole), leadscore.grant_identifier(regrole),
+REVOKE ALL ON FUNCTION leadscore_internal.check_role(regrole), leadscore.grant_reader(regrole), leadscore.grant_writer(regrole), leadscore.grant_identifier(regrole),
 	leadscore.grant_redeemer(regrole), leadscore.grant_admin(regrole), leadscore.grant_backup(regrole) FROM PUBLIC;
 
 -- Views read with the rights of the user, so that row-level security on our
@@ -248,7 +248,7 @@ DECLARE
 BEGIN
 	FOR view IN
 		SELECT c.oid FROM pg_catalog.pg_class c
-		WHERE c.relnamespace = 'leadscore'::pg_catalog.regnamespace AND c.relkind = 'v'
+		WHERE c.relnamespace IN ('leadscore'::pg_catalog.regnamespace, 'leadscore_internal'::pg_catalog.regnamespace) AND c.relkind = 'v'
 	LOOP
 		EXECUTE pg_catalog.format('ALTER VIEW %s SET (security_invoker = true)', view);
 	END LOOP;
@@ -257,16 +257,16 @@ $$;
 
 -- What our tables are made with: see own_problem().
 
-INSERT INTO leadscore.own_column (table_name, column_name)
+INSERT INTO leadscore_internal.own_column (table_name, column_name)
 SELECT c.relname, a.attname
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid
-WHERE c.relnamespace OPERATOR(pg_catalog.=) 'leadscore'::pg_catalog.regnamespace::pg_catalog.oid AND c.relkind OPERATOR(pg_catalog.=) 'r'
+WHERE c.relnamespace OPERATOR(pg_catalog.=) ANY (ARRAY['leadscore', 'leadscore_internal']::pg_catalog.regnamespace[]::pg_catalog.oid[]) AND c.relkind OPERATOR(pg_catalog.=) 'r'
 AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped;
 
 -- Parallel workers of pg_restore load our tables in any order, whatever refers to whatever. So in a restore by a
 -- superuser, who may do so anyway, references are left unchecked, and row triggers of configuration do not fire.
 
-CREATE FUNCTION leadscore.leave_references() RETURNS trigger
+CREATE FUNCTION leadscore_internal.leave_references() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -274,16 +274,16 @@ BEGIN
 		IF current_setting('leadscore.references_left', true) = 'on' THEN
 			PERFORM set_config('session_replication_role', 'origin', true), set_config('leadscore.references_left', 'off', true);
 		END IF;
-	ELSIF leadscore.in_restore() AND (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) THEN
+	ELSIF leadscore_internal.in_restore() AND (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) THEN
 		PERFORM set_config('session_replication_role', 'replica', true), set_config('leadscore.references_left', 'on', true);
 	END IF;
 	RETURN NULL;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.leave_references() IS 'trigger: in a restore, rows are not checked against tables that may come later';
+COMMENT ON FUNCTION leadscore_internal.leave_references() IS 'trigger: in a restore, rows are not checked against tables that may come later';
 
-REVOKE ALL ON FUNCTION leadscore.leave_references() FROM PUBLIC;
+REVOKE ALL ON FUNCTION leadscore_internal.leave_references() FROM PUBLIC;
 
 DO $$
 DECLARE
@@ -291,10 +291,10 @@ DECLARE
 BEGIN
 	FOR referring IN
 		SELECT DISTINCT k.conrelid FROM pg_catalog.pg_constraint k
-		WHERE k.connamespace OPERATOR(pg_catalog.=) 'leadscore'::pg_catalog.regnamespace::pg_catalog.oid AND k.contype OPERATOR(pg_catalog.=) 'f'
+		WHERE k.connamespace OPERATOR(pg_catalog.=) ANY (ARRAY['leadscore', 'leadscore_internal']::pg_catalog.regnamespace[]::pg_catalog.oid[]) AND k.contype OPERATOR(pg_catalog.=) 'f'
 	LOOP
-		EXECUTE pg_catalog.format('CREATE TRIGGER a_leave_references BEFORE INSERT ON %s FOR EACH STATEMENT EXECUTE FUNCTION leadscore.leave_references()', referring);
-		EXECUTE pg_catalog.format('CREATE TRIGGER z_mind_references AFTER INSERT ON %s FOR EACH STATEMENT EXECUTE FUNCTION leadscore.leave_references()', referring);
+		EXECUTE pg_catalog.format('CREATE TRIGGER a_leave_references BEFORE INSERT ON %s FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.leave_references()', referring);
+		EXECUTE pg_catalog.format('CREATE TRIGGER z_mind_references AFTER INSERT ON %s FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.leave_references()', referring);
 		EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER z_mind_references', referring);
 	END LOOP;
 END
@@ -308,7 +308,7 @@ DECLARE
 BEGIN
 	FOR keyless IN
 		SELECT c.oid FROM pg_catalog.pg_class c
-		WHERE c.relnamespace OPERATOR(pg_catalog.=) 'leadscore'::pg_catalog.regnamespace::pg_catalog.oid AND c.relkind OPERATOR(pg_catalog.=) 'r'
+		WHERE c.relnamespace OPERATOR(pg_catalog.=) ANY (ARRAY['leadscore', 'leadscore_internal']::pg_catalog.regnamespace[]::pg_catalog.oid[]) AND c.relkind OPERATOR(pg_catalog.=) 'r'
 		AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid OPERATOR(pg_catalog.=) c.oid AND k.contype OPERATOR(pg_catalog.=) 'p')
 	LOOP
 		EXECUTE pg_catalog.format('ALTER TABLE %s REPLICA IDENTITY FULL', keyless);

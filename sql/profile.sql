@@ -2,27 +2,27 @@
 
 -- private functions
 
-CREATE FUNCTION leadscore.normal_tails(z float8) RETURNS float8
+CREATE FUNCTION leadscore_internal.normal_tails(z float8) RETURNS float8
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-CREATE FUNCTION leadscore.student_tails(t float8, degrees float8) RETURNS float8
+CREATE FUNCTION leadscore_internal.student_tails(t float8, degrees float8) RETURNS float8
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-CREATE FUNCTION leadscore.student_bound(probability float8, degrees float8) RETURNS float8
+CREATE FUNCTION leadscore_internal.student_bound(probability float8, degrees float8) RETURNS float8
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-COMMENT ON FUNCTION leadscore.normal_tails(float8) IS 'how often a normal variable lies as far from 0 as z, or farther';
-COMMENT ON FUNCTION leadscore.student_tails(float8, float8) IS 'how often a variable of Student''s distribution lies as far from 0 as t, or farther';
-COMMENT ON FUNCTION leadscore.student_bound(float8, float8) IS 'what a variable of Student''s distribution exceeds, up or down, with a probability';
+COMMENT ON FUNCTION leadscore_internal.normal_tails(float8) IS 'how often a normal variable lies as far from 0 as z, or farther';
+COMMENT ON FUNCTION leadscore_internal.student_tails(float8, float8) IS 'how often a variable of Student''s distribution lies as far from 0 as t, or farther';
+COMMENT ON FUNCTION leadscore_internal.student_bound(float8, float8) IS 'what a variable of Student''s distribution exceeds, up or down, with a probability';
 
-CREATE FUNCTION leadscore.profile_values(signal_id integer, horizon_hours integer, active_hours integer, cutoffs timestamptz[], min_leads integer, learned boolean)
+CREATE FUNCTION leadscore_internal.profile_values(signal_id integer, horizon_hours integer, active_hours integer, cutoffs timestamptz[], min_leads integer, learned boolean)
 	RETURNS TABLE (attribute text, value jsonb, at_least float8, below float8, leads bigint, conversions bigint, rate float8, rate_without float8, lift float8,
 		information_value float8, p_value float8, verdict text, match jsonb, condition text)
 	LANGUAGE sql STABLE PARALLEL SAFE ROWS 100 SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 SET jit = off
 AS $$
 	WITH example AS MATERIALIZED (
 		SELECT row_number() OVER () AS example, CASE WHEN jsonb_typeof(e.profile) = 'object' THEN e.profile END AS profile, e.outcome < 'infinity' AS converted
-		FROM leadscore.examples(profile_values.signal_id, profile_values.horizon_hours, profile_values.active_hours, true, profile_values.cutoffs) e
+		FROM leadscore_internal.examples(profile_values.signal_id, profile_values.horizon_hours, profile_values.active_hours, true, profile_values.cutoffs) e
 		WHERE NOT profile_values.learned OR hashtextextended(e.lead_id, 0) & 1023 < 717
 	), total AS (
 		SELECT count(*) AS leads, count(*) FILTER (WHERE e.converted) AS converted FROM example e
@@ -33,7 +33,7 @@ AS $$
 		CROSS JOIN LATERAL jsonb_array_elements(CASE jsonb_typeof(a.value) WHEN 'array' THEN a.value END) v WHERE jsonb_typeof(v.value) IN ('string', 'number', 'boolean')
 	), number AS (
 		-- a number that takes many values is told in bands
-		SELECT s.key, leadscore.merge_bands(leadscore.fine_bands(CASE WHEN jsonb_typeof(s.value) = 'number' THEN round((s.value #>> '{}')::numeric, 300)::float8 END, s.converted)) AS bands
+		SELECT s.key, leadscore_internal.merge_bands(leadscore_internal.fine_bands(CASE WHEN jsonb_typeof(s.value) = 'number' THEN round((s.value #>> '{}')::numeric, 300)::float8 END, s.converted)) AS bands
 		FROM scalar s WHERE NOT s.element AND jsonb_typeof(s.value) = 'number' AND abs((s.value #>> '{}')::numeric) < 1e300
 		GROUP BY s.key HAVING count(DISTINCT s.value) > 12
 	), found AS (
@@ -49,13 +49,13 @@ AS $$
 		WHERE array_length(n.bands, 1) > 1
 	), judged AS (
 		SELECT f.*, t.leads AS all_leads, t.converted AS all_converted, count(*) OVER () AS tests,
-			leadscore.normal_tails((f.converted / f.leads::float8 - (t.converted - f.converted) / nullif(t.leads - f.leads, 0)::float8)
+			leadscore_internal.normal_tails((f.converted / f.leads::float8 - (t.converted - f.converted) / nullif(t.leads - f.leads, 0)::float8)
 				/ nullif(sqrt(t.converted / t.leads::float8 * (1 - t.converted / t.leads::float8) * (1 / f.leads::float8 + 1 / nullif(t.leads - f.leads, 0)::float8)), 0)) AS p
 		FROM found f CROSS JOIN total t WHERE f.leads >= profile_values.min_leads
 	)
 	SELECT j.key, j.value, j.at_least, j.below, j.leads, j.converted, j.converted / j.leads::float8, (j.all_converted - j.converted) / nullif(j.all_leads - j.leads, 0)::float8,
 		j.converted / j.leads::float8 / nullif(j.all_converted / j.all_leads::float8, 0),
-		leadscore.information_value(ARRAY[ARRAY[j.leads - j.converted, j.converted]]::float8[], (j.all_leads - j.leads)::float8, (j.all_converted - j.converted)::float8), j.p,
+		leadscore_internal.information_value(ARRAY[ARRAY[j.leads - j.converted, j.converted]]::float8[], (j.all_leads - j.leads)::float8, (j.all_converted - j.converted)::float8), j.p,
 		-- as many tests as there are values: C. E. Bonferroni, 1936
 		CASE WHEN j.p * j.tests < 0.05 THEN CASE WHEN j.converted * j.all_leads > j.all_converted * j.leads THEN 'more likely' ELSE 'less likely' END ELSE 'no evidence' END,
 		j.match, j.condition
@@ -63,17 +63,17 @@ AS $$
 	ORDER BY j.p, j.key, j.value, j.at_least NULLS FIRST
 $$;
 
-COMMENT ON FUNCTION leadscore.profile_values(integer, integer, integer, timestamptz[], integer, boolean)
+COMMENT ON FUNCTION leadscore_internal.profile_values(integer, integer, integer, timestamptz[], integer, boolean)
 	IS 'values of profile attributes, and what they tell of a conversion';
 
-CREATE FUNCTION leadscore.with_profile(scorecard jsonb, signal_id integer, horizon_hours integer, active_hours integer, cutoffs timestamptz[], learned boolean,
+CREATE FUNCTION leadscore_internal.with_profile(scorecard jsonb, signal_id integer, horizon_hours integer, active_hours integer, cutoffs timestamptz[], learned boolean,
 	OUT card jsonb, OUT proposed jsonb)
 	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 	WITH proposal AS MATERIALIZED (
 		SELECT row_number() OVER () AS n, p.*, format('%s: %s', p.attribute, CASE WHEN p.condition IS NULL THEN p.value #>> '{}'
 				ELSE concat_ws(' ', 'from ' || p.at_least, 'below ' || p.below) END) AS shown
-		FROM leadscore.profile_values(with_profile.signal_id, with_profile.horizon_hours, with_profile.active_hours, with_profile.cutoffs, 20, with_profile.learned) p
+		FROM leadscore_internal.profile_values(with_profile.signal_id, with_profile.horizon_hours, with_profile.active_hours, with_profile.cutoffs, 20, with_profile.learned) p
 		WHERE p.verdict <> 'no evidence'
 		AND NOT EXISTS (
 			SELECT FROM jsonb_to_recordset(nullif(scorecard -> 'signals', 'null')) AS s (signal text, subject text, match jsonb, condition text)
@@ -94,7 +94,7 @@ AS $$
 			'information_value', (f.p).information_value, 'p_value', (f.p).p_value) ORDER BY f.n) FROM fresh f), '[]')
 $$;
 
-COMMENT ON FUNCTION leadscore.with_profile(jsonb, integer, integer, integer, timestamptz[], boolean)
+COMMENT ON FUNCTION leadscore_internal.with_profile(jsonb, integer, integer, integer, timestamptz[], boolean)
 	IS 'a scorecard with weights for the profile values that tell, without points as yet';
 
 -- which profiles convert
@@ -107,13 +107,13 @@ AS $$
 DECLARE
 	q record;
 BEGIN
-	q := leadscore.check_outcome('{"model": "profile"}'::jsonb, conversion, horizon, cutoffs, active_within);
+	q := leadscore_internal.check_outcome('{"model": "profile"}'::jsonb, conversion, horizon, cutoffs, active_within);
 	IF min_leads IS NULL OR min_leads < 1 THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'min_leads is below one',
 			DETAIL = format('The value is %s.', coalesce(min_leads::text, 'NULL')), HINT = 'Write a whole number such as 20.';
 	END IF;
-	PERFORM leadscore.warn_of_censoring(q.signal_id, q.horizon_hours, q.active_hours, cutoffs);
-	RETURN QUERY SELECT * FROM leadscore.profile_values(q.signal_id, q.horizon_hours, q.active_hours, profile_report.cutoffs, profile_report.min_leads, false);
+	PERFORM leadscore_internal.warn_of_censoring(q.signal_id, q.horizon_hours, q.active_hours, cutoffs);
+	RETURN QUERY SELECT * FROM leadscore_internal.profile_values(q.signal_id, q.horizon_hours, q.active_hours, profile_report.cutoffs, profile_report.min_leads, false);
 END
 $$;
 

@@ -12,38 +12,38 @@ COMMENT ON COLUMN leadscore.conversion.model IS 'the model';
 COMMENT ON COLUMN leadscore.conversion.signal IS 'an event signal: its occurrences are orders, its value is money';
 
 -- (a signal that does not exist is the foreign key's business)
-CREATE FUNCTION leadscore.check_event_signal() RETURNS trigger
+CREATE FUNCTION leadscore_internal.check_event_signal() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF EXISTS (SELECT FROM leadscore.signal s WHERE s.signal = NEW.signal AND s.subject <> 'event') THEN
-		PERFORM leadscore.refuse(format('a %s is shown by an event signal', TG_TABLE_NAME), NEW.signal,
-			leadscore.known('event signals'::text, ARRAY(SELECT s.signal FROM leadscore.signal s WHERE s.subject = 'event' ORDER BY 1)));
+		PERFORM leadscore_internal.refuse(format('a %s is shown by an event signal', TG_TABLE_NAME), NEW.signal,
+			leadscore_internal.known('event signals'::text, ARRAY(SELECT s.signal FROM leadscore.signal s WHERE s.subject = 'event' ORDER BY 1)));
 	END IF;
 	RETURN NEW;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.check_event_signal() IS 'trigger: refuses profile signals';
+COMMENT ON FUNCTION leadscore_internal.check_event_signal() IS 'trigger: refuses profile signals';
 
 CREATE TRIGGER check_event_signal BEFORE INSERT OR UPDATE OF signal ON leadscore.conversion
-	FOR EACH ROW EXECUTE FUNCTION leadscore.check_event_signal();
+	FOR EACH ROW EXECUTE FUNCTION leadscore_internal.check_event_signal();
 
-CREATE VIEW leadscore.model_conversion AS
+CREATE VIEW leadscore_internal.model_conversion AS
 SELECT m.model, s.signal, s.signal_id
 FROM leadscore.model m LEFT JOIN leadscore.conversion c ON c.model = m.model
 JOIN leadscore.signal s ON s.signal = coalesce(c.signal, 'purchase') AND s.subject = 'event';
 
-COMMENT ON VIEW leadscore.model_conversion IS 'the conversion of each model that has one';
-COMMENT ON COLUMN leadscore.model_conversion.model IS 'the model';
-COMMENT ON COLUMN leadscore.model_conversion.signal IS 'the signal that is its conversion';
-COMMENT ON COLUMN leadscore.model_conversion.signal_id IS 'its number in timelines';
+COMMENT ON VIEW leadscore_internal.model_conversion IS 'the conversion of each model that has one';
+COMMENT ON COLUMN leadscore_internal.model_conversion.model IS 'the model';
+COMMENT ON COLUMN leadscore_internal.model_conversion.signal IS 'the signal that is its conversion';
+COMMENT ON COLUMN leadscore_internal.model_conversion.signal_id IS 'its number in timelines';
 
 -- groups
 
 CREATE TABLE leadscore.rfm_group (
 	rfm_group text PRIMARY KEY
-		CONSTRAINT rfm_group_not_empty CHECK ((rfm_group <> '') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT rfm_group_not_empty CHECK ((rfm_group <> '') IS NOT FALSE OR leadscore_internal.refuse(
 			'rfm_group name is empty', '""', 'Name the group, such as "champions".')),
 	position integer NOT NULL UNIQUE DEFERRABLE,
 	min_recency integer, max_recency integer,
@@ -52,7 +52,7 @@ CREATE TABLE leadscore.rfm_group (
 	CONSTRAINT rfm_group_bounds_are_quintiles CHECK ((least(min_recency, max_recency, min_frequency, max_frequency, min_monetary, max_monetary) >= 1
 		AND greatest(min_recency, max_recency, min_frequency, max_frequency, min_monetary, max_monetary) <= 5
 		AND coalesce(min_recency <= max_recency, true) AND coalesce(min_frequency <= max_frequency, true) AND coalesce(min_monetary <= max_monetary, true)) IS NOT FALSE
-		OR leadscore.refuse(format('the bounds of rfm_group "%s" are no quintiles', rfm_group),
+		OR leadscore_internal.refuse(format('the bounds of rfm_group "%s" are no quintiles', rfm_group),
 			concat_ws(', ', min_recency, max_recency, min_frequency, max_frequency, min_monetary, max_monetary), 'Bounds are whole numbers from 1 (worst) to 5 (best), the lower first.'))
 );
 
@@ -82,7 +82,7 @@ BEGIN ATOMIC
 	ORDER BY 2;
 END;
 
-CREATE FUNCTION leadscore.warn_of_no_groups() RETURNS trigger
+CREATE FUNCTION leadscore_internal.warn_of_no_groups() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -94,10 +94,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.warn_of_no_groups() IS 'trigger: says that the ready groups are not in the table';
+COMMENT ON FUNCTION leadscore_internal.warn_of_no_groups() IS 'trigger: says that the ready groups are not in the table';
 
 CREATE TRIGGER warn_of_no_groups BEFORE UPDATE OR DELETE ON leadscore.rfm_group
-	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.warn_of_no_groups();
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.warn_of_no_groups();
 
 COMMENT ON FUNCTION leadscore.rfm_groups() IS 'the groups that hold: those of the table rfm_group or, while it is empty, ready ones';
 
@@ -111,7 +111,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
 	signal_ids CONSTANT integer[] := ARRAY(SELECT (s ->> 'signal_id')::integer
-		FROM jsonb_array_elements(leadscore.signals_named(rfm.signals) -> 'signals') s);
+		FROM jsonb_array_elements(leadscore_internal.signals_named(rfm.signals) -> 'signals') s);
 	leads bigint;
 BEGIN
 	IF n IS NULL OR n < 1 THEN
@@ -121,7 +121,7 @@ BEGIN
 	RETURN QUERY
 	WITH bought AS MATERIALIZED (
 		SELECT v.lead_id, max(e.hour) FILTER (WHERE e.occurrences > 0) AS last_at, sum(e.occurrences)::bigint AS frequency, sum(e.value) AS monetary
-		FROM leadscore.visible_lead v CROSS JOIN LATERAL leadscore.timeline_entries(v.timeline) e
+		FROM leadscore_internal.visible_lead v CROSS JOIN LATERAL leadscore.timeline_entries(v.timeline) e
 		WHERE e.signal_id = ANY (signal_ids) AND e.hour <= rfm.at
 		GROUP BY v.lead_id
 		HAVING sum(e.occurrences) > 0
@@ -148,14 +148,14 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION leadscore.conversion_of(model text) RETURNS text
+CREATE FUNCTION leadscore_internal.conversion_of(model text) RETURNS text
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	name CONSTANT text := leadscore.model_named(model);
+	name CONSTANT text := leadscore_internal.model_named(model);
 	signal text;
 BEGIN
-	SELECT c.signal INTO signal FROM leadscore.model_conversion c WHERE c.model = name;
+	SELECT c.signal INTO signal FROM leadscore_internal.model_conversion c WHERE c.model = name;
 	IF NOT FOUND AND name IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('model "%s" has no conversion', name),
 			DETAIL = 'There is neither a row for it in leadscore.conversion nor a signal purchase.',
@@ -165,7 +165,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.conversion_of(text) IS 'the signal that is a model''s conversion';
+COMMENT ON FUNCTION leadscore_internal.conversion_of(text) IS 'the signal that is a model''s conversion';
 
 CREATE FUNCTION leadscore.rfm(model text DEFAULT 'default', at timestamptz DEFAULT now(), n integer DEFAULT 5)
 	RETURNS TABLE (lead_id text, last_at timestamptz, frequency bigint, monetary numeric,
@@ -173,7 +173,7 @@ CREATE FUNCTION leadscore.rfm(model text DEFAULT 'default', at timestamptz DEFAU
 	LANGUAGE sql STABLE
 BEGIN ATOMIC
 	SELECT r.lead_id, r.last_at, r.frequency, r.monetary, r.recency_tile, r.frequency_tile, r.monetary_tile, r.rfm_group
-	FROM leadscore.rfm(ARRAY[leadscore.conversion_of(rfm.model)], at, n) r
+	FROM leadscore.rfm(ARRAY[leadscore_internal.conversion_of(rfm.model)], at, n) r
 	ORDER BY r.lead_id;
 END;
 

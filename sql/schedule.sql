@@ -1,6 +1,6 @@
 -- schedule.sql: what is to be run again and again, by pg_cron or by cron
 
-CREATE FUNCTION leadscore.jobs() RETURNS TABLE (job text, command text)
+CREATE FUNCTION leadscore_internal.jobs() RETURNS TABLE (job text, command text)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	-- what is not there is not run
@@ -11,9 +11,9 @@ AS $$
 	ORDER BY j.n
 $$;
 
-COMMENT ON FUNCTION leadscore.jobs() IS 'what schedule() schedules';
+COMMENT ON FUNCTION leadscore_internal.jobs() IS 'what schedule() schedules';
 
-CREATE FUNCTION leadscore.cron_line(every interval) RETURNS text
+CREATE FUNCTION leadscore_internal.cron_line(every interval) RETURNS text
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -33,22 +33,22 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.cron_line(interval) IS 'an interval as cron has it; NULL: it cannot say that';
+COMMENT ON FUNCTION leadscore_internal.cron_line(interval) IS 'an interval as cron has it; NULL: it cannot say that';
 
-CREATE FUNCTION leadscore.shell_word(word text) RETURNS text
+CREATE FUNCTION leadscore_internal.shell_word(word text) RETURNS text
 	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT '''' || replace(word, '''', E'''\\''''') || '''';
 END;
 
-COMMENT ON FUNCTION leadscore.shell_word(text) IS 'a text as one word of a shell';
+COMMENT ON FUNCTION leadscore_internal.shell_word(text) IS 'a text as one word of a shell';
 
 CREATE FUNCTION leadscore.schedule(every interval DEFAULT '1 minute')
 	RETURNS TABLE (job text, schedule text, command text, scheduled boolean)
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	line CONSTANT text := leadscore.cron_line(every);
+	line CONSTANT text := leadscore_internal.cron_line(every);
 	here CONSTANT boolean := EXISTS (SELECT FROM pg_extension x WHERE x.extname = 'pg_cron');
 BEGIN
 	IF line IS NULL THEN
@@ -56,7 +56,7 @@ BEGIN
 			DETAIL = format('It is %s.', coalesce(every::text, 'NULL')),
 			HINT = 'Write minutes that divide an hour, hours that divide a day, or 1 day; with pg_cron 1.5 also seconds that divide a minute.';
 	END IF;
-	FOR job, command IN SELECT j.job, j.command FROM leadscore.jobs() j LOOP
+	FOR job, command IN SELECT j.job, j.command FROM leadscore_internal.jobs() j LOOP
 		schedule := line;
 		scheduled := here;
 		IF here THEN
@@ -65,7 +65,7 @@ BEGIN
 		ELSE
 			-- in a crontab, % is the end of a line unless it is escaped
 			command := replace(format('psql -X -q -p %s -d %s -c %s', current_setting('port'),
-				leadscore.shell_word(current_database()::text), leadscore.shell_word(command)), '%', E'\\%');
+				leadscore_internal.shell_word(current_database()::text), leadscore_internal.shell_word(command)), '%', E'\\%');
 		END IF;
 		RETURN NEXT;
 	END LOOP;

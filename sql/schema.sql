@@ -49,3 +49,10 @@ BEGIN
 	END IF;
 END
 $$;
+
+-- leadscore holds what a user calls or reads; the rest lies in a schema of its own. One of that name that is there
+-- already is an error.
+
+CREATE SCHEMA leadscore_internal;
+
+COMMENT ON SCHEMA leadscore_internal IS 'what the functions and views of leadscore are made of; it may change in any version';

@@ -3,10 +3,10 @@
 
 -- tables
 
-CREATE FUNCTION leadscore.check_event(lead_id text, kind text, occurred_at timestamptz, value numeric, properties jsonb) RETURNS boolean
+CREATE FUNCTION leadscore_internal.check_event(lead_id text, kind text, occurred_at timestamptz, value numeric, properties jsonb) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 
-COMMENT ON FUNCTION leadscore.check_event(text, text, timestamptz, numeric, jsonb)
+COMMENT ON FUNCTION leadscore_internal.check_event(text, text, timestamptz, numeric, jsonb)
 	IS 'true, or an error that says what is wrong with an event';
 
 CREATE TABLE leadscore.event (
@@ -17,7 +17,7 @@ CREATE TABLE leadscore.event (
 	value numeric,
 	properties jsonb,
 	dedup_key text UNIQUE,
-	CONSTRAINT event_valid CHECK (leadscore.check_event(lead_id, kind, occurred_at, value, properties))
+	CONSTRAINT event_valid CHECK (leadscore_internal.check_event(lead_id, kind, occurred_at, value, properties))
 );
 
 CREATE INDEX event_lead_id_idx ON leadscore.event (lead_id, occurred_at);
@@ -33,10 +33,10 @@ COMMENT ON COLUMN leadscore.event.dedup_key IS 'a key of the sender''s: INSERT .
 
 CREATE TABLE leadscore.lead (
 	lead_id text PRIMARY KEY
-		CONSTRAINT lead_id_length CHECK ((octet_length(lead_id) BETWEEN 1 AND 1024) IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT lead_id_length CHECK ((octet_length(lead_id) BETWEEN 1 AND 1024) IS NOT FALSE OR leadscore_internal.refuse(
 			'lead_id is empty or too long', left(quote_literal(lead_id), 100), 'Name the lead by 1 to 1024 bytes.')),
 	profile jsonb
-		CONSTRAINT lead_profile_is_object CHECK ((jsonb_typeof(profile) = 'object') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT lead_profile_is_object CHECK ((jsonb_typeof(profile) = 'object') IS NOT FALSE OR leadscore_internal.refuse(
 			'lead profile is not a JSON object', profile::text, 'Write an object such as {"country": "DE"}, or NULL.'))
 );
 
@@ -103,42 +103,42 @@ COMMENT ON COLUMN leadscore.pending_profile.removed IS 'the keys that are taken 
 COMMENT ON COLUMN leadscore.pending_profile.look_again IS 'whether the row of the lead that counts is looked up again when this is merged';
 
 -- Changes of names that did not get their locks. A restore brings them along.
-CREATE TABLE leadscore.pending_identity (
+CREATE TABLE leadscore_internal.pending_identity (
 	change_id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
 	alias text NOT NULL,
 	lead_id text
 );
 
-CREATE INDEX pending_identity_alias_idx ON leadscore.pending_identity (alias);
-CREATE INDEX pending_identity_lead_id_idx ON leadscore.pending_identity (lead_id);
+CREATE INDEX pending_identity_alias_idx ON leadscore_internal.pending_identity (alias);
+CREATE INDEX pending_identity_lead_id_idx ON leadscore_internal.pending_identity (lead_id);
 
-ALTER TABLE leadscore.pending_identity SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
+ALTER TABLE leadscore_internal.pending_identity SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
 	autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 10000, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 10000);
 
-COMMENT ON TABLE leadscore.pending_identity IS 'identify() and unidentify() that met another change of the same names, or were called while a statement was writing a source: the next one, or fold(), carries them out';
-COMMENT ON COLUMN leadscore.pending_identity.change_id IS 'number: they are carried out in this order';
-COMMENT ON COLUMN leadscore.pending_identity.alias IS 'the name that is to become an alias, or to be one no longer';
-COMMENT ON COLUMN leadscore.pending_identity.lead_id IS 'the lead that it is to count for; NULL: unidentify()';
+COMMENT ON TABLE leadscore_internal.pending_identity IS 'identify() and unidentify() that met another change of the same names, or were called while a statement was writing a source: the next one, or fold(), carries them out';
+COMMENT ON COLUMN leadscore_internal.pending_identity.change_id IS 'number: they are carried out in this order';
+COMMENT ON COLUMN leadscore_internal.pending_identity.alias IS 'the name that is to become an alias, or to be one no longer';
+COMMENT ON COLUMN leadscore_internal.pending_identity.lead_id IS 'the lead that it is to count for; NULL: unidentify()';
 
 -- What unidentify() has parted while a rebuild is at work.
-CREATE TABLE leadscore.parted_lead (
+CREATE TABLE leadscore_internal.parted_lead (
 	lead_id text NOT NULL
 );
 
-ALTER TABLE leadscore.parted_lead REPLICA IDENTITY FULL;
+ALTER TABLE leadscore_internal.parted_lead REPLICA IDENTITY FULL;
 
-COMMENT ON TABLE leadscore.parted_lead IS 'names that unidentify() has parted while a rebuild is at work, which looks at them once more';
-COMMENT ON COLUMN leadscore.parted_lead.lead_id IS 'the alias, or the lead that it counted for';
+COMMENT ON TABLE leadscore_internal.parted_lead IS 'names that unidentify() has parted while a rebuild is at work, which looks at them once more';
+COMMENT ON COLUMN leadscore_internal.parted_lead.lead_id IS 'the alias, or the lead that it counted for';
 
 -- Who writes events appends here, where there are rules of what follows from them.
-CREATE TABLE leadscore.changed_lead (
+CREATE TABLE leadscore_internal.changed_lead (
 	lead_id text
 );
 
-ALTER TABLE leadscore.changed_lead REPLICA IDENTITY FULL;
+ALTER TABLE leadscore_internal.changed_lead REPLICA IDENTITY FULL;
 
-COMMENT ON TABLE leadscore.changed_lead IS 'leads whose events have changed since derive() last looked at them';
-COMMENT ON COLUMN leadscore.changed_lead.lead_id IS 'the lead, as the event names it; NULL: all';
+COMMENT ON TABLE leadscore_internal.changed_lead IS 'leads whose events have changed since derive() last looked at them';
+COMMENT ON COLUMN leadscore_internal.changed_lead.lead_id IS 'the lead, as the event names it; NULL: all';
 
 -- triggers
 
@@ -152,50 +152,50 @@ CREATE FUNCTION leadscore.record_profile() RETURNS trigger
 
 COMMENT ON FUNCTION leadscore.record_profile() IS 'trigger: keeps profiles true to a table''s rows; made by track_profile()';
 
-CREATE FUNCTION leadscore.add_delta(lead_id text, timeline leadscore.timeline, delta leadscore.timeline, lenient boolean DEFAULT true)
+CREATE FUNCTION leadscore_internal.add_delta(lead_id text, timeline leadscore.timeline, delta leadscore.timeline, lenient boolean DEFAULT true)
 	RETURNS leadscore.timeline
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-COMMENT ON FUNCTION leadscore.add_delta(text, leadscore.timeline, leadscore.timeline, boolean)
+COMMENT ON FUNCTION leadscore_internal.add_delta(text, leadscore.timeline, leadscore.timeline, boolean)
 	IS 'timeline + delta; leniently, an hour that overflows wraps around, with a warning';
 
-CREATE FUNCTION leadscore.add_by_statement(lead_id text, delta leadscore.timeline) RETURNS void
+CREATE FUNCTION leadscore_internal.add_by_statement(lead_id text, delta leadscore.timeline) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	EXECUTE format('INSERT INTO %s AS t (lead_id, timeline) VALUES ($1, $2)'
-		' ON CONFLICT (lead_id) DO UPDATE SET timeline = leadscore.add_delta(t.lead_id, t.timeline, excluded.timeline, true)',
-		leadscore.table_of_lead(lead_id)) USING lead_id, delta;
+		' ON CONFLICT (lead_id) DO UPDATE SET timeline = leadscore_internal.add_delta(t.lead_id, t.timeline, excluded.timeline, true)',
+		leadscore_internal.table_of_lead(lead_id)) USING lead_id, delta;
 	DELETE FROM leadscore.lead_timeline t WHERE t.lead_id = add_by_statement.lead_id AND t.timeline OPERATOR(leadscore.=) '{}'::leadscore.timeline;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.add_by_statement(text, leadscore.timeline) IS 'adds to a lead''s row where somebody has changed lead_timeline, such as by a trigger';
+COMMENT ON FUNCTION leadscore_internal.add_by_statement(text, leadscore.timeline) IS 'adds to a lead''s row where somebody has changed lead_timeline, such as by a trigger';
 
-CREATE FUNCTION leadscore.stored_sum_transition(internal, leadscore.timeline) RETURNS internal
+CREATE FUNCTION leadscore_internal.stored_sum_transition(internal, leadscore.timeline) RETURNS internal
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 
-CREATE FUNCTION leadscore.stored_sum_merge(internal, internal) RETURNS internal
+CREATE FUNCTION leadscore_internal.stored_sum_merge(internal, internal) RETURNS internal
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 
-COMMENT ON FUNCTION leadscore.stored_sum_transition(internal, leadscore.timeline) IS 'transition of stored_sum()';
-COMMENT ON FUNCTION leadscore.stored_sum_merge(internal, internal) IS 'merges two states of stored_sum()';
+COMMENT ON FUNCTION leadscore_internal.stored_sum_transition(internal, leadscore.timeline) IS 'transition of stored_sum()';
+COMMENT ON FUNCTION leadscore_internal.stored_sum_merge(internal, internal) IS 'merges two states of stored_sum()';
 
-CREATE AGGREGATE leadscore.stored_sum(leadscore.timeline) (
-	SFUNC = leadscore.stored_sum_transition,
+CREATE AGGREGATE leadscore_internal.stored_sum(leadscore.timeline) (
+	SFUNC = leadscore_internal.stored_sum_transition,
 	STYPE = internal,
 	SSPACE = 256,
-	FINALFUNC = leadscore.timeline_sum_final,
+	FINALFUNC = leadscore_internal.timeline_sum_final,
 	FINALFUNC_MODIFY = READ_WRITE,
-	COMBINEFUNC = leadscore.stored_sum_merge,
-	SERIALFUNC = leadscore.timeline_builder_serialize,
-	DESERIALFUNC = leadscore.timeline_builder_deserialize,
+	COMBINEFUNC = leadscore_internal.stored_sum_merge,
+	SERIALFUNC = leadscore_internal.timeline_builder_serialize,
+	DESERIALFUNC = leadscore_internal.timeline_builder_deserialize,
 	PARALLEL = SAFE
 );
 
-COMMENT ON AGGREGATE leadscore.stored_sum(leadscore.timeline) IS 'timeline_sum(), where an hour that overflows wraps around';
+COMMENT ON AGGREGATE leadscore_internal.stored_sum(leadscore.timeline) IS 'timeline_sum(), where an hour that overflows wraps around';
 
-CREATE FUNCTION leadscore.in_restore() RETURNS boolean
+CREATE FUNCTION leadscore_internal.in_restore() RETURNS boolean
 	LANGUAGE sql STABLE
 AS $$
 	-- settings that every dump begins with
@@ -203,17 +203,17 @@ AS $$
 		AND pg_catalog.current_setting('row_security') OPERATOR(pg_catalog.=) 'off'
 $$;
 
-COMMENT ON FUNCTION leadscore.in_restore() IS 'whether a dump is being restored: what triggers would add is in it';
+COMMENT ON FUNCTION leadscore_internal.in_restore() IS 'whether a dump is being restored: what triggers would add is in it';
 
 -- Sources: the triggers are their registry, with the mapping as their argument.
 -- What track() would not have made is none of it: then nobody who reads it has to wonder.
 
-CREATE FUNCTION leadscore.trigger_mapping(arguments bytea) RETURNS jsonb
+CREATE FUNCTION leadscore_internal.trigger_mapping(arguments bytea) RETURNS jsonb
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-COMMENT ON FUNCTION leadscore.trigger_mapping(bytea) IS 'the mapping that a trigger''s arguments are, or NULL if they are none';
+COMMENT ON FUNCTION leadscore_internal.trigger_mapping(bytea) IS 'the mapping that a trigger''s arguments are, or NULL if they are none';
 
-CREATE VIEW leadscore.source_trigger AS
+CREATE VIEW leadscore_internal.source_trigger AS
 SELECT t.tgrelid::regclass AS source,
 	CASE p.proname WHEN 'record' THEN 'timeline' ELSE 'profile' END AS feeds,
 	m.mapping ->> 'lead_id' AS lead_id,
@@ -230,28 +230,28 @@ FROM pg_trigger t
 JOIN pg_class c ON c.oid = t.tgrelid AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
 JOIN pg_proc p ON p.oid = t.tgfoid AND p.pronamespace = 'leadscore'::regnamespace
 	AND p.proname IN ('record', 'record_profile')
-CROSS JOIN LATERAL (SELECT leadscore.trigger_mapping(t.tgargs) AS mapping OFFSET 0) m
+CROSS JOIN LATERAL (SELECT leadscore_internal.trigger_mapping(t.tgargs) AS mapping OFFSET 0) m
 -- after INSERT, for each statement, with the new rows
 WHERE t.tgtype = 4 AND t.tgnewtable IS NOT NULL AND NOT t.tgisinternal AND t.tgname ~ '_insert$' AND m.mapping IS NOT NULL;
 
-COMMENT ON VIEW leadscore.source_trigger IS 'the tables that have triggers of ours: sources, and their partitions and children';
-COMMENT ON COLUMN leadscore.source_trigger.source IS 'the table';
-COMMENT ON COLUMN leadscore.source_trigger.feeds IS 'timeline or profile';
-COMMENT ON COLUMN leadscore.source_trigger.lead_id IS 'the column that names the lead';
-COMMENT ON COLUMN leadscore.source_trigger.kind IS 'the kind of all its events, where it is one';
-COMMENT ON COLUMN leadscore.source_trigger.kind_column IS 'the column that names the kind';
-COMMENT ON COLUMN leadscore.source_trigger.occurred_at IS 'the column with the time';
-COMMENT ON COLUMN leadscore.source_trigger.value IS 'the column with the value';
-COMMENT ON COLUMN leadscore.source_trigger.properties IS 'the columns that are properties';
-COMMENT ON COLUMN leadscore.source_trigger.maintenance IS 'immediate or deferred';
-COMMENT ON COLUMN leadscore.source_trigger.trigger_prefix IS 'how the names of its triggers begin';
-COMMENT ON COLUMN leadscore.source_trigger.mapping IS 'the argument of its triggers';
-COMMENT ON COLUMN leadscore.source_trigger.latest_by IS 'the column by which one row of a lead counts';
+COMMENT ON VIEW leadscore_internal.source_trigger IS 'the tables that have triggers of ours: sources, and their partitions and children';
+COMMENT ON COLUMN leadscore_internal.source_trigger.source IS 'the table';
+COMMENT ON COLUMN leadscore_internal.source_trigger.feeds IS 'timeline or profile';
+COMMENT ON COLUMN leadscore_internal.source_trigger.lead_id IS 'the column that names the lead';
+COMMENT ON COLUMN leadscore_internal.source_trigger.kind IS 'the kind of all its events, where it is one';
+COMMENT ON COLUMN leadscore_internal.source_trigger.kind_column IS 'the column that names the kind';
+COMMENT ON COLUMN leadscore_internal.source_trigger.occurred_at IS 'the column with the time';
+COMMENT ON COLUMN leadscore_internal.source_trigger.value IS 'the column with the value';
+COMMENT ON COLUMN leadscore_internal.source_trigger.properties IS 'the columns that are properties';
+COMMENT ON COLUMN leadscore_internal.source_trigger.maintenance IS 'immediate or deferred';
+COMMENT ON COLUMN leadscore_internal.source_trigger.trigger_prefix IS 'how the names of its triggers begin';
+COMMENT ON COLUMN leadscore_internal.source_trigger.mapping IS 'the argument of its triggers';
+COMMENT ON COLUMN leadscore_internal.source_trigger.latest_by IS 'the column by which one row of a lead counts';
 
 CREATE VIEW leadscore.source AS
 SELECT s.source, s.feeds, s.lead_id, s.kind, s.kind_column, s.occurred_at, s.value, s.properties, s.maintenance,
 	s.trigger_prefix, s.mapping, s.latest_by
-FROM leadscore.source_trigger s
+FROM leadscore_internal.source_trigger s
 WHERE NOT s.mapping ? 'partition'
 AND s.source::oid IS DISTINCT FROM to_regclass('leadscore.derived_event');	-- ours, whatever is tracked
 
@@ -271,7 +271,7 @@ COMMENT ON COLUMN leadscore.source.latest_by IS 'the column by which one row cou
 
 -- private functions: the columns of a source
 
-CREATE FUNCTION leadscore.column_type(source regclass, name text) RETURNS regtype
+CREATE FUNCTION leadscore_internal.column_type(source regclass, name text) RETURNS regtype
 	LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -285,7 +285,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_column',
 			MESSAGE = format('column "%s" of table %s does not exist', name, source),
 			DETAIL = format('The mapping of %s names the column "%s".', source, name),
-			HINT = leadscore.known('columns'::text, ARRAY(SELECT a.attname::text FROM pg_attribute a
+			HINT = leadscore_internal.known('columns'::text, ARRAY(SELECT a.attname::text FROM pg_attribute a
 				WHERE a.attrelid = source AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum));
 	END IF;
 	IF generated = 'v' THEN
@@ -302,53 +302,53 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.column_type(regclass, text) IS 'the type of a column, below any domain';
+COMMENT ON FUNCTION leadscore_internal.column_type(regclass, text) IS 'the type of a column, below any domain';
 
-CREATE FUNCTION leadscore.column_text(source regclass, name text) RETURNS text
+CREATE FUNCTION leadscore_internal.column_text(source regclass, name text) RETURNS text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT CASE
-		WHEN leadscore.column_type(source, name) IN ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype,
+		WHEN leadscore_internal.column_type(source, name) IN ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype,
 			'numeric'::regtype, 'text'::regtype, 'varchar'::regtype, 'bpchar'::regtype, 'uuid'::regtype)
 		THEN format('%I::text', name)
 		ELSE format('nullif(format(''%%s'', %I), '''')', name) END
 $$;
 
-COMMENT ON FUNCTION leadscore.column_text(regclass, text) IS 'an expression for a column as text';
+COMMENT ON FUNCTION leadscore_internal.column_text(regclass, text) IS 'an expression for a column as text';
 
-CREATE FUNCTION leadscore.equal_may_differ(source regclass, name text) RETURNS boolean
+CREATE FUNCTION leadscore_internal.equal_may_differ(source regclass, name text) RETURNS boolean
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT coalesce(bool_or(NOT c.collisdeterministic OR t.typcategory = 'S' AND t.oid NOT IN ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype, 'name'::regtype)), false)
-	FROM pg_attribute a JOIN pg_type t ON t.oid = leadscore.column_type(source, name) LEFT JOIN pg_collation c ON c.oid = a.attcollation
+	FROM pg_attribute a JOIN pg_type t ON t.oid = leadscore_internal.column_type(source, name) LEFT JOIN pg_collation c ON c.oid = a.attcollation
 	WHERE a.attrelid = source AND a.attname::text = name AND a.attnum > 0 AND NOT a.attisdropped
 $$;
 
-COMMENT ON FUNCTION leadscore.equal_may_differ(regclass, text) IS 'whether a column''s type or collation takes texts of different bytes for equal';
+COMMENT ON FUNCTION leadscore_internal.equal_may_differ(regclass, text) IS 'whether a column''s type or collation takes texts of different bytes for equal';
 
-CREATE FUNCTION leadscore.property_type(type regtype) RETURNS boolean
+CREATE FUNCTION leadscore_internal.property_type(type regtype) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT;
 
-COMMENT ON FUNCTION leadscore.property_type(regtype) IS 'whether columns of a type can be properties';
+COMMENT ON FUNCTION leadscore_internal.property_type(regtype) IS 'whether columns of a type can be properties';
 
-CREATE FUNCTION leadscore.source_problem(source regclass, mapping jsonb) RETURNS text
+CREATE FUNCTION leadscore_internal.source_problem(source regclass, mapping jsonb) RETURNS text
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	type regtype;
 	name text;
 BEGIN
-	PERFORM leadscore.column_type(source, mapping ->> k) FROM unnest(ARRAY['lead_id', 'kind_column', 'latest_by']) k WHERE mapping ? k;
+	PERFORM leadscore_internal.column_type(source, mapping ->> k) FROM unnest(ARRAY['lead_id', 'kind_column', 'latest_by']) k WHERE mapping ? k;
 	FOR name IN SELECT jsonb_array_elements_text(mapping -> 'properties') LOOP
-		IF NOT leadscore.property_type(leadscore.column_type(source, name)) THEN
-			RETURN format('column "%s" is of type %s, no property', name, leadscore.column_type(source, name));
+		IF NOT leadscore_internal.property_type(leadscore_internal.column_type(source, name)) THEN
+			RETURN format('column "%s" is of type %s, no property', name, leadscore_internal.column_type(source, name));
 		END IF;
 	END LOOP;
-	type := leadscore.column_type(source, mapping ->> 'occurred_at');
+	type := leadscore_internal.column_type(source, mapping ->> 'occurred_at');
 	IF type NOT IN ('timestamptz'::regtype, 'timestamp'::regtype, 'date'::regtype) THEN
 		RETURN format('column "%s" is of type %s, no time', mapping ->> 'occurred_at', type);
 	END IF;
-	type := leadscore.column_type(source, mapping ->> 'value');
+	type := leadscore_internal.column_type(source, mapping ->> 'value');
 	IF type NOT IN ('numeric'::regtype, 'bigint'::regtype, 'integer'::regtype, 'smallint'::regtype, 'real'::regtype, 'float8'::regtype) THEN
 		RETURN format('column "%s" is of type %s, no number', mapping ->> 'value', type);
 	END IF;
@@ -358,18 +358,18 @@ EXCEPTION WHEN undefined_column OR feature_not_supported THEN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.source_problem(regclass, jsonb) IS 'why the rows of a source cannot be read any more, or NULL';
+COMMENT ON FUNCTION leadscore_internal.source_problem(regclass, jsonb) IS 'why the rows of a source cannot be read any more, or NULL';
 
-CREATE FUNCTION leadscore.is_ordered(type regtype) RETURNS boolean
+CREATE FUNCTION leadscore_internal.is_ordered(type regtype) RETURNS boolean
 	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT type IN ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype, 'numeric'::regtype, 'real'::regtype, 'float8'::regtype, 'timestamptz'::regtype,
 		'timestamp'::regtype, 'date'::regtype, 'time'::regtype, 'text'::regtype, 'varchar'::regtype, 'uuid'::regtype)
 $$;
 
-COMMENT ON FUNCTION leadscore.is_ordered(regtype) IS 'whether a column of a type can say which of several rows is the latest';
+COMMENT ON FUNCTION leadscore_internal.is_ordered(regtype) IS 'whether a column of a type can say which of several rows is the latest';
 
-CREATE FUNCTION leadscore.has_lead_index(source oid, lead_id text, is_unique boolean) RETURNS boolean
+CREATE FUNCTION leadscore_internal.has_lead_index(source oid, lead_id text, is_unique boolean) RETURNS boolean
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT EXISTS (SELECT FROM pg_index i
@@ -380,26 +380,26 @@ AS $$
 		AND (NOT is_unique OR i.indisunique AND i.indimmediate AND i.indnkeyatts = 1))
 $$;
 
-COMMENT ON FUNCTION leadscore.has_lead_index(oid, text, boolean) IS 'whether a table has an index that begins with a column, or is unique on it alone';
+COMMENT ON FUNCTION leadscore_internal.has_lead_index(oid, text, boolean) IS 'whether a table has an index that begins with a column, or is unique on it alone';
 
 -- Of two rows of a lead one counts. So there must be but one, or it must be known which, and where to look it up.
-CREATE FUNCTION leadscore.lead_key_problem(source regclass, mapping jsonb, OUT state text, OUT action text)
+CREATE FUNCTION leadscore_internal.lead_key_problem(source regclass, mapping jsonb, OUT state text, OUT action text)
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	members CONSTANT oid[] := leadscore.family_below(ARRAY[source::oid]);
+	members CONSTANT oid[] := leadscore_internal.family_below(ARRAY[source::oid]);
 	lead_id CONSTANT text := mapping ->> 'lead_id';
 	bare regclass;
 BEGIN
 	IF mapping ? 'latest_by' THEN
-		SELECT c.oid INTO bare FROM pg_class c WHERE c.oid = ANY (members) AND c.relkind = 'r' AND NOT leadscore.has_lead_index(c.oid, lead_id, false)
+		SELECT c.oid INTO bare FROM pg_class c WHERE c.oid = ANY (members) AND c.relkind = 'r' AND NOT leadscore_internal.has_lead_index(c.oid, lead_id, false)
 		ORDER BY c.oid LIMIT 1;
 		IF NOT FOUND THEN
 			RETURN;
 		END IF;
 		state := format('has no index to look up the rows of a lead: none of %s begins with "%s"', bare, lead_id);
 		action := format('CREATE INDEX ON %s (%I, %I DESC NULLS LAST)', bare, lead_id, mapping ->> 'latest_by');
-	ELSIF NOT leadscore.has_lead_index(source::oid, lead_id, true) THEN
+	ELSIF NOT leadscore_internal.has_lead_index(source::oid, lead_id, true) THEN
 		state := format('can have two rows of one lead: its column "%s" has no unique key', lead_id);
 		action := CASE WHEN (SELECT c.relkind FROM pg_class c WHERE c.oid = source) = 'r' THEN format('CREATE UNIQUE INDEX ON %s (%I), or ', source, lead_id) ELSE '' END
 			|| 'track_profile() it with latest_by';
@@ -410,86 +410,86 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.lead_key_problem(regclass, jsonb) IS 'why it is not known which row of a lead counts in a table of customers, and what to do; NULL: it is known';
+COMMENT ON FUNCTION leadscore_internal.lead_key_problem(regclass, jsonb) IS 'why it is not known which row of a lead counts in a table of customers, and what to do; NULL: it is known';
 
-CREATE FUNCTION leadscore.row_condition(source regclass, mapping jsonb, by_lead boolean, by_kind boolean) RETURNS text
+CREATE FUNCTION leadscore_internal.row_condition(source regclass, mapping jsonb, by_lead boolean, by_kind boolean) RETURNS text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT nullif(concat_ws(' AND ',
-		CASE WHEN by_lead THEN leadscore.column_text(source, mapping ->> 'lead_id') || ' = ANY ($1)' END,
-		CASE WHEN by_kind AND mapping ? 'kind_column' THEN leadscore.column_text(source, mapping ->> 'kind_column') || ' = ANY ($2)' END), '')
+		CASE WHEN by_lead THEN leadscore_internal.column_text(source, mapping ->> 'lead_id') || ' = ANY ($1)' END,
+		CASE WHEN by_kind AND mapping ? 'kind_column' THEN leadscore_internal.column_text(source, mapping ->> 'kind_column') || ' = ANY ($2)' END), '')
 $$;
 
-COMMENT ON FUNCTION leadscore.row_condition(regclass, jsonb, boolean, boolean) IS 'a condition for the rows of some leads ($1) and kinds ($2)';
+COMMENT ON FUNCTION leadscore_internal.row_condition(regclass, jsonb, boolean, boolean) IS 'a condition for the rows of some leads ($1) and kinds ($2)';
 
-CREATE FUNCTION leadscore.add_profiles(source regclass, mapping jsonb, with_children boolean, subtract boolean) RETURNS void
+CREATE FUNCTION leadscore_internal.add_profiles(source regclass, mapping jsonb, with_children boolean, subtract boolean) RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C STRICT;
 
-COMMENT ON FUNCTION leadscore.add_profiles(regclass, jsonb, boolean, boolean) IS 'merges the rows of a table of customers into the profiles, or takes them out';
+COMMENT ON FUNCTION leadscore_internal.add_profiles(regclass, jsonb, boolean, boolean) IS 'merges the rows of a table of customers into the profiles, or takes them out';
 
-CREATE FUNCTION leadscore.profile_tables(source oid, mapping jsonb) RETURNS SETOF oid
+CREATE FUNCTION leadscore_internal.profile_tables(source oid, mapping jsonb) RETURNS SETOF oid
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT unnest(leadscore.family_below(leadscore.family_above(
+	SELECT unnest(leadscore_internal.family_below(leadscore_internal.family_above(
 		source || CASE WHEN mapping IS NULL THEN '{}' ELSE ARRAY(SELECT s.source::oid FROM leadscore.source s WHERE s.feeds = 'profile' AND s.mapping = profile_tables.mapping) END)))
 $$;
 
-COMMENT ON FUNCTION leadscore.profile_tables(oid, jsonb)
+COMMENT ON FUNCTION leadscore_internal.profile_tables(oid, jsonb)
 	IS 'the tables that are one with a table of customers, by inheritance or, where a mapping is given, because they are tracked in that way';
 
-CREATE FUNCTION leadscore.latest_profile(source regclass, mapping jsonb, lead_id text, OUT keys jsonb, OUT attributes jsonb)
+CREATE FUNCTION leadscore_internal.latest_profile(source regclass, mapping jsonb, lead_id text, OUT keys jsonb, OUT attributes jsonb)
 	AS 'MODULE_PATHNAME' LANGUAGE C STRICT;
 
-COMMENT ON FUNCTION leadscore.latest_profile(regclass, jsonb, text)
+COMMENT ON FUNCTION leadscore_internal.latest_profile(regclass, jsonb, text)
 	IS 'the attributes of the row of a lead that counts, and an object with the keys of all of its rows';
 
-CREATE FUNCTION leadscore.add_source(source regclass, mapping jsonb, with_children boolean, subtract boolean)
+CREATE FUNCTION leadscore_internal.add_source(source regclass, mapping jsonb, with_children boolean, subtract boolean)
 	RETURNS TABLE (what text, rows bigint, example_table regclass, example tid)
 	AS 'MODULE_PATHNAME' LANGUAGE C STRICT;
 
-COMMENT ON FUNCTION leadscore.add_source(regclass, jsonb, boolean, boolean)
+COMMENT ON FUNCTION leadscore_internal.add_source(regclass, jsonb, boolean, boolean)
 	IS 'adds every row of a source to the timelines, or subtracts it, and says how many are counted, or why not, with the first one as an example';
 
-CREATE FUNCTION leadscore.add_rows(source regclass, feeds text, mapping jsonb, subtract boolean) RETURNS void
+CREATE FUNCTION leadscore_internal.add_rows(source regclass, feeds text, mapping jsonb, subtract boolean) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF feeds = 'timeline' THEN
-		PERFORM leadscore.add_source(source, mapping, with_children => false, subtract => subtract);
+		PERFORM leadscore_internal.add_source(source, mapping, with_children => false, subtract => subtract);
 	ELSE
-		PERFORM leadscore.add_profiles(source, mapping, with_children => false, subtract => subtract);
+		PERFORM leadscore_internal.add_profiles(source, mapping, with_children => false, subtract => subtract);
 	END IF;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.add_rows(regclass, text, jsonb, boolean) IS 'adds the rows of one table, without its children, to what it feeds, or takes them out';
+COMMENT ON FUNCTION leadscore_internal.add_rows(regclass, text, jsonb, boolean) IS 'adds the rows of one table, without its children, to what it feeds, or takes them out';
 
-CREATE FUNCTION leadscore.has_rows(source regclass) RETURNS boolean
+CREATE FUNCTION leadscore_internal.has_rows(source regclass) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT;
 
-CREATE FUNCTION leadscore.has_events(source regclass, mapping jsonb, kind text) RETURNS boolean
+CREATE FUNCTION leadscore_internal.has_events(source regclass, mapping jsonb, kind text) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 
-COMMENT ON FUNCTION leadscore.has_events(regclass, jsonb, text)
+COMMENT ON FUNCTION leadscore_internal.has_events(regclass, jsonb, text)
 	IS 'whether a table or a child of it has an event of a kind (NULL: any); NULL if the first 10,000 rows have none and there may be more';
 
-CREATE FUNCTION leadscore.count_rows(source regclass, mapping jsonb, lead_ids text[]) RETURNS bigint
+CREATE FUNCTION leadscore_internal.count_rows(source regclass, mapping jsonb, lead_ids text[]) RETURNS bigint
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-COMMENT ON FUNCTION leadscore.count_rows(regclass, jsonb, text[]) IS 'how many rows of a table and its children belong to some leads';
+COMMENT ON FUNCTION leadscore_internal.count_rows(regclass, jsonb, text[]) IS 'how many rows of a table and its children belong to some leads';
 
-CREATE FUNCTION leadscore.try_table(source regclass, written boolean) RETURNS boolean
+CREATE FUNCTION leadscore_internal.try_table(source regclass, written boolean) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-COMMENT ON FUNCTION leadscore.try_table(regclass, boolean) IS 'locks a table and its children, to be read, or itself alone, to be written, if nobody keeps us waiting';
+COMMENT ON FUNCTION leadscore_internal.try_table(regclass, boolean) IS 'locks a table and its children, to be read, or itself alone, to be written, if nobody keeps us waiting';
 
-CREATE FUNCTION leadscore.hold_source(source regclass) RETURNS void
+CREATE FUNCTION leadscore_internal.hold_source(source regclass) RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-COMMENT ON FUNCTION leadscore.has_rows(regclass) IS 'whether a table or a child of it has any row';
-COMMENT ON FUNCTION leadscore.hold_source(regclass) IS 'keeps a table and its children from being truncated, dropped or detached until the transaction ends';
+COMMENT ON FUNCTION leadscore_internal.has_rows(regclass) IS 'whether a table or a child of it has any row';
+COMMENT ON FUNCTION leadscore_internal.hold_source(regclass) IS 'keeps a table and its children from being truncated, dropped or detached until the transaction ends';
 
-CREATE FUNCTION leadscore.check_source(source regclass) RETURNS void
+CREATE FUNCTION leadscore_internal.check_source(source regclass) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -506,7 +506,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'wrong_object_type', MESSAGE = format('%s is a temporary or unlogged table', source),
 			DETAIL = 'Its rows are gone when the session ends, or after a crash; timelines stay.', HINT = 'Track a permanent, logged table.';
 	END IF;
-	IF EXISTS (SELECT FROM pg_class c WHERE c.oid = source AND c.relnamespace = 'leadscore'::regnamespace) THEN
+	IF EXISTS (SELECT FROM pg_class c WHERE c.oid = source AND c.relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace)) THEN
 		RAISE EXCEPTION USING ERRCODE = 'wrong_object_type', MESSAGE = format('%s is a table of leadscore', source),
 			DETAIL = 'leadscore.event is tracked from the start; the others hold what is computed.',
 			HINT = 'Name a table of your own.';
@@ -514,9 +514,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.check_source(regclass) IS 'refuses what cannot be tracked';
+COMMENT ON FUNCTION leadscore_internal.check_source(regclass) IS 'refuses what cannot be tracked';
 
-CREATE FUNCTION leadscore.check_properties(source regclass, properties name[]) RETURNS void
+CREATE FUNCTION leadscore_internal.check_properties(source regclass, properties name[]) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -527,19 +527,19 @@ BEGIN
 			DETAIL = format('There are %s.', cardinality(properties)), HINT = 'Name only columns that signals look at.';
 	END IF;
 	FOREACH name IN ARRAY coalesce(properties, '{}') LOOP
-		IF NOT leadscore.property_type(leadscore.column_type(source, name::text)) THEN
+		IF NOT leadscore_internal.property_type(leadscore_internal.column_type(source, name::text)) THEN
 			RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch', MESSAGE = format('column "%s" cannot be a property', name),
 				DETAIL = format('It is of type %s, which is not turned into jsonb by PostgreSQL itself, or not always: a row could then fail.',
-					leadscore.column_type(source, name::text)),
+					leadscore_internal.column_type(source, name::text)),
 				HINT = 'Change the column to jsonb, or to text.';
 		END IF;
 	END LOOP;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.check_properties(regclass, name[]) IS 'refuses columns that cannot be properties';
+COMMENT ON FUNCTION leadscore_internal.check_properties(regclass, name[]) IS 'refuses columns that cannot be properties';
 
-CREATE FUNCTION leadscore.create_triggers(source regclass, mapping jsonb, function text) RETURNS void
+CREATE FUNCTION leadscore_internal.create_triggers(source regclass, mapping jsonb, function text) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -562,10 +562,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.create_triggers(regclass, jsonb, text)
+COMMENT ON FUNCTION leadscore_internal.create_triggers(regclass, jsonb, text)
 	IS 'makes the triggers of a table; by their names they fire before all whose names begin with a small letter';
 
-CREATE FUNCTION leadscore.drop_triggers(source regclass, prefix text) RETURNS void
+CREATE FUNCTION leadscore_internal.drop_triggers(source regclass, prefix text) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET client_min_messages = 'warning'
 AS $$
 DECLARE
@@ -578,11 +578,11 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.drop_triggers(regclass, text) IS 'drops the triggers of a table';
+COMMENT ON FUNCTION leadscore_internal.drop_triggers(regclass, text) IS 'drops the triggers of a table';
 
 -- Families are looked up from some tables, upwards and downwards, so that it does not matter how many others there are.
 
-CREATE FUNCTION leadscore.family_above(tables oid[]) RETURNS oid[]
+CREATE FUNCTION leadscore_internal.family_above(tables oid[]) RETURNS oid[]
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH RECURSIVE member AS (
@@ -593,9 +593,9 @@ AS $$
 	SELECT array_agg(m.oid) FROM member m
 $$;
 
-COMMENT ON FUNCTION leadscore.family_above(oid[]) IS 'some tables, and those that they are partitions or children of, at any depth';
+COMMENT ON FUNCTION leadscore_internal.family_above(oid[]) IS 'some tables, and those that they are partitions or children of, at any depth';
 
-CREATE FUNCTION leadscore.family_below(tables oid[]) RETURNS oid[]
+CREATE FUNCTION leadscore_internal.family_below(tables oid[]) RETURNS oid[]
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH RECURSIVE member AS (
@@ -606,21 +606,21 @@ AS $$
 	SELECT array_agg(m.oid) FROM member m
 $$;
 
-COMMENT ON FUNCTION leadscore.family_below(oid[]) IS 'some tables with their partitions and children, at any depth';
+COMMENT ON FUNCTION leadscore_internal.family_below(oid[]) IS 'some tables with their partitions and children, at any depth';
 
-CREATE FUNCTION leadscore.children(source regclass) RETURNS SETOF regclass
+CREATE FUNCTION leadscore_internal.children(source regclass) RETURNS SETOF regclass
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT m::regclass FROM unnest(leadscore.family_below(ARRAY[source::oid])) m WHERE m <> source
+	SELECT m::regclass FROM unnest(leadscore_internal.family_below(ARRAY[source::oid])) m WHERE m <> source
 $$;
 
-COMMENT ON FUNCTION leadscore.children(regclass) IS 'the partitions and inheritance children of a table, at any depth';
+COMMENT ON FUNCTION leadscore_internal.children(regclass) IS 'the partitions and inheritance children of a table, at any depth';
 
 -- A statement fires the triggers of the table that it names. So partitions and
 -- children have triggers of their own, for what is written to them directly;
 -- their rows are read through the source.
 
-CREATE FUNCTION leadscore.begin_tracking(source regclass, mapping jsonb, function text) RETURNS boolean
+CREATE FUNCTION leadscore_internal.begin_tracking(source regclass, mapping jsonb, function text) RETURNS boolean
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -631,21 +631,21 @@ DECLARE
 	child regclass;
 BEGIN
 	EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source);
-	members := leadscore.family_below(ARRAY[source::oid]);
+	members := leadscore_internal.family_below(ARRAY[source::oid]);
 	IF octet_length(mapping::text) > 1000000 THEN
 		RAISE EXCEPTION USING ERRCODE = 'program_limit_exceeded', MESSAGE = 'the mapping is too long',
 			DETAIL = format('It has %s bytes.', octet_length(mapping::text)), HINT = 'Give the events a shorter kind.';
 	END IF;
 	IF EXISTS (SELECT FROM leadscore.source s WHERE s.source = begin_tracking.source AND s.feeds = what
 			AND s.mapping - '{maintenance,latest_by}'::text[] = begin_tracking.mapping - '{maintenance,latest_by}'::text[])
-		AND NOT EXISTS (SELECT FROM leadscore.trigger_set t WHERE t.source::oid = ANY (members) AND t.feeds = what AND NOT t.complete
+		AND NOT EXISTS (SELECT FROM leadscore_internal.trigger_set t WHERE t.source::oid = ANY (members) AND t.feeds = what AND NOT t.complete
 			AND t.mapping - '{partition,maintenance,latest_by}'::text[] = begin_tracking.mapping - '{maintenance,latest_by}'::text[]) THEN
 		RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('%s is already tracked in this way', source),
 			DETAIL = format('The mapping is %s.', mapping), HINT = 'See leadscore.source; leadscore.untrack() ends tracking.';
 	END IF;
 	SELECT s.source INTO other FROM leadscore.source s
 	WHERE s.feeds = what AND s.source <> begin_tracking.source
-	AND (s.source::oid = ANY (members) OR s.source::oid = ANY (leadscore.family_above(ARRAY[begin_tracking.source::oid])));
+	AND (s.source::oid = ANY (members) OR s.source::oid = ANY (leadscore_internal.family_above(ARRAY[begin_tracking.source::oid])));
 	IF FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
 			MESSAGE = format('%s is already tracked through %s', source, other),
@@ -654,34 +654,34 @@ BEGIN
 	END IF;
 
 	-- somebody has dropped triggers of ours: what was counted before is still in the timelines
-	was_tracked := EXISTS (SELECT FROM leadscore.trigger_set t WHERE t.source = begin_tracking.source AND t.feeds = what AND t.mapping = begin_tracking.mapping)
+	was_tracked := EXISTS (SELECT FROM leadscore_internal.trigger_set t WHERE t.source = begin_tracking.source AND t.feeds = what AND t.mapping = begin_tracking.mapping)
 		OR EXISTS (SELECT FROM leadscore.known_source k WHERE k.source = begin_tracking.source AND NOT k.dropped
 			AND k.mappings @> jsonb_build_array(jsonb_build_object('feeds', what, 'mapping', begin_tracking.mapping)));
 	IF was_tracked THEN
 		RAISE NOTICE USING MESSAGE = format('triggers of %s were missing, and are there again', source), HINT = 'CALL leadscore.rebuild() counts what was written without them.';
-		PERFORM leadscore.drop_trigger_sets(source, mapping, what);
+		PERFORM leadscore_internal.drop_trigger_sets(source, mapping, what);
 	END IF;
-	PERFORM leadscore.create_triggers(source, mapping, function);
-	FOR child IN SELECT leadscore.children(source) LOOP
+	PERFORM leadscore_internal.create_triggers(source, mapping, function);
+	FOR child IN SELECT leadscore_internal.children(source) LOOP
 		EXIT WHEN EXISTS (SELECT FROM pg_class k WHERE k.oid = child AND k.relkind = 'f');	-- to be refused
-		PERFORM leadscore.create_triggers(child, mapping || '{"partition": true}', function);
+		PERFORM leadscore_internal.create_triggers(child, mapping || '{"partition": true}', function);
 	END LOOP;
-	PERFORM leadscore.check_children(ARRAY[source::oid]);
-	PERFORM leadscore.look_at_source(source);
-	PERFORM leadscore.note_due(source::oid, 'triggers of leadscore were missing'::text) WHERE was_tracked;
+	PERFORM leadscore_internal.check_children(ARRAY[source::oid]);
+	PERFORM leadscore_internal.look_at_source(source);
+	PERFORM leadscore_internal.note_due(source::oid, 'triggers of leadscore were missing'::text) WHERE was_tracked;
 	RETURN NOT was_tracked;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.begin_tracking(regclass, jsonb, text)
+COMMENT ON FUNCTION leadscore_internal.begin_tracking(regclass, jsonb, text)
 	IS 'makes the triggers of a source, its partitions and children, and says whether its rows are to be counted, or have been';
 
-CREATE FUNCTION leadscore.check_children(tables oid[]) RETURNS void
+CREATE FUNCTION leadscore_internal.check_children(tables oid[]) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	members CONSTANT oid[] := leadscore.family_below(tables);
-	family CONSTANT oid[] := leadscore.family_above(members);
+	members CONSTANT oid[] := leadscore_internal.family_below(tables);
+	family CONSTANT oid[] := leadscore_internal.family_above(members);
 	child record;
 BEGIN
 	SELECT s.source AS child, i.inhparent::regclass AS source INTO child
@@ -695,13 +695,13 @@ BEGIN
 	SELECT k.oid::regclass AS child INTO child
 	FROM pg_class k
 	WHERE k.oid = ANY (members) AND k.relpersistence <> 'p'
-	AND EXISTS (SELECT FROM leadscore.source s WHERE s.source::oid = ANY (leadscore.family_above(ARRAY[k.oid])));
+	AND EXISTS (SELECT FROM leadscore.source s WHERE s.source::oid = ANY (leadscore_internal.family_above(ARRAY[k.oid])));
 	IF FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = format('the tracked table %s cannot be temporary or unlogged', child.child),
 			DETAIL = 'Its rows are gone when the session ends, or after a crash; timelines stay.', HINT = 'Untrack it, or leave it permanent and logged.';
 	END IF;
 	SELECT k.oid::regclass AS child, s.source INTO child
-	FROM pg_class k JOIN leadscore.source s ON s.source::oid = ANY (leadscore.family_above(ARRAY[k.oid]))
+	FROM pg_class k JOIN leadscore.source s ON s.source::oid = ANY (leadscore_internal.family_above(ARRAY[k.oid]))
 	WHERE k.oid = ANY (members) AND k.relkind = 'f' AND s.source::oid = ANY (family);
 	IF FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = format('a tracked table cannot have the foreign table %s as a partition or child', child.child),
@@ -709,7 +709,7 @@ BEGIN
 			HINT = 'Keep the foreign table apart from the tracked one, and track it where it lives.';
 	END IF;
 	-- (once a member: joined to the sources first, which a planner may prefer, it would be once for each pair of members)
-	WITH above AS MATERIALIZED (SELECT m AS member, unnest(leadscore.family_above(ARRAY[m])) AS source FROM unnest(members) m)
+	WITH above AS MATERIALIZED (SELECT m AS member, unnest(leadscore_internal.family_above(ARRAY[m])) AS source FROM unnest(members) m)
 	SELECT a.member::regclass AS child, min(s.source::text) AS one, max(s.source::text) AS other INTO child
 	FROM above a JOIN leadscore.source s ON s.source::oid = a.source AND a.source <> a.member
 	WHERE s.source::oid = ANY (family)
@@ -723,15 +723,15 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.check_children(oid[]) IS 'refuses families of tables, those that some tables belong to, in which some would change unseen';
+COMMENT ON FUNCTION leadscore_internal.check_children(oid[]) IS 'refuses families of tables, those that some tables belong to, in which some would change unseen';
 
-CREATE FUNCTION leadscore.tell_of_size(source regclass) RETURNS void
+CREATE FUNCTION leadscore_internal.tell_of_size(source regclass) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	-- by the statistics or, where there are none, by the size
 	estimate CONSTANT float8 := (SELECT sum(CASE WHEN c.reltuples < 0 THEN pg_relation_size(c.oid) / 100 ELSE c.reltuples END)
-		FROM pg_class c WHERE c.oid = ANY (leadscore.family_below(ARRAY[source::oid])) AND c.relkind = 'r');
+		FROM pg_class c WHERE c.oid = ANY (leadscore_internal.family_below(ARRAY[source::oid])) AND c.relkind = 'r');
 BEGIN
 	IF estimate > 100000 THEN
 		RAISE NOTICE USING MESSAGE = format('counting some %s rows of %s; whoever writes the table waits meanwhile', round(estimate::numeric, -3), source),
@@ -740,13 +740,13 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.tell_of_size(regclass) IS 'tells that a large table will be counted';
+COMMENT ON FUNCTION leadscore_internal.tell_of_size(regclass) IS 'tells that a large table will be counted';
 
-CREATE FUNCTION leadscore.tell_of_column(source regclass, name text) RETURNS void
+CREATE FUNCTION leadscore_internal.tell_of_column(source regclass, name text) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF leadscore.equal_may_differ(source, name) THEN
+	IF leadscore_internal.equal_may_differ(source, name) THEN
 		RAISE NOTICE USING MESSAGE = format('texts in column "%s" of %s can be equal and have other bytes', name, source),
 			DETAIL = 'Its type or collation says so, as for upper and lower case. leadscore tells leads apart by their bytes: they are different leads.',
 			HINT = 'Write them alike, or name one an alias of the other.';
@@ -754,9 +754,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.tell_of_column(regclass, text) IS 'tells of a column of leads that the shop compares otherwise than we do';
+COMMENT ON FUNCTION leadscore_internal.tell_of_column(regclass, text) IS 'tells of a column of leads that the shop compares otherwise than we do';
 
-CREATE FUNCTION leadscore.add_past(source regclass, mapping jsonb) RETURNS void
+CREATE FUNCTION leadscore_internal.add_past(source regclass, mapping jsonb) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -768,7 +768,7 @@ BEGIN
 		array_agg(format('%s: %s, such as ctid %s of %s.', t.said, a.rows, a.example, a.example_table) ORDER BY t.place) FILTER (WHERE t.said IS NOT NULL),
 		array_agg(DISTINCT t.hint) FILTER (WHERE t.hint IS NOT NULL)
 	INTO counted, details, hints
-	FROM leadscore.add_source(source, mapping, with_children => true, subtract => false) a
+	FROM leadscore_internal.add_source(source, mapping, with_children => true, subtract => false) a
 	LEFT JOIN (VALUES
 		(1, 'no lead', 'Skipped for a lead that is NULL, empty or over 1024 bytes', 'Rows that are skipped count once an UPDATE has mended them.'),
 		(2, 'no kind', 'Skipped for a kind that is NULL or empty', 'Rows that are skipped count once an UPDATE has mended them.'),
@@ -785,7 +785,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.add_past(regclass, jsonb) IS 'adds the rows of a source to the timelines, and tells how many of them are counted, and which are not';
+COMMENT ON FUNCTION leadscore_internal.add_past(regclass, jsonb) IS 'adds the rows of a source to the timelines, and tells how many of them are counted, and which are not';
 
 -- functions
 
@@ -807,7 +807,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'past is NULL',
 			DETAIL = 'It says whether the rows that are there are counted at once.', HINT = 'Write true, or false to leave them to CALL leadscore.rebuild().';
 	END IF;
-	PERFORM leadscore.check_source(source);
+	PERFORM leadscore_internal.check_source(source);
 	IF lead_id IS NULL OR occurred_at IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
 			MESSAGE = format('track() needs the column %s', CASE WHEN lead_id IS NULL THEN 'lead_id' ELSE 'occurred_at' END),
@@ -820,30 +820,30 @@ BEGIN
 			HINT = 'Give kind if all rows are of one kind, kind_column if a column names it.';
 	END IF;
 
-	type := leadscore.column_type(source, occurred_at::text);
+	type := leadscore_internal.column_type(source, occurred_at::text);
 	IF type NOT IN ('timestamptz'::regtype, 'timestamp'::regtype, 'date'::regtype) THEN
 		RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch', MESSAGE = format('column "%s" is no time', occurred_at),
 			DETAIL = format('It is of type %s.', type), HINT = 'Name a column of type timestamptz, timestamp (read as UTC) or date.';
 	END IF;
 	IF value IS NOT NULL THEN
-		type := leadscore.column_type(source, value::text);
+		type := leadscore_internal.column_type(source, value::text);
 		IF type NOT IN ('numeric'::regtype, 'bigint'::regtype, 'integer'::regtype, 'smallint'::regtype, 'real'::regtype, 'float8'::regtype) THEN
 			RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch', MESSAGE = format('column "%s" is no number', value),
 				DETAIL = format('It is of type %s.', type), HINT = 'Name a column of a numeric type.';
 		END IF;
 	END IF;
-	PERFORM leadscore.check_properties(source, properties);
-	PERFORM leadscore.column_type(source, name::text) FROM unnest(ARRAY[lead_id, kind_column]) name;
+	PERFORM leadscore_internal.check_properties(source, properties);
+	PERFORM leadscore_internal.column_type(source, name::text) FROM unnest(ARRAY[lead_id, kind_column]) name;
 
-	IF NOT leadscore.begin_tracking(source, mapping, 'record'::text) THEN
+	IF NOT leadscore_internal.begin_tracking(source, mapping, 'record'::text) THEN
 		RETURN;
 	END IF;
-	PERFORM leadscore.tell_of_column(source, lead_id::text);
+	PERFORM leadscore_internal.tell_of_column(source, lead_id::text);
 	IF past THEN
-		PERFORM leadscore.tell_of_size(source);
-		PERFORM leadscore.add_past(source, mapping);
-	ELSIF leadscore.has_rows(source) THEN
-		PERFORM leadscore.note_due(source::oid, 'the rows that were there when it was tracked are not yet counted'::text);
+		PERFORM leadscore_internal.tell_of_size(source);
+		PERFORM leadscore_internal.add_past(source, mapping);
+	ELSIF leadscore_internal.has_rows(source) THEN
+		PERFORM leadscore_internal.note_due(source::oid, 'the rows that were there when it was tracked are not yet counted'::text);
 		RAISE NOTICE USING MESSAGE = format('no row of %s that is there already is counted yet', source),
 			HINT = 'CALL leadscore.rebuild() counts them, and keeps nobody waiting.';
 	END IF;
@@ -860,25 +860,25 @@ DECLARE
 	mapping CONSTANT jsonb := jsonb_strip_nulls(jsonb_build_object('lead_id', lead_id, 'properties', properties, 'latest_by', latest_by));
 	problem record;
 BEGIN
-	PERFORM leadscore.check_source(source);
+	PERFORM leadscore_internal.check_source(source);
 	IF lead_id IS NULL OR coalesce(cardinality(properties), 0) = 0 THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'track_profile() needs lead_id and properties',
 			DETAIL = 'A profile belongs to a lead and has at least one attribute.',
 			HINT = 'For example: SELECT leadscore.track_profile(''shop.customers'', ''customer_id'', ''{country,age}'').';
 	END IF;
-	PERFORM leadscore.check_properties(source, properties);
-	PERFORM leadscore.column_type(source, lead_id::text);	-- names the column if it is missing
-	IF latest_by IS NOT NULL AND NOT leadscore.is_ordered(leadscore.column_type(source, latest_by::text)) THEN
+	PERFORM leadscore_internal.check_properties(source, properties);
+	PERFORM leadscore_internal.column_type(source, lead_id::text);	-- names the column if it is missing
+	IF latest_by IS NOT NULL AND NOT leadscore_internal.is_ordered(leadscore_internal.column_type(source, latest_by::text)) THEN
 		RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch', MESSAGE = format('column "%s" does not say which row is the latest', latest_by),
-			DETAIL = format('It is of type %s.', leadscore.column_type(source, latest_by::text)), HINT = 'Name a column of a time, a number or a text.';
+			DETAIL = format('It is of type %s.', leadscore_internal.column_type(source, latest_by::text)), HINT = 'Name a column of a time, a number or a text.';
 	END IF;
-	SELECT p.* INTO problem FROM leadscore.lead_key_problem(source, mapping) p;
+	SELECT p.* INTO problem FROM leadscore_internal.lead_key_problem(source, mapping) p;
 	IF problem.state IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('table %s %s', source, problem.state),
 			DETAIL = 'If a row goes, what another one says of the lead has to be there instead.', HINT = problem.action || '.';
 	END IF;
-	IF leadscore.begin_tracking(source, mapping, 'record_profile'::text) THEN
-		PERFORM leadscore.add_profiles(source, mapping, with_children => true, subtract => false);
+	IF leadscore_internal.begin_tracking(source, mapping, 'record_profile'::text) THEN
+		PERFORM leadscore_internal.add_profiles(source, mapping, with_children => true, subtract => false);
 	END IF;
 END
 $$;
@@ -886,17 +886,17 @@ $$;
 COMMENT ON FUNCTION leadscore.track_profile(regclass, name, name[], name)
 	IS 'keeps lead.profile true to a table of customers, its rows of today and those to come';
 
-CREATE FUNCTION leadscore.note_everybody() RETURNS void
+CREATE FUNCTION leadscore_internal.note_everybody() RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	INSERT INTO leadscore.changed_lead SELECT NULL WHERE pg_relation_size('leadscore.derivation') > 0;
+	INSERT INTO leadscore_internal.changed_lead SELECT NULL WHERE pg_relation_size('leadscore.derivation') > 0;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.note_everybody() IS 'has the next derive() look at all leads, where there are rules';
+COMMENT ON FUNCTION leadscore_internal.note_everybody() IS 'has the next derive() look at all leads, where there are rules';
 
-CREATE FUNCTION leadscore.end_tracking(source regclass, what text[]) RETURNS integer
+CREATE FUNCTION leadscore_internal.end_tracking(source regclass, what text[]) RETURNS integer
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -911,48 +911,48 @@ BEGIN
 			SELECT s.feeds, s.mapping, true AS registered FROM leadscore.source s WHERE s.source = end_tracking.source
 			UNION ALL
 			-- what the registry does not know any more, because somebody has dropped triggers of ours
-			SELECT t.feeds, t.mapping, false FROM leadscore.trigger_set t WHERE t.source = end_tracking.source AND NOT t.mapping ? 'partition'
+			SELECT t.feeds, t.mapping, false FROM leadscore_internal.trigger_set t WHERE t.source = end_tracking.source AND NOT t.mapping ? 'partition'
 			UNION ALL
 			SELECT e ->> 'feeds', e -> 'mapping', false FROM leadscore.known_source k CROSS JOIN jsonb_array_elements(k.mappings) e WHERE k.source = end_tracking.source
 		) m
 		WHERE m.feeds = ANY (what)
 		GROUP BY m.feeds, m.mapping
 	LOOP
-		problem := CASE WHEN NOT tracked.registered OR EXISTS (SELECT FROM leadscore.trigger_set t
-			WHERE t.source::oid = ANY (leadscore.family_below(ARRAY[end_tracking.source::oid])) AND t.feeds = tracked.feeds AND t.mapping - 'partition' = tracked.mapping
+		problem := CASE WHEN NOT tracked.registered OR EXISTS (SELECT FROM leadscore_internal.trigger_set t
+			WHERE t.source::oid = ANY (leadscore_internal.family_below(ARRAY[end_tracking.source::oid])) AND t.feeds = tracked.feeds AND t.mapping - 'partition' = tracked.mapping
 			AND (t.disabled OR NOT t.complete)) THEN 'Triggers of leadscore were missing or disabled' END;
 		IF tracked.feeds = 'timeline' AND problem IS NULL THEN
 			BEGIN
-				PERFORM leadscore.add_source(source, tracked.mapping, with_children => true, subtract => true);
+				PERFORM leadscore_internal.add_source(source, tracked.mapping, with_children => true, subtract => true);
 			EXCEPTION WHEN OTHERS THEN
 				problem := SQLERRM;
 			END;
 		END IF;
 		IF tracked.feeds = 'timeline' AND problem IS NOT NULL THEN
-			PERFORM leadscore.note_everybody();
-			PERFORM leadscore.note_due(source::oid, 'its rows could not be taken out'::text);
+			PERFORM leadscore_internal.note_everybody();
+			PERFORM leadscore_internal.note_due(source::oid, 'its rows could not be taken out'::text);
 			RAISE NOTICE USING MESSAGE = format('the rows of %s stay in the timelines', source), DETAIL = problem || '.',
 				HINT = 'CALL leadscore.rebuild() takes them out.';
 		END IF;
-		PERFORM leadscore.drop_trigger_sets(source, tracked.mapping, tracked.feeds);
-		PERFORM leadscore.forget_mapping(source::oid, tracked.feeds, tracked.mapping);
+		PERFORM leadscore_internal.drop_trigger_sets(source, tracked.mapping, tracked.feeds);
+		PERFORM leadscore_internal.forget_mapping(source::oid, tracked.feeds, tracked.mapping);
 		n := n + 1;
 	END LOOP;
 	RETURN n;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.end_tracking(regclass, text[]) IS 'ends tracking of a table for timelines, profiles or both, and says how many mappings it had';
+COMMENT ON FUNCTION leadscore_internal.end_tracking(regclass, text[]) IS 'ends tracking of a table for timelines, profiles or both, and says how many mappings it had';
 
 CREATE FUNCTION leadscore.untrack(source regclass) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM leadscore.check_source(source);
-	IF leadscore.end_tracking(source, '{timeline,profile}'::text[]) = 0 THEN
+	PERFORM leadscore_internal.check_source(source);
+	IF leadscore_internal.end_tracking(source, '{timeline,profile}'::text[]) = 0 THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('%s is not tracked', source),
 			DETAIL = 'It has no triggers of leadscore.',
-			HINT = leadscore.known('tracked tables'::text, ARRAY(SELECT DISTINCT s.source::text FROM leadscore.source s ORDER BY 1));
+			HINT = leadscore_internal.known('tracked tables'::text, ARRAY(SELECT DISTINCT s.source::text FROM leadscore.source s ORDER BY 1));
 	END IF;
 END
 $$;
@@ -961,145 +961,145 @@ COMMENT ON FUNCTION leadscore.untrack(regclass) IS 'ends tracking of a table and
 
 -- partitions and children that come and go
 
-CREATE FUNCTION leadscore.check_seen(what text, query text, names text[] DEFAULT NULL) RETURNS void
+CREATE FUNCTION leadscore_internal.check_seen(what text, query text, names text[] DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 
-COMMENT ON FUNCTION leadscore.check_seen(text, text, text[]) IS 'a serialization failure, if the text that a query gives has changed since the snapshot';
+COMMENT ON FUNCTION leadscore_internal.check_seen(text, text, text[]) IS 'a serialization failure, if the text that a query gives has changed since the snapshot';
 
-CREATE FUNCTION leadscore.is_seen(query text, names text[]) RETURNS boolean
+CREATE FUNCTION leadscore_internal.is_seen(query text, names text[]) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-COMMENT ON FUNCTION leadscore.is_seen(text, text[]) IS 'whether the text that a query gives is still that of the snapshot';
+COMMENT ON FUNCTION leadscore_internal.is_seen(text, text[]) IS 'whether the text that a query gives is still that of the snapshot';
 
-CREATE FUNCTION leadscore.check_sources_seen() RETURNS void
+CREATE FUNCTION leadscore_internal.check_sources_seen() RETURNS void
 	LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT leadscore.check_seen('The sources'::text,
-		'SELECT string_agg(format(''%s %s'', source::oid, mapping), '','' ORDER BY source::oid, mapping) FROM leadscore.source_trigger'::text, NULL::text[])
+	SELECT leadscore_internal.check_seen('The sources'::text,
+		'SELECT string_agg(format(''%s %s'', source::oid, mapping), '','' ORDER BY source::oid, mapping) FROM leadscore_internal.source_trigger'::text, NULL::text[])
 $$;
 
-COMMENT ON FUNCTION leadscore.check_sources_seen() IS 'a serialization failure, if what is tracked has changed since the snapshot';
+COMMENT ON FUNCTION leadscore_internal.check_sources_seen() IS 'a serialization failure, if what is tracked has changed since the snapshot';
 
 -- Only the families of tables that the command has touched are looked at. What
 -- others have made of theirs, such as a trigger by hand, or hold a lock on,
 -- must not keep anybody from making a table. src/follow.c calls this only where
 -- a table that was touched, or one above it, has triggers of ours.
 
-CREATE FUNCTION leadscore.follow_tables(tables oid[]) RETURNS void
+CREATE FUNCTION leadscore_internal.follow_tables(tables oid[]) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	members CONSTANT oid[] := leadscore.family_below(tables);
-	family CONSTANT oid[] := leadscore.family_above(members);
+	members CONSTANT oid[] := leadscore_internal.family_below(tables);
+	family CONSTANT oid[] := leadscore_internal.family_above(members);
 	child record;
 BEGIN
 	IF EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = ANY (tables) OR i.inhrelid = ANY (tables)) THEN
-		PERFORM leadscore.check_sources_seen();
+		PERFORM leadscore_internal.check_sources_seen();
 	END IF;
 	FOR child IN
 		SELECT DISTINCT o.source, s.source AS parent, s.feeds
 		FROM leadscore.source o JOIN leadscore.source s ON s.feeds = o.feeds AND s.source <> o.source
 		WHERE o.source::oid = ANY (members) AND s.source::oid = ANY (family)
-		AND s.source::oid = ANY (leadscore.family_above(ARRAY[o.source::oid]))
+		AND s.source::oid = ANY (leadscore_internal.family_above(ARRAY[o.source::oid]))
 	LOOP
 		RAISE NOTICE USING MESSAGE = format('%s is no source of its own any more', child.source),
 			DETAIL = format('It is now a partition or child of %s, through which its rows count.', child.parent);
-		PERFORM leadscore.end_tracking(child.source, ARRAY[child.feeds]);
+		PERFORM leadscore_internal.end_tracking(child.source, ARRAY[child.feeds]);
 	END LOOP;
-	PERFORM leadscore.check_children(tables);
+	PERFORM leadscore_internal.check_children(tables);
 	FOR child IN
 		-- (once a member, as in check_children())
-		WITH above AS MATERIALIZED (SELECT m AS member, unnest(leadscore.family_above(ARRAY[m])) AS source FROM unnest(members) m)
+		WITH above AS MATERIALIZED (SELECT m AS member, unnest(leadscore_internal.family_above(ARRAY[m])) AS source FROM unnest(members) m)
 		SELECT a.member::regclass AS child, s.mapping, s.feeds
 		FROM above a JOIN leadscore.source s ON s.source::oid = a.source AND a.source <> a.member
 		WHERE s.source::oid = ANY (family)
-		AND NOT EXISTS (SELECT FROM leadscore.source_trigger t
+		AND NOT EXISTS (SELECT FROM leadscore_internal.source_trigger t
 			WHERE t.source::oid = a.member AND t.feeds = s.feeds AND t.mapping = s.mapping || '{"partition": true}')
 	LOOP
-		PERFORM leadscore.create_triggers(child.child, child.mapping || '{"partition": true}',
+		PERFORM leadscore_internal.create_triggers(child.child, child.mapping || '{"partition": true}',
 			CASE child.feeds WHEN 'timeline' THEN 'record' ELSE 'record_profile' END);
-		PERFORM leadscore.add_rows(child.child, child.feeds, child.mapping, subtract => false);
+		PERFORM leadscore_internal.add_rows(child.child, child.feeds, child.mapping, subtract => false);
 	END LOOP;
 
 	FOR child IN
 		SELECT t.source, t.mapping - 'partition' AS mapping, t.feeds, t.trigger_prefix
-		FROM leadscore.source_trigger t
+		FROM leadscore_internal.source_trigger t
 		WHERE t.mapping ? 'partition' AND t.source::oid = ANY (members)
 		AND NOT EXISTS (SELECT FROM leadscore.source s
 			WHERE s.source::oid = ANY (family) AND s.feeds = t.feeds AND s.mapping = t.mapping - 'partition'
-			AND s.source <> t.source AND s.source::oid = ANY (leadscore.family_above(ARRAY[t.source::oid])))
+			AND s.source <> t.source AND s.source::oid = ANY (leadscore_internal.family_above(ARRAY[t.source::oid])))
 	LOOP
-		PERFORM leadscore.add_rows(child.source, child.feeds, child.mapping, subtract => true);
-		PERFORM leadscore.drop_triggers(child.source, child.trigger_prefix);
+		PERFORM leadscore_internal.add_rows(child.source, child.feeds, child.mapping, subtract => true);
+		PERFORM leadscore_internal.drop_triggers(child.source, child.trigger_prefix);
 	END LOOP;
 
-	PERFORM leadscore.look_at_source(s.source)
+	PERFORM leadscore_internal.look_at_source(s.source)
 	FROM (SELECT DISTINCT s.source FROM leadscore.source s WHERE s.source::oid = ANY (family)
 		UNION SELECT k.source::regclass FROM leadscore.known_source k WHERE k.source = ANY (tables)) s
-	WHERE s.source::oid = ANY (tables) OR EXISTS (SELECT FROM leadscore.trigger_set t WHERE t.source::oid = ANY (members) AND t.disabled);
-	PERFORM leadscore.look_at_names(tables);
-	PERFORM leadscore.look_at_own(tables);
+	WHERE s.source::oid = ANY (tables) OR EXISTS (SELECT FROM leadscore_internal.trigger_set t WHERE t.source::oid = ANY (members) AND t.disabled);
+	PERFORM leadscore_internal.look_at_names(tables);
+	PERFORM leadscore_internal.look_at_own(tables);
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.follow_tables(oid[])
+COMMENT ON FUNCTION leadscore_internal.follow_tables(oid[])
 	IS 'tracks the partitions and children of a source that have come by a command, and no longer those that have gone';
 
-CREATE FUNCTION leadscore.follow_children() RETURNS event_trigger
+CREATE FUNCTION leadscore_internal.follow_children() RETURNS event_trigger
 	AS 'MODULE_PATHNAME' LANGUAGE C;
 
-COMMENT ON FUNCTION leadscore.follow_children() IS 'event trigger: partitions and children of a source are tracked when they come, and no longer when they go';
+COMMENT ON FUNCTION leadscore_internal.follow_children() IS 'event trigger: partitions and children of a source are tracked when they come, and no longer when they go';
 
-CREATE FUNCTION leadscore.follow_drop(dropped regclass) RETURNS void
+CREATE FUNCTION leadscore_internal.follow_drop(dropped regclass) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	tracked record;
 BEGIN
-	PERFORM leadscore.check_sources_seen();
+	PERFORM leadscore_internal.check_sources_seen();
 	-- partitions and children are dropped with it; their triggers tell what each of them has brought
 	FOR tracked IN
 		SELECT t.source, t.feeds, t.mapping - 'partition' AS mapping, t.trigger_prefix
-		FROM leadscore.source_trigger t
-		WHERE t.source::oid = ANY (leadscore.family_below(ARRAY[dropped::oid]))
+		FROM leadscore_internal.source_trigger t
+		WHERE t.source::oid = ANY (leadscore_internal.family_below(ARRAY[dropped::oid]))
 	LOOP
 		BEGIN
-			PERFORM leadscore.add_rows(tracked.source, tracked.feeds, tracked.mapping, subtract => true);
+			PERFORM leadscore_internal.add_rows(tracked.source, tracked.feeds, tracked.mapping, subtract => true);
 		EXCEPTION WHEN data_exception OR undefined_object OR undefined_function OR undefined_column OR program_limit_exceeded THEN
-			PERFORM leadscore.note_everybody();
-			PERFORM leadscore.note_due(dropped::oid, 'its rows could not be taken out'::text);
+			PERFORM leadscore_internal.note_everybody();
+			PERFORM leadscore_internal.note_due(dropped::oid, 'its rows could not be taken out'::text);
 			RAISE NOTICE USING MESSAGE = format('the rows of %s stay in the timelines', tracked.source), DETAIL = SQLERRM || '.',
 				HINT = 'CALL leadscore.rebuild() takes them out.';
 		END;
 		-- it may be dropped again by the same command, through its parent
-		PERFORM leadscore.drop_triggers(tracked.source, tracked.trigger_prefix);
+		PERFORM leadscore_internal.drop_triggers(tracked.source, tracked.trigger_prefix);
 	END LOOP;
-	PERFORM leadscore.note_dropped(dropped);
+	PERFORM leadscore_internal.note_dropped(dropped);
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.follow_drop(regclass) IS 'takes the rows of a table that will be dropped out of timelines and profiles';
+COMMENT ON FUNCTION leadscore_internal.follow_drop(regclass) IS 'takes the rows of a table that will be dropped out of timelines and profiles';
 
-CREATE FUNCTION leadscore.follow_drops() RETURNS event_trigger
+CREATE FUNCTION leadscore_internal.follow_drops() RETURNS event_trigger
 	AS 'MODULE_PATHNAME' LANGUAGE C;
 
-COMMENT ON FUNCTION leadscore.follow_drops() IS 'event trigger: takes the rows of a table out before it is dropped';
+COMMENT ON FUNCTION leadscore_internal.follow_drops() IS 'event trigger: takes the rows of a table out before it is dropped';
 
 CREATE EVENT TRIGGER leadscore_follow_drops ON ddl_command_start
 	WHEN TAG IN ('DROP TABLE', 'DROP SCHEMA', 'DROP OWNED', 'ALTER SUBSCRIPTION', 'DROP SUBSCRIPTION')
-	EXECUTE FUNCTION leadscore.follow_drops();
+	EXECUTE FUNCTION leadscore_internal.follow_drops();
 
 COMMENT ON EVENT TRIGGER leadscore_follow_drops IS 'keeps timelines true to sources that are dropped';
 
 CREATE EVENT TRIGGER leadscore_follow_children ON ddl_command_end
 	WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'ALTER TABLE', 'ALTER INDEX', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE', 'CREATE SCHEMA')
-	EXECUTE FUNCTION leadscore.follow_children();
+	EXECUTE FUNCTION leadscore_internal.follow_children();
 
 COMMENT ON EVENT TRIGGER leadscore_follow_children IS 'keeps tracking true to partitions that are made, attached and detached';
 
 -- the table event is tracked from the start
 
-SELECT leadscore.create_triggers('leadscore.event', '{"lead_id": "lead_id", "kind_column": "kind",
+SELECT leadscore_internal.create_triggers('leadscore.event', '{"lead_id": "lead_id", "kind_column": "kind",
 	"occurred_at": "occurred_at", "value": "value", "properties": ["properties"]}', 'record');
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore.event', '');
@@ -1110,6 +1110,6 @@ SELECT pg_catalog.pg_extension_config_dump('leadscore.lead_alias', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.pending_delta', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.pending_profile', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.pending_profile_change_id_seq', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore.changed_lead', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore.pending_identity', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore.pending_identity_change_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.changed_lead', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.pending_identity', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.pending_identity_change_id_seq', '');

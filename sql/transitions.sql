@@ -12,10 +12,10 @@ COMMENT ON FUNCTION leadscore.next_segment(jsonb, leadscore.timeline, jsonb, tim
 
 -- what is watched
 
-CREATE FUNCTION leadscore.watching_changed() RETURNS trigger
+CREATE FUNCTION leadscore_internal.watching_changed() RETURNS trigger
 	AS 'MODULE_PATHNAME' LANGUAGE C;
 
-COMMENT ON FUNCTION leadscore.watching_changed() IS 'trigger: tells every session that what is watched has changed';
+COMMENT ON FUNCTION leadscore_internal.watching_changed() IS 'trigger: tells every session that what is watched has changed';
 
 CREATE TABLE leadscore.watched_model (
 	model text PRIMARY KEY REFERENCES leadscore.model ON UPDATE CASCADE ON DELETE CASCADE,
@@ -53,14 +53,14 @@ COMMENT ON COLUMN leadscore.lead_state.tick IS 'of its last change';
 COMMENT ON COLUMN leadscore.lead_state.cause IS 'of its last change; NULL: not known';
 
 -- A row for each lead with a profile, while a model is watched that looks at profiles.
-CREATE TABLE leadscore.seen_profile (
+CREATE TABLE leadscore_internal.seen_profile (
 	lead_id text PRIMARY KEY,
 	profile jsonb
 );
 
-COMMENT ON TABLE leadscore.seen_profile IS 'the profile that each lead had when its segments were compared last';
-COMMENT ON COLUMN leadscore.seen_profile.lead_id IS 'the lead';
-COMMENT ON COLUMN leadscore.seen_profile.profile IS 'its profile then';
+COMMENT ON TABLE leadscore_internal.seen_profile IS 'the profile that each lead had when its segments were compared last';
+COMMENT ON COLUMN leadscore_internal.seen_profile.lead_id IS 'the lead';
+COMMENT ON COLUMN leadscore_internal.seen_profile.profile IS 'its profile then';
 
 CREATE TABLE leadscore.segment_change (
 	change_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -88,30 +88,30 @@ COMMENT ON COLUMN leadscore.segment_change.changed_at IS 'when it was seen';
 COMMENT ON COLUMN leadscore.segment_change.cause IS 'event: an event that came or went; load: one older than a day; time; model: the model, or what signals count, was changed; profile: its profile was; identity: of an alias; watch: seen when the model was watched';
 COMMENT ON COLUMN leadscore.segment_change.tick IS 'with change_id, the order in which consumers get it';
 
-CREATE TABLE leadscore.change_clock (
+CREATE TABLE leadscore_internal.change_clock (
 	ahead bigint NOT NULL
 );
 
-CREATE UNIQUE INDEX change_clock_one_row ON leadscore.change_clock ((true));
+CREATE UNIQUE INDEX change_clock_one_row ON leadscore_internal.change_clock ((true));
 
-COMMENT ON TABLE leadscore.change_clock IS 'by how much ticks are ahead of transactions'' numbers: one row after a restore, or none';
-COMMENT ON COLUMN leadscore.change_clock.ahead IS 'what is added to a transaction''s number';
+COMMENT ON TABLE leadscore_internal.change_clock IS 'by how much ticks are ahead of transactions'' numbers: one row after a restore, or none';
+COMMENT ON COLUMN leadscore_internal.change_clock.ahead IS 'what is added to a transaction''s number';
 
-CREATE FUNCTION leadscore.set_clock() RETURNS boolean
+CREATE FUNCTION leadscore_internal.set_clock() RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 
-COMMENT ON FUNCTION leadscore.set_clock() IS 'counts ticks from behind those that there are, if ours would come before some, and says whether';
+COMMENT ON FUNCTION leadscore_internal.set_clock() IS 'counts ticks from behind those that there are, if ours would come before some, and says whether';
 
 DO $$
 DECLARE
-	name text;
+	watched regclass;
 BEGIN
-	FOREACH name IN ARRAY ARRAY['watched_model', 'model_document', 'change_clock'] LOOP
+	FOREACH watched IN ARRAY ARRAY['leadscore.watched_model', 'leadscore.model_document', 'leadscore_internal.change_clock']::regclass[] LOOP
 		-- (when every lead was looked at is noted after each look, and no session keeps that)
-		EXECUTE format('CREATE TRIGGER watching_changed AFTER INSERT OR UPDATE%s OR DELETE OR TRUNCATE ON leadscore.%I'
-			' FOR EACH STATEMENT EXECUTE FUNCTION leadscore.watching_changed()',
-			CASE name WHEN 'watched_model' THEN ' OF model, active, seen, notify, document' ELSE '' END, name);
-		EXECUTE format('ALTER TABLE leadscore.%I ENABLE ALWAYS TRIGGER watching_changed', name);
+		EXECUTE format('CREATE TRIGGER watching_changed AFTER INSERT OR UPDATE%s OR DELETE OR TRUNCATE ON %s'
+			' FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.watching_changed()',
+			CASE watched WHEN 'leadscore.watched_model'::regclass THEN ' OF model, active, seen, notify, document' ELSE '' END, watched);
+		EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER watching_changed', watched);
 	END LOOP;
 END
 $$;
@@ -122,7 +122,7 @@ $$;
 -- place of the call, so they are planned once a session, and an error shows the
 -- call alone. For that they have no SET; what their names mean is fixed here.
 
-CREATE FUNCTION leadscore.models_watched() RETURNS TABLE (model text, card jsonb, seen boolean, card_before jsonb)
+CREATE FUNCTION leadscore_internal.models_watched() RETURNS TABLE (model text, card jsonb, seen boolean, card_before jsonb)
 	LANGUAGE sql STABLE
 BEGIN ATOMIC
 	SELECT d.model, d.card, d.seen, CASE WHEN d.document <> d.card THEN d.document END
@@ -130,10 +130,10 @@ BEGIN ATOMIC
 	ORDER BY d.model;
 END;
 
-COMMENT ON FUNCTION leadscore.models_watched()
+COMMENT ON FUNCTION leadscore_internal.models_watched()
 	IS 'the models that are watched; card_before: as it was when every lead was looked at last, if it was another';
 
-CREATE FUNCTION leadscore.changes_to_log(models text[], lead_ids text[], from_segments text[], to_segments text[], scores float8[],
+CREATE FUNCTION leadscore_internal.changes_to_log(models text[], lead_ids text[], from_segments text[], to_segments text[], scores float8[],
 	at timestamptz, tick bigint, causes text[])
 	RETURNS TABLE (model text, lead_id text, "from" text, "to" text, score float8, changed_at timestamptz, cause_seen text, tick_given bigint)
 	LANGUAGE sql STABLE
@@ -155,16 +155,16 @@ BEGIN ATOMIC
 	ORDER BY d.n;
 END;
 
-COMMENT ON FUNCTION leadscore.changes_to_log(text[], text[], text[], text[], float8[], timestamptz, bigint, text[])
+COMMENT ON FUNCTION leadscore_internal.changes_to_log(text[], text[], text[], text[], float8[], timestamptz, bigint, text[])
 	IS 'changes of segments as rows of segment_change, of models that are still watched';
 
 -- a model that is gone, or has another name
 
-CREATE FUNCTION leadscore.model_gone() RETURNS trigger
+CREATE FUNCTION leadscore_internal.model_gone() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM leadscore.check_trigger(TG_RELID, 'leadscore.watched_model'::regclass);
+	PERFORM leadscore_internal.check_trigger(TG_RELID, 'leadscore.watched_model'::regclass);
 	IF TG_OP = 'DELETE' THEN
 		-- the cascade of a model that nobody watches: it makes nobody wait
 		IF NOT EXISTS (SELECT FROM gone_models) THEN
@@ -184,43 +184,43 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.model_gone() IS 'trigger: states and changes go with their model, and are renamed with it';
+COMMENT ON FUNCTION leadscore_internal.model_gone() IS 'trigger: states and changes go with their model, and are renamed with it';
 
 CREATE TRIGGER model_gone AFTER DELETE ON leadscore.watched_model REFERENCING OLD TABLE AS gone_models
-	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.model_gone();
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.model_gone();
 CREATE TRIGGER models_gone AFTER TRUNCATE ON leadscore.watched_model
-	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.model_gone();
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.model_gone();
 CREATE TRIGGER model_renamed AFTER UPDATE OF model ON leadscore.watched_model
-	FOR EACH ROW WHEN (OLD.model <> NEW.model) EXECUTE FUNCTION leadscore.model_gone();
+	FOR EACH ROW WHEN (OLD.model <> NEW.model) EXECUTE FUNCTION leadscore_internal.model_gone();
 
 -- looking at leads
 
-CREATE FUNCTION leadscore.see_leads(lead_ids text[], cause text) RETURNS void
+CREATE FUNCTION leadscore_internal.see_leads(lead_ids text[], cause text) RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-COMMENT ON FUNCTION leadscore.see_leads(text[], text) IS 'logs which leads have changed their segment; their rows of lead_timeline must be held';
+COMMENT ON FUNCTION leadscore_internal.see_leads(text[], text) IS 'logs which leads have changed their segment; their rows of lead_timeline must be held';
 
-CREATE FUNCTION leadscore.see_written() RETURNS void
+CREATE FUNCTION leadscore_internal.see_written() RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
 
-COMMENT ON FUNCTION leadscore.see_written() IS 'logs segment changes of the leads that the transaction has written, without waiting for its end';
+COMMENT ON FUNCTION leadscore_internal.see_written() IS 'logs segment changes of the leads that the transaction has written, without waiting for its end';
 
-CREATE FUNCTION leadscore.hold_leads(lead_ids text[], wait boolean) RETURNS text[]
+CREATE FUNCTION leadscore_internal.hold_leads(lead_ids text[], wait boolean) RETURNS text[]
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-COMMENT ON FUNCTION leadscore.hold_leads(text[], boolean)
+COMMENT ON FUNCTION leadscore_internal.hold_leads(text[], boolean)
 	IS 'locks rows of lead_timeline, made where there are none, and says which; not to wait: passes over those that somebody else has';
 
-CREATE FUNCTION leadscore.release_timelines(VARIADIC lead_ids text[]) RETURNS void
+CREATE FUNCTION leadscore_internal.release_timelines(VARIADIC lead_ids text[]) RETURNS void
 	LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
 	DELETE FROM leadscore.lead_timeline t
 	WHERE t.lead_id = ANY (lead_ids) AND t.timeline OPERATOR(leadscore.=) '{}'::leadscore.timeline
 $$;
 
-COMMENT ON FUNCTION leadscore.release_timelines(text[]) IS 'removes rows of lead_timeline that are empty; they must be held';
+COMMENT ON FUNCTION leadscore_internal.release_timelines(text[]) IS 'removes rows of lead_timeline that are empty; they must be held';
 
-CREATE FUNCTION leadscore.leads_to_see(after text, n integer) RETURNS text[]
+CREATE FUNCTION leadscore_internal.leads_to_see(after text, n integer) RETURNS text[]
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off SET jit = off
 AS $$
 	SELECT coalesce(array_agg(f.lead_id ORDER BY f.lead_id), '{}')
@@ -232,7 +232,7 @@ AS $$
 			SELECT coalesce(s.lead_id, l.lead_id) AS lead_id
 			FROM (
 				SELECT t.lead_id, t.timeline, CASE WHEN (SELECT EXISTS (SELECT FROM leadscore.pending_profile) OR EXISTS (SELECT FROM leadscore.lead_alias))
-					THEN nullif(leadscore.with_pending_profile(t.lead_id, p.profile, p.lead_id IS NOT NULL), 'null') ELSE p.profile END AS profile
+					THEN nullif(leadscore_internal.with_pending_profile(t.lead_id, p.profile, p.lead_id IS NOT NULL), 'null') ELSE p.profile END AS profile
 				FROM leadscore.current_timeline t LEFT JOIN leadscore.lead p ON p.lead_id = t.lead_id
 				WHERE t.lead_id COLLATE "C" > after
 				UNION ALL
@@ -254,7 +254,7 @@ AS $$
 		SELECT coalesce(p.lead_id, s.lead_id) COLLATE "C"
 		FROM (SELECT q.lead_id, q.profile FROM leadscore.current_profile q
 			WHERE q.lead_id COLLATE "C" > after AND NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.alias = q.lead_id)) p
-		FULL JOIN (SELECT q.lead_id, q.profile FROM leadscore.seen_profile q WHERE q.lead_id COLLATE "C" > after) s ON s.lead_id = p.lead_id
+		FULL JOIN (SELECT q.lead_id, q.profile FROM leadscore_internal.seen_profile q WHERE q.lead_id COLLATE "C" > after) s ON s.lead_id = p.lead_id
 		WHERE (p.lead_id IS NULL OR s.lead_id IS NULL OR p.profile IS DISTINCT FROM s.profile)
 		AND (SELECT EXISTS (SELECT FROM leadscore.watched_model w JOIN leadscore.weight e ON e.model = w.model
 			JOIN leadscore.signal g ON g.signal = e.signal AND g.subject = 'profile' WHERE w.active))
@@ -263,24 +263,24 @@ AS $$
 	) f
 $$;
 
-COMMENT ON FUNCTION leadscore.leads_to_see(text, integer) IS 'the next leads, in the order of their bytes, that seem to be in another segment, or to have another profile, than when they were compared';
+COMMENT ON FUNCTION leadscore_internal.leads_to_see(text, integer) IS 'the next leads, in the order of their bytes, that seem to be in another segment, or to have another profile, than when they were compared';
 
-CREATE FUNCTION leadscore.see_batch(lead_ids text[], cause text, wait boolean) RETURNS text[]
+CREATE FUNCTION leadscore_internal.see_batch(lead_ids text[], cause text, wait boolean) RETURNS text[]
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
-	held CONSTANT text[] := leadscore.hold_leads(lead_ids, wait);
+	held CONSTANT text[] := leadscore_internal.hold_leads(lead_ids, wait);
 BEGIN
-	PERFORM leadscore.see_leads(held, cause);
-	PERFORM leadscore.release_timelines(VARIADIC held);
+	PERFORM leadscore_internal.see_leads(held, cause);
+	PERFORM leadscore_internal.release_timelines(VARIADIC held);
 	RETURN ARRAY(SELECT unnest(lead_ids) EXCEPT SELECT unnest(held));
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.see_batch(text[], text, boolean)
+COMMENT ON FUNCTION leadscore_internal.see_batch(text[], text, boolean)
 	IS 'logs which leads have changed their segment, and returns the ones that it skipped because another session holds them';
 
-CREATE FUNCTION leadscore.watched_documents() RETURNS jsonb
+CREATE FUNCTION leadscore_internal.watched_documents() RETURNS jsonb
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	-- (an edit and its reverse leave the document, but not its version)
@@ -289,9 +289,9 @@ AS $$
 	WHERE w.active
 $$;
 
-COMMENT ON FUNCTION leadscore.watched_documents() IS 'the models that are watched, as a look begins';
+COMMENT ON FUNCTION leadscore_internal.watched_documents() IS 'the models that are watched, as a look begins';
 
-CREATE FUNCTION leadscore.look_completed(documents jsonb) RETURNS void
+CREATE FUNCTION leadscore_internal.look_completed(documents jsonb) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -317,13 +317,13 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.look_completed(jsonb) IS 'notes that every lead was compared by these models: what changes from now on is not their doing';
+COMMENT ON FUNCTION leadscore_internal.look_completed(jsonb) IS 'notes that every lead was compared by these models: what changes from now on is not their doing';
 
-CREATE FUNCTION leadscore.see_all(cause text) RETURNS bigint
+CREATE FUNCTION leadscore_internal.see_all(cause text) RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	documents CONSTANT jsonb := leadscore.watched_documents();
+	documents CONSTANT jsonb := leadscore_internal.watched_documents();
 	passed_over bigint := 0;
 	page text[];
 	n CONSTANT integer := 100000;
@@ -332,32 +332,32 @@ DECLARE
 	seen bigint := 0;
 BEGIN
 	LOOP
-		page := leadscore.leads_to_see(after, n);
+		page := leadscore_internal.leads_to_see(after, n);
 		-- who waits for nobody, and is the last to come, is in no circle
 		FOR i IN 0 .. cardinality(page) / size LOOP
-			passed_over := passed_over + cardinality(leadscore.see_batch(page[i * size + 1 : (i + 1) * size], cause, wait => false));
+			passed_over := passed_over + cardinality(leadscore_internal.see_batch(page[i * size + 1 : (i + 1) * size], cause, wait => false));
 		END LOOP;
 		seen := seen + cardinality(page);
 		EXIT WHEN cardinality(page) < n;
 		after := page[n];
 	END LOOP;
 	IF passed_over = 0 THEN
-		PERFORM leadscore.look_completed(documents);
+		PERFORM leadscore_internal.look_completed(documents);
 	END IF;
 	RETURN seen;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.see_all(text) IS 'looks at every lead on the models that are watched, and says how many were looked at closely';
+COMMENT ON FUNCTION leadscore_internal.see_all(text) IS 'looks at every lead on the models that are watched, and says how many were looked at closely';
 
 -- A procedure that commits must not SET anything: every name is qualified.
 
-CREATE PROCEDURE leadscore.look(cause text)
+CREATE PROCEDURE leadscore_internal.look(cause text)
 	LANGUAGE plpgsql
 AS $$
 DECLARE
-	may_commit CONSTANT boolean := NOT leadscore.in_transaction_block();
-	documents CONSTANT pg_catalog.jsonb := leadscore.watched_documents();
+	may_commit CONSTANT boolean := NOT leadscore_internal.in_transaction_block();
+	documents CONSTANT pg_catalog.jsonb := leadscore_internal.watched_documents();
 	page pg_catalog.text[];
 	n CONSTANT integer := 100000;
 	size CONSTANT integer := 10000;
@@ -365,9 +365,9 @@ DECLARE
 	busy pg_catalog.text[] := '{}';
 BEGIN
 	LOOP
-		page := leadscore.leads_to_see(after, n);
+		page := leadscore_internal.leads_to_see(after, n);
 		FOR i IN 0 .. pg_catalog.cardinality(page) OPERATOR(pg_catalog./) size LOOP
-			busy := busy OPERATOR(pg_catalog.||) leadscore.see_batch(page[i OPERATOR(pg_catalog.*) size OPERATOR(pg_catalog.+) 1 :
+			busy := busy OPERATOR(pg_catalog.||) leadscore_internal.see_batch(page[i OPERATOR(pg_catalog.*) size OPERATOR(pg_catalog.+) 1 :
 				(i OPERATOR(pg_catalog.+) 1) OPERATOR(pg_catalog.*) size], cause, wait => false);
 			IF may_commit THEN
 				COMMIT;
@@ -379,7 +379,7 @@ BEGIN
 	IF cause OPERATOR(pg_catalog.=) 'watch' THEN
 		-- nobody may be left out; who has one lead at a time is in no circle either
 		FOR i IN 1 .. pg_catalog.cardinality(busy) LOOP
-			PERFORM leadscore.see_batch(busy[i : i], cause, wait => true);
+			PERFORM leadscore_internal.see_batch(busy[i : i], cause, wait => true);
 			IF may_commit THEN
 				COMMIT;
 			END IF;
@@ -387,20 +387,20 @@ BEGIN
 		busy := '{}';
 	END IF;
 	IF busy OPERATOR(pg_catalog.=) '{}'::pg_catalog.text[] THEN
-		PERFORM leadscore.look_completed(documents);
+		PERFORM leadscore_internal.look_completed(documents);
 	END IF;
 END
 $$;
 
-COMMENT ON PROCEDURE leadscore.look(text) IS 'looks at every lead on the models that are watched, a batch in a transaction';
+COMMENT ON PROCEDURE leadscore_internal.look(text) IS 'looks at every lead on the models that are watched, a batch in a transaction';
 
 CREATE PROCEDURE leadscore.see_changes()
 	LANGUAGE plpgsql
 AS $$
 BEGIN
 	PERFORM leadscore.fold(NULL::pg_catalog.int8);
-	PERFORM leadscore.see_written();
-	CALL leadscore.look('time'::pg_catalog.text);
+	PERFORM leadscore_internal.see_written();
+	CALL leadscore_internal.look('time'::pg_catalog.text);
 END
 $$;
 
@@ -409,7 +409,7 @@ COMMENT ON PROCEDURE leadscore.see_changes()
 
 -- watch, unwatch
 
-CREATE FUNCTION leadscore.begin_watching(name text, notify boolean) RETURNS void
+CREATE FUNCTION leadscore_internal.begin_watching(name text, notify boolean) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -419,37 +419,37 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION leadscore.finish_watching(name text, document jsonb) RETURNS void
+CREATE FUNCTION leadscore_internal.finish_watching(name text, document jsonb) RETURNS void
 	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	UPDATE leadscore.watched_model SET seen = true, document = finish_watching.document, looked_at = clock_timestamp() WHERE model = name AND active AND NOT seen
 $$;
 
-COMMENT ON FUNCTION leadscore.begin_watching(text, boolean) IS 'from its commit on, writers watch a model';
-COMMENT ON FUNCTION leadscore.finish_watching(text, jsonb) IS 'notes that every lead has been looked at, by a model as it was when that began';
+COMMENT ON FUNCTION leadscore_internal.begin_watching(text, boolean) IS 'from its commit on, writers watch a model';
+COMMENT ON FUNCTION leadscore_internal.finish_watching(text, jsonb) IS 'notes that every lead has been looked at, by a model as it was when that began';
 
 CREATE PROCEDURE leadscore.watch(model text DEFAULT 'default', notify boolean DEFAULT true)
 	LANGUAGE plpgsql
 AS $$
 DECLARE
-	name CONSTANT pg_catalog.text := leadscore.model_named(model);
+	name CONSTANT pg_catalog.text := leadscore_internal.model_named(model);
 	document pg_catalog.jsonb;
 BEGIN
 	IF name IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'model is NULL',
 			DETAIL = 'There is nothing to watch.', HINT = 'Name a model.';
 	END IF;
-	PERFORM leadscore.check_read_committed('watch()'::pg_catalog.text, 'passed over'::pg_catalog.text);
-	IF leadscore.in_transaction_block() THEN
-		PERFORM leadscore.refuse_block('watch()'::pg_catalog.text);
+	PERFORM leadscore_internal.check_read_committed('watch()'::pg_catalog.text, 'passed over'::pg_catalog.text);
+	IF leadscore_internal.in_transaction_block() THEN
+		PERFORM leadscore_internal.refuse_block('watch()'::pg_catalog.text);
 	END IF;
-	PERFORM leadscore.begin_watching(name, coalesce(notify, true));
+	PERFORM leadscore_internal.begin_watching(name, coalesce(notify, true));
 	COMMIT;
-	PERFORM leadscore.wait_for_writers();
+	PERFORM leadscore_internal.wait_for_writers();
 	COMMIT;
 	document := leadscore.scorecard(name);
-	CALL leadscore.look('watch'::pg_catalog.text);
-	PERFORM leadscore.finish_watching(name, document);
+	CALL leadscore_internal.look('watch'::pg_catalog.text);
+	PERFORM leadscore_internal.finish_watching(name, document);
 END
 $$;
 
@@ -459,13 +459,13 @@ CREATE FUNCTION leadscore.unwatch(model text DEFAULT 'default') RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	name CONSTANT text := leadscore.model_named(model);
+	name CONSTANT text := leadscore_internal.model_named(model);
 BEGIN
 	UPDATE leadscore.watched_model w SET active = false WHERE w.model = name AND w.active;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('model "%s" is not watched', name),
 			DETAIL = 'Its transitions are not logged.',
-			HINT = leadscore.known('watched models'::text, ARRAY(SELECT w.model FROM leadscore.watched_model w WHERE w.active ORDER BY 1));
+			HINT = leadscore_internal.known('watched models'::text, ARRAY(SELECT w.model FROM leadscore.watched_model w WHERE w.active ORDER BY 1));
 	END IF;
 END
 $$;
@@ -476,7 +476,7 @@ COMMENT ON FUNCTION leadscore.unwatch(text) IS 'ends watching a model; its log s
 
 CREATE TABLE leadscore.change_consumer (
 	consumer text PRIMARY KEY
-		CONSTRAINT change_consumer_not_empty CHECK ((consumer <> '') IS NOT FALSE OR leadscore.refuse(
+		CONSTRAINT change_consumer_not_empty CHECK ((consumer <> '') IS NOT FALSE OR leadscore_internal.refuse(
 			'consumer name is empty', '""', 'Name who takes changes, such as "crm".')),
 	tick bigint NOT NULL DEFAULT 0,
 	change_id bigint NOT NULL DEFAULT 0,
@@ -497,13 +497,13 @@ COMMENT ON COLUMN leadscore.change_consumer.taken_tick IS 'of the last change th
 COMMENT ON COLUMN leadscore.change_consumer.taken_id IS 'the last change that it was given last';
 COMMENT ON COLUMN leadscore.change_consumer.taken_by IS 'the transaction that was given it';
 
-CREATE FUNCTION leadscore.change_horizon() RETURNS bigint
+CREATE FUNCTION leadscore_internal.change_horizon() RETURNS bigint
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint + coalesce((SELECT c.ahead FROM leadscore.change_clock c), 0)
+	SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint + coalesce((SELECT c.ahead FROM leadscore_internal.change_clock c), 0)
 $$;
 
-COMMENT ON FUNCTION leadscore.change_horizon() IS 'the tick below which nobody is writing any more';
+COMMENT ON FUNCTION leadscore_internal.change_horizon() IS 'the tick below which nobody is writing any more';
 
 CREATE FUNCTION leadscore.take_changes(consumer text, n integer DEFAULT 100)
 	RETURNS TABLE (change_id bigint, model text, lead_id text, "from" text, "to" text, score float8, changed_at timestamptz, cause text)
@@ -521,7 +521,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the number of changes to take is not above zero',
 			DETAIL = format('It is %s.', n), HINT = 'Write a whole number from 1.';
 	END IF;
-	IF leadscore.set_clock() AND current_setting('transaction_isolation') <> 'read committed' THEN
+	IF leadscore_internal.set_clock() AND current_setting('transaction_isolation') <> 'read committed' THEN
 		-- our snapshot may lack what writers have written before we locked them out
 		RETURN;
 	END IF;
@@ -534,7 +534,7 @@ BEGIN
 		FROM leadscore.segment_change c
 		WHERE (c.tick, c.change_id) > (place.tick, place.change_id)
 		-- nobody is writing any more below the oldest transaction that runs
-		AND c.tick < leadscore.change_horizon()
+		AND c.tick < leadscore_internal.change_horizon()
 		ORDER BY c.tick, c.change_id
 		LIMIT take_changes.n
 	), noted AS (
@@ -566,7 +566,7 @@ BEGIN
 	IF NOT FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('consumer "%s" does not exist', consumer),
 			DETAIL = 'It has not taken any changes.',
-			HINT = leadscore.known('consumers'::text, ARRAY(SELECT c.consumer FROM leadscore.change_consumer c ORDER BY 1));
+			HINT = leadscore_internal.known('consumers'::text, ARRAY(SELECT c.consumer FROM leadscore.change_consumer c ORDER BY 1));
 	END IF;
 	IF acknowledge_changes.change_id IS NULL AND place.taken_by IS DISTINCT FROM pg_current_xact_id() THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = 'nothing says which changes are to be acknowledged',
@@ -606,7 +606,7 @@ BEGIN
 	IF NOT FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('consumer "%s" does not exist', consumer),
 			DETAIL = 'There is no such row in leadscore.change_consumer.',
-			HINT = leadscore.known('consumers'::text, ARRAY(SELECT c.consumer FROM leadscore.change_consumer c ORDER BY 1));
+			HINT = leadscore_internal.known('consumers'::text, ARRAY(SELECT c.consumer FROM leadscore.change_consumer c ORDER BY 1));
 	END IF;
 END
 $$;
@@ -634,8 +634,8 @@ COMMENT ON FUNCTION leadscore.prune_changes(timestamptz)
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore.watched_model', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.lead_state', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore.seen_profile', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.seen_profile', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.segment_change', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.segment_change_change_id_seq', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore.change_clock', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.change_clock', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.change_consumer', '');

@@ -54,6 +54,14 @@ load_no_tables(SessionCache *cache pg_attribute_unused(), void *arg pg_attribute
 	return palloc0(sizeof(NamedTables));
 }
 
+/* Whether a schema is one of ours. */
+bool
+is_our_schema(Oid schema)
+{
+	return OidIsValid(schema) &&
+		(schema == get_namespace_oid("leadscore", true) || schema == get_namespace_oid("leadscore_internal", true));
+}
+
 /*
  * The OID of one of our tables, InvalidOid if there is none. A trigger asks for
  * several of them, so those that have been found are kept until one of them is
@@ -70,6 +78,8 @@ our_table(const char *name)
 		if (known->tables[i].name == name)
 			return known->tables[i].oid;
 	oid = get_relname_relid(name, get_namespace_oid("leadscore", false));
+	if (!OidIsValid(oid))
+		oid = get_relname_relid(name, get_namespace_oid("leadscore_internal", true));
 	/* the look may have brought invalidations, and what was known with them */
 	known = session_cache_get(&named_tables, InvalidOid, load_no_tables, NULL);
 	if (OidIsValid(oid) && known->n < MAX_TABLES)

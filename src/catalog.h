@@ -11,6 +11,7 @@
 
 #include "utils/rel.h"
 
+extern bool is_our_schema(Oid schema);
 extern Oid	our_table(const char *name);
 extern Oid	our_owner(void);
 

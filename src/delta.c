@@ -546,7 +546,7 @@ insert_changed(text **names, int n)
 	}
 	argument = PointerGetDatum(construct_md_array(ids, nulls, 1, &length, &first, TEXTOID, -1, false, TYPALIGN_INT));
 	SPI_connect();
-	if (SPI_execute_with_args("INSERT INTO leadscore.changed_lead (lead_id) SELECT pg_catalog.unnest($1)",
+	if (SPI_execute_with_args("INSERT INTO leadscore_internal.changed_lead (lead_id) SELECT pg_catalog.unnest($1)",
 							  1, &type, &argument, NULL, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not note whose events have changed");
 	SPI_finish();

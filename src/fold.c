@@ -300,7 +300,7 @@ fold_lead(Folder *f, Store *store, FoldName *names, int n)
 static int64
 fold_lead_by_statement(Folder *f, FoldName *names, int n)
 {
-	static const char *const command = "SELECT leadscore.add_by_statement($1, $2)";
+	static const char *const command = "SELECT leadscore_internal.add_by_statement($1, $2)";
 	Oid			types[2] = {TEXTOID, TupleDescAttr(RelationGetDescr(f->timelines), 1)->atttypid};
 	Datum		values[2];
 	int64		removed = 0;
@@ -413,7 +413,7 @@ fold_by_statements(void)
 	int64		removed;
 
 	SPI_connect();
-	if (SPI_execute("SELECT leadscore.fold_by_statements()", false, 1) != SPI_OK_SELECT || SPI_processed != 1)
+	if (SPI_execute("SELECT leadscore_internal.fold_by_statements()", false, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "could not fold by statements");
 	removed = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	SPI_finish();

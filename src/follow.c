@@ -131,7 +131,7 @@ concerns_us(Oid table)
 	ListCell   *cell;
 
 	check_stack_depth();
-	if (has_our_trigger(table) || get_rel_namespace(table) == get_namespace_oid("leadscore", true))
+	if (has_our_trigger(table) || is_our_schema(get_rel_namespace(table)))
 		return true;
 	foreach(cell, parents_of(table))
 		if (concerns_us(lfirst_oid(cell)))
@@ -211,7 +211,7 @@ drop_table(Oid table)
 	static SPIPlanPtr plan = NULL;
 
 	if (any_has_our_trigger(find_all_inheritors(table, AccessExclusiveLock, NULL)))
-		call_as_owner(&plan, "SELECT leadscore.follow_drop($1)", REGCLASSOID, ObjectIdGetDatum(table));
+		call_as_owner(&plan, "SELECT leadscore_internal.follow_drop($1)", REGCLASSOID, ObjectIdGetDatum(table));
 }
 
 /* Lock tables that go with their schema or owner. */
@@ -361,7 +361,7 @@ note_subscriptions(void)
 {
 	static SPIPlanPtr plan = NULL;
 
-	call_as_owner(&plan, "SELECT leadscore.note_subscribed() WHERE $1", BOOLOID, BoolGetDatum(true));
+	call_as_owner(&plan, "SELECT leadscore_internal.note_subscribed() WHERE $1", BOOLOID, BoolGetDatum(true));
 }
 
 /* Event trigger, before DROP TABLE, DROP SCHEMA, DROP OWNED and whatever takes a table out of a subscription. */
@@ -484,6 +484,6 @@ follow_children(PG_FUNCTION_ARGS)
 		if (concerns_us(lfirst_oid(cell)) || has_known_name(lfirst_oid(cell)))
 			concerning = lappend_oid(concerning, lfirst_oid(cell));
 	if (concerning)
-		call_as_owner(&plan, "SELECT leadscore.follow_tables($1)", OIDARRAYOID, oid_array(concerning));
+		call_as_owner(&plan, "SELECT leadscore_internal.follow_tables($1)", OIDARRAYOID, oid_array(concerning));
 	return (Datum) 0;
 }

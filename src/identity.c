@@ -351,7 +351,7 @@ names_open(NameTable *names, const char *table, AttrNumber column, Snapshot snap
 	if (!lookup_open(&names->lookup, names->table, column, snapshot))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the table leadscore.%s has lost an index", table),
+				 errmsg("our table \"%s\" has lost an index", table),
 				 errdetail("lead_alias has indexes on alias and on lead_id, and so has pending_identity."),
 				 errhint("Make the index again that was dropped.")));
 	return true;
@@ -550,7 +550,7 @@ waiting_changes(PG_FUNCTION_ARGS)
 	if (!OidIsValid(primary_key_index(table)))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the table leadscore.pending_identity has lost its primary key"),
+				 errmsg("the table leadscore_internal.pending_identity has lost its primary key"),
 				 errhint("Make it again.")));
 	index = index_open(primary_key_index(table), AccessShareLock);
 	scan = begin_index_scan(table, index, SnapshotSelf, 1);
@@ -608,7 +608,7 @@ append_change(PG_FUNCTION_ARGS)
 	if (lead)
 		(void) lock_name(IN_LINE, lead, false, true);
 	SPI_connect();
-	session_plan(&plan, "INSERT INTO leadscore.pending_identity (alias, lead_id) VALUES ($1, $2) RETURNING change_id", 2, types);
+	session_plan(&plan, "INSERT INTO leadscore_internal.pending_identity (alias, lead_id) VALUES ($1, $2) RETURNING change_id", 2, types);
 	if (SPI_execute_plan(plan, values, nulls, false, 1) != SPI_OK_INSERT_RETURNING || SPI_processed != 1)
 		elog(ERROR, "could not append a change of names");
 	change = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
@@ -666,7 +666,7 @@ carry_out_changes(int64 first, int64 most)
 	Identity	user = become(our_owner(), 0);
 
 	SPI_connect();
-	session_plan(&plan, "SELECT leadscore.carry_out($1, $2)", 2, types);
+	session_plan(&plan, "SELECT leadscore_internal.carry_out($1, $2)", 2, types);
 	if (SPI_execute_plan(plan, values, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not carry out changes of names");
 	SPI_finish();

@@ -93,7 +93,7 @@ family_of_table(Oid table, Jsonb *mapping)
 	List	   *members = NIL;
 
 	SPI_connect();
-	session_plan(&plan, "SELECT leadscore.profile_tables($1, $2)", 2, types);
+	session_plan(&plan, "SELECT leadscore_internal.profile_tables($1, $2)", 2, types);
 	if (SPI_execute_plan(plan, values, nulls, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not find the family of a table");
 	for (uint64 i = 0; i < SPI_processed; i++)

@@ -62,7 +62,7 @@ tell_writers(Oid table)
 {
 	static SPIPlanPtr plan = NULL;
 
-	tell_of(&plan, "SELECT leadscore.writers($1)", REGCLASSOID, ObjectIdGetDatum(table), "waiting for transactions that began to write before");
+	tell_of(&plan, "SELECT leadscore_internal.writers($1)", REGCLASSOID, ObjectIdGetDatum(table), "waiting for transactions that began to write before");
 }
 
 /*
@@ -176,7 +176,7 @@ lock_and_tell(const LOCKTAG *tag, bool session)
 		CHECK_FOR_INTERRUPTS();
 		if (TimestampDifferenceExceeds(began, GetCurrentTimestamp(), PATIENCE))
 		{
-			tell_of(&plan, "SELECT leadscore.rebuilders($1)", INT8OID, Int64GetDatum((int64) REBUILD_LOCK), "waiting for rebuilds of other sessions");
+			tell_of(&plan, "SELECT leadscore_internal.rebuilders($1)", INT8OID, Int64GetDatum((int64) REBUILD_LOCK), "waiting for rebuilds of other sessions");
 			(void) LockAcquire(tag, ExclusiveLock, session, false);
 			return;
 		}

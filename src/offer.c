@@ -180,7 +180,7 @@ read_offer(Offer *offer, HeapTuple row)
 void
 offers_read(Offers *offers, MemoryContext context, Snapshot now)
 {
-	SPIPlanPtr	plan = SPI_prepare("SELECT * FROM leadscore.offers_to_issue()", 0, NULL);
+	SPIPlanPtr	plan = SPI_prepare("SELECT * FROM leadscore_internal.offers_to_issue()", 0, NULL);
 	MemoryContext old;
 
 	if (plan == NULL || SPI_execute_snapshot(plan, NULL, NULL, now, InvalidSnapshot, true, true, 0) != SPI_OK_SELECT)
@@ -401,8 +401,8 @@ pass_brake(const Offer *offer, int64 wanted, TimestampTz at, Snapshot now)
 	if (wanted <= left)
 		return wanted;
 	values[1] = TimestampTzGetDatum(at);
-	session_plan(&stop_plan, "INSERT INTO leadscore.offer_stop (offer, stopped_at) SELECT $1, $2"
-				 " WHERE NOT EXISTS (SELECT FROM leadscore.offer_stop s WHERE s.offer OPERATOR(pg_catalog.=) $1)", 2, types);
+	session_plan(&stop_plan, "INSERT INTO leadscore_internal.offer_stop (offer, stopped_at) SELECT $1, $2"
+				 " WHERE NOT EXISTS (SELECT FROM leadscore_internal.offer_stop s WHERE s.offer OPERATOR(pg_catalog.=) $1)", 2, types);
 	(void) run(stop_plan, values, now, false, SPI_OK_INSERT);
 	return left;
 }
@@ -415,8 +415,8 @@ take_slots_by_statement(const Offer *offer, int64 n, Snapshot now)
 	Oid			types[2] = {TEXTOID, INT8OID};
 	Datum		values[2] = {PointerGetDatum(offer->offer), Int64GetDatum(n)};
 
-	session_plan(&plan, "DELETE FROM leadscore.offer_slot WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
-				 "SELECT o.ctid FROM leadscore.offer_slot o WHERE o.offer OPERATOR(pg_catalog.=) $1 AND o.slot OPERATOR(pg_catalog.>) 0"
+	session_plan(&plan, "DELETE FROM leadscore_internal.offer_slot WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
+				 "SELECT o.ctid FROM leadscore_internal.offer_slot o WHERE o.offer OPERATOR(pg_catalog.=) $1 AND o.slot OPERATOR(pg_catalog.>) 0"
 				 " ORDER BY o.slot LIMIT $2 FOR UPDATE SKIP LOCKED))", 2, types);
 	return run(plan, values, now, false, SPI_OK_DELETE);
 }
@@ -464,7 +464,7 @@ has_slot(const Offer *offer, Snapshot now)
 	Oid			type = TEXTOID;
 	Datum		value = PointerGetDatum(offer->offer);
 
-	session_plan(&plan, "SELECT FROM leadscore.offer_slot o WHERE o.offer OPERATOR(pg_catalog.=) $1 AND o.slot OPERATOR(pg_catalog.>) 0 LIMIT 1",
+	session_plan(&plan, "SELECT FROM leadscore_internal.offer_slot o WHERE o.offer OPERATOR(pg_catalog.=) $1 AND o.slot OPERATOR(pg_catalog.>) 0 LIMIT 1",
 				 1, &type);
 	return run(plan, &value, now, true, SPI_OK_SELECT) > 0;
 }
@@ -513,7 +513,7 @@ insert_vouchers(const Offer *offer, const Recipient *leads, int n, TimestampTz a
 	values[4] = array_of(columns[3], nulls[3], n, timeline);
 	values[5] = TimestampTzGetDatum(at);
 	session_plan(&plan, "INSERT INTO leadscore.voucher (offer, kind, terms, lead_id, code, issued_at, expires_at, change_id, already)"
-				 " SELECT v.* FROM leadscore.vouchers_to_issue($1, $2, $3, $4, $5, $6) v", 6, types);
+				 " SELECT v.* FROM leadscore_internal.vouchers_to_issue($1, $2, $3, $4, $5, $6) v", 6, types);
 	(void) run(plan, values, now, false, SPI_OK_INSERT);
 	table_close(vouchers, NoLock);
 }

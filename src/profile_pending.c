@@ -307,7 +307,7 @@ read_aliases(AllPending *all)
 	if (!aliases_exist() && !must_look(GetActiveSnapshot()))
 		return;
 	SPI_connect();
-	session_plan(&plan, "SELECT a.lead_id, a.alias, a.profile, a.is_there FROM leadscore.alias_profiles() a", 0, NULL);
+	session_plan(&plan, "SELECT a.lead_id, a.alias, a.profile, a.is_there FROM leadscore_internal.alias_profiles() a", 0, NULL);
 	if (SPI_execute_plan(plan, NULL, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the profiles of aliases");
 	if (SPI_processed > 0)

@@ -506,7 +506,7 @@ fold_lead_by_statement(text *lead_id)
 	int64		n;
 
 	SPI_connect();
-	session_plan(&plan, "SELECT leadscore.fold_profile($1)", 1, &type);
+	session_plan(&plan, "SELECT leadscore_internal.fold_profile($1)", 1, &type);
 	if (SPI_execute_plan(plan, &value, NULL, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "could not fold a profile");
 	n = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));

@@ -174,7 +174,7 @@ score_by_query(FunctionCallInfo fcinfo)
 	Datum		result;
 
 	SPI_connect();
-	session_plan(&plan, "SELECT leadscore.score_by_query($1, $2, $3)", 3, types);
+	session_plan(&plan, "SELECT leadscore_internal.score_by_query($1, $2, $3)", 3, types);
 	if (SPI_execute_plan(plan, arguments, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "could not score a lead");
 	result = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);

@@ -761,7 +761,7 @@ static char *
 condition_of(Relation relation, Jsonb *mapping, Datum lead_ids, Datum kinds)
 {
 	static const char *const query =
-		"SELECT leadscore.row_condition($1::pg_catalog.regclass, $2, $3, $4)";
+		"SELECT leadscore_internal.row_condition($1::pg_catalog.regclass, $2, $3, $4)";
 	Oid			types[4] = {OIDOID, JSONBOID, BOOLOID, BOOLOID};
 	Datum		arguments[4] = {ObjectIdGetDatum(RelationGetRelid(relation)), JsonbPGetDatum(mapping),
 	BoolGetDatum(lead_ids != 0), BoolGetDatum(kinds != 0)};

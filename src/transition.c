@@ -166,7 +166,7 @@ read_clock(int64 *ahead, int64 *floor)
 	int64		last;
 
 	/* all ticks that we see belong to numbers below the next one, if that is read after them */
-	run("SELECT coalesce((SELECT pg_catalog.max(c.ahead) FROM leadscore.change_clock c), 0),"
+	run("SELECT coalesce((SELECT pg_catalog.max(c.ahead) FROM leadscore_internal.change_clock c), 0),"
 		" greatest((SELECT pg_catalog.max(c.tick) FROM leadscore.segment_change c), (SELECT pg_catalog.max(c.given_tick) FROM leadscore.change_consumer c), 0)",
 		0, NULL, NULL, NULL, true, SPI_OK_SELECT);
 	*ahead = number_found(1);
@@ -204,7 +204,7 @@ load_watching(SessionCache *cache pg_attribute_unused(), void *arg pg_attribute_
 	Watching   *loaded = palloc0(sizeof(Watching));
 
 	SPI_connect();
-	run("SELECT * FROM leadscore.models_watched()", 0, NULL, NULL, NULL, true, SPI_OK_SELECT);
+	run("SELECT * FROM leadscore_internal.models_watched()", 0, NULL, NULL, NULL, true, SPI_OK_SELECT);
 	if (SPI_processed > 0)
 	{
 		MemoryContext old = MemoryContextSwitchTo(context);
@@ -270,7 +270,7 @@ set_clock(PG_FUNCTION_ARGS)
 	}
 	value = Int64GetDatum(floor);
 	if (floor != 0)
-		run("INSERT INTO leadscore.change_clock AS c (ahead) VALUES ($1) ON CONFLICT ((true)) DO UPDATE SET ahead = excluded.ahead",
+		run("INSERT INTO leadscore_internal.change_clock AS c (ahead) VALUES ($1) ON CONFLICT ((true)) DO UPDATE SET ahead = excluded.ahead",
 			1, &type, &value, NULL, false, SPI_OK_INSERT);
 	SPI_finish();
 	PG_RETURN_BOOL(floor != 0);
@@ -794,11 +794,11 @@ write_changes(const Watching *watched, const Changes *changes, TimestampTz now, 
 	values[7] = array_of(changes->causes, NULL, changes->n, TEXTOID);
 
 	session_plan(&log_plan, "INSERT INTO leadscore.segment_change (model, lead_id, \"from\", \"to\", score, changed_at, cause, tick)"
-				 " SELECT * FROM leadscore.changes_to_log($1, $2, $3, $4, $5, $6, $7, $8) RETURNING change_id, model, lead_id, \"from\", \"to\","
+				 " SELECT * FROM leadscore_internal.changes_to_log($1, $2, $3, $4, $5, $6, $7, $8) RETURNING change_id, model, lead_id, \"from\", \"to\","
 				 " cause OPERATOR(pg_catalog.<>) 'watch' AND (SELECT w.notify FROM leadscore.watched_model w WHERE w.model OPERATOR(pg_catalog.=) segment_change.model),"
 				 " cause", 8, types);
 	session_plan(&state_plan, "INSERT INTO leadscore.lead_state (lead_id, model, segment, since, tick, cause)"
-				 " SELECT c.lead_id, c.model, c.\"to\", c.changed_at, c.tick_given, c.cause_seen FROM leadscore.changes_to_log($1, $2, $3, $4, $5, $6, $7, $8) c"
+				 " SELECT c.lead_id, c.model, c.\"to\", c.changed_at, c.tick_given, c.cause_seen FROM leadscore_internal.changes_to_log($1, $2, $3, $4, $5, $6, $7, $8) c"
 				 " ON CONFLICT (lead_id, model) DO UPDATE SET segment = excluded.segment, since = excluded.since, tick = excluded.tick, cause = excluded.cause",
 				 8, types);
 	if (SPI_execute_snapshot(log_plan, values, NULL, snapshot, InvalidSnapshot, false, true, 0) != SPI_OK_INSERT_RETURNING)
@@ -838,10 +838,10 @@ write_profiles(const SeenProfiles *profiles, Snapshot snapshot)
 	Oid			types[2] = {TEXTARRAYOID, JSONBARRAYOID};
 	Datum		values[2] = {array_of_list(profiles->lead_ids, TEXTOID), array_of_list(profiles->values, JSONBOID)};
 
-	session_plan(&keep_plan, "INSERT INTO leadscore.seen_profile (lead_id, profile)"
+	session_plan(&keep_plan, "INSERT INTO leadscore_internal.seen_profile (lead_id, profile)"
 				 " SELECT p.lead_id, p.profile FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS p (lead_id, profile)"
 				 " ON CONFLICT (lead_id) DO UPDATE SET profile = excluded.profile", 2, types);
-	session_plan(&drop_plan, "DELETE FROM leadscore.seen_profile WHERE lead_id OPERATOR(pg_catalog.=) ANY ($1)", 1, types);
+	session_plan(&drop_plan, "DELETE FROM leadscore_internal.seen_profile WHERE lead_id OPERATOR(pg_catalog.=) ANY ($1)", 1, types);
 	if (profiles->lead_ids &&
 		SPI_execute_snapshot(keep_plan, values, NULL, snapshot, InvalidSnapshot, false, true, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not keep profiles");

@@ -5,7 +5,7 @@ SET DateStyle = 'ISO, MDY';
 SET IntervalStyle = 'postgres';
 SET extra_float_digits = 1;
 SET bytea_output = 'hex';
-SET search_path = public, leadscore;
+SET search_path = public, leadscore, leadscore_internal;
 
 -- The SQLSTATE, message, detail and hint of a statement that must fail.
 CREATE FUNCTION refused(command text) RETURNS SETOF text LANGUAGE plpgsql AS $$

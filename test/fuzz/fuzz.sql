@@ -41,9 +41,9 @@ SELECT '{"model": "m", "description": "d", "floor": -100, "ceiling": 100, "inter
 \echo -n 'text:       '
 SELECT fuzz_text(:inputs, :seed, array_agg(t::text)) FROM sample;
 \echo -n 'bytes:      '
-SELECT fuzz_bytes(:inputs, :seed, array_agg(leadscore.timeline_send(t))) FROM sample;
+SELECT fuzz_bytes(:inputs, :seed, array_agg(leadscore_internal.timeline_send(t))) FROM sample;
 \echo -n 'states:     '
-SELECT fuzz_state(:inputs, :seed, array_agg(leadscore.timeline_send(t))) FROM sample;
+SELECT fuzz_state(:inputs, :seed, array_agg(leadscore_internal.timeline_send(t))) FROM sample;
 \echo -n 'scorecards: '
 SELECT fuzz_scorecard(:inputs, :seed, array_agg(document)) FROM card;
 \echo -n 'signals:    '

@@ -447,14 +447,14 @@ static struct
 static void
 find_type_functions(void)
 {
-	type.in = function_of("leadscore.timeline_in(cstring)");
-	type.out = function_of("leadscore.timeline_out(leadscore.timeline)");
-	type.recv = function_of("leadscore.timeline_recv(internal)");
-	type.send = function_of("leadscore.timeline_send(leadscore.timeline)");
-	type.eq = function_of("leadscore.timeline_eq(leadscore.timeline, leadscore.timeline)");
-	type.hash = function_of("leadscore.timeline_hash(leadscore.timeline)");
-	type.subtract = function_of("leadscore.timeline_subtract(leadscore.timeline, leadscore.timeline)");
-	type.add = function_of("leadscore.timeline_add(leadscore.timeline, leadscore.timeline)");
+	type.in = function_of("leadscore_internal.timeline_in(cstring)");
+	type.out = function_of("leadscore_internal.timeline_out(leadscore.timeline)");
+	type.recv = function_of("leadscore_internal.timeline_recv(internal)");
+	type.send = function_of("leadscore_internal.timeline_send(leadscore.timeline)");
+	type.eq = function_of("leadscore_internal.timeline_eq(leadscore.timeline, leadscore.timeline)");
+	type.hash = function_of("leadscore_internal.timeline_hash(leadscore.timeline)");
+	type.subtract = function_of("leadscore_internal.timeline_subtract(leadscore.timeline, leadscore.timeline)");
+	type.add = function_of("leadscore_internal.timeline_add(leadscore.timeline, leadscore.timeline)");
 }
 
 static Datum
@@ -734,10 +734,10 @@ fuzz_state(PG_FUNCTION_ARGS)
 	ExprContext *expression = CreateStandaloneExprContext();
 	Run			run = {0};
 
-	deserialize = function_of("leadscore.timeline_builder_deserialize(bytea, internal)");
-	serialize = function_of("leadscore.timeline_builder_serialize(internal)");
-	sum_final = function_of("leadscore.timeline_sum_final(internal)");
-	merge = function_of("leadscore.timeline_builder_merge(internal, internal)");
+	deserialize = function_of("leadscore_internal.timeline_builder_deserialize(bytea, internal)");
+	serialize = function_of("leadscore_internal.timeline_builder_serialize(internal)");
+	sum_final = function_of("leadscore_internal.timeline_sum_final(internal)");
+	merge = function_of("leadscore_internal.timeline_builder_merge(internal, internal)");
 	aggregate = makeNode(AggState);
 	aggregate->curaggcontext = expression;
 
@@ -912,7 +912,7 @@ fuzz_scorecard(PG_FUNCTION_ARGS)
 				MemoryContextDelete(functions);
 			functions = AllocSetContextCreate(CurrentMemoryContext, "fuzz functions", ALLOCSET_DEFAULT_SIZES);
 			old = MemoryContextSwitchTo(functions);
-			check_scorecard = function_of("leadscore.check_scorecard(jsonb)");
+			check_scorecard = function_of("leadscore_internal.check_scorecard(jsonb)");
 			score = function_of("leadscore.score(jsonb, leadscore.timeline, jsonb, timestamptz)");
 			appraise = function_of("leadscore.appraise(jsonb, leadscore.timeline, jsonb, timestamptz)");
 			features = function_of("leadscore.features(jsonb, leadscore.timeline, jsonb, timestamptz)");
@@ -974,7 +974,7 @@ fuzz_signals(PG_FUNCTION_ARGS)
 	ExprContext *expression = CreateStandaloneExprContext();
 	Run			run = {0};
 
-	agg_final = function_of("leadscore.timeline_agg_final(internal)");
+	agg_final = function_of("leadscore_internal.timeline_agg_final(internal)");
 	aggregate = makeNode(AggState);
 	aggregate->curaggcontext = expression;
 	initStringInfo(&buf);
@@ -991,7 +991,7 @@ fuzz_signals(PG_FUNCTION_ARGS)
 				MemoryContextDelete(functions);
 			functions = AllocSetContextCreate(CurrentMemoryContext, "fuzz functions", ALLOCSET_DEFAULT_SIZES);
 			old = MemoryContextSwitchTo(functions);
-			count_event = function_of("leadscore.timeline_agg_transition(internal, jsonb, text, timestamptz, numeric, jsonb)");
+			count_event = function_of("leadscore_internal.timeline_agg_transition(internal, jsonb, text, timestamptz, numeric, jsonb)");
 			MemoryContextSwitchTo(old);
 		}
 		mutate_document(&buf, samples);

@@ -138,7 +138,7 @@ SELECT * FROM waiting();
 INSERT INTO event (lead_id, kind, occurred_at) VALUES ('ann', 'newsletter', '2026-01-03');
 INSERT INTO no_refund VALUES ('ann', '2026-01-03');
 SELECT * FROM waiting();
-SELECT count(*) AS wrong FROM verify() v WHERE leadscore.only(v.stored, ARRAY(SELECT signal_id FROM signal WHERE signal IN ('news', 'refund'))) <> leadscore.only(v.expected, ARRAY(SELECT signal_id FROM signal WHERE signal IN ('news', 'refund')));
+SELECT count(*) AS wrong FROM verify() v WHERE leadscore_internal.only(v.stored, ARRAY(SELECT signal_id FROM signal WHERE signal IN ('news', 'refund'))) <> leadscore_internal.only(v.expected, ARRAY(SELECT signal_id FROM signal WHERE signal IN ('news', 'refund')));
 -- a signal that is changed to a kind of which there is nothing still has what it was: noted when it was counted, or only since
 UPDATE signal SET kind = 'other' WHERE signal = 'news';
 INSERT INTO event (lead_id, kind, occurred_at) VALUES ('ann', 'visit', '2026-01-04');
@@ -174,8 +174,8 @@ DELETE FROM event; DELETE FROM signal;
 -- no column, and no argument of a function, has an infinite default, which drivers cannot read; nor does a view show one
 SELECT table_name, column_name, column_default FROM information_schema.columns
 WHERE table_schema = 'leadscore' AND column_default ~* 'infinity' AND (table_name, column_name) <> ('offer', 'starts_at')
-UNION ALL SELECT p.proname, NULL, pg_get_function_arguments(p.oid) FROM pg_proc p WHERE p.pronamespace = 'leadscore'::regnamespace AND pg_get_function_arguments(p.oid) ~* 'infinity'
-UNION ALL SELECT c.relname, NULL, pg_get_viewdef(c.oid) FROM pg_class c WHERE c.relnamespace = 'leadscore'::regnamespace AND c.relkind IN ('v', 'm') AND pg_get_viewdef(c.oid) ~* 'infinity';
+UNION ALL SELECT p.proname, NULL, pg_get_function_arguments(p.oid) FROM pg_proc p WHERE p.pronamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND pg_get_function_arguments(p.oid) ~* 'infinity'
+UNION ALL SELECT c.relname, NULL, pg_get_viewdef(c.oid) FROM pg_class c WHERE c.relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND c.relkind IN ('v', 'm') AND pg_get_viewdef(c.oid) ~* 'infinity';
 
 -- every table, view, column, function, aggregate, operator and type of the extension has a comment
 SELECT pg_describe_object(d.classid, d.objid, 0) AS uncommented
@@ -188,6 +188,6 @@ AND obj_description(d.objid, d.classid::regclass::name) IS NULL
 UNION ALL
 SELECT format('column %s.%s', a.attrelid::regclass, a.attname)
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
-WHERE c.relnamespace = 'leadscore'::regnamespace AND c.relkind IN ('r', 'v', 'm') AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND c.relkind IN ('r', 'v', 'm') AND a.attnum > 0 AND NOT a.attisdropped
 AND col_description(a.attrelid, a.attnum) IS NULL
 ORDER BY 1;

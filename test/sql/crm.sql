@@ -45,7 +45,7 @@ SELECT (SELECT count(*) FROM live) AS leads, (SELECT count(*) FROM (TABLE told E
 -- NULL: all
 SELECT count(*) FROM crm_changes(NULL, NULL);
 -- who is forgotten: nothing but the name remains, until all CRMs have been told
-SELECT * FROM forget('ben') WHERE source = 'leadscore.crm_state'::regclass;
+SELECT * FROM forget('ben') WHERE source = 'leadscore_internal.crm_state'::regclass;
 SELECT change_id, model, lead_id, score, grade, segment, stage, probability, reason_1, reason_2, reason_3, deleted FROM crm_changes(9);
 SELECT refresh_crm();
 SELECT crm_forget(9), crm_forget(10), crm_forget(NULL);

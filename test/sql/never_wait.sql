@@ -179,7 +179,7 @@ DELETE FROM public.o WHERE n = (SELECT max(n) FROM public.o);
 SELECT trigger, score FROM public.seen ORDER BY n;
 TRUNCATE public.seen;
 -- a function that is called in the statement
-SET search_path = public, leadscore;
+SET search_path = public, leadscore, leadscore_internal;
 SET client_min_messages = warning;
 INSERT INTO o (id) VALUES ('looked') RETURNING score('looked', 'm');
 INSERT INTO event (lead_id, kind) VALUES ('looked', 'purchase') RETURNING score('looked', 'm');

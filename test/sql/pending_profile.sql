@@ -254,7 +254,7 @@ DROP POLICY part ON lead;
 ALTER TABLE lead DISABLE ROW LEVEL SECURITY;
 REVOKE SELECT ON lead FROM regress_leadscore_reader;
 SET ROLE regress_leadscore_reader;
-SELECT refused('SELECT leadscore.with_pending_profile(''a'', NULL, false)');
+SELECT refused('SELECT leadscore_internal.with_pending_profile(''a'', NULL, false)');
 RESET ROLE;
 DROP OWNED BY regress_leadscore_reader;
 DROP ROLE regress_leadscore_reader;

@@ -182,7 +182,7 @@ INSERT INTO derivation (behaviour) VALUES ('visit');
 INSERT INTO event (lead_id, kind, occurred_at) VALUES ('after the rule', 'visit', '2026-01-01');
 SELECT lead_id FROM changed_lead WHERE lead_id IS NOT NULL;
 ALTER TABLE changed_lead RENAME TO changed_before;
-CREATE TABLE leadscore.changed_lead (lead_id text);
+CREATE TABLE leadscore_internal.changed_lead (lead_id text);
 INSERT INTO event (lead_id, kind, occurred_at) VALUES ('in another table', 'visit', '2026-01-01');
 SELECT lead_id FROM changed_lead;
 ROLLBACK;

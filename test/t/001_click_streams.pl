@@ -17,7 +17,7 @@ $node->init;
 $node->append_conf('postgresql.conf', "fsync = off\ntimezone = 'UTC'");
 $node->start;
 
-sub query { return $node->safe_psql('postgres', "SET search_path = public, leadscore; $_[0]") }
+sub query { return $node->safe_psql('postgres', "SET search_path = public, leadscore, leadscore_internal; $_[0]") }
 
 # ---------------------------------------------------------------- the streams as they are
 

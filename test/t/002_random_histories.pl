@@ -25,7 +25,7 @@ INSERT INTO leadscore.signal (signal, kind, match, condition) VALUES ('a', 'a', 
 -- the oracle: what happened, and when it has been changed or deleted, what is left of it
 CREATE TABLE happened (n int PRIMARY KEY, history int, kind text, occurred_at timestamptz, value numeric, properties jsonb);
 -- a way per lead: the history's number with the way's letter before it
-CREATE FUNCTION differing(OUT history int, OUT way text) RETURNS SETOF record LANGUAGE sql SET search_path = leadscore, public AS $$
+CREATE FUNCTION differing(OUT history int, OUT way text) RETURNS SETOF record LANGUAGE sql SET search_path = leadscore, leadscore_internal, public AS $$
 	WITH expected AS (SELECT history, timeline_agg((SELECT signals()), kind, occurred_at, value, properties ORDER BY n) AS timeline FROM happened GROUP BY history)
 	SELECT substr(lead_id, 2)::int, left(lead_id, 1) FROM lead_timeline t WHERE NOT EXISTS (SELECT FROM expected e WHERE e.history = substr(lead_id, 2)::int AND e.timeline = t.timeline)
 	UNION ALL
@@ -155,7 +155,7 @@ like($node->safe_psql('postgres', "SET parallel_setup_cost = 0; SET parallel_tup
 
 # a + b - b = a and a + b = b + a, for timelines of unlike histories; hashes follow
 is($node->safe_psql('postgres', <<'SQL'), "$histories|t|t|t|t", 'a + b - b = a');
-SET search_path = leadscore, public;
+SET search_path = leadscore, leadscore_internal, public;
 SELECT count(*), bool_and(a.t + b.t - b.t = a.t), bool_and(a.t + b.t = b.t + a.t), bool_and(- (a.t - b.t) = b.t - a.t),
 	bool_and(timeline_hash_extended(a.t + b.t, 7) = timeline_hash_extended(b.t + a.t, 7))
 FROM serial a JOIN serial b ON b.history = a.history % (SELECT max(history) FROM serial) + 1

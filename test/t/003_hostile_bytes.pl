@@ -95,7 +95,7 @@ DECLARE
 	large oid;
 BEGIN
 	FOR i IN 1 .. 1600 LOOP
-		SELECT CASE i % 4 WHEN 0 THEN '\x01'::bytea || random_bytes(floor(random() * 20)::int) ELSE mutate(leadscore.timeline_send(t), false) END INTO input
+		SELECT CASE i % 4 WHEN 0 THEN '\x01'::bytea || random_bytes(floor(random() * 20)::int) ELSE mutate(leadscore_internal.timeline_send(t), false) END INTO input
 		FROM valid WHERE n = 1 + i % 17;
 		large := lo_from_bytea(0, '\x5047434f50590aff0d0a00'::bytea || int4send(0) || int4send(0)
 			|| int2send(1::int2) || int4send(octet_length(input)) || input || int2send((-1)::int2));
@@ -105,7 +105,7 @@ BEGIN
 			EXECUTE 'COPY taken FROM '':file'' (FORMAT binary)';
 			accepted := accepted + 1;
 			-- the bytes were canonical: they are what goes out, and text and arithmetic agree with them
-			IF (SELECT leadscore.timeline_send(t) <> input OR t::text::leadscore.timeline OPERATOR(leadscore.<>) t
+			IF (SELECT leadscore_internal.timeline_send(t) <> input OR t::text::leadscore.timeline OPERATOR(leadscore.<>) t
 					OR (SELECT count(*) FROM leadscore.timeline_entries(t)) <> (SELECT count(*) FROM leadscore.timeline_entries(t::text::leadscore.timeline))
 				FROM taken) THEN
 				RAISE EXCEPTION 'does not come back: %', input;
@@ -130,7 +130,7 @@ DECLARE
 	v record;
 	large oid;
 BEGIN
-	FOR v IN SELECT substring(leadscore.timeline_send(t) FROM 1 FOR l) AS input, t FROM valid, generate_series(0, octet_length(leadscore.timeline_send(t)) - 1) l LOOP
+	FOR v IN SELECT substring(leadscore_internal.timeline_send(t) FROM 1 FOR l) AS input, t FROM valid, generate_series(0, octet_length(leadscore_internal.timeline_send(t)) - 1) l LOOP
 		large := lo_from_bytea(0, '\x5047434f50590aff0d0a00'::bytea || int4send(0) || int4send(0)
 			|| int2send(1::int2) || int4send(octet_length(v.input)) || v.input || int2send((-1)::int2));
 		PERFORM lo_export(large, ':file');

@@ -87,7 +87,7 @@ CREATE FUNCTION note_memory() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT 
 CREATE TRIGGER note_memory AFTER INSERT ON leadscore.segment_change FOR EACH STATEMENT EXECUTE FUNCTION note_memory();
 INSERT INTO leadscore.event (lead_id, kind) VALUES ('first', 'buy');
 INSERT INTO leadscore.event (lead_id, kind) SELECT 'long-' || l, 'buy' FROM generate_series(1, 2000) l UNION ALL VALUES ('second', 'buy');
-SELECT max(bytes) - min(bytes), (SELECT length(leadscore.timeline_send(timeline)) FROM leadscore.lead_timeline WHERE lead_id = 'long-7') FROM memory HAVING count(*) = 2});
+SELECT max(bytes) - min(bytes), (SELECT length(leadscore_internal.timeline_send(timeline)) FROM leadscore.lead_timeline WHERE lead_id = 'long-7') FROM memory HAVING count(*) = 2});
 cmp_ok($length, '>', 20000, "a long timeline: $length bytes");
 cmp_ok($bytes, '<', 8 * 1024 * 1024, "compared with 2,000 of them, a statement has $bytes bytes more than one that has one lead");
 

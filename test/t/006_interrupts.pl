@@ -75,7 +75,7 @@ sub ends
 	my ($name, $command) = @_;
 	my ($timed_out, $out, $error);
 
-	my $status = $node->psql('postgres', "SET ROLE anybody; SET search_path = leadscore, public; SET statement_timeout = '1s'; $command",
+	my $status = $node->psql('postgres', "SET ROLE anybody; SET search_path = leadscore, leadscore_internal, public; SET statement_timeout = '1s'; $command",
 		stdout => \$out, stderr => \$error, timeout => $generous, timed_out => \$timed_out, on_error_stop => 1);
 	ok(!$timed_out, "$name ends") or BAIL_OUT("$name goes on after a cancel");
 	unlike($error // '', qr/server closed|FATAL|PANIC|XX000/, "$name: no crash") or diag($error);
@@ -154,7 +154,7 @@ ends('logistic_regression() of extreme features', q{SELECT public.outcome($$SELE
 # ---------- a cancel from elsewhere ----------
 
 my $running = $node->background_psql('postgres', on_error_stop => 0);
-$running->query_safe(q{SET search_path = leadscore, public; SET application_name = 'endless'});
+$running->query_safe(q{SET search_path = leadscore, leadscore_internal, public; SET application_name = 'endless'});
 $running->query_until(qr/begun/, q{\echo begun
 	SELECT sum(score((SELECT document FROM card WHERE name = 'half-lives'), timeline, NULL, '2026-01-01Z')) FROM history, generate_series(1, 100) WHERE name = 'hours';
 	\echo ended

@@ -59,25 +59,25 @@ my %state = (
 	versions => 'SELECT * FROM leadscore.model_version ORDER BY 1, 2',
 	experiments => 'SELECT * FROM leadscore.experiment',
 	'arms' => q{SELECT lead_id, leadscore.arm('spring', lead_id), leadscore.score(lead_id, 'spring', '2026-02-01') FROM leadscore.lead_timeline ORDER BY 1 LIMIT 20},
-	'counted signals' => 'SELECT * FROM leadscore.counted_signal ORDER BY 1',
+	'counted signals' => 'SELECT * FROM leadscore_internal.counted_signal ORDER BY 1',
 	status => q{SELECT * FROM leadscore.status WHERE object <> 'lead_segment' ORDER BY 1, 2, 3},
 	watched => 'SELECT * FROM leadscore.watched_model ORDER BY 1',
 	states => 'SELECT * FROM leadscore.lead_state ORDER BY 1, 2',
 	changes => 'SELECT * FROM leadscore.segment_change ORDER BY 1',
 	consumers => 'SELECT * FROM leadscore.change_consumer ORDER BY 1',
 	offers => 'SELECT * FROM leadscore.offer ORDER BY 1',
-	slots => 'SELECT * FROM leadscore.offer_slot ORDER BY 1, 2',
+	slots => 'SELECT * FROM leadscore_internal.offer_slot ORDER BY 1, 2',
 	vouchers => 'SELECT * FROM leadscore.voucher ORDER BY 1',
-	money => 'SELECT * FROM leadscore.offer_money ORDER BY 1, 2',
-	stops => 'SELECT * FROM leadscore.offer_stop ORDER BY 1, 2',
-	orders => 'SELECT * FROM leadscore.voucher_order ORDER BY 1',
-	'forgotten vouchers' => 'SELECT * FROM leadscore.forgotten_voucher ORDER BY 1',
-	'seen profiles' => 'SELECT * FROM leadscore.seen_profile ORDER BY 1',
+	money => 'SELECT * FROM leadscore_internal.offer_money ORDER BY 1, 2',
+	stops => 'SELECT * FROM leadscore_internal.offer_stop ORDER BY 1, 2',
+	orders => 'SELECT * FROM leadscore_internal.voucher_order ORDER BY 1',
+	'forgotten vouchers' => 'SELECT * FROM leadscore_internal.forgotten_voucher ORDER BY 1',
+	'seen profiles' => 'SELECT * FROM leadscore_internal.seen_profile ORDER BY 1',
 	'known sources' => 'SELECT source::regclass, mappings, due, dropped FROM leadscore.known_source ORDER BY schema_name, table_name',
-	'sources' => 'SELECT * FROM leadscore.source_trigger ORDER BY source::text, trigger_prefix',
+	'sources' => 'SELECT * FROM leadscore_internal.source_trigger ORDER BY source::text, trigger_prefix',
 	'triggers' => q{SELECT tgrelid::regclass, tgname, tgenabled, tgargs FROM pg_trigger WHERE tgname LIKE 'leadscore%' ORDER BY tgrelid::regclass::text, tgname},
 	'sequences' => q{SELECT s.oid::regclass, nextval(s.oid) FROM pg_class s
-		WHERE relkind = 'S' AND relnamespace IN ('leadscore'::regnamespace, 'shop'::regnamespace) ORDER BY s.oid::regclass::text},
+		WHERE relkind = 'S' AND relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace, 'shop'::regnamespace) ORDER BY s.oid::regclass::text},
 	differences => $Workload::differences);
 
 # The result of a query, or its error; never the death of the test.
@@ -144,7 +144,7 @@ for my $database (sort keys %restore)
 	is(result($database, q{WITH next AS (INSERT INTO leadscore.event (lead_id, kind, value) SELECT 'new', 'purchase', 100 FROM generate_series(1, 9)) SELECT}), '', "$database: a lead enters a segment");
 	wait_for_changes($node, $database);
 	is(result($database, q{SELECT (SELECT count(*) FROM leadscore.take_changes('crm', 100000)) - (SELECT count(*) FROM leadscore.segment_change) + 5}), '0', "$database: consumers go on where they were");
-	is(result($database, q{SELECT o.budget - (SELECT count(*) FROM leadscore.voucher v WHERE v.code IS NOT NULL) - (SELECT count(*) FROM leadscore.offer_slot s) FROM leadscore.offer o}), '0', "$database: so do offers");
+	is(result($database, q{SELECT o.budget - (SELECT count(*) FROM leadscore.voucher v WHERE v.code IS NOT NULL) - (SELECT count(*) FROM leadscore_internal.offer_slot s) FROM leadscore.offer o}), '0', "$database: so do offers");
 	result($database, 'CALL leadscore.rebuild()');
 	is_true($node, $database, $database);
 	is(result($database, q{
@@ -189,7 +189,7 @@ for my $database (sort keys %restore)
 	$node->safe_psql('postgres', 'CREATE DATABASE data_only');
 	command_ok([ 'pg_dump', @connection, '-Fc', '--schema-only', '-f', "$dumps/schema", 'shop' ], 'dump of the schema');
 	command_ok([ 'pg_restore', @connection, '--exit-on-error', '-d', 'data_only', "$dumps/schema" ], 'restore of the schema');
-	$node->safe_psql('data_only', 'TRUNCATE leadscore.counted_signal');
+	$node->safe_psql('data_only', 'TRUNCATE leadscore_internal.counted_signal');
 	command_ok([ 'pg_restore', @connection, '--exit-on-error', '--data-only', '--disable-triggers', '-d', 'data_only', "$dumps/custom" ],
 		'restore of the data alone');
 	same(result('data_only', $state{$_}), $expected->{$_}, "data alone: $_") for qw(timelines signals versions experiments differences);

@@ -34,12 +34,12 @@ $old->safe_psql('unread', 'CREATE EXTENSION leadscore; REFRESH MATERIALIZED VIEW
 
 my %state = map { $_ => $old->safe_psql('shop', $_) } (
 	'SELECT lead_id, timeline FROM leadscore.lead_timeline ORDER BY 1', 'SELECT * FROM leadscore.lead_alias ORDER BY 1',
-	'SELECT * FROM leadscore.source_trigger ORDER BY source::text, trigger_prefix', 'SELECT * FROM leadscore.lead_segment ORDER BY 1, 2',
-	'SELECT * FROM leadscore.signal ORDER BY 1', q{SELECT leadscore.scorecard('default') FROM leadscore.model}, 'SELECT * FROM leadscore.counted_signal ORDER BY 1',
+	'SELECT * FROM leadscore_internal.source_trigger ORDER BY source::text, trigger_prefix', 'SELECT * FROM leadscore.lead_segment ORDER BY 1, 2',
+	'SELECT * FROM leadscore.signal ORDER BY 1', q{SELECT leadscore.scorecard('default') FROM leadscore.model}, 'SELECT * FROM leadscore_internal.counted_signal ORDER BY 1',
 	q{SELECT last_value, is_called FROM leadscore.signal_signal_id_seq}, 'SELECT * FROM leadscore.derived_event ORDER BY 1', 'SELECT * FROM leadscore.watched_model',
-	'SELECT * FROM leadscore.segment_change ORDER BY 1', 'SELECT * FROM leadscore.voucher ORDER BY 1', 'SELECT * FROM leadscore.offer_slot ORDER BY 1, 2',
-	'SELECT * FROM leadscore.model_version ORDER BY 1, 2', 'SELECT * FROM leadscore.split_tables() ORDER BY 1', 'SELECT * FROM leadscore.status ORDER BY 1, 2, 3',
-	q{SELECT lead_id, leadscore.score(lead_id, 'ecommerce', '2026-02-01') FROM leadscore.visible_lead ORDER BY 1});
+	'SELECT * FROM leadscore.segment_change ORDER BY 1', 'SELECT * FROM leadscore.voucher ORDER BY 1', 'SELECT * FROM leadscore_internal.offer_slot ORDER BY 1, 2',
+	'SELECT * FROM leadscore.model_version ORDER BY 1, 2', 'SELECT * FROM leadscore_internal.split_tables() ORDER BY 1', 'SELECT * FROM leadscore.status ORDER BY 1, 2, 3',
+	q{SELECT lead_id, leadscore.score(lead_id, 'ecommerce', '2026-02-01') FROM leadscore_internal.visible_lead ORDER BY 1});
 $old->stop;
 
 my $new = new_node('new');

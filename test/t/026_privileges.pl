@@ -59,25 +59,25 @@ may('anybody', $_) for (
 	q{SELECT leadscore.fit_clv(format('{1: 2026-01-01T00Z 1, 2026-01-%sT00Z 1, 2026-01-%sT00Z 1}', 10 + n % 7, 18 + n % 11)::leadscore.timeline, 1, '2026-02-01', '7 days') FROM generate_series(1, 60) n});
 may_not('anybody', $_) for (
 	'SELECT * FROM leadscore.lead_score', 'SELECT * FROM leadscore.event', 'SELECT * FROM leadscore.lead_segment', 'SELECT * FROM leadscore.signal',
-	'SELECT leadscore.verify()', 'CALL leadscore.rebuild()', q{CALL leadscore.compact('2020-01-01')}, 'SELECT leadscore.fold()', 'SELECT leadscore.fold_rows(NULL)', q{SELECT leadscore.score('a')},
-	q{SELECT * FROM leadscore.evaluate('{"model": "m"}', 'v', '1 day', '{2026-01-02Z}')}, q{SELECT * FROM leadscore.examples(1, 1, 1, false, '{2026-01-02Z}')}, q{SELECT * FROM leadscore.preview('{"model": "m"}')},
+	'SELECT leadscore.verify()', 'CALL leadscore.rebuild()', q{CALL leadscore.compact('2020-01-01')}, 'SELECT leadscore.fold()', 'SELECT leadscore_internal.fold_rows(NULL)', q{SELECT leadscore.score('a')},
+	q{SELECT * FROM leadscore.evaluate('{"model": "m"}', 'v', '1 day', '{2026-01-02Z}')}, q{SELECT * FROM leadscore_internal.examples(1, 1, 1, false, '{2026-01-02Z}')}, q{SELECT * FROM leadscore.preview('{"model": "m"}')},
 	'SELECT * FROM leadscore.stability_report()', q{SELECT * FROM leadscore.profile_report('v', '1 day', '{2026-01-02Z}')}, q{SELECT leadscore.arm('x', 'y')}, q{SELECT leadscore.restore_version('ecommerce')}, 'SELECT * FROM leadscore.model_version',
-	q{SELECT leadscore.fit_clv('v')}, q{SELECT leadscore.clv('a', '{}')}, q{SELECT leadscore.check_fit('v', now())},
+	q{SELECT leadscore.fit_clv('v')}, q{SELECT leadscore.clv('a', '{}')}, q{SELECT leadscore_internal.check_fit('v', now())},
 	q{SELECT leadscore.identify('x', 'y')}, q{SELECT leadscore.forget('a')}, q{SELECT leadscore.track('shop.orders', 'lead', 'v', occurred_at => 'placed')},
-	q{CALL leadscore.watch()}, q{SELECT leadscore.unwatch()}, q{SELECT leadscore.take_changes('x')}, q{SELECT leadscore.acknowledge_changes('x') FROM (SELECT count(*) FROM leadscore.take_changes('x')) t}, q{SELECT leadscore.see_leads('{a}', 'event')}, q{SELECT leadscore.see_all('time')},
+	q{CALL leadscore.watch()}, q{SELECT leadscore.unwatch()}, q{SELECT leadscore.take_changes('x')}, q{SELECT leadscore.acknowledge_changes('x') FROM (SELECT count(*) FROM leadscore.take_changes('x')) t}, q{SELECT leadscore_internal.see_leads('{a}', 'event')}, q{SELECT leadscore_internal.see_all('time')},
 	q{SELECT leadscore.redeem('x', 'a', 'o')}, 'SELECT leadscore.expire_vouchers()', 'SELECT leadscore.schedule()', 'SELECT leadscore.unschedule()', 'SELECT * FROM leadscore.voucher', 'SELECT * FROM leadscore.segment_change',
-	'SELECT leadscore.refresh_segments()', q{SELECT leadscore.grant_admin('anybody')}, q{SELECT leadscore.signals_counted('{}')}, 'SELECT leadscore.history_exists()',
-	q{SELECT leadscore.add_source('leadscore.event', '{}', false, false)}, q{SELECT leadscore.gather('{leadscore.event}', '{"{}"}', '{"signals": []}', NULL, NULL, 0, 1)}, q{SELECT leadscore.follow_drop('leadscore.event')},
+	'SELECT leadscore.refresh_segments()', q{SELECT leadscore.grant_admin('anybody')}, q{SELECT leadscore_internal.signals_counted('{}')}, 'SELECT leadscore_internal.history_exists()',
+	q{SELECT leadscore_internal.add_source('leadscore.event', '{}', false, false)}, q{SELECT leadscore_internal.gather('{leadscore.event}', '{"{}"}', '{"signals": []}', NULL, NULL, 0, 1)}, q{SELECT leadscore_internal.follow_drop('leadscore.event')},
 	q{CREATE TEMP TABLE t (lead text); CREATE TRIGGER t AFTER INSERT ON t REFERENCING NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION leadscore.record('{}')},
 	q{CREATE TEMP TABLE t (lead text); CREATE TRIGGER t AFTER INSERT ON t FOR EACH STATEMENT EXECUTE FUNCTION leadscore.record_profile('{}')},
-	q{CREATE TEMP TABLE t (lead text); CREATE TRIGGER t AFTER INSERT ON t FOR EACH STATEMENT EXECUTE FUNCTION leadscore.signals_changed()});
+	q{CREATE TEMP TABLE t (lead text); CREATE TRIGGER t AFTER INSERT ON t FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.signals_changed()});
 # whatever is there: nothing that reads or writes a table is left to PUBLIC
 is($node->safe_psql('shop', q{
 	SELECT p.oid::regprocedure FROM pg_proc p
-	WHERE p.pronamespace = 'leadscore'::regnamespace AND has_function_privilege('anybody', p.oid, 'EXECUTE') AND p.provolatile = 'v'
+	WHERE p.pronamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND has_function_privilege('anybody', p.oid, 'EXECUTE') AND p.provolatile = 'v'
 	AND p.proname NOT IN ('refuse') ORDER BY 1}), '', 'PUBLIC may call no volatile function');
 is($node->safe_psql('shop', q{
-	SELECT c.oid::regclass FROM pg_class c WHERE c.relnamespace = 'leadscore'::regnamespace AND relkind IN ('r', 'v', 'm')
+	SELECT c.oid::regclass FROM pg_class c WHERE c.relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND relkind IN ('r', 'v', 'm')
 	AND has_table_privilege('anybody', c.oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER, REFERENCES')}), '', 'PUBLIC has no right to a table');
 
 # ---------- reader, writer, admin ----------
@@ -115,14 +115,14 @@ may_not('redeemer', $_) for (q{SELECT leadscore.identify('x', 'a')}, 'SELECT cod
 # behaviours, figures and hand-over
 $node->safe_psql('shop', q{SET client_min_messages = warning; INSERT INTO leadscore.derivation (behaviour, derived_kind) VALUES ('visit', 'session'); INSERT INTO leadscore.rfm_group SELECT * FROM leadscore.rfm_groups(); SELECT leadscore.refresh_crm()});
 may('anybody', q{SELECT leadscore.session_number(now(), '1 hour') OVER ()});
-may_not('anybody', $_) for ('SELECT * FROM leadscore.derive()', 'SELECT * FROM leadscore.derived_event', q{SELECT * FROM leadscore.source_events('{leadscore.event}', '{"{}"}', NULL, NULL)}, q{SELECT * FROM leadscore.log_events(NULL)},
+may_not('anybody', $_) for ('SELECT * FROM leadscore.derive()', 'SELECT * FROM leadscore.derived_event', q{SELECT * FROM leadscore_internal.source_events('{leadscore.event}', '{"{}"}', NULL, NULL)}, q{SELECT * FROM leadscore_internal.log_events(NULL)},
 	q{SELECT * FROM leadscore.rfm()}, q{SELECT * FROM leadscore.affinity('colour')}, q{SELECT * FROM leadscore.make_signals('colour')}, 'SELECT leadscore.refresh_crm()', 'SELECT * FROM leadscore.crm_changes()', 'SELECT leadscore.crm_forget(0)',
-	'SELECT leadscore.note_everybody()', 'SELECT leadscore.hold_derivations()', 'SELECT leadscore.hold_crm()', map { "SELECT * FROM leadscore.$_" } qw(monthly_figure sales_cycle funnel attribution crm_lead crm_state changed_lead derivation conversion spend));
+	'SELECT leadscore_internal.note_everybody()', 'SELECT leadscore_internal.hold_derivations()', 'SELECT leadscore_internal.hold_crm()', map { "SELECT * FROM $_" } qw(leadscore_internal.crm_state leadscore_internal.changed_lead), map { "leadscore.$_" } qw(monthly_figure sales_cycle funnel attribution crm_lead derivation conversion spend));
 may('reader', $_) for (q{SELECT * FROM leadscore.rfm(ARRAY['purchase'])}, 'SELECT * FROM leadscore.rfm_groups()', 'SELECT * FROM leadscore.crm_changes()',
 	map { "SELECT * FROM leadscore.$_" } qw(monthly_figure sales_cycle funnel attribution crm_lead derivation conversion rfm_group spend channel));
 may_not('reader', $_) for ('SELECT * FROM leadscore.derive()', 'SELECT * FROM leadscore.derived_event', q{SELECT * FROM leadscore.affinity('colour')}, q{SELECT * FROM leadscore.make_signals('colour')}, 'SELECT leadscore.refresh_crm()',
-	'SELECT leadscore.crm_forget(0)', 'DELETE FROM leadscore.changed_lead', 'DELETE FROM leadscore.derivation', q{INSERT INTO leadscore.spend VALUES ('x', '2026-01-01', 1)});
-may_not('writer', $_) for ('SELECT * FROM leadscore.derive()', 'SELECT * FROM leadscore.changed_lead', 'SELECT * FROM leadscore.crm_changes()');
+	'SELECT leadscore.crm_forget(0)', 'DELETE FROM leadscore_internal.changed_lead', 'DELETE FROM leadscore.derivation', q{INSERT INTO leadscore.spend VALUES ('x', '2026-01-01', 1)});
+may_not('writer', $_) for ('SELECT * FROM leadscore.derive()', 'SELECT * FROM leadscore_internal.changed_lead', 'SELECT * FROM leadscore.crm_changes()');
 may('admin', $_) for ('SELECT * FROM leadscore.crm_changes()', 'SELECT leadscore.refresh_crm(), leadscore.crm_forget(0)', q{INSERT INTO leadscore.spend VALUES ('x', '2026-01-01', 1); DELETE FROM leadscore.spend});
 may_not('admin', 'SELECT * FROM leadscore.derive()', 'to read a tracked table that it may not read');
 

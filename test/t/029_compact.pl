@@ -212,7 +212,7 @@ $node->safe_psql('bots', q{
 	SELECT 'bot', k, h, CASE k WHEN 'purchase' THEN 49.99 END
 	FROM generate_series(now() - interval '5 years', now(), '1 hour') h, unnest('{search,visit,purchase}'::text[]) k;
 	INSERT INTO leadscore.event (lead_id, kind, occurred_at) SELECT 'person ' || i % 1000, 'visit', now() - i * interval '3 minutes' FROM generate_series(1, 20000) i});
-my $size = q{SELECT octet_length(leadscore.timeline_send(timeline)) FROM leadscore.lead_timeline WHERE lead_id = 'bot'};
+my $size = q{SELECT octet_length(leadscore_internal.timeline_send(timeline)) FROM leadscore.lead_timeline WHERE lead_id = 'bot'};
 # (writers leave what is large to fold())
 my $by_the_hour = $node->safe_psql('bots', "SELECT FROM leadscore.fold(); $size") =~ s/^\n//r;
 

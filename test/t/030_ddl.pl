@@ -97,12 +97,12 @@ $node->safe_psql('shop', q{
 right('the owner may not use the schema: a rebuild of one lead', q{CALL leadscore.rebuild('{x}'); SELECT leadscore.identify('x', 'y'), leadscore.unidentify('x')});
 $node->safe_psql('shop', q{ALTER TABLE shop.h ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON shop.h USING (lead = 'x'); GRANT SELECT ON shop.h TO admin; GRANT USAGE ON SCHEMA shop TO admin});
 refused('what a policy hides', q{SET ROLE admin; SELECT * FROM leadscore.verify()}, qr/row-level security hides rows/);
-refused('what a policy hides, asked for directly', q{SET ROLE admin; SELECT * FROM leadscore.gather('{shop.h}', '{"{\"lead_id\": \"lead\", \"kind\": \"visit\", \"occurred_at\": \"at\"}"}', leadscore.signals(), NULL, NULL, 0, 1)}, qr/row-level security hides rows/);
+refused('what a policy hides, asked for directly', q{SET ROLE admin; SELECT * FROM leadscore_internal.gather('{shop.h}', '{"{\"lead_id\": \"lead\", \"kind\": \"visit\", \"occurred_at\": \"at\"}"}', leadscore.signals(), NULL, NULL, 0, 1)}, qr/row-level security hides rows/);
 $node->safe_psql('shop', q{CREATE VIEW shop.view AS SELECT 'a'::text AS lead, now() AS at});
 refused('a view', qq{SELECT $_}, qr/"view" is not a table/) for
-  q{* FROM leadscore.gather('{shop.view}', '{"{\"lead_id\": \"lead\", \"kind\": \"visit\", \"occurred_at\": \"at\"}"}', leadscore.signals(), NULL, NULL, 0, 1)},
-  q{leadscore.add_source('shop.view', '{"lead_id": "lead", "kind": "visit", "occurred_at": "at"}', true, false)},
-  q{leadscore.add_profiles('shop.view', '{"lead_id": "lead", "properties": ["at"]}', true, false)};
+  q{* FROM leadscore_internal.gather('{shop.view}', '{"{\"lead_id\": \"lead\", \"kind\": \"visit\", \"occurred_at\": \"at\"}"}', leadscore.signals(), NULL, NULL, 0, 1)},
+  q{leadscore_internal.add_source('shop.view', '{"lead_id": "lead", "kind": "visit", "occurred_at": "at"}', true, false)},
+  q{leadscore_internal.add_profiles('shop.view', '{"lead_id": "lead", "properties": ["at"]}', true, false)};
 right('another owns the schema', q{CREATE SCHEMA leaver AUTHORIZATION owner; CREATE TABLE leaver.t (id int, lead text, at date DEFAULT '2026-01-01'); SELECT shop.track('leaver.t'); INSERT INTO leaver.t VALUES (1, 'z');
 	DROP OWNED BY owner CASCADE});
 is($node->safe_psql('shop', $nothing), '0', 'nothing stays');

@@ -29,7 +29,7 @@ sub in_order
 
 	is(query(q{
 		SELECT tableoid::regclass, lead_id FROM leadscore.lead_timeline
-		WHERE tableoid <> leadscore.table_of_lead(lead_id) LIMIT 5}), '', "$name: each lead is where it belongs");
+		WHERE tableoid <> leadscore_internal.table_of_lead(lead_id) LIMIT 5}), '', "$name: each lead is where it belongs");
 	is(query('SELECT lead_id FROM leadscore.lead_timeline GROUP BY 1 HAVING count(*) > 1 LIMIT 5'), '', '... once');
 	is(query(q{
 		SELECT c.oid::regclass, v.msg FROM pg_class c, verify_heapam(c.oid::regclass) v
@@ -286,7 +286,7 @@ for my $database (sort keys %restore)
 	is_true($node, $database, $database);
 	is($node->safe_psql($database, q{
 		INSERT INTO leadscore.event (lead_id, kind, occurred_at) SELECT 'lead ' || i, 'visit', '2026-01-01' FROM generate_series(900, 1100) i;
-		SELECT count(*) FROM leadscore.lead_timeline WHERE tableoid <> leadscore.table_of_lead(lead_id)}), '0', '... and it goes on counting');
+		SELECT count(*) FROM leadscore.lead_timeline WHERE tableoid <> leadscore_internal.table_of_lead(lead_id)}), '0', '... and it goes on counting');
 	like(($node->psql($database, q{INSERT INTO leadscore.lead_timeline VALUES ('new', '{}')}))[2], qr/lead_timeline is split into 4 tables/, '... refuses rows in lead_timeline itself');
 	is($node->safe_psql($database, 'SELECT leadscore.partition_timelines(6); SELECT leadscore.partition_timelines(1); SELECT leadscore.partitions()'), "\n\n1", '... and can be split otherwise');
 	is_true($node, "$database, whole", $database);

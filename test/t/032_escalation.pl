@@ -31,7 +31,7 @@ sub install
 sub refused { my ($before, $expected, $name) = @_; return like(install($before), $expected, "refused: $name"); }
 
 refused('CREATE SCHEMA leadscore AUTHORIZATION owner', qr/^schema leadscore belongs to role "owner"\nDETAIL:.*\nHINT:  ALTER SCHEMA leadscore OWNER TO CURRENT_USER/, 'a schema of somebody else');
-refused(q{CREATE SCHEMA leadscore AUTHORIZATION owner; SET ROLE owner; CREATE FUNCTION leadscore.follow_drop(oid) RETURNS void LANGUAGE sql AS 'ALTER ROLE owner SUPERUSER'},
+refused(q{CREATE SCHEMA leadscore AUTHORIZATION owner; SET ROLE owner; CREATE FUNCTION leadscore_internal.follow_drop(oid) RETURNS void LANGUAGE sql AS 'ALTER ROLE owner SUPERUSER'},
 	qr/^schema leadscore belongs to role "owner"/, '... with a function in it that matches a call of ours');
 refused('CREATE SCHEMA leadscore AUTHORIZATION pg_database_owner', qr/^schema leadscore belongs to role "pg_database_owner"/, 'a schema of the owner of the database')
   if $node->safe_psql('postgres', 'SHOW server_version_num') >= 140000;
@@ -39,7 +39,7 @@ refused('CREATE SCHEMA leadscore; GRANT CREATE ON SCHEMA leadscore TO PUBLIC', q
 refused('CREATE SCHEMA leadscore; GRANT CREATE ON SCHEMA leadscore TO attacker, dba', qr/^others may create objects in schema leadscore\nDETAIL:  The privilege CREATE is granted to attacker,/, '... or one role');
 refused('ALTER DEFAULT PRIVILEGES GRANT CREATE ON SCHEMAS TO attacker', qr/^others may create objects in schema leadscore/, '... or by default privileges of the installer');
 refused("CREATE SCHEMA leadscore AUTHORIZATION owner; SET ROLE owner; $_; RESET ROLE; ALTER SCHEMA leadscore OWNER TO postgres", qr/^schema leadscore is not empty\nDETAIL:  It has: .*\nHINT:  Move these objects/, $_)
-  for ('CREATE FUNCTION leadscore.follow_drop(oid) RETURNS void LANGUAGE sql AS \'\'', 'CREATE PROCEDURE leadscore.look(name) LANGUAGE sql AS \'\'', 'CREATE AGGREGATE leadscore.stored_sum(text) (SFUNC = pg_catalog.textcat, STYPE = text)',
+  for ('CREATE FUNCTION leadscore_internal.follow_drop(oid) RETURNS void LANGUAGE sql AS \'\'', 'CREATE PROCEDURE leadscore_internal.look(name) LANGUAGE sql AS \'\'', 'CREATE AGGREGATE leadscore_internal.stored_sum(text) (SFUNC = pg_catalog.textcat, STYPE = text)',
 	'CREATE TABLE leadscore.lead_timeline_0 (lead_id text)', 'CREATE VIEW leadscore.anything AS SELECT 1', 'CREATE SEQUENCE leadscore.s', 'CREATE TYPE leadscore.mood AS ENUM ()', 'CREATE DOMAIN leadscore.text AS pg_catalog.text',
 	'CREATE OPERATOR leadscore.= (LEFTARG = text, RIGHTARG = text, FUNCTION = pg_catalog.texteq)');
 refused('CREATE SCHEMA leadscore; ALTER DEFAULT PRIVILEGES IN SCHEMA leadscore GRANT ALL ON TABLES TO attacker', qr/^schema leadscore is not empty\nDETAIL:  It has: default privileges/, 'default privileges');
@@ -74,7 +74,7 @@ my $make_overloads = q{
 			JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
 			CROSS JOIN LATERAL (SELECT string_agg(format('%s %I %s', CASE WHEN NOT p.proretset THEN 'OUT' END, a.name, public.type_name(a.type)), ', ' ORDER BY a.i) AS args
 				FROM ROWS FROM (unnest(p.proallargtypes), unnest(p.proargmodes), unnest(p.proargnames)) WITH ORDINALITY AS a (type, mode, name, i) WHERE a.mode IN ('o', 't')) o
-			WHERE p.pronamespace = 'leadscore'::regnamespace AND NOT p.proargtypes::oid[] && ARRAY['internal', 'cstring']::regtype[]::oid[]
+			WHERE p.pronamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND NOT p.proargtypes::oid[] && ARRAY['internal', 'cstring']::regtype[]::oid[]
 			AND p.prorettype <> ALL (ARRAY['trigger', 'event_trigger', 'internal', 'cstring']::regtype[])
 		LOOP
 			FOR overload IN
@@ -83,7 +83,7 @@ my $make_overloads = q{
 				UNION
 				SELECT array_fill(f.variadic, ARRAY[n]) FROM generate_series(1, 3) n WHERE f.variadic <> 0 AND f.n = 1
 			LOOP
-				CONTINUE WHEN EXISTS (SELECT FROM pg_proc p WHERE p.pronamespace = 'leadscore'::regnamespace AND p.proname = f.name AND p.proargtypes::text = array_to_string(overload, ' '));
+				CONTINUE WHEN EXISTS (SELECT FROM pg_proc p WHERE p.pronamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND p.proname = f.name AND p.proargtypes::text = array_to_string(overload, ' '));
 				signature := (SELECT string_agg(format('%s %s', CASE WHEN i <= f.n AND f.names[i] <> '' THEN quote_ident(f.names[i]) END, public.type_name(t)), ', ' ORDER BY i)
 					FROM unnest(overload) WITH ORDINALITY AS a (t, i));
 				EXECUTE format('CREATE %s leadscore.%I(%s) %s LANGUAGE plpgsql AS %L', CASE f.kind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
@@ -136,7 +136,7 @@ sub logged
 }
 
 # The attacker's functions do get called where a call is not exact: this test can see it.
-$node->psql('shop', q{SELECT leadscore.known('things'::text, '{a,b}'::name[])});
+$node->psql('shop', q{SELECT leadscore_internal.known('things'::text, '{a,b}'::name[])});
 is(logged(qr/hostile function.*/), 'hostile function known(things pg_catalog.text, names pg_catalog._name)', 'a call that is not exact is seen');
 
 # Not only what is executed below: no statement of a function of ours would call one of them.
@@ -161,7 +161,7 @@ cmp_ok($out || 0, '>', 30, '... and there are some');
 is($node->safe_psql('shop', qq{
 	SELECT p.proname, d.refobjid::regprocedure FROM pg_proc p
 	JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.refclassid = 'pg_proc'::regclass
-	JOIN pg_proc c ON c.oid = d.refobjid AND c.pronamespace = 'leadscore'::regnamespace
+	JOIN pg_proc c ON c.oid = d.refobjid AND c.pronamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace)
 	WHERE p.pronamespace = 'copy'::regnamespace AND c.oid NOT IN $ours ORDER BY 1, 2}), '', 'no function in SQL would call one of the attacker\'s');
 $node->safe_psql('shop', 'SET client_min_messages = error; DROP SCHEMA IF EXISTS copy CASCADE');
 SKIP:
@@ -279,10 +279,10 @@ for my $command (q{SELECT leadscore.track('shop.orders', 'lead', 'purchase', occ
 is(install(q{CREATE ROLE trapper; CREATE SCHEMA trap AUTHORIZATION trapper}), 'installed', 'a schema of traps');
 is($node->safe_psql('shop', q{
 	SELECT string_agg(p.proname, ' ' ORDER BY p.proname) FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
-	WHERE p.pronamespace = 'leadscore'::regnamespace AND l.lanname IN ('sql', 'plpgsql') AND p.prosqlbody IS NULL
+	WHERE p.pronamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND l.lanname IN ('sql', 'plpgsql') AND p.prosqlbody IS NULL
 	AND NOT coalesce(p.proconfig && '{"search_path=pg_catalog, pg_temp"}', false)}), 'add_corrections compact correct_parted in_restore is_visible look rebuild score_by_query see_changes watch', 'these functions name all schemas');
 is($node->safe_psql('shop', q{
-	SELECT p.proname FROM pg_proc p WHERE p.pronamespace = 'leadscore'::regnamespace AND p.prosecdef
+	SELECT p.proname FROM pg_proc p WHERE p.pronamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND p.prosecdef
 	AND NOT coalesce(p.proconfig && '{"search_path=pg_catalog, pg_temp"}', false)}), '', '... and none of them runs as the owner');
 $node->safe_psql('shop', q{
 	SET ROLE trapper;
@@ -339,7 +339,7 @@ is(install(q{
 	RESET ROLE}), 'installed', 'tables with columns of any type');
 $node->safe_psql('shop', q{INSERT INTO leadscore.event (lead_id, kind) VALUES ('x', 'visit'); INSERT INTO leadscore.derivation (behaviour) VALUES ('visit');
 	GRANT USAGE ON SCHEMA leadscore TO attacker; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA leadscore TO attacker});
-my @functions = split /\n/, $node->safe_psql('shop', q{SELECT proname FROM pg_proc WHERE pronamespace = 'leadscore'::regnamespace AND prorettype = 'trigger'::regtype AND prosecdef ORDER BY 1});
+my @functions = split /\n/, $node->safe_psql('shop', q{SELECT proname FROM pg_proc WHERE pronamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND prorettype = 'trigger'::regtype AND prosecdef ORDER BY 1});
 cmp_ok(scalar @functions, '>=', 6, 'there are such functions');
 logged(qr/./);
 for my $function (@functions)

@@ -79,9 +79,9 @@ for ([ 'segment_change', 'a change of a segment' ], [ 'lead_state', 'a state' ],
 	stands($name, $event, qr/segment changes could not be logged: new row for relation "$table" violates check constraint "in_the_way"/);
 	$node->safe_psql('shop', "ALTER TABLE leadscore.$table DROP CONSTRAINT in_the_way");
 }
-$node->safe_psql('shop', 'CREATE TRIGGER in_the_way BEFORE DELETE ON leadscore.offer_slot FOR EACH ROW EXECUTE FUNCTION refuse()');
+$node->safe_psql('shop', 'CREATE TRIGGER in_the_way BEFORE DELETE ON leadscore_internal.offer_slot FOR EACH ROW EXECUTE FUNCTION refuse()');
 stands('a slot of a budget', $event, qr/segment changes could not be logged: no/);
-$node->safe_psql('shop', 'DROP TRIGGER in_the_way ON leadscore.offer_slot');
+$node->safe_psql('shop', 'DROP TRIGGER in_the_way ON leadscore_internal.offer_slot');
 
 $node->safe_psql('shop', q{UPDATE leadscore.voucher SET expires_at = '2020-01-02' WHERE lead_id = 'anna'});
 with('voucher', 'a voucher that expires', 'SELECT leadscore.expire_vouchers()', qr/expire_vouchers/);
@@ -111,6 +111,6 @@ $node->safe_psql('shop', 'DROP EVENT TRIGGER in_the_way');
 # what was in the way has gone, and all works
 $node->safe_psql('shop', $event);
 is($node->safe_psql('shop', q{SELECT string_agg(format('%s %s %s', "from", "to", cause), ';') FROM leadscore.segment_change WHERE lead_id = 'new'}), ' buyer event', 'the change is logged');
-is($node->safe_psql('shop', q{SELECT count(code), (SELECT count(*) FROM leadscore.offer_slot) FROM leadscore.voucher WHERE lead_id = 'new'}), '1|97', 'and the voucher issued, from the budget');
+is($node->safe_psql('shop', q{SELECT count(code), (SELECT count(*) FROM leadscore_internal.offer_slot) FROM leadscore.voucher WHERE lead_id = 'new'}), '1|97', 'and the voucher issued, from the budget');
 
 done_testing();

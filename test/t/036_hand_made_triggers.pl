@@ -116,7 +116,7 @@ goes_on('anybody', $_) for 'CREATE TABLE shop.new (a int)', 'ALTER TABLE shop.ne
 	'CREATE TABLE shop.part (a int) PARTITION BY LIST (a); CREATE TABLE shop.part_1 PARTITION OF shop.part DEFAULT; ALTER TABLE shop.part DETACH PARTITION shop.part_1; DROP TABLE shop.part, shop.part_1, shop.child, shop.new, shop.copy';
 $node->safe_psql('shop', q{ROLLBACK PREPARED 'busy'});
 goes_on('superuser', q{SELECT count(*) FROM leadscore.source WHERE source::text NOT LIKE 'own.%'}, 2);
-goes_on('superuser', q{SELECT count(*) > 0 FROM leadscore.source_trigger WHERE source::text LIKE 'own.%'}, 't');
+goes_on('superuser', q{SELECT count(*) > 0 FROM leadscore_internal.source_trigger WHERE source::text LIKE 'own.%'}, 't');
 goes_on('superuser', q{SELECT count(*) FROM leadscore.source WHERE jsonb_typeof(mapping) <> 'object' OR lead_id IS NULL OR properties IS NULL}, 0);
 goes_on('superuser', q{SELECT count(*) FROM leadscore.status WHERE name LIKE 'own.%' AND state LIKE 'column "nobody" of table own.% does not exist'}, 2);
 goes_on('superuser', 'SELECT count(*) FROM leadscore.verify()', 0);
@@ -131,7 +131,7 @@ goes_on('superuser', q{
 	SET search_path = shop; ALTER TABLE orders DETACH PARTITION orders_1; RESET search_path});
 goes_on('superuser', q{SELECT count(*) FROM leadscore.verify()}, 0);
 goes_on('superuser', q{SELECT timeline::text LIKE '{%: 2026-02-06T00Z 1}' FROM leadscore.lead_timeline WHERE lead_id = 'anna'}, 't');
-goes_on('superuser', q{SELECT count(*) FROM leadscore.source_trigger WHERE source IN ('shop.orders_1'::regclass, 'shop.orders_2'::regclass)}, 1);
+goes_on('superuser', q{SELECT count(*) FROM leadscore_internal.source_trigger WHERE source IN ('shop.orders_1'::regclass, 'shop.orders_2'::regclass)}, 1);
 my $forgotten = q{SELECT removed FROM leadscore.forget('anna', tracked => true) WHERE source = 'shop.orders'::regclass};
 goes_on('superuser', $forgotten, 1);
 goes_on('superuser', 'SELECT count(*) FROM leadscore.verify()', 0);

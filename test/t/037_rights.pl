@@ -112,7 +112,7 @@ my @got = split /\n/, $node->safe_psql('shop', qq{
 same([ map { s/^(?!admin )(.*?) admin /$1 /r } @got ],
 	[ map { my $class = $_; map { "$class $_" } split ' ', $functions{$class} } keys %functions ], 'each function is of one class');
 same([ grep { /^(reader|writer|identifier|redeemer|backup) (?!admin )/ } @got ], [], '... and administrators may call all but the owner\'s');
-is($node->safe_psql('shop', q{SELECT count(*) FROM pg_proc WHERE pronamespace = 'leadscore'::regnamespace}), scalar @got, 'the schema has no other functions');
+is($node->safe_psql('shop', q{SELECT count(*) FROM pg_proc WHERE pronamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace)}), scalar @got, 'the schema has no other functions');
 
 # ---------- tables ----------
 
@@ -137,11 +137,11 @@ my $letters = join ', ', map {
 } 'anybody', grep { $_ ne 'backup' } @roles;
 same([ split /\n/, $node->safe_psql('shop', qq{
 		SELECT coalesce(nullif(concat_ws(' ', $letters), ''), 'nobody') || ' ' || c.relname
-		FROM pg_class c WHERE c.relnamespace = 'leadscore'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')}) ],
+		FROM pg_class c WHERE c.relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')}) ],
 	[ map { my $rights = $_; map { "$rights $_" } split ' ', $tables{$rights} } keys %tables ], 'each table is of one class');
 is($node->safe_psql('shop', q{
 	SELECT string_agg(DISTINCT format('%s %s(%s) %s', a.grantee::regrole, c.relname, t.attname, a.privilege_type), ', ') FROM pg_attribute t JOIN pg_class c ON c.oid = t.attrelid CROSS JOIN aclexplode(t.attacl) a
-	WHERE c.relnamespace = 'leadscore'::regnamespace AND a.grantee::regrole::text NOT IN ('backup', 'admin')}),
+	WHERE c.relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND a.grantee::regrole::text NOT IN ('backup', 'admin')}),
 	'reader event(lead_id) SELECT, reader pending_profile(lead_id) SELECT, writer event(dedup_key) SELECT, writer event(event_id) SELECT', 'and so are columns');
 
 # ---------- locks ----------
@@ -151,12 +151,12 @@ $node->safe_psql('shop', q{
 	CREATE SCHEMA private; CREATE TABLE private.orders (lead text, placed timestamptz); GRANT USAGE ON SCHEMA private TO admin, reader;
 	CREATE TABLE public.readable (lead text, placed timestamptz); GRANT SELECT ON public.readable TO admin;
 	-- the rights to call are another matter, and a superuser may have given them away
-	GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA leadscore TO admin});
-for my $call (q{SELECT leadscore.hold_source('private.orders')}, q{SELECT leadscore.has_rows('private.orders')},
-	q{SELECT leadscore.gather('{private.orders}', ARRAY['{"lead_id": "lead"}'::jsonb], '{"signals": []}', NULL, NULL, 0, 1)},
-	q{SELECT leadscore.source_events('{private.orders}', ARRAY['{"lead_id": "lead"}'::jsonb], NULL, NULL)},
-	q{SELECT leadscore.add_source('private.orders', '{"lead_id": "lead"}', true, false)}, q{SELECT leadscore.add_profiles('private.orders', '{"lead_id": "lead"}', true, false)},
-	q{SELECT leadscore.add_rows('private.orders', 'timeline', '{"lead_id": "lead"}', false)}, q{SELECT leadscore.track('private.orders', lead_id => 'lead', kind => 'v', occurred_at => 'placed')},
+	GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA leadscore, leadscore_internal TO admin});
+for my $call (q{SELECT leadscore_internal.hold_source('private.orders')}, q{SELECT leadscore_internal.has_rows('private.orders')},
+	q{SELECT leadscore_internal.gather('{private.orders}', ARRAY['{"lead_id": "lead"}'::jsonb], '{"signals": []}', NULL, NULL, 0, 1)},
+	q{SELECT leadscore_internal.source_events('{private.orders}', ARRAY['{"lead_id": "lead"}'::jsonb], NULL, NULL)},
+	q{SELECT leadscore_internal.add_source('private.orders', '{"lead_id": "lead"}', true, false)}, q{SELECT leadscore_internal.add_profiles('private.orders', '{"lead_id": "lead"}', true, false)},
+	q{SELECT leadscore_internal.add_rows('private.orders', 'timeline', '{"lead_id": "lead"}', false)}, q{SELECT leadscore.track('private.orders', lead_id => 'lead', kind => 'v', occurred_at => 'placed')},
 	q{SELECT leadscore.untrack('private.orders')})
 {
 	# somebody has the table: whoever asked for the lock before he asked for the right would wait
@@ -165,7 +165,7 @@ for my $call (q{SELECT leadscore.hold_source('private.orders')}, q{SELECT leadsc
 		SET lock_timeout = '1s'; SET ROLE admin; $call; RESET ROLE; ROLLBACK PREPARED 'holder'}, on_error_stop => 0);
 	like($error, qr/permission denied|must be owner/, "not on a table of others: $call");
 }
-is($node->psql('shop', q{SET ROLE admin; SELECT leadscore.hold_source('public.readable'), leadscore.has_rows('public.readable')}), 0, '... but on one that may be read');
+is($node->psql('shop', q{SET ROLE admin; SELECT leadscore_internal.hold_source('public.readable'), leadscore_internal.has_rows('public.readable')}), 0, '... but on one that may be read');
 
 # Whatever advisory locks a role takes, nothing of ours waits for them.
 $node->safe_psql('shop', q{
@@ -178,7 +178,7 @@ $node->safe_psql('shop', q{
 	PREPARE TRANSACTION 'locks'});
 my @ours = (q{SELECT leadscore.identify('visitor', 'anna')}, q{SELECT leadscore.unidentify('visitor')}, q{SELECT leadscore.forget('anna')}, 'SELECT * FROM leadscore.derive()', 'SELECT leadscore.refresh_crm()',
 	'UPDATE leadscore.derivation SET gap = gap', q{SELECT leadscore.publish(leadscore.template('ecommerce'))}, q{UPDATE leadscore.weight SET points = points + 1},
-	'SELECT leadscore.hold_rebuild(), leadscore.release_rebuild()', 'CALL leadscore.rebuild()', q{CALL leadscore.compact('2020-01-01')}, q{CALL leadscore.watch('ecommerce')});
+	'SELECT leadscore_internal.hold_rebuild(), leadscore_internal.release_rebuild()', 'CALL leadscore.rebuild()', q{CALL leadscore.compact('2020-01-01')}, q{CALL leadscore.watch('ecommerce')});
 for my $command (@ours)
 {
 	my ($status, $out, $error) = $node->psql('shop', "SET lock_timeout = '5s'; SET client_min_messages = warning; $command");

@@ -42,10 +42,10 @@ may_dump('with grant_backup() he can');
 # nothing but reading, and only what a dump has
 is($node->safe_psql('shop', q{
 	SELECT c.oid::regclass, a.privilege_type FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) a
-	WHERE a.grantee = 'shop_owner'::regrole AND c.relnamespace = 'leadscore'::regnamespace
+	WHERE a.grantee = 'shop_owner'::regrole AND c.relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace)
 	AND (a.privilege_type <> 'SELECT' OR NOT c.oid = ANY (SELECT unnest(extconfig) FROM pg_extension WHERE extname = 'leadscore'))}), '', 'he may read what is dumped, and no more');
 is($node->safe_psql('shop', q{
-	SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'leadscore'::regnamespace
+	SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace)
 	AND has_function_privilege('shop_owner', p.oid, 'EXECUTE') AND NOT has_function_privilege('pg_monitor', p.oid, 'EXECUTE')}), '', '... nor call what others may not');
 my (undef, undef, $error) = $node->psql('shop', q{SET ROLE shop_owner; SELECT leadscore.grant_backup('shop_owner')});
 like($error, qr/permission denied for function grant_backup/, '... nor grant it');
@@ -67,7 +67,7 @@ $node->safe_psql('postgres', 'CREATE DATABASE restored');
 command_ok([ 'pg_restore', @connection, '--exit-on-error', '-d', 'restored', $dump ], 'restored');
 is($node->safe_psql('restored', $expected), $timelines, 'timelines are the same');
 is_true($node, 'restored', 'restored');
-is($node->safe_psql('restored', q{SELECT leadscore.score('visitor', at => '2026-02-01') > 0, leadscore.scorecard() = leadscore.make_document('ecommerce')}), 't|t', 'it scores');
+is($node->safe_psql('restored', q{SELECT leadscore.score('visitor', at => '2026-02-01') > 0, leadscore.scorecard() = leadscore_internal.make_document('ecommerce')}), 't|t', 'it scores');
 is($node->safe_psql('restored', q{SELECT state, action FROM leadscore.status WHERE object = 'lead_segment'}),
 	'is empty, as after a restore|SELECT leadscore.refresh_segments()', 'status says that the snapshot is to be refreshed');
 $node->safe_psql('restored', $node->safe_psql('restored', q{SELECT action FROM leadscore.status WHERE object = 'lead_segment'}));

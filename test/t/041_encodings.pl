@@ -40,8 +40,8 @@ sub decided
 {
 	my ($encoding, $name) = @_;
 
-	return $node->safe_psql(database($encoding), "SET client_encoding = 'UTF8';\nSELECT leadscore.timeline_partition('$name', 1000), leadscore.is_held_out('spring', '$name', 0.5),"
-		  . " leadscore.arm('x', '$name'), leadscore.is_held_out('o', '$name', 0.9)");
+	return $node->safe_psql(database($encoding), "SET client_encoding = 'UTF8';\nSELECT leadscore.timeline_partition('$name', 1000), leadscore_internal.is_held_out('spring', '$name', 0.5),"
+		  . " leadscore.arm('x', '$name'), leadscore_internal.is_held_out('o', '$name', 0.9)");
 }
 
 # The lead that a name stands for is written, scored, identified and forgotten; the name is an expression.

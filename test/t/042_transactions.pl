@@ -222,7 +222,7 @@ BEGIN
 		(c.score IS NOT NULL AND shop.next(c.model, c."from", c.score) IS DISTINCT FROM c."to", 'that is not where the score leads'),
 		(o.offer IS NOT NULL AND NOT EXISTS (SELECT FROM leadscore.voucher v LEFT JOIN shop.been a ON a.alias = v.lead_id WHERE v.offer = o.offer AND c.lead_id IN (v.lead_id, a.lead_id))
 			-- (who was forgotten gets no second one)
-			AND NOT EXISTS (SELECT FROM leadscore.forgotten_voucher f LEFT JOIN shop.been a ON a.lead_id = c.lead_id WHERE f.key IN (leadscore.voucher_key(o.offer, c.lead_id), leadscore.voucher_key(o.offer, a.alias))), 'no voucher')) AS w (wrong, what)
+			AND NOT EXISTS (SELECT FROM leadscore_internal.forgotten_voucher f LEFT JOIN shop.been a ON a.lead_id = c.lead_id WHERE f.key IN (leadscore_internal.voucher_key(o.offer, c.lead_id), leadscore_internal.voucher_key(o.offer, a.alias))), 'no voucher')) AS w (wrong, what)
 	WHERE w.wrong;
 	RETURN QUERY
 	SELECT format('voucher: %s of %s without a change', v.offer, v.lead_id)
@@ -241,7 +241,7 @@ BEGIN
 		CASE WHEN EXISTS (SELECT FROM unnest(scores) l WHERE l.lead_id = p.lead_id) THEN shop.next(p.model, s.segment, p.score) END;
 	RETURN QUERY
 	SELECT format('budget: %s vouchers and %s slots', v.n, s.n)
-	FROM (SELECT count(*) AS n FROM leadscore.voucher WHERE offer = 'much' AND code IS NOT NULL) v, (SELECT count(*) AS n FROM leadscore.offer_slot WHERE offer = 'much') s WHERE v.n + s.n <> 1000;
+	FROM (SELECT count(*) AS n FROM leadscore.voucher WHERE offer = 'much' AND code IS NOT NULL) v, (SELECT count(*) AS n FROM leadscore_internal.offer_slot WHERE offer = 'much') s WHERE v.n + s.n <> 1000;
 END
 $$;
 CREATE FUNCTION shop.check(n int, looked boolean DEFAULT false) RETURNS void LANGUAGE plpgsql SET jit = off AS $$

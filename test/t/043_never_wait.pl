@@ -116,7 +116,7 @@ sub is_right
 	is($node->safe_psql('shop', q{SELECT count(*) FROM (SELECT FROM leadscore.segment_change GROUP BY model, lead_id, xmin HAVING count(*) > 1) c}), '0', "$name: one change of a lead in a transaction");
 	is($node->safe_psql('shop', q{SELECT count(*) FROM (SELECT "from", "to", lag("to") OVER (PARTITION BY model, lead_id ORDER BY change_id) AS before FROM leadscore.segment_change) c WHERE "from" IS DISTINCT FROM before OR "from" IS NOT DISTINCT FROM "to"}),
 		'0', "$name: the changes follow one another");
-	is($node->safe_psql('shop', q{SELECT (SELECT count(*) FROM leadscore.voucher WHERE code IS NOT NULL) + (SELECT count(*) FROM leadscore.offer_slot)}), '5', "$name: the budget is kept");
+	is($node->safe_psql('shop', q{SELECT (SELECT count(*) FROM leadscore.voucher WHERE code IS NOT NULL) + (SELECT count(*) FROM leadscore_internal.offer_slot)}), '5', "$name: the budget is kept");
 	return;
 }
 

@@ -29,7 +29,7 @@ $node->safe_psql('shop', q{
 		n bigint;
 		found text := '';
 	BEGIN
-		FOR source IN SELECT c.oid FROM pg_class c WHERE c.relkind IN ('r', 'm') AND c.relnamespace = 'leadscore'::regnamespace ORDER BY c.relname LOOP
+		FOR source IN SELECT c.oid FROM pg_class c WHERE c.relkind IN ('r', 'm') AND c.relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) ORDER BY c.relname LOOP
 			EXECUTE format('SELECT count(*) FROM %s t WHERE t::text LIKE %L', source, '%' || person || '%') INTO n;
 			found := found || CASE WHEN n > 0 THEN format('%s %s ', source, n) ELSE '' END;
 		END LOOP;
@@ -51,7 +51,7 @@ sub answer
 }
 sub one { my ($query) = @_; return $node->safe_psql('shop', $query); }
 sub aliases { return one(q{SELECT coalesce(string_agg(alias || ' ' || lead_id, ', ' ORDER BY alias), '') FROM leadscore.lead_alias WHERE alias LIKE '} . shift() . q{%'}); }
-sub waiting { return one('SELECT count(*) FROM leadscore.pending_identity'); }
+sub waiting { return one('SELECT count(*) FROM leadscore_internal.pending_identity'); }
 sub start_over { one(q{SELECT leadscore.fold(); DELETE FROM leadscore.event; TRUNCATE shop.sale; SELECT leadscore.unidentify(alias) FROM leadscore.lead_alias; SELECT leadscore.fold()}); is(waiting(), 0, 'nothing waits any more'); return; }
 
 # ---------------------------------------------------------------- many names
@@ -370,7 +370,7 @@ one(q{INSERT INTO leadscore.event (lead_id, kind) VALUES ('bad', 'order'), ('goo
 	CREATE TRIGGER refuse BEFORE INSERT ON leadscore.lead_alias FOR EACH ROW EXECUTE FUNCTION shop.refuse()});
 answer($a, q{BEGIN; SELECT leadscore.identify('bad', 'somebody else'), leadscore.identify('good', 'somebody')});
 answer($a, q{ROLLBACK; BEGIN; SELECT leadscore.identify('good', 'somebody')});
-one(q{INSERT INTO leadscore.pending_identity (alias, lead_id) VALUES ('bad', 'person9')});
+one(q{INSERT INTO leadscore_internal.pending_identity (alias, lead_id) VALUES ('bad', 'person9')});
 answer($b, q{BEGIN; SELECT leadscore.identify('good', 'somebody'); COMMIT});
 answer($a, 'ROLLBACK');
 like(answer($b, q{SELECT leadscore.identify('third', 'somebody')}), qr/WARNING: +the change of "bad" waits: no/, 'a change that fails is a warning');
@@ -429,7 +429,7 @@ for my $level ('REPEATABLE READ', 'SERIALIZABLE')
 {
 	# what waits is carried out by another since the snapshot
 	answer($c, q{BEGIN; SELECT leadscore.identify('w1', 'somebody')});
-	one(q{BEGIN; SELECT leadscore.identify('w1', 'w'), leadscore.identify('w2', 'w'); COMMIT; INSERT INTO leadscore.pending_identity (alias, lead_id) VALUES ('w3', 'w')});
+	one(q{BEGIN; SELECT leadscore.identify('w1', 'w'), leadscore.identify('w2', 'w'); COMMIT; INSERT INTO leadscore_internal.pending_identity (alias, lead_id) VALUES ('w3', 'w')});
 	answer($c, 'ROLLBACK');
 	answer($_, "BEGIN ISOLATION LEVEL $level; SELECT count(*) FROM leadscore.lead") for $a, $b;
 	one('SELECT leadscore.fold()');
@@ -488,14 +488,14 @@ start_over();
 # ---------------------------------------------------------------- what rebuilds are told
 
 one(q{INSERT INTO leadscore.event (lead_id, kind) SELECT 'n' || i, 'order' FROM generate_series(1, 30) i; SELECT leadscore.identify('n' || i, 'n') FROM generate_series(1, 30) i; SELECT leadscore.unidentify('n' || i) FROM generate_series(1, 30) i});
-is(one('SELECT count(*) FROM leadscore.parted_lead'), 0, 'where no rebuild is at work, nothing is left for one');
+is(one('SELECT count(*) FROM leadscore_internal.parted_lead'), 0, 'where no rebuild is at work, nothing is left for one');
 one(q{SELECT leadscore.identify('n1', 'n')});
-answer($a, 'SELECT leadscore.hold_rebuild()');
+answer($a, 'SELECT leadscore_internal.hold_rebuild()');
 one(q{SELECT leadscore.unidentify('n1')});
-is(one('SELECT count(*) FROM leadscore.parted_lead'), 2, 'while one is at work, the names are left for it');
-answer($a, 'SELECT leadscore.release_rebuild()');
+is(one('SELECT count(*) FROM leadscore_internal.parted_lead'), 2, 'while one is at work, the names are left for it');
+answer($a, 'SELECT leadscore_internal.release_rebuild()');
 one(q{SELECT leadscore.identify('n2', 'n'), leadscore.unidentify('n2')});
-is(one('SELECT count(*) FROM leadscore.parted_lead'), 0, 'what one has left behind that failed goes with the next');
+is(one('SELECT count(*) FROM leadscore_internal.parted_lead'), 0, 'what one has left behind that failed goes with the next');
 start_over();
 
 $_->quit for $a, $b, $c;

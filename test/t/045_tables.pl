@@ -328,7 +328,7 @@ for my $case ([ 'ALTER TABLE leadscore.lead_timeline SET UNLOGGED', 'own_table|l
 
 # Publications.
 $node->safe_psql('shop', q{CREATE PUBLICATION everything FOR ALL TABLES});
-is($node->safe_psql('shop', q{SELECT string_agg(c.oid::regclass::text, ',') FROM pg_class c WHERE c.relnamespace = 'leadscore'::regnamespace AND c.relkind = 'r' AND c.relreplident <> 'f'
+is($node->safe_psql('shop', q{SELECT string_agg(c.oid::regclass::text, ',') FROM pg_class c WHERE c.relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND c.relkind = 'r' AND c.relreplident <> 'f'
 	AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)}), '', 'every table of ours has a replica identity');
 told('all tables are published', q{INSERT INTO leadscore.event (lead_id, kind) VALUES ('p', 'visit'); CALL leadscore.compact('2026-01-01'); CALL leadscore.compact('2026-01-02'); CALL leadscore.rebuild(); SELECT leadscore.fold(); DELETE FROM leadscore.compaction; CALL leadscore.rebuild();
 	CALL leadscore.watch('m', false); INSERT INTO leadscore.event (lead_id, kind, value) VALUES ('p', 'purchase', 100); BEGIN; SELECT leadscore.acknowledge_changes('c', max(change_id)) FROM leadscore.take_changes('c'); COMMIT; SELECT leadscore.identify('q', 'p'); SELECT leadscore.unidentify('q'); SELECT leadscore.unwatch('m')});
@@ -404,7 +404,7 @@ is_right('... and has waited');
 	is($node->safe_psql('shop', $where), 'default', 'split tables are where lead_timeline is, whatever default_tablespace is');
 	$node->safe_psql('shop', q{SELECT leadscore.partition_timelines(1); ALTER TABLE leadscore.lead_timeline SET TABLESPACE place; ALTER INDEX leadscore.lead_timeline_pkey SET TABLESPACE place; SELECT leadscore.partition_timelines(3)});
 	is($node->safe_psql('shop', $where), 'place', '... there, too');
-	is($node->safe_psql('shop', q{SET quote_all_identifiers = on; SELECT string_agg(number || '/' || of, ',') FROM leadscore.split_tables()}), '0/3,1/3,2/3', 'split_tables() under quote_all_identifiers');
+	is($node->safe_psql('shop', q{SET quote_all_identifiers = on; SELECT string_agg(number || '/' || of, ',') FROM leadscore_internal.split_tables()}), '0/3,1/3,2/3', 'split_tables() under quote_all_identifiers');
 	told('split anew under quote_all_identifiers', q{SET quote_all_identifiers = on; SELECT leadscore.partition_timelines(2); SELECT leadscore.partition_timelines(1); ALTER TABLE leadscore.lead_timeline SET TABLESPACE pg_default; ALTER INDEX leadscore.lead_timeline_pkey SET TABLESPACE pg_default});
 	is_right('split and together again');
 

@@ -59,7 +59,7 @@ for my $tables (1, 3)
 	$node->safe_psql('shop', q{CALL leadscore.watch('m', false)});
 	$node->safe_psql('shop', q{CREATE TABLE shop.customers (id text PRIMARY KEY, country text); SELECT leadscore.track_profile('shop.customers', 'id', '{country}');
 		INSERT INTO leadscore.event (lead_id, kind, value) SELECT 'l' || i, 'purchase', 3 FROM generate_series(1, 40) i; INSERT INTO leadscore.lead SELECT 'l' || i, '{"city": "Ulm"}' FROM generate_series(1, 40) i;
-		INSERT INTO shop.customers SELECT 'l' || i, 'DE' FROM generate_series(1, 40) i; SELECT leadscore.identify('x' || i, 'l' || i) FROM generate_series(1, 40) i; UPDATE leadscore.known_collation SET version = '0.1'});
+		INSERT INTO shop.customers SELECT 'l' || i, 'DE' FROM generate_series(1, 40) i; SELECT leadscore.identify('x' || i, 'l' || i) FROM generate_series(1, 40) i; UPDATE leadscore_internal.known_collation SET version = '0.1'});
 	like(all_status(), qr/^own_table\|lead_timeline\|was sorted by another version of the database's collation \(0\.1, now [^)]*\): there may be two rows of a lead\|CALL leadscore.rebuild\(\) mends our tables; REINDEX DATABASE/, '... of the collation');
 	$node->safe_psql('shop', "UPDATE pg_index SET indoption = CASE WHEN indoption[0] = 0 THEN CASE indnkeyatts WHEN 1 THEN '3' ELSE '3 3' END ELSE CASE indnkeyatts WHEN 1 THEN '0' ELSE '0 0' END END::int2vector WHERE indexrelid IN ($indexes)");
 	$node->safe_psql('shop', q{SET client_min_messages = error; INSERT INTO leadscore.event (lead_id, kind, value) SELECT 'l' || i, 'purchase', 3 FROM generate_series(1, 40) i; UPDATE shop.customers SET country = 'AT';
@@ -75,7 +75,7 @@ for my $tables (1, 3)
 	is_right('... with one row');
 	is(all_status(), '', '... and status is empty');
 	is(told('a rebuild of what is in order', 'CALL leadscore.rebuild()'), '', '... of which nothing is said');
-	$node->safe_psql('shop', q{UPDATE leadscore.known_collation SET version = '0.1'});
+	$node->safe_psql('shop', q{UPDATE leadscore_internal.known_collation SET version = '0.1'});
 	like(told('another version', 'CALL leadscore.rebuild()'), qr/NOTICE:  the indexes of leadscore's tables are made anew.*\nDETAIL:  No lead had two rows\./, 'another version, and no second rows: the indexes are made anew');
 	is(all_status(), '', '... and status is empty');
 	$node->safe_psql('shop', q{SELECT leadscore.partition_timelines(1); SELECT leadscore.unwatch('m')});

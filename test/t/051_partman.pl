@@ -30,7 +30,7 @@ $node->safe_psql('shop', sprintf(q{SELECT partman.create_parent(p_parent_table =
 my $partitions = q{SELECT count(*) FROM pg_inherits WHERE inhparent = 'shop.click'::regclass};
 my $before = $node->safe_psql('shop', $partitions);
 cmp_ok($before, '>', 6, 'pg_partman makes partitions');
-is($node->safe_psql('shop', q{SELECT count(*) FROM leadscore.source_trigger WHERE mapping ? 'partition'}), $before, '... and each is tracked');
+is($node->safe_psql('shop', q{SELECT count(*) FROM leadscore_internal.source_trigger WHERE mapping ? 'partition'}), $before, '... and each is tracked');
 
 $node->safe_psql('shop', q{INSERT INTO shop.click SELECT 'v' || i % 50, now() - i * interval '9 minutes' FROM generate_series(0, 900) i});
 is_true($node, 'rows of six days');

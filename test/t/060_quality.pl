@@ -19,7 +19,7 @@ $node->init;
 $node->append_conf('postgresql.conf', "fsync = off\ntimezone = 'UTC'");
 $node->start;
 
-sub query { return $node->safe_psql('postgres', "SET search_path = public, leadscore; $_[0]") }
+sub query { return $node->safe_psql('postgres', "SET search_path = public, leadscore, leadscore_internal; $_[0]") }
 sub near { my ($x, $y) = @_; return abs($x - $y) <= 1e-12 * (abs($x) > 1 ? abs($x) : 1) }
 
 # Each set: what a score is, of r in 0..1 and of the outcome o; and how many convert. Probabilities lie strictly between 0 and 1.

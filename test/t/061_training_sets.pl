@@ -16,7 +16,7 @@ $node->init;
 $node->append_conf('postgresql.conf', "fsync = off\ntimezone = 'UTC'");
 $node->start;
 
-sub query { return $node->safe_psql('postgres', "SET search_path = public, leadscore; SET client_min_messages = error; $_[0]") }
+sub query { return $node->safe_psql('postgres', "SET search_path = public, leadscore, leadscore_internal; SET client_min_messages = error; $_[0]") }
 
 query(<<"SQL");
 CREATE EXTENSION leadscore;

@@ -21,7 +21,7 @@ $node->init;
 $node->append_conf('postgresql.conf', "fsync = off\ntimezone = 'UTC'");
 $node->start;
 
-sub query { return $node->safe_psql('postgres', "SET search_path = public, leadscore; SET client_min_messages = error; $_[0]") }
+sub query { return $node->safe_psql('postgres', "SET search_path = public, leadscore, leadscore_internal; SET client_min_messages = error; $_[0]") }
 
 query('CREATE EXTENSION leadscore; CREATE TABLE example (data text, n int, x float8[], y boolean);' . sprintf('SELECT setseed(%.9f);', ($seed % 1000003) / 1000003) . <<'SQL');
 -- correlated, skewed, of very different scales

@@ -16,7 +16,7 @@ $node->init;
 $node->append_conf('postgresql.conf', "fsync = off\ntimezone = 'UTC'");
 $node->start;
 
-sub query { return $node->safe_psql('postgres', "SET search_path = public, leadscore; SET client_min_messages = error; $_[0]") }
+sub query { return $node->safe_psql('postgres', "SET search_path = public, leadscore, leadscore_internal; SET client_min_messages = error; $_[0]") }
 
 # Each session is a lead: an event for each page, with the seconds spent on it and the value of the pages, and one for each of the other figures. Those to
 # test, three in ten, come a month later. Gradient boosting on the same split has areas of 0.932 and, without page values, 0.782; plain logistic regression 0.915 and 0.768.

@@ -78,7 +78,7 @@ isnt(derive($until), '0|0', 'the first pass derives');
 my $n = is_derived($node, 'postgres', $until, 'first pass, events to come');
 is(scalar keys %$n, 7, 'every rule has derived something') or diag(explain($n));
 is(derive($until), '0|0', 'a second pass adds nothing');
-is(query('SELECT count(*) FROM leadscore.changed_lead'), '0', 'nobody is left to be looked at');
+is(query('SELECT count(*) FROM leadscore_internal.changed_lead'), '0', 'nobody is left to be looked at');
 
 # time passes: what was to come has come, carts are given up
 for $until ('2017-11-27 12:20Z', '2017-11-27 13:00Z', '2017-11-28 20:00Z')

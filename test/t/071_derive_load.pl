@@ -40,7 +40,7 @@ sub derive_under_load
 	my ($out, $err) = ('', '');
 
 	unlink $script;
-	append_to_file($script, "INSERT INTO pass SELECT '$level', count(*) > 0 FROM leadscore.changed_lead WHERE lead_id IS NULL;\nSELECT * FROM leadscore.derive('2027-01-01');\n\\sleep 50 ms\n");
+	append_to_file($script, "INSERT INTO pass SELECT '$level', count(*) > 0 FROM leadscore_internal.changed_lead WHERE lead_id IS NULL;\nSELECT * FROM leadscore.derive('2027-01-01');\n\\sleep 50 ms\n");
 	# on a busy machine there are few passes in that time: again, then
 	for (1 .. 10)
 	{
@@ -73,9 +73,9 @@ for my $level ('read committed', 'repeatable read')
 
 # A dump brings what was derived, and how far derive() had come.
 my $state = q{SELECT (SELECT jsonb_agg(d ORDER BY derived_event_id) FROM leadscore.derived_event d), (SELECT jsonb_agg(r ORDER BY derivation) FROM leadscore.derivation r),
-	(SELECT jsonb_agg(s) FROM leadscore.derivation_state s), (SELECT jsonb_agg(f ORDER BY lead_id) FROM leadscore.derivation_due f), (SELECT jsonb_agg(c) FROM leadscore.changed_lead c),
+	(SELECT jsonb_agg(s) FROM leadscore_internal.derivation_state s), (SELECT jsonb_agg(f ORDER BY lead_id) FROM leadscore_internal.derivation_due f), (SELECT jsonb_agg(c) FROM leadscore_internal.changed_lead c),
 	(SELECT jsonb_agg(c) FROM leadscore.conversion c), (SELECT jsonb_agg(g ORDER BY position) FROM leadscore.rfm_group g), (SELECT jsonb_agg(s) FROM leadscore.spend s),
-	(SELECT jsonb_agg(h) FROM leadscore.channel h), (SELECT jsonb_agg(c ORDER BY change_id) FROM leadscore.crm_state c)};
+	(SELECT jsonb_agg(h) FROM leadscore.channel h), (SELECT jsonb_agg(c ORDER BY change_id) FROM leadscore_internal.crm_state c)};
 $node->safe_psql('shop', q{INSERT INTO leadscore.conversion SELECT model, 'load order' FROM leadscore.model; INSERT INTO leadscore.rfm_group SELECT * FROM leadscore.rfm_groups() WHERE position < 4;
 	INSERT INTO leadscore.spend VALUES ('search', '2026-01-01', 0.000001); INSERT INTO leadscore.channel VALUES ('search', 'load click'); SELECT leadscore.refresh_crm()});
 # (changes of names that wait would be made by the first fold())
@@ -85,8 +85,8 @@ $node->safe_psql('postgres', 'CREATE DATABASE restored');
 command_ok([ 'pg_restore', '-h', $node->host, '-p', $node->port, '--exit-on-error', '-d', 'restored', $node->basedir . '/dump' ], 'restore');
 ok($node->safe_psql('restored', $state) eq $node->safe_psql('shop', $state), 'the restored database has it all');
 is_true($node, 'restored', 'restored');
-is($node->safe_psql('restored', q{CREATE TEMP TABLE before AS SELECT max(change_id) AS last FROM leadscore.crm_state; INSERT INTO leadscore.lead VALUES ('new'); SELECT count(leadscore.refresh_crm());
-	SELECT change_id > last FROM leadscore.crm_state, before WHERE lead_id = 'new' LIMIT 1}), "1\nt", 'changes go on being numbered');
+is($node->safe_psql('restored', q{CREATE TEMP TABLE before AS SELECT max(change_id) AS last FROM leadscore_internal.crm_state; INSERT INTO leadscore.lead VALUES ('new'); SELECT count(leadscore.refresh_crm());
+	SELECT change_id > last FROM leadscore_internal.crm_state, before WHERE lead_id = 'new' LIMIT 1}), "1\nt", 'changes go on being numbered');
 is($node->safe_psql('restored', q{SELECT sum(added), sum(removed) FROM leadscore.derive('2027-01-01')}), '1|0', 'it goes on where it was');
 is($node->safe_psql('restored', q{SELECT sum(added), sum(removed) FROM leadscore.derive('2027-01-01', true)}), '0|0', 'and finds nothing more');
 

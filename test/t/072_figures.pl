@@ -22,7 +22,7 @@ note(-r $data ? 'a real shop' : 'a shop that was made up');
 
 my $node = PostgreSQL::Test::Cluster->new('figures');
 $node->init;
-$node->append_conf('postgresql.conf', "fsync = off\ntimezone = 'America/New_York'\nsearch_path = 'public, leadscore'");
+$node->append_conf('postgresql.conf', "fsync = off\ntimezone = 'America/New_York'\nsearch_path = 'public, leadscore, leadscore_internal'");
 $node->start;
 
 sub query { return $node->safe_psql('postgres', $_[0]) }

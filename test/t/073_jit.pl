@@ -58,7 +58,7 @@ my %call = (
 		SELECT * FROM leadscore.offer_result('test', 'purchase'); ROLLBACK},
 	derive => q{BEGIN; INSERT INTO leadscore.derivation (derivation, behaviour, gap) VALUES ('visits', 'visit', '30 minutes'); SELECT * FROM leadscore.derive(); ROLLBACK},
 	# (rebuilds have left a page of rows that are dead)
-	identify => q{INSERT INTO leadscore.parted_lead VALUES ('gone'); DELETE FROM leadscore.parted_lead; BEGIN; SELECT leadscore.identify('18', '17'); SELECT leadscore.unidentify('18'); SELECT leadscore.fold(); ROLLBACK},
+	identify => q{INSERT INTO leadscore_internal.parted_lead VALUES ('gone'); DELETE FROM leadscore_internal.parted_lead; BEGIN; SELECT leadscore.identify('18', '17'); SELECT leadscore.unidentify('18'); SELECT leadscore.fold(); ROLLBACK},
 	forget => q{BEGIN; SELECT * FROM leadscore.forget('17'); ROLLBACK},
 	compact => q{CALL leadscore.compact(now() - interval '80 days'); DELETE FROM leadscore.compaction; CALL leadscore.rebuild()});
 # These return rows of a document, of the catalog or of one timeline.

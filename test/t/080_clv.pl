@@ -19,7 +19,7 @@ $node->append_conf('postgresql.conf', "fsync = off\ntimezone = 'UTC'");
 $node->start;
 $node->safe_psql('postgres', q{CREATE EXTENSION leadscore; INSERT INTO leadscore.signal (signal, kind) VALUES ('browse', 'browse'), ('purchase', 'purchase')});
 
-sub query { return $node->safe_psql('postgres', "SET search_path = public, leadscore; $_[0]") }
+sub query { return $node->safe_psql('postgres', "SET search_path = public, leadscore, leadscore_internal; $_[0]") }
 sub document { return decode_json(query($_[0])) }
 
 # Equal but for a relative difference.

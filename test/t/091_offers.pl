@@ -79,7 +79,7 @@ is($node->safe_psql('shop', q{SELECT count(*), sum(discount) FROM leadscore.vouc
 # ---------- a budget ----------
 
 my $account = q{SELECT o.budget - (SELECT count(*) FROM leadscore.voucher v WHERE v.offer = o.offer AND v.code IS NOT NULL AND NOT v.expired)
-	- (SELECT coalesce(sum(sign(s.slot)), 0) FROM leadscore.offer_slot s WHERE s.offer = o.offer) FROM leadscore.offer o WHERE o.offer = '%s'};
+	- (SELECT coalesce(sum(sign(s.slot)), 0) FROM leadscore_internal.offer_slot s WHERE s.offer = o.offer) FROM leadscore.offer o WHERE o.offer = '%s'};
 for my $level ('read committed', 'repeatable read', 'serializable')
 {
 	(my $offer = $level) =~ s/ /_/;
@@ -99,7 +99,7 @@ for my $level ('read committed', 'repeatable read', 'serializable')
 	$node->safe_psql('shop', 'CALL leadscore.see_changes()') if $level eq 'serializable';
 	is($node->safe_psql('shop', sprintf $account, $offer), '0', "$level: what is issued and what is left are the budget");
 	is($node->safe_psql('shop', qq{SELECT count(*) FILTER (WHERE code IS NOT NULL) FROM leadscore.voucher WHERE offer = '$offer'}), '100', "$level: all of it is issued, and no more");
-	is($node->safe_psql('shop', qq{SELECT count(*) FROM leadscore.voucher WHERE offer = '$offer' AND leadscore.is_held_out(offer, lead_id, 0.2) <> (code IS NULL)}), '0', "$level: who is held out is decided by the hash");
+	is($node->safe_psql('shop', qq{SELECT count(*) FROM leadscore.voucher WHERE offer = '$offer' AND leadscore_internal.is_held_out(offer, lead_id, 0.2) <> (code IS NULL)}), '0', "$level: who is held out is decided by the hash");
 
 	# what expires comes back while others take it
 	$node->safe_psql('shop', qq{UPDATE leadscore.voucher SET expires_at = now() WHERE offer = '$offer' AND voucher_id % 3 = 0});
@@ -162,7 +162,7 @@ for my $level ('read committed', 'repeatable read', 'serializable')
 	is($node->safe_psql('shop', q{SELECT count(code) FROM leadscore.voucher WHERE offer = 'limited'}), '1', '... and one voucher is issued');
 }
 cmp_ok($node->safe_psql('shop', q{SELECT count(*) FROM leadscore.voucher WHERE expired}), '>', 20, 'some have expired');
-is($node->safe_psql('shop', q{SELECT count(*) FROM generate_series(1, 20000) i WHERE leadscore.is_held_out('x', i::text, 0.2)}) =~ /^(39|40|41)\d\d$/, 1, 'the share of the held out is what was asked for');
+is($node->safe_psql('shop', q{SELECT count(*) FROM generate_series(1, 20000) i WHERE leadscore_internal.is_held_out('x', i::text, 0.2)}) =~ /^(39|40|41)\d\d$/, 1, 'the share of the held out is what was asked for');
 
 # ---------- nobody waits ----------
 

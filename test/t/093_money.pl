@@ -73,7 +73,7 @@ $node->safe_psql('shop', q{
 			UPDATE leadscore.voucher SET expires_at = clock_timestamp() WHERE voucher_id IN (SELECT voucher_id FROM leadscore.voucher WHERE redeemed_at IS NULL AND NOT expired ORDER BY random() LIMIT 5 FOR UPDATE SKIP LOCKED);
 			PERFORM leadscore.expire_vouchers();
 		WHEN action = 29 THEN
-			names := leadscore.names_of(name);
+			names := leadscore_internal.names_of(name);
 			INSERT INTO issue SELECT v.change_id, v.offer, c.cause, c."to", v.lead_id FROM leadscore.voucher v JOIN leadscore.segment_change c USING (change_id) WHERE v.lead_id = ANY (names);
 			INSERT INTO forgotten SELECT n, v.offer, clock_timestamp() FROM unnest(names) n, leadscore.voucher v WHERE v.lead_id = ANY (names) AND v.revoked_at IS NULL;
 			PERFORM leadscore.forget(name);
@@ -168,15 +168,15 @@ cmp_ok($looks, '>', 10, "looked at $looks times");
 $node->safe_psql('shop', q{CALL leadscore.see_changes(); SELECT leadscore.expire_vouchers()});
 is($node->safe_psql('shop', $exceeded), '', 'nothing is exceeded');
 is($node->safe_psql('shop', q{
-	SELECT o.offer, o.budget, count(v.voucher_id) AS taken, (SELECT coalesce(sum(sign(s.slot)), 0) FROM leadscore.offer_slot s WHERE s.offer = o.offer) AS left
+	SELECT o.offer, o.budget, count(v.voucher_id) AS taken, (SELECT coalesce(sum(sign(s.slot)), 0) FROM leadscore_internal.offer_slot s WHERE s.offer = o.offer) AS left
 	FROM leadscore.offer o LEFT JOIN leadscore.voucher v ON v.offer = o.offer AND v.code IS NOT NULL AND NOT v.expired AND v.revoked_at IS NULL
 	WHERE o.budget IS NOT NULL GROUP BY o.offer
-	HAVING o.budget <> count(v.voucher_id) + (SELECT coalesce(sum(sign(s.slot)), 0) FROM leadscore.offer_slot s WHERE s.offer = o.offer)}), '', 'of pieces, what is left is what was not taken');
+	HAVING o.budget <> count(v.voucher_id) + (SELECT coalesce(sum(sign(s.slot)), 0) FROM leadscore_internal.offer_slot s WHERE s.offer = o.offer)}), '', 'of pieces, what is left is what was not taken');
 is($node->safe_psql('shop', q{
-	SELECT o.max_cost - coalesce(sum(v.discount), 0) - (SELECT coalesce(sum(m.amount), 0) FROM leadscore.offer_money m WHERE m.offer = o.offer)
+	SELECT o.max_cost - coalesce(sum(v.discount), 0) - (SELECT coalesce(sum(m.amount), 0) FROM leadscore_internal.offer_money m WHERE m.offer = o.offer)
 	FROM leadscore.offer o LEFT JOIN leadscore.voucher v ON v.offer = o.offer WHERE o.offer = 'percent' GROUP BY o.offer}) + 0, 0, 'of money, too');
 is($node->safe_psql('shop', q{
-	SELECT order_ref, o.discount, s.discount FROM leadscore.voucher_order o FULL JOIN (SELECT order_ref, sum(discount) AS discount FROM leadscore.voucher WHERE order_ref IS NOT NULL GROUP BY 1) s USING (order_ref)
+	SELECT order_ref, o.discount, s.discount FROM leadscore_internal.voucher_order o FULL JOIN (SELECT order_ref, sum(discount) AS discount FROM leadscore.voucher WHERE order_ref IS NOT NULL GROUP BY 1) s USING (order_ref)
 	WHERE o.discount IS DISTINCT FROM s.discount LIMIT 5}), '', 'each order knows what its vouchers are worth');
 
 $node->safe_psql('shop', q{INSERT INTO issue SELECT v.change_id, v.offer, c.cause, c."to", v.lead_id FROM leadscore.voucher v LEFT JOIN leadscore.segment_change c USING (change_id) WHERE v.lead_id IS NOT NULL});

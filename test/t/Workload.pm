@@ -50,7 +50,7 @@ sub wait_for_changes
 {
 	my ($node, $database) = @_;
 
-	$node->poll_query_until($database, 'SELECT coalesce(max(tick), -1) < leadscore.change_horizon() FROM leadscore.segment_change') or die 'changes are still being written';
+	$node->poll_query_until($database, 'SELECT coalesce(max(tick), -1) < leadscore_internal.change_horizon() FROM leadscore.segment_change') or die 'changes are still being written';
 }
 
 # Timelines equal events, now and when everything pending is folded; returns whether.
