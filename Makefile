@@ -20,16 +20,20 @@ else
 here := $(or $(VPATH),$(patsubst %/,%,$(dir $(firstword $(MAKEFILE_LIST)))))
 ifneq ($(here),.)
 VPATH := $(here)
-$(shell mkdir -p src sql)
+$(shell cd $(here) && find src sql -type d | while read -r room; do mkdir -p "$(CURDIR)/$$room"; done)
 endif
 
 EXTENSION  = leadscore
 EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(here)/$(EXTENSION).control)
 
 MODULE_big = leadscore
-OBJS       = $(patsubst $(here)/%.c,%.o,$(sort $(wildcard $(here)/src/*.c)))
+OBJS       = $(patsubst $(here)/%.c,%.o,$(sort $(wildcard $(here)/src/*.c $(here)/src/*/*.c)))
 
-SQL_PARTS  = schema types core catalog templates store follow partition maintenance identity derive experiment face rfm figures affinity crm quality learn fit bins profile preview clv transitions offers schedule privileges
+SQL_PARTS  = schema timeline/timeline model/score model/catalog model/template live/store live/follow \
+             live/partition live/maintenance live/identity live/derive act/experiment face/face face/rfm \
+             face/figures face/affinity face/crm learn/quality learn/learn learn/fit learn/bins \
+             learn/profile_report learn/preview customer/clv act/transition act/offer admin/schedule \
+             admin/privileges
 DATA_built = sql/leadscore--$(EXTVERSION).sql
 DATA       = $(patsubst $(here)/%,%,$(wildcard $(here)/sql/leadscore--*--*.sql))
 
@@ -40,15 +44,18 @@ EXTRA_CLEAN  = test/results test/regression.diffs test/regression.out
 
 PG_CONFIG ?= pg_config
 
+# Includes name the room, from src/.
+PG_CPPFLAGS = -iquote $(here)/src
+
 ifdef WERROR
 PG_CFLAGS   = -Wall -Wextra -Werror
-PG_CPPFLAGS = -isystem $(shell $(PG_CONFIG) --includedir-server)   # the server's headers are not ours to mend
+PG_CPPFLAGS += -isystem $(shell $(PG_CONFIG) --includedir-server)   # the server's headers are not ours to mend
 endif
 
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
-$(OBJS) $(OBJS:.o=.bc): $(wildcard $(here)/src/*.h)
+$(OBJS) $(OBJS:.o=.bc): $(wildcard $(here)/src/*.h $(here)/src/*/*.h)
 
 $(DATA_built): $(SQL_PARTS:%=sql/%.sql)
 	{ printf '%s\n' '\echo Use "CREATE EXTENSION leadscore" to load this file. \quit'; cat $^; } > $@

@@ -1,32 +1,17 @@
 /*
- * catalog.c: our tables, and the signals that a session keeps between
- * statements.
- *
- * They are read with a snapshot of the moment, whatever the transaction's
- * isolation, so that they are as new as the last invalidation: a cache filled
- * with an old snapshot would stay stale. A trigger on the table sends the
- * invalidations.
+ * catalog.c: our tables by their names, and whether there is anything in them.
  */
 #include "catalog.h"
 #include "session_cache.h"
 
 #include "access/table.h"
 #include "catalog/namespace.h"
-#include "commands/trigger.h"
-#include "executor/spi.h"
 #include "storage/bufmgr.h"
 #include "storage/smgr.h"
 #include "utils/guc.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
-#include "utils/snapmgr.h"
-
-PG_FUNCTION_INFO_V1(signals_changed);
-
-static SessionCache signals = {.name = "leadscore signals"};
 
 /* ---------- our tables ---------- */
 
@@ -91,35 +76,6 @@ our_table(const char *name)
 }
 
 /* ---------- signals ---------- */
-
-/* Read the signals with a snapshot of the moment, and compile them. */
-static void *
-load_signals(SessionCache *cache pg_attribute_unused(), void *arg pg_attribute_unused())
-{
-	MemoryContext context = CurrentMemoryContext;
-	Datum		document;
-	bool		isnull;
-	SignalSet  *set;
-
-	SPI_connect();
-	PushActiveSnapshot(GetLatestSnapshot());
-	if (SPI_execute("SELECT leadscore.signals()", true, 1) != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "could not read the signals");
-	PopActiveSnapshot();
-	document = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	if (isnull)
-		elog(ERROR, "leadscore.signals() is NULL");
-	MemoryContextSwitchTo(context);
-	set = signal_set_compile((Jsonb *) PG_DETOAST_DATUM_COPY(document));
-	SPI_finish();
-	return set;
-}
-
-const SignalSet *
-current_signals(void)
-{
-	return session_cache_get(&signals, our_table("signal"), load_signals, NULL);
-}
 
 /* ---------- whether there is anything ---------- */
 
@@ -235,19 +191,4 @@ our_owner(void)
 
 	table_close(timelines, NoLock);
 	return owner;
-}
-
-/*
- * Trigger on the tables that signals() reads, signal and compaction: every
- * session compiles the signals anew. What sessions watch is the table signal.
- */
-Datum
-signals_changed(PG_FUNCTION_ARGS)
-{
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"signals_changed\" was not called as a trigger")));
-	CacheInvalidateRelcacheByRelid(our_table("signal"));
-	return PointerGetDatum(NULL);
 }

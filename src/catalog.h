@@ -1,13 +1,12 @@
 /*
- * catalog.h: our tables, and the signals that a session keeps between
- * statements.
+ * catalog.h: our tables by their names, and whether there is anything in them.
  *
  * Not for the core, which takes its configuration as an argument.
  */
 #ifndef LEADSCORE_CATALOG_H
 #define LEADSCORE_CATALOG_H
 
-#include "signal.h"
+#include "compat.h"
 
 #include "utils/rel.h"
 
@@ -42,9 +41,6 @@ extern void forget_looks(void);
 
 /* Whether a dump is being loaded. */
 extern bool in_restore(void);
-
-/* The signals as of now; valid until the transaction ends. */
-extern const SignalSet *current_signals(void);
 
 /* Whether there can be an alias. */
 extern bool aliases_exist(void);

@@ -184,3 +184,11 @@ lookup_value(Lookup *lookup, const text *key, AttrNumber column)
 	}
 	return value;
 }
+
+bool
+remove_row(Relation table, ItemPointer row)
+{
+	TM_FailureData failure;
+
+	return delete_tuple(table, row, GetCurrentCommandId(true), GetActiveSnapshot(), false, &failure) == TM_Ok;
+}

@@ -32,6 +32,9 @@ extern bool must_look(Snapshot snapshot);
 /* The error of tables that lack what we have made; the detail is a sentence. */
 extern void fail_for_index(const char *detail) pg_attribute_noreturn();
 
+/* Delete a row, if nobody else has it; returns whether it is done. */
+extern bool remove_row(Relation table, ItemPointer row);
+
 /* Open a table to look up by a column, numbered from 1; false if it has no index for that. */
 extern bool lookup_open(Lookup *lookup, Relation table, AttrNumber column, Snapshot snapshot);
 extern void lookup_close(Lookup *lookup);

@@ -12,7 +12,7 @@ use Workload;
 # ---------- the server's ten slots ----------
 
 # Of the callbacks that a server has few places for, the library takes one each.
-my $sources = join '', map { slurp_file($_) } glob "$FindBin::Bin/../../src/*.c";
+my $sources = join '', map { slurp_file($_) } glob("$FindBin::Bin/../../src/*.c"), glob("$FindBin::Bin/../../src/*/*.c");
 for my $registration (qw(CacheRegisterRelcacheCallback CacheRegisterSyscacheCallback))
 {
 	my @calls = $sources =~ /^\s+$registration\(/mg;

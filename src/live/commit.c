@@ -1,0 +1,748 @@
+/*
+ * commit.c: what a transaction remembers of the leads that it has written, and
+ * does before it commits.
+ *
+ *     triggers ──names──▶ level (a subtransaction's) ──▶ its parent's ──▶ before commit:
+ *                                                      1. rows that were busy, once more
+ *                                                      2. segments compared and logged
+ *                                                      3. deferred triggers that 2 has queued
+ *                                                      and again, until nothing is left
+ *
+ * What is remembered hangs on the subtransaction that has written it, and is
+ * dropped with it. Names of leads lie in a tuplestore: work_mem, then disk.
+ *
+ * Nothing here waits for another transaction. Each round runs as our owner in a
+ * subtransaction of its own: if it fails, the user's transaction goes on with a
+ * warning, and refresh_segments() or see_changes() finds the leads later. A
+ * cancelled or terminated statement is no such failure: it ends the transaction.
+ *
+ * A transaction that is prepared carries out what it has put off, and leaves the
+ * rest to the next look.
+ */
+#include "live/commit.h"
+
+#include "attempt.h"
+#include "catalog.h"
+#include "label.h"
+#include "live/delta.h"
+#include "live/fold.h"
+#include "live/identity.h"
+#include "live/nested.h"
+#include "live/profile.h"
+#include "live/source.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/partition.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+#include "utils/tuplesort.h"
+#include "utils/tuplestore.h"
+
+PG_FUNCTION_INFO_V1(see_written);
+
+void		_PG_init(void);
+
+/* Rows that are tried once more before a transaction commits. */
+#define MOST_TRIED 10000
+
+/* Names that are compared at a time. */
+#define BATCH 10000
+
+/* ---------- names ---------- */
+
+/* A name may be there several times. */
+typedef struct Names
+{
+	Tuplestorestate *store;
+	int64		n;
+} Names;
+
+static TupleDesc
+name_row(void)
+{
+	static TupleDesc row = NULL;
+
+	if (row == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		row = CreateTemplateTupleDesc(1);
+		TupleDescInitEntry(row, 1, "lead_id", TEXTOID, -1, 0);
+		finish_row_type(row);
+		MemoryContextSwitchTo(old);
+	}
+	return row;
+}
+
+static void
+names_add(Names *names, const text *name)
+{
+	Datum		value = PointerGetDatum(name);
+	bool		isnull = false;
+
+	if (names->store == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+		ResourceOwner owner = CurrentResourceOwner;
+
+		CurrentResourceOwner = TopTransactionResourceOwner;	/* a file may outlive the subtransaction */
+		names->store = tuplestore_begin_heap(false, false, work_mem);
+		CurrentResourceOwner = owner;
+		MemoryContextSwitchTo(old);
+	}
+	tuplestore_putvalues(names->store, name_row(), &value, &isnull);
+	names->n++;
+}
+
+static void
+names_end(Names *names)
+{
+	if (names->store)
+		tuplestore_end(names->store);
+	names->store = NULL;
+	names->n = 0;
+}
+
+static void
+names_move(Names *from, Names *to)
+{
+	if (to->store == NULL)
+		*to = *from;
+	else if (from->store)
+	{
+		TupleTableSlot *slot = MakeSingleTupleTableSlot(name_row(), &TTSOpsMinimalTuple);
+
+		tuplestore_rescan(from->store);
+		while (tuplestore_gettupleslot(from->store, true, false, slot))
+		{
+			tuplestore_puttupleslot(to->store, slot);
+			to->n++;
+		}
+		ExecDropSingleTupleTableSlot(slot);
+		tuplestore_end(from->store);
+	}
+	from->store = NULL;
+	from->n = 0;
+}
+
+/* Names in the order of their bytes, each once. */
+typedef struct SortedNames
+{
+	Tuplesortstate *sort;
+	TupleTableSlot *slot;
+	MemoryContext batch;		/* holds the names that were given last */
+	text	   *last;
+} SortedNames;
+
+static void
+sort_of_names(Names *names, SortedNames *sorted)
+{
+	AttrNumber	column = 1;
+	Oid			less = TextLessOperator;
+	Oid			collation = C_COLLATION_OID;
+	bool		nulls_first = false;
+
+	sorted->sort = tuplesort_begin_heap(name_row(), 1, &column, &less, &collation, &nulls_first, work_mem, NULL, false);
+	sorted->slot = MakeSingleTupleTableSlot(name_row(), &TTSOpsMinimalTuple);
+	sorted->batch = AllocSetContextCreate(CurrentMemoryContext, "leadscore names", ALLOCSET_DEFAULT_SIZES);
+	sorted->last = NULL;
+	tuplestore_rescan(names->store);
+	while (tuplestore_gettupleslot(names->store, true, false, sorted->slot))
+		tuplesort_puttupleslot(sorted->sort, sorted->slot);
+	tuplesort_performsort(sorted->sort);
+}
+
+static void
+sort_end(SortedNames *sorted)
+{
+	ExecDropSingleTupleTableSlot(sorted->slot);
+	tuplesort_end(sorted->sort);
+	MemoryContextDelete(sorted->batch);
+}
+
+/* The next names, at most so many; the ones returned last time are freed. */
+static int
+next_names(SortedNames *sorted, text **names, int most)
+{
+	int			n = 0;
+	MemoryContext old;
+
+	if (sorted->last)
+		sorted->last = (text *) PG_DETOAST_DATUM_COPY(PointerGetDatum(sorted->last));
+	MemoryContextReset(sorted->batch);
+	old = MemoryContextSwitchTo(sorted->batch);
+	while (n < most && tuplesort_gettupleslot(sorted->sort, true, false, sorted->slot, NULL))
+	{
+		bool		isnull;
+		text	   *name = DatumGetTextPP(slot_getattr(sorted->slot, 1, &isnull));
+
+		if (sorted->last == NULL || !text_equal(name, sorted->last))
+			names[n++] = sorted->last = (text *) PG_DETOAST_DATUM_COPY(PointerGetDatum(name));
+	}
+	MemoryContextSwitchTo(old);
+	return n;
+}
+
+/* ---------- levels ---------- */
+
+/* What a subtransaction, or the transaction, remembers. */
+typedef struct Level
+{
+	struct Level *outer;
+	int			nest;			/* of transactions: 1 is the outermost */
+	Names		appended;
+	Names		profiles;
+	Names		touched[N_OF_WRITERS];
+	List	   *running;		/* of Running */
+	List	   *postponed;		/* of PostponedRebuild, in their order */
+	int64		put_off;		/* the first change of names that is left until no statement is running; 0: none */
+	int64		waiting;		/* the first that was left at all */
+} Level;
+
+/* So many statements of the same kind: a trigger's function may run another one. */
+typedef struct Running
+{
+	Statement	statement;
+	int			n;
+} Running;
+
+static void drop_postponed(List *postponed);
+
+static Level *level = NULL;		/* the innermost that remembers something */
+
+/* That of the current subtransaction. */
+static Level *
+current_level(void)
+{
+	int			nest = GetCurrentTransactionNestLevel();
+
+	if (level == NULL || level->nest < nest)
+	{
+		Level	   *inner = MemoryContextAllocZero(TopTransactionContext, sizeof(Level));
+
+		inner->outer = level;
+		inner->nest = nest;
+		level = inner;
+	}
+	return level;
+}
+
+static void
+end_touched(Names *touched)
+{
+	for (int i = 0; i < N_OF_WRITERS; i++)
+		names_end(&touched[i]);
+}
+
+static void
+drop_level(void)
+{
+	Level	   *dropped = level;
+
+	list_free_deep(dropped->running);
+	drop_postponed(dropped->postponed);
+	names_end(&dropped->appended);
+	names_end(&dropped->profiles);
+	end_touched(dropped->touched);
+	level = dropped->outer;
+	pfree(dropped);
+}
+
+/* The first of two changes of names; 0: none. */
+static int64
+first_change(int64 a, int64 b)
+{
+	return a == 0 ? b : b == 0 ? a : Min(a, b);
+}
+
+/* The subtransaction ends well: what it remembers is its parent's. */
+static void
+merge_level(void)
+{
+	Level	   *inner = level;
+	MemoryContext old;
+
+	inner->nest--;
+	if (inner->outer == NULL || inner->outer->nest < inner->nest)
+		return;
+	names_move(&inner->appended, &inner->outer->appended);
+	names_move(&inner->profiles, &inner->outer->profiles);
+	old = MemoryContextSwitchTo(TopTransactionContext);
+	inner->outer->running = list_concat(inner->outer->running, inner->running);
+	inner->outer->postponed = list_concat(inner->outer->postponed, inner->postponed);
+	MemoryContextSwitchTo(old);
+	list_free(inner->running);
+	list_free(inner->postponed);
+	inner->running = inner->postponed = NIL;
+	inner->outer->put_off = first_change(inner->outer->put_off, inner->put_off);
+	inner->outer->waiting = first_change(inner->outer->waiting, inner->waiting);
+	for (int i = 0; i < N_OF_WRITERS; i++)
+		names_move(&inner->touched[i], &inner->outer->touched[i]);
+	drop_level();
+}
+
+void
+remember_touched(const text *lead_id, Cause cause)
+{
+	names_add(&current_level()->touched[cause], lead_id);
+}
+
+void
+remember_appended(const text *name)
+{
+	Level	   *l = current_level();
+
+	if (l->appended.n < MOST_TRIED)
+		names_add(&l->appended, name);
+}
+
+void
+remember_profile(const text *lead_id)
+{
+	Level	   *l = current_level();
+
+	if (l->profiles.n < MOST_TRIED)
+		names_add(&l->profiles, lead_id);
+}
+
+/* ---------- statements that are running ---------- */
+
+Statement
+statement_of(const TriggerData *data, uint64 family)
+{
+	return (Statement) {
+		.table = RelationGetRelid(data->tg_relation),
+		.kind = data->tg_event & TRIGGER_EVENT_OPMASK,
+		.family = family
+	};
+}
+
+static bool
+same_statement(const Statement *a, const Statement *b)
+{
+	return a->table == b->table && a->kind == b->kind && a->family == b->family;
+}
+
+static Running *
+find_running(Level *l, const Statement *statement)
+{
+	ListCell   *cell;
+
+	foreach(cell, l->running)
+	{
+		Running    *running = lfirst(cell);
+
+		if (same_statement(&running->statement, statement))
+			return running;
+	}
+	return NULL;
+}
+
+void
+running_begin(Statement statement)
+{
+	Level	   *l = current_level();
+	Running    *running = find_running(l, &statement);
+
+	if (running == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+
+		running = palloc(sizeof(Running));
+		*running = (Running) {statement, 0};
+		l->running = lappend(l->running, running);
+		MemoryContextSwitchTo(old);
+	}
+	running->n++;
+}
+
+bool
+is_running(void)
+{
+	for (Level *l = level; l; l = l->outer)
+		if (l->running != NIL)
+			return true;
+	return false;
+}
+
+const Statement *
+running_on(Relation table, int kind, uint64 family)
+{
+	Oid			oid = RelationGetRelid(table);
+	List	   *ancestors = NIL;	/* looked up when they matter */
+
+	for (Level *l = level; l; l = l->outer)
+	{
+		ListCell   *cell;
+
+		foreach(cell, l->running)
+		{
+			const Statement *statement = &((Running *) lfirst(cell))->statement;
+
+			if (statement->kind != kind || statement->family != family)
+				continue;
+			if (statement->table == oid)
+				return statement;
+			if (statement->with_partitions && table->rd_rel->relispartition)
+			{
+				if (ancestors == NIL)
+					ancestors = get_partition_ancestors(oid);
+				if (list_member_oid(ancestors, statement->table))
+					return statement;
+			}
+		}
+	}
+	return NULL;
+}
+
+bool
+is_running_below(Relation table, int kind, uint64 family)
+{
+	for (Level *l = level; l; l = l->outer)
+	{
+		ListCell   *cell;
+
+		foreach(cell, l->running)
+		{
+			const Statement *statement = &((Running *) lfirst(cell))->statement;
+
+			if (statement->kind == kind && statement->family == family && get_rel_relispartition(statement->table) &&
+				list_member_oid(get_partition_ancestors(statement->table), RelationGetRelid(table)))
+				return true;
+		}
+	}
+	return false;
+}
+
+static void *
+copy_value(const void *value)
+{
+	return value ? DatumGetPointer(datumCopy(PointerGetDatum(value), false, -1)) : NULL;
+}
+
+void
+postpone(const ArrayType *lead_ids, const ArrayType *signals)
+{
+	Level	   *l = current_level();
+	MemoryContext context = AllocSetContextCreate(TopTransactionContext, "leadscore postponed", ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	PostponedRebuild *copy = palloc(sizeof(PostponedRebuild));
+
+	copy->context = context;
+	copy->lead_ids = copy_value(lead_ids);
+	copy->signals = copy_value(signals);
+	MemoryContextSwitchTo(TopTransactionContext);
+	l->postponed = lappend(l->postponed, copy);
+	MemoryContextSwitchTo(old);
+}
+
+void
+remember_change(int64 change)
+{
+	Level	   *l = current_level();
+
+	l->waiting = first_change(l->waiting, change);
+	if (is_running())
+		l->put_off = first_change(l->put_off, change);
+}
+
+static void
+drop_postponed(List *postponed)
+{
+	ListCell   *cell;
+
+	foreach(cell, postponed)
+		MemoryContextDelete(((PostponedRebuild *) lfirst(cell))->context);
+	list_free(postponed);
+}
+
+/* A statement of a table without our BEFORE triggers has not begun for us, and does not end. */
+void
+running_end(Statement statement)
+{
+	for (Level *l = level; l; l = l->outer)
+	{
+		Running    *running = find_running(l, &statement);
+
+		if (running)
+		{
+			if (--running->n == 0)
+			{
+				l->running = list_delete_ptr(l->running, running);
+				pfree(running);
+			}
+			break;
+		}
+	}
+	/* a subtransaction's own are carried out in it; those of outer ones have been asked for since */
+	while (level && (level->postponed || level->put_off) && !is_running())
+	{
+		List	   *postponed = level->postponed;
+		int64		put_off = level->put_off;
+
+		level->postponed = NIL;
+		level->put_off = 0;
+		if (put_off)
+			carry_out_changes(put_off, PG_INT64_MAX);
+		carry_out_rebuilds(postponed);
+		drop_postponed(postponed);
+	}
+}
+
+/* ---------- before commit ---------- */
+
+/* Try rows once more; whoever had them has ended, perhaps. */
+static void
+try_once_more(Names *names, int64 (*fold) (text **names, int n, bool newest))
+{
+	SortedNames sorted;
+	text	  **batch = palloc(MOST_TRIED * sizeof(text *));
+
+	sort_of_names(names, &sorted);
+	(void) fold(batch, next_names(&sorted, batch, MOST_TRIED), true);
+	sort_end(&sorted);
+}
+
+static void
+try_again(Names *names)
+{
+	try_once_more(names, fold_names);
+}
+
+static void
+try_profiles_again(Names *names)
+{
+	try_once_more(names, fold_profiles_of);
+}
+
+/* Compare the leads that have been touched, those of each cause. */
+static void
+compare_touched(Names *touched)
+{
+	text	  **batch = palloc(BATCH * sizeof(text *));
+
+	for (Cause cause = 0; cause < N_OF_WRITERS; cause++)
+	{
+		SortedNames sorted;
+		int			n;
+
+		if (touched[cause].store == NULL)
+			continue;
+		sort_of_names(&touched[cause], &sorted);
+		while ((n = next_names(&sorted, batch, BATCH)) > 0)
+			see_touched(batch, n, cause);
+		sort_end(&sorted);
+	}
+}
+
+/* What is done with names before the transaction commits. */
+typedef struct Step
+{
+	void		(*run) (Names *names);
+	Names	   *names;
+} Step;
+
+/* Do it as our owner, and fire the deferred triggers that it has queued, as the user. */
+static void
+run_as_owner(void *argument)
+{
+	Step	   *step = argument;
+	Identity	user = become(our_owner(), 0);
+	int			settings = NewGUCNestLevel();
+
+	pin_settings();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	step->run(step->names);
+	PopActiveSnapshot();
+	AtEOXact_GUC(false, settings);
+	become_again(user);
+	AfterTriggerFireDeferred();
+}
+
+/* An error in there is not the user's. */
+static void
+run_step(void (*run) (Names *), Names *names, const char *failure, const char *hint)
+{
+	attempt(run_as_owner, &(Step) {run, names}, failure, hint);
+}
+
+static bool
+is_touched(void)
+{
+	for (int i = 0; i < N_OF_WRITERS; i++)
+		if (level->touched[i].store)
+			return true;
+	return false;
+}
+
+/* What has been touched so far, which the level then no longer knows. */
+static void
+take_touched(Names *touched)
+{
+	memcpy(touched, level->touched, sizeof(level->touched));
+	memset(level->touched, 0, sizeof(level->touched));
+}
+
+/*
+ * see_written(): compare the leads that this subtransaction has touched so far,
+ * before a look does, so that the cause is told that it was.
+ */
+Datum
+see_written(PG_FUNCTION_ARGS)
+{
+	Names		touched[N_OF_WRITERS];
+
+	if (level == NULL || level->nest < GetCurrentTransactionNestLevel() || !is_touched())
+		PG_RETURN_VOID();
+	take_touched(touched);
+	compare_touched(touched);
+	end_touched(touched);
+	PG_RETURN_VOID();
+}
+
+/* Try changes of names once more; whoever had the names has ended, perhaps. */
+static void
+try_changes(Names *names pg_attribute_unused())
+{
+	int64		first = level->waiting;
+
+	level->waiting = level->put_off = 0;
+	carry_out_changes(first, MOST_TRIED);
+}
+
+/*
+ * All subtransactions have ended: what was left until no statement is running is
+ * in the outermost level. (Rebuilds are there only if somebody has dropped the
+ * trigger that would have carried them out.)
+ */
+static void
+carry_out_postponed(void)
+{
+	if (level == NULL)
+		return;
+	list_free_deep(level->running);
+	level->running = NIL;
+	if (level->waiting)
+		run_step(try_changes, NULL, "changes of names could not be carried out", "SELECT leadscore.fold() carries them out.");
+	if (level->postponed)
+	{
+		List	   *postponed = level->postponed;
+
+		level->postponed = NIL;
+		PushActiveSnapshot(GetTransactionSnapshot());
+		carry_out_rebuilds(postponed);
+		PopActiveSnapshot();
+		drop_postponed(postponed);
+	}
+}
+
+static void
+do_before_commit(void *argument pg_attribute_unused())
+{
+	carry_out_postponed();
+	while (level && (level->appended.store || level->profiles.store || is_touched()))
+	{
+		Names		appended = level->appended;
+		Names		profiles = level->profiles;
+		Names		touched[N_OF_WRITERS];
+
+		CHECK_FOR_INTERRUPTS();
+		level->appended = (Names) {0};
+		if (appended.store)
+			run_step(try_again, &appended, "pending deltas could not be merged",
+					 "SELECT leadscore.fold() merges them; scores are right either way.");
+		names_end(&appended);
+
+		level->profiles = (Names) {0};
+		if (profiles.store)
+			run_step(try_profiles_again, &profiles, "pending profiles could not be merged",
+					 "SELECT leadscore.fold() merges them; scores are right either way.");
+		names_end(&profiles);
+
+		if (is_touched())
+		{
+			take_touched(touched);
+			run_step(compare_touched, touched, "segment changes could not be logged",
+					 "CALL leadscore.see_changes() finds them, once the cause is mended.");
+			end_touched(touched);
+		}
+	}
+}
+
+static void
+do_before_prepare(void *argument pg_attribute_unused())
+{
+	carry_out_postponed();
+}
+
+/* Whether the transaction has left anything to be done before it commits or is prepared. */
+static bool
+anything_left(void)
+{
+	return level && (level->running || level->waiting || level->postponed ||
+					 level->appended.store || level->profiles.store || is_touched());
+}
+
+static void
+at_transaction(XactEvent event, void *arg pg_attribute_unused())
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+			if (anything_left())
+				run_nested(do_before_commit, NULL);
+			break;
+		case XACT_EVENT_PRE_PREPARE:
+			if (anything_left())
+				run_nested(do_before_prepare, NULL);
+			break;
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_PREPARE:
+			while (level)
+				drop_level();
+			forget_locked_names();
+			forget_looks();
+			break;
+		case XACT_EVENT_ABORT:
+			forget_locked_names();
+			forget_looks();
+			level = NULL;		/* memory and files go with the transaction */
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+at_subtransaction(SubXactEvent event, SubTransactionId mine pg_attribute_unused(),
+				  SubTransactionId parent pg_attribute_unused(), void *arg pg_attribute_unused())
+{
+	int			nest = GetCurrentTransactionNestLevel();
+
+	if (event == SUBXACT_EVENT_PRE_COMMIT_SUB && level && level->nest == nest)
+		merge_level();
+	else if (event == SUBXACT_EVENT_ABORT_SUB)
+	{
+		while (level && level->nest >= nest)
+			drop_level();
+		forget_looks();
+	}
+}
+
+/* When the module is loaded. */
+void
+_PG_init(void)
+{
+	RegisterXactCallback(at_transaction, NULL);
+	RegisterSubXactCallback(at_subtransaction, NULL);
+}

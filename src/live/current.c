@@ -1,0 +1,501 @@
+/*
+ * current.c: a lead's timeline as it is: its row of lead_timeline, and what is
+ * pending for it.
+ *
+ *     timeline of a lead =   its row
+ *                          + what is pending under its name and its aliases
+ *                          + the rows of aliases that have something pending
+ *
+ * The last is a writer's who had the row of a visitor when identify() made that an
+ * alias: it could not be moved then. identify() leaves an empty delta, so that
+ * something is pending until fold() has moved it.
+ *
+ * Who asks for one lead looks up each part by an index. Who asks for many, with
+ * has_pending() and with_pending(), has a hash table made of all that is pending.
+ */
+#include "live/current.h"
+
+#include "catalog.h"
+#include "label.h"
+#include "live/partition.h"
+#include "live/pending.h"
+#include "live/query_cache.h"
+#include "timeline/timeline.h"
+
+#include "access/table.h"
+#include "catalog/pg_type.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+PG_FUNCTION_INFO_V1(timeline_of);
+PG_FUNCTION_INFO_V1(has_pending);
+PG_FUNCTION_INFO_V1(with_pending);
+
+struct Current
+{
+	Relation	timelines;
+	int			ntables;		/* that lead_timeline is split into */
+	Oid		   *tables;
+	Lookup	   *rows;			/* of each of them, or of lead_timeline; its table is NULL: not opened yet */
+	Snapshot	snapshot;
+	Snapshot	newer;			/* than the caller's; NULL: it is the caller's */
+	Relation	aliases;		/* NULL: there are none */
+	Lookup		leads;			/* by alias */
+	Lookup		names;			/* by lead */
+	Pending		pending;
+};
+
+Current *
+current_open(Relation timelines, Snapshot snapshot)
+{
+	Current    *current = palloc0(sizeof(Current));
+	bool		ours = true;
+
+	current->timelines = timelines;
+	if (!timelines_are_seen(timelines, snapshot))
+	{
+		/* at READ COMMITTED, a statement that has waited for the move reads what is there now */
+		if (IsolationUsesXactSnapshot() || IsInParallelMode())
+			fail_for_move();
+		current->newer = snapshot = RegisterSnapshot(GetLatestSnapshot());
+	}
+	current->snapshot = snapshot;
+	current->ntables = partition_tables(timelines, &current->tables);
+	current->rows = palloc0(Max(current->ntables, 1) * sizeof(Lookup));
+	if (aliases_exist() || must_look(snapshot))
+	{
+		current->aliases = table_open(our_table("lead_alias"), AccessShareLock);
+		ours = lookup_open(&current->leads, current->aliases, 1, snapshot) &&
+			lookup_open(&current->names, current->aliases, 2, snapshot);
+	}
+	pending_open(&current->pending, snapshot, NULL);
+	ours = ours && (current->pending.table == NULL || current->pending.may_look_up) &&
+		timelines->rd_rel->relkind == RELKIND_RELATION;
+	if (ours)
+		return current;
+	current_close(current);
+	return NULL;
+}
+
+void
+current_close(Current *current)
+{
+	for (int i = 0; i < Max(current->ntables, 1); i++)
+		if (current->rows[i].table)
+		{
+			lookup_close(&current->rows[i]);
+			table_close(current->rows[i].table, NoLock);
+		}
+	if (current->aliases)
+	{
+		lookup_close(&current->leads);
+		lookup_close(&current->names);
+		table_close(current->aliases, NoLock);
+	}
+	pending_close(&current->pending);
+	if (current->newer)
+		UnregisterSnapshot(current->newer);
+	pfree(current);
+}
+
+text *
+current_lead_of(Current *current, const text *name)
+{
+	return current->aliases ? (text *) DatumGetPointer(lookup_value(&current->leads, name, 2)) : NULL;
+}
+
+static int
+name_compare(const void *a, const void *b)
+{
+	return text_compare(*(text *const *) a, *(text *const *) b);
+}
+
+text **
+aliases_of(Lookup *names, const text *lead_id, int *n)
+{
+	int			capacity = 4;
+	text	  **aliases = palloc(capacity * sizeof(text *));
+
+	*n = 0;
+	lookup_begin(names, lead_id);
+	while (lookup_next(names))
+	{
+		bool		isnull;
+
+		CHECK_FOR_INTERRUPTS();
+		if (*n == capacity)
+			aliases = repalloc_huge(aliases, (capacity *= 2) * sizeof(text *));
+		aliases[(*n)++] = DatumGetTextPCopy(slot_getattr(names->slot, 1, &isnull));
+	}
+	ExecClearTuple(names->slot);
+	qsort(aliases, *n, sizeof(text *), name_compare);
+	return aliases;
+}
+
+text **
+current_aliases(Current *current, const text *lead_id, int *n)
+{
+	*n = 0;
+	return current->aliases ? aliases_of(&current->names, lead_id, n) : NULL;
+}
+
+/* The same where somebody has dropped the primary key. */
+static struct varlena *
+row_by_scan(Relation table, Snapshot snapshot, const text *name)
+{
+	TableScanDesc scan = begin_table_scan(table, snapshot);
+	TupleTableSlot *slot = table_slot_create(table, NULL);
+	struct varlena *row = NULL;
+	bool		isnull;
+
+	while (row == NULL && table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (text_equal(DatumGetTextPP(slot_getattr(slot, 1, &isnull)), name))
+			row = (struct varlena *) PG_DETOAST_DATUM_COPY(slot_getattr(slot, 2, &isnull));
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	table_endscan(scan);
+	return row;
+}
+
+/* The row of a name, or NULL. */
+static struct varlena *
+row_of(Current *current, const text *name)
+{
+	int			number = current->ntables > 0 ? partition_of(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name), current->ntables) : 0;
+	Lookup	   *row = &current->rows[number];
+
+	if (row->table == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(current));	/* it lasts as long as that does */
+		Relation	table = table_open(current->ntables > 0 ? current->tables[number] : RelationGetRelid(current->timelines), AccessShareLock);
+
+		(void) lookup_open(row, table, 1, current->snapshot);
+		MemoryContextSwitchTo(old);
+	}
+	if (row->scan == NULL)
+		return row_by_scan(row->table, current->snapshot, name);
+	return (struct varlena *) DatumGetPointer(lookup_value(row, name, 2));
+}
+
+/* Add what is pending for a lead under its names, and the rows of those of its aliases that have something pending. */
+static TimelineBuilder *
+add_names(Current *current, const text *lead_id, TimelineBuilder *builder)
+{
+	bool		any;
+
+	builder = pending_add(&current->pending, lead_id, builder, &any);
+	if (current->aliases == NULL)
+		return builder;
+	lookup_begin(&current->names, lead_id);
+	while (lookup_next(&current->names))
+	{
+		bool		isnull;
+		text	   *alias = DatumGetTextPP(slot_getattr(current->names.slot, 1, &isnull));
+		struct varlena *row;
+
+		builder = pending_add(&current->pending, alias, builder, &any);
+		if (any && (row = row_of(current, alias)) != NULL)
+			builder = timeline_builder_add_timeline(builder, row, 1);
+	}
+	ExecClearTuple(current->names.slot);
+	return builder;
+}
+
+struct varlena *
+current_timeline(Current *current, const text *lead_id)
+{
+	struct varlena *timeline = row_of(current, lead_id);
+
+	if (current->pending.table)
+	{
+		TimelineBuilder *builder = timeline_builder_create(CurrentMemoryContext);
+		bool		overflowed;
+
+		builder->lenient = true;
+		builder = add_names(current, lead_id, builder);
+		timeline_builder_compact(builder);
+		if (timeline == NULL || builder->n > 0)
+			timeline = timeline_combine(timeline ? timeline : timeline_encode(NULL, 0),
+										timeline_encode(builder->entries, builder->n), 1, &overflowed);
+		pfree(builder);
+	}
+	return timeline && timeline_is_empty(timeline) ? NULL : timeline;
+}
+
+/* Whether a name is an alias whose row, if it has one, counts for its lead. */
+static bool
+is_moved(Current *current, const text *name)
+{
+	return current_lead_of(current, name) != NULL && pending_exist_for(&current->pending, name);
+}
+
+/* Whether something is pending under a name, or under its aliases. */
+bool
+current_is_pending(Current *current, const text *name)
+{
+	bool		any = pending_exist_for(&current->pending, name);
+
+	if (!any && current->aliases)
+	{
+		lookup_begin(&current->names, name);
+		while (!any && lookup_next(&current->names))
+		{
+			bool		isnull;
+
+			any = pending_exist_for(&current->pending, DatumGetTextPP(slot_getattr(current->names.slot, 1, &isnull)));
+		}
+		ExecClearTuple(current->names.slot);
+	}
+	return any;
+}
+
+/* ---------- functions ---------- */
+
+/* Whoever may read the tables may be told what they come to. */
+static void
+check_rights(void)
+{
+	static const char *const names[] = {"lead_timeline", "lead_alias", "pending_delta"};
+
+	for (Size i = 0; i < lengthof(names); i++)
+		if (pg_class_aclcheck(our_table(names[i]), GetUserId(), ACL_SELECT) != ACLCHECK_OK &&
+			pg_attribute_aclcheck_all(our_table(names[i]), GetUserId(), ACL_SELECT, ACLMASK_ALL) != ACLCHECK_OK)
+			aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, names[i]);
+}
+
+static Current *
+open_or_fail(Relation timelines, Snapshot snapshot)
+{
+	Current    *current = current_open(timelines, snapshot);
+
+	if (current == NULL)
+		fail_for_index("lead_timeline and lead_alias have primary keys; lead_alias and pending_delta have an index on lead_id.");
+	return current;
+}
+
+/* timeline_of(lead_id): by its own name, not an alias; as the query's snapshot has it. */
+Datum
+timeline_of(PG_FUNCTION_ARGS)
+{
+	Relation	timelines;
+	Current    *current;
+	struct varlena *timeline;
+
+	check_rights();
+	timelines = table_open(our_table("lead_timeline"), AccessShareLock);
+	current = open_or_fail(timelines, GetActiveSnapshot());
+	timeline = current_timeline(current, PG_GETARG_TEXT_PP(0));
+	current_close(current);
+	table_close(timelines, AccessShareLock);
+	if (timeline == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_POINTER(timeline);
+}
+
+/* What is pending for a lead. */
+typedef struct PendingLead
+{
+	Label		lead_id;
+	uint32		hash;
+	char		status;
+	bool		is_alias;		/* it is none: its row counts for another */
+	TimelineBuilder *builder;
+} PendingLead;
+
+#define SH_PREFIX leads
+#define SH_ELEMENT_TYPE PendingLead
+#define SH_KEY lead_id
+#include "label_table.h"
+
+/* All that is pending, as a snapshot sees it. */
+typedef struct AllPending
+{
+	QueryCache	cache;
+	int			looked_up;		/* leads, by the index */
+	bool		exists;			/* something may be pending */
+	leads_hash *leads;			/* NULL: not read */
+} AllPending;
+
+static PendingLead *
+pending_lead(AllPending *all, const text *name)
+{
+	bool		found;
+	Label		label = text_label(name);
+	PendingLead *lead = leads_insert(all->leads, label, &found);
+
+	if (!found)
+	{
+		lead->lead_id.text = memcpy(MemoryContextAlloc(all->cache.context, Max(label.length, 1)), label.text, label.length);
+		lead->is_alias = false;
+		lead->builder = timeline_builder_create(all->cache.context);
+		lead->builder->lenient = true;
+	}
+	return lead;
+}
+
+/* Count a pending delta for its lead and, once, the row of its name if that is an alias. */
+static void
+add_pending(AllPending *all, Current *current, const text *name, const struct varlena *delta)
+{
+	text	   *target = current_lead_of(current, name);
+	PendingLead *lead;
+
+	if (target)
+	{
+		struct varlena *row;
+		PendingLead *alias = pending_lead(all, name);
+
+		row = alias->is_alias ? NULL : row_of(current, name);
+		alias->is_alias = true;
+		if (row)
+		{
+			lead = pending_lead(all, target);
+			lead->builder = timeline_builder_add_timeline(lead->builder, row, 1);
+		}
+	}
+	lead = pending_lead(all, target ? target : name);
+	lead->builder = timeline_builder_add_timeline(lead->builder, delta, 1);
+}
+
+static void
+read_all(AllPending *all, Snapshot snapshot)
+{
+	Relation	timelines = table_open(our_table("lead_timeline"), AccessShareLock);
+	Relation	table = table_open(our_table("pending_delta"), AccessShareLock);
+	Current    *current = open_or_fail(timelines, snapshot);
+	TableScanDesc scan = begin_table_scan(table, snapshot);
+	TupleTableSlot *slot = table_slot_create(table, NULL);
+	MemoryContext scratch = AllocSetContextCreate(all->cache.context, "leadscore pending row", ALLOCSET_DEFAULT_SIZES);
+
+	all->leads = leads_create(all->cache.context, 64, NULL);
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		MemoryContext old = MemoryContextSwitchTo(scratch);
+		bool		isnull;
+
+		CHECK_FOR_INTERRUPTS();
+		add_pending(all, current, DatumGetTextPP(slot_getattr(slot, 1, &isnull)), DatumGetTimeline(slot_getattr(slot, 2, &isnull)));
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(scratch);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	table_endscan(scan);
+	current_close(current);
+	MemoryContextDelete(scratch);
+	table_close(table, AccessShareLock);
+	table_close(timelines, AccessShareLock);
+}
+
+/* What is kept for the query. */
+static AllPending *
+all_pending(FunctionCallInfo fcinfo)
+{
+	AllPending *all = query_cache_get(fcinfo);
+
+	if (all)
+		return all;
+	check_rights();
+	all = query_cache_new(fcinfo, sizeof(AllPending));
+	all->exists = table_has_pages("pending_delta");
+	return all;
+}
+
+/*
+ * Look up one of the first leads that a query asks for: whether anything is
+ * pending for it and, if the timeline is asked for, that ("timeline" is NULL: no;
+ * what it points to is 0 if nothing is left, or the row counts for another).
+ */
+static bool
+look_up(const text *lead_id, Datum *timeline)
+{
+	Relation	timelines = table_open(our_table("lead_timeline"), AccessShareLock);
+	Current    *current = open_or_fail(timelines, GetActiveSnapshot());
+	bool		any;
+
+	any = current_is_pending(current, lead_id);
+	if (timeline)
+		*timeline = is_moved(current, lead_id) ? (Datum) 0 : PointerGetDatum(current_timeline(current, lead_id));
+	current_close(current);
+	table_close(timelines, AccessShareLock);
+	return any;
+}
+
+/* Whether a lead is looked up by itself, because a query has asked for few so far; else all that is pending has been read. */
+static bool
+is_one_of_few(AllPending *all)
+{
+	if (all->looked_up < FEW)
+	{
+		all->looked_up++;
+		return true;
+	}
+	if (all->leads == NULL)
+		read_all(all, GetActiveSnapshot());
+	return false;
+}
+
+/* The same from what has been read. */
+static bool
+add_to(const PendingLead *lead, Datum *timeline)
+{
+	TimelineBuilder *builder;
+
+	if (lead == NULL)
+		return *timeline != (Datum) 0;
+	if (lead->is_alias)
+		return false;
+	builder = timeline_builder_create(CurrentMemoryContext);
+	builder->lenient = true;
+	builder = timeline_builder_add_builder(builder, lead->builder, 1);
+	if (*timeline)
+		builder = timeline_builder_add_timeline(builder, DatumGetTimeline(*timeline), 1);
+	timeline_builder_compact(builder);
+	if (builder->n == 0)
+		return false;
+	*timeline = PointerGetDatum(timeline_encode(builder->entries, builder->n));
+	return true;
+}
+
+/* has_pending(lead_id): whether the row of lead_timeline is not all that counts for the lead, or counts for another. */
+Datum
+has_pending(PG_FUNCTION_ARGS)
+{
+	AllPending *all = all_pending(fcinfo);
+	text	   *lead_id = PG_GETARG_TEXT_PP(0);
+
+	if (!all->exists)
+		PG_RETURN_BOOL(false);
+	if (is_one_of_few(all))
+		PG_RETURN_BOOL(look_up(lead_id, NULL));
+	PG_RETURN_BOOL(leads_lookup(all->leads, text_label(lead_id)) != NULL);
+}
+
+/*
+ * with_pending(lead_id, timeline): a row of lead_timeline (NULL: there is none)
+ * with what is pending for the lead; NULL if nothing is left, or if the name is an
+ * alias, whose row is counted for its lead.
+ */
+Datum
+with_pending(PG_FUNCTION_ARGS)
+{
+	AllPending *all;
+	Datum		timeline = PG_ARGISNULL(1) ? (Datum) 0 : PG_GETARG_DATUM(1);
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	all = all_pending(fcinfo);
+	if (all->exists)
+	{
+		if (is_one_of_few(all))
+			(void) look_up(PG_GETARG_TEXT_PP(0), &timeline);
+		else if (!add_to(leads_lookup(all->leads, text_label(PG_GETARG_TEXT_PP(0))), &timeline))
+			timeline = (Datum) 0;
+	}
+	if (timeline == (Datum) 0)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(timeline);
+}

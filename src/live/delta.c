@@ -1,0 +1,707 @@
+/*
+ * delta.c: adding deltas to the timelines of their leads.
+ *
+ * Whose row of lead_timeline is free gets its delta there, together with what is
+ * pending under its name. Of all others, and of names that are aliases, the
+ * delta is appended to pending_delta, under the name that the event has. So a
+ * writer waits for nobody, and no order in which leads are written matters.
+ * Adding commutes, so it is right to add to a version of the row that is newer
+ * than the transaction's snapshot. Where somebody has changed lead_timeline, such
+ * as by a trigger, everything is appended, and fold() writes it with statements.
+ *
+ * Aliases. A name that is an alias has no row, or one that only waits to be
+ * moved: it counts for the lead while anything is pending under the name, be it
+ * an empty delta. identify() takes the row away or, where a writer has it, leaves
+ * such a delta. A writer looks a name up before it takes the row, and again after;
+ * if it has become an alias in between, the writer leaves the delta itself.
+ */
+#include "live/delta.h"
+
+#include "catalog.h"
+#include "label.h"
+#include "lookup.h"
+#include "live/commit.h"
+#include "live/partition.h"
+#include "live/pending.h"
+#include "live/store.h"
+#include "live/transition.h"
+
+#include "access/detoast.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "executor/nodeHash.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rls.h"
+#include "utils/snapmgr.h"
+
+PG_FUNCTION_INFO_V1(add_delta);
+PG_FUNCTION_INFO_V1(add_deltas);
+PG_FUNCTION_INFO_V1(hold_leads);
+
+/* Rows that one statement appends. */
+#define BATCH 10000
+
+/* Entries of the index of pending_delta that a writer looks at for a lead. */
+#define TAKE_ALONG 100
+
+/* Bytes: a larger timeline is not rewritten for each event, but by fold(). */
+#define LARGE_TIMELINE (16 * 1024)
+
+/* ---------- collecting ---------- */
+
+typedef struct LeadDelta
+{
+	Label		lead_id;
+	uint32		hash;
+	char		status;
+	TimelineBuilder *builder;
+	bool		lenient;		/* as the builder was */
+	text	   *name;			/* lead_id, once all is collected, */
+	struct varlena *delta;		/* and what is to be added */
+	bool		is_alias;
+	bool		written;		/* its row is ours, and has the delta */
+	bool		is_large;		/* its row is ours, and is left to fold() */
+} LeadDelta;
+
+#define SH_PREFIX delta
+#define SH_ELEMENT_TYPE LeadDelta
+#define SH_KEY lead_id
+#include "label_table.h"
+
+struct Deltas
+{
+	MemoryContext context;		/* holds the leads, and is emptied when they have been written */
+	delta_hash *leads;
+	bool		noted;			/* in changed_lead, when they are written */
+};
+
+Deltas *
+deltas_create(MemoryContext context)
+{
+	Deltas	   *deltas = MemoryContextAlloc(context, sizeof(Deltas));
+
+	deltas->context = AllocSetContextCreate(context, "leadscore deltas", ALLOCSET_DEFAULT_SIZES);
+	deltas->leads = delta_create(deltas->context, 8, NULL);
+	deltas->noted = false;
+	return deltas;
+}
+
+bool
+deltas_are_full(const Deltas *deltas)
+{
+	return MemoryContextMemAllocated(deltas->context, true) > get_hash_memory_limit();
+}
+
+/*
+ * The builder of a lead's delta, made when the lead is first seen; it may move
+ * when it is added to. An hour that overflows is an error, unless all that is
+ * added is lenient: a shop's statement does not fail because a total is absurd.
+ */
+TimelineBuilder **
+deltas_of(Deltas *deltas, const char *lead_id, int length, bool lenient)
+{
+	bool		found;
+	LeadDelta  *lead = delta_insert(deltas->leads, (Label) {lead_id, length}, &found);
+
+	if (!found)
+	{
+		lead->lead_id.text = memcpy(MemoryContextAlloc(deltas->context, length), lead_id, length);
+		lead->builder = timeline_builder_create(deltas->context);
+		lead->builder->lenient = lenient;
+	}
+	else if (!lenient)
+		lead->builder->lenient = false;
+	return &lead->builder;
+}
+
+static void
+warn_overflow(const char *lead_id, int length)
+{
+	ereport(WARNING,
+			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+			 errmsg("an hour of lead \"%s\" is out of range", excerpt(lead_id, length, 100)),
+			 errdetail("Its occurrences or its value do not fit into 64 bits (values count in millionths): they wrap around, and the scores that use them are wrong."),
+			 errhint("Correct the values: the scores are then right again.")));
+}
+
+static text *
+name_of(const LeadDelta *lead)
+{
+	return cstring_to_text_with_len(lead->lead_id.text, lead->lead_id.length);
+}
+
+static int
+name_compare(const void *a, const void *b)
+{
+	return label_compare((*(LeadDelta *const *) a)->lead_id, (*(LeadDelta *const *) b)->lead_id);
+}
+
+/* The leads whose delta is not empty, with the delta encoded, in the order of the index. */
+static int
+deltas_complete(Deltas *deltas, LeadDelta ***leads)
+{
+	delta_iterator it;
+	LeadDelta  *lead;
+	int			n = 0;
+
+	*leads = palloc_extended(Max(deltas->leads->members, 1) * sizeof(LeadDelta *), MCXT_ALLOC_HUGE);
+	delta_start_iterate(deltas->leads, &it);
+	while ((lead = delta_iterate(deltas->leads, &it)) != NULL)
+	{
+		timeline_builder_compact(lead->builder);
+		if (lead->builder->overflowed)
+			warn_overflow(lead->lead_id.text, lead->lead_id.length);
+		if (lead->builder->n == 0)
+			continue;
+		lead->lenient = lead->builder->lenient;
+		lead->delta = timeline_encode(lead->builder->entries, lead->builder->n);
+		lead->name = name_of(lead);
+		(*leads)[n++] = lead;
+	}
+	qsort(*leads, n, sizeof(LeadDelta *), name_compare);
+	return n;
+}
+
+/* ---------- appending ---------- */
+
+/* Append to pending_delta with a few statements. */
+static void
+insert_pending(LeadDelta **leads, int n, Oid timeline_type)
+{
+	Oid			types[2] = {TEXTARRAYOID, get_array_type(timeline_type)};
+	Datum	   *ids = palloc(Min(n, BATCH) * sizeof(Datum));
+	Datum	   *values = palloc(Min(n, BATCH) * sizeof(Datum));
+
+	SPI_connect();
+	for (int first = 0; first < n; first += BATCH)
+	{
+		int			size = Min(BATCH, n - first);
+		Datum		arguments[2];
+
+		for (int i = 0; i < size; i++)
+		{
+			ids[i] = PointerGetDatum(leads[first + i]->name);
+			values[i] = PointerGetDatum(leads[first + i]->delta);
+		}
+		arguments[0] = PointerGetDatum(construct_array(ids, size, TEXTOID, -1, false, TYPALIGN_INT));
+		arguments[1] = PointerGetDatum(construct_array(values, size, timeline_type, -1, false, TYPALIGN_INT));
+		if (SPI_execute_with_args("INSERT INTO leadscore.pending_delta (lead_id, delta)"
+								  " SELECT d.lead_id, d.delta"
+								  " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS d (lead_id, delta)",
+								  2, types, arguments, NULL, false, 0) != SPI_OK_INSERT)
+			elog(ERROR, "could not append deltas");
+	}
+	SPI_finish();
+}
+
+/* Append to pending_delta past the executor. */
+static void
+append_rows(Store *store, LeadDelta **leads, int n)
+{
+	text	   *names[APPENDED_AT_ONCE];
+	struct varlena *deltas[APPENDED_AT_ONCE];
+	int			size;
+
+	for (int first = 0; first < n; first += size)
+	{
+		CHECK_FOR_INTERRUPTS();
+		size = Min(APPENDED_AT_ONCE, n - first);
+		for (int i = 0; i < size; i++)
+		{
+			names[i] = leads[first + i]->name;
+			deltas[i] = leads[first + i]->delta;
+		}
+		store_append_some(store, names, deltas, size);
+	}
+}
+
+/* Append deltas to pending_delta, under the names that the events have. */
+static void
+append_pending(LeadDelta **leads, int n)
+{
+	Relation	pending;
+	Store	   *store;
+
+	if (n == 0)
+		return;
+	pending = table_open(our_table("pending_delta"), RowExclusiveLock);
+	store = store_open(pending, false, false);
+	if (store)
+	{
+		append_rows(store, leads, n);
+		store_close(store);
+	}
+	else
+		insert_pending(leads, n, TupleDescAttr(RelationGetDescr(pending), 1)->atttypid);
+	table_close(pending, NoLock);
+}
+
+/* ---------- writing ---------- */
+
+/* What a writer has open. */
+typedef struct Writer
+{
+	Stores	   *stores;
+	Relation	aliases;
+	Pending		pending;
+	Relation	pending_table;	/* NULL: nothing can be taken along */
+	Store	   *pending_rows;
+	Snapshot	seen;			/* at the stricter levels, what is taken along must be seen by it */
+	const Watching *watching;
+	bool		recounts;		/* it is rebuild(), which leaves no large timelines to fold() */
+} Writer;
+
+static void
+writer_open(Writer *writer, Relation timelines, bool recounts)
+{
+	static Look look;
+
+	memset(writer, 0, sizeof(Writer));
+	writer->recounts = recounts;
+	writer->stores = stores_open(timelines, false);
+	writer->aliases = table_open(our_table("lead_alias"), AccessShareLock);
+	writer->watching = segments_logged();
+	writer->seen = IsolationUsesXactSnapshot() ? GetTransactionSnapshot() : NULL;
+	pending_open(&writer->pending, SnapshotSelf, &look);	/* what is missed is left to fold() */
+	if (!writer->pending.may_look_up)
+		return;
+	writer->pending_table = table_open(our_table("pending_delta"), RowExclusiveLock);
+	writer->pending_rows = store_open(writer->pending_table, false, false);
+}
+
+static void
+writer_close(Writer *writer)
+{
+	if (writer->pending_rows)
+		store_close(writer->pending_rows);
+	if (writer->pending_table)
+		table_close(writer->pending_table, NoLock);
+	pending_close(&writer->pending);
+	table_close(writer->aliases, NoLock);
+	stores_close(writer->stores);
+}
+
+/* Take along what is pending under a name whose row is ours, and say what that was: NULL if nothing. */
+static struct varlena *
+take_along(Writer *writer, const text *name, struct varlena **timeline)
+{
+	PendingRows found;
+	TimelineBuilder *taken;
+	struct varlena *sum;
+	bool		overflowed;
+
+	if (writer->pending_rows == NULL)
+		return NULL;
+	found = pending_find(&writer->pending, name, writer->seen, TAKE_ALONG);
+	if (found.n == 0)
+		return NULL;
+	taken = timeline_builder_create(CurrentMemoryContext);
+	taken->lenient = true;
+	for (int i = 0; i < found.n; i++)
+	{
+		struct varlena *delta = pending_take(writer->pending_rows, &found, i);
+
+		if (delta)
+			taken = timeline_builder_add_timeline(taken, delta, 1);
+	}
+	timeline_builder_compact(taken);
+	sum = timeline_encode(taken->entries, taken->n);
+	*timeline = timeline_combine(*timeline, sum, 1, &overflowed);
+	return sum;
+}
+
+/* Note that a lead has a new timeline, unless that cannot have changed its segment; "taken": what was taken along, or NULL. */
+static void
+note_written(Writer *writer, LeadDelta *lead, const struct varlena *before, const struct varlena *after, const struct varlena *taken)
+{
+	Cause		cause;
+
+	lead->written = true;
+	if (writer->watching == NULL)
+		return;
+	/* what is pending under other names of the lead counts, too */
+	if (taken == NULL && !(writer->pending.table && has_pages(writer->aliases)) &&
+		!segment_may_change(writer->watching, before, timeline_is_empty(after) ? NULL : after))
+		return;
+	cause = writer->recounts ? CAUSE_MODEL : cause_of_delta(lead->delta);
+	if (cause == CAUSE_LOAD && taken)
+		cause = cause_of_delta(taken);
+	remember_touched(lead->name, cause);
+}
+
+/* Add to the row that has been taken. */
+static bool
+add_to_taken(Writer *writer, Store *store, LeadDelta *lead, struct varlena *before)
+{
+	MemoryContext old = MemoryContextSwitchTo(store_memory(store));
+	bool		overflowed = false;
+	struct varlena *after;
+	struct varlena *taken;
+
+	if (!writer->recounts && toast_raw_datum_size(PointerGetDatum(before)) > LARGE_TIMELINE)
+	{
+		MemoryContextSwitchTo(old);
+		store_leave(store);
+		lead->is_large = true;
+		return false;
+	}
+	before = DatumGetTimeline(PointerGetDatum(before));
+	after = timeline_combine(before, lead->delta, 1, lead->lenient ? &overflowed : NULL);
+	taken = take_along(writer, lead->name, &after);
+	MemoryContextSwitchTo(old);
+	note_written(writer, lead, before, after, taken);
+	store_put(store, after);
+	if (overflowed)
+		warn_overflow(lead->lead_id.text, lead->lead_id.length);
+	return true;
+}
+
+/* Add to a lead's row; false if somebody else has it, or it is too large: the delta is to be appended. */
+static bool
+add_to_row(Writer *writer, LeadDelta *lead)
+{
+	Store	   *store = store_of(writer->stores, lead->name);
+	struct varlena *before;
+
+	/* a row that was taken to be missing, and is there, is taken the second time */
+	for (int i = 0; store && i < 2; i++)
+		switch (store_take(store, lead->name, true, &before))
+		{
+			case TAKEN:
+				return add_to_taken(writer, store, lead, before);
+			case FREE:
+				if (!store_insert(store, lead->name, lead->delta))
+					break;
+				note_written(writer, lead, NULL, lead->delta, NULL);
+				return true;
+			case TAKEN_BY_ANOTHER:
+				return false;
+		}
+	return false;
+}
+
+/* Which of some leads are aliases, as is committed now. */
+static void
+look_up_names(Writer *writer, LeadDelta **leads, int n)
+{
+	Lookup		lookup;
+
+	if (!lookup_open(&lookup, writer->aliases, 1, SnapshotSelf))
+		elog(ERROR, "leadscore.lead_alias has lost its primary key");
+	for (int i = 0; i < n; i++)
+		leads[i]->is_alias = lookup_unique(&lookup, leads[i]->name);
+	lookup_close(&lookup);
+}
+
+/* Where a name whose row is ours has become an alias meanwhile, append an empty delta: the row counts for the lead then. */
+static void
+mark_new_aliases(Writer *writer, LeadDelta **leads, int n)
+{
+	LeadDelta **marks = palloc_extended(n * sizeof(LeadDelta *), MCXT_ALLOC_HUGE);
+	int			nmarks = 0;
+
+	look_up_names(writer, leads, n);
+	for (int i = 0; i < n; i++)
+		if (leads[i]->is_alias && leads[i]->written)
+		{
+			LeadDelta  *mark = palloc0(sizeof(LeadDelta));
+
+			mark->name = leads[i]->name;
+			mark->delta = timeline_encode(NULL, 0);
+			marks[nmarks++] = mark;
+			remember_appended(mark->name);
+		}
+	append_pending(marks, nmarks);
+}
+
+/* Append the deltas that could not be added. */
+static void
+append_rest(Writer *writer, LeadDelta **leads, int n)
+{
+	LeadDelta **left = palloc_extended(n * sizeof(LeadDelta *), MCXT_ALLOC_HUGE);
+	int			nleft = 0;
+
+	for (int i = 0; i < n; i++)
+		if (!leads[i]->written)
+			left[nleft++] = leads[i];
+	append_pending(left, nleft);
+	for (int i = 0; i < nleft; i++)
+	{
+		if (!left[i]->is_large)
+			remember_appended(left[i]->name);
+		if (writer->watching && (left[i]->is_large || writer->recounts))
+			remember_touched(left[i]->name, writer->recounts ? CAUSE_MODEL : cause_of_delta(left[i]->delta));
+	}
+}
+
+/* Add deltas to the rows of their leads, and append those that cannot be. */
+static void
+write_leads(LeadDelta **leads, int n, Relation timelines, bool recounts)
+{
+	Writer		writer;
+
+	if (n == 0)
+		return;
+	writer_open(&writer, timelines, recounts);
+	/* in shops without anonymous visitors there is no alias; the first one that there is may be missed here */
+	if (had_pages(writer.aliases))
+		look_up_names(&writer, leads, n);
+	for (int i = 0; i < n; i++)
+	{
+		if (!leads[i]->is_alias)
+			(void) add_to_row(&writer, leads[i]);
+	}
+	/* identify() has seen that the row is ours, or has committed and is seen now */
+	if (has_pages(writer.aliases))
+		mark_new_aliases(&writer, leads, n);
+	append_rest(&writer, leads, n);
+	writer_close(&writer);
+}
+
+/*
+ * timeline + delta: (lead_id, timeline, delta, lenient). An hour that overflows
+ * is an error or, leniently, wraps around with a warning.
+ */
+Datum
+add_delta(PG_FUNCTION_ARGS)
+{
+	text	   *lead_id = PG_GETARG_TEXT_PP(0);
+	bool		overflowed = false;
+	struct varlena *sum = timeline_combine(PG_GETARG_TIMELINE(1), PG_GETARG_TIMELINE(2), 1,
+										   PG_GETARG_BOOL(3) ? &overflowed : NULL);
+
+	if (overflowed)
+		warn_overflow(VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id));
+	PG_RETURN_POINTER(sum);
+}
+
+void
+deltas_apply(Deltas *deltas, Relation timelines)
+{
+	LeadDelta **leads;
+	int			n = deltas_complete(deltas, &leads);
+
+	write_leads(leads, n, timelines, false);
+}
+
+/* Append all deltas. */
+static void
+deltas_defer(Deltas *deltas)
+{
+	LeadDelta **leads;
+	int			n = deltas_complete(deltas, &leads);
+
+	append_pending(leads, n);
+}
+
+/* ---------- whose rights ---------- */
+
+Identity
+become(Oid user, int flags)
+{
+	Identity	before;
+
+	GetUserIdAndSecContext(&before.user, &before.security);
+	SetUserIdAndSecContext(user, before.security | SECURITY_LOCAL_USERID_CHANGE | flags);
+	return before;
+}
+
+void
+become_again(Identity identity)
+{
+	SetUserIdAndSecContext(identity.user, identity.security);
+}
+
+/* ---------- leads whose events have changed ---------- */
+
+void
+deltas_note(Deltas *deltas)
+{
+	deltas->noted = true;
+}
+
+/* Append names to changed_lead with a statement. */
+static void
+insert_changed(text **names, int n)
+{
+	Datum	   *ids = palloc(n * sizeof(Datum));
+	bool	   *nulls = palloc(n * sizeof(bool));
+	int			length = n;
+	int			first = 1;
+	Oid			type = TEXTARRAYOID;
+	Datum		argument;
+
+	for (int i = 0; i < n; i++)
+	{
+		ids[i] = PointerGetDatum(names[i]);
+		nulls[i] = names[i] == NULL;
+	}
+	argument = PointerGetDatum(construct_md_array(ids, nulls, 1, &length, &first, TEXTOID, -1, false, TYPALIGN_INT));
+	SPI_connect();
+	if (SPI_execute_with_args("INSERT INTO leadscore_internal.changed_lead (lead_id) SELECT pg_catalog.unnest($1)",
+							  1, &type, &argument, NULL, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not note whose events have changed");
+	SPI_finish();
+}
+
+/* Append names, NULL for everybody, to changed_lead: past the executor, if the table is as we have made it. */
+static void
+append_changed(text **names, int n)
+{
+	Relation	changed = table_open(our_table("changed_lead"), RowExclusiveLock);
+
+	if (changed->rd_rel->relkind != RELKIND_RELATION || changed->rd_rel->relhasindex || changed->trigdesc ||
+		changed->rd_att->constr || !has_columns(changed, 1))
+		insert_changed(names, n);
+	else
+	{
+		TupleTableSlot *slot = table_slot_create(changed, NULL);
+
+		for (int i = 0; i < n; i++)
+		{
+			ExecClearTuple(slot);
+			slot->tts_values[0] = PointerGetDatum(names[i]);
+			memset(slot->tts_isnull, true, RelationGetNumberOfAttributes(changed) * sizeof(bool));
+			slot->tts_isnull[0] = names[i] == NULL;
+			ExecStoreVirtualTuple(slot);
+			table_tuple_insert(changed, slot, GetCurrentCommandId(true), 0, NULL);
+		}
+		ExecDropSingleTupleTableSlot(slot);
+	}
+	table_close(changed, NoLock);
+}
+
+/* Append the names that the events have: whatever they count for, also if it is nothing. */
+static void
+append_noted(Deltas *deltas)
+{
+	text	  **names = palloc_extended(Max(deltas->leads->members, 1) * sizeof(text *), MCXT_ALLOC_HUGE);
+	int			n = 0;
+	delta_iterator it;
+	LeadDelta  *lead;
+
+	delta_start_iterate(deltas->leads, &it);
+	while ((lead = delta_iterate(deltas->leads, &it)) != NULL)
+		names[n++] = name_of(lead);
+	if (n > 0)
+		append_changed(names, n);
+}
+
+void
+note_everybody(void)
+{
+	text	   *nobody = NULL;
+
+	append_changed(&nobody, 1);
+}
+
+void
+deltas_write(Deltas *deltas, Relation timelines, bool deferred)
+{
+	Identity	user = become(timelines->rd_rel->relowner, 0);
+	MemoryContext old = MemoryContextSwitchTo(deltas->context);
+
+	if (deltas->noted)
+		append_noted(deltas);
+	if (deferred)
+		deltas_defer(deltas);
+	else
+		deltas_apply(deltas, timelines);
+	MemoryContextSwitchTo(old);
+	become_again(user);
+	MemoryContextReset(deltas->context);
+	deltas->leads = delta_create(deltas->context, 8, NULL);
+}
+
+/* ---------- holding leads ---------- */
+
+static int
+name_pointer_compare(const void *a, const void *b)
+{
+	return text_compare(DatumGetTextPP(*(const Datum *) a), DatumGetTextPP(*(const Datum *) b));
+}
+
+/*
+ * hold_leads(lead_ids, wait): take the rows of leads, made where there are none.
+ * Not to wait is to pass over those that somebody else has. Returns those that
+ * are ours.
+ */
+Datum
+hold_leads(PG_FUNCTION_ARGS)
+{
+	Relation	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
+	bool		wait = PG_GETARG_BOOL(1);
+	Stores	   *stores = stores_open(timelines, true);
+	Datum	   *ids;
+	int			n;
+	int			nheld = 0;
+
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), TEXTOID, -1, false, TYPALIGN_INT, &ids, NULL, &n);
+	qsort(ids, n, sizeof(Datum), name_pointer_compare);
+	for (int i = 0; i < n; i++)
+	{
+		text	   *lead_id = DatumGetTextPP(ids[i]);
+		Store	   *store = store_of(stores, lead_id);
+		bool		made;
+
+		if (nheld > 0 && text_compare(lead_id, DatumGetTextPP(ids[nheld - 1])) == 0)
+			continue;
+		if (store && store_hold(store, lead_id, wait, &made))
+			ids[nheld++] = PointerGetDatum(lead_id);
+	}
+	stores_close(stores);
+	table_close(timelines, NoLock);
+	PG_RETURN_ARRAYTYPE_P(construct_array(ids, nheld, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+/* ---------- rebuild ---------- */
+
+/* add_deltas(names, deltas): add to timelines what rebuild() has found to lack. */
+Datum
+add_deltas(PG_FUNCTION_ARGS)
+{
+	Relation	timelines;
+	Identity	user;
+	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(1);
+	Datum	   *ids;
+	Datum	   *values;
+	int			nids;
+	int			nvalues;
+	int			n;
+	LeadDelta  *deltas;
+	LeadDelta **leads;
+
+	/* as rebuild() itself fails for those who do not see every lead */
+	if (check_enable_rls(our_table("lead_timeline"), InvalidOid, true) == RLS_ENABLED)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("row-level security hides rows of table \"lead_timeline\""),
+				 errhint("Have somebody do this whom its policies do not bind.")));
+	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
+	user = become(timelines->rd_rel->relowner, 0);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), TEXTOID, -1, false, TYPALIGN_INT, &ids, NULL, &nids);
+	deconstruct_array(array, ARR_ELEMTYPE(array), -1, false, TYPALIGN_INT, &values, NULL, &nvalues);
+	n = Min(nids, nvalues);
+	deltas = palloc_extended(Max(n, 1) * sizeof(LeadDelta), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	leads = palloc_extended(Max(n, 1) * sizeof(LeadDelta *), MCXT_ALLOC_HUGE);
+	for (int i = 0; i < n; i++)
+	{
+		deltas[i].name = DatumGetTextPP(ids[i]);
+		deltas[i].lead_id = text_label(deltas[i].name);
+		deltas[i].delta = DatumGetTimeline(values[i]);
+		deltas[i].lenient = true;
+		leads[i] = &deltas[i];
+	}
+	write_leads(leads, n, timelines, true);
+	become_again(user);
+	table_close(timelines, NoLock);
+	PG_RETURN_VOID();
+}

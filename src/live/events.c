@@ -1,0 +1,84 @@
+/*
+ * events.c: the rows of tracked tables as events, for what is derived from
+ * them.
+ *
+ * Rows are read by the same code that counts them, so an event here is what a
+ * timeline has counted.
+ */
+#include "catalog.h"
+#include "live/source.h"
+
+#include "access/table.h"
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(source_events);
+
+typedef struct EventWriter
+{
+	ReturnSetInfo *result;
+	MemoryContext row_context;
+} EventWriter;
+
+static bool
+write_event(Source *source, TupleTableSlot *slot, void *argument)
+{
+	EventWriter *writer = argument;
+	MemoryContext old = MemoryContextSwitchTo(writer->row_context);
+	SourceRow	row;
+
+	if (source_read(source, slot, &row))
+	{
+		Jsonb	   *properties = row.event.fetch_properties(row.event.row);
+		Datum		values[5] = {
+			PointerGetDatum(cstring_to_text_with_len(row.lead_id, row.lead_id_length)),
+			PointerGetDatum(cstring_to_text_with_len(row.event.kind, row.event.kind_length)),
+			TimestampTzGetDatum(row.occurred_at),
+			NumericGetDatum(int64_div_fast_to_numeric(row.event.value, 6)),
+			PointerGetDatum(properties),
+		};
+		bool		nulls[5] = {false, false, false, false, properties == NULL};
+
+		tuplestore_putvalues(writer->result->setResult, writer->result->setDesc, values, nulls);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(writer->row_context);
+	return true;
+}
+
+/*
+ * source_events(sources regclass[], mappings jsonb[], lead_ids, kinds) -> setof
+ * (lead_id, kind, occurred_at, value, properties), with the caller's snapshot.
+ * lead_ids and kinds say which rows are wanted; more may come.
+ */
+Datum
+source_events(PG_FUNCTION_ARGS)
+{
+	Datum		lead_ids = PG_ARGISNULL(2) ? 0 : PG_GETARG_DATUM(2);
+	Datum		kinds = PG_ARGISNULL(3) ? 0 : PG_GETARG_DATUM(3);
+	EventWriter writer = {.result = (ReturnSetInfo *) fcinfo->resultinfo};
+	Datum	   *sources;
+	Datum	   *mappings;
+	int			nsources;
+	int			nmappings;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		return (Datum) 0;
+	writer.row_context = AllocSetContextCreate(CurrentMemoryContext, "leadscore event", ALLOCSET_DEFAULT_SIZES);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), REGCLASSOID, sizeof(Oid), true, TYPALIGN_INT, &sources, NULL, &nsources);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), JSONBOID, -1, false, TYPALIGN_INT, &mappings, NULL, &nmappings);
+	for (int i = 0; i < Min(nsources, nmappings); i++)
+	{
+		Relation	relation = source_open(DatumGetObjectId(sources[i]));
+
+		source_read_table(relation, DatumGetJsonbP(mappings[i]), true, lead_ids, kinds,
+						  "its rows are left out", write_event, &writer);
+		table_close(relation, NoLock);
+	}
+	MemoryContextDelete(writer.row_context);
+	return (Datum) 0;
+}

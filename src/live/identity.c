@@ -1,0 +1,797 @@
+/*
+ * identity.c: changes of names: who may make them, and when.
+ *
+ *     identify(), unidentify() ──all locks are free──▶ lead_alias
+ *                              ──somebody has one────▶ pending_identity ──the next change, or fold()──▶ lead_alias
+ *
+ * Locks. A change of an alias locks the alias exclusively and its lead shared, by
+ * advisory locks of classes that SQL cannot take, to the end of the transaction.
+ * So changes of one name come one after the other, and while somebody makes an
+ * alias of a lead, that does not become an alias itself. fold() locks an alias
+ * exclusively while it moves what is pending under it: unidentify() then knows
+ * where that is.
+ *
+ * Who has locked something already could wait for somebody who waits for him. So
+ * only who holds no lock at all waits, and only for the names that he was given;
+ * all others try, and a change that does not get its locks is left in
+ * pending_identity. A row of it is removed only by who has the alias's lock, so
+ * it is carried out once; and a change gets in line behind those that wait for
+ * the same names.
+ *
+ * The server's table of locks is small. Names are divided by their hashes into
+ * stripes. Who locks a name says so at its stripe (ROW SHARE, ROW EXCLUSIVE), and
+ * who has many names locks whole stripes instead (SHARE, ACCESS EXCLUSIVE): that
+ * is refused where somebody else has a name of the stripe.
+ *
+ * The line. Who appends to pending_identity did not get the lock on the name, but
+ * holds another one, shared: forget(), which has locked the name, sees by it that
+ * there is a change that it cannot see.
+ */
+#include "live/identity.h"
+
+#include "attempt.h"
+#include "catalog.h"
+#include "label.h"
+#include "lookup.h"
+#include "session_cache.h"
+#include "live/commit.h"
+#include "live/delta.h"
+#include "live/store.h"
+#include "timeline/timeline.h"
+
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+PG_FUNCTION_INFO_V1(wait_for_names);
+PG_FUNCTION_INFO_V1(try_names);
+PG_FUNCTION_INFO_V1(try_aliases);
+PG_FUNCTION_INFO_V1(try_leads);
+PG_FUNCTION_INFO_V1(line_is_free);
+PG_FUNCTION_INFO_V1(lead_now);
+PG_FUNCTION_INFO_V1(has_aliases);
+PG_FUNCTION_INFO_V1(names_are_seen);
+PG_FUNCTION_INFO_V1(aliases_are_seen);
+PG_FUNCTION_INFO_V1(change_waits);
+PG_FUNCTION_INFO_V1(waiting_lead);
+PG_FUNCTION_INFO_V1(waiting_changes);
+PG_FUNCTION_INFO_V1(append_change);
+PG_FUNCTION_INFO_V1(remove_change);
+PG_FUNCTION_INFO_V1(is_first_change);
+PG_FUNCTION_INFO_V1(give_up_row);
+PG_FUNCTION_INFO_V1(append_delta);
+PG_FUNCTION_INFO_V1(statement_is_running);
+PG_FUNCTION_INFO_V1(postpone_rebuild);
+PG_FUNCTION_INFO_V1(check_not_running);
+
+/* ---------- locks ---------- */
+
+/* What a name is locked for. pg_advisory_lock() and its kin take the classes 1 and 2; the stripes of a class are the class that follows. */
+typedef enum NameLock
+{
+	CHANGED = 4,				/* exclusively: the name is changed; shared: it is counted for */
+	IN_LINE = 6					/* shared: a change of it has been appended; exclusively, for a moment: is there any? */
+} NameLock;
+
+#define LAST_CLASS (IN_LINE + 1)
+
+/* Stripes of a class: as many locks, at most, does a transaction have, besides those on names. */
+#define STRIPES 512
+
+/* As many names are locked one by one. */
+#define MANY_NAMES 100
+
+/* As many changes that wait are told one by one. */
+#define MOST_NOTICES 10
+
+/* Of the transaction; what a subtransaction has counted that was rolled back is counted all the same. */
+static int	nlocked = 0;		/* names that it has locked one by one */
+static int	nwaiting = 0;		/* changes that it has left waiting */
+static bool has_changed = false;	/* it has looked at what waits */
+
+void
+forget_locked_names(void)
+{
+	nlocked = nwaiting = 0;
+	has_changed = false;
+}
+
+/* The locks that stand for a name. */
+typedef struct NameLocks
+{
+	LOCKTAG		stripe;
+	LOCKMODE	stripe_mode;
+	LOCKTAG		name;
+	LOCKMODE	name_mode;		/* NoLock: the stripe is enough */
+} NameLocks;
+
+static void
+name_locks(NameLocks *locks, NameLock what, const text *name, bool exclusive)
+{
+	uint64		key = hash_bytes_extended((const unsigned char *) VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name), 0);
+	bool		many = nlocked >= MANY_NAMES;
+
+	SET_LOCKTAG_ADVISORY(locks->stripe, MyDatabaseId, 0, (uint32) (key % STRIPES), what + 1);
+	SET_LOCKTAG_ADVISORY(locks->name, MyDatabaseId, (uint32) (key >> 32), (uint32) key, what);
+	locks->name_mode = exclusive ? ExclusiveLock : ShareLock;
+	/* a name that is locked already stays so, whatever becomes of its stripe */
+	if (many && lock_is_held(&locks->name, locks->name_mode))
+		many = false;
+	if (many)
+	{
+		locks->stripe_mode = exclusive ? AccessExclusiveLock : ShareLock;
+		locks->name_mode = NoLock;
+	}
+	else
+		locks->stripe_mode = exclusive ? RowExclusiveLock : RowShareLock;
+}
+
+static bool
+take_locks(const NameLocks *locks, bool wait)
+{
+	LockAcquireResult result;
+
+	if (LockAcquire(&locks->stripe, locks->stripe_mode, false, !wait) == LOCKACQUIRE_NOT_AVAIL)
+		return false;
+	if (locks->name_mode == NoLock)
+		return true;
+	result = LockAcquire(&locks->name, locks->name_mode, false, !wait);
+	if (result == LOCKACQUIRE_OK)
+		nlocked++;
+	else if (result == LOCKACQUIRE_NOT_AVAIL)
+		(void) LockRelease(&locks->stripe, locks->stripe_mode, false);
+	return result != LOCKACQUIRE_NOT_AVAIL;
+}
+
+static void
+release_locks(const NameLocks *locks)
+{
+	if (locks->name_mode != NoLock)
+		(void) LockRelease(&locks->name, locks->name_mode, false);
+	(void) LockRelease(&locks->stripe, locks->stripe_mode, false);
+}
+
+static bool
+lock_name(NameLock what, const text *name, bool exclusive, bool wait)
+{
+	NameLocks	locks;
+
+	name_locks(&locks, what, name, exclusive);
+	return take_locks(&locks, wait);
+}
+
+/* Lock a name exclusively and another shared (NULL: none): both, or neither. */
+static bool
+lock_both(const text *exclusive, const text *shared, bool wait)
+{
+	/* in the order of their bytes, so that two who wait for the same names are in no circle */
+	bool		swap = shared != NULL && text_compare(shared, exclusive) < 0;
+	const text *names[2] = {exclusive, shared};
+	NameLocks	first;
+	NameLocks	second;
+
+	name_locks(&first, CHANGED, names[swap], !swap);
+	if (!take_locks(&first, wait))
+		return false;
+	if (shared == NULL)
+		return true;
+	name_locks(&second, CHANGED, names[!swap], swap);
+	if (take_locks(&second, wait))
+		return true;
+	release_locks(&first);
+	return false;
+}
+
+bool
+try_to_lock_name(const text *name)
+{
+	return lock_name(CHANGED, name, true, false);
+}
+
+/* Whether this session holds no lock that anybody can wait for, but on names. */
+static bool
+holds_nothing(void)
+{
+	LockData   *all;
+
+	if (IsTransactionBlock() || TransactionIdIsValid(GetTopTransactionIdIfAny()))
+		return false;
+	all = GetLockStatusData();
+	for (int i = 0; i < all->nelements; i++)
+	{
+		const LockInstanceData *lock = &all->locks[i];
+		const LOCKTAG *tag = &lock->locktag;
+		bool		is_name = tag->locktag_type == LOCKTAG_ADVISORY && tag->locktag_field4 >= CHANGED && tag->locktag_field4 <= LAST_CLASS;
+
+		if (lock->pid == MyProcPid && lock->holdMask != 0 && tag->locktag_type != LOCKTAG_VIRTUALTRANSACTION && !is_name)
+			return false;
+	}
+	return true;
+}
+
+static text *
+name_argument(FunctionCallInfo fcinfo, int i)
+{
+	if (PG_ARGISNULL(i))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("the name is NULL")));
+	return PG_GETARG_TEXT_PP(i);
+}
+
+/*
+ * wait_for_names(exclusive, shared): lock both; wait for them only if nobody can
+ * be waiting for us. Any table that the session has read, in the same statement,
+ * may be wanted by DDL, behind which the holder of a name has to queue: so this
+ * is called before any table is looked at, and looks at all locks.
+ */
+Datum
+wait_for_names(PG_FUNCTION_ARGS)
+{
+	text	   *exclusive = name_argument(fcinfo, 0);
+	text	   *shared = PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1);
+	bool		is_first = nlocked == 0;
+
+	if (!lock_both(exclusive, shared, false) && is_first && holds_nothing())
+		(void) lock_both(exclusive, shared, true);
+	PG_RETURN_VOID();
+}
+
+/* try_names(exclusive, shared): lock both, if they are free. */
+Datum
+try_names(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(lock_both(name_argument(fcinfo, 0), PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1), false));
+}
+
+/* The elements of an array of names. */
+static int
+names_of_array(ArrayType *array, text ***names)
+{
+	Datum	   *datums;
+	bool	   *nulls;
+	int			n;
+	int			nnames = 0;
+
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &datums, &nulls, &n);
+	*names = palloc(Max(n, 1) * sizeof(text *));
+	for (int i = 0; i < n; i++)
+		if (!nulls[i])
+			(*names)[nnames++] = DatumGetTextPP(datums[i]);
+	return nnames;
+}
+
+/* line_is_free(names): whether no transaction that is open has appended a change of one of them; that name is to be locked by the caller. */
+Datum
+line_is_free(PG_FUNCTION_ARGS)
+{
+	text	  **names;
+	int			n = names_of_array(PG_GETARG_ARRAYTYPE_P(0), &names);
+
+	for (int i = 0; i < n; i++)
+	{
+		NameLocks	locks;
+
+		CHECK_FOR_INTERRUPTS();
+		/* for a moment only, in which nothing is waited for: who appends then may wait */
+		name_locks(&locks, IN_LINE, names[i], true);
+		if (!take_locks(&locks, false))
+			PG_RETURN_BOOL(false);
+		release_locks(&locks);
+	}
+	PG_RETURN_BOOL(true);
+}
+
+/*
+ * try_leads(names): take the rows of lead_timeline of some names, made where there
+ * are none, if they are free: only who has a lead's row writes what is known of its
+ * segment. Where somebody has changed the table, nobody has rows.
+ */
+Datum
+try_leads(PG_FUNCTION_ARGS)
+{
+	Relation	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
+	Stores	   *stores = stores_open(timelines, true);
+	text	  **names;
+	int			n = names_of_array(PG_GETARG_ARRAYTYPE_P(0), &names);
+	bool		all_free = true;
+
+	for (int i = 0; all_free && i < n; i++)
+	{
+		Store	   *store = store_of(stores, names[i]);
+		bool		made;
+
+		all_free = store == NULL || store_hold(store, names[i], false, &made);
+	}
+	stores_close(stores);
+	table_close(timelines, NoLock);
+	CommandCounterIncrement();
+	PG_RETURN_BOOL(all_free);
+}
+
+/* ---------- names as they are now ---------- */
+
+/* A table of names, to be looked up by a column: as it is now, without predicate locks. */
+typedef struct NameTable
+{
+	Relation	table;
+	Lookup		lookup;
+} NameTable;
+
+/* pending_identity: change_id, alias, lead_id; lead_alias: alias, lead_id */
+#define PENDING_ALIAS 2
+#define PENDING_LEAD 3
+#define ALIAS 1
+#define ALIAS_LEAD 2
+
+/* Open one; false if it has no rows. */
+static bool
+names_open(NameTable *names, const char *table, AttrNumber column, Snapshot snapshot)
+{
+	names->table = table_open(our_table(table), AccessShareLock);
+	if (!has_pages(names->table))
+	{
+		table_close(names->table, NoLock);
+		return false;
+	}
+	if (!lookup_open(&names->lookup, names->table, column, snapshot))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("our table \"%s\" has lost an index", table),
+				 errdetail("lead_alias has indexes on alias and on lead_id, and so has pending_identity."),
+				 errhint("Make the index again that was dropped.")));
+	return true;
+}
+
+static void
+names_close(NameTable *names)
+{
+	lookup_close(&names->lookup);
+	table_close(names->table, NoLock);
+}
+
+/* lead_now(name): the lead that a name is an alias of; NULL: it is none. */
+Datum
+lead_now(PG_FUNCTION_ARGS)
+{
+	NameTable	aliases;
+	Datum		lead;
+
+	if (!names_open(&aliases, "lead_alias", ALIAS, SnapshotSelf))
+		PG_RETURN_NULL();
+	lead = lookup_value(&aliases.lookup, PG_GETARG_TEXT_PP(0), ALIAS_LEAD);
+	names_close(&aliases);
+	if (lead == (Datum) 0)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(lead);
+}
+
+/* has_aliases(name): whether a name has aliases. */
+Datum
+has_aliases(PG_FUNCTION_ARGS)
+{
+	NameTable	aliases;
+	bool		any;
+
+	if (!names_open(&aliases, "lead_alias", ALIAS_LEAD, SnapshotSelf))
+		PG_RETURN_BOOL(false);
+	lookup_begin(&aliases.lookup, PG_GETARG_TEXT_PP(0));
+	any = lookup_next(&aliases.lookup);
+	names_close(&aliases);
+	PG_RETURN_BOOL(any);
+}
+
+/* try_aliases(lead_id): lock the aliases of a name exclusively, if they are free. */
+Datum
+try_aliases(PG_FUNCTION_ARGS)
+{
+	NameTable	aliases;
+	bool		all_free = true;
+
+	if (!names_open(&aliases, "lead_alias", ALIAS_LEAD, SnapshotSelf))
+		PG_RETURN_BOOL(true);
+	lookup_begin(&aliases.lookup, PG_GETARG_TEXT_PP(0));
+	while (all_free && lookup_next(&aliases.lookup))
+	{
+		bool		isnull;
+
+		CHECK_FOR_INTERRUPTS();
+		all_free = try_to_lock_name(DatumGetTextPP(slot_getattr(aliases.lookup.slot, ALIAS, &isnull)));
+	}
+	names_close(&aliases);
+	PG_RETURN_BOOL(all_free);
+}
+
+/* Whether the rows of some names are those that a snapshot sees. */
+static bool
+rows_are_seen(const char *table, AttrNumber column, text **keys, int n, Snapshot snapshot)
+{
+	NameTable	names;
+	bool		seen = true;
+
+	/* no version of a row is passed over, and none read for a predicate lock */
+	if (!names_open(&names, table, column, SnapshotAny))
+		return true;
+	for (int i = 0; seen && i < n; i++)
+	{
+		lookup_begin(&names.lookup, keys[i]);
+		while (seen && lookup_next(&names.lookup))
+			seen = table_tuple_satisfies_snapshot(names.table, names.lookup.slot, snapshot) ==
+				table_tuple_satisfies_snapshot(names.table, names.lookup.slot, SnapshotSelf);
+	}
+	names_close(&names);
+	return seen;
+}
+
+/*
+ * names_are_seen(names): whether the transaction's snapshot sees whose aliases
+ * some names are, and the changes of them that wait, as they are now. Else nothing
+ * is changed that depends on them: that is left to the next.
+ */
+Datum
+names_are_seen(PG_FUNCTION_ARGS)
+{
+	text	  **names;
+	int			n;
+
+	if (!IsolationUsesXactSnapshot())
+		PG_RETURN_BOOL(true);
+	n = names_of_array(PG_GETARG_ARRAYTYPE_P(0), &names);
+	PG_RETURN_BOOL(rows_are_seen("lead_alias", ALIAS, names, n, GetTransactionSnapshot()) &&
+				   rows_are_seen("pending_identity", PENDING_ALIAS, names, n, GetTransactionSnapshot()));
+}
+
+/* aliases_are_seen(name): likewise the aliases of a name, and the changes that wait of who is to be one. */
+Datum
+aliases_are_seen(PG_FUNCTION_ARGS)
+{
+	text	   *name = PG_GETARG_TEXT_PP(0);
+
+	PG_RETURN_BOOL(!IsolationUsesXactSnapshot() ||
+				   (rows_are_seen("lead_alias", ALIAS_LEAD, &name, 1, GetTransactionSnapshot()) &&
+					rows_are_seen("pending_identity", PENDING_LEAD, &name, 1, GetTransactionSnapshot())));
+}
+
+/* ---------- changes that wait ---------- */
+
+static int64
+change_of_row(TupleTableSlot *slot)
+{
+	bool		isnull;
+
+	return DatumGetInt64(slot_getattr(slot, 1, &isnull));
+}
+
+/* Whether a change that was asked for before another one waits for a name. */
+static bool
+waits(AttrNumber column, const text *name, int64 before)
+{
+	NameTable	changes;
+	bool		found = false;
+
+	if (!names_open(&changes, "pending_identity", column, SnapshotSelf))
+		return false;
+	lookup_begin(&changes.lookup, name);
+	while (!found && lookup_next(&changes.lookup))
+		found = change_of_row(changes.lookup.slot) < before;
+	names_close(&changes);
+	return found;
+}
+
+/*
+ * change_waits(alias, lead_id, before): whether a change that must come first
+ * waits: of the alias, of its lead or, if that is given back, of who is to count
+ * for it. "before": only those that were asked for before that one. NULL: all.
+ */
+Datum
+change_waits(PG_FUNCTION_ARGS)
+{
+	text	   *alias = name_argument(fcinfo, 0);
+	int64		before = PG_ARGISNULL(2) ? PG_INT64_MAX : PG_GETARG_INT64(2);
+
+	PG_RETURN_BOOL(waits(PENDING_ALIAS, alias, before) ||
+				   (PG_ARGISNULL(1) ? waits(PENDING_LEAD, alias, before) : waits(PENDING_ALIAS, PG_GETARG_TEXT_PP(1), before)));
+}
+
+/* waiting_lead(alias): the lead of the last change of an alias that waits; NULL: none waits, or it is to be given back. */
+Datum
+waiting_lead(PG_FUNCTION_ARGS)
+{
+	NameTable	changes;
+	int64		last = 0;
+	text	   *lead = NULL;
+
+	if (!names_open(&changes, "pending_identity", PENDING_ALIAS, SnapshotSelf))
+		PG_RETURN_NULL();
+	lookup_begin(&changes.lookup, PG_GETARG_TEXT_PP(0));
+	while (lookup_next(&changes.lookup))
+	{
+		bool		isnull;
+		Datum		value = slot_getattr(changes.lookup.slot, PENDING_LEAD, &isnull);
+
+		if (change_of_row(changes.lookup.slot) < last)
+			continue;
+		last = change_of_row(changes.lookup.slot);
+		lead = isnull ? NULL : DatumGetTextPCopy(value);
+	}
+	names_close(&changes);
+	if (lead == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(lead);
+}
+
+/* waiting_changes(first, most): the changes that wait, from a number on and in their order, at most so many (NULL: all). */
+Datum
+waiting_changes(PG_FUNCTION_ARGS)
+{
+	int64		most = PG_ARGISNULL(1) ? PG_INT64_MAX : PG_GETARG_INT64(1);
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	Relation	table = table_open(our_table("pending_identity"), AccessShareLock);
+	Relation	index;
+	IndexScanDesc scan;
+	TupleTableSlot *slot;
+	ScanKeyData key;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (!OidIsValid(primary_key_index(table)))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the table leadscore_internal.pending_identity has lost its primary key"),
+				 errhint("Make it again.")));
+	index = index_open(primary_key_index(table), AccessShareLock);
+	scan = begin_index_scan(table, index, SnapshotSelf, 1);
+	slot = table_slot_create(table, NULL);
+	ScanKeyEntryInitialize(&key, 0, 1, BTGreaterEqualStrategyNumber, InvalidOid, InvalidOid, F_INT8GE,
+						   Int64GetDatum(PG_ARGISNULL(0) ? 0 : PG_GETARG_INT64(0)));
+	index_rescan(scan, &key, 1, NULL, 0);
+	while (most-- > 0 && index_getnext_slot(scan, ForwardScanDirection, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		slot_getallattrs(slot);
+		tuplestore_putvalues(result->setResult, result->setDesc, slot->tts_values, slot->tts_isnull);
+	}
+	index_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	index_close(index, NoLock);
+	table_close(table, NoLock);
+	return (Datum) 0;
+}
+
+/* Say that a change waits; of many, only that there are more. */
+static void
+tell_waiting(const text *alias)
+{
+	const char *hint = "SELECT leadscore.fold() carries it out; leadscore.status tells whether it still waits.";
+
+	if (++nwaiting < MOST_NOTICES)
+		ereport(NOTICE,
+				(errmsg("the change of \"%s\" waits for another change of the same names", text_to_cstring(alias)),
+				 errhint("%s", hint)));
+	else if (nwaiting == MOST_NOTICES)
+		ereport(NOTICE,
+				(errmsg("more changes of names wait for other changes"),
+				 errhint("SELECT leadscore.fold() carries them out; leadscore.status tells whether they still wait.")));
+}
+
+/*
+ * append_change(alias, lead_id): leave a change in pending_identity: until the
+ * statement that is running has ended, or until whoever has the names has.
+ */
+Datum
+append_change(PG_FUNCTION_ARGS)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[2] = {TEXTOID, TEXTOID};
+	text	   *alias = name_argument(fcinfo, 0);
+	text	   *lead = PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1);
+	Datum		values[2] = {PointerGetDatum(alias), PointerGetDatum(lead)};
+	char		nulls[2] = {' ', lead ? ' ' : 'n'};
+	int64		change;
+	bool		isnull;
+
+	/* until we end; line_is_free() holds them exclusively for a moment only */
+	(void) lock_name(IN_LINE, alias, false, true);
+	if (lead)
+		(void) lock_name(IN_LINE, lead, false, true);
+	SPI_connect();
+	session_plan(&plan, "INSERT INTO leadscore_internal.pending_identity (alias, lead_id) VALUES ($1, $2) RETURNING change_id", 2, types);
+	if (SPI_execute_plan(plan, values, nulls, false, 1) != SPI_OK_INSERT_RETURNING || SPI_processed != 1)
+		elog(ERROR, "could not append a change of names");
+	change = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	remember_change(change);
+	if (!is_running())
+		tell_waiting(alias);
+	PG_RETURN_VOID();
+}
+
+/* remove_change(change_id, alias): a change is carried out; false: it has been. The alias is locked. */
+Datum
+remove_change(PG_FUNCTION_ARGS)
+{
+	int64		change = PG_GETARG_INT64(0);
+	NameTable	changes;
+	bool		removed = false;
+
+	if (!names_open(&changes, "pending_identity", PENDING_ALIAS, SnapshotSelf))
+		PG_RETURN_BOOL(false);
+	lookup_begin(&changes.lookup, PG_GETARG_TEXT_PP(1));
+	while (!removed && lookup_next(&changes.lookup))
+		if (change_of_row(changes.lookup.slot) == change)
+			removed = remove_row(changes.table, &changes.lookup.slot->tts_tid);
+	names_close(&changes);
+	CommandCounterIncrement();
+	PG_RETURN_BOOL(removed);
+}
+
+/* is_first_change(): whether the transaction has not looked yet at what waits. At the stricter levels it does not, for that is not its own. */
+Datum
+is_first_change(PG_FUNCTION_ARGS)
+{
+	bool		first = !has_changed && !IsolationUsesXactSnapshot();
+
+	has_changed = true;
+	PG_RETURN_BOOL(first);
+}
+
+/*
+ * Carry out changes that wait, from a number on, at most so many; as our owner.
+ * What cannot be carried out is a warning, and stays.
+ */
+void
+carry_out_changes(int64 first, int64 most)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[2] = {INT8OID, INT8OID};
+	Datum		values[2] = {Int64GetDatum(first), Int64GetDatum(most)};
+	Identity	user = become(our_owner(), 0);
+
+	SPI_connect();
+	session_plan(&plan, "SELECT leadscore_internal.carry_out($1, $2)", 2, types);
+	if (SPI_execute_plan(plan, values, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not carry out changes of names");
+	SPI_finish();
+	become_again(user);
+}
+
+/* ---------- moving ---------- */
+
+static void
+append_one(text *name, struct varlena *delta)
+{
+	Relation	pending = table_open(our_table("pending_delta"), RowExclusiveLock);
+	Store	   *store = store_open(pending, false, false);
+
+	if (store == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the table leadscore.pending_delta is not as the extension has made it"),
+				 errhint("Drop what was added to it.")));
+	store_append(store, name, delta);
+	store_close(store);
+	table_close(pending, NoLock);
+	remember_appended(name);
+}
+
+/* append_delta(name, delta): leave a delta under a name; its segment is compared before the transaction commits. */
+Datum
+append_delta(PG_FUNCTION_ARGS)
+{
+	append_one(PG_GETARG_TEXT_PP(0), PG_GETARG_TIMELINE(1));
+	remember_touched(PG_GETARG_TEXT_PP(0), CAUSE_IDENTITY);
+	CommandCounterIncrement();
+	PG_RETURN_VOID();
+}
+
+/*
+ * give_up_row(alias): remove the row of a name that is becoming an alias, and
+ * leave what it held under the name. A row that is not there is made and
+ * removed: a writer who comes before we commit finds it busy. If a writer has it
+ * already, an empty delta makes it count for the lead.
+ */
+Datum
+give_up_row(PG_FUNCTION_ARGS)
+{
+	text	   *alias = PG_GETARG_TEXT_PP(0);
+	Relation	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
+	Stores	   *stores = stores_open(timelines, false);
+	Store	   *store = store_of(stores, alias);
+	struct varlena *empty = timeline_encode(NULL, 0);
+	struct varlena *held = empty;
+	struct varlena *row;
+	bool		is_ours = false;
+
+	switch (store ? store_take(store, alias, false, &row) : TAKEN_BY_ANOTHER)
+	{
+		case TAKEN:
+			held = (struct varlena *) PG_DETOAST_DATUM_COPY(PointerGetDatum(row));
+			store_put(store, empty);
+			is_ours = true;
+			break;
+		case FREE:
+			is_ours = store_insert(store, alias, empty);
+			CommandCounterIncrement();
+			if (is_ours && store_take(store, alias, false, &row) == TAKEN)
+				store_put(store, empty);
+			break;
+		case TAKEN_BY_ANOTHER:
+			break;
+	}
+	stores_close(stores);
+	table_close(timelines, NoLock);
+	if (!is_ours || !timeline_is_empty(held))
+		append_one(alias, held);
+	remember_touched(alias, CAUSE_IDENTITY);
+	CommandCounterIncrement();
+	PG_RETURN_VOID();
+}
+
+/* ---------- inside statements ---------- */
+
+/* statement_is_running(): while a statement is writing a source, its events are there and their deltas are not. */
+Datum
+statement_is_running(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(is_running());
+}
+
+/* postpone_rebuild(lead_ids, signals): leave a rebuild to the trigger that counts the last of the statements that are running; returns whether one is. */
+Datum
+postpone_rebuild(PG_FUNCTION_ARGS)
+{
+	if (!is_running())
+		PG_RETURN_BOOL(false);
+	postpone(PG_ARGISNULL(0) ? NULL : PG_GETARG_ARRAYTYPE_P(0), PG_ARGISNULL(1) ? NULL : PG_GETARG_ARRAYTYPE_P(1));
+	PG_RETURN_BOOL(true);
+}
+
+/* check_not_running(what): refuse what returns at once what it has done, while half a statement is counted. */
+Datum
+check_not_running(PG_FUNCTION_ARGS)
+{
+	if (is_running())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("%s cannot run inside a statement that writes a tracked table", text_to_cstring(PG_GETARG_TEXT_PP(0))),
+				 errdetail("The events of the statement are there, and are not counted yet."),
+				 errhint("Run it as a statement of its own.")));
+	PG_RETURN_VOID();
+}
+
+static void
+rebuild(void *argument)
+{
+	const PostponedRebuild *asked = argument;
+	Oid			types[2] = {TEXTARRAYOID, TEXTARRAYOID};
+	Datum		values[2] = {PointerGetDatum(asked->lead_ids), PointerGetDatum(asked->signals)};
+	char		nulls[2] = {asked->lead_ids ? ' ' : 'n', asked->signals ? ' ' : 'n'};
+
+	SPI_connect();
+	(void) SPI_execute_with_args("CALL leadscore.rebuild($1, $2)", 2, types, values, nulls, false, 1);
+	SPI_finish();
+}
+
+void
+carry_out_rebuilds(List *postponed)
+{
+	Identity	user = become(our_owner(), 0);
+	ListCell   *cell;
+
+	foreach(cell, postponed)
+		attempt(rebuild, lfirst(cell), NULL, NULL);
+	become_again(user);
+}

@@ -1,0 +1,344 @@
+/*
+ * maintenance.c: what the procedures of maintenance.sql need and SQL cannot say.
+ */
+#include "catalog.h"
+#include "session_cache.h"
+#include "timeline/timeline.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(in_transaction_block);
+PG_FUNCTION_INFO_V1(wait_for_writers);
+PG_FUNCTION_INFO_V1(wait_for_partings);
+PG_FUNCTION_INFO_V1(hold_rebuild);
+PG_FUNCTION_INFO_V1(release_rebuild);
+PG_FUNCTION_INFO_V1(rebuild_is_at_work);
+PG_FUNCTION_INFO_V1(hold_lock);
+PG_FUNCTION_INFO_V1(check_seen);
+PG_FUNCTION_INFO_V1(is_seen);
+PG_FUNCTION_INFO_V1(difference);
+PG_FUNCTION_INFO_V1(only);
+
+/* Whether a procedure must not commit: BEGIN was said, or a function or trigger has called it. */
+Datum
+in_transaction_block(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(IsTransactionBlock() || !SPI_inside_nonatomic_context());
+}
+
+/* Whom we wait for is said after so many milliseconds. */
+#define PATIENCE 1000
+
+/* Tell which transactions keep us waiting, as a query finds them by its argument; nothing, if they have ended. */
+static void
+tell_of(SPIPlanPtr *plan, const char *query, Oid type, Datum argument, const char *message)
+{
+	char	   *others;
+
+	SPI_connect();
+	if (SPI_execute_plan(session_plan(plan, query, 1, &type), &argument, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not look for those who keep us waiting");
+	others = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	if (others)
+		ereport(NOTICE,
+				(errmsg("%s", message),
+				 errdetail("They are of %s.", others),
+				 errhint("It goes on when they have ended.")));
+	SPI_finish();
+}
+
+/* Say who is writing a table. */
+static void
+tell_writers(Oid table)
+{
+	static SPIPlanPtr plan = NULL;
+
+	tell_of(&plan, "SELECT leadscore_internal.writers($1)", REGCLASSOID, ObjectIdGetDatum(table), "waiting for transactions that began to write before");
+}
+
+/*
+ * Wait until every transaction that is writing a table now has ended. Nobody
+ * waits for us meanwhile: no lock is taken or queued for.
+ */
+static void
+wait_for_writers_of(const char *name)
+{
+	Oid			table = our_table(name);
+	TimestampTz began = GetCurrentTimestamp();
+	bool		told = false;
+	VirtualTransactionId *writers;
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, table);
+	writers = GetLockConflicts(&tag, ShareLock, NULL);
+	for (; VirtualTransactionIdIsValid(*writers); writers++)
+	{
+		bool		ended;
+
+		while (!(ended = VirtualXactLock(*writers, false)) && !TimestampDifferenceExceeds(began, GetCurrentTimestamp(), PATIENCE))
+		{
+			CHECK_FOR_INTERRUPTS();
+			pg_usleep(1000L);
+		}
+		if (ended)
+			continue;
+		if (!told)
+			tell_writers(table);
+		told = true;
+		(void) VirtualXactLock(*writers, true);
+	}
+}
+
+/* wait_for_writers(): those of timelines. */
+Datum
+wait_for_writers(PG_FUNCTION_ARGS)
+{
+	wait_for_writers_of("lead_timeline");
+	PG_RETURN_VOID();
+}
+
+/* wait_for_partings(): who parts names says so before it reads their events. */
+Datum
+wait_for_partings(PG_FUNCTION_ARGS)
+{
+	wait_for_writers_of("parted_lead");
+	PG_RETURN_VOID();
+}
+
+/*
+ * Our advisory locks are of a class that SQL cannot reach: pg_advisory_lock()
+ * takes the classes 1 and 2. So nobody can hold them to make us wait.
+ */
+#define OUR_CLASS 3
+
+static void
+set_lock_tag(LOCKTAG *tag, uint64 key)
+{
+	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, (uint32) (key >> 32), (uint32) key, OUR_CLASS);
+}
+
+/*
+ * hold_lock(what): the EXCLUSIVE lock of that name, from now to the end of the
+ * transaction. While one transaction holds it, no other does: changes of one
+ * model's document, of one lead's names, of what is derived and of what CRMs
+ * are told come one after the other.
+ */
+Datum
+hold_lock(PG_FUNCTION_ARGS)
+{
+	text	   *what = PG_GETARG_TEXT_PP(0);
+	LOCKTAG		tag;
+
+	set_lock_tag(&tag, DatumGetUInt64(hash_any_extended((unsigned char *) VARDATA_ANY(what), VARSIZE_ANY_EXHDR(what), 0)));
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	PG_RETURN_VOID();
+}
+
+/*
+ * One rebuild at a time: what one has found, another must not add too. The lock
+ * outlives the commits of a rebuild; it goes when that ends or fails.
+ */
+#define REBUILD_LOCK (UINT64CONST(0x6c656164) << 32)
+
+static bool rebuilding = false;
+
+static void
+rebuild_aborted(XactEvent event, void *arg pg_attribute_unused())
+{
+	if (event == XACT_EVENT_ABORT && rebuilding)
+	{
+		LOCKTAG		tag;
+
+		rebuilding = false;
+		set_lock_tag(&tag, REBUILD_LOCK);
+		(void) LockRelease(&tag, ExclusiveLock, true);
+	}
+}
+
+/* Take the lock of rebuilds, and tell which sessions keep us waiting for longer than a moment. */
+static void
+lock_and_tell(const LOCKTAG *tag, bool session)
+{
+	static SPIPlanPtr plan = NULL;
+	TimestampTz began = GetCurrentTimestamp();
+
+	while (LockAcquire(tag, ExclusiveLock, session, true) == LOCKACQUIRE_NOT_AVAIL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (TimestampDifferenceExceeds(began, GetCurrentTimestamp(), PATIENCE))
+		{
+			tell_of(&plan, "SELECT leadscore_internal.rebuilders($1)", INT8OID, Int64GetDatum((int64) REBUILD_LOCK), "waiting for rebuilds of other sessions");
+			(void) LockAcquire(tag, ExclusiveLock, session, false);
+			return;
+		}
+		pg_usleep(1000L);
+	}
+}
+
+/*
+ * hold_rebuild(shared): wait for the rebuilds of other sessions, and keep them
+ * waiting: while one is at work here or, shared, to the end of the transaction.
+ */
+Datum
+hold_rebuild(PG_FUNCTION_ARGS)
+{
+	static bool watching = false;
+	bool		session = !IsTransactionBlock();
+	LOCKTAG		tag;
+
+	if (!watching)
+		RegisterXactCallback(rebuild_aborted, NULL);
+	watching = true;
+	set_lock_tag(&tag, REBUILD_LOCK);
+	if (PG_GETARG_BOOL(0))
+	{
+		(void) LockAcquire(&tag, ShareLock, false, false);
+		PG_RETURN_VOID();
+	}
+	lock_and_tell(&tag, session);
+	rebuilding = session;
+	PG_RETURN_VOID();
+}
+
+/* release_rebuild(): the rebuild has ended. */
+Datum
+release_rebuild(PG_FUNCTION_ARGS)
+{
+	LOCKTAG		tag;
+
+	set_lock_tag(&tag, REBUILD_LOCK);
+	if (rebuilding)
+		(void) LockRelease(&tag, ExclusiveLock, true);
+	rebuilding = false;
+	PG_RETURN_VOID();
+}
+
+/*
+ * rebuild_is_at_work(): whether any session has that lock. It is tried in SHARE
+ * mode and released at once, for it is no matter if a rebuild begins after: see
+ * begin_parting(), who has locked lead_timeline.
+ */
+Datum
+rebuild_is_at_work(PG_FUNCTION_ARGS)
+{
+	LOCKTAG		tag;
+
+	set_lock_tag(&tag, REBUILD_LOCK);
+	if (lock_is_held(&tag, ExclusiveLock) || LockAcquire(&tag, ShareLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+		PG_RETURN_BOOL(true);
+	(void) LockRelease(&tag, ShareLock, false);
+	PG_RETURN_BOOL(false);
+}
+
+/* The text that a query of ours gives of names, its $1, with a snapshot: that of its first row, or NULL. SPI must be connected. */
+static char *
+text_seen(SPIPlanPtr plan, Datum names, bool no_names, Snapshot snapshot)
+{
+	char		nulls = no_names ? 'n' : ' ';
+
+	if (SPI_execute_snapshot(plan, &names, &nulls, snapshot, InvalidSnapshot, true, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not look again");
+	return SPI_processed > 0 ? SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1) : NULL;
+}
+
+/* At the stricter levels of isolation, whether the text that a query of ours gives is still that of the transaction's snapshot. */
+static bool
+text_is_seen(const char *query, Datum names, bool no_names)
+{
+	Oid			type = TEXTARRAYOID;
+	char	   *before;
+	char	   *after;
+	SPIPlanPtr	plan;
+	Snapshot	now;
+	bool		seen;
+
+	if (!IsolationUsesXactSnapshot())
+		return true;
+	SPI_connect();
+	plan = SPI_prepare(query, 1, &type);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare what is looked at again");
+	now = RegisterSnapshot(GetLatestSnapshot());
+	before = text_seen(plan, names, no_names, GetTransactionSnapshot());
+	after = text_seen(plan, names, no_names, now);
+	UnregisterSnapshot(now);
+	seen = (before == NULL) == (after == NULL) && (before == NULL || strcmp(before, after) == 0);
+	SPI_finish();
+	return seen;
+}
+
+/* is_seen(query, names): whether the text that a query of ours gives (of names, its $1) is that of the transaction's snapshot. */
+Datum
+is_seen(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(text_is_seen(text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_GETARG_DATUM(1), false));
+}
+
+/* check_seen(what, query, names): refuse to go on if it is not. */
+Datum
+check_seen(PG_FUNCTION_ARGS)
+{
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("check_seen() needs a query, and a name for what it looks at")));
+	if (!text_is_seen(text_to_cstring(PG_GETARG_TEXT_PP(1)), PG_ARGISNULL(2) ? (Datum) 0 : PG_GETARG_DATUM(2), PG_ARGISNULL(2)))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent update"),
+				 errdetail("%s have changed.", text_to_cstring(PG_GETARG_TEXT_PP(0))),
+				 errhint("The transaction might succeed if retried.")));
+	PG_RETURN_VOID();
+}
+
+/* timeline - other, where NULL is empty, and an hour that overflows wraps around: (timeline, other) */
+Datum
+difference(PG_FUNCTION_ARGS)
+{
+	struct varlena *terms[2];
+	bool		overflowed;
+
+	if (PG_ARGISNULL(1) && !PG_ARGISNULL(0))
+		PG_RETURN_DATUM(PG_GETARG_DATUM(0));
+	for (int i = 0; i < 2; i++)
+		terms[i] = PG_ARGISNULL(i) ? timeline_encode(NULL, 0) : PG_GETARG_TIMELINE(i);
+	PG_RETURN_POINTER(timeline_combine(terms[0], terms[1], -1, &overflowed));
+}
+
+/* The part of a timeline that belongs to some signals: (timeline, signal_ids). */
+Datum
+only(PG_FUNCTION_ARGS)
+{
+	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(1);
+	Datum	   *datums;
+	int			nids;
+	int32	   *ids;
+	TimelineEntry *entries;
+	uint32		n = timeline_decode(PG_GETARG_TIMELINE(0), &entries);
+	uint32		kept = 0;
+
+	if (array_contains_nulls(array))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("signal_ids must not contain nulls")));
+	deconstruct_array(array, INT4OID, sizeof(int32), true, TYPALIGN_INT, &datums, NULL, &nids);
+	ids = palloc(Max(nids, 1) * sizeof(int32));
+	for (int i = 0; i < nids; i++)
+		ids[i] = DatumGetInt32(datums[i]);
+	qsort(ids, nids, sizeof(int32), int32_compare);
+
+	for (uint32 i = 0; i < n; i++)
+		if (bsearch(&entries[i].signal_id, ids, nids, sizeof(int32), int32_compare))
+			entries[kept++] = entries[i];
+	PG_RETURN_POINTER(timeline_encode(entries, kept));
+}

@@ -1,0 +1,387 @@
+/*
+ * profile.c: the trigger that keeps profiles true to a table of customers.
+ *
+ *     statement's rows ──source──▶ attributes ──▶ one change a lead ──▶ profile_write.c
+ *
+ * The attributes of a row are merged into the profile of its lead; those of an old
+ * row are taken out first. As in record.c, rows are read as the user who wrote
+ * them, whole tables as their owner, and only our own tables are written as
+ * ours.
+ *
+ * Memory. Changes that take as much of it as a hash table may are written. Those
+ * of old rows come before those of new rows, for what one row brings to a lead may
+ * not be taken out by another that has left it.
+ */
+#include "live/profile.h"
+
+#include "catalog.h"
+#include "label.h"
+#include "live/commit.h"
+#include "live/delta.h"
+#include "live/source.h"
+
+#include "access/table.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/nodeHash.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
+
+PG_FUNCTION_INFO_V1(record_profile);
+PG_FUNCTION_INFO_V1(add_profiles);
+
+/* ---------- collecting ---------- */
+
+/* What rows of one lead come to. */
+typedef struct LeadRows
+{
+	Label		lead_id;
+	uint32		hash;
+	char		status;
+	Jsonb	   *old;			/* attributes of old rows, together; NULL: there are none */
+	Jsonb	   *new;			/* of the new row that wins; NULL: there is none */
+	LeadChange	change;			/* that is to be written */
+} LeadRows;
+
+#define SH_PREFIX rows
+#define SH_ELEMENT_TYPE LeadRows
+#define SH_KEY lead_id
+#include "label_table.h"
+
+typedef struct Collection
+{
+	MemoryContext context;		/* holds the leads, and is emptied when they have been written */
+	MemoryContext scratch;		/* holds what reading a row takes */
+	rows_hash  *leads;
+	Latest	   *latest;			/* NULL: a lead has one row */
+} Collection;
+
+static Collection
+collection_create(MemoryContext context)
+{
+	Collection	c;
+
+	c.context = AllocSetContextCreate(context, "leadscore profiles", ALLOCSET_DEFAULT_SIZES);
+	c.scratch = AllocSetContextCreate(context, "leadscore row", ALLOCSET_DEFAULT_SIZES);
+	c.leads = rows_create(c.context, 8, NULL);
+	c.latest = NULL;
+	return c;
+}
+
+static bool
+has_same_keys(Jsonb *a, Jsonb *b)
+{
+	JsonbIterator *x = JsonbIteratorInit(&a->root);
+	JsonbIterator *y = JsonbIteratorInit(&b->root);
+	JsonbValue	v;
+	JsonbValue	w;
+	JsonbIteratorToken token;
+
+	if (JB_ROOT_COUNT(a) != JB_ROOT_COUNT(b))
+		return false;
+	do
+	{
+		token = JsonbIteratorNext(&x, &v, true);
+		(void) JsonbIteratorNext(&y, &w, true);
+		if (token == WJB_KEY && !label_equal((Label) {v.val.string.val, v.val.string.len}, (Label) {w.val.string.val, w.val.string.len}))
+			return false;
+	} while (token != WJB_DONE);
+	return true;
+}
+
+static Jsonb *
+copy_jsonb(MemoryContext context, const Jsonb *value)
+{
+	return memcpy(MemoryContextAlloc(context, VARSIZE(value)), value, VARSIZE(value));
+}
+
+/* Put a value into the place of another. */
+static void
+replace(Jsonb **place, MemoryContext context, const Jsonb *value)
+{
+	Jsonb	   *before = *place;
+
+	*place = copy_jsonb(context, value);
+	if (before)
+		pfree(before);
+}
+
+/*
+ * Collect a row, which was there before, or is there now. Where a lead has several
+ * new rows, one is taken; where the latest counts, it is looked up, and of
+ * all rows only the keys matter.
+ */
+static void
+collect(Collection *c, Label lead_id, Jsonb *attributes, bool was_there)
+{
+	bool		found;
+	LeadRows   *lead = rows_insert(c->leads, lead_id, &found);
+	bool		is_old = was_there || c->latest;
+
+	if (!found)
+	{
+		lead->lead_id.text = memcpy(MemoryContextAlloc(c->context, lead_id.length), lead_id.text, lead_id.length);
+		lead->old = lead->new = NULL;
+	}
+	if (is_old && lead->old == NULL)
+		replace(&lead->old, c->context, attributes);
+	else if (is_old && !has_same_keys(lead->old, attributes))
+		replace(&lead->old, c->context,
+				DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(lead->old), JsonbPGetDatum(attributes))));
+	else if (!is_old && (lead->new == NULL || compareJsonbContainers(&attributes->root, &lead->new->root) < 0))
+		replace(&lead->new, c->context, attributes);
+}
+
+/* ---------- writing ---------- */
+
+static int
+change_compare(const void *a, const void *b)
+{
+	return text_compare((*(LeadChange *const *) a)->lead_id, (*(LeadChange *const *) b)->lead_id);
+}
+
+/* Write what has been collected, as our owner, in the order of the index. None is left. */
+static void
+write_collected(Collection *c)
+{
+	Identity	user = become(our_owner(), 0);
+	MemoryContext old = MemoryContextSwitchTo(c->context);
+	LeadChange **changes = palloc_extended(Max(c->leads->members, 1) * sizeof(LeadChange *), MCXT_ALLOC_HUGE);
+	rows_iterator it;
+	LeadRows   *lead;
+	int			n = 0;
+
+	rows_start_iterate(c->leads, &it);
+	while ((lead = rows_iterate(c->leads, &it)) != NULL)
+	{
+		lead->change.lead_id = cstring_to_text_with_len(lead->lead_id.text, lead->lead_id.length);
+		lead->change.keys = c->latest ? lead->old : NULL;
+		lead->change.change = (ProfileChange) {lead->old ? keys_without(lead->old, lead->new) : NULL, lead->new, false};
+		changes[n++] = &lead->change;
+	}
+	qsort(changes, n, sizeof(LeadChange *), change_compare);
+	write_profile_changes(changes, n, c->latest);
+	MemoryContextSwitchTo(old);
+	become_again(user);
+	MemoryContextReset(c->context);
+	c->leads = rows_create(c->context, 8, NULL);
+}
+
+static void
+write_if_full(Collection *c)
+{
+	if (MemoryContextMemAllocated(c->context, true) > get_hash_memory_limit())
+		write_collected(c);
+}
+
+/* ---------- statements ---------- */
+
+/* Collect the rows of a transition table; NULL: the statement has none. */
+static void
+collect_rows(Collection *c, Source *source, Tuplestorestate *rows, TupleDesc row_type, bool is_old)
+{
+	TupleTableSlot *slot;
+
+	if (rows == NULL)
+		return;
+	slot = MakeSingleTupleTableSlot(row_type, &TTSOpsMinimalTuple);
+	tuplestore_rescan(rows);
+	/* a row that was spilled is read into the current context, and must not lie in what is reset */
+	while (tuplestore_gettupleslot(rows, true, false, slot))
+	{
+		MemoryContext old = MemoryContextSwitchTo(c->scratch);
+		SourceRow	row;
+		Jsonb	   *attributes;
+
+		CHECK_FOR_INTERRUPTS();
+		attributes = source_read_profile(source, slot, &row);
+		if (attributes)
+			collect(c, (Label) {row.lead_id, row.lead_id_length}, attributes, is_old);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(c->scratch);
+		write_if_full(c);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+/* ---------- whole tables ---------- */
+
+/* The rows of a table, read as its owner before any is written: work_mem, then disk. */
+typedef struct TableRows
+{
+	TupleDesc	row_type;		/* (lead_id text, attributes jsonb) */
+	Tuplestorestate *rows;
+	MemoryContext scratch;
+} TableRows;
+
+static bool
+keep_row(Source *source, TupleTableSlot *slot, void *argument)
+{
+	TableRows  *table = argument;
+	MemoryContext old = MemoryContextSwitchTo(table->scratch);
+	SourceRow	row;
+	Jsonb	   *attributes = source_read_profile(source, slot, &row);
+
+	if (attributes)
+	{
+		Datum		values[2] = {PointerGetDatum(cstring_to_text_with_len(row.lead_id, row.lead_id_length)), JsonbPGetDatum(attributes)};
+		bool		nulls[2] = {false, false};
+
+		tuplestore_putvalues(table->rows, table->row_type, values, nulls);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(table->scratch);
+	return true;
+}
+
+/* Collect the rows of a whole table, with a snapshot of the moment. */
+static void
+collect_table(Collection *c, Relation relation, Jsonb *mapping, bool with_children, bool is_old)
+{
+	TableRows	table;
+	TupleTableSlot *slot;
+
+	table.row_type = CreateTemplateTupleDesc(2);
+	TupleDescInitEntry(table.row_type, 1, "lead_id", TEXTOID, -1, 0);
+	TupleDescInitEntry(table.row_type, 2, "attributes", JSONBOID, -1, 0);
+	finish_row_type(table.row_type);
+	table.rows = tuplestore_begin_heap(false, false, work_mem);
+	table.scratch = AllocSetContextCreate(CurrentMemoryContext, "leadscore row", ALLOCSET_DEFAULT_SIZES);
+	PushActiveSnapshot(GetLatestSnapshot());
+	source_read_table(relation, mapping, with_children, 0, 0, "its rows are left out", keep_row, &table);
+	PopActiveSnapshot();
+
+	slot = MakeSingleTupleTableSlot(table.row_type, &TTSOpsMinimalTuple);
+	while (tuplestore_gettupleslot(table.rows, true, false, slot))
+	{
+		MemoryContext old = MemoryContextSwitchTo(c->scratch);
+
+		CHECK_FOR_INTERRUPTS();
+		slot_getallattrs(slot);
+		collect(c, text_label(DatumGetTextPP(slot->tts_values[0])), DatumGetJsonbP(slot->tts_values[1]), is_old);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(c->scratch);
+		write_if_full(c);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	tuplestore_end(table.rows);
+	MemoryContextDelete(table.scratch);
+}
+
+/* ---------- several rows of a lead ---------- */
+
+/* Where the rows that count are looked up, if a mapping says that the latest counts: but for tables whose rows are taken out. */
+static Latest *
+open_latest(Oid table, Jsonb *mapping, List *excluded)
+{
+	Identity	user;
+	Latest	   *latest;
+
+	if (!mapping_has_latest(mapping))
+		return NULL;
+	user = become(our_owner(), 0);
+	latest = latest_open(table, mapping, excluded);
+	become_again(user);
+	return latest;
+}
+
+static void
+close_latest(Collection *c)
+{
+	if (c->latest)
+		latest_close(c->latest);
+	c->latest = NULL;
+}
+
+/* ---------- the trigger ---------- */
+
+/* Write what a statement has changed, or before it is truncated, what a table holds. */
+static void
+write_statement(TriggerData *data, Source *source)
+{
+	Collection	c;
+	MemoryContext context;
+	MemoryContext old;
+
+	if (source_has_problem(source, data->tg_relation, true, "its rows are no profiles"))
+		return;
+	context = AllocSetContextCreate(CurrentMemoryContext, "leadscore record profile", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	c = collection_create(context);
+	c.latest = open_latest(RelationGetRelid(data->tg_relation), mapping_of(data->tg_trigger), NIL);
+	if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
+		collect_table(&c, data->tg_relation, mapping_of(data->tg_trigger), false, true);
+	else
+	{
+		int			settings = NewGUCNestLevel();
+
+		if (source->pinned_settings)
+			pin_settings();
+		collect_rows(&c, source, data->tg_oldtable, RelationGetDescr(data->tg_relation), true);
+		collect_rows(&c, source, data->tg_newtable, RelationGetDescr(data->tg_relation), false);
+		AtEOXact_GUC(false, settings);
+	}
+	write_collected(&c);
+	close_latest(&c);
+	/* whoever takes a snapshot from here on sees rows and profiles together */
+	CommandCounterIncrement();
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+}
+
+/*
+ * BEFORE and AFTER INSERT/UPDATE/DELETE/TRUNCATE FOR EACH STATEMENT, on a table of
+ * customers. From the one to the other the statement is noted as running.
+ */
+Datum
+record_profile(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+	Source	   *source;
+	Statement	statement;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_STATEMENT(data->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"record_profile\" was not called as a statement trigger"),
+				 errhint("Use leadscore.track_profile() to make the triggers of a table.")));
+	source = source_of_trigger(data->tg_trigger, data->tg_relation);
+	statement = statement_of(data, source->family);
+	if (TRIGGER_FIRED_BEFORE(data->tg_event))
+		running_begin(statement);
+	/* a row that TRUNCATE removes can only be read before; from here on it counts no more */
+	if ((bool) TRIGGER_FIRED_BEFORE(data->tg_event) == (statement.kind == TRIGGER_EVENT_TRUNCATE))
+		write_statement(data, source);
+	if (TRIGGER_FIRED_AFTER(data->tg_event))
+		running_end(statement);
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * add_profiles(source, mapping, with_children, subtract): merge the rows of a
+ * table into the profiles, or take them out.
+ */
+Datum
+add_profiles(PG_FUNCTION_ARGS)
+{
+	Oid			oid = PG_GETARG_OID(0);
+	Jsonb	   *mapping = PG_GETARG_JSONB_P(1);
+	bool		with_children = PG_GETARG_BOOL(2);
+	bool		subtract = PG_GETARG_BOOL(3);
+	Relation	relation = source_open(oid);
+	Collection	c = collection_create(CurrentMemoryContext);
+
+	c.latest = open_latest(oid, mapping,
+						   !subtract ? NIL : with_children ? find_all_inheritors(oid, NoLock, NULL) : list_make1_oid(oid));
+	collect_table(&c, relation, mapping, with_children, subtract);
+	write_collected(&c);
+	close_latest(&c);
+	CommandCounterIncrement();
+	table_close(relation, NoLock);
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,304 @@
+/*
+ * record.c: the trigger that keeps timelines true.
+ *
+ *     statement's rows ──source──▶ events ──signals──▶ one delta a lead
+ *                                                        │ delta.c
+ *                                                        ▼
+ *                           lead_timeline.timeline + delta, or pending_delta
+ *
+ * New rows are added and old rows subtracted, so that an UPDATE of anything
+ * comes out right, and one that changes nothing that counts writes nothing.
+ *
+ * lead_timeline is locked (as any writer locks it) before the signals are
+ * looked up: rebuild() waits for the holders of that lock, so whoever takes it
+ * afterwards counts with the signals that the rebuild uses.
+ *
+ * Rows are read as the user who wrote them, or for TRUNCATE as the table's
+ * owner. Only our own tables are written as our owner.
+ */
+#include "catalog.h"
+#include "live/commit.h"
+#include "live/delta.h"
+#include "live/gather.h"
+#include "live/signals.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "commands/trigger.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+PG_FUNCTION_INFO_V1(record);
+PG_FUNCTION_INFO_V1(add_source);
+
+/* Leads of a whole table that are written at a time. */
+#define BATCH 10000
+
+/* ---------- collecting ---------- */
+
+/* A transition table that is read row by row; NULL: the statement has none. */
+typedef struct RowReader
+{
+	Tuplestorestate *rows;
+	TupleTableSlot *slot;
+	int			sign;			/* new rows are added, old ones subtracted */
+} RowReader;
+
+static RowReader
+rows_open(Tuplestorestate *rows, TupleDesc row_type, int sign)
+{
+	RowReader	reader = {rows, NULL, sign};
+
+	if (rows)
+	{
+		tuplestore_rescan(rows);
+		reader.slot = MakeSingleTupleTableSlot(row_type, &TTSOpsMinimalTuple);
+	}
+	return reader;
+}
+
+static void
+rows_close(RowReader *reader)
+{
+	if (reader->slot)
+		ExecDropSingleTupleTableSlot(reader->slot);
+}
+
+/* Count the next row, if there is one; what reading it takes lies in "scratch". */
+static bool
+collect_row(Deltas *deltas, Source *source, RowReader *reader, const SignalSet *signals, bool lenient, MemoryContext scratch)
+{
+	MemoryContext keep = CurrentMemoryContext;
+	SourceRow	row;
+
+	/* a row that was spilled is read into the current context, and must not lie in what is reset */
+	if (reader->rows == NULL || !tuplestore_gettupleslot(reader->rows, true, false, reader->slot))
+		return false;
+	MemoryContextReset(scratch);
+	MemoryContextSwitchTo(scratch);
+	if (source_read(source, reader->slot, &row))
+	{
+		TimelineBuilder **builder = deltas_of(deltas, row.lead_id, row.lead_id_length, lenient);
+
+		*builder = signal_set_count(signals, &row.event, reader->sign, *builder);
+	}
+	MemoryContextSwitchTo(keep);
+	return true;
+}
+
+/*
+ * Count the rows of a statement. Those of an UPDATE are read old and new by
+ * turns: they come in the same order, so what has not changed cancels out at
+ * once. Whenever there is more than a hash table may hold, it is written.
+ */
+static void
+collect_statement(Deltas *deltas, Source *source, TriggerData *data, const SignalSet *signals, Relation timelines, bool lenient)
+{
+	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "leadscore row", ALLOCSET_DEFAULT_SIZES);
+	TupleDesc	row_type = RelationGetDescr(data->tg_relation);
+	RowReader	new_rows = rows_open(data->tg_newtable, row_type, 1);
+	RowReader	old_rows = rows_open(data->tg_oldtable, row_type, -1);
+	bool		more = true;
+
+	while (more)
+	{
+		CHECK_FOR_INTERRUPTS();
+		more = collect_row(deltas, source, &new_rows, signals, lenient, scratch);
+		more = collect_row(deltas, source, &old_rows, signals, lenient, scratch) || more;
+		if (deltas_are_full(deltas))
+			deltas_write(deltas, timelines, source->deferred);
+	}
+	rows_close(&new_rows);
+	rows_close(&old_rows);
+	MemoryContextDelete(scratch);
+}
+
+/* ---------- whole tables ---------- */
+
+/*
+ * Add every row of a table to the timelines, "sign" times, in batches of leads
+ * that go up in the order of lead_timeline's keys. The rows are read with a
+ * snapshot of the moment, as the table's owner. "tally" tells what has become
+ * of them.
+ */
+static void
+add_table(Relation relation, Jsonb *mapping, bool with_children, int sign, Relation timelines, RowTally *tally)
+{
+	Identity	us = become(timelines->rd_rel->relowner, 0);
+	Gathering  *gathering = gather_begin(current_signals(), true);
+	bool		more = true;
+
+	gather_tally(gathering, tally);
+	PushActiveSnapshot(GetLatestSnapshot());
+	if (is_derived_from(RelationGetRelid(relation)) && table_has_rows(RelationGetRelid(relation)))
+		note_everybody();
+	gather_table(gathering, relation, mapping, with_children, 0, 0);
+	PopActiveSnapshot();
+	gather_complete(gathering);
+	while (more)
+	{
+		MemoryContext batch = AllocSetContextCreate(CurrentMemoryContext, "leadscore batch", ALLOCSET_DEFAULT_SIZES);
+		MemoryContext old = MemoryContextSwitchTo(batch);
+		Deltas	   *deltas = deltas_create(batch);
+		const char *lead_id;
+		int			length;
+		TimelineBuilder *gathered;
+
+		for (int i = 0; i < BATCH && (more = gather_next(gathering, &lead_id, &length, &gathered)); i++)
+		{
+			TimelineBuilder **builder = deltas_of(deltas, lead_id, length, true);
+
+			*builder = timeline_builder_add_builder(*builder, gathered, sign);
+		}
+		deltas_apply(deltas, timelines);
+		MemoryContextSwitchTo(old);
+		MemoryContextDelete(batch);
+	}
+	gather_end(gathering);
+	become_again(us);
+}
+
+/*
+ * add_source(source, mapping, with_children, subtract) -> setof (what, rows,
+ * example_table, example): add the rows of a table to the timelines, or subtract
+ * them, and tell what has become of them.
+ */
+Datum
+add_source(PG_FUNCTION_ARGS)
+{
+	static const char *const names[TALLY_ENTRIES] = {
+		[ROW_WITHOUT_TIME] = "no time", [ROW_WITHOUT_VALUE] = "no value", [ROW_WITHOUT_LEAD] = "no lead", [ROW_WITHOUT_KIND] = "no kind",
+		[TALLY_COUNTED] = "counted", [TALLY_WITHOUT_SIGNAL] = "no signal", [TALLY_IN_FUTURE] = "in the future"
+	};
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	Relation	relation = source_open(PG_GETARG_OID(0));
+	Relation	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
+	RowTally	tally[TALLY_ENTRIES];
+
+	InitMaterializedSRF(fcinfo, 0);
+	add_table(relation, PG_GETARG_JSONB_P(1), PG_GETARG_BOOL(2), PG_GETARG_BOOL(3) ? -1 : 1, timelines, tally);
+	for (int i = 0; i < TALLY_ENTRIES; i++)
+	{
+		Datum		values[4] = {CStringGetTextDatum(names[i]), Int64GetDatum(tally[i].rows), ObjectIdGetDatum(tally[i].table), PointerGetDatum(&tally[i].row)};
+		bool		nulls[4] = {false};
+
+		if (tally[i].rows > 0)
+			tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	table_close(timelines, NoLock);
+	table_close(relation, NoLock);
+	return (Datum) 0;
+}
+
+/* ---------- the trigger ---------- */
+
+/* Count the rows that a statement has written. */
+static void
+count_statement(TriggerData *data, Source *source, Relation timelines)
+{
+	Deltas	   *deltas = deltas_create(CurrentMemoryContext);
+	/* a total that would overflow is refused where it can be: when events come into our own table */
+	bool		lenient = !TRIGGER_FIRED_BY_INSERT(data->tg_event) || RelationGetRelid(data->tg_relation) != our_table("event");
+	Identity	user = become(timelines->rd_rel->relowner, 0);
+	const SignalSet *signals = current_signals();
+	int			settings = -1;
+
+	become_again(user);
+	if (source->pinned_settings)
+	{
+		settings = NewGUCNestLevel();
+		pin_settings();
+	}
+	if (is_derived_from(RelationGetRelid(data->tg_relation)))
+		deltas_note(deltas);
+	collect_statement(deltas, source, data, signals, timelines, lenient);
+	if (settings >= 0)
+		AtEOXact_GUC(false, settings);
+	deltas_write(deltas, timelines, source->deferred);
+}
+
+/* Count the rows of a statement that has ended or, before it is truncated, subtract those of a table. */
+static void
+count_rows_of(TriggerData *data, Source *source, bool with_partitions)
+{
+	MemoryContext context;
+	MemoryContext old;
+	Relation	timelines;
+	RowTally	tally[TALLY_ENTRIES];
+
+	if (source_has_problem(source, data->tg_relation, true, "its rows are not counted"))
+		return;
+	context = AllocSetContextCreate(CurrentMemoryContext, "leadscore record", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
+	if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
+		add_table(data->tg_relation, mapping_of(data->tg_trigger), with_partitions, -1, timelines, tally);
+	else
+		count_statement(data, source, timelines);
+	/* whoever takes a snapshot from here on sees rows and deltas together */
+	CommandCounterIncrement();
+	table_close(timelines, NoLock);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+}
+
+/*
+ * BEFORE TRUNCATE: the rows are counted while they are there. TRUNCATE of a
+ * partitioned table includes its partitions, whose triggers fire after its own:
+ * all of them are counted at once, unless some partition has been already, as one
+ * that was named before its table is.
+ */
+static void
+begin_truncate(TriggerData *data, Source *source, Statement statement)
+{
+	Relation	table = data->tg_relation;
+
+	statement.with_partitions = table->rd_rel->relkind == RELKIND_PARTITIONED_TABLE &&
+		!is_running_below(table, statement.kind, statement.family);
+	if (running_on(table, statement.kind, statement.family) == NULL)
+		count_rows_of(data, source, statement.with_partitions);
+	running_begin(statement);
+}
+
+/*
+ * BEFORE and AFTER INSERT/UPDATE/DELETE/TRUNCATE FOR EACH STATEMENT, on a tracked
+ * table. From the one to the other the statement is noted as running. What
+ * statements do to a table from when the rows that TRUNCATE will remove have been
+ * counted, until it has ended, goes with them.
+ */
+Datum
+record(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+	Source	   *source;
+	Statement	statement;
+	bool		truncates;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_STATEMENT(data->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"record\" was not called as a statement trigger"),
+				 errhint("Use leadscore.track() to make the triggers of a table.")));
+	/* the timelines of our own events are in the dump, too */
+	if (in_restore() && RelationGetNamespace(data->tg_relation) == get_namespace_oid("leadscore", false))
+		return PointerGetDatum(NULL);
+
+	source = source_of_trigger(data->tg_trigger, data->tg_relation);
+	statement = statement_of(data, source->family);
+	truncates = statement.kind == TRIGGER_EVENT_TRUNCATE;
+	if (TRIGGER_FIRED_AFTER(data->tg_event))
+	{
+		if (!truncates && running_on(data->tg_relation, TRIGGER_EVENT_TRUNCATE, statement.family) == NULL)
+			count_rows_of(data, source, false);
+		running_end(statement);
+	}
+	else if (truncates)
+		begin_truncate(data, source, statement);
+	else
+		running_begin(statement);
+	return PointerGetDatum(NULL);
+}

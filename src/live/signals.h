@@ -1,0 +1,12 @@
+/*
+ * signals.h: the signals that a session keeps between statements.
+ */
+#ifndef LEADSCORE_SIGNALS_H
+#define LEADSCORE_SIGNALS_H
+
+#include "model/signal.h"
+
+/* The signals as of now; valid until the transaction ends. */
+extern const SignalSet *current_signals(void);
+
+#endif							/* LEADSCORE_SIGNALS_H */

@@ -1,0 +1,1028 @@
+/*
+ * source.c: reading the rows of a tracked table as events or profiles: those
+ * of a statement, one by one, and those of whole tables.
+ *
+ * A whole table is scanned as it is, without a query: nothing is planned, and
+ * no policy hides a row. A query is used only to find the rows of some leads or
+ * kinds, for which there may be an index. Either way rows are read as the
+ * table's owner.
+ */
+#include "live/source.h"
+
+#include "catalog.h"
+#include "label.h"
+#include "session_cache.h"
+#include "live/delta.h"
+
+#include "access/detoast.h"
+#include "access/htup_details.h"
+#include "access/transam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "nodes/makefuncs.h"
+#include "parser/parse_coerce.h"
+#include "storage/lmgr.h"
+#include "tcop/dest.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/hsearch.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rls.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+/* The mappings that have been looked up, by trigger. */
+typedef struct SourceEntry
+{
+	Oid			trigger;		/* hash key */
+	SessionCache cache;			/* of a Source */
+} SourceEntry;
+
+/* Mappings that a session keeps; when there are more, it begins anew. */
+#define MAX_SOURCES 256
+
+static HTAB *sources = NULL;
+
+/*
+ * A statement must not fail for what a row holds, and jsonb and text have limits
+ * of 256 MB and 1 GB. So what could come near them is not converted at all: it is
+ * as if a row had no properties when these could become more than 64 MB of jsonb,
+ * and no lead or kind when that is a value of another type than text above 1 MB.
+ */
+#define MOST_PROPERTY_BYTES (64 * 1024 * 1024)
+#define MOST_OUTPUT_BYTES (1024 * 1024)
+
+/* What a byte can become: an element of an enum[] or regclass[] of four bytes, a name of up to 130. */
+#define MOST_GROWTH 34
+
+PG_FUNCTION_INFO_V1(property_type);
+PG_FUNCTION_INFO_V1(has_rows);
+PG_FUNCTION_INFO_V1(has_events);
+PG_FUNCTION_INFO_V1(count_rows);
+PG_FUNCTION_INFO_V1(hold_source);
+PG_FUNCTION_INFO_V1(try_table);
+
+/* ---------- the mapping ---------- */
+
+/* Whether the text of a type depends on nothing but the value. */
+static bool
+text_is_fixed(Oid type)
+{
+	switch (type)
+	{
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case NUMERICOID:
+		case BOOLOID:
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+		case NAMEOID:
+		case UUIDOID:
+		case JSONBOID:
+			return true;
+		default:
+			return type_is_enum(type);
+	}
+}
+
+/*
+ * Whether values of a type can be properties: jsonb has a form for them that
+ * needs no function but the type's own. A cast to json may be anybody's, and
+ * may fail; the text of json need not be valid as jsonb.
+ */
+bool
+is_property_type(Oid type)
+{
+	Oid			base = getBaseType(type);
+	Oid			element;
+	Oid			function;
+
+	/* an array of a domain over an array is one of what that holds */
+	while (OidIsValid(element = get_element_type(base)))
+		base = getBaseType(element);
+	return base != JSONOID && get_typtype(base) != TYPTYPE_COMPOSITE &&
+		(base < FirstNormalObjectId ||
+		 find_coercion_pathway(JSONOID, base, COERCION_EXPLICIT, &function) != COERCION_PATH_FUNC);
+}
+
+/* is_property_type(type) */
+Datum
+property_type(PG_FUNCTION_ARGS)
+{
+	Oid			type = PG_GETARG_OID(0);
+
+	if (!SearchSysCacheExists1(TYPEOID, ObjectIdGetDatum(type)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("type with OID %u does not exist", type)));
+	PG_RETURN_BOOL(is_property_type(type));
+}
+
+/* Find a column; false (with the source's problem set) if the table has none of that name. */
+static bool
+map_column(Source *source, TupleDesc row, const char *name, SourceColumn *column)
+{
+	if (name == NULL)
+		return true;
+	for (int i = 0; i < row->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(row, i);
+
+		if (!attribute->attisdropped && strcmp(NameStr(attribute->attname), name) == 0)
+		{
+			Oid			output;
+
+			column->attnum = attribute->attnum;
+			column->type = getBaseType(attribute->atttypid);
+			getTypeOutputInfo(column->type, &output, &column->is_varlena);
+			fmgr_info_cxt(output, &column->output, source->context);
+			source->last_column = Max(source->last_column, column->attnum);
+			return true;
+		}
+	}
+	source->problem = psprintf("There is no column \"%s\" any more.", name);
+	return false;
+}
+
+/* Whether a column's type has become one that cannot be read, since it was tracked. */
+static bool
+type_has_changed(Source *source, const SourceColumn *column, const Oid *types, int n)
+{
+	if (column->attnum == 0)
+		return false;
+	for (int i = 0; i < n; i++)
+		if (column->type == types[i])
+			return false;
+	source->problem = psprintf("A column is now of type %s.", format_type_be(column->type));
+	return true;
+}
+
+/* How many bytes of jsonb a byte of a column can become. */
+static int
+growth_of(const SourceColumn *column)
+{
+	if (!column->is_varlena)
+		return 0;
+	switch (column->type)
+	{
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+		case JSONBOID:
+		case NUMERICOID:
+			return 1;
+		default:
+			return MOST_GROWTH;
+	}
+}
+
+/* Prepare the call jsonb_build_object(name, value, ...). */
+static void
+map_properties(Source *source, TupleDesc row, char **names, int n)
+{
+	FmgrInfo   *function = palloc0(sizeof(FmgrInfo));
+	List	   *arguments = NIL;
+	FunctionCallInfo call = palloc0(SizeForFunctionCallInfo(2 * Max(n, 1)));
+
+	source->property_columns = palloc(n * sizeof(AttrNumber));
+	source->property_growth = palloc(n * sizeof(int));
+	for (int i = 0; i < n; i++)
+	{
+		SourceColumn column = {0};
+		Param	   *value = makeNode(Param);
+		Datum		name = CStringGetTextDatum(names[i]);
+
+		if (!map_column(source, row, names[i], &column))
+			return;
+		if (!is_property_type(column.type))
+		{
+			source->problem = psprintf("A property is now of type %s.", format_type_be(column.type));
+			return;
+		}
+		source->property_columns[i] = column.attnum;
+		source->property_growth[i] = growth_of(&column);
+		source->pinned_settings |= !text_is_fixed(column.type);
+		if (n == 1 && column.type == JSONBOID)
+			source->whole_properties = true;
+
+		value->paramkind = PARAM_EXEC;
+		value->paramtype = TupleDescAttr(row, column.attnum - 1)->atttypid;
+		value->paramtypmod = -1;
+		arguments = lappend(arguments, makeConst(TEXTOID, -1, InvalidOid, -1, name, false, false));
+		arguments = lappend(arguments, value);
+		call->args[2 * i].value = name;
+	}
+	source->nproperties = n;
+	fmgr_info_cxt(F_JSONB_BUILD_OBJECT_ANY, function, source->context);
+	fmgr_info_set_expr((Node *) makeFuncExpr(F_JSONB_BUILD_OBJECT_ANY, JSONBOID, arguments, InvalidOid,
+											 InvalidOid, COERCE_EXPLICIT_CALL), function);
+	InitFunctionCallInfoData(*call, function, 2 * n, InvalidOid, NULL, NULL);
+	source->build_properties = call;
+}
+
+/* Read a mapping, for rows of a type. */
+static void
+map_source(Source *source, Jsonb *mapping, TupleDesc row)
+{
+	static const Oid time_types[] = {TIMESTAMPTZOID, TIMESTAMPOID, DATEOID};
+	static const Oid value_types[] = {NUMERICOID, INT8OID, INT4OID, INT2OID, FLOAT4OID, FLOAT8OID};
+	static const char *const maintenances[] = {"immediate", "deferred", NULL};
+	DocPath		root = {NULL, "source", 0};
+	JsonbContainer *object;
+	JsonbValue	properties;
+	char	   *kind;
+
+	if (mapping == NULL || !JB_ROOT_IS_OBJECT(mapping))
+	{
+		source->problem = "The trigger was not made by leadscore.track().";
+		source->is_strange = true;
+		return;
+	}
+
+	object = &mapping->root;
+	source->deferred = doc_choice(object, &root, "maintenance", maintenances, 0) == 1;
+	kind = doc_string(object, &root, "kind", false);
+	source->constant_kind = kind;
+	source->constant_kind_length = kind ? strlen(kind) : 0;
+	if (!map_column(source, row, doc_string(object, &root, "lead_id", true), &source->lead_id) ||
+		!map_column(source, row, doc_string(object, &root, "kind_column", false), &source->kind) ||
+		!map_column(source, row, doc_string(object, &root, "occurred_at", false), &source->occurred_at) ||
+		!map_column(source, row, doc_string(object, &root, "value", false), &source->value) ||
+		!map_column(source, row, doc_string(object, &root, "latest_by", false), &source->latest_by))
+		return;
+	if (type_has_changed(source, &source->occurred_at, time_types, lengthof(time_types)) ||
+		type_has_changed(source, &source->value, value_types, lengthof(value_types)))
+		return;
+	source->pinned_settings = !text_is_fixed(source->lead_id.type) ||
+		(source->kind.attnum > 0 && !text_is_fixed(source->kind.type));
+
+	if (doc_member(object, "properties", &properties) && properties.type == jbvBinary)
+	{
+		int			n = JsonContainerSize(properties.val.binary.data);
+		char	  **names = palloc(Max(n, 1) * sizeof(char *));
+
+		for (int i = 0; i < n; i++)
+		{
+			JsonbValue *name = getIthJsonbValueFromContainer(properties.val.binary.data, i);
+
+			names[i] = name->type == jbvString ? pnstrdup(name->val.string.val, name->val.string.len) : "";
+		}
+		if (n > 0)
+			map_properties(source, row, names, n);
+	}
+}
+
+Source *
+source_map(Jsonb *mapping, TupleDesc row)
+{
+	Source	   *source = palloc0(sizeof(Source));
+
+	source->context = CurrentMemoryContext;
+	map_source(source, mapping, row);
+	return source;
+}
+
+/* A trigger, whose mapping is looked up. */
+typedef struct SourceTrigger
+{
+	Trigger    *trigger;
+	Relation	relation;
+} SourceTrigger;
+
+uint64
+source_family(Jsonb *mapping)
+{
+	Datum		common = DirectFunctionCall2(jsonb_delete, JsonbPGetDatum(mapping), CStringGetTextDatum("partition"));
+
+	return DatumGetUInt64(DirectFunctionCall2(jsonb_hash_extended, common, Int64GetDatum(0)));
+}
+
+static void *
+load_source(SessionCache *cache pg_attribute_unused(), void *arg)
+{
+	SourceTrigger *of = arg;
+	Source	   *source = palloc0(sizeof(Source));
+	Jsonb	   *mapping = mapping_of(of->trigger);
+
+	source->context = CurrentMemoryContext;
+	if (mapping && JB_ROOT_IS_OBJECT(mapping))
+		source->family = source_family(mapping);
+	map_source(source, mapping, RelationGetDescr(of->relation));
+	return source;
+}
+
+static void
+forget_sources(void)
+{
+	HASH_SEQ_STATUS scan;
+	SourceEntry *entry;
+
+	hash_seq_init(&scan, sources);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+	{
+		session_cache_forget(&entry->cache);
+		hash_search(sources, &entry->trigger, HASH_REMOVE, NULL);
+	}
+}
+
+/* The mapping of a trigger, looked up when it is first used after a change. */
+Source *
+source_of_trigger(Trigger *trigger, Relation relation)
+{
+	SourceTrigger of = {trigger, relation};
+	SourceEntry *entry;
+	bool		found;
+
+	if (sources == NULL)
+	{
+		HASHCTL		ctl = {.keysize = sizeof(Oid), .entrysize = sizeof(SourceEntry), .hcxt = TopMemoryContext};
+
+		sources = hash_create("leadscore sources", 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	if (hash_get_num_entries(sources) >= MAX_SOURCES && hash_search(sources, &trigger->tgoid, HASH_FIND, NULL) == NULL)
+		forget_sources();
+	entry = hash_search(sources, &trigger->tgoid, HASH_ENTER, &found);
+	if (!found)					/* whether values can be properties depends on casts: see is_property_type() */
+		entry->cache = (SessionCache) {.name = "leadscore source", .uses_casts = true};
+	return session_cache_get(&entry->cache, RelationGetRelid(relation), load_source, &of);
+}
+
+/*
+ * Whether a source cannot be read: then there is a warning of the consequence.
+ * Whoever writes rows is not warned of what has become of the table: whoever
+ * changed it has been, and status says so.
+ */
+bool
+source_has_problem(Source *source, Relation relation, bool is_written, const char *consequence)
+{
+	if (source->problem && consequence && (!is_written || source->is_strange))
+		ereport(WARNING,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("leadscore cannot read table \"%s\": %s", RelationGetRelationName(relation), consequence),
+				 errdetail("%s", source->problem),
+				 errhint("Call leadscore.untrack(), track the table again with the columns of today, then CALL leadscore.rebuild().")));
+	return source->problem != NULL;
+}
+
+/* Make the text of every type depend on its value alone. */
+void
+pin_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"search_path", "pg_catalog, pg_temp"}, {"TimeZone", "UTC"}, {"DateStyle", "ISO, MDY"}, {"IntervalStyle", "postgres"},
+		{"extra_float_digits", "1"}, {"bytea_output", "hex"}, {"lc_monetary", "C"}, {"quote_all_identifiers", "off"}
+	};
+
+	for (Size i = 0; i < lengthof(settings); i++)
+		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+}
+
+/* ---------- rows ---------- */
+
+/* A column as text; false if it is NULL, or too large for its type. */
+static bool
+read_text(SourceColumn *column, TupleTableSlot *slot, const char **text, int *length)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(slot, column->attnum, &isnull);
+
+	if (isnull)
+		return false;
+	switch (column->type)
+	{
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+			{
+				struct varlena *v = PG_DETOAST_DATUM_PACKED(value);
+
+				*text = VARDATA_ANY(v);
+				*length = VARSIZE_ANY_EXHDR(v);
+				if (column->type == BPCHAROID)
+					*length = bpchartruelen((char *) *text, *length);
+				return true;
+			}
+		case INT8OID:
+			{
+				char	   *buffer = palloc(MAXINT8LEN + 1);
+
+				*length = pg_lltoa(DatumGetInt64(value), buffer);
+				*text = buffer;
+				return true;
+			}
+		case INT4OID:
+			{
+				char	   *buffer = palloc(12);
+
+				*length = pg_ltoa(DatumGetInt32(value), buffer);
+				*text = buffer;
+				return true;
+			}
+		default:
+			if (column->is_varlena && toast_raw_datum_size(value) > MOST_OUTPUT_BYTES)
+				return false;
+			*text = OutputFunctionCall(&column->output, value);
+			*length = strlen(*text);
+			return true;
+	}
+}
+
+/* A column as an instant; a time without time zone is read as UTC. */
+static bool
+read_instant(SourceColumn *column, TupleTableSlot *slot, TimestampTz *instant)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(slot, column->attnum, &isnull);
+
+	if (isnull)
+		return false;
+	if (column->type == DATEOID)
+	{
+		DateADT		date = DatumGetDateADT(value);
+
+		if (DATE_NOT_FINITE(date) || date < -POSTGRES_EPOCH_JDATE || date > 10000 * 366)
+			return false;
+		*instant = (int64) date * USECS_PER_DAY;
+	}
+	else
+		*instant = DatumGetTimestampTz(value);	/* a timestamp is the same number */
+	return true;
+}
+
+/* A column as a value in millionths; false if it is not a finite number below 10^12. */
+static bool
+read_value(SourceColumn *column, TupleTableSlot *slot, int64 *millionths)
+{
+	bool		isnull;
+	Datum		value;
+	int64		whole;
+
+	*millionths = 0;
+	if (column->attnum == 0)
+		return true;
+	value = slot_getattr(slot, column->attnum, &isnull);
+	if (isnull)
+		return true;
+	switch (column->type)
+	{
+		case NUMERICOID:
+			return numeric_to_millionths(DatumGetNumeric(value), millionths);
+		case FLOAT4OID:
+			return numeric_to_millionths(DatumGetNumeric(DirectFunctionCall1(float4_numeric, value)), millionths);
+		case FLOAT8OID:
+			return numeric_to_millionths(DatumGetNumeric(DirectFunctionCall1(float8_numeric, value)), millionths);
+		case INT2OID:
+			whole = DatumGetInt16(value);
+			break;
+		case INT4OID:
+			whole = DatumGetInt32(value);
+			break;
+		case INT8OID:
+			whole = DatumGetInt64(value);
+			break;
+		default:
+			return false;
+	}
+	if (whole <= -VALUE_LIMIT || whole >= VALUE_LIMIT)
+		return false;
+	*millionths = whole * MILLIONTHS;
+	return true;
+}
+
+/* Whether properties stay far below the limits of jsonb. */
+static bool
+properties_fit(SourceRow *row)
+{
+	Source	   *source = row->source;
+	Size		most = 0;
+
+	for (int i = 0; i < source->nproperties; i++)
+	{
+		bool		isnull;
+		Datum		value = slot_getattr(row->slot, source->property_columns[i], &isnull);
+
+		if (!isnull && source->property_growth[i] > 0)
+			most += toast_raw_datum_size(value) * source->property_growth[i];
+	}
+	return most <= MOST_PROPERTY_BYTES;
+}
+
+/* The row's properties as an object, or NULL. */
+static Jsonb *
+read_properties(void *arg)
+{
+	SourceRow  *row = arg;
+	Source	   *source = row->source;
+	Datum		value;
+	bool		isnull;
+
+	if (source->nproperties == 0 || !properties_fit(row))
+		return NULL;
+	if (source->whole_properties)
+	{
+		Jsonb	   *properties;
+
+		value = slot_getattr(row->slot, source->property_columns[0], &isnull);
+		if (isnull)
+			return NULL;
+		properties = DatumGetJsonbP(value);
+		return JB_ROOT_IS_OBJECT(properties) ? properties : NULL;
+	}
+
+	for (int i = 0; i < source->nproperties; i++)
+	{
+		NullableDatum *argument = &source->build_properties->args[2 * i + 1];
+
+		argument->value = slot_getattr(row->slot, source->property_columns[i], &argument->isnull);
+	}
+	source->build_properties->isnull = false;
+	return DatumGetJsonbP(FunctionCallInvoke(source->build_properties));
+}
+
+static void
+begin_row(Source *source, TupleTableSlot *slot, SourceRow *row)
+{
+	row->source = source;
+	row->slot = slot;
+	slot_getsomeattrs(slot, source->last_column);
+}
+
+static bool
+read_lead_id(SourceRow *row)
+{
+	return read_text(&row->source->lead_id, row->slot, &row->lead_id, &row->lead_id_length) &&
+		row->lead_id_length > 0 && row->lead_id_length <= LEAD_ID_MAX;
+}
+
+/* Read a row as a profile: its attributes, or NULL if it names no lead or has none. */
+Jsonb *
+source_read_profile(Source *source, TupleTableSlot *slot, SourceRow *row)
+{
+	begin_row(source, slot, row);
+	return read_lead_id(row) ? read_properties(row) : NULL;
+}
+
+static bool
+is_no_event(SourceRow *row, RowFault fault)
+{
+	row->fault = fault;
+	return false;
+}
+
+/*
+ * Read a row as an event; false if it cannot be scored: no lead (NULL, empty
+ * or over LEAD_ID_MAX bytes), no kind, no time in the years 1970 to 9999, or a
+ * value that is not a number below 10^12. Such rows are passed over, for the
+ * user's statement must not fail for us.
+ */
+bool
+source_read(Source *source, TupleTableSlot *slot, SourceRow *row)
+{
+	begin_row(source, slot, row);
+	if (source->occurred_at.attnum == 0 || !read_instant(&source->occurred_at, slot, &row->occurred_at) ||
+		!hour_is_valid(row->occurred_at))
+		return is_no_event(row, ROW_WITHOUT_TIME);
+	if (!read_value(&source->value, slot, &row->event.value))
+		return is_no_event(row, ROW_WITHOUT_VALUE);
+	if (!read_lead_id(row))
+		return is_no_event(row, ROW_WITHOUT_LEAD);
+
+	row->event.kind = source->constant_kind;
+	row->event.kind_length = source->constant_kind_length;
+	if (row->event.kind == NULL &&
+		(source->kind.attnum == 0 || !read_text(&source->kind, slot, &row->event.kind, &row->event.kind_length) ||
+		 row->event.kind_length == 0))
+		return is_no_event(row, ROW_WITHOUT_KIND);
+
+	row->event.hour = hour_of(row->occurred_at);
+	row->event.fetch_properties = read_properties;
+	row->event.row = row;
+	return true;
+}
+
+/* ---------- whole tables ---------- */
+
+/* What is read of a table, and who takes the rows. */
+typedef struct TableReader
+{
+	DestReceiver receiver;		/* must be first; for queries */
+	Jsonb	   *mapping;
+	Source	   *source;			/* the mapping, for the rows that are being read */
+	SourceConsumer consume;
+	void	   *argument;
+} TableReader;
+
+static void
+no_such_table(Oid table)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_TABLE),
+			 errmsg("relation with OID %u does not exist", table)));
+}
+
+/* Tables are locked for those who could lock them anyway, as SELECT does, and for us. */
+static void
+check_may_select(Oid table)
+{
+	char	   *name = get_rel_name(table);
+
+	if (name == NULL)
+		no_such_table(table);
+	if (GetUserId() != our_owner() && pg_class_aclcheck(table, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, name);
+}
+
+/* Whole tables are read for those who could read them anyway, and for us. */
+static void
+check_may_read(Oid table)
+{
+	check_may_select(table);
+	if (GetUserId() != our_owner() && !owns(RelationRelationId, table) &&
+		check_enable_rls(table, InvalidOid, true) == RLS_ENABLED)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("row-level security hides rows of table \"%s\"", get_rel_name(table)),
+				 errdetail("Whole tables are read for those who may see all of their rows."),
+				 errhint("Have somebody do this whom its policies do not bind.")));
+}
+
+/*
+ * Open a table that is to be read whole, in ACCESS SHARE mode. The caller's
+ * rights are checked before it is locked: nobody waits for a lock, or makes
+ * others wait for it, on a table that is none of his business.
+ */
+Relation
+source_open(Oid table)
+{
+	Relation	relation;
+
+	check_may_read(table);
+	relation = try_table_open(table, AccessShareLock);
+	if (relation == NULL)
+		no_such_table(table);	/* it was dropped while we waited */
+	return relation;
+}
+
+static const char *
+relation_name(Relation relation)
+{
+	return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(relation)), RelationGetRelationName(relation));
+}
+
+static void
+reader_map(TableReader *reader, TupleDesc row)
+{
+	reader->source = source_map(reader->mapping, row);
+}
+
+static void
+reader_startup(DestReceiver *self, int operation pg_attribute_unused(), TupleDesc row)
+{
+	reader_map((TableReader *) self, row);
+}
+
+static bool
+reader_receive(TupleTableSlot *slot, DestReceiver *self)
+{
+	TableReader *reader = (TableReader *) self;
+
+	return reader->source->problem || reader->consume(reader->source, slot, reader->argument);
+}
+
+static void
+reader_end(DestReceiver *self pg_attribute_unused())
+{
+}
+
+/* Read by a query, as the table's owner. SPI must not be connected. */
+static void
+read_by_query(TableReader *reader, Oid owner, const char *query, ParamListInfo params)
+{
+	SPIExecuteOptions options = {.params = params, .read_only = true, .dest = &reader->receiver};
+	Identity	before = become(owner, SECURITY_RESTRICTED_OPERATION);
+
+	reader->receiver.receiveSlot = reader_receive;
+	reader->receiver.rStartup = reader_startup;
+	reader->receiver.rShutdown = reader_end;
+	reader->receiver.rDestroy = reader_end;
+	reader->receiver.mydest = DestTuplestore;
+	SPI_connect();
+	if (SPI_execute_extended(query, &options) != SPI_OK_SELECT)
+		elog(ERROR, "could not execute \"%s\"", query);
+	SPI_finish();
+	become_again(before);
+}
+
+/* Read one table, without its children, as its owner; false: no more. */
+static bool
+read_one_table(TableReader *reader, Relation relation, Snapshot snapshot)
+{
+	Identity	before;
+	TupleTableSlot *slot;
+	TableScanDesc scan;
+	bool		more = true;
+
+	/* a partitioned table has no rows of its own */
+	if (!RELKIND_HAS_STORAGE(relation->rd_rel->relkind) || RELATION_IS_OTHER_TEMP(relation))
+		return true;
+	reader_map(reader, RelationGetDescr(relation));
+	if (reader->source->problem)
+		return true;
+
+	before = become(relation->rd_rel->relowner, SECURITY_RESTRICTED_OPERATION);
+	slot = table_slot_create(relation, NULL);
+	scan = begin_table_scan(relation, snapshot);
+	while (more && table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		more = reader->consume(reader->source, slot, reader->argument);
+	}
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	become_again(before);
+	return more;
+}
+
+/* A condition for the rows of some leads and kinds, with parameters $1 and $2. */
+static char *
+condition_of(Relation relation, Jsonb *mapping, Datum lead_ids, Datum kinds)
+{
+	static const char *const query =
+		"SELECT leadscore_internal.row_condition($1::pg_catalog.regclass, $2, $3, $4)";
+	Oid			types[4] = {OIDOID, JSONBOID, BOOLOID, BOOLOID};
+	Datum		arguments[4] = {ObjectIdGetDatum(RelationGetRelid(relation)), JsonbPGetDatum(mapping),
+	BoolGetDatum(lead_ids != 0), BoolGetDatum(kinds != 0)};
+	MemoryContext context = CurrentMemoryContext;
+	char	   *condition;
+
+	SPI_connect();
+	if (SPI_execute_with_args(query, 4, types, arguments, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not make the condition of a source");
+	condition = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	if (condition)
+		condition = MemoryContextStrdup(context, condition);
+	SPI_finish();
+	return condition;
+}
+
+/* Whether a table's owner can query it: he may have been denied that, and policies can bind him. */
+static bool
+may_query(Oid owner, Relation relation)
+{
+	return may_use_schema(owner, RelationGetNamespace(relation)) &&
+		pg_class_aclcheck(RelationGetRelid(relation), owner, ACL_SELECT) == ACLCHECK_OK &&
+		check_enable_rls(RelationGetRelid(relation), owner, true) != RLS_ENABLED;
+}
+
+/*
+ * Read the rows of a table, with the active snapshot, and give each to
+ * "consume", which runs as the table's owner, until it wants no more. lead_ids and kinds (text[], or 0
+ * for all) say which are wanted; more may come.
+ */
+void
+source_read_table(Relation relation, Jsonb *mapping, bool with_children, Datum lead_ids, Datum kinds,
+				  const char *consequence, SourceConsumer consume, void *argument)
+{
+	TableReader reader = {.mapping = mapping, .consume = consume, .argument = argument};
+	Oid			owner = relation->rd_rel->relowner;
+	char	   *condition = NULL;
+	int			settings;
+
+	if (!RELKIND_HAS_STORAGE(relation->rd_rel->relkind) && relation->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not a table", RelationGetRelationName(relation))));
+	reader_map(&reader, RelationGetDescr(relation));
+	if (source_has_problem(reader.source, relation, false, consequence))
+		return;
+
+	settings = NewGUCNestLevel();
+	pin_settings();
+	if ((lead_ids || kinds) && with_children && may_query(owner, relation))
+		condition = condition_of(relation, mapping, lead_ids, kinds);
+
+	if (condition)
+	{
+		ParamListInfo params = makeParamList(2);
+		Datum		values[2] = {lead_ids, kinds};
+
+		for (int i = 0; i < 2; i++)
+			params->params[i] = (ParamExternData) {values[i], values[i] == 0, PARAM_FLAG_CONST, TEXTARRAYOID};
+		read_by_query(&reader, owner, psprintf("SELECT * FROM %s WHERE %s", relation_name(relation), condition), params);
+	}
+	else if (with_children)
+	{
+		ListCell   *cell;
+		bool		more = true;
+
+		foreach(cell, find_all_inheritors(RelationGetRelid(relation), AccessShareLock, NULL))
+		{
+			Relation	child = table_open(lfirst_oid(cell), NoLock);
+
+			more = more && read_one_table(&reader, child, GetActiveSnapshot());
+			table_close(child, NoLock);
+		}
+	}
+	else
+		(void) read_one_table(&reader, relation, GetActiveSnapshot());
+	AtEOXact_GUC(false, settings);
+}
+
+/*
+ * Whether a table or a child of it has any row; nothing of its owner's is run.
+ * All of them stay locked, AccessShareLock, until the transaction ends, as if
+ * they had been read by a query.
+ */
+bool
+table_has_rows(Oid table_oid)
+{
+	ListCell   *cell;
+	bool		found = false;
+
+	LockRelationOid(table_oid, AccessShareLock);	/* find_all_inheritors() locks the children only */
+	foreach(cell, find_all_inheritors(table_oid, AccessShareLock, NULL))
+	{
+		Relation	table = table_open(lfirst_oid(cell), NoLock);
+
+		if (!found && RELKIND_HAS_STORAGE(table->rd_rel->relkind) && !RELATION_IS_OTHER_TEMP(table))
+		{
+			TupleTableSlot *slot = table_slot_create(table, NULL);
+			TableScanDesc scan = begin_table_scan(table, GetActiveSnapshot());
+
+			found = table_scan_getnextslot(scan, ForwardScanDirection, slot);
+			table_endscan(scan);
+			ExecDropSingleTupleTableSlot(slot);
+		}
+		table_close(table, NoLock);
+	}
+	return found;
+}
+
+Datum
+has_rows(PG_FUNCTION_ARGS)
+{
+	Oid			table = PG_GETARG_OID(0);
+
+	table_close(source_open(table), NoLock);
+	PG_RETURN_BOOL(table_has_rows(table));
+}
+
+/* Whether a table has events of a kind. */
+#define MAX_ROWS_SEARCHED 10000
+
+typedef struct KindSearch
+{
+	const text *kind;			/* NULL: any */
+	int			rows;
+	bool		found;
+	MemoryContext row_context;
+} KindSearch;
+
+static bool
+search_row(Source *source, TupleTableSlot *slot, void *argument)
+{
+	KindSearch *search = argument;
+	MemoryContext old = MemoryContextSwitchTo(search->row_context);
+	SourceRow	row;
+
+	search->found = source_read(source, slot, &row) &&
+		(search->kind == NULL || label_equal(text_label(search->kind), (Label) {row.event.kind, row.event.kind_length}));
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(search->row_context);
+	return !search->found && ++search->rows < MAX_ROWS_SEARCHED;
+}
+
+/*
+ * has_events(source, mapping, kind): whether a table or a child of it has an
+ * event of a kind (NULL: of any). NULL if the first rows have none, and there
+ * may be more.
+ */
+Datum
+has_events(PG_FUNCTION_ARGS)
+{
+	KindSearch	search = {.kind = PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2)};
+	Relation	relation;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	relation = source_open(PG_GETARG_OID(0));
+	search.row_context = AllocSetContextCreate(CurrentMemoryContext, "leadscore row", ALLOCSET_DEFAULT_SIZES);
+	source_read_table(relation, PG_GETARG_JSONB_P(1), true, 0, 0, "its rows are left out", search_row, &search);
+	MemoryContextDelete(search.row_context);
+	table_close(relation, NoLock);
+	if (!search.found && search.rows == MAX_ROWS_SEARCHED)
+		PG_RETURN_NULL();
+	PG_RETURN_BOOL(search.found);
+}
+
+/* How many rows belong to some leads. */
+typedef struct RowCount
+{
+	Datum	   *lead_ids;		/* text */
+	int			nlead_ids;
+	int64		n;
+	MemoryContext row_context;
+} RowCount;
+
+static bool
+count_row(Source *source, TupleTableSlot *slot, void *argument)
+{
+	RowCount   *count = argument;
+	MemoryContext old = MemoryContextSwitchTo(count->row_context);
+	SourceRow	row;
+
+	begin_row(source, slot, &row);
+	if (read_lead_id(&row))
+		for (int i = 0; i < count->nlead_ids; i++)
+			if (label_equal(text_label(DatumGetTextPP(count->lead_ids[i])), (Label) {row.lead_id, row.lead_id_length}))
+			{
+				count->n++;
+				break;
+			}
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(count->row_context);
+	return true;
+}
+
+/*
+ * count_rows(source, mapping, lead_ids): how many rows of a table and its
+ * children belong to some leads. The caller must be able to read them, but they
+ * are read as the table's owner: a query could run functions of his, such as
+ * those of its indexes, with the caller's rights.
+ */
+Datum
+count_rows(PG_FUNCTION_ARGS)
+{
+	Relation	relation = source_open(PG_GETARG_OID(0));
+	RowCount	count = {.n = 0};
+
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(2), TEXTOID, -1, false, TYPALIGN_INT, &count.lead_ids, NULL, &count.nlead_ids);
+	count.row_context = AllocSetContextCreate(CurrentMemoryContext, "leadscore row", ALLOCSET_DEFAULT_SIZES);
+	source_read_table(relation, PG_GETARG_JSONB_P(1), true, PG_GETARG_DATUM(2), 0, "its rows are left out", count_row, &count);
+	MemoryContextDelete(count.row_context);
+	table_close(relation, NoLock);
+	PG_RETURN_INT64(count.n);
+}
+
+/*
+ * hold_source(table): keep it and its children from being truncated, dropped or
+ * detached until the transaction ends.
+ */
+Datum
+hold_source(PG_FUNCTION_ARGS)
+{
+	Oid			table = PG_GETARG_OID(0);
+
+	if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(table)))
+	{
+		check_may_select(table);
+		LockRelationOid(table, AccessShareLock);
+	}
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(table)))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent update"),
+				 errdetail("A source has been dropped."),
+				 errhint("The transaction might succeed if retried.")));
+	(void) find_all_inheritors(table, AccessShareLock, NULL);
+	PG_RETURN_VOID();
+}
+
+/*
+ * try_table(table, written): lock a table and its children to read them or,
+ * itself alone, to write it, until the transaction ends; false if somebody else
+ * keeps us waiting, or has dropped one.
+ */
+Datum
+try_table(PG_FUNCTION_ARGS)
+{
+	Oid			table = PG_GETARG_OID(0);
+	bool		written = PG_GETARG_BOOL(1);
+	ListCell   *cell;
+
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(table)))
+		PG_RETURN_BOOL(false);
+	check_may_select(table);
+	foreach(cell, written ? list_make1_oid(table) : find_all_inheritors(table, NoLock, NULL))
+	{
+		Oid			member = lfirst_oid(cell);
+
+		if (!ConditionalLockRelationOid(member, written ? RowExclusiveLock : AccessShareLock) ||
+			!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(member)))
+			PG_RETURN_BOOL(false);
+	}
+	PG_RETURN_BOOL(true);
+}

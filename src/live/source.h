@@ -1,0 +1,110 @@
+/*
+ * source.h: how the rows of a tracked table are read as events.
+ *
+ * The mapping is the one argument of the table's triggers, a JSON object:
+ *
+ *     {"lead_id": "customer_id", "kind": "purchase", "occurred_at": "placed_at",
+ *      "value": "total", "properties": ["channel", "device"]}
+ *
+ * "kind_column" stands instead of "kind" where a column names the kind; a table
+ * of customers has neither, nor a time: its rows are profiles. "latest_by" names
+ * the column by which one row counts of those that name the same lead.
+ * "maintenance": "deferred" has record() append to pending_delta, and
+ * "partition": true marks the triggers of a partition or child table, whose
+ * rows are read through its parent.
+ */
+#ifndef LEADSCORE_SOURCE_H
+#define LEADSCORE_SOURCE_H
+
+#include "model/signal.h"
+
+#include "executor/tuptable.h"
+#include "utils/rel.h"
+#include "utils/reltrigger.h"
+
+/* Properties that a source can have. */
+#define MAX_PROPERTIES 50
+
+/* One column of the mapping. */
+typedef struct SourceColumn
+{
+	AttrNumber	attnum;			/* 0: not mapped */
+	Oid			type;			/* base type */
+	bool		is_varlena;		/* its text can be of any length */
+	FmgrInfo	output;			/* of types that are not read directly */
+} SourceColumn;
+
+/* A mapping: that of a trigger is looked up once a session, and again when its table has changed. */
+typedef struct Source
+{
+	MemoryContext context;		/* holds what the pointers point to */
+	const char *problem;		/* why rows cannot be read, or NULL */
+	bool		is_strange;		/* somebody has made the trigger by hand */
+	uint64		family;			/* the same for a source and its partitions: what their mappings have in common, hashed */
+	AttrNumber	last_column;	/* the highest that is mapped */
+	SourceColumn lead_id;
+	SourceColumn kind;
+	SourceColumn occurred_at;
+	SourceColumn value;
+	SourceColumn latest_by;
+	const char *constant_kind;
+	int			constant_kind_length;
+	bool		whole_properties;	/* one jsonb column is the object itself */
+	bool		deferred;		/* append to pending_delta instead */
+	bool		pinned_settings;	/* some column's text depends on settings */
+	int			nproperties;
+	AttrNumber *property_columns;
+	int		   *property_growth;	/* how many bytes of jsonb one byte of the column can become; 0: it is always small */
+	FunctionCallInfo build_properties;	/* jsonb_build_object(name, value, ...) */
+} Source;
+
+/* Why a row is no event. */
+typedef enum RowFault
+{
+	ROW_WITHOUT_TIME,
+	ROW_WITHOUT_VALUE,
+	ROW_WITHOUT_LEAD,
+	ROW_WITHOUT_KIND,
+	ROW_FAULTS
+} RowFault;
+
+/* A row, read as an event. */
+typedef struct SourceRow
+{
+	Source	   *source;
+	TupleTableSlot *slot;
+	RowFault	fault;			/* if it is none */
+	const char *lead_id;
+	int			lead_id_length;
+	TimestampTz occurred_at;
+	Event		event;
+} SourceRow;
+
+/* Takes a row of a table that is read; false: no more. Runs as the table's owner. */
+typedef bool (*SourceConsumer) (Source *source, TupleTableSlot *slot, void *argument);
+
+extern bool is_property_type(Oid type);
+
+/* The argument of a trigger, or NULL if track() has not made it. */
+extern Jsonb *mapping_of(Trigger *trigger);
+
+/* What the mappings of a source and its partitions have in common, hashed. */
+extern uint64 source_family(Jsonb *mapping);
+
+/* Whether a mapping says that of several rows of a lead the latest counts. */
+extern bool mapping_has_latest(Jsonb *mapping);
+
+/* A mapping, looked up for rows of a type, in the current memory context. */
+extern Source *source_map(Jsonb *mapping, TupleDesc row);
+
+extern Source *source_of_trigger(Trigger *trigger, Relation relation);
+extern bool source_has_problem(Source *source, Relation relation, bool is_written, const char *consequence);
+extern bool source_read(Source *source, TupleTableSlot *slot, SourceRow *row);
+extern Jsonb *source_read_profile(Source *source, TupleTableSlot *slot, SourceRow *row);
+extern void pin_settings(void);
+extern bool table_has_rows(Oid table_oid);
+extern Relation source_open(Oid table);
+extern void source_read_table(Relation relation, Jsonb *mapping, bool with_children, Datum lead_ids, Datum kinds,
+							  const char *consequence, SourceConsumer consume, void *argument);
+
+#endif							/* LEADSCORE_SOURCE_H */

@@ -1,0 +1,1067 @@
+/*
+ * transition.c: leads that change their segment, on the models that are watched.
+ *
+ *     timeline just written ──scorecard──▶ segment ──┐ differ?
+ *     lead_state: the segment that it was in ────────┘ │
+ *                                                      ▼
+ *                     lead_state, segment_change with its cause, NOTIFY, vouchers
+ *
+ * Locks. Whoever compares holds the lead's row of lead_timeline: writers, who
+ * have just written it, those who look at leads, identify(). So a lead is compared
+ * by one after the other, each sees what those before have written, and nothing
+ * is locked where nothing has changed. Rows are read as they are now, whatever
+ * the transaction's snapshot, for so is the timeline written. lead_state is
+ * locked as any writer locks it before the watched models are looked up, so that
+ * who takes a model away can wait for those who still know it.
+ *
+ * Order. Readers of the log want each row once, in an order that never gets a
+ * row in between. Neither the order of a sequence nor that of transactions'
+ * numbers is the order of commits. A row's tick is the number of its
+ * transaction, or the tick of the lead's change before if that is larger. So
+ * ticks do not descend along the changes of a lead, on all models, and a row
+ * whose tick lies below the oldest running transaction's number was written by
+ * one that has ended: no row comes any more below that. What a restore brings from a server
+ * whose numbers are larger would wait for ours to catch up, and what we write
+ * would come before it. So what is written comes behind what is there ("floor"),
+ * and the first who takes changes has numbers counted from further on ("ahead"),
+ * with writers locked out: nobody goes on with two ways of counting.
+ */
+#include "live/transition.h"
+
+#include "array_of.h"
+#include "catalog.h"
+#include "label.h"
+#include "session_cache.h"
+#include "act/offer.h"
+#include "live/current.h"
+#include "live/profile.h"
+#include "live/store.h"
+#include "model/appraise.h"
+
+#include "access/table.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "commands/async.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/json.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(see_leads);
+PG_FUNCTION_INFO_V1(issue_to);
+PG_FUNCTION_INFO_V1(watching_changed);
+PG_FUNCTION_INFO_V1(set_clock);
+
+/* Changes of one statement that are told one by one; of more, only how many there are. */
+#define MOST_NOTICES 1000
+/* What a notification may hold, with the NUL (NOTIFY_PAYLOAD_MAX_LENGTH, commands/async.c). */
+#define LONGEST_NOTICE (BLCKSZ - NAMEDATALEN - 128)
+/* Leads that are compared before their changes are written. */
+#define BATCH 10000
+
+/* ---------- causes ---------- */
+
+/* ---------- what is watched, kept between statements ---------- */
+
+typedef struct Watched
+{
+	text	   *model;
+	Scorecard  *card;
+	bool		seen;			/* every lead has been looked at since it is watched */
+	Scorecard  *card_before;	/* as it was at the last complete look; NULL: it was the same */
+} Watched;
+
+struct Watching
+{
+	int			n;
+	Watched    *models;
+	bool		profiles;		/* some model looks at profiles */
+	Offers		offers;
+	int64		ahead;			/* of transactions' numbers */
+	int64		floor;			/* ticks are not below */
+};
+
+static SessionCache watching = {.name = "leadscore watching"};
+
+/* Run a command of ours on what there is now; SPI must be connected. */
+static void
+run(const char *command, int nargs, Oid *types, Datum *values, const char *nulls, bool read_only, int expected)
+{
+	SPIPlanPtr	plan = SPI_prepare(command, nargs, types);
+	Snapshot	now = RegisterSnapshot(GetLatestSnapshot());
+
+	if (plan == NULL || SPI_execute_snapshot(plan, values, nulls, now, InvalidSnapshot, read_only, true, 0) != expected)
+		elog(ERROR, "could not run \"%s\"", command);
+	UnregisterSnapshot(now);
+}
+
+static int64
+number_found(int column)
+{
+	bool		isnull = true;
+	Datum		number = SPI_processed == 1 ? SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull) : (Datum) 0;
+
+	if (isnull)
+		elog(ERROR, "a query of ours has found no number");
+	return DatumGetInt64(number);
+}
+
+/*
+ * By how much ticks are ahead of transactions' numbers, and the tick behind all
+ * that there are, if they would come before some; else 0. SPI must be connected.
+ */
+static void
+read_clock(int64 *ahead, int64 *floor)
+{
+	int64		last;
+
+	/* all ticks that we see belong to numbers below the next one, if that is read after them */
+	run("SELECT coalesce((SELECT pg_catalog.max(c.ahead) FROM leadscore_internal.change_clock c), 0),"
+		" greatest((SELECT pg_catalog.max(c.tick) FROM leadscore.segment_change c), (SELECT pg_catalog.max(c.given_tick) FROM leadscore.change_consumer c), 0)",
+		0, NULL, NULL, NULL, true, SPI_OK_SELECT);
+	*ahead = number_found(1);
+	last = number_found(2);
+	*floor = last < (int64) U64FromFullTransactionId(ReadNextFullTransactionId()) + *ahead ? 0 : last + 1;
+}
+
+/* A row of models_watched(), read into the memory that is current. */
+static void
+read_watched(Watching *loaded, Watched *watched, HeapTuple row)
+{
+	bool		no_model;
+	bool		no_card;
+	bool		isnull;
+	Datum		model = SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &no_model);
+	Datum		card = SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &no_card);
+	Datum		before;
+
+	if (no_model || no_card)
+		elog(ERROR, "a watched model has no name or no scorecard");
+	watched->model = DatumGetTextPCopy(model);
+	watched->card = scorecard_compile_in(CurrentMemoryContext, card);
+	watched->seen = DatumGetBool(SPI_getbinval(row, SPI_tuptable->tupdesc, 3, &isnull));
+	before = SPI_getbinval(row, SPI_tuptable->tupdesc, 4, &isnull);
+	if (!isnull)
+		watched->card_before = scorecard_compile_in(CurrentMemoryContext, before);
+	loaded->profiles = loaded->profiles || watched->card->nprofiles > 0;
+}
+
+/* What is watched now. */
+static void *
+load_watching(SessionCache *cache pg_attribute_unused(), void *arg pg_attribute_unused())
+{
+	MemoryContext context = CurrentMemoryContext;
+	Watching   *loaded = palloc0(sizeof(Watching));
+
+	SPI_connect();
+	run("SELECT * FROM leadscore_internal.models_watched()", 0, NULL, NULL, NULL, true, SPI_OK_SELECT);
+	if (SPI_processed > 0)
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+		Snapshot	now;
+
+		loaded->n = (int) SPI_processed;
+		loaded->models = palloc0(loaded->n * sizeof(Watched));
+		for (int i = 0; i < loaded->n; i++)
+			read_watched(loaded, &loaded->models[i], SPI_tuptable->vals[i]);
+		MemoryContextSwitchTo(old);
+		now = RegisterSnapshot(GetLatestSnapshot());
+		offers_read(&loaded->offers, context, now);
+		UnregisterSnapshot(now);
+		read_clock(&loaded->ahead, &loaded->floor);
+	}
+	SPI_finish();
+	return loaded;
+}
+
+const Watching *
+segments_watched(void)
+{
+	Oid			table = our_table("watched_model");
+	Watching   *watched;
+
+	if (!OidIsValid(table))
+		return NULL;			/* a version of the extension that has none */
+	watched = session_cache_get(&watching, table, load_watching, NULL);
+	return watched->n > 0 ? watched : NULL;
+}
+
+/* Trigger on what load_watching() reads: every session looks again. */
+Datum
+watching_changed(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"watching_changed\" was not called as a trigger")));
+	CacheInvalidateRelcacheByRelid(our_table("watched_model"));
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * set_clock(): count from behind all ticks that there are, if ours would come
+ * before some; returns whether. Who writes with the old way of counting has
+ * ended then, and nobody begins before we have.
+ */
+Datum
+set_clock(PG_FUNCTION_ARGS)
+{
+	int64		ahead;
+	int64		floor;
+	Oid			type = INT8OID;
+	Datum		value;
+
+	SPI_connect();
+	read_clock(&ahead, &floor);
+	if (floor != 0)
+	{
+		table_close(table_open(our_table("lead_state"), ShareRowExclusiveLock), NoLock);
+		read_clock(&ahead, &floor);
+	}
+	value = Int64GetDatum(floor);
+	if (floor != 0)
+		run("INSERT INTO leadscore_internal.change_clock AS c (ahead) VALUES ($1) ON CONFLICT ((true)) DO UPDATE SET ahead = excluded.ahead",
+			1, &type, &value, NULL, false, SPI_OK_INSERT);
+	SPI_finish();
+	PG_RETURN_BOOL(floor != 0);
+}
+
+/* ---------- changes ---------- */
+
+typedef struct Changes
+{
+	int			n;
+	int			capacity;
+	Datum	   *models;
+	Datum	   *lead_ids;
+	Datum	   *from;
+	Datum	   *to;
+	bool	   *from_null;
+	bool	   *to_null;
+	Datum	   *scores;
+	bool	   *score_null;
+	Datum	   *causes;
+	Bitmapset **offers;			/* of the segment that is entered, whose conditions are met */
+	struct varlena **already;	/* where there are such offers: what the lead has done today */
+} Changes;
+
+static void
+add_change(Changes *changes, text *model, text *lead_id, const char *from, const char *to, double score, bool is_lead, Cause cause)
+{
+	int			i = changes->n++;
+
+	if (i == changes->capacity)
+	{
+		bool		first = i == 0;
+
+		changes->capacity = first ? 8 : i * 2;
+#define GROW(array) \
+		changes->array = first ? palloc_extended(changes->capacity * sizeof(*changes->array), MCXT_ALLOC_HUGE) \
+			: repalloc_huge(changes->array, changes->capacity * sizeof(*changes->array))
+		GROW(models);
+		GROW(lead_ids);
+		GROW(from);
+		GROW(to);
+		GROW(from_null);
+		GROW(to_null);
+		GROW(scores);
+		GROW(score_null);
+		GROW(causes);
+		GROW(offers);
+		GROW(already);
+#undef GROW
+	}
+	changes->models[i] = PointerGetDatum(model);
+	changes->lead_ids[i] = PointerGetDatum(lead_id);
+	changes->from_null[i] = from == NULL;
+	changes->from[i] = from ? CStringGetTextDatum(from) : (Datum) 0;
+	changes->to_null[i] = to == NULL;
+	changes->to[i] = to ? CStringGetTextDatum(to) : (Datum) 0;
+	changes->scores[i] = Float8GetDatum(score);
+	changes->score_null[i] = !is_lead;
+	changes->causes[i] = CStringGetTextDatum(cause_name(cause));
+	changes->offers[i] = NULL;
+	changes->already[i] = NULL;
+}
+
+/* Profiles that leads have now, and had not when they were compared last. */
+typedef struct SeenProfiles
+{
+	List	   *lead_ids;		/* of those who have one */
+	List	   *values;			/* theirs; NULL: the row of lead has none */
+	List	   *gone;			/* lead_ids of those who have none any more */
+} SeenProfiles;
+
+/* The segment that a lead was in, and for how long. */
+typedef struct State
+{
+	const char *segment;		/* NULL: in none */
+	TimestampTz since;
+	bool		is_new;			/* written by this transaction */
+} State;
+
+static void
+read_states(Lookup *lookup, const Watching *watched, text *lead_id, State *states, MemoryContext scratch)
+{
+	memset(states, 0, watched->n * sizeof(State));
+	lookup_begin(lookup, lead_id);
+	while (lookup_next(lookup))
+	{
+		MemoryContext keep = MemoryContextSwitchTo(scratch);
+		text	   *model;
+		bool		isnull;
+		TransactionId xmin = DatumGetTransactionId(slot_getsysattr(lookup->slot, MinTransactionIdAttributeNumber, &isnull));
+
+		slot_getallattrs(lookup->slot);	/* lead_id, model, segment, since, tick */
+		model = DatumGetTextPP(lookup->slot->tts_values[1]);
+		for (int i = 0; i < watched->n; i++)
+			if (text_equal(model, watched->models[i].model))
+				states[i] = (State) {
+					.segment = lookup->slot->tts_isnull[2] ? NULL : TextDatumGetCString(lookup->slot->tts_values[2]),
+					.since = DatumGetTimestampTz(lookup->slot->tts_values[3]),
+					.is_new = TransactionIdIsCurrentTransactionId(xmin)
+				};
+		MemoryContextSwitchTo(keep);
+	}
+}
+
+/* Whether two appraisals come to the same segment, whatever segment the lead was in. */
+static bool
+same_segment(const Scorecard *card, const Appraisal *before, const Appraisal *after)
+{
+	if (segment_number(card, before, NULL, 0) != segment_number(card, after, NULL, 0))
+		return false;
+	for (int32 i = 0; i < card->nsegments; i++)
+	{
+		const Segment *s = &card->segments[i];
+
+		if (s->hysteresis > 0 &&
+			segment_number(card, before, s->segment, PG_INT64_MAX) != segment_number(card, after, s->segment, PG_INT64_MAX))
+			return false;
+	}
+	return true;
+}
+
+bool
+segment_may_change(const Watching *watched, const struct varlena *before, const struct varlena *after)
+{
+	int32		hour = hour_of(GetCurrentTimestamp());
+
+	if (before == NULL || after == NULL || watched->profiles)
+		return true;
+	for (int m = 0; m < watched->n; m++)
+	{
+		Scorecard  *card = watched->models[m].card;
+		Appraisal	was;
+		Appraisal	is;
+
+		appraise_lead(card, before, NULL, hour, hour, &was, NULL);
+		appraise_lead(card, after, NULL, hour, hour, &is, NULL);
+		if (!same_segment(card, &was, &is))
+			return true;
+	}
+	return false;
+}
+
+/* What a lead is compared by, read as it is now: whoever has the lead's row keeps others from changing it. */
+typedef struct Reader
+{
+	Current    *current;
+	Lookup		states;
+	Relation	lead_table;
+	Lookup		profiles;
+	Relation	seen_table;
+	Lookup		seen;
+	Pending		pending;
+} Reader;
+
+static void
+reader_open(Reader *reader, Relation timelines, Relation state_table)
+{
+	reader->current = current_open(timelines, SnapshotSelf);
+	reader->lead_table = table_open(our_table("lead"), AccessShareLock);
+	reader->seen_table = table_open(our_table("seen_profile"), RowExclusiveLock);
+	pending_profiles_open(&reader->pending, SnapshotSelf);
+	if (reader->current == NULL || !lookup_open(&reader->seen, reader->seen_table, 1, SnapshotSelf) || !lookup_open(&reader->states, state_table, 1, SnapshotSelf) ||
+		!lookup_open(&reader->profiles, reader->lead_table, 1, SnapshotSelf) ||
+		(reader->pending.table && !reader->pending.may_look_up))
+		fail_for_index("lead, lead_timeline, lead_alias, lead_state and seen_profile have primary keys; lead_alias, pending_delta and pending_profile have an index on lead_id.");
+}
+
+static void
+reader_close(Reader *reader)
+{
+	pending_close(&reader->pending);
+	lookup_close(&reader->seen);
+	table_close(reader->seen_table, NoLock);
+	lookup_close(&reader->profiles);
+	lookup_close(&reader->states);
+	table_close(reader->lead_table, NoLock);
+	current_close(reader->current);
+}
+
+/* A lead's row of lead, or of seen_profile, copied; "place": which version of it. */
+static Profile
+read_row(Lookup *lookup, const text *lead_id, ItemPointer place)
+{
+	Profile		row = {lookup_unique(lookup, lead_id), NULL};
+	bool		isnull;
+
+	ItemPointerSetInvalid(place);
+	if (row.exists)
+	{
+		Datum		value = slot_getattr(lookup->slot, 2, &isnull);
+
+		row.value = isnull ? NULL : DatumGetJsonbPCopy(value);
+		*place = lookup->slot->tts_tid;
+		ExecClearTuple(lookup->slot);
+	}
+	return row;
+}
+
+/* The profile of a name with what is pending. Somebody may move that into the row meanwhile: then once more. */
+static Profile
+read_profile_of(Reader *reader, const text *lead_id)
+{
+	ItemPointerData before;
+	ItemPointerData after;
+	Profile		next = read_row(&reader->profiles, lead_id, &after);
+	Profile		profile;
+
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		profile = next;
+		before = after;
+		if (reader->pending.table == NULL)
+			break;
+		pending_profiles_apply(&reader->pending, lead_id, &profile);
+		next = read_row(&reader->profiles, lead_id, &after);
+	} while (memcmp(&before, &after, sizeof(ItemPointerData)) != 0);
+	return profile;
+}
+
+/* A lead's profile, with those of its aliases. */
+static Profile
+read_profile(Reader *reader, const text *lead_id)
+{
+	Profile		profile = read_profile_of(reader, lead_id);
+	int			n;
+	text	  **aliases = current_aliases(reader->current, lead_id, &n);
+
+	for (int i = 0; i < n; i++)
+	{
+		Profile		alias = read_profile_of(reader, aliases[i]);
+
+		profile_add_alias(&profile, &alias);
+	}
+	return profile;
+}
+
+/* A lead as it is, or that it is none. */
+typedef struct Lead
+{
+	bool		exists;
+	struct varlena *timeline;	/* NULL: empty */
+	Profile		profile;
+	bool		has_new_profile;
+	Profile		seen;			/* if it has a new one: by which it was compared last */
+} Lead;
+
+/* A lead without events is one if it has a row of lead, or will have; an alias is none. */
+static Lead
+read_lead(Reader *reader, text *lead_id, bool with_profiles)
+{
+	Lead		lead = {0};
+	ItemPointerData place;
+
+	if (current_lead_of(reader->current, lead_id) == NULL)
+	{
+		lead.timeline = current_timeline(reader->current, lead_id);
+		lead.profile = read_profile(reader, lead_id);
+		lead.exists = lead.profile.exists || lead.timeline != NULL;
+	}
+	if (with_profiles)
+	{
+		lead.seen = read_row(&reader->seen, lead_id, &place);
+		lead.has_new_profile = lead.seen.exists != lead.profile.exists || (lead.seen.value == NULL) != (lead.profile.value == NULL) ||
+			(lead.seen.value && compareJsonbContainers(&lead.seen.value->root, &lead.profile.value->root) != 0);
+	}
+	return lead;
+}
+
+/* ---------- comparing ---------- */
+
+typedef struct Comparing
+{
+	const Watching *watched;
+	Reader		reader;
+	Cause		cause;			/* why leads are compared */
+	TimestampTz now;
+	State	   *states;			/* of one lead, on each model */
+	MemoryContext scratch;		/* for one lead */
+	Changes    *changes;		/* in the memory that is current */
+	SeenProfiles *profiles;
+} Comparing;
+
+/* The segment on a scorecard of a lead with some profile; NULL: none. */
+static const char *
+segment_on(Comparing *c, Scorecard *card, const Lead *lead, const Profile *profile, const State *state, Appraisal *appraisal)
+{
+	MemoryContext keep = MemoryContextSwitchTo(c->scratch);
+	int32		hour = hour_of(c->now);
+	int32		number = 0;
+
+	if (profile->exists || lead->timeline)
+	{
+		appraise_lead(card, lead->timeline, profile->value, hour, hour, appraisal, NULL);
+		number = segment_number(card, appraisal, state->segment, c->now - state->since);
+	}
+	MemoryContextSwitchTo(keep);
+	return number > 0 ? card->segments[number - 1].segment : NULL;
+}
+
+static bool
+is_same(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/* Why a lead is in another segment: would it be, by the model, and with the profile, by which it was compared last? */
+static Cause
+cause_of(Comparing *c, const Watched *model, text *lead_id, const Lead *lead, const State *state, const char *is)
+{
+	Cause		cause = c->cause == CAUSE_WATCH && model->seen ? CAUSE_TIME : c->cause;
+	Appraisal	appraisal;
+
+	if (cause == CAUSE_WATCH)
+		return cause;
+	if (model->card_before && !is_same(segment_on(c, model->card_before, lead, &lead->profile, state, &appraisal), is))
+		return CAUSE_MODEL;
+	if (lead->has_new_profile && !is_same(segment_on(c, model->card, lead, &lead->seen, state, &appraisal), is))
+		return CAUSE_PROFILE;
+	/* each alone would have been enough */
+	if (model->card_before && lead->has_new_profile &&
+		!is_same(segment_on(c, model->card_before, lead, &lead->seen, state, &appraisal), is))
+		return CAUSE_MODEL;
+	/* what is pending was written by somebody who had not got the row: time is not the cause */
+	if (cause == CAUSE_TIME && lead->timeline && current_is_pending(c->reader.current, lead_id))
+		return cause_of_delta(lead->timeline);
+	return cause;
+}
+
+/* Note which offers are for a lead that enters a segment. */
+static void
+note_offers(Comparing *c, const Watched *model, const Lead *lead, const char *is)
+{
+	const Offers *offers = &c->watched->offers;
+	int			i = c->changes->n - 1;
+
+	for (int o = 0; o < offers->n; o++)
+		if (offer_is_for(&offers->offers[o], model->model, is, c->now) && offer_is_met(&offers->offers[o], lead->profile.value))
+			c->changes->offers[i] = bms_add_member(c->changes->offers[i], o);
+	if (c->changes->offers[i])
+		c->changes->already[i] = done_today(lead->timeline, c->now);
+}
+
+static void
+note_profile(SeenProfiles *profiles, text *lead_id, const Profile *profile)
+{
+	if (!profile->exists)
+	{
+		profiles->gone = lappend(profiles->gone, lead_id);
+		return;
+	}
+	profiles->lead_ids = lappend(profiles->lead_ids, lead_id);
+	profiles->values = lappend(profiles->values, profile->value ? PG_DETOAST_DATUM_COPY(PointerGetDatum(profile->value)) : NULL);
+}
+
+static void
+compare_lead(Comparing *c, text *lead_id)
+{
+	MemoryContext keep = MemoryContextSwitchTo(c->scratch);
+	Lead		lead = read_lead(&c->reader, lead_id, c->watched->profiles);
+
+	MemoryContextSwitchTo(keep);
+	read_states(&c->reader.states, c->watched, lead_id, c->states, c->scratch);
+	for (int m = 0; m < c->watched->n; m++)
+	{
+		const Watched *model = &c->watched->models[m];
+		const State *state = &c->states[m];
+		Appraisal	appraisal = {0};
+		const char *is;
+
+		/* one change a transaction: what others have committed since is left to who folds or looks next */
+		if (state->is_new)
+			continue;
+		is = segment_on(c, model->card, &lead, &lead.profile, state, &appraisal);
+		if (is_same(state->segment, is))
+			continue;
+		add_change(c->changes, model->model, lead_id, state->segment, is, appraisal.score, lead.exists,
+				   cause_of(c, model, lead_id, &lead, state, is));
+		if (is)
+			note_offers(c, model, &lead, is);
+	}
+	if (lead.has_new_profile)
+		note_profile(c->profiles, lead_id, &lead.profile);
+	ExecClearTuple(c->reader.states.slot);
+}
+
+/* Compare, and collect what has changed, in the memory that is current. */
+static void
+compare(Relation timeline_table, Relation state_table, const Watching *watched, text **lead_ids, int n, TimestampTz now, Cause cause,
+		Changes *changes, SeenProfiles *profiles)
+{
+	Comparing	c = {
+		.watched = watched, .cause = cause, .now = now, .changes = changes, .profiles = profiles,
+		.states = palloc(watched->n * sizeof(State)),
+		.scratch = AllocSetContextCreate(CurrentMemoryContext, "leadscore segments", ALLOCSET_DEFAULT_SIZES)
+	};
+
+	reader_open(&c.reader, timeline_table, state_table);
+	for (int i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		compare_lead(&c, lead_ids[i]);
+		MemoryContextReset(c.scratch);
+	}
+	reader_close(&c.reader);
+	MemoryContextDelete(c.scratch);
+}
+
+/* ---------- writing ---------- */
+
+static void
+append_member(StringInfo json, const char *key, const char *value)
+{
+	appendStringInfo(json, "%s\"%s\": ", json->len > 1 ? ", " : "", key);
+	if (value)
+		escape_json(json, value);
+	else
+		appendStringInfoString(json, "null");
+}
+
+/* Tell listeners of the rows (change_id, model, lead_id, from, to, notify) that have just been written; n: of how many by now. */
+static void
+notify(uint64 *n)
+{
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+		Datum		wanted = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 6, &isnull);
+
+		if (isnull || !DatumGetBool(wanted))
+			continue;
+		if (++*n <= MOST_NOTICES)
+		{
+			StringInfoData json;
+
+			initStringInfo(&json);
+			appendStringInfoChar(&json, '{');
+			for (int column = 1; column <= 5; column++)
+			{
+				static const char *const keys[] = {"change_id", "model", "lead_id", "from", "to"};
+				char	   *value = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, column);
+
+				if (column == 1)
+					appendStringInfo(&json, "\"change_id\": %s", value);
+				else
+					append_member(&json, keys[column - 1], value);
+			}
+			appendStringInfoChar(&json, '}');
+			if (json.len >= LONGEST_NOTICE)
+			{
+				resetStringInfo(&json);
+				appendStringInfo(&json, "{\"change_id\": %s}", SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
+			}
+			Async_Notify("leadscore", json.data);
+			pfree(json.data);
+		}
+	}
+}
+
+/* Issue what is offered to those whose changes are the rows (change_id, model, lead_id, …, cause) that have just been written. */
+static void
+issue_offers(const Offers *offers, const Changes *changes, TimestampTz now, Snapshot snapshot)
+{
+	SPITupleTable *rows = SPI_tuptable;
+	uint64		nrows = SPI_processed;
+	int		   *change_of = palloc_extended(Max(nrows, 1) * sizeof(int), MCXT_ALLOC_HUGE);
+	Recipient  *leads = palloc_extended(Max(nrows, 1) * sizeof(Recipient), MCXT_ALLOC_HUGE);
+	int			i = 0;
+	bool		isnull;
+
+	/* rows come in the order of the changes; those of a model that is not watched any more are missing */
+	for (uint64 row = 0; row < nrows; row++)
+	{
+		text	   *model = DatumGetTextPP(SPI_getbinval(rows->vals[row], rows->tupdesc, 2, &isnull));
+		text	   *lead_id = DatumGetTextPP(SPI_getbinval(rows->vals[row], rows->tupdesc, 3, &isnull));
+
+		while (!text_equal(model, DatumGetTextPP(changes->models[i])) || !text_equal(lead_id, DatumGetTextPP(changes->lead_ids[i])))
+			i++;
+		change_of[row] = i++;
+	}
+	for (int o = 0; o < offers->n; o++)
+	{
+		int			n = 0;
+
+		for (uint64 row = 0; row < nrows; row++)
+		{
+			int			change = change_of[row];
+
+			if (bms_is_member(o, changes->offers[change]) &&
+				(offers->offers[o].causes & 1 << cause_named(SPI_getvalue(rows->vals[row], rows->tupdesc, 7))))
+				leads[n++] = (Recipient) {
+					.lead_id = DatumGetTextPP(changes->lead_ids[change]),
+					.change_id = DatumGetInt64(SPI_getbinval(rows->vals[row], rows->tupdesc, 1, &isnull)),
+					.already = changes->already[change]
+				};
+		}
+		if (n > 0)
+			(void) issue_vouchers(&offers->offers[o], leads, n, PG_INT64_MAX, now, snapshot);
+	}
+}
+
+/* Write what has changed. */
+static void
+write_changes(const Watching *watched, const Changes *changes, TimestampTz now, Snapshot snapshot, uint64 *told)
+{
+	static SPIPlanPtr log_plan = NULL;
+	static SPIPlanPtr state_plan = NULL;
+	int64		tick = Max((int64) U64FromFullTransactionId(GetTopFullTransactionId()) + watched->ahead, watched->floor);
+	Oid			types[8] = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, FLOAT8ARRAYOID, TIMESTAMPTZOID, INT8OID, TEXTARRAYOID};
+	Datum		values[8];
+	SPITupleTable *logged;
+	uint64		n;
+
+	values[0] = array_of(changes->models, NULL, changes->n, TEXTOID);
+	values[1] = array_of(changes->lead_ids, NULL, changes->n, TEXTOID);
+	values[2] = array_of(changes->from, changes->from_null, changes->n, TEXTOID);
+	values[3] = array_of(changes->to, changes->to_null, changes->n, TEXTOID);
+	values[4] = array_of(changes->scores, changes->score_null, changes->n, FLOAT8OID);
+	values[5] = TimestampTzGetDatum(now);
+	values[6] = Int64GetDatum(tick);
+	values[7] = array_of(changes->causes, NULL, changes->n, TEXTOID);
+
+	session_plan(&log_plan, "INSERT INTO leadscore.segment_change (model, lead_id, \"from\", \"to\", score, changed_at, cause, tick)"
+				 " SELECT * FROM leadscore_internal.changes_to_log($1, $2, $3, $4, $5, $6, $7, $8) RETURNING change_id, model, lead_id, \"from\", \"to\","
+				 " cause OPERATOR(pg_catalog.<>) 'watch' AND (SELECT w.notify FROM leadscore.watched_model w WHERE w.model OPERATOR(pg_catalog.=) segment_change.model),"
+				 " cause", 8, types);
+	session_plan(&state_plan, "INSERT INTO leadscore.lead_state (lead_id, model, segment, since, tick, cause)"
+				 " SELECT c.lead_id, c.model, c.\"to\", c.changed_at, c.tick_given, c.cause_seen FROM leadscore_internal.changes_to_log($1, $2, $3, $4, $5, $6, $7, $8) c"
+				 " ON CONFLICT (lead_id, model) DO UPDATE SET segment = excluded.segment, since = excluded.since, tick = excluded.tick, cause = excluded.cause",
+				 8, types);
+	if (SPI_execute_snapshot(log_plan, values, NULL, snapshot, InvalidSnapshot, false, true, 0) != SPI_OK_INSERT_RETURNING)
+		elog(ERROR, "could not write changes of segments");
+	notify(told);
+	logged = SPI_tuptable;
+	n = SPI_processed;
+	if (SPI_execute_snapshot(state_plan, values, NULL, snapshot, InvalidSnapshot, false, true, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not write the states of leads");
+	SPI_tuptable = logged;
+	SPI_processed = n;
+	if (watched->offers.n > 0)
+		issue_offers(&watched->offers, changes, now, snapshot);
+}
+
+static Datum
+array_of_list(List *values, Oid type)
+{
+	int			n = list_length(values);
+	Datum	   *datums = palloc_extended(Max(n, 1) * sizeof(Datum), MCXT_ALLOC_HUGE);
+	bool	   *nulls = palloc_extended(Max(n, 1) * sizeof(bool), MCXT_ALLOC_HUGE);
+
+	for (int i = 0; i < n; i++)
+	{
+		datums[i] = PointerGetDatum(list_nth(values, i));
+		nulls[i] = list_nth(values, i) == NULL;
+	}
+	return array_of(datums, nulls, n, type);
+}
+
+/* Keep the profiles that leads have been compared by. */
+static void
+write_profiles(const SeenProfiles *profiles, Snapshot snapshot)
+{
+	static SPIPlanPtr keep_plan = NULL;
+	static SPIPlanPtr drop_plan = NULL;
+	Oid			types[2] = {TEXTARRAYOID, JSONBARRAYOID};
+	Datum		values[2] = {array_of_list(profiles->lead_ids, TEXTOID), array_of_list(profiles->values, JSONBOID)};
+
+	session_plan(&keep_plan, "INSERT INTO leadscore_internal.seen_profile (lead_id, profile)"
+				 " SELECT p.lead_id, p.profile FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS p (lead_id, profile)"
+				 " ON CONFLICT (lead_id) DO UPDATE SET profile = excluded.profile", 2, types);
+	session_plan(&drop_plan, "DELETE FROM leadscore_internal.seen_profile WHERE lead_id OPERATOR(pg_catalog.=) ANY ($1)", 1, types);
+	if (profiles->lead_ids &&
+		SPI_execute_snapshot(keep_plan, values, NULL, snapshot, InvalidSnapshot, false, true, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not keep profiles");
+	values[0] = array_of_list(profiles->gone, TEXTOID);
+	if (profiles->gone &&
+		SPI_execute_snapshot(drop_plan, values, NULL, snapshot, InvalidSnapshot, false, true, 0) != SPI_OK_DELETE)
+		elog(ERROR, "could not remove profiles");
+}
+
+/* Write what a batch of leads has come to. SPI is used only here, and for what segments_watched() has to look up. */
+static void
+write_batch(const Watching *watched, const Changes *changes, const SeenProfiles *profiles, TimestampTz now, uint64 *told)
+{
+	int			settings;
+	Snapshot	snapshot;
+
+	if (changes->n == 0 && profiles->lead_ids == NIL && profiles->gone == NIL)
+		return;
+	settings = pin_plans();
+	SPI_connect();
+	/* rows that are newer than the transaction's snapshot are changed, too */
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	if (changes->n > 0)
+		write_changes(watched, changes, now, snapshot, told);
+	write_profiles(profiles, snapshot);
+	UnregisterSnapshot(snapshot);
+	SPI_finish();
+	AtEOXact_GUC(false, settings);
+}
+
+/* Compare leads whose rows are ours, a batch at a time, and log what has changed; lead_state and what offers need are locked. */
+static void
+see_segments(Relation timelines, Relation state_table, text **lead_ids, int n, Cause cause)
+{
+	const Watching *watched = segments_watched();
+	MemoryContext batch = AllocSetContextCreate(CurrentMemoryContext, "leadscore changes", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(batch);
+	TimestampTz now = GetCurrentTimestamp();
+	uint64		told = 0;
+
+	for (int first = 0; watched && first < n; first += BATCH)
+	{
+		Changes		changes = {0};
+		SeenProfiles profiles = {0};
+
+		compare(timelines, state_table, watched, lead_ids + first, Min(BATCH, n - first), now, cause, &changes, &profiles);
+		write_batch(watched, &changes, &profiles, now, &told);
+		MemoryContextReset(batch);
+	}
+	if (told > MOST_NOTICES)
+		Async_Notify("leadscore", psprintf("{\"more\": " UINT64_FORMAT "}", told - MOST_NOTICES));
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(batch);
+}
+
+/* What is written for leads, beside lead_timeline. */
+static const char *const written_tables[] = {"lead_state", "segment_change", "seen_profile", "offer_slot", "voucher", "offer_stop"};
+
+/* Lock lead_state, which is returned, and the others: whoever changes a budget has ended, and his budget is seen, or waits for us. */
+static Relation
+lock_written(void)
+{
+	for (Size i = 0; i < lengthof(written_tables); i++)
+		LockRelationOid(our_table(written_tables[i]), RowExclusiveLock);
+	return table_open(our_table("lead_state"), NoLock);
+}
+
+/* see_leads(lead_ids, cause): compare leads whose rows of lead_timeline the caller holds. */
+Datum
+see_leads(PG_FUNCTION_ARGS)
+{
+	Relation	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
+	Relation	state_table = lock_written();
+	Datum	   *datums;
+	text	  **lead_ids;
+	int			n;
+
+	CommandCounterIncrement();
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), TEXTOID, -1, false, TYPALIGN_INT, &datums, NULL, &n);
+	lead_ids = palloc_extended(Max(n, 1) * sizeof(text *), MCXT_ALLOC_HUGE);
+	for (int i = 0; i < n; i++)
+		lead_ids[i] = DatumGetTextPP(datums[i]);
+	see_segments(timelines, state_table, lead_ids, sort_names(lead_ids, n), cause_named(text_to_cstring(PG_GETARG_TEXT_PP(1))));
+	table_close(state_table, NoLock);
+	table_close(timelines, NoLock);
+	PG_RETURN_VOID();
+}
+
+/* ---------- offers to those who are there ---------- */
+
+/* Which of some leads are in an offer's segment, and meet its condition. */
+static int
+find_recipients(Relation timelines, Relation state_table, const Watching *watched, const Offer *offer, Datum *ids, int n, TimestampTz now,
+				Recipient *leads)
+{
+	MemoryContext keep = CurrentMemoryContext;
+	MemoryContext scratch = AllocSetContextCreate(keep, "leadscore segments", ALLOCSET_DEFAULT_SIZES);
+	State	   *states = palloc(watched->n * sizeof(State));
+	Reader		reader;
+	int			found = 0;
+
+	reader_open(&reader, timelines, state_table);
+	for (int i = 0; i < n; i++)
+	{
+		text	   *lead_id = DatumGetTextPP(ids[i]);
+		Lead		lead;
+
+		CHECK_FOR_INTERRUPTS();
+		MemoryContextSwitchTo(scratch);
+		lead = read_lead(&reader, lead_id, false);
+		MemoryContextSwitchTo(keep);
+		read_states(&reader.states, watched, lead_id, states, scratch);
+		for (int m = 0; m < watched->n; m++)
+			if (states[m].segment && offer_is_for(offer, watched->models[m].model, states[m].segment, now) && offer_is_met(offer, lead.profile.value))
+				leads[found++] = (Recipient) {.lead_id = lead_id, .already = done_today(lead.timeline, now)};
+		ExecClearTuple(reader.states.slot);
+		MemoryContextReset(scratch);
+	}
+	reader_close(&reader);
+	MemoryContextDelete(scratch);
+	return found;
+}
+
+/*
+ * issue_to(offer, lead_ids, most): issue vouchers to leads that are in the offer's
+ * segment, and whose rows of lead_timeline the caller holds; returns how many.
+ */
+Datum
+issue_to(PG_FUNCTION_ARGS)
+{
+	text	   *name = PG_GETARG_TEXT_PP(0);
+	Relation	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
+	Relation	state_table = lock_written();
+	const Watching *watched = segments_watched();
+	const Offer *offer = NULL;
+	TimestampTz now = GetCurrentTimestamp();
+	Datum	   *ids;
+	int			n;
+	int64		issued = 0;
+
+	CommandCounterIncrement();
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), TEXTOID, -1, false, TYPALIGN_INT, &ids, NULL, &n);
+	for (int o = 0; watched && o < watched->offers.n; o++)
+		if (text_equal(watched->offers.offers[o].offer, name))
+			offer = &watched->offers.offers[o];
+	if (offer)
+	{
+		Recipient  *leads = palloc_extended(Max(n, 1) * sizeof(Recipient), MCXT_ALLOC_HUGE);
+		int			nleads = find_recipients(timelines, state_table, watched, offer, ids, n, now, leads);
+		int			settings = pin_plans();
+		Snapshot	snapshot;
+
+		SPI_connect();
+		snapshot = RegisterSnapshot(GetLatestSnapshot());
+		issued = issue_vouchers(offer, leads, nleads, PG_GETARG_INT64(2), now, snapshot);
+		UnregisterSnapshot(snapshot);
+		SPI_finish();
+		AtEOXact_GUC(false, settings);
+	}
+	table_close(state_table, NoLock);
+	table_close(timelines, NoLock);
+	PG_RETURN_INT64(issued);
+}
+
+/* ---------- before commit ---------- */
+
+/* Those of some names that are aliases, followed by their leads: what an alias had is its lead's now. Returns how many names there are. */
+static int
+add_leads_of_aliases(Relation timelines, text **names, int n)
+{
+	Current    *current = current_open(timelines, SnapshotSelf);
+	int			total = n;
+
+	for (int i = 0; current && i < n; i++)
+	{
+		text	   *lead = current_lead_of(current, names[i]);
+
+		if (lead)
+			names[total++] = lead;
+	}
+	if (current)
+		current_close(current);
+	return sort_names(names, total);
+}
+
+/* Remove rows that were made only to be held. */
+static void
+release_made(Relation timelines, text **made, int n)
+{
+	Stores	   *stores;
+
+	if (n == 0)
+		return;
+	stores = stores_open(timelines, true);
+	for (int i = 0; i < n; i++)
+	{
+		struct varlena *row;
+		Store	   *store = store_of(stores, made[i]);
+
+		if (store_take(store, made[i], false, &row) == TAKEN)
+			store_put(store, DatumGetTimeline(PointerGetDatum(row)));
+	}
+	stores_close(stores);
+}
+
+const Watching *
+segments_logged(void)
+{
+	return IsolationIsSerializable() ? NULL : segments_watched();
+}
+
+/*
+ * Whether changes can be written without waiting: the tables are locked, as any
+ * writer locks them, to the end of the transaction. Who renames or deletes a model
+ * or a segment has lead_state, who changes a budget offer_slot, a DBA any.
+ */
+static bool
+can_write(void)
+{
+	if (segments_logged() == NULL)
+		return false;
+	for (Size i = 0; i < lengthof(written_tables); i++)
+		if (!ConditionalLockRelationOid(our_table(written_tables[i]), RowExclusiveLock))
+			return false;
+	return true;
+}
+
+void
+see_touched(text **names, int n, Cause cause)
+{
+	Relation	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
+	text	  **lead_ids = palloc_extended(2 * (Size) n * sizeof(text *), MCXT_ALLOC_HUGE);
+	text	  **made;
+	Stores	   *stores;
+	int			nleads;
+	int			nheld = 0;
+	int			nmade = 0;
+
+	if (can_write())
+	{
+		Relation	state_table = table_open(our_table("lead_state"), NoLock);
+
+		memcpy(lead_ids, names, n * sizeof(text *));
+		nleads = add_leads_of_aliases(timelines, lead_ids, n);
+		made = palloc_extended(nleads * sizeof(text *), MCXT_ALLOC_HUGE);
+		stores = stores_open(timelines, true);
+		for (int i = 0; i < nleads; i++)
+		{
+			Store	   *store = store_of(stores, lead_ids[i]);
+			bool		is_made;
+
+			if (store == NULL || !store_hold(store, lead_ids[i], false, &is_made))
+				continue;
+			lead_ids[nheld++] = lead_ids[i];
+			if (is_made)
+				made[nmade++] = lead_ids[i];
+		}
+		stores_close(stores);
+		CommandCounterIncrement();
+		see_segments(timelines, state_table, lead_ids, nheld, cause);
+		release_made(timelines, made, nmade);
+		table_close(state_table, NoLock);
+	}
+	table_close(timelines, NoLock);
+}

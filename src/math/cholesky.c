@@ -1,0 +1,51 @@
+/*
+ * cholesky.c: Cholesky's decomposition, for the Newton steps of fits.
+ */
+#include "math/cholesky.h"
+
+#include <math.h>
+
+/* Decompose the lower half of an n by n matrix in place, H = L L'; false if it is not positive definite. */
+bool
+cholesky(double *h, int n)
+{
+	for (int j = 0; j < n; j++)
+	{
+		double		pivot = h[j * n + j];
+
+		for (int k = 0; k < j; k++)
+			pivot -= h[j * n + k] * h[j * n + k];
+		/* relative to what it was: rounding alone may leave as much */
+		if (!(pivot > 1e-13 * h[j * n + j]) || !isfinite(pivot))
+			return false;
+		pivot = sqrt(pivot);
+		h[j * n + j] = pivot;
+		for (int i = j + 1; i < n; i++)
+		{
+			double		sum = h[i * n + j];
+
+			for (int k = 0; k < j; k++)
+				sum -= h[i * n + k] * h[j * n + k];
+			h[i * n + j] = sum / pivot;
+		}
+	}
+	return true;
+}
+
+/* Solve L L' x = b, in place. */
+void
+cholesky_solve(const double *l, int n, double *x)
+{
+	for (int i = 0; i < n; i++)
+	{
+		for (int k = 0; k < i; k++)
+			x[i] -= l[i * n + k] * x[k];
+		x[i] /= l[i * n + i];
+	}
+	for (int i = n - 1; i >= 0; i--)
+	{
+		for (int k = i + 1; k < n; k++)
+			x[i] -= l[k * n + i] * x[k];
+		x[i] /= l[i * n + i];
+	}
+}

@@ -1,0 +1,170 @@
+/*
+ * maximise.c: the maximum of a log likelihood, by Newton's method.
+ *
+ * All parameters are positive, so the search goes by their logarithms, where
+ * it does not matter in which units the data are. A step solves
+ * (H + damping · I) step = gradient, with H the observed information: with the
+ * damping that it takes to make that positive definite and the likelihood rise
+ * (Levenberg and Marquardt), and with none near the maximum. The search has
+ * ended when a full step would be a tiny part of the standard errors.
+ *
+ * A likelihood may have no maximum, but rise to a limit, as parameters go to
+ * zero or without end: where customers do not differ in something, say. The
+ * limit is as good a model as any. It has been reached where the likelihood is
+ * flat and a full step would still be long, or is not to be had; then there are
+ * no standard errors.
+ */
+#include "math/maximise.h"
+
+#include "math/cholesky.h"
+
+#include <math.h>
+
+#define MAX_STEPS 500
+#define LONGEST_STEP 2.0		/* of a logarithm */
+#define FARTHEST 30.0			/* from the start */
+#define FLAT 1e-3				/* slope by a logarithm: what a step may gain tells nothing */
+#define FLAT_EACH 1e-7			/* the same for each observation; of very many rounding alone makes as much */
+#define LONG 0.5				/* step of a logarithm */
+#define DECREMENT 1e-12			/* the square of a step, in standard errors */
+
+/* The log likelihood with its gradient and information, by the logarithms. */
+static double
+by_logarithms(LogLikelihood likelihood, const void *data, int n, const double *parameters,
+			  double *gradient, double *information)
+{
+	double		hessian[MAX_PARAMETERS][MAX_PARAMETERS] = {{0}};
+	double		result;
+
+	memset(gradient, 0, n * sizeof(double));
+	result = likelihood(parameters, data, gradient, hessian);
+	for (int i = 0; i < n; i++)
+	{
+		gradient[i] *= parameters[i];
+		for (int j = 0; j <= i; j++)
+			information[i * n + j] = -hessian[i][j] * parameters[i] * parameters[j];
+		information[i * n + i] -= gradient[i];
+	}
+	return result;
+}
+
+/* Search from one place on. */
+static bool
+climb(LogLikelihood likelihood, const void *data, double observations, int n, const double *start, Fit *fit)
+{
+	double	   *at = fit->parameters;
+	double		gradient[MAX_PARAMETERS];
+	double		information[MAX_PARAMETERS * MAX_PARAMETERS];
+	double		damping = 0;
+	double		flat_slope = Max(FLAT, FLAT_EACH * observations);
+
+	memcpy(at, start, n * sizeof(double));
+	fit->at_limit = false;
+	fit->log_likelihood = by_logarithms(likelihood, data, n, at, gradient, information);
+	for (int step = 0; step < MAX_STEPS; step++)
+	{
+		double		factor[MAX_PARAMETERS * MAX_PARAMETERS];
+		double		move[MAX_PARAMETERS];
+		double		tried[MAX_PARAMETERS];
+		double		tried_gradient[MAX_PARAMETERS];
+		double		tried_information[MAX_PARAMETERS * MAX_PARAMETERS];
+		double		tried_likelihood;
+		double		scale = 0;
+		double		longest = 0;
+		double		decrement = 0;
+		bool		flat = true;
+
+		CHECK_FOR_INTERRUPTS();
+		memcpy(factor, information, n * n * sizeof(double));
+		for (int i = 0; i < n; i++)
+		{
+			scale = Max(scale, fabs(information[i * n + i]));
+			flat = flat && fabs(gradient[i]) < flat_slope;
+		}
+		if (flat)
+			damping = 0;
+		for (int i = 0; i < n; i++)
+			factor[i * n + i] += damping;
+		if (!cholesky(factor, n))
+		{
+			if (flat)
+				return fit->at_limit = isfinite(fit->log_likelihood);
+			if (!isfinite(scale) || damping > 1e6 * scale)
+				return false;
+			damping = Max(4 * damping, 1e-4 * scale);
+			continue;
+		}
+		memcpy(move, gradient, n * sizeof(double));
+		cholesky_solve(factor, n, move);
+		for (int i = 0; i < n; i++)
+		{
+			longest = Max(longest, fabs(move[i]));
+			decrement += move[i] * gradient[i];
+		}
+		if (flat && longest > LONG)
+			return fit->at_limit = isfinite(fit->log_likelihood);
+
+		if (damping == 0 && decrement < DECREMENT)
+		{
+			for (int i = 0; i < n; i++)
+			{
+				double		column[MAX_PARAMETERS] = {0};
+
+				column[i] = 1;
+				cholesky_solve(factor, n, column);
+				/* the delta method: a logarithm's error is the parameter's, relative to it */
+				fit->standard_errors[i] = at[i] * sqrt(column[i]);
+				if (!isfinite(fit->standard_errors[i]))
+					return false;
+			}
+			return isfinite(fit->log_likelihood);
+		}
+
+		for (int i = 0; i < n; i++)
+			tried[i] = at[i] * exp(longest > LONGEST_STEP ? move[i] * LONGEST_STEP / longest : move[i]);
+		tried_likelihood = by_logarithms(likelihood, data, n, tried, tried_gradient, tried_information);
+
+		/* what a small step gains may drown in rounding */
+		if (tried_likelihood >= fit->log_likelihood - (flat ? flat_slope : 1e-12 * fabs(fit->log_likelihood)))
+		{
+			memcpy(at, tried, n * sizeof(double));
+			memcpy(gradient, tried_gradient, n * sizeof(double));
+			memcpy(information, tried_information, n * n * sizeof(double));
+			fit->log_likelihood = tried_likelihood;
+			damping = damping > 1e-6 * scale ? damping / 10 : 0;
+			for (int i = 0; i < n; i++)
+				if (!(fabs(log(at[i] / start[i])) < FARTHEST))
+					return false;
+		}
+		else if (flat)
+			return false;
+		else
+			damping = Max(4 * damping, 1e-4 * scale);
+	}
+	return false;
+}
+
+bool
+maximise(LogLikelihood likelihood, const void *data, double observations, int n,
+		 const double starts[][MAX_PARAMETERS], int nstarts, Fit *fit)
+{
+	bool		found = false;
+
+	for (int i = 0; i < nstarts; i++)
+	{
+		Fit			this;
+
+		if (!climb(likelihood, data, observations, n, starts[i], &this))
+		{
+			if (!found)
+				*fit = this;	/* to say where the search ended */
+			continue;
+		}
+		if (!found || this.log_likelihood > fit->log_likelihood)
+			*fit = this;
+		found = true;
+		if (!this.at_limit)
+			break;
+	}
+	return found;
+}

@@ -1,0 +1,677 @@
+/*
+ * appraise.c: scoring: a scorecard, a timeline and a profile at an instant.
+ *
+ * One routine, appraise_lead(), is behind score(), appraise(),
+ * contributions() and features(), so they cannot disagree. It walks the
+ * timeline's signals; the hours of a signal that has weights are unpacked
+ * once, oldest first, and each weight then reads the part of them that lies
+ * within its window. A single decayed sum, the commonest weight, is added up as
+ * the hours are read. Most leads have few hours of each signal, so what costs
+ * is the branches that a processor cannot foresee: there are few.
+ */
+#include "model/appraise.h"
+
+#include <math.h>
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "common/int.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(score);
+PG_FUNCTION_INFO_V1(appraise);
+PG_FUNCTION_INFO_V1(contributions);
+PG_FUNCTION_INFO_V1(features);
+PG_FUNCTION_INFO_V1(next_segment);
+
+/* The hours of one signal up to the instant, oldest first: the scorecard's scratch arrays. */
+typedef struct Activity
+{
+	int32		n;
+	int32		hour;			/* of the instant */
+	const int32 *ages;			/* hours, descending, all >= 0 */
+	const double *occurrences;
+	const double *values;
+} Activity;
+
+/* Hours that a scorecard keeps room for: 640 kB. */
+#define MOST_SCRATCH 32768
+
+/* ---------- one weight ---------- */
+
+/* The first of the hours that are younger than a window: a binary search that does not branch. */
+static inline int32
+first_within(const Activity *a, int32 within)
+{
+	int32		first = 0;
+
+	if (within == 0)
+		return 0;
+	for (int32 left = a->n; left > 0;)
+	{
+		int32		half = (left + 1) / 2;
+
+		first += a->ages[first + half - 1] >= within ? half : 0;
+		left -= half;
+	}
+	return first;
+}
+
+/* The occurrences from hour "first" on, decayed, at most so many a UTC day. */
+static double
+measure_count(const Weight *w, const Activity *a, int32 first)
+{
+	double		sum = 0;
+	int32		day = -1;
+	double		left = 0;
+
+	if (w->max_per_day == 0)
+	{
+		if (w->decay == NULL)
+			for (int32 i = first; i < a->n; i++)
+				sum += a->occurrences[i];
+		else
+			for (int32 i = first; i < a->n; i++)
+				sum += a->occurrences[i] * decay_factor(w->decay, a->ages[i]);
+		return sum;
+	}
+
+	for (int32 i = first; i < a->n; i++)
+	{
+		int32		this_day = (a->hour - a->ages[i]) / HOURS_A_DAY;
+		double		counted;
+
+		if (this_day != day)
+		{
+			day = this_day;
+			left = w->max_per_day;
+		}
+		counted = Min(a->occurrences[i], left);
+		left -= counted;
+		sum += w->decay ? counted * decay_factor(w->decay, a->ages[i]) : counted;
+	}
+	return sum;
+}
+
+static double
+measure_value(const Weight *w, const Activity *a, int32 first)
+{
+	double		sum = 0;
+
+	if (w->decay == NULL)
+		for (int32 i = first; i < a->n; i++)
+			sum += a->values[i];
+	else
+		for (int32 i = first; i < a->n; i++)
+			sum += a->values[i] * decay_factor(w->decay, a->ages[i]);
+	return sum;
+}
+
+static double
+measure_active_days(const Activity *a, int32 first)
+{
+	int32		days = 0;
+	int32		day = -1;
+
+	for (int32 i = first; i < a->n; i++)
+	{
+		int32		this_day = (a->hour - a->ages[i]) / HOURS_A_DAY;
+
+		if (this_day != day)
+		{
+			day = this_day;
+			days++;
+		}
+	}
+	return days;
+}
+
+/* What a weight measures; false if there was no activity in its window. */
+static inline bool
+measure(const Weight *w, const Activity *a, double *measured)
+{
+	int32		first = first_within(a, w->within);
+	double		value;
+	double		occurrences;
+
+	if (first == a->n)
+		return false;
+
+	switch (w->measure)
+	{
+		case MEASURE_COUNT:
+			*measured = measure_count(w, a, first);
+			return true;
+		case MEASURE_VALUE:
+			*measured = measure_value(w, a, first);
+			return true;
+		case MEASURE_AVERAGE_VALUE:
+			value = occurrences = 0;
+			for (int32 i = first; i < a->n; i++)
+			{
+				value += a->values[i];
+				occurrences += a->occurrences[i];
+			}
+			if (occurrences == 0)
+				return false;
+			*measured = value / occurrences;
+			return true;
+		case MEASURE_ACTIVE_DAYS:
+			*measured = measure_active_days(a, first);
+			return true;
+		case MEASURE_DAYS_SINCE_LAST:
+			*measured = a->ages[a->n - 1] / (double) HOURS_A_DAY;
+			return true;
+		case MEASURE_DAYS_SINCE_FIRST:
+			*measured = a->ages[first] / (double) HOURS_A_DAY;
+			return true;
+		case MEASURE_PRESENT:
+			break;
+	}
+	return false;
+}
+
+/* What a measured figure is worth, before the weight's own clamp. */
+static inline double
+worth(const Weight *w, double measured)
+{
+	if (w->linear)
+		return w->points * measured;
+	if (w->banded)
+		return measured >= w->at_least && measured < w->below ? w->points : 0;
+	return w->points * log1p(Max(0.0, measured));
+}
+
+static inline double
+clamp(double x, double low, double high)
+{
+	x = low > x ? low : x;		/* maximum and minimum to the compiler, */
+	return high < x ? high : x; /* which need no branch */
+}
+
+/* Book a weight's worth: into its category's part, or straight into the total. */
+static inline void
+book(Scorecard *card, int32 index, double measured, int32 last_hour,
+	 double *total, Contribution *contributions)
+{
+	const Weight *w = &card->weights[index];
+	double		uncapped = worth(w, measured);
+	double		points = clamp(uncapped, w->min_points, w->max_points);
+
+	total = w->part >= 0 ? &card->parts[w->part].sum : total;
+	*total += points;
+	if (contributions)
+		contributions[index] = (Contribution) {true, measured, uncapped, points, last_hour};
+}
+
+/* ---------- one lead ---------- */
+
+static void
+scratch_reserve(Scorecard *card, uint32 n)
+{
+	Size		capacity = 64;
+
+	if (n <= (uint32) card->scratch_capacity)
+		return;
+	while (capacity < n)
+		capacity *= 2;
+	if (card->scratch_capacity > 0)
+	{
+		pfree(card->ages);
+		pfree(card->occurrences);
+		pfree(card->values);
+		card->scratch_capacity = 0;
+	}
+	card->ages = MemoryContextAllocHuge(card->context, capacity * sizeof(int32));
+	card->occurrences = MemoryContextAllocHuge(card->context, capacity * sizeof(double));
+	card->values = MemoryContextAllocHuge(card->context, capacity * sizeof(double));
+	card->scratch_capacity = capacity;
+}
+
+/* Give back the room that an unusual lead took. */
+static void
+scratch_release(Scorecard *card)
+{
+	if (card->scratch_capacity <= MOST_SCRATCH)
+		return;
+	pfree(card->ages);
+	pfree(card->occurrences);
+	pfree(card->values);
+	card->scratch_capacity = 0;
+}
+
+/*
+ * Unpack the reader's signal as far as it is known, with values if they are
+ * needed; returns how many hours there are.
+ */
+static inline int32
+unpack_signal(Scorecard *card, TimelineReader *reader, int32 hour, int32 known, bool needs_values)
+{
+	TimelineReader r = *reader; /* stays in registers, whatever is stored below */
+	int32	   *ages;
+	double	   *occurrences;
+	double	   *values;
+	int32		n = 0;
+
+	scratch_reserve(card, r.left);
+	ages = card->ages;
+	occurrences = card->occurrences;
+	values = card->values;
+	while (r.left > 0)
+	{
+		int64		o;
+		int64		v;
+
+		timeline_next_entry(&r, &o, &v);
+		/* later hours are written too, but not kept */
+		ages[n] = hour - r.hour;
+		occurrences[n] = (double) o;
+		if (needs_values)
+			values[n] = (double) v / MILLIONTHS;
+		n += r.hour <= known;
+	}
+	*reader = r;
+	return n;
+}
+
+/*
+ * The sum of a signal's one weight, added up as the hours are read. Sets the
+ * last hour that is known, or NO_HOUR if there is none.
+ */
+static inline double
+sum_signal(const Weight *w, TimelineReader *reader, int32 hour, int32 known, int32 *last)
+{
+	TimelineReader r = *reader;
+	int64		o;
+	int64		v;
+	double		sum = 0;
+
+	*last = NO_HOUR;
+	if (w->measure == MEASURE_COUNT)
+		while (r.left > 0)
+		{
+			timeline_next_entry(&r, &o, &v);
+			if (unlikely(r.hour > known))
+				continue;
+			*last = r.hour;
+			sum += (double) o * decay_factor(w->decay, hour - r.hour);
+		}
+	else
+		while (r.left > 0)
+		{
+			timeline_next_entry(&r, &o, &v);
+			if (unlikely(r.hour > known))
+				continue;
+			*last = r.hour;
+			sum += (double) v / MILLIONTHS * decay_factor(w->decay, hour - r.hour);
+		}
+	*reader = r;
+	return sum;
+}
+
+/* Read over the reader's signal; returns its last hour up to an hour, or NO_HOUR. */
+static inline int32
+skip_signal(TimelineReader *reader, int32 hour)
+{
+	int32		last = NO_HOUR;
+
+	while (reader->left > 0)
+	{
+		int64		occurrences;
+		int64		value;
+
+		timeline_next_entry(reader, &occurrences, &value);
+		if (reader->hour <= hour)
+			last = reader->hour;
+	}
+	return last;
+}
+
+/* A weight's signal has occurred, that many hours ago: the lead may have come a stage further. */
+static inline void
+reach_stage(const Scorecard *card, const Weight *w, int32 age, Appraisal *appraisal)
+{
+	const Stage *stage;
+
+	if (w->stage < 0)
+		return;
+	stage = &card->stages[w->stage];
+	if (stage->within != 0 && age >= stage->within)
+		return;
+	if (appraisal->stage < 0 || stage->position > card->stages[appraisal->stage].position)
+		appraisal->stage = w->stage;
+}
+
+/* The weights of a signal, or NULL. */
+static inline const SignalWeights *
+group_of_signal(const Scorecard *card, int32 signal_id)
+{
+	int32		low = 0;
+	int32		high = card->ngroups;
+
+	if (likely(signal_id < card->nsignal_ids))
+		return card->group_of[signal_id];
+	while (low < high)
+	{
+		int32		middle = low + (high - low) / 2;
+
+		if (card->groups[middle].signal_id < signal_id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < card->ngroups && card->groups[low].signal_id == signal_id ? &card->groups[low] : NULL;
+}
+
+static void
+appraise_timeline(Scorecard *card, const struct varlena *timeline, int32 hour, int32 known,
+				  Appraisal *appraisal, Contribution *contributions)
+{
+	TimelineReader reader;
+
+	timeline_read(&reader, timeline);
+	while (timeline_next_signal(&reader))
+	{
+		const SignalWeights *group;
+		Activity	activity;
+		int32		last;
+
+		CHECK_FOR_INTERRUPTS();
+		group = group_of_signal(card, reader.signal_id);
+		if (group == NULL)
+		{
+			last = skip_signal(&reader, known);
+			appraisal->last_hour = Max(appraisal->last_hour, last);
+			continue;
+		}
+
+		if (group->one_sum)
+		{
+			const Weight *w = &card->weights[group->weights[0]];
+			double		measured = sum_signal(w, &reader, hour, known, &last);
+
+			if (last == NO_HOUR)
+				continue;
+			appraisal->last_hour = Max(appraisal->last_hour, last);
+			reach_stage(card, w, hour - last, appraisal);
+			book(card, group->weights[0], measured, last, &appraisal->engagement, contributions);
+			continue;
+		}
+
+		activity.n = unpack_signal(card, &reader, hour, known, group->needs_values);
+		if (activity.n == 0)
+			continue;
+		activity.hour = hour;
+		activity.ages = card->ages;
+		activity.occurrences = card->occurrences;
+		activity.values = card->values;
+		last = hour - activity.ages[activity.n - 1];
+		appraisal->last_hour = Max(appraisal->last_hour, last);
+
+		for (int32 i = 0; i < group->n; i++)
+		{
+			const Weight *w = &card->weights[group->weights[i]];
+			double		measured;
+
+			CHECK_FOR_INTERRUPTS();
+			reach_stage(card, w, hour - last, appraisal);
+			if (measure(w, &activity, &measured))
+				book(card, group->weights[i], measured, last, &appraisal->engagement, contributions);
+		}
+	}
+}
+
+static void
+appraise_profile(Scorecard *card, Jsonb *profile, Appraisal *appraisal, Contribution *contributions)
+{
+	for (int32 i = 0; i < card->nprofiles; i++)
+	{
+		const SignalWeights *group = &card->profiles[i];
+
+		CHECK_FOR_INTERRUPTS();
+		if (!group->any_profile && !property_matcher_matches(&group->matcher, profile))
+			continue;
+		for (int32 j = 0; j < group->n; j++)
+		{
+			reach_stage(card, &card->weights[group->weights[j]], 0, appraisal);
+			book(card, group->weights[j], 1, NO_HOUR, &appraisal->fit, contributions);
+		}
+	}
+}
+
+void
+appraise_lead(Scorecard *card, const struct varlena *timeline, Jsonb *profile,
+			  int32 hour, int32 known, Appraisal *appraisal, Contribution *contributions)
+{
+	appraisal->engagement = appraisal->fit = 0;
+	appraisal->stage = -1;
+	appraisal->last_hour = NO_HOUR;
+	for (int32 i = 0; i < card->nparts; i++)
+		card->parts[i].sum = 0;
+	if (contributions)
+		for (int32 i = 0; i < card->nweights; i++)
+			contributions[i] = (Contribution) {.last_hour = NO_HOUR};
+
+	if (timeline)
+		appraise_timeline(card, timeline, hour, known, appraisal, contributions);
+	scratch_release(card);
+	if (profile)
+		appraise_profile(card, profile, appraisal, contributions);
+
+	for (int32 i = 0; i < card->nparts; i++)
+	{
+		const CategoryPart *part = &card->parts[i];
+		double		sum = clamp(part->sum, part->min_points, part->max_points);
+
+		if (part->profile)
+			appraisal->fit += sum;
+		else
+			appraisal->engagement += sum;
+	}
+	appraisal->score = clamp(appraisal->engagement + appraisal->fit, card->floor, card->ceiling);
+}
+
+int32
+segment_number(const Scorecard *card, const Appraisal *appraisal, const char *current, int64 stayed)
+{
+	for (int32 i = 0; i < card->nsegments; i++)
+	{
+		const Segment *s = &card->segments[i];
+		double		slack = 0;
+
+		if (current && strcmp(current, s->segment) == 0)
+		{
+			if (stayed < s->cool_down * USECS_PER_HOUR)
+				return i + 1;
+			slack = s->hysteresis;
+		}
+		if (appraisal->score >= s->min_score - slack && appraisal->fit >= s->min_fit - slack &&
+			appraisal->engagement >= s->min_engagement - slack)
+			return i + 1;
+	}
+	return 0;
+}
+
+/* ln(p / (1 - p)) of a conversion. */
+double
+logit_of(const Scorecard *card, const Appraisal *appraisal)
+{
+	return card->intercept + card->slope * (appraisal->engagement + appraisal->fit);
+}
+
+double
+probability_of(const Scorecard *card, const Appraisal *appraisal)
+{
+	return 1 / (1 + exp(-logit_of(card, appraisal)));
+}
+
+/* ---------- SQL functions: (scorecard, timeline, profile, at) ---------- */
+
+bool
+appraise_arguments(FunctionCallInfo fcinfo, Scorecard **card, Appraisal *appraisal,
+				   Contribution **contributions)
+{
+	struct varlena *timeline;
+	Jsonb	   *profile = NULL;
+	int32		hour;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(3))
+		return false;
+	*card = doc_compiled(fcinfo, 0, scorecard_compile);
+	timeline = PG_ARGISNULL(1) ? NULL : PG_GETARG_TIMELINE(1);
+	if (!PG_ARGISNULL(2) && (*card)->nprofiles > 0)
+		profile = PG_GETARG_JSONB_P(2);
+	if (contributions)
+		*contributions = palloc(Max((*card)->nweights, 1) * sizeof(Contribution));
+	hour = hour_of(PG_GETARG_TIMESTAMPTZ(3));
+	appraise_lead(*card, timeline, profile, hour, hour, appraisal, contributions ? *contributions : NULL);
+	return true;
+}
+
+static Datum
+instant_datum(int32 hour, bool *isnull)
+{
+	*isnull = hour == NO_HOUR;
+	return *isnull ? (Datum) 0 : TimestampTzGetDatum(instant_of(hour));
+}
+
+static Datum
+text_datum(const char *s, bool *isnull)
+{
+	*isnull = s == NULL;
+	return s ? CStringGetTextDatum(s) : (Datum) 0;
+}
+
+/* The score alone. */
+Datum
+score(PG_FUNCTION_ARGS)
+{
+	Scorecard  *card;
+	Appraisal	appraisal;
+
+	if (!appraise_arguments(fcinfo, &card, &appraisal, NULL))
+		PG_RETURN_NULL();
+	PG_RETURN_FLOAT8(appraisal.score);
+}
+
+/* The whole appraisal: (score, engagement, fit, probability, grade, stage, segment, last_active). */
+Datum
+appraise(PG_FUNCTION_ARGS)
+{
+	Scorecard  *card;
+	Appraisal	appraisal;
+	Datum		values[8];
+	bool		nulls[8] = {0};
+	const char *grade = NULL;
+	int32		segment;
+
+	if (!appraise_arguments(fcinfo, &card, &appraisal, NULL))
+		PG_RETURN_NULL();
+
+	for (int32 i = 0; i < card->ngrades && grade == NULL; i++)
+		if (appraisal.fit >= card->grades[i].min_fit)
+			grade = card->grades[i].grade;
+
+	values[0] = Float8GetDatum(appraisal.score);
+	values[1] = Float8GetDatum(appraisal.engagement);
+	values[2] = Float8GetDatum(appraisal.fit);
+	nulls[3] = !card->has_probability;
+	values[3] = Float8GetDatum(probability_of(card, &appraisal));
+	values[4] = text_datum(grade, &nulls[4]);
+	values[5] = text_datum(appraisal.stage < 0 ? NULL : card->stages[appraisal.stage].stage, &nulls[5]);
+	segment = segment_number(card, &appraisal, NULL, 0);
+	values[6] = text_datum(segment == 0 ? NULL : card->segments[segment - 1].segment, &nulls[6]);
+	values[7] = instant_datum(appraisal.last_hour, &nulls[7]);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(result_row(&card->row, fcinfo, card->context), values, nulls)));
+}
+
+/* What each weight came to, in the document's order. */
+Datum
+contributions(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Scorecard  *card;
+	Appraisal	appraisal;
+	Contribution *contributions;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (!appraise_arguments(fcinfo, &card, &appraisal, &contributions))
+		return (Datum) 0;
+	for (int32 i = 0; i < card->nweights; i++)
+	{
+		const Weight *w = &card->weights[i];
+		const Contribution *c = &contributions[i];
+		Datum		values[9];
+		bool		nulls[9] = {0};
+
+		CHECK_FOR_INTERRUPTS();
+		nulls[0] = !w->has_weight_id;
+		values[0] = Int32GetDatum(w->weight_id);
+		values[1] = CStringGetTextDatum(w->signal);
+		values[2] = CStringGetTextDatum(w->measure_name);
+		nulls[3] = !c->active;
+		values[3] = Float8GetDatum(c->measured);
+		values[4] = Float8GetDatum(c->points);
+		values[5] = Float8GetDatum(c->uncapped_points);
+		values[6] = text_datum(w->category, &nulls[6]);
+		values[7] = text_datum(w->stage_name, &nulls[7]);
+		values[8] = instant_datum(c->last_hour, &nulls[8]);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+/* What each weight measured, in the document's order; NULL where there was nothing to measure. */
+Datum
+measured_array(const Scorecard *card, const Contribution *contributions)
+{
+	Datum	   *values = palloc(Max(card->nweights, 1) * sizeof(Datum));
+	bool	   *nulls = palloc(Max(card->nweights, 1) * sizeof(bool));
+	int			n = card->nweights;
+	int			lower = 1;
+
+	for (int32 i = 0; i < n; i++)
+	{
+		nulls[i] = !contributions[i].active;
+		values[i] = Float8GetDatum(contributions[i].measured);
+	}
+	return PointerGetDatum(construct_md_array(values, nulls, 1, &n, &lower,
+											  FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+Datum
+features(PG_FUNCTION_ARGS)
+{
+	Scorecard  *card;
+	Appraisal	appraisal;
+	Contribution *contributions;
+
+	if (!appraise_arguments(fcinfo, &card, &appraisal, &contributions))
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(measured_array(card, contributions));
+}
+
+/*
+ * next_segment(scorecard, timeline, profile, at, segment, since): the segment of
+ * a lead that has been in one (NULL: in none) since an instant (NULL: for ever).
+ */
+Datum
+next_segment(PG_FUNCTION_ARGS)
+{
+	Scorecard  *card;
+	Appraisal	appraisal;
+	const char *current = PG_ARGISNULL(4) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(4));
+	int64		stayed = PG_INT64_MAX;
+	int32		segment;
+
+	if (!appraise_arguments(fcinfo, &card, &appraisal, NULL))
+		PG_RETURN_NULL();
+	if (!PG_ARGISNULL(5) && pg_sub_s64_overflow(PG_GETARG_TIMESTAMPTZ(3), PG_GETARG_TIMESTAMPTZ(5), &stayed))
+		stayed = PG_GETARG_TIMESTAMPTZ(5) < 0 ? PG_INT64_MAX : PG_INT64_MIN;	/* either is infinite */
+	segment = segment_number(card, &appraisal, current, stayed);
+	if (segment == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(card->segments[segment - 1].segment));
+}

@@ -1,0 +1,704 @@
+/*
+ * scorecard.c: reading a scorecard document, whole and strictly.
+ */
+#include "model/scorecard.h"
+
+#include <math.h>
+
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+
+PG_FUNCTION_INFO_V1(check_scorecard);
+
+/* Look-ups before a decay table is made: one lead's score needs none. */
+#define DECAY_TABLE_AFTER 512
+/* Ages above this (seven years) are computed each time. */
+#define DECAY_TABLE_LIMIT 65536
+/* Factors in all tables of a card together: 4 MB. */
+#define DECAY_TABLES_LIMIT (8 * DECAY_TABLE_LIMIT)
+/* Signals with a higher number are searched for. */
+#define SIGNAL_IDS_LIMIT 4096
+
+/* What any weight is worth at the most. */
+#define MOST_POINTS 1e290
+
+/* ---------- decay ---------- */
+
+static double
+decay_compute(const Decay *decay, int32 age)
+{
+	double		factor = 1;
+
+	if (decay->half_life > 0)
+		factor = exp2(-(double) age / decay->half_life);
+	if (decay->fades_over > 0)
+		factor *= Max(0.0, 1.0 - (double) age / decay->fades_over);
+	return factor;
+}
+
+/* Make a table, or a larger one, that holds an age, if there is room for it. */
+static void
+extend_table(Decay *decay, int32 age)
+{
+	Scorecard  *card = decay->card;
+	int32		capacity = Max(4096, decay->capacity);
+	double	   *factors;
+
+	while (capacity <= age)
+		capacity *= 2;
+	if (card->decay_factors - decay->capacity + capacity > DECAY_TABLES_LIMIT)
+		return;
+	factors = MemoryContextAlloc(card->context, capacity * sizeof(double));
+	for (int32 i = 0; i < capacity; i++)
+		factors[i] = i < decay->capacity ? decay->factors[i] : decay_compute(decay, i);
+	if (decay->capacity > 0)
+		pfree(decay->factors);
+	card->decay_factors += capacity - decay->capacity;
+	decay->factors = factors;
+	decay->capacity = capacity;
+}
+
+/* The factor of an age that the table does not hold. */
+double
+decay_factor_slow(Decay *decay, int32 age)
+{
+	if (decay->misses < DECAY_TABLE_AFTER)
+		decay->misses++;
+	else if (age < DECAY_TABLE_LIMIT)
+		extend_table(decay, age);
+	return decay_compute(decay, age);
+}
+
+/* ---------- names ---------- */
+
+/* A name in the document and where it stands. */
+typedef struct PlacedName
+{
+	const char *name;
+	int32		index;
+} PlacedName;
+
+/* The names of an array's elements, sorted, to find one by. */
+typedef struct Names
+{
+	int32		n;
+	PlacedName	   *names;
+} Names;
+
+/* (an error may leave a sort: a document can be of any size) */
+static int
+name_compare(const void *a, const void *b)
+{
+	CHECK_FOR_INTERRUPTS();
+	return strcmp(((const PlacedName *) a)->name, ((const PlacedName *) b)->name);
+}
+
+static void
+names_init(Names *names, int32 n)
+{
+	names->n = 0;
+	names->names = palloc(Max(n, 1) * sizeof(PlacedName));
+}
+
+static void
+names_add(Names *names, const char *name)
+{
+	names->names[names->n] = (PlacedName) {name, names->n};
+	names->n++;
+}
+
+/* Sort; a name that stands there twice is an error. */
+static void
+names_finish(Names *names, const DocPath *path)
+{
+	qsort(names->names, names->n, sizeof(PlacedName), name_compare);
+	for (int32 i = 1; i < names->n; i++)
+		if (strcmp(names->names[i].name, names->names[i - 1].name) == 0)
+			doc_fail(path, psprintf("\"%s\" stands there twice.", names->names[i].name),
+					 "Leave one of them out, or rename it.");
+}
+
+static int32
+names_find(const Names *names, const char *name)
+{
+	PlacedName		key = {name, 0};
+	const PlacedName *found = bsearch(&key, names->names, names->n, sizeof(PlacedName), name_compare);
+
+	return found ? found->index : -1;
+}
+
+/* ---------- numbers that must differ ---------- */
+
+/* A number in the document and where it stands. */
+typedef struct PlacedNumber
+{
+	double		number;
+	int32		index;
+} PlacedNumber;
+
+static int
+number_compare(const void *a, const void *b)
+{
+	const PlacedNumber *x = a;
+	const PlacedNumber *y = b;
+
+	CHECK_FOR_INTERRUPTS();
+	if (x->number != y->number)
+		return (x->number > y->number) - (x->number < y->number);
+	return (x->index > y->index) - (x->index < y->index);
+}
+
+/* The first number that stands there for the second time: its index, and that of the other. False if all differ. */
+static bool
+find_repeated(PlacedNumber *numbers, int32 n, int32 *second, int32 *first)
+{
+	bool		found = false;
+
+	qsort(numbers, n, sizeof(PlacedNumber), number_compare);
+	for (int32 i = 1; i < n; i++)
+		if (numbers[i].number == numbers[i - 1].number && (!found || numbers[i].index < *second))
+		{
+			found = true;
+			*second = numbers[i].index;
+			*first = numbers[i - 1].index;
+		}
+	return found;
+}
+
+/* ---------- the document ---------- */
+
+static const char *const card_members[] = {
+	"model", "description", "floor", "ceiling", "intercept", "slope", "report",
+	"signals", "weights", "categories", "stages", "grades", "segments", NULL
+};
+static const char *const signal_members[] = {
+	"signal", "signal_id", "subject", "kind", "match", "condition", "description", NULL
+};
+static const char *const weight_members[] = {
+	"weight_id", "signal", "measure", "points", "curve", "half_life", "fades_over", "within",
+	"at_least", "below", "max_per_day", "min_points", "max_points", "category", "stage", NULL
+};
+static const char *const category_members[] = {"category", "min_points", "max_points", NULL};
+static const char *const stage_members[] = {"stage", "position", "within", NULL};
+static const char *const grade_members[] = {"grade", "min_fit", NULL};
+static const char *const segment_members[] = {
+	"segment", "position", "min_score", "min_fit", "min_engagement", "hysteresis", "cool_down", NULL
+};
+
+static const char *const measures[] = {
+	"count", "value", "average_value", "active_days", "days_since_last", "days_since_first",
+	"present", NULL
+};
+static const char *const curves[] = {"linear", "log", NULL};
+static const char *const subjects[] = {"event", "profile", NULL};
+
+/* A signal of the document while it is read. */
+typedef struct CardSignal
+{
+	const char *signal;
+	const char *description;	/* or NULL */
+	bool		profile;
+	int32		signal_id;		/* -1: none */
+	PropertyMatcher matcher;
+	int32		group;			/* in the groups or profiles; -1: no weight yet */
+} CardSignal;
+
+/* A document while it is read. */
+typedef struct CardReader
+{
+	Scorecard  *card;
+	bool		needs_ids;		/* for scoring: event signals must have a signal_id */
+	Names		signal_names;
+	CardSignal *signals;
+	int32		nsignals;
+	Names		category_names;
+	CategoryPart *categories;
+	int32		(*part_of)[2];	/* of a category, for event and profile weights; -1: none yet */
+	Names		stage_names;
+	HTAB	   *decays;			/* those that there are */
+} CardReader;
+
+/* A decay that weights share. */
+typedef struct DecayEntry
+{
+	int32		lengths[2];		/* half_life, fades_over: the key */
+	Decay	   *decay;
+} DecayEntry;
+
+/* Two bounds of which the first must lie below the second, or (if "equal") may meet it. */
+static void
+read_bounds(JsonbContainer *object, const DocPath *path, const char *low_key, double *low,
+			const char *high_key, double *high, bool equal)
+{
+	*low = -INFINITY;
+	*high = INFINITY;
+	(void) doc_number(object, path, low_key, low);
+	(void) doc_number(object, path, high_key, high);
+	if (equal ? *low > *high : *low >= *high)
+		doc_fail(path, psprintf("%s (%g) is not below %s (%g).", low_key, *low, high_key, *high),
+				 psprintf("Make %s smaller, or leave one of the two out.", low_key));
+}
+
+static void
+read_signals(CardReader *reader, JsonbContainer *document, const DocPath *root)
+{
+	DocArray	array;
+
+	doc_array(document, root, "signals", &array);
+	reader->nsignals = array.n;
+	reader->signals = palloc0(Max(array.n, 1) * sizeof(CardSignal));
+	names_init(&reader->signal_names, array.n);
+	for (int i = 0; i < array.n; i++)
+	{
+		CardSignal *signal = &reader->signals[i];
+		DocPath		path;
+		JsonbContainer *object = doc_element(&array, i, &path, signal_members);
+		char	   *kind;
+
+		signal->signal = doc_string(object, &path, "signal", true);
+		names_add(&reader->signal_names, signal->signal);
+		signal->profile = doc_choice(object, &path, "subject", subjects, 0) == 1;
+		signal->signal_id = -1;
+		(void) doc_integer(object, &path, "signal_id", 0, &signal->signal_id);
+		kind = doc_string(object, &path, "kind", false);
+		if (signal->profile && kind)
+			doc_fail(&path, psprintf("A profile signal has the kind \"%s\".", kind),
+					 "Kinds belong to events; leave the kind out.");
+		signal->description = doc_comment(object, &path, "description");
+		property_matcher_compile(&signal->matcher, object, &path);
+		signal->group = -1;
+	}
+	names_finish(&reader->signal_names, &array.path);
+}
+
+static void
+read_categories(CardReader *reader, JsonbContainer *document, const DocPath *root)
+{
+	DocArray	array;
+
+	doc_array(document, root, "categories", &array);
+	reader->categories = palloc0(Max(array.n, 1) * sizeof(CategoryPart));
+	reader->part_of = palloc(Max(array.n, 1) * sizeof(*reader->part_of));
+	memset(reader->part_of, -1, array.n * sizeof(*reader->part_of));
+	names_init(&reader->category_names, array.n);
+	for (int i = 0; i < array.n; i++)
+	{
+		CategoryPart *category = &reader->categories[i];
+		DocPath		path;
+		JsonbContainer *object = doc_element(&array, i, &path, category_members);
+
+		category->category = doc_string(object, &path, "category", true);
+		names_add(&reader->category_names, category->category);
+		read_bounds(object, &path, "min_points", &category->min_points,
+					"max_points", &category->max_points, true);
+	}
+	names_finish(&reader->category_names, &array.path);
+	reader->card->parts = palloc0(Max(2 * array.n, 1) * sizeof(CategoryPart));
+}
+
+static void
+read_stages(CardReader *reader, JsonbContainer *document, const DocPath *root)
+{
+	Scorecard  *card = reader->card;
+	DocArray	array;
+	PlacedNumber *positions;
+	int32		second;
+	int32		first;
+
+	doc_array(document, root, "stages", &array);
+	positions = palloc(Max(array.n, 1) * sizeof(PlacedNumber));
+	card->nstages = array.n;
+	card->stages = palloc0(Max(array.n, 1) * sizeof(Stage));
+	names_init(&reader->stage_names, array.n);
+	for (int i = 0; i < array.n; i++)
+	{
+		Stage	   *stage = &card->stages[i];
+		DocPath		path;
+		JsonbContainer *object = doc_element(&array, i, &path, stage_members);
+
+		stage->stage = doc_string(object, &path, "stage", true);
+		names_add(&reader->stage_names, stage->stage);
+		if (!doc_integer(object, &path, "position", PG_INT32_MIN, &stage->position))
+			doc_fail(&path, "It has no position.", "Number the stages; a higher position is further along.");
+		(void) doc_hours(object, &path, "within", &stage->within);
+		positions[i] = (PlacedNumber) {stage->position, i};
+	}
+	if (find_repeated(positions, array.n, &second, &first))
+	{
+		DocPath		path = {&array.path, NULL, second};
+
+		doc_fail(&path, psprintf("The position %d is taken by the stage \"%s\".", card->stages[first].position, card->stages[first].stage),
+				 "Give each stage a position of its own.");
+	}
+	pfree(positions);
+	names_finish(&reader->stage_names, &array.path);
+}
+
+static int
+grade_compare(const void *a, const void *b)
+{
+	double		x = ((const Grade *) a)->min_fit;
+	double		y = ((const Grade *) b)->min_fit;
+
+	return (x < y) - (x > y);
+}
+
+static void
+read_grades(CardReader *reader, JsonbContainer *document, const DocPath *root)
+{
+	Scorecard  *card = reader->card;
+	DocArray	array;
+	Names		names;
+	PlacedNumber *fits;
+	int32		second;
+	int32		first;
+
+	doc_array(document, root, "grades", &array);
+	fits = palloc(Max(array.n, 1) * sizeof(PlacedNumber));
+	card->ngrades = array.n;
+	card->grades = palloc0(Max(array.n, 1) * sizeof(Grade));
+	names_init(&names, array.n);
+	for (int i = 0; i < array.n; i++)
+	{
+		Grade	   *grade = &card->grades[i];
+		DocPath		path;
+		JsonbContainer *object = doc_element(&array, i, &path, grade_members);
+
+		grade->grade = doc_string(object, &path, "grade", true);
+		names_add(&names, grade->grade);
+		grade->min_fit = -INFINITY;
+		(void) doc_number(object, &path, "min_fit", &grade->min_fit);
+		fits[i] = (PlacedNumber) {grade->min_fit, i};
+	}
+	if (find_repeated(fits, array.n, &second, &first))
+	{
+		DocPath		path = {&array.path, NULL, second};
+
+		doc_fail(&path, psprintf("The grade \"%s\" has the same min_fit.", card->grades[first].grade), "Give each grade a min_fit of its own.");
+	}
+	pfree(fits);
+	names_finish(&names, &array.path);
+	qsort(card->grades, card->ngrades, sizeof(Grade), grade_compare);
+}
+
+static int
+segment_compare(const void *a, const void *b)
+{
+	int32		x = ((const Segment *) a)->position;
+	int32		y = ((const Segment *) b)->position;
+
+	return (x > y) - (x < y);
+}
+
+static void
+read_segments(CardReader *reader, JsonbContainer *document, const DocPath *root)
+{
+	Scorecard  *card = reader->card;
+	DocArray	array;
+	Names		names;
+	PlacedNumber *positions;
+	int32		second;
+	int32		first;
+
+	doc_array(document, root, "segments", &array);
+	positions = palloc(Max(array.n, 1) * sizeof(PlacedNumber));
+	card->nsegments = array.n;
+	card->segments = palloc0(Max(array.n, 1) * sizeof(Segment));
+	names_init(&names, array.n);
+	for (int i = 0; i < array.n; i++)
+	{
+		Segment    *segment = &card->segments[i];
+		DocPath		path;
+		JsonbContainer *object = doc_element(&array, i, &path, segment_members);
+
+		segment->segment = doc_string(object, &path, "segment", true);
+		names_add(&names, segment->segment);
+		if (!doc_integer(object, &path, "position", PG_INT32_MIN, &segment->position))
+			doc_fail(&path, "It has no position.", "Number the segments; the first that holds is a lead's.");
+		segment->min_score = segment->min_fit = segment->min_engagement = -INFINITY;
+		(void) doc_number(object, &path, "min_score", &segment->min_score);
+		(void) doc_number(object, &path, "min_fit", &segment->min_fit);
+		(void) doc_number(object, &path, "min_engagement", &segment->min_engagement);
+		if (doc_number(object, &path, "hysteresis", &segment->hysteresis) && segment->hysteresis < 0)
+			doc_fail(&path, "The hysteresis is negative.", "Write a number of points from 0.");
+		(void) doc_hours(object, &path, "cool_down", &segment->cool_down);
+		positions[i] = (PlacedNumber) {segment->position, i};
+	}
+	if (find_repeated(positions, array.n, &second, &first))
+	{
+		DocPath		path = {&array.path, NULL, second};
+
+		doc_fail(&path, psprintf("The position %d is taken by the segment \"%s\".", card->segments[first].position, card->segments[first].segment),
+				 "Give each segment a position of its own.");
+	}
+	pfree(positions);
+	names_finish(&names, &array.path);
+	qsort(card->segments, card->nsegments, sizeof(Segment), segment_compare);
+}
+
+/* The category's part for event or profile weights, made when it is first used. */
+static int32
+category_part(CardReader *reader, int32 category, bool profile)
+{
+	Scorecard  *card = reader->card;
+	CategoryPart *wanted = &reader->categories[category];
+
+	if (reader->part_of[category][profile] < 0)
+	{
+		card->parts[card->nparts] = *wanted;
+		card->parts[card->nparts].profile = profile;
+		reader->part_of[category][profile] = card->nparts++;
+	}
+	return reader->part_of[category][profile];
+}
+
+/* The weight's decay, shared with other weights that have the same. */
+static Decay *
+shared_decay(CardReader *reader, int32 half_life, int32 fades_over)
+{
+	int32		key[2] = {half_life, fades_over};
+	bool		found;
+	DecayEntry *entry = hash_search(reader->decays, key, HASH_ENTER, &found);
+
+	if (!found)
+	{
+		entry->decay = palloc0(sizeof(Decay));
+		entry->decay->half_life = half_life;
+		entry->decay->fades_over = fades_over;
+		entry->decay->card = reader->card;
+	}
+	return entry->decay;
+}
+
+/* Put a weight into its signal's group. */
+static void
+group_weight(CardReader *reader, CardSignal *signal, int32 index)
+{
+	Scorecard  *card = reader->card;
+	SignalWeights *group;
+
+	if (signal->group < 0)
+	{
+		signal->group = signal->profile ? card->nprofiles++ : card->ngroups++;
+		group = signal->profile ? &card->profiles[signal->group] : &card->groups[signal->group];
+		group->signal_id = signal->signal_id;
+		group->description = signal->description;
+		group->matcher = signal->matcher;
+		group->any_profile = !signal->matcher.match && !signal->matcher.condition;
+		group->capacity = 2;
+		group->weights = palloc(group->capacity * sizeof(int32));
+	}
+	group = signal->profile ? &card->profiles[signal->group] : &card->groups[signal->group];
+	if (group->n == group->capacity)
+	{
+		group->capacity *= 2;
+		group->weights = repalloc(group->weights, group->capacity * sizeof(int32));
+	}
+	group->weights[group->n++] = index;
+	if (card->weights[index].measure == MEASURE_VALUE || card->weights[index].measure == MEASURE_AVERAGE_VALUE)
+		group->needs_values = true;
+}
+
+static int
+group_compare(const void *a, const void *b)
+{
+	int32		x = ((const SignalWeights *) a)->signal_id;
+	int32		y = ((const SignalWeights *) b)->signal_id;
+
+	return (x > y) - (x < y);
+}
+
+static void
+read_weight(CardReader *reader, JsonbContainer *object, const DocPath *path, int32 index)
+{
+	Scorecard  *card = reader->card;
+	Weight	   *w = &card->weights[index];
+	DocPath		member = {path, "signal", 0};
+	CardSignal *signal;
+	int32		half_life = 0;
+	int32		fades_over = 0;
+	int32		found;
+
+	w->has_weight_id = doc_integer(object, path, "weight_id", 1, &w->weight_id);
+
+	w->signal = doc_string(object, path, "signal", true);
+	found = names_find(&reader->signal_names, w->signal);
+	if (found < 0)
+		doc_fail(&member, psprintf("There is no signal \"%s\" in the document.", w->signal),
+				 "Add it to the document's signals.");
+	signal = &reader->signals[found];
+	if (reader->needs_ids && !signal->profile && signal->signal_id < 0)
+		doc_fail(&member, psprintf("The signal \"%s\" has no signal_id.", w->signal),
+				 "Score with leadscore.scorecard(model), or publish() the document first.");
+
+	w->measure = doc_choice(object, path, "measure", measures,
+							signal->profile ? MEASURE_PRESENT : MEASURE_COUNT);
+	w->measure_name = measures[w->measure];
+	if (signal->profile != (w->measure == MEASURE_PRESENT))
+	{
+		member.key = "measure";
+		doc_fail(&member, psprintf("The measure \"%s\" does not fit the %s signal \"%s\".",
+								   w->measure_name, subjects[signal->profile], w->signal),
+				 signal->profile ? "Profile signals are measured by present."
+				 : "Event signals are measured by count, value, average_value, active_days, days_since_last or days_since_first.");
+	}
+
+	if (!doc_number(object, path, "points", &w->points))
+		doc_fail(path, "It has no points.", "Say what the weight is worth.");
+	w->linear = doc_choice(object, path, "curve", curves, 0) == 0;
+	(void) doc_hours(object, path, "half_life", &half_life);
+	(void) doc_hours(object, path, "fades_over", &fades_over);
+	(void) doc_hours(object, path, "within", &w->within);
+	(void) doc_integer(object, path, "max_per_day", 1, &w->max_per_day);
+	if (half_life || fades_over)
+		w->decay = shared_decay(reader, half_life, fades_over);
+	read_bounds(object, path, "at_least", &w->at_least, "below", &w->below, false);
+	w->banded = !isinf(w->at_least) || !isinf(w->below);
+	w->linear = w->linear && !w->banded;
+	read_bounds(object, path, "min_points", &w->min_points, "max_points", &w->max_points, true);
+	/* whatever the points, sums stay finite */
+	w->min_points = Max(w->min_points, -MOST_POINTS);
+	w->max_points = Min(w->max_points, MOST_POINTS);
+
+	w->part = w->stage = -1;
+	w->category = doc_string(object, path, "category", false);
+	if (w->category)
+	{
+		found = names_find(&reader->category_names, w->category);
+		if (found < 0)
+		{
+			member.key = "category";
+			doc_fail(&member, psprintf("There is no category \"%s\" in the document.", w->category),
+					 "Add it to the document's categories.");
+		}
+		w->part = category_part(reader, found, signal->profile);
+	}
+	w->stage_name = doc_string(object, path, "stage", false);
+	if (w->stage_name)
+	{
+		found = names_find(&reader->stage_names, w->stage_name);
+		if (found < 0)
+		{
+			member.key = "stage";
+			doc_fail(&member, psprintf("There is no stage \"%s\" in the document.", w->stage_name),
+					 "Add it to the document's stages.");
+		}
+		w->stage = found;
+	}
+	group_weight(reader, signal, index);
+}
+
+static void
+read_weights(CardReader *reader, JsonbContainer *document, const DocPath *root)
+{
+	Scorecard  *card = reader->card;
+	DocArray	array;
+	int32	   *ids;
+	int			nids = 0;
+
+	doc_array(document, root, "weights", &array);
+	card->nweights = array.n;
+	card->weights = palloc0(Max(array.n, 1) * sizeof(Weight));
+	card->groups = palloc0(Max(reader->nsignals, 1) * sizeof(SignalWeights));
+	card->profiles = palloc0(Max(reader->nsignals, 1) * sizeof(SignalWeights));
+	ids = palloc(Max(array.n, 1) * sizeof(int32));
+	for (int i = 0; i < array.n; i++)
+	{
+		DocPath		path;
+		JsonbContainer *object = doc_element(&array, i, &path, weight_members);
+
+		read_weight(reader, object, &path, i);
+		if (card->weights[i].has_weight_id)
+			ids[nids++] = card->weights[i].weight_id;
+	}
+
+	qsort(ids, nids, sizeof(int32), int32_compare);
+	for (int i = 1; i < nids; i++)
+		if (ids[i] == ids[i - 1])
+			doc_fail(&array.path, psprintf("The weight_id %d stands there twice.", ids[i]),
+					 "Leave it out of the new weight; publish() assigns one.");
+
+	qsort(card->groups, card->ngroups, sizeof(SignalWeights), group_compare);
+	if (reader->needs_ids)
+		for (int i = 1; i < card->ngroups; i++)
+			if (card->groups[i].signal_id == card->groups[i - 1].signal_id)
+				doc_fail(root, psprintf("Two signals have the signal_id %d.", card->groups[i].signal_id),
+						 "Take the signals from leadscore.scorecard(model).");
+
+	card->nsignal_ids = reader->needs_ids && card->ngroups > 0 ?
+		Min(card->groups[card->ngroups - 1].signal_id + 1, SIGNAL_IDS_LIMIT) : 0;
+	card->group_of = palloc0(Max(card->nsignal_ids, 1) * sizeof(SignalWeights *));
+	for (int i = 0; i < card->ngroups; i++)
+	{
+		SignalWeights *group = &card->groups[i];
+		const Weight *w = &card->weights[group->weights[0]];
+
+		group->one_sum = group->n == 1 && (w->measure == MEASURE_COUNT || w->measure == MEASURE_VALUE) &&
+			w->decay && w->within == 0 && w->max_per_day == 0;
+		if (group->signal_id >= 0 && group->signal_id < card->nsignal_ids)
+			card->group_of[group->signal_id] = group;
+	}
+}
+
+static Scorecard *
+read_card(Jsonb *document, bool needs_ids)
+{
+	DocPath		root = {NULL, "scorecard", 0};
+	Scorecard  *card = palloc0(sizeof(Scorecard));
+	CardReader	reader = {.card = card, .needs_ids = needs_ids};
+	HASHCTL		ctl = {.keysize = sizeof(((DecayEntry *) 0)->lengths), .entrysize = sizeof(DecayEntry), .hcxt = CurrentMemoryContext};
+	JsonbContainer *object = &document->root;
+	bool		has_intercept;
+	bool		has_slope;
+
+	card->context = CurrentMemoryContext;
+	if (!JB_ROOT_IS_OBJECT(document))
+		doc_fail(&root, "It is not an object.", "Pass (SELECT leadscore.scorecard('default')).");
+	doc_check_members(object, &root, card_members);
+
+	(void) doc_string(object, &root, "model", !needs_ids);
+	(void) doc_comment(object, &root, "description");
+	(void) doc_object(object, &root, "report");
+	read_bounds(object, &root, "floor", &card->floor, "ceiling", &card->ceiling, false);
+	has_intercept = doc_number(object, &root, "intercept", &card->intercept);
+	has_slope = doc_number(object, &root, "slope", &card->slope);
+	card->has_probability = has_intercept && has_slope;
+
+	read_signals(&reader, object, &root);
+	read_categories(&reader, object, &root);
+	read_stages(&reader, object, &root);
+	read_grades(&reader, object, &root);
+	read_segments(&reader, object, &root);
+	reader.decays = hash_create("leadscore decays", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	read_weights(&reader, object, &root);
+	hash_destroy(reader.decays);
+	return card;
+}
+
+/* Compile a scorecard document for scoring, in the current memory context. */
+void *
+scorecard_compile(Jsonb *document)
+{
+	return read_card(document, true);
+}
+
+/* Compile one that is to last as long as a context. */
+Scorecard *
+scorecard_compile_in(MemoryContext context, Datum document)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	Scorecard  *card = scorecard_compile((Jsonb *) PG_DETOAST_DATUM_COPY(document));
+
+	MemoryContextSwitchTo(old);
+	return card;
+}
+
+/* Check a document that is to be published: true, or an error that names the path. */
+Datum
+check_scorecard(PG_FUNCTION_ARGS)
+{
+	(void) read_card(PG_GETARG_JSONB_P(0), false);
+	PG_RETURN_BOOL(true);
+}

@@ -1,0 +1,171 @@
+/*
+ * scorecard.h: a model's document, compiled for scoring.
+ *
+ * Event weights are grouped by signal and the groups ordered by signal_id, as
+ * the signals of a timeline are; scoring touches only the weights of signals
+ * that the lead has.
+ *
+ *     Scorecard
+ *       weights[]     in the document's order
+ *       groups[]      event signals by signal_id   ─┐ each with the numbers
+ *       profiles[]    profile signals              ─┘ of its weights
+ *       decays[]      one for each distinct (half_life, fades_over)
+ *       parts[]       categories, split into their event and profile part
+ *       stages[], grades[] (highest min_fit first), segments[] (by position)
+ */
+#ifndef LEADSCORE_SCORECARD_H
+#define LEADSCORE_SCORECARD_H
+
+#include "model/document.h"
+#include "model/signal.h"
+
+typedef enum Measure
+{
+	MEASURE_COUNT,
+	MEASURE_VALUE,
+	MEASURE_AVERAGE_VALUE,
+	MEASURE_ACTIVE_DAYS,
+	MEASURE_DAYS_SINCE_LAST,
+	MEASURE_DAYS_SINCE_FIRST,
+	MEASURE_PRESENT
+} Measure;
+
+/*
+ * How much an hour of a certain age counts: a table, made once ages have been
+ * asked for often, while the card's tables have room for it. Otherwise it is
+ * computed each time, to the same bits.
+ */
+typedef struct Decay
+{
+	int32		half_life;		/* hours; 0: none */
+	int32		fades_over;		/* hours; 0: none */
+	int32		capacity;		/* of the table; 0: not made yet */
+	int32		misses;			/* look-ups outside the table */
+	double	   *factors;		/* by age */
+	struct Scorecard *card;		/* whose tables have a limit together */
+} Decay;
+
+typedef struct Weight
+{
+	int32		weight_id;
+	bool		has_weight_id;
+	int32		part;			/* of a category, or -1 */
+	int32		stage;			/* index, or -1 */
+	Measure		measure;
+	bool		banded;
+	bool		linear;			/* neither a band nor a curve */
+	int32		within;			/* hours; 0: all */
+	int32		max_per_day;	/* 0: all */
+	Decay	   *decay;			/* or NULL */
+	double		points;
+	double		at_least;		/* -inf: no lower bound */
+	double		below;			/* +inf: no upper bound */
+	double		min_points;
+	double		max_points;
+	/* for the rows of contributions() */
+	const char *signal;
+	const char *measure_name;
+	const char *category;
+	const char *stage_name;
+} Weight;
+
+/* The weights of one signal. */
+typedef struct SignalWeights
+{
+	int32		signal_id;		/* of an event signal */
+	const char *description;	/* or NULL */
+	bool		needs_values;	/* some weight measures values */
+	PropertyMatcher matcher;	/* of a profile signal */
+	bool		any_profile;	/* a profile signal without a matcher */
+	bool		one_sum;		/* one weight, that adds up every hour with a decay */
+	int32		n;
+	int32		capacity;
+	int32	   *weights;		/* indexes */
+} SignalWeights;
+
+/* A category's event or profile part, clamped by itself. */
+typedef struct CategoryPart
+{
+	const char *category;
+	bool		profile;
+	double		min_points;
+	double		max_points;
+	double		sum;			/* while a lead is scored */
+} CategoryPart;
+
+typedef struct Stage
+{
+	const char *stage;
+	int32		position;
+	int32		within;			/* hours; 0: ever */
+} Stage;
+
+typedef struct Grade
+{
+	const char *grade;
+	double		min_fit;
+} Grade;
+
+typedef struct Segment
+{
+	const char *segment;
+	int32		position;
+	double		min_score;
+	double		min_fit;
+	double		min_engagement;
+	double		hysteresis;		/* points */
+	int32		cool_down;		/* hours; 0: none */
+} Segment;
+
+typedef struct Scorecard
+{
+	double		floor;
+	double		ceiling;
+	bool		has_probability;
+	double		intercept;
+	double		slope;
+
+	int32		nweights;
+	int32		ngroups;
+	int32		nprofiles;
+	int32		nparts;
+	int32		nstages;
+	int32		ngrades;
+	int32		nsegments;
+	Weight	   *weights;
+	SignalWeights *groups;
+	SignalWeights *profiles;
+	CategoryPart *parts;
+	Stage	   *stages;
+	Grade	   *grades;
+	Segment    *segments;
+
+	/* the group of each signal_id below a limit, or NULL */
+	int32		nsignal_ids;
+	SignalWeights **group_of;
+	int32		decay_factors;	/* in the tables of all decays */
+
+	MemoryContext context;		/* holds all of it */
+	ResultRow	row;			/* of appraise() */
+
+	/* room for the hours of one signal while a lead is scored */
+	int32		scratch_capacity;
+	int32	   *ages;
+	double	   *occurrences;
+	double	   *values;
+} Scorecard;
+
+extern void *scorecard_compile(Jsonb *document);
+extern Scorecard *scorecard_compile_in(MemoryContext context, Datum document);
+extern double decay_factor_slow(Decay *decay, int32 age);
+
+/* The factor of an hour that is "age" (>= 0) hours old. */
+static inline double
+decay_factor(Decay *decay, int32 age)
+{
+	if (likely(age < decay->capacity))
+		return decay->factors[age];
+	return decay_factor_slow(decay, age);
+}
+
+#endif							/* LEADSCORE_SCORECARD_H */

@@ -1,0 +1,424 @@
+/*
+ * signal.c: which signals an event counts for.
+ *
+ * signals() hands the configuration over as a document:
+ *
+ *     {"compacted_before": "2026-01-01T00:00:00Z",
+ *      "signals": [{"signal_id": 1, "signal": "visit", "kind": "visit",
+ *                   "match": {...}, "condition": "$.price > 100"}, ...]}
+ *
+ * compacted_before is there after a compact() only. Hours before it are kept by
+ * the day: whoever counts by this document counts alike.
+ */
+#include "model/signal.h"
+#include "label.h"
+
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+
+PG_FUNCTION_INFO_V1(check_condition);
+
+/* A kind of event and its signals: an entry of an open-addressing hash table. */
+typedef struct KindEntry
+{
+	Label		name;
+	uint32		hash;
+	char		status;
+	Signal	   *signals;		/* the chain */
+} KindEntry;
+
+#define SH_PREFIX kind
+#define SH_ELEMENT_TYPE KindEntry
+#define SH_KEY name
+#include "label_table.h"
+
+/* ---------- properties ---------- */
+
+/* What a jsonpath must not have anywhere. */
+typedef struct ConditionFaults
+{
+	bool		reads_time;
+	bool		has_variable;
+} ConditionFaults;
+
+static void
+find_condition_faults(JsonPathItem *item, ConditionFaults *faults)
+{
+	JsonPathItem part;
+	JsonPathItem to;
+
+	check_stack_depth();
+	faults->reads_time |= JSONPATH_READS_TIME(item->type);
+	faults->has_variable |= item->type == jpiVariable;
+	switch (item->type)
+	{
+		case jpiAnd:
+		case jpiOr:
+		case jpiEqual:
+		case jpiNotEqual:
+		case jpiLess:
+		case jpiGreater:
+		case jpiLessOrEqual:
+		case jpiGreaterOrEqual:
+		case jpiAdd:
+		case jpiSub:
+		case jpiMul:
+		case jpiDiv:
+		case jpiMod:
+		case jpiStartsWith:
+			jspGetLeftArg(item, &part);
+			find_condition_faults(&part, faults);
+			jspGetRightArg(item, &part);
+			find_condition_faults(&part, faults);
+			break;
+		case jpiNot:
+		case jpiIsUnknown:
+		case jpiExists:
+		case jpiFilter:
+		case jpiPlus:
+		case jpiMinus:
+			jspGetArg(item, &part);
+			find_condition_faults(&part, faults);
+			break;
+		case jpiLikeRegex:
+			jspInitByBuffer(&part, item->base, item->content.like_regex.expr);
+			find_condition_faults(&part, faults);
+			break;
+		case jpiIndexArray:
+			for (int i = 0; i < item->content.array.nelems; i++)
+			{
+				bool		range = jspGetArraySubscript(item, &part, &to, i);
+
+				find_condition_faults(&part, faults);
+				if (range)
+					find_condition_faults(&to, faults);
+			}
+			break;
+		default:
+			break;
+	}
+	if (jspGetNext(item, &part))
+		find_condition_faults(&part, faults);
+}
+
+/* Why a jsonpath cannot be a condition, or NULL. */
+static const char *
+condition_fault(JsonPath *condition, const char **hint)
+{
+	JsonPathItem item;
+	ConditionFaults faults = {0};
+
+	jspInit(&item, condition);
+	find_condition_faults(&item, &faults);
+	if (faults.has_variable)
+	{
+		*hint = "Write the value itself in its place.";
+		return "It has a variable, which nothing gives a value.";
+	}
+	if (faults.reads_time)
+	{
+		*hint = "Compare text in ISO form instead, such as $.day >= \"2026-11-01\".";
+		return "It reads dates or times, whose meaning depends on the session's time zone.";
+	}
+	while (jspGetNext(&item, &item))
+		;
+	if (item.type == jpiFilter)
+	{
+		*hint = "Write exists(...) around it, as in exists($.items[*] ? (@.price > 100)).";
+		return "It selects values, where a condition must be true or false.";
+	}
+	return NULL;
+}
+
+/* The check of the column condition: true, or an error. */
+Datum
+check_condition(PG_FUNCTION_ARGS)
+{
+	const char *hint;
+	const char *fault = condition_fault((JsonPath *) PG_DETOAST_DATUM(PG_GETARG_DATUM(0)), &hint);
+
+	if (fault)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("signal condition is no predicate that can be counted on"),
+				 errdetail("The condition is %s. %s",
+						   DatumGetCString(DirectFunctionCall1(jsonpath_out, PG_GETARG_DATUM(0))), fault),
+				 errhint("%s", hint)));
+	PG_RETURN_BOOL(true);
+}
+
+/* Compile the members match and condition of an object. */
+void
+property_matcher_compile(PropertyMatcher *matcher, JsonbContainer *object, const DocPath *path)
+{
+	char	   *condition = doc_string(object, path, "condition", false);
+
+	matcher->match = doc_object(object, path, "match");
+	matcher->condition = NULL;
+	if (condition)
+	{
+		DocPath		member = {path, "condition", 0};
+		const char *hint;
+		const char *fault;
+
+		matcher->condition = doc_input(path, "condition", jsonpath_in, condition, -1,
+									   "Write a jsonpath predicate such as $.price > 100.");
+		fault = condition_fault(matcher->condition, &hint);
+		if (fault)
+			doc_fail(&member, fault, hint);
+	}
+
+	matcher->flat = true;
+	matcher->nmembers = 0;
+	if (matcher->match)
+	{
+		JsonbIterator *it = JsonbIteratorInit(&matcher->match->root);
+		JsonbValue	v;
+		JsonbIteratorToken token;
+
+		matcher->members = palloc(2 * Max(JB_ROOT_COUNT(matcher->match), 1) * sizeof(JsonbValue));
+		while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+		{
+			if (token == WJB_KEY)
+				matcher->members[2 * matcher->nmembers] = v;
+			else if (token == WJB_VALUE)
+			{
+				matcher->flat = matcher->flat && v.type != jbvBinary;
+				matcher->members[2 * matcher->nmembers++ + 1] = v;
+			}
+		}
+	}
+}
+
+static bool
+scalars_equal(const JsonbValue *a, const JsonbValue *b)
+{
+	if (a->type != b->type)
+		return false;
+	switch (a->type)
+	{
+		case jbvNull:
+			return true;
+		case jbvString:
+			return a->val.string.len == b->val.string.len &&
+				memcmp(a->val.string.val, b->val.string.val, a->val.string.len) == 0;
+		case jbvNumeric:
+			return DatumGetBool(DirectFunctionCall2(numeric_eq,
+													NumericGetDatum(a->val.numeric),
+													NumericGetDatum(b->val.numeric)));
+		case jbvBool:
+			return a->val.boolean == b->val.boolean;
+		default:
+			return false;
+	}
+}
+
+/* properties @> match, where match has scalar members only: a look-up for each. */
+static bool
+contains_flat(JsonbContainer *properties, const PropertyMatcher *matcher)
+{
+	for (int i = 0; i < matcher->nmembers; i++)
+	{
+		const JsonbValue *key = &matcher->members[2 * i];
+		JsonbValue	found;
+
+		if (getKeyJsonValueFromContainer(properties, key->val.string.val, key->val.string.len, &found) == NULL ||
+			!scalars_equal(&found, &matcher->members[2 * i + 1]))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Like properties @@ condition; an error or a NULL in it is no match. jsonpath
+ * itself passes over most errors; what it does not is a property nested too
+ * deep for the stack, or text that a regular expression is too hard for.
+ * Nothing but memory is held where these arise, so they may be caught.
+ */
+static bool
+condition_holds(JsonPath *condition, Jsonb *properties)
+{
+	MemoryContext context = CurrentMemoryContext;
+	LOCAL_FCINFO(call, 2);
+	volatile bool result = false;
+
+	InitFunctionCallInfoData(*call, NULL, 2, InvalidOid, NULL, NULL);
+	call->args[0].value = JsonbPGetDatum(properties);
+	call->args[0].isnull = false;
+	call->args[1].value = PointerGetDatum(condition);
+	call->args[1].isnull = false;
+	PG_TRY();
+	{
+		result = DatumGetBool(jsonb_path_match_opr(call)) && !call->isnull;
+	}
+	PG_CATCH();
+	{
+		int			code = geterrcode();
+
+		if (ERRCODE_TO_CATEGORY(code) != ERRCODE_DATA_EXCEPTION && ERRCODE_TO_CATEGORY(code) != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	return result;
+}
+
+/* Whether properties look as the matcher wants them. */
+bool
+property_matcher_matches(const PropertyMatcher *matcher, Jsonb *properties)
+{
+	if (!JB_ROOT_IS_OBJECT(properties))
+		return false;
+
+	if (matcher->match)
+	{
+		if (matcher->flat)
+		{
+			if (!contains_flat(&properties->root, matcher))
+				return false;
+		}
+		else
+		{
+			JsonbIterator *have = JsonbIteratorInit(&properties->root);
+			JsonbIterator *want = JsonbIteratorInit(&matcher->match->root);
+
+			if (!JsonbDeepContains(&have, &want))
+				return false;
+		}
+	}
+
+	return matcher->condition == NULL || condition_holds(matcher->condition, properties);
+}
+
+/* ---------- signals ---------- */
+
+/*
+ * The member compacted_before as an hour, 0 if it is absent. One spelling only,
+ * so that its meaning cannot depend on a session's settings.
+ */
+static int32
+read_compacted_before(JsonbContainer *object, const DocPath *path)
+{
+	char	   *text = doc_string(object, path, "compacted_before", false);
+	DocPath		member = {path, "compacted_before", 0};
+
+	if (text == NULL)
+		return 0;
+	if (strlen(text) == strlen("2026-01-01T00:00:00Z") &&
+		strspn(text, "0123456789") == 4 && strspn(text + 5, "0123456789") == 2 &&
+		strspn(text + 8, "0123456789") == 2 && text[4] == '-' && text[7] == '-' &&
+		strcmp(text + 10, "T00:00:00Z") == 0)
+	{
+		int			year = atoi(text);
+		int			month = atoi(text + 5);
+		int			day = atoi(text + 8);
+
+		if (year >= 1970 && month >= 1 && month <= MONTHS_PER_YEAR &&
+			day >= 1 && day <= day_tab[isleap(year)][month - 1])
+			return (date2j(year, month, day) - UNIX_EPOCH_JDATE) * HOURS_A_DAY;
+	}
+	doc_fail(&member, psprintf("It is \"%s\".", excerpt(text, strlen(text), 100)),
+			 "Write the beginning of a UTC day from 1970 on, such as \"2026-01-01T00:00:00Z\".");
+}
+
+/* Compile a signals() document, in the current memory context. */
+void *
+signal_set_compile(Jsonb *document)
+{
+	static const char *const members[] = {"signals", "compacted_before", NULL};
+	static const char *const signal_members[] = {"signal_id", "signal", "kind", "match", "condition", NULL};
+	DocPath		root = {NULL, "signals", 0};
+	SignalSet  *set = palloc0(sizeof(SignalSet));
+	DocArray	array;
+	int32	   *ids;
+
+	if (!JB_ROOT_IS_OBJECT(document))
+		doc_fail(&root, "It is not an object.", "Pass (SELECT leadscore.signals()).");
+	doc_check_members(&document->root, &root, members);
+	set->compacted_before = read_compacted_before(&document->root, &root);
+	doc_array(&document->root, &root, "signals", &array);
+
+	set->matched = palloc(Max(array.n, 1) * sizeof(int32));
+	set->kinds = kind_create(CurrentMemoryContext, Max(array.n, 8), NULL);
+	ids = palloc(Max(array.n, 1) * sizeof(int32));
+	for (int i = 0; i < array.n; i++)
+	{
+		DocPath		path;
+		JsonbContainer *object = doc_element(&array, i, &path, signal_members);
+		Signal	   *signal = palloc0(sizeof(Signal));
+		char	   *kind = doc_string(object, &path, "kind", false);
+		Signal	  **chain = &set->any_kind;
+
+		if (!doc_integer(object, &path, "signal_id", 0, &signal->signal_id))
+			doc_fail(&path, "It has no signal_id.", "Pass (SELECT leadscore.signals()).");
+		ids[i] = signal->signal_id;
+		property_matcher_compile(&signal->matcher, object, &path);
+		signal->looks_inside = signal->matcher.match || signal->matcher.condition;
+		if (kind)
+		{
+			Label		name = {kind, strlen(kind)};
+			bool		found;
+			KindEntry  *entry = kind_insert(set->kinds, name, &found);
+
+			if (!found)
+				entry->signals = NULL;
+			chain = &entry->signals;
+		}
+		signal->next = *chain;
+		*chain = signal;
+	}
+
+	qsort(ids, array.n, sizeof(int32), int32_compare);
+	for (int i = 1; i < array.n; i++)
+		if (ids[i] == ids[i - 1])
+			doc_fail(&array.path, psprintf("The signal_id %d stands there twice.", ids[i]),
+					 "Give each signal a signal_id of its own.");
+	pfree(ids);
+	return set;
+}
+
+/* Find the signals that an event counts for; they are set->matched[], as many as is returned. */
+int
+signal_set_match(const SignalSet *set, const Event *event)
+{
+	Label		name = {event->kind, event->kind_length};
+	KindEntry  *entry = kind_lookup(set->kinds, name);
+	const Signal *chains[2] = {entry ? entry->signals : NULL, set->any_kind};
+	Jsonb	   *properties = NULL;
+	bool		fetched = false;
+	int			n = 0;
+
+	for (int i = 0; i < 2; i++)
+	{
+		for (const Signal *signal = chains[i]; signal; signal = signal->next)
+		{
+			if (signal->looks_inside)
+			{
+				CHECK_FOR_INTERRUPTS();
+				if (!fetched)
+					properties = event->fetch_properties(event->row);
+				fetched = true;
+				if (properties == NULL || !property_matcher_matches(&signal->matcher, properties))
+					continue;
+			}
+			set->matched[n++] = signal->signal_id;
+		}
+	}
+	return n;
+}
+
+/* Count an event, "sign" times, for every signal that it matches. The builder may move. */
+TimelineBuilder *
+signal_set_count(const SignalSet *set, const Event *event, int64 sign, TimelineBuilder *builder)
+{
+	int			n = signal_set_match(set, event);
+	int32		hour = signal_set_hour(set, event->hour);
+
+	for (int i = 0; i < n; i++)
+		builder = timeline_builder_add(builder, set->matched[i], hour, sign, sign * event->value);
+	return builder;
+}

@@ -1,0 +1,71 @@
+/*
+ * signal.h: which signals an event counts for.
+ */
+#ifndef LEADSCORE_SIGNAL_H
+#define LEADSCORE_SIGNAL_H
+
+#include "model/document.h"
+#include "timeline/timeline.h"
+
+#include "utils/jsonb.h"
+#include "utils/jsonpath.h"
+
+/* What properties (of an event, or a profile) must look like. */
+typedef struct PropertyMatcher
+{
+	Jsonb	   *match;			/* properties @> match, or NULL */
+	JsonPath   *condition;		/* properties @@ condition, or NULL */
+	bool		flat;			/* match has scalar members only: */
+	int			nmembers;
+	JsonbValue *members;		/* name, value, name, value, ... */
+} PropertyMatcher;
+
+/* One event signal. */
+typedef struct Signal
+{
+	int32		signal_id;
+	bool		looks_inside;	/* has a matcher */
+	PropertyMatcher matcher;
+	struct Signal *next;		/* the next signal of the same kind */
+} Signal;
+
+/*
+ * Signals, compiled: a hash table from kind to the chain of its signals, and
+ * the chain of those that take any kind. Lives in the memory context it was
+ * compiled in.
+ */
+typedef struct SignalSet
+{
+	struct kind_hash *kinds;
+	Signal	   *any_kind;
+	int32	   *matched;		/* room for the result of signal_set_match() */
+	int32		compacted_before;	/* hours before this one are kept by the day; 0: none */
+} SignalSet;
+
+/* An event, as the core sees it. Its properties are fetched only if a signal asks for them. */
+typedef struct Event
+{
+	const char *kind;
+	int			kind_length;
+	int32		hour;
+	int64		value;			/* in millionths */
+	Jsonb	   *(*fetch_properties) (void *row);	/* an object, or NULL */
+	void	   *row;
+} Event;
+
+extern void property_matcher_compile(PropertyMatcher *matcher, JsonbContainer *object, const DocPath *path);
+extern bool property_matcher_matches(const PropertyMatcher *matcher, Jsonb *properties);
+
+extern void *signal_set_compile(Jsonb *document);
+extern int	signal_set_match(const SignalSet *set, const Event *event);
+extern TimelineBuilder *signal_set_count(const SignalSet *set, const Event *event, int64 sign,
+										 TimelineBuilder *builder);
+
+/* The hour that an event of an hour counts for. */
+static inline int32
+signal_set_hour(const SignalSet *set, int32 hour)
+{
+	return coarse_hour(hour, set->compacted_before);
+}
+
+#endif							/* LEADSCORE_SIGNAL_H */

@@ -1,0 +1,66 @@
+/*
+ * coarsen.c: timelines that keep hours of long ago by the day.
+ *
+ * coarsen() maps each hour before a UTC day to the first hour of its own day.
+ * As a map of hours carried over to sums it is a homomorphism of timelines,
+ * coarsen(a + b) = coarsen(a) + coarsen(b): so it makes no difference whether
+ * events are mapped as they are counted (signal_set_hour()), or their sum is
+ * afterwards. A later day after an earlier one is the later one alone.
+ */
+#include "timeline/timeline.h"
+
+#include "common/int.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(coarsen);
+
+/* Add one entry to another, of the same signal and day. */
+static void
+add_to_day(TimelineEntry *day, const TimelineEntry *e)
+{
+	if (pg_add_s64_overflow(day->occurrences, e->occurrences, &day->occurrences) ||
+		pg_add_s64_overflow(day->value, e->value, &day->value))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("timeline day out of range"),
+				 errdetail("The occurrences or the value of signal %d in the day of %s do not fit into 64 bits (values count in millionths).",
+						   day->signal_id, timestamptz_to_str(instant_of(day->hour))),
+				 errhint("Record the value in a larger unit, such as thousands.")));
+}
+
+/* coarsen(timeline, before): hours before the UTC day of an instant kept by the day */
+Datum
+coarsen(PG_FUNCTION_ARGS)
+{
+	struct varlena *timeline = PG_GETARG_TIMELINE(0);
+	int32		before = hour_of(PG_GETARG_TIMESTAMPTZ(1));
+	TimelineReader reader;
+	TimelineEntry *entries;
+	uint32		n;
+	uint32		kept = 0;
+
+	before -= before % HOURS_A_DAY;
+	timeline_read(&reader, timeline);
+	if (timeline_is_empty(timeline) || reader.base >= before)
+		PG_RETURN_POINTER(timeline);
+
+	n = timeline_decode(timeline, &entries);
+	for (uint32 i = 0; i < n; i++)
+	{
+		TimelineEntry e = entries[i];
+		TimelineEntry *last = kept > 0 ? &entries[kept - 1] : NULL;
+
+		e.hour = coarse_hour(e.hour, before);
+		if (last && last->signal_id == e.signal_id && last->hour == e.hour)
+		{
+			add_to_day(last, &e);
+			continue;
+		}
+		if (last && last->occurrences == 0 && last->value == 0)
+			kept--;				/* a day that came to nothing */
+		entries[kept++] = e;
+	}
+	if (entries[kept - 1].occurrences == 0 && entries[kept - 1].value == 0)
+		kept--;
+	PG_RETURN_POINTER(timeline_encode(entries, kept));
+}
