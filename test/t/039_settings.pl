@@ -12,7 +12,7 @@ use Test::More;
 use Workload;
 
 # the script is read in the encoding of the database
-is_deeply([ grep { slurp_file($_) =~ /[^\x00-\x7f]/ } glob 'sql/*.sql' ], [], 'the script is plain ASCII');
+is_deeply([ grep { slurp_file($_) =~ /[^\x00-\x7f]/ } glob('sql/*.sql'), glob('sql/*/*.sql') ], [], 'the script is plain ASCII');
 is_deeply([ grep { slurp_file($_) =~ /"[^"\n]*[^\x00-\x7f][^"\n]*"/ } glob('src/*.c'), glob('src/*/*.c') ], [], 'so are messages');
 
 my $node = new_node('main');
