@@ -458,6 +458,8 @@ DECLARE
 	is_doubled boolean;
 	doubled text[] := '{}';
 BEGIN
+	-- before the snapshot is taken that its tables are looked for with
+	LOCK TABLE leadscore.lead_timeline IN ACCESS SHARE MODE;
 	FOR present IN SELECT k.* FROM leadscore_internal.keyed_by_lead() k LOOP
 		EXECUTE format('SELECT EXISTS (SELECT FROM ONLY %s GROUP BY %s HAVING count(*) > 1)', present.name, leadscore_internal.by_bytes(present.key)) INTO is_doubled;
 		doubled := doubled || CASE WHEN is_doubled THEN ARRAY[present.name::text] ELSE '{}' END;

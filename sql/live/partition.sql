@@ -43,7 +43,7 @@ CREATE FUNCTION leadscore_internal.split_tables() RETURNS TABLE (number integer,
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
 AS $$
 	SELECT substring(c.relname FROM '[0-9]+$')::integer, c.oid::regclass,
-		(SELECT substring(pg_get_constraintdef(k.oid) FROM 'timeline_partition[(]lead_id, ([0-9]+)[)]')::integer
+		(SELECT substring(pg_get_expr(k.conbin, k.conrelid) FROM 'timeline_partition[(]lead_id, ([0-9]+)[)]')::integer
 			FROM pg_constraint k WHERE k.conrelid = c.oid AND k.conname = c.relname || '_leads')
 	FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 	WHERE i.inhparent = 'leadscore.lead_timeline'::regclass AND c.relnamespace = 'leadscore'::regnamespace
