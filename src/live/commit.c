@@ -557,7 +557,7 @@ static void
 run_as_owner(void *argument)
 {
 	Step	   *step = argument;
-	Identity	user = become(our_owner(), 0);
+	Identity	user = switch_to_owner(our_owner(), 0);
 	int			settings = NewGUCNestLevel();
 
 	pin_settings();
@@ -565,7 +565,7 @@ run_as_owner(void *argument)
 	step->run(step->names);
 	PopActiveSnapshot();
 	AtEOXact_GUC(false, settings);
-	become_again(user);
+	restore_user(user);
 	AfterTriggerFireDeferred();
 }
 

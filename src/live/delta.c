@@ -505,7 +505,7 @@ deltas_defer(Deltas *deltas)
 /* ---------- whose rights ---------- */
 
 Identity
-become(Oid user, int flags)
+switch_to_owner(Oid user, int flags)
 {
 	Identity	before;
 
@@ -515,7 +515,7 @@ become(Oid user, int flags)
 }
 
 void
-become_again(Identity identity)
+restore_user(Identity identity)
 {
 	SetUserIdAndSecContext(identity.user, identity.security);
 }
@@ -606,7 +606,7 @@ note_everybody(void)
 void
 deltas_write(Deltas *deltas, Relation timelines, bool deferred)
 {
-	Identity	user = become(timelines->rd_rel->relowner, 0);
+	Identity	user = switch_to_owner(timelines->rd_rel->relowner, 0);
 	MemoryContext old = MemoryContextSwitchTo(deltas->context);
 
 	if (deltas->noted)
@@ -616,7 +616,7 @@ deltas_write(Deltas *deltas, Relation timelines, bool deferred)
 	else
 		deltas_apply(deltas, timelines);
 	MemoryContextSwitchTo(old);
-	become_again(user);
+	restore_user(user);
 	MemoryContextReset(deltas->context);
 	deltas->leads = delta_create(deltas->context, 8, NULL);
 }
@@ -686,7 +686,7 @@ add_deltas(PG_FUNCTION_ARGS)
 				 errmsg("row-level security hides rows of table \"lead_timeline\""),
 				 errhint("Have somebody do this whom its policies do not bind.")));
 	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
-	user = become(timelines->rd_rel->relowner, 0);
+	user = switch_to_owner(timelines->rd_rel->relowner, 0);
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), TEXTOID, -1, false, TYPALIGN_INT, &ids, NULL, &nids);
 	deconstruct_array(array, ARR_ELEMTYPE(array), -1, false, TYPALIGN_INT, &values, NULL, &nvalues);
 	n = Min(nids, nvalues);
@@ -701,7 +701,7 @@ add_deltas(PG_FUNCTION_ARGS)
 		leads[i] = &deltas[i];
 	}
 	write_leads(leads, n, timelines, true);
-	become_again(user);
+	restore_user(user);
 	table_close(timelines, NoLock);
 	PG_RETURN_VOID();
 }

@@ -35,7 +35,7 @@ typedef struct Identity
 	int			security;
 } Identity;
 
-extern Identity become(Oid user, int flags);
-extern void become_again(Identity identity);
+extern Identity switch_to_owner(Oid user, int flags);
+extern void restore_user(Identity identity);
 
 #endif							/* LEADSCORE_DELTA_H */

@@ -189,13 +189,13 @@ any_has_our_trigger(List *tables)
 static void
 call_as_owner(SPIPlanPtr *plan, const char *command, Oid type, Datum argument)
 {
-	Identity	user = become(our_owner(), 0);
+	Identity	user = switch_to_owner(our_owner(), 0);
 
 	SPI_connect();
 	if (SPI_execute_plan(session_plan(plan, command, 1, &type), &argument, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not follow what a command did to a table");
 	SPI_finish();
-	become_again(user);
+	restore_user(user);
 }
 
 /* ---------- before tables are dropped ---------- */

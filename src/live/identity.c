@@ -658,14 +658,14 @@ carry_out_changes(int64 first, int64 most)
 	static SPIPlanPtr plan = NULL;
 	Oid			types[2] = {INT8OID, INT8OID};
 	Datum		values[2] = {Int64GetDatum(first), Int64GetDatum(most)};
-	Identity	user = become(our_owner(), 0);
+	Identity	user = switch_to_owner(our_owner(), 0);
 
 	SPI_connect();
 	session_plan(&plan, "SELECT leadscore_internal.carry_out($1, $2)", 2, types);
 	if (SPI_execute_plan(plan, values, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not carry out changes of names");
 	SPI_finish();
-	become_again(user);
+	restore_user(user);
 }
 
 /* ---------- moving ---------- */
@@ -788,10 +788,10 @@ rebuild(void *argument)
 void
 carry_out_rebuilds(List *postponed)
 {
-	Identity	user = become(our_owner(), 0);
+	Identity	user = switch_to_owner(our_owner(), 0);
 	ListCell   *cell;
 
 	foreach(cell, postponed)
 		attempt(rebuild, lfirst(cell), NULL, NULL);
-	become_again(user);
+	restore_user(user);
 }

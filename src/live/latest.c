@@ -401,7 +401,7 @@ static void
 look_into(Latest *latest, Member *member, const text *lead_id, Best *best, MemoryContext scratch)
 {
 	MemoryContext context = CurrentMemoryContext;
-	Identity	user = become(member->table->rd_rel->relowner, SECURITY_RESTRICTED_OPERATION);
+	Identity	user = switch_to_owner(member->table->rd_rel->relowner, SECURITY_RESTRICTED_OPERATION);
 	int			settings = -1;
 	ScanKeyData key;
 	Datum		value;
@@ -432,7 +432,7 @@ look_into(Latest *latest, Member *member, const text *lead_id, Best *best, Memor
 	MemoryContextSwitchTo(context);
 	if (settings >= 0)
 		AtEOXact_GUC(false, settings);
-	become_again(user);
+	restore_user(user);
 }
 
 LatestRow

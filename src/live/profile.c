@@ -149,7 +149,7 @@ change_compare(const void *a, const void *b)
 static void
 write_collected(Collection *c)
 {
-	Identity	user = become(our_owner(), 0);
+	Identity	user = switch_to_owner(our_owner(), 0);
 	MemoryContext old = MemoryContextSwitchTo(c->context);
 	LeadChange **changes = palloc_extended(Max(c->leads->members, 1) * sizeof(LeadChange *), MCXT_ALLOC_HUGE);
 	rows_iterator it;
@@ -167,7 +167,7 @@ write_collected(Collection *c)
 	qsort(changes, n, sizeof(LeadChange *), change_compare);
 	write_profile_changes(changes, n, c->latest);
 	MemoryContextSwitchTo(old);
-	become_again(user);
+	restore_user(user);
 	MemoryContextReset(c->context);
 	c->leads = rows_create(c->context, 8, NULL);
 }
@@ -284,9 +284,9 @@ open_latest(Oid table, Jsonb *mapping, List *excluded)
 
 	if (!mapping_has_latest(mapping))
 		return NULL;
-	user = become(our_owner(), 0);
+	user = switch_to_owner(our_owner(), 0);
 	latest = latest_open(table, mapping, excluded);
-	become_again(user);
+	restore_user(user);
 	return latest;
 }
 

@@ -128,7 +128,7 @@ collect_statement(Deltas *deltas, Source *source, TriggerData *data, const Signa
 static void
 add_table(Relation relation, Jsonb *mapping, bool with_children, int sign, Relation timelines, RowTally *tally)
 {
-	Identity	us = become(timelines->rd_rel->relowner, 0);
+	Identity	us = switch_to_owner(timelines->rd_rel->relowner, 0);
 	Gathering  *gathering = gather_begin(current_signals(), true);
 	bool		more = true;
 
@@ -159,7 +159,7 @@ add_table(Relation relation, Jsonb *mapping, bool with_children, int sign, Relat
 		MemoryContextDelete(batch);
 	}
 	gather_end(gathering);
-	become_again(us);
+	restore_user(us);
 }
 
 /*
@@ -203,11 +203,11 @@ count_statement(TriggerData *data, Source *source, Relation timelines)
 	Deltas	   *deltas = deltas_create(CurrentMemoryContext);
 	/* a total that would overflow is refused where it can be: when events come into our own table */
 	bool		lenient = !TRIGGER_FIRED_BY_INSERT(data->tg_event) || RelationGetRelid(data->tg_relation) != our_table("event");
-	Identity	user = become(timelines->rd_rel->relowner, 0);
+	Identity	user = switch_to_owner(timelines->rd_rel->relowner, 0);
 	const SignalSet *signals = current_signals();
 	int			settings = -1;
 
-	become_again(user);
+	restore_user(user);
 	if (source->pinned_settings)
 	{
 		settings = NewGUCNestLevel();

@@ -712,7 +712,7 @@ static void
 read_by_query(TableReader *reader, Oid owner, const char *query, ParamListInfo params)
 {
 	SPIExecuteOptions options = {.params = params, .read_only = true, .dest = &reader->receiver};
-	Identity	before = become(owner, SECURITY_RESTRICTED_OPERATION);
+	Identity	before = switch_to_owner(owner, SECURITY_RESTRICTED_OPERATION);
 
 	reader->receiver.receiveSlot = reader_receive;
 	reader->receiver.rStartup = reader_startup;
@@ -723,7 +723,7 @@ read_by_query(TableReader *reader, Oid owner, const char *query, ParamListInfo p
 	if (SPI_execute_extended(query, &options) != SPI_OK_SELECT)
 		elog(ERROR, "could not execute \"%s\"", query);
 	SPI_finish();
-	become_again(before);
+	restore_user(before);
 }
 
 /* Read one table, without its children, as its owner; false: no more. */
@@ -742,7 +742,7 @@ read_one_table(TableReader *reader, Relation relation, Snapshot snapshot)
 	if (reader->source->problem)
 		return true;
 
-	before = become(relation->rd_rel->relowner, SECURITY_RESTRICTED_OPERATION);
+	before = switch_to_owner(relation->rd_rel->relowner, SECURITY_RESTRICTED_OPERATION);
 	slot = table_slot_create(relation, NULL);
 	scan = begin_table_scan(relation, snapshot);
 	while (more && table_scan_getnextslot(scan, ForwardScanDirection, slot))
@@ -752,7 +752,7 @@ read_one_table(TableReader *reader, Relation relation, Snapshot snapshot)
 	}
 	table_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
-	become_again(before);
+	restore_user(before);
 	return more;
 }
 
