@@ -67,7 +67,7 @@ my $make_overloads = q{
 		made bigint := 0;
 	BEGIN
 		FOR f IN
-			SELECT p.proname AS name, p.prokind AS kind, p.proargtypes::oid[] AS types, p.pronargs AS n, p.provariadic AS variadic, p.proargnames AS names, o.args AS out_args,
+			SELECT p.proname AS name, p.pronamespace::regnamespace AS schema, p.prokind AS kind, p.proargtypes::oid[] AS types, p.pronargs AS n, p.provariadic AS variadic, p.proargnames AS names, o.args AS out_args,
 				CASE WHEN p.proretset AND o.args IS NOT NULL THEN 'RETURNS TABLE (' || o.args || ')' WHEN o.args IS NULL AND p.prokind <> 'p'
 					THEN 'RETURNS ' || CASE WHEN p.proretset THEN 'SETOF ' ELSE '' END || public.type_name(p.prorettype) END AS result, p.proretset AS set
 			FROM pg_proc p
@@ -86,8 +86,8 @@ my $make_overloads = q{
 				CONTINUE WHEN EXISTS (SELECT FROM pg_proc p WHERE p.pronamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND p.proname = f.name AND p.proargtypes::text = array_to_string(overload, ' '));
 				signature := (SELECT string_agg(format('%s %s', CASE WHEN i <= f.n AND f.names[i] <> '' THEN quote_ident(f.names[i]) END, public.type_name(t)), ', ' ORDER BY i)
 					FROM unnest(overload) WITH ORDINALITY AS a (t, i));
-				EXECUTE format('CREATE %s leadscore.%I(%s) %s LANGUAGE plpgsql AS %L', CASE f.kind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
-					f.name, concat_ws(', ', signature, CASE WHEN NOT f.set THEN f.out_args END), f.result,
+				EXECUTE format('CREATE %s %s.%I(%s) %s LANGUAGE plpgsql AS %L', CASE f.kind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
+					f.schema, f.name, concat_ws(', ', signature, CASE WHEN NOT f.set THEN f.out_args END), f.result,
 					format('BEGIN RAISE LOG $$hostile function %s(%s)$$; RAISE EXCEPTION $$hostile$$; END', f.name, signature));
 				made := made + 1;
 			END LOOP;
@@ -115,7 +115,7 @@ $node->safe_psql('shop', qq{
 	$make_overloads;
 	CREATE SCHEMA shop AUTHORIZATION shop;
 	SELECT leadscore.grant_writer('writer'), leadscore.grant_identifier('writer');
-	GRANT CREATE ON SCHEMA leadscore TO attacker;
+	GRANT CREATE ON SCHEMA leadscore, leadscore_internal TO attacker;
 	SET ROLE shop;
 	CREATE TABLE shop.orders (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, lead text, placed timestamptz, total numeric, colour text);
 	CREATE TABLE shop.visits (lead text, happened timestamptz, kind text) PARTITION BY RANGE (happened);
@@ -338,18 +338,18 @@ is(install(q{
 	INSERT INTO shop.trap SELECT 'b';
 	RESET ROLE}), 'installed', 'tables with columns of any type');
 $node->safe_psql('shop', q{INSERT INTO leadscore.event (lead_id, kind) VALUES ('x', 'visit'); INSERT INTO leadscore.derivation (behaviour) VALUES ('visit');
-	GRANT USAGE ON SCHEMA leadscore TO attacker; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA leadscore TO attacker});
-my @functions = split /\n/, $node->safe_psql('shop', q{SELECT proname FROM pg_proc WHERE pronamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND prorettype = 'trigger'::regtype AND prosecdef ORDER BY 1});
+	GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA leadscore, leadscore_internal TO attacker});
+my @functions = split /\n/, $node->safe_psql('shop', q{SELECT pronamespace::regnamespace || '.' || proname FROM pg_proc WHERE pronamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND prorettype = 'trigger'::regtype AND prosecdef ORDER BY 1});
 cmp_ok(scalar @functions, '>=', 6, 'there are such functions');
 logged(qr/./);
 for my $function (@functions)
 {
 	for my $when ('BEFORE INSERT ON shop.trap FOR EACH ROW', 'AFTER UPDATE ON shop.trap FOR EACH ROW', 'AFTER INSERT ON shop.trap REFERENCING NEW TABLE AS changed_signals FOR EACH STATEMENT')
 	{
-		my ($status, $out, $error) = $node->psql('shop', "SET SESSION AUTHORIZATION attacker; SET client_min_messages = error; BEGIN; CREATE TRIGGER t $when EXECUTE FUNCTION leadscore.$function();"
+		my ($status, $out, $error) = $node->psql('shop', "SET SESSION AUTHORIZATION attacker; SET client_min_messages = error; BEGIN; CREATE TRIGGER t $when EXECUTE FUNCTION $function();"
 			  . q{INSERT INTO shop.trap (model, alias, lead_id, signal, derivation, behaviour) VALUES ('a', 'a', 'a', 'a', 'a', 'a'); UPDATE shop.trap SET model = 'a', alias = 'b', lead_id = 'b'});
 
-		like($error, qr/ERROR:  the trigger function is for leadscore\.\w+ alone/, "refused: $when: $function()");
+		like($error, qr/ERROR:  the trigger function is for leadscore(_internal)?\.\w+ alone/, "refused: $when: $function()");
 	}
 }
 is(logged(qr/code of the shop, as (?!attacker)\w+/), '', 'no cast was called with the owner\'s rights');

@@ -136,7 +136,7 @@ for my $function (@trigger_functions)
 		}
 	}
 }
-$script .= "BEGIN; CREATE EVENT TRIGGER strange ON $_->[1] EXECUTE FUNCTION leadscore.$_->[0](); CREATE TABLE strange (a int); ALTER TABLE strange ALTER a TYPE text; DROP TABLE strange; ROLLBACK;\n"
+$script .= "BEGIN; CREATE EVENT TRIGGER strange ON $_->[1] EXECUTE FUNCTION leadscore_internal.$_->[0](); CREATE TABLE strange (a int); ALTER TABLE strange ALTER a TYPE text; DROP TABLE strange; ROLLBACK;\n"
   for map { my $function = $_; map { [ $function, $_ ] } qw(ddl_command_start ddl_command_end sql_drop table_rewrite) } qw(follow_drops follow_children);
 append_to_file($node->basedir . '/triggers.sql', "SET client_min_messages = error;\n\\set VERBOSITY verbose\n$script");
 my ($status, $out, $error) = $node->psql('shop', '\i ' . $node->basedir . "/triggers.sql\n", on_error_stop => 0);

@@ -90,7 +90,7 @@ $node->safe_psql('shop', q{UPDATE leadscore.voucher SET expires_at = 'infinity'}
 with('lead', 'a profile', q{INSERT INTO customer VALUES ('anna', 'DE')}, qr/\A\z/);
 $node->safe_psql('shop', q{SELECT leadscore.fold(); CREATE TRIGGER in_the_way BEFORE INSERT ON leadscore.lead_timeline FOR EACH ROW EXECUTE FUNCTION refuse();
 	INSERT INTO leadscore.event (lead_id, kind) VALUES ('another', 'order')});
-short('a timeline that a statement writes', 'SELECT leadscore.fold()', qr/leadscore\.add_by_statement/);
+short('a timeline that a statement writes', 'SELECT leadscore.fold()', qr/leadscore_internal\.add_by_statement/);
 $node->safe_psql('shop', 'DROP TRIGGER in_the_way ON leadscore.lead_timeline');
 
 with('lead_alias', 'an alias', q{SELECT leadscore.identify('cookie', 'anna')}, qr/leadscore\.identify/);
@@ -100,12 +100,12 @@ short('a name that somebody has', q{SET lock_timeout = '100ms'; SELECT leadscore
 $other->query_safe('ROLLBACK');
 $other->quit;
 
-short('a partition that cannot be tracked', 'CREATE UNLOGGED TABLE visit1 PARTITION OF visit FOR VALUES FROM (0) TO (10)', qr/leadscore\.follow_tables/);
+short('a partition that cannot be tracked', 'CREATE UNLOGGED TABLE visit1 PARTITION OF visit FOR VALUES FROM (0) TO (10)', qr/leadscore_internal\.follow_tables/);
 $node->safe_psql('shop', q{CREATE EVENT TRIGGER in_the_way ON ddl_command_start WHEN TAG IN ('CREATE TRIGGER') EXECUTE FUNCTION refuse_ddl()});
-short('triggers that cannot be made', 'CREATE TABLE visit1 PARTITION OF visit FOR VALUES FROM (0) TO (10)', qr/leadscore\.follow_tables/);
+short('triggers that cannot be made', 'CREATE TABLE visit1 PARTITION OF visit FOR VALUES FROM (0) TO (10)', qr/leadscore_internal\.follow_tables/);
 $node->safe_psql('shop', 'DROP EVENT TRIGGER in_the_way; CREATE TABLE visit1 PARTITION OF visit FOR VALUES FROM (0) TO (10)');
 $node->safe_psql('shop', q{CREATE EVENT TRIGGER in_the_way ON sql_drop EXECUTE FUNCTION refuse_ddl()});
-short('triggers that cannot be dropped', 'DROP TABLE visit1', qr/leadscore\.follow_drop/);
+short('triggers that cannot be dropped', 'DROP TABLE visit1', qr/leadscore_internal\.follow_drop/);
 $node->safe_psql('shop', 'DROP EVENT TRIGGER in_the_way');
 
 # what was in the way has gone, and all works

@@ -56,7 +56,7 @@ like($error, qr/role is NULL/, 'there must be a role');
 my $expected = 'SELECT lead_id, timeline FROM leadscore.lead_timeline ORDER BY 1';
 $node->safe_psql('shop', 'SELECT leadscore.partition_timelines(4)');
 may_dump('a store that is split after the grant');
-$node->safe_psql('shop', 'REVOKE ALL ON ALL TABLES IN SCHEMA leadscore FROM shop_owner; REVOKE ALL ON ALL SEQUENCES IN SCHEMA leadscore FROM shop_owner');
+$node->safe_psql('shop', 'REVOKE ALL ON ALL TABLES IN SCHEMA leadscore, leadscore_internal FROM shop_owner; REVOKE ALL ON ALL SEQUENCES IN SCHEMA leadscore, leadscore_internal FROM shop_owner');
 command_fails(\@pg_dump, 'revoked, he cannot');
 $node->safe_psql('shop', q{SELECT leadscore.grant_backup('shop_owner')});
 may_dump('a store that is split before the grant');

@@ -462,12 +462,12 @@ for my $level ('REPEATABLE READ', 'SERIALIZABLE')
 # Who has read a table waits for no name: DDL may queue for the table, and behind it who has the name.
 my $offset = -s $node->logfile;
 one(q{INSERT INTO leadscore.event (lead_id, kind) VALUES ('pa', 'order'), ('pb', 'order'); SELECT leadscore.identify('pa', 'pb')});
-for my $table ('lead_timeline', 'lead_alias', 'pending_delta', 'event', 'pending_identity')
+for my $table (map({ "leadscore.$_" } qw(lead_timeline lead_alias pending_delta event)), 'leadscore_internal.pending_identity')
 {
 	answer($a, q{BEGIN; SELECT leadscore.identify('pa', 'pb')});
-	is(answer($b, "SELECT leadscore.unidentify('pa') FROM (SELECT count(*) FROM leadscore.$table) t"), 'pb', "who has read $table leaves the change waiting");
+	is(answer($b, "SELECT leadscore.unidentify('pa') FROM (SELECT count(*) FROM $table) t"), 'pb', "who has read $table leaves the change waiting");
 	my $ddl = session();
-	$ddl->query_until(qr/begun/, "\\echo begun\n" . ($table eq 'lead_timeline' ? 'SELECT leadscore.partition_timelines(2);' : "BEGIN; LOCK TABLE leadscore.$table IN ACCESS EXCLUSIVE MODE; COMMIT;") . "\n");
+	$ddl->query_until(qr/begun/, "\\echo begun\n" . ($table eq 'leadscore.lead_timeline' ? 'SELECT leadscore.partition_timelines(2);' : "BEGIN; LOCK TABLE $table IN ACCESS EXCLUSIVE MODE; COMMIT;") . "\n");
 	is(answer($a, q{INSERT INTO leadscore.event (lead_id, kind) VALUES ('pc', 'order'); COMMIT}), '', "... and who has the name goes on");
 	answer($ddl, 'SELECT 1');
 	$ddl->quit;

@@ -42,7 +42,7 @@ sub is_right { return is($node->safe_psql('shop', $Workload::differences), '', "
 
 # Whoever makes and changes tables that have nothing to do with us calls nothing of ours, however many are tracked.
 {
-	my $calls = q{SELECT coalesce(sum(calls), 0) FROM pg_stat_user_functions WHERE schemaname = 'leadscore' AND funcname IN ('follow_tables', 'follow_drop')};
+	my $calls = q{SELECT coalesce(sum(calls), 0) FROM pg_stat_user_functions WHERE schemaname = 'leadscore_internal' AND funcname IN ('follow_tables', 'follow_drop')};
 	my $flush = q{SELECT pg_stat_force_next_flush()};
 
 	$node->safe_psql('shop', q{SELECT shop.make('mine'); SELECT shop.track('shop.mine');
@@ -430,7 +430,7 @@ $node->safe_psql('shop', q{
 	SELECT leadscore.track('shop.many', lead_id => 'lead', kind => 'visit', occurred_at => 'at');
 	ANALYZE});
 cmp_ok($node->safe_psql('shop', q{BEGIN; SET LOCAL track_functions = 'all'; ALTER TABLE shop.many ADD extra int;
-	SELECT calls FROM pg_stat_xact_user_functions WHERE schemaname = 'leadscore' AND funcname = 'family_above'; ROLLBACK}), '<', 1000, 'an ALTER TABLE looks a few times for what is above each of 120 partitions');
+	SELECT calls FROM pg_stat_xact_user_functions WHERE schemaname = 'leadscore_internal' AND funcname = 'family_above'; ROLLBACK}), '<', 1000, 'an ALTER TABLE looks a few times for what is above each of 120 partitions');
 $node->safe_psql('shop', 'DROP TABLE shop.many');
 
 # ---------- large tables, and those that compare otherwise ----------

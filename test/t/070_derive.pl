@@ -114,7 +114,7 @@ is(query(q{SELECT removed, added FROM leadscore.derive('2017-12-05') WHERE deriv
 is_derived($node, 'postgres', '2017-12-05', 'a late purchase');
 
 # a pass reads what belongs to the leads that have changed, by indexes, and an idle one nothing
-my $scans = join ', ', map { "pg_stat_get_xact_numscans('leadscore.$_'::regclass)" } qw(event derived_event derivation_due lead_alias);
+my $scans = join ', ', map { "pg_stat_get_xact_numscans('$_'::regclass)" } qw(leadscore.event leadscore.derived_event leadscore_internal.derivation_due leadscore.lead_alias);
 query('ANALYZE leadscore.event, leadscore.derived_event');
 is(query(qq{SET enable_seqscan = off; BEGIN; INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('$lead', 'pv', '2017-12-01'); SELECT sum(added) > 0 FROM leadscore.derive('2017-12-05');
 	SELECT $scans; ROLLBACK}), "t\n0|0|0|0", 'a pass for one lead scans no table');

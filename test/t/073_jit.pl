@@ -118,7 +118,7 @@ sub calls
 {
 	my ($function, $query) = @_;
 	my @lines = split /\n/, query(qq{BEGIN; SET LOCAL track_functions = 'all'; $query;
-		SELECT coalesce(sum(calls), 0) FROM pg_stat_xact_user_functions WHERE schemaname = 'leadscore' AND funcname = '$function'; ROLLBACK});
+		SELECT coalesce(sum(calls), 0) FROM pg_stat_xact_user_functions WHERE schemaname IN ('leadscore', 'leadscore_internal') AND funcname = '$function'; ROLLBACK});
 	return $lines[-1];
 }
 
