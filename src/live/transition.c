@@ -584,6 +584,20 @@ note_profile(SeenProfiles *profiles, text *lead_id, const Profile *profile)
 	profiles->values = lappend(profiles->values, profile->value ? PG_DETOAST_DATUM_COPY(PointerGetDatum(profile->value)) : NULL);
 }
 
+/*
+ * Whether a model was edited since the last complete look. Until the next one,
+ * profiles are kept as they were then, too: an edit may be taken back, and what a
+ * new profile did not do under it is the profile's doing after it.
+ */
+static bool
+is_edited(const Watching *watched)
+{
+	for (int m = 0; m < watched->n; m++)
+		if (watched->models[m].card_before)
+			return true;
+	return false;
+}
+
 static void
 compare_lead(Comparing *c, text *lead_id)
 {
@@ -610,7 +624,7 @@ compare_lead(Comparing *c, text *lead_id)
 		if (is)
 			note_offers(c, model, &lead, is);
 	}
-	if (lead.has_new_profile)
+	if (lead.has_new_profile && !is_edited(c->watched))
 		note_profile(c->profiles, lead_id, &lead.profile);
 	ExecClearTuple(c->reader.states.slot);
 }

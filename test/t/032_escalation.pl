@@ -31,7 +31,7 @@ sub install
 sub refused { my ($before, $expected, $name) = @_; return like(install($before), $expected, "refused: $name"); }
 
 refused('CREATE SCHEMA leadscore AUTHORIZATION owner', qr/^schema leadscore belongs to role "owner"\nDETAIL:.*\nHINT:  ALTER SCHEMA leadscore OWNER TO CURRENT_USER/, 'a schema of somebody else');
-refused(q{CREATE SCHEMA leadscore AUTHORIZATION owner; SET ROLE owner; CREATE FUNCTION leadscore_internal.follow_drop(oid) RETURNS void LANGUAGE sql AS 'ALTER ROLE owner SUPERUSER'},
+refused(q{CREATE SCHEMA leadscore AUTHORIZATION owner; SET ROLE owner; CREATE FUNCTION leadscore.follow_drop(oid) RETURNS void LANGUAGE sql AS 'ALTER ROLE owner SUPERUSER'},
 	qr/^schema leadscore belongs to role "owner"/, '... with a function in it that matches a call of ours');
 refused('CREATE SCHEMA leadscore AUTHORIZATION pg_database_owner', qr/^schema leadscore belongs to role "pg_database_owner"/, 'a schema of the owner of the database')
   if $node->safe_psql('postgres', 'SHOW server_version_num') >= 140000;
@@ -39,9 +39,11 @@ refused('CREATE SCHEMA leadscore; GRANT CREATE ON SCHEMA leadscore TO PUBLIC', q
 refused('CREATE SCHEMA leadscore; GRANT CREATE ON SCHEMA leadscore TO attacker, dba', qr/^others may create objects in schema leadscore\nDETAIL:  The privilege CREATE is granted to attacker,/, '... or one role');
 refused('ALTER DEFAULT PRIVILEGES GRANT CREATE ON SCHEMAS TO attacker', qr/^others may create objects in schema leadscore/, '... or by default privileges of the installer');
 refused("CREATE SCHEMA leadscore AUTHORIZATION owner; SET ROLE owner; $_; RESET ROLE; ALTER SCHEMA leadscore OWNER TO postgres", qr/^schema leadscore is not empty\nDETAIL:  It has: .*\nHINT:  Move these objects/, $_)
-  for ('CREATE FUNCTION leadscore_internal.follow_drop(oid) RETURNS void LANGUAGE sql AS \'\'', 'CREATE PROCEDURE leadscore_internal.look(name) LANGUAGE sql AS \'\'', 'CREATE AGGREGATE leadscore_internal.stored_sum(text) (SFUNC = pg_catalog.textcat, STYPE = text)',
+  for ('CREATE FUNCTION leadscore.follow_drop(oid) RETURNS void LANGUAGE sql AS \'\'', 'CREATE PROCEDURE leadscore.look(name) LANGUAGE sql AS \'\'', 'CREATE AGGREGATE leadscore.stored_sum(text) (SFUNC = pg_catalog.textcat, STYPE = text)',
 	'CREATE TABLE leadscore.lead_timeline_0 (lead_id text)', 'CREATE VIEW leadscore.anything AS SELECT 1', 'CREATE SEQUENCE leadscore.s', 'CREATE TYPE leadscore.mood AS ENUM ()', 'CREATE DOMAIN leadscore.text AS pg_catalog.text',
 	'CREATE OPERATOR leadscore.= (LEFTARG = text, RIGHTARG = text, FUNCTION = pg_catalog.texteq)');
+refused('CREATE SCHEMA leadscore_internal AUTHORIZATION owner', qr/^schema "leadscore_internal" already exists/, 'a schema of the other name');
+refused('CREATE SCHEMA leadscore; ALTER DEFAULT PRIVILEGES GRANT CREATE ON SCHEMAS TO attacker', qr/^others may create objects in schema leadscore_internal\nDETAIL:.*attacker/, '... which default privileges open');
 refused('CREATE SCHEMA leadscore; ALTER DEFAULT PRIVILEGES IN SCHEMA leadscore GRANT ALL ON TABLES TO attacker', qr/^schema leadscore is not empty\nDETAIL:  It has: default privileges/, 'default privileges');
 
 is(install('CREATE SCHEMA leadscore; GRANT USAGE ON SCHEMA leadscore TO PUBLIC; GRANT CREATE ON SCHEMA leadscore TO dba'), 'installed', 'an empty schema of ours will do, as a restore makes it');
@@ -150,7 +152,7 @@ my ($status, $out, $error) = $node->psql('shop', qq{
 		SET LOCAL search_path = pg_catalog, pg_temp;
 		FOR f IN SELECT p.oid, p.proname FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang WHERE p.oid IN $ours AND l.lanname = 'sql' AND p.prosqlbody IS NULL LOOP
 			-- the server notes what a body that is parsed when it is made depends on (but takes no LOCK there)
-			EXECUTE regexp_replace(regexp_replace(regexp_replace(replace(pg_get_functiondef(f.oid), 'FUNCTION leadscore.', 'FUNCTION copy.'),
+			EXECUTE regexp_replace(regexp_replace(regexp_replace(regexp_replace(pg_get_functiondef(f.oid), 'FUNCTION leadscore(_internal)?[.]', 'FUNCTION copy.'),
 				'\\sAS \\\$function\\\$', ' BEGIN ATOMIC '), ';?\\s*\\\$function\\\$\\s*\$', E'\\n; END'), 'LOCK TABLE [^;]*;', '', 'g');
 		END LOOP;
 	END
