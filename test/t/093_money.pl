@@ -2,7 +2,7 @@
 # customers in, redeem, cancel, let vouchers expire, revoke and forget, at two levels of isolation. At every moment: no budget
 # is exceeded, in pieces or in money, and no order gives more than it is worth. In the end: no voucher without a change of a
 # cause that was asked for, none twice within again_after, also for who was forgotten, and what is left of budgets is what was
-# not taken. LEADSCORE_MONEY_SECONDS is how long it lasts.
+# not taken. LEADSCORE_MONEY_SECONDS is how long it lasts; make check-long sets it.
 
 use strict;
 use warnings FATAL => 'all';
@@ -13,6 +13,9 @@ use IPC::Run;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Workload;
+
+# Of six runs of ten seconds three find one of the races that doc/internals.md names under "Known races of offers".
+plan(skip_all => 'LEADSCORE_MONEY_SECONDS says how long: see make check-long') unless $ENV{LEADSCORE_MONEY_SECONDS};
 
 my $node = new_node('main');
 $node->start;
