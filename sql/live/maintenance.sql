@@ -930,7 +930,7 @@ AND (NOT c.relispopulated
 		AND (EXISTS (SELECT FROM leadscore.lead_timeline) OR EXISTS (SELECT FROM leadscore.pending_delta) OR EXISTS (SELECT FROM leadscore.lead)
 			OR EXISTS (SELECT FROM leadscore.pending_profile)));
 
-COMMENT ON VIEW leadscore.status IS 'what waits for the DBA: nothing, if it has no rows';
+COMMENT ON VIEW leadscore.status IS 'open tasks for the DBA; empty if there are none';
 COMMENT ON COLUMN leadscore.status.object IS 'signal, model, source, event_trigger, own_table, compaction, lead_timeline, watched_model, segment_change, offer, pending_delta, pending_profile, lead_alias, changed_lead or lead_segment';
 COMMENT ON COLUMN leadscore.status.name IS 'which';
 COMMENT ON COLUMN leadscore.status.state IS 'what is the matter';

@@ -851,7 +851,7 @@ END
 $$;
 
 COMMENT ON FUNCTION leadscore.track(regclass, name, text, name, name, name, name[], text, boolean)
-	IS 'counts the rows of a table as events, those there are and those to come';
+	IS 'counts the rows of a table as events: existing ones at once, new ones when they are inserted';
 
 CREATE FUNCTION leadscore.track_profile(source regclass, lead_id name, properties name[], latest_by name DEFAULT NULL) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -884,7 +884,7 @@ END
 $$;
 
 COMMENT ON FUNCTION leadscore.track_profile(regclass, name, name[], name)
-	IS 'keeps lead.profile true to a table of customers, its rows of today and those to come';
+	IS 'keeps lead.profile true to a table of customers: existing rows and new ones';
 
 CREATE FUNCTION leadscore_internal.note_everybody() RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -217,12 +217,6 @@ put(ProfileWriter *w, const TakenProfile *row)
 		store_set(w->rows, (struct varlena *) row->profile.value);
 }
 
-static bool
-remove_pending(ProfileWriter *w, ItemPointer row)
-{
-	return remove_row(w->pending_table, row);
-}
-
 /* Have the latest rows of a lead count, in all tables; the attributes that somebody has put in meanwhile are stale. */
 static void
 look_up_again(ProfileWriter *w, const text *lead_id, Profile *profile, Jsonb *stale)
@@ -255,7 +249,7 @@ take_pending(ProfileWriter *w, const text *lead_id, TakenProfile *row, int limit
 	{
 		const ProfileChange *change = &found.changes[n].change;
 
-		if ((change->look_again && !may_look_again(w)) || !remove_pending(w, &found.changes[n].row))
+		if ((change->look_again && !may_look_again(w)) || !remove_row(w->pending_table, &found.changes[n].row))
 			break;
 		profile_apply(&row->profile, change);
 		if (change->look_again)

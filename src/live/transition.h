@@ -30,7 +30,7 @@ extern const Watching *segments_logged(void);
 extern bool segment_may_change(const Watching *watching, const struct varlena *before, const struct varlena *after);
 
 /*
- * Write down which of some leads, each named once, have changed their segments:
+ * Log which of some leads, each named once, have changed their segments:
  * of those whose rows of lead_timeline are free or ours. Never waits.
  */
 extern void see_touched(text **names, int n, Cause cause);

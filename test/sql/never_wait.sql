@@ -282,7 +282,7 @@ CALL watch('m', notify => false);
 CALL watch('sticky', notify => false);
 CREATE FUNCTION purchases(lead_id text, n int) RETURNS void LANGUAGE sql AS 'INSERT INTO o (id) SELECT lead_id FROM generate_series(1, n)';
 CREATE TABLE mark AS SELECT 0::bigint AS change_id;
--- what was written down since it was last asked, and the vouchers that went with it
+-- what was logged since it was last asked, and the vouchers that went with it
 CREATE FUNCTION fresh() RETURNS TABLE (model text, lead_id text, change text, vouchers text) LANGUAGE sql AS $$
 	WITH m AS (UPDATE mark SET change_id = (SELECT coalesce(max(c.change_id), 0) FROM leadscore.segment_change c) RETURNING (SELECT old.change_id FROM mark old) AS change_id)
 	SELECT c.model, c.lead_id, format('%s -> %s at %s', c."from", c."to", c.score), (SELECT string_agg(v.offer, ', ' ORDER BY v.offer) FROM leadscore.voucher v WHERE v.lead_id = c.lead_id)
@@ -328,7 +328,7 @@ SELECT purchases('fay', 4);
 RELEASE t;
 COMMIT;
 SELECT * FROM fresh();
--- within the transaction nothing is written down yet
+-- within the transaction nothing is logged yet
 BEGIN;
 SELECT purchases('gus', 2);
 SELECT * FROM fresh();
