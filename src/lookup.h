@@ -30,7 +30,7 @@ typedef struct Lookup
 extern bool must_look(Snapshot snapshot);
 
 /* The error of tables that lack what we have made; the detail is a sentence. */
-extern void fail_for_index(const char *detail) pg_attribute_noreturn();
+pg_noreturn extern void fail_for_index(const char *detail);
 
 /* Delete a row, if nobody else has it; returns whether it is done. */
 extern bool remove_row(Relation table, ItemPointer row);

@@ -4,7 +4,7 @@
 #ifndef LEADSCORE_PARTITION_H
 #define LEADSCORE_PARTITION_H
 
-#include "postgres.h"
+#include "compat.h"
 
 #include "utils/rel.h"
 #include "utils/snapshot.h"
@@ -20,6 +20,6 @@ extern int	partition_tables(Relation timelines, Oid **tables);
 
 /* Whether a snapshot sees the rows of lead_timeline where they are: false if they have been moved since it was taken. */
 extern bool timelines_are_seen(Relation timelines, Snapshot snapshot);
-extern void fail_for_move(void) pg_attribute_noreturn();
+pg_noreturn extern void fail_for_move(void);
 
 #endif							/* LEADSCORE_PARTITION_H */
