@@ -17,6 +17,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "parser/parse_relation.h"
 #include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/jsonb.h"
@@ -168,6 +169,19 @@ may_use_schema(Oid role, Oid schema)
 	return object_aclcheck(NamespaceRelationId, schema, role, ACL_USAGE) == ACLCHECK_OK;
 #else
 	return pg_namespace_aclcheck(schema, role, ACL_USAGE) == ACLCHECK_OK;
+#endif
+}
+
+/* Whether a query reads what other sessions do not see; 19 made a function of it that finds more. */
+static inline bool
+reads_temporary(Query *query)
+{
+#if PG_VERSION_NUM >= 190000
+	ObjectAddress object;
+
+	return query_uses_temp_object(query, &object);
+#else
+	return isQueryUsingTempRelation(query);
 #endif
 }
 

@@ -5,7 +5,8 @@ CREATE FUNCTION leadscore_internal.jobs() RETURNS TABLE (job text, command text)
 AS $$
 	-- what is not there is not run
 	SELECT 'leadscore ' || j.job, format('%s leadscore.%s()', CASE p.prokind WHEN 'p' THEN 'CALL' ELSE 'SELECT' END, p.proname)
-	FROM (VALUES (1, 'derive', 'derive'), (2, 'fold', 'fold'), (3, 'changes', 'see_changes'), (4, 'refresh', 'refresh_segments'), (5, 'expire', 'expire_vouchers')) AS j (n, job, name)
+	FROM (VALUES (1, 'queries', 'refresh_queries'), (2, 'derive', 'derive'), (3, 'fold', 'fold'), (4, 'changes', 'see_changes'), (5, 'refresh', 'refresh_segments'),
+		(6, 'expire', 'expire_vouchers')) AS j (n, job, name)
 	JOIN pg_proc p ON p.proname = j.name AND p.pronamespace = 'leadscore'::regnamespace
 	WHERE p.pronargs = p.pronargdefaults
 	ORDER BY j.n
@@ -88,7 +89,7 @@ DECLARE
 BEGIN
 	IF EXISTS (SELECT FROM pg_extension x WHERE x.extname = 'pg_cron') THEN
 		EXECUTE 'SELECT count(cron.unschedule(j.jobid)) FROM cron.job j WHERE j.jobname = ANY ($1) AND j.database = current_database() AND j.username = current_user'
-			INTO n USING ARRAY['leadscore derive', 'leadscore fold', 'leadscore changes', 'leadscore refresh', 'leadscore expire'];
+			INTO n USING ARRAY['leadscore queries', 'leadscore derive', 'leadscore fold', 'leadscore changes', 'leadscore refresh', 'leadscore expire'];
 	END IF;
 	RETURN n;
 END

@@ -901,6 +901,11 @@ UNION ALL
 SELECT p.object, p.name, p.state, p.action
 FROM leadscore_internal.table_problem() p
 UNION ALL
+SELECT 'query', q.target::text, format('is not refreshed: its query has failed since %s, and its rows are those of %s', date_trunc('second', q.failed_at),
+	coalesce(date_trunc('second', q.refreshed_at)::text, 'no time')), format('CALL leadscore.refresh_queries(%L) says why', q.target::text)
+FROM leadscore.tracked_query q
+WHERE q.failed_at IS NOT NULL
+UNION ALL
 SELECT p.object, p.name, p.state, p.action
 FROM leadscore_internal.transition_problem() p
 UNION ALL
@@ -931,7 +936,7 @@ AND (NOT c.relispopulated
 			OR EXISTS (SELECT FROM leadscore.pending_profile)));
 
 COMMENT ON VIEW leadscore.status IS 'open tasks for the DBA; empty if there are none';
-COMMENT ON COLUMN leadscore.status.object IS 'signal, model, source, event_trigger, own_table, compaction, lead_timeline, watched_model, segment_change, offer, pending_delta, pending_profile, lead_alias, changed_lead or lead_segment';
+COMMENT ON COLUMN leadscore.status.object IS 'signal, model, source, query, event_trigger, own_table, compaction, lead_timeline, watched_model, segment_change, offer, pending_delta, pending_profile, lead_alias, changed_lead or lead_segment';
 COMMENT ON COLUMN leadscore.status.name IS 'which';
 COMMENT ON COLUMN leadscore.status.state IS 'what is the matter';
 COMMENT ON COLUMN leadscore.status.action IS 'what to do';

@@ -676,7 +676,7 @@ source_open(Oid table)
 	return relation;
 }
 
-static const char *
+const char *
 relation_name(Relation relation)
 {
 	return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(relation)), RelationGetRelationName(relation));

@@ -102,6 +102,7 @@ extern bool source_has_problem(Source *source, Relation relation, bool is_writte
 extern bool source_read(Source *source, TupleTableSlot *slot, SourceRow *row);
 extern Jsonb *source_read_profile(Source *source, TupleTableSlot *slot, SourceRow *row);
 extern void pin_settings(void);
+extern const char *relation_name(Relation relation);
 extern bool table_has_rows(Oid table_oid);
 extern Relation source_open(Oid table);
 extern void source_read_table(Relation relation, Jsonb *mapping, bool with_children, Datum lead_ids, Datum kinds,
