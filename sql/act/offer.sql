@@ -69,7 +69,7 @@ CREATE TABLE leadscore.offer (
 	holdout_share numeric NOT NULL DEFAULT 0
 		CONSTRAINT offer_holdout_share_in_range CHECK ((holdout_share BETWEEN 0 AND 1) IS NOT FALSE OR leadscore_internal.refuse(
 			'offer holdout_share is out of range', holdout_share::text, 'Write a share from 0 to 1, such as 0.1.')),
-	starts_at timestamptz NOT NULL DEFAULT '-infinity',
+	starts_at timestamptz,
 	ends_at timestamptz,
 	unlimited boolean NOT NULL DEFAULT false,
 	max_cost numeric
@@ -109,7 +109,7 @@ COMMENT ON COLUMN leadscore.offer.discount IS 'percent, or what a redeemed vouch
 COMMENT ON COLUMN leadscore.offer.valid_for IS 'how long a voucher can be redeemed';
 COMMENT ON COLUMN leadscore.offer.budget IS 'the most vouchers that may be open or redeemed; NULL: max_cost is the limit, or there is none';
 COMMENT ON COLUMN leadscore.offer.holdout_share IS 'the share of leads that get none, to compare with: 0 to 1';
-COMMENT ON COLUMN leadscore.offer.starts_at IS 'from when on vouchers are issued';
+COMMENT ON COLUMN leadscore.offer.starts_at IS 'from when on vouchers are issued; NULL: at once';
 COMMENT ON COLUMN leadscore.offer.ends_at IS 'until when vouchers are issued; NULL: no end';
 COMMENT ON COLUMN leadscore.offer.unlimited IS 'whether there is no budget: this must be said';
 COMMENT ON COLUMN leadscore.offer.max_cost IS 'the most money that vouchers may cost, open or redeemed; of percent: redeemed; NULL: budget is the limit';
@@ -250,7 +250,7 @@ CREATE FUNCTION leadscore_internal.offers_to_issue()
 		held_out_below bigint, has_slots boolean, brake integer, resumed_at timestamptz, stopped boolean, has_condition boolean, condition jsonb)
 	LANGUAGE sql STABLE
 BEGIN ATOMIC
-	SELECT o.offer, o.model, o.segment, o.starts_at, coalesce(o.ends_at, 'infinity'::timestamptz), o.issue_on, o.again_after,
+	SELECT o.offer, o.model, o.segment, coalesce(o.starts_at, '-infinity'::timestamptz), coalesce(o.ends_at, 'infinity'::timestamptz), o.issue_on, o.again_after,
 		ceil(o.holdout_share * 4294967296)::bigint, o.budget IS NOT NULL OR o.max_cost IS NOT NULL AND o.kind <> 'percent', coalesce(o.brake, 0),
 		coalesce(o.resumed_at, '-infinity'::timestamptz),
 		EXISTS (SELECT FROM leadscore_internal.offer_stop s WHERE s.offer = o.offer), o.condition IS NOT NULL, leadscore_internal.condition_card(o.condition)
@@ -283,6 +283,11 @@ CREATE FUNCTION leadscore_internal.check_offer() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	-- infinite instants, which clients' types lack, are written as none (also those of a dump of an earlier layout)
+	IF TG_OP <> 'DELETE' THEN
+		NEW.starts_at := nullif(NEW.starts_at, '-infinity');
+		NEW.ends_at := nullif(NEW.ends_at, 'infinity');
+	END IF;
 	IF leadscore_internal.in_restore() THEN
 		RETURN NEW;
 	END IF;
@@ -444,9 +449,9 @@ BEGIN
 		-- whoever still knows the segment by its old name has ended then
 		LOCK TABLE leadscore.lead_state IN SHARE ROW EXCLUSIVE MODE;
 		UPDATE leadscore.lead_state s SET segment = NEW.segment WHERE s.model = NEW.model AND s.segment = OLD.segment;
-		UPDATE leadscore.segment_change c SET "from" = CASE c."from" WHEN OLD.segment THEN NEW.segment ELSE c."from" END,
-			"to" = CASE c."to" WHEN OLD.segment THEN NEW.segment ELSE c."to" END
-		WHERE c.model = NEW.model AND OLD.segment IN (c."from", c."to");
+		UPDATE leadscore.segment_change c SET from_segment = CASE c.from_segment WHEN OLD.segment THEN NEW.segment ELSE c.from_segment END,
+			to_segment = CASE c.to_segment WHEN OLD.segment THEN NEW.segment ELSE c.to_segment END
+		WHERE c.model = NEW.model AND OLD.segment IN (c.from_segment, c.to_segment);
 		UPDATE leadscore.watched_model w SET document = jsonb_set(w.document, '{segments}', (
 			SELECT coalesce(jsonb_agg(CASE e.item ->> 'segment' WHEN OLD.segment THEN e.item || jsonb_build_object('segment', NEW.segment) ELSE e.item END ORDER BY e.n), '[]')
 			FROM jsonb_array_elements(w.document -> 'segments') WITH ORDINALITY AS e (item, n)))
@@ -511,7 +516,7 @@ BEGIN
 	END IF;
 	IF o.starts_at > clock_timestamp() OR o.ends_at <= clock_timestamp() THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('offer "%s" issues no vouchers now', offer),
-			DETAIL = format('It starts at %s and ends at %s.', o.starts_at, coalesce(o.ends_at::text, 'no time')), HINT = 'UPDATE leadscore.offer changes that.';
+			DETAIL = format('It starts at %s and ends at %s.', coalesce(o.starts_at::text, 'any time'), coalesce(o.ends_at::text, 'no time')), HINT = 'UPDATE leadscore.offer changes that.';
 	END IF;
 	IF EXISTS (SELECT FROM leadscore_internal.offer_stop s WHERE s.offer = o.offer) THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('offer "%s" is stopped by its brake', offer),

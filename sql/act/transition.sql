@@ -66,8 +66,8 @@ CREATE TABLE leadscore.segment_change (
 	change_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	model text NOT NULL,
 	lead_id text NOT NULL,
-	"from" text,
-	"to" text,
+	from_segment text,
+	to_segment text,
 	score float8,
 	changed_at timestamptz NOT NULL,
 	cause text NOT NULL,
@@ -81,8 +81,8 @@ COMMENT ON TABLE leadscore.segment_change IS 'the log: one row whenever a lead c
 COMMENT ON COLUMN leadscore.segment_change.change_id IS 'number, ascending along the changes of a lead';
 COMMENT ON COLUMN leadscore.segment_change.model IS 'the model';
 COMMENT ON COLUMN leadscore.segment_change.lead_id IS 'the lead';
-COMMENT ON COLUMN leadscore.segment_change."from" IS 'the segment that it was in; NULL: none';
-COMMENT ON COLUMN leadscore.segment_change."to" IS 'the segment that it is in; NULL: none';
+COMMENT ON COLUMN leadscore.segment_change.from_segment IS 'the segment that it was in; NULL: none';
+COMMENT ON COLUMN leadscore.segment_change.to_segment IS 'the segment that it is in; NULL: none';
 COMMENT ON COLUMN leadscore.segment_change.score IS 'its score then; NULL: it is no lead any more';
 COMMENT ON COLUMN leadscore.segment_change.changed_at IS 'when it was seen';
 COMMENT ON COLUMN leadscore.segment_change.cause IS 'event: an event that came or went; load: one older than a day; time; model: the model, or what signals count, was changed; profile: its profile was; identity: of an alias; watch: seen when the model was watched';
@@ -135,17 +135,17 @@ COMMENT ON FUNCTION leadscore_internal.models_watched()
 
 CREATE FUNCTION leadscore_internal.changes_to_log(models text[], lead_ids text[], from_segments text[], to_segments text[], scores float8[],
 	at timestamptz, tick bigint, causes text[])
-	RETURNS TABLE (model text, lead_id text, "from" text, "to" text, score float8, changed_at timestamptz, cause_seen text, tick_given bigint)
+	RETURNS TABLE (model text, lead_id text, from_segment text, to_segment text, score float8, changed_at timestamptz, cause_seen text, tick_given bigint)
 	LANGUAGE sql STABLE
 BEGIN ATOMIC
-	SELECT d.model, d.lead_id, d."from", d."to", d.score, changes_to_log.at,
+	SELECT d.model, d.lead_id, d.from_segment, d.to_segment, d.score, changes_to_log.at,
 		CASE WHEN NOT w.seen THEN 'watch'
 			-- an edit that was taken back before anybody has looked: so is what it has done
 			WHEN s.cause = 'model' AND s.since > w.looked_at THEN 'model' ELSE d.cause END,
 		-- along a lead's changes, on all models, ticks do not descend
 		greatest(changes_to_log.tick, t.tick)
 	FROM ROWS FROM (unnest(models), unnest(lead_ids), unnest(from_segments), unnest(to_segments), unnest(scores), unnest(causes))
-		WITH ORDINALITY AS d (model, lead_id, "from", "to", score, cause, n)
+		WITH ORDINALITY AS d (model, lead_id, from_segment, to_segment, score, cause, n)
 	JOIN leadscore.watched_model w ON w.model = d.model AND w.active
 	LEFT JOIN leadscore.lead_state s ON s.lead_id = d.lead_id AND s.model = d.model
 	-- (found at once: a subquery for each lead would be charged as if lead_state had only a few leads)
@@ -506,7 +506,7 @@ $$;
 COMMENT ON FUNCTION leadscore_internal.change_horizon() IS 'the tick below which nobody is writing any more';
 
 CREATE FUNCTION leadscore.take_changes(consumer text, n integer DEFAULT 100)
-	RETURNS TABLE (change_id bigint, model text, lead_id text, "from" text, "to" text, score float8, changed_at timestamptz, cause text)
+	RETURNS TABLE (change_id bigint, model text, lead_id text, from_segment text, to_segment text, score float8, changed_at timestamptz, cause text)
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -545,7 +545,7 @@ BEGIN
 			LATERAL (VALUES (l.tick, l.change_id), (place.given_tick, place.given_id) ORDER BY 1 DESC, 2 DESC LIMIT 1) f (tick, change_id)
 		WHERE c.consumer = take_changes.consumer
 	)
-	SELECT g.change_id, g.model, g.lead_id, g."from", g."to", g.score, g.changed_at, g.cause
+	SELECT g.change_id, g.model, g.lead_id, g.from_segment, g.to_segment, g.score, g.changed_at, g.cause
 	FROM given g
 	ORDER BY g.tick, g.change_id;
 END

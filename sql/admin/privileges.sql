@@ -96,7 +96,7 @@ BEGIN
 		' leadscore_internal.past_points(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore_internal.unbounded(jsonb),'
 		' leadscore_internal.with_points(jsonb, float8[], float8),'
 		' leadscore.fit(jsonb, text, interval, timestamptz[], float8, float8, boolean, float8, interval, boolean, text, boolean),'
-		' leadscore_internal.stored_sum(leadscore.timeline), leadscore_internal.month_of(timestamptz), leadscore_internal.month_start(date),'
+		' leadscore_internal.stored_sum(leadscore.timeline), leadscore_internal.month_of(timestamptz), leadscore_internal.month_start(date), leadscore_internal.segment_position(text, text),'
 		' leadscore_internal.gains(float8, boolean), leadscore_internal.bands(float8, boolean), leadscore_internal.fine_bands(float8, boolean),'
 		' leadscore_internal.normal_tails(float8), leadscore_internal.student_tails(float8, float8), leadscore_internal.student_bound(float8, float8),'
 		' leadscore_internal.profile_values(integer, integer, integer, timestamptz[], integer, boolean), leadscore_internal.with_profile(jsonb, integer, integer, integer, timestamptz[], boolean),'

@@ -518,7 +518,7 @@ BEGIN
 	source := 'leadscore_internal.crm_state';
 	PERFORM leadscore_internal.hold_crm();
 	UPDATE leadscore_internal.crm_state s
-	SET score = NULL, grade = NULL, segment = NULL, stage = NULL, probability = NULL, reason_1 = NULL, reason_2 = NULL, reason_3 = NULL,
+	SET score = NULL, grade = NULL, segment = NULL, segment_position = NULL, stage = NULL, probability = NULL, reason_1 = NULL, reason_2 = NULL, reason_3 = NULL,
 		deleted = true, change_id = nextval('leadscore_internal.crm_change_id_seq'), changed_at = clock_timestamp()
 	WHERE s.lead_id = ANY (names);
 	GET DIAGNOSTICS remaining = ROW_COUNT;

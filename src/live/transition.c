@@ -766,12 +766,12 @@ write_changes(const Watching *watched, const Changes *changes, TimestampTz now, 
 	values[6] = Int64GetDatum(tick);
 	values[7] = array_of(changes->causes, NULL, changes->n, TEXTOID);
 
-	session_plan(&log_plan, "INSERT INTO leadscore.segment_change (model, lead_id, \"from\", \"to\", score, changed_at, cause, tick)"
-				 " SELECT * FROM leadscore_internal.changes_to_log($1, $2, $3, $4, $5, $6, $7, $8) RETURNING change_id, model, lead_id, \"from\", \"to\","
+	session_plan(&log_plan, "INSERT INTO leadscore.segment_change (model, lead_id, from_segment, to_segment, score, changed_at, cause, tick)"
+				 " SELECT * FROM leadscore_internal.changes_to_log($1, $2, $3, $4, $5, $6, $7, $8) RETURNING change_id, model, lead_id, from_segment, to_segment,"
 				 " cause OPERATOR(pg_catalog.<>) 'watch' AND (SELECT w.notify FROM leadscore.watched_model w WHERE w.model OPERATOR(pg_catalog.=) segment_change.model),"
 				 " cause", 8, types);
 	session_plan(&state_plan, "INSERT INTO leadscore.lead_state (lead_id, model, segment, since, tick, cause)"
-				 " SELECT c.lead_id, c.model, c.\"to\", c.changed_at, c.tick_given, c.cause_seen FROM leadscore_internal.changes_to_log($1, $2, $3, $4, $5, $6, $7, $8) c"
+				 " SELECT c.lead_id, c.model, c.to_segment, c.changed_at, c.tick_given, c.cause_seen FROM leadscore_internal.changes_to_log($1, $2, $3, $4, $5, $6, $7, $8) c"
 				 " ON CONFLICT (lead_id, model) DO UPDATE SET segment = excluded.segment, since = excluded.since, tick = excluded.tick, cause = excluded.cause",
 				 8, types);
 	if (SPI_execute_snapshot(log_plan, values, NULL, snapshot, InvalidSnapshot, false, true, 0) != SPI_OK_INSERT_RETURNING)

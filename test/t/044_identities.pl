@@ -297,7 +297,7 @@ answer($a, q{SET lock_timeout = '3s'; INSERT INTO leadscore.event (lead_id, kind
 answer($b, 'COMMIT');
 is(one(q{SELECT leadscore.fold() >= 0, leadscore.score('person9', 'm')}), 't|1', 'what is written meanwhile is new');
 one(q{CALL leadscore.see_changes()});
-is(one(q{SELECT string_agg(format('%s %s', "from", "to"), ',') FROM leadscore.segment_change WHERE lead_id = 'person9'}), ' silver', '... and so is the segment');
+is(one(q{SELECT string_agg(format('%s %s', from_segment, to_segment), ',') FROM leadscore.segment_change WHERE lead_id = 'person9'}), ' silver', '... and so is the segment');
 one($forget);
 one($forget =~ s/person9/cookie9/r);
 forgotten('a writer who comes meanwhile');
