@@ -531,7 +531,7 @@ BEGIN
 	LOOP
 		page := page || lead;
 		IF cardinality(page) >= size THEN
-			held := leadscore_internal.hold_leads(page, false);
+			held := leadscore_internal.lock_lead_rows(page, false);
 			issued := issued + leadscore_internal.issue_to(o.offer, held, most - issued);
 			PERFORM leadscore_internal.release_timelines(VARIADIC held);
 			page := '{}';
@@ -539,7 +539,7 @@ BEGIN
 		END IF;
 	END LOOP;
 	IF page <> '{}' THEN
-		held := leadscore_internal.hold_leads(page, false);
+		held := leadscore_internal.lock_lead_rows(page, false);
 		issued := issued + leadscore_internal.issue_to(o.offer, held, most - issued);
 		PERFORM leadscore_internal.release_timelines(VARIADIC held);
 	END IF;
@@ -671,7 +671,7 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.voucher_with(text) IS 'the voucher with a code, or the error that there is none';
 
-CREATE FUNCTION leadscore_internal.hold_order(order_ref text, lead_id text, names text[]) RETURNS numeric
+CREATE FUNCTION leadscore_internal.lock_order(order_ref text, lead_id text, names text[]) RETURNS numeric
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -680,20 +680,20 @@ DECLARE
 BEGIN
 	-- who redeems for the same order waits here until we have ended
 	INSERT INTO leadscore_internal.voucher_order (order_ref, lead_id, discount)
-	SELECT hold_order.order_ref, coalesce((array_agg(v.lead_id))[1], hold_order.lead_id), coalesce(sum(v.discount), 0)
-	FROM leadscore.voucher v WHERE v.order_ref = hold_order.order_ref
+	SELECT lock_order.order_ref, coalesce((array_agg(v.lead_id))[1], lock_order.lead_id), coalesce(sum(v.discount), 0)
+	FROM leadscore.voucher v WHERE v.order_ref = lock_order.order_ref
 	ON CONFLICT ON CONSTRAINT voucher_order_pkey DO NOTHING;
-	SELECT r.* INTO STRICT o FROM leadscore_internal.voucher_order r WHERE r.order_ref = hold_order.order_ref FOR UPDATE;
+	SELECT r.* INTO STRICT o FROM leadscore_internal.voucher_order r WHERE r.order_ref = lock_order.order_ref FOR UPDATE;
 	IF o.lead_id <> ALL (names) THEN
 		RAISE EXCEPTION USING ERRCODE = 'unique_violation', MESSAGE = 'the order belongs to another lead',
-			DETAIL = format('A voucher of another lead was redeemed for "%s".', left(hold_order.order_ref, 100)),
+			DETAIL = format('A voucher of another lead was redeemed for "%s".', left(lock_order.order_ref, 100)),
 			HINT = 'Pass the order''s own number.';
 	END IF;
 	RETURN o.discount;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.hold_order(text, text, text[]) IS 'locks an order, which belongs to one lead, and says what its vouchers are worth so far';
+COMMENT ON FUNCTION leadscore_internal.lock_order(text, text, text[]) IS 'locks an order, which belongs to one lead, and says what its vouchers are worth so far';
 
 CREATE FUNCTION leadscore_internal.check_redeemable(voucher leadscore.voucher, names text[]) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -804,7 +804,7 @@ BEGIN
 		-- whoever changes max_cost has ended, and is seen, or waits for us
 		LOCK TABLE leadscore_internal.offer_slot IN ROW EXCLUSIVE MODE;
 	END IF;
-	already := leadscore_internal.hold_order(redeem.order_ref, redeem.lead_id, names);
+	already := leadscore_internal.lock_order(redeem.order_ref, redeem.lead_id, names);
 	-- two at once: the second waits here until the first has committed; of visitors that were found out to be one lead, each may have got one
 	PERFORM FROM leadscore.voucher v WHERE v.offer = voucher.offer AND v.lead_id = ANY (names) ORDER BY v.voucher_id FOR UPDATE;
 	SELECT v.* INTO STRICT voucher FROM leadscore.voucher v WHERE v.voucher_id = voucher.voucher_id;

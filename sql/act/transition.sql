@@ -205,10 +205,10 @@ CREATE FUNCTION leadscore_internal.see_written() RETURNS void
 
 COMMENT ON FUNCTION leadscore_internal.see_written() IS 'logs segment changes of the leads that the transaction has written, without waiting for its end';
 
-CREATE FUNCTION leadscore_internal.hold_leads(lead_ids text[], wait boolean) RETURNS text[]
+CREATE FUNCTION leadscore_internal.lock_lead_rows(lead_ids text[], wait boolean) RETURNS text[]
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-COMMENT ON FUNCTION leadscore_internal.hold_leads(text[], boolean)
+COMMENT ON FUNCTION leadscore_internal.lock_lead_rows(text[], boolean)
 	IS 'locks rows of lead_timeline, made where there are none, and says which; not to wait: passes over those that somebody else has';
 
 CREATE FUNCTION leadscore_internal.release_timelines(VARIADIC lead_ids text[]) RETURNS void
@@ -269,7 +269,7 @@ CREATE FUNCTION leadscore_internal.see_batch(lead_ids text[], cause text, wait b
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
-	held CONSTANT text[] := leadscore_internal.hold_leads(lead_ids, wait);
+	held CONSTANT text[] := leadscore_internal.lock_lead_rows(lead_ids, wait);
 BEGIN
 	PERFORM leadscore_internal.see_leads(held, cause);
 	PERFORM leadscore_internal.release_timelines(VARIADIC held);

@@ -183,7 +183,7 @@ BEGIN
 		' leadscore.record(), leadscore.record_profile(), leadscore_internal.add_source(regclass, jsonb, boolean, boolean),'
 		' leadscore_internal.add_profiles(regclass, jsonb, boolean, boolean), leadscore_internal.note_everybody(),'
 		-- sources, read whole: each looks at the rights of the caller
-		' leadscore_internal.hold_sources(), leadscore_internal.hold_source(regclass), leadscore_internal.source_timelines(text[], jsonb, boolean),'
+		' leadscore_internal.lock_sources(), leadscore_internal.lock_source(regclass), leadscore_internal.source_timelines(text[], jsonb, boolean),'
 		' leadscore_internal.gather(regclass[], jsonb[], jsonb, text[], text[], integer, integer), leadscore_internal.gather_parts(regclass[]),'
 		' leadscore_internal.source_events(regclass[], jsonb[], text[], text[]), leadscore_internal.log_events(text[]),'
 		' leadscore_internal.row_condition(regclass, jsonb, boolean, boolean), leadscore_internal.column_text(regclass, text),'
@@ -193,11 +193,11 @@ BEGIN
 		' leadscore_internal.apply_corrections(bigint, bigint), leadscore_internal.add_deltas(text[], leadscore.timeline[]), leadscore_internal.find_hours(),'
 		' leadscore_internal.check_compaction(timestamptz), leadscore_internal.begin_compaction(timestamptz), leadscore_internal.compaction_finished(),'
 		' leadscore_internal.signal_definitions(text[]), leadscore_internal.signals_counted(jsonb), leadscore_internal.in_transaction_block(), leadscore_internal.refuse_block(text), leadscore_internal.wait_for_writers(), leadscore_internal.writers(regclass), leadscore_internal.rebuilders(bigint), leadscore_internal.transaction_name(integer, text), leadscore_internal.wait_for_partings(), leadscore_internal.take_parted(),'
-		' leadscore_internal.hold_rebuild(boolean), leadscore_internal.release_rebuild(), leadscore_internal.check_read_committed(text, text),'
+		' leadscore_internal.lock_rebuild(boolean), leadscore_internal.unlock_rebuild(), leadscore_internal.check_read_committed(text, text),'
 		-- identities and what follows from events
-		' leadscore.forget(text, boolean), leadscore_internal.count_rows(regclass, jsonb, text[]), leadscore_internal.check_lead_id(text, text), leadscore_internal.hold_person(text),'
-		' leadscore_internal.try_unidentify(text), leadscore_internal.fold_leads(text[]), leadscore_internal.rebuild_is_at_work(), leadscore_internal.hold_derivations(),'
-		' leadscore_internal.hold_crm(), leadscore.derive(timestamptz, boolean), leadscore_internal.derive_once(timestamptz, boolean), leadscore_internal.duration(interval),'
+		' leadscore.forget(text, boolean), leadscore_internal.count_rows(regclass, jsonb, text[]), leadscore_internal.check_lead_id(text, text), leadscore_internal.lock_person(text),'
+		' leadscore_internal.try_unidentify(text), leadscore_internal.fold_leads(text[]), leadscore_internal.rebuild_is_at_work(), leadscore_internal.lock_derivations(),'
+		' leadscore_internal.lock_crm_numbers(), leadscore.derive(timestamptz, boolean), leadscore_internal.derive_once(timestamptz, boolean), leadscore_internal.duration(interval),'
 		' leadscore.affinity(text, timestamptz, interval, text[], float8), leadscore.make_signals(text, text, integer),'
 		' leadscore_internal.check_property(text, integer), leadscore_internal.check_kinds(text[]), leadscore.refresh_crm(), leadscore.crm_forget(bigint),'
 		-- scores, transitions and offers

@@ -70,13 +70,13 @@ COMMENT ON COLUMN leadscore_internal.crm_state.change_id IS 'the number of its l
 COMMENT ON COLUMN leadscore_internal.crm_state.changed_at IS 'when that was found';
 COMMENT ON COLUMN leadscore_internal.crm_state.segment_position IS 'the position of the segment';
 
-CREATE FUNCTION leadscore_internal.hold_crm() RETURNS void
+CREATE FUNCTION leadscore_internal.lock_crm_numbers() RETURNS void
 	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT leadscore_internal.hold_lock('crm'::text)
+	SELECT leadscore_internal.lock_by_name('crm'::text)
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.hold_crm() IS 'keeps others who number changes waiting until the transaction ends';
+COMMENT ON FUNCTION leadscore_internal.lock_crm_numbers() IS 'keeps others who number changes waiting until the transaction ends';
 
 CREATE FUNCTION leadscore.refresh_crm() RETURNS bigint
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
@@ -87,7 +87,7 @@ DECLARE
 BEGIN
 	-- one at a time, so that numbers are committed in their order
 	PERFORM leadscore_internal.check_read_committed('refresh_crm()'::text, 'passed over'::text);
-	PERFORM leadscore_internal.hold_crm();
+	PERFORM leadscore_internal.lock_crm_numbers();
 	at := clock_timestamp();
 	WITH difference AS (
 		SELECT coalesce(c.model, s.model) AS model, coalesce(c.lead_id, s.lead_id) AS lead_id,

@@ -385,7 +385,7 @@ COMMENT ON FUNCTION leadscore.unidentify(text) IS 'gives an alias its events bac
 
 -- All that others could still do in the name of a person is kept from them until we end: changes of the names, and
 -- writing what is known of their segments. What somebody has left waiting for us to end is nobody's yet.
-CREATE FUNCTION leadscore_internal.hold_person(lead_id text) RETURNS text[]
+CREATE FUNCTION leadscore_internal.lock_person(lead_id text) RETURNS text[]
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -436,7 +436,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.hold_person(text)
+COMMENT ON FUNCTION leadscore_internal.lock_person(text)
 	IS 'all names of a person, the lead last: until the transaction ends nobody changes them, or writes their segments; an error, if somebody does now';
 
 CREATE FUNCTION leadscore_internal.try_unidentify(alias text) RETURNS boolean
@@ -470,10 +470,10 @@ DECLARE
 BEGIN
 	PERFORM leadscore_internal.check_lead_id(lead_id, 'lead_id'::text);
 	PERFORM leadscore_internal.check_not_running('forget()'::text);
-	names := leadscore_internal.hold_person(lead_id);
+	names := leadscore_internal.lock_person(lead_id);
 	lead := names[cardinality(names)];
 	-- a pass of derive() that has read these events already would bring back what follows from them
-	PERFORM leadscore_internal.hold_derivations();
+	PERFORM leadscore_internal.lock_derivations();
 	timelines := (leadscore_internal.timeline_of(lead) IS NOT NULL)::integer;
 	SELECT count(*) INTO leads FROM (
 		SELECT l.lead_id FROM leadscore.lead l WHERE l.lead_id = ANY (names)
@@ -516,7 +516,7 @@ BEGIN
 
 	-- the name stays, for CRMs that have yet to be told
 	source := 'leadscore_internal.crm_state';
-	PERFORM leadscore_internal.hold_crm();
+	PERFORM leadscore_internal.lock_crm_numbers();
 	UPDATE leadscore_internal.crm_state s
 	SET score = NULL, grade = NULL, segment = NULL, segment_position = NULL, stage = NULL, probability = NULL, reason_1 = NULL, reason_2 = NULL, reason_3 = NULL,
 		deleted = true, change_id = nextval('leadscore_internal.crm_change_id_seq'), changed_at = clock_timestamp()

@@ -1066,7 +1066,7 @@ see_touched(text **names, int n, Cause cause)
 			Store	   *store = store_of(stores, lead_ids[i]);
 			bool		is_made;
 
-			if (store == NULL || !store_hold(store, lead_ids[i], false, &is_made))
+			if (store == NULL || !store_lock(store, lead_ids[i], false, &is_made))
 				continue;
 			lead_ids[nheld++] = lead_ids[i];
 			if (is_made)
