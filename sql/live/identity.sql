@@ -321,10 +321,17 @@ COMMENT ON FUNCTION leadscore_internal.change_name(text, text, boolean)
 
 -- the functions that users call
 
+-- (untyped literals are text to the parser, so what is meant for the arrays below comes here; '{…}' without a comma is
+-- how some systems write a UUID)
 CREATE FUNCTION leadscore.identify(alias text, lead_id text) RETURNS text
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	IF alias ~ '^\s*\{.*,.*\}\s*$' AND lead_id ~ '^\s*\{.*,.*\}\s*$' THEN
+		RAISE EXCEPTION USING ERRCODE = 'ambiguous_function', MESSAGE = 'the names are written as arrays',
+			DETAIL = format('They are %s and %s, and an untyped literal means one name.', quote_literal(left(alias, 50)), quote_literal(left(lead_id, 50))),
+			HINT = 'Write ''{...}''::text[] for many pairs, or identify(ARRAY[alias], ARRAY[lead_id]) if these are names.';
+	END IF;
 	PERFORM leadscore_internal.check_lead_id(alias, 'alias'::text);
 	PERFORM leadscore_internal.check_lead_id(lead_id, 'lead_id'::text);
 	PERFORM leadscore_internal.wait_for_names(alias, lead_id);
