@@ -43,7 +43,7 @@ GRANT EXECUTE ON FUNCTION leadscore.timeline_agg(jsonb, text, timestamptz, numer
 -- what constraints call, and hints: with the rights of whoever writes
 GRANT EXECUTE ON FUNCTION leadscore_internal.check_event(text, text, timestamptz, numeric, jsonb), leadscore_internal.check_condition(jsonpath),
 	leadscore_internal.check_scorecard(jsonb), leadscore_internal.check_duration(text, interval, text), leadscore_internal.duration_hours(text, interval, text),
-	leadscore_internal.refuse(text, text, text), leadscore_internal.known(text, text[]), leadscore_internal.check_part_exists(text, text, text, text, text, text[]) TO PUBLIC;
+	leadscore_internal.refuse(text, text, text), leadscore_internal.known(text, text[]), leadscore_internal.our_schemas(), leadscore_internal.check_part_exists(text, text, text, text, text, text[]) TO PUBLIC;
 
 CREATE FUNCTION leadscore_internal.check_role(role regrole) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -248,7 +248,7 @@ DECLARE
 BEGIN
 	FOR view IN
 		SELECT c.oid FROM pg_catalog.pg_class c
-		WHERE c.relnamespace IN ('leadscore'::pg_catalog.regnamespace, 'leadscore_internal'::pg_catalog.regnamespace) AND c.relkind = 'v'
+		WHERE c.relnamespace OPERATOR(pg_catalog.=) ANY (leadscore_internal.our_schemas()) AND c.relkind = 'v'
 	LOOP
 		EXECUTE pg_catalog.format('ALTER VIEW %s SET (security_invoker = true)', view);
 	END LOOP;
@@ -260,7 +260,7 @@ $$;
 INSERT INTO leadscore_internal.own_column (table_name, column_name)
 SELECT c.relname, a.attname
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid
-WHERE c.relnamespace OPERATOR(pg_catalog.=) ANY (ARRAY['leadscore', 'leadscore_internal']::pg_catalog.regnamespace[]::pg_catalog.oid[]) AND c.relkind OPERATOR(pg_catalog.=) 'r'
+WHERE c.relnamespace OPERATOR(pg_catalog.=) ANY (leadscore_internal.our_schemas()) AND c.relkind OPERATOR(pg_catalog.=) 'r'
 AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped;
 
 -- Parallel workers of pg_restore load our tables in any order, whatever refers to whatever. So in a restore by a
@@ -291,7 +291,7 @@ DECLARE
 BEGIN
 	FOR referring IN
 		SELECT DISTINCT k.conrelid FROM pg_catalog.pg_constraint k
-		WHERE k.connamespace OPERATOR(pg_catalog.=) ANY (ARRAY['leadscore', 'leadscore_internal']::pg_catalog.regnamespace[]::pg_catalog.oid[]) AND k.contype OPERATOR(pg_catalog.=) 'f'
+		WHERE k.connamespace OPERATOR(pg_catalog.=) ANY (leadscore_internal.our_schemas()) AND k.contype OPERATOR(pg_catalog.=) 'f'
 	LOOP
 		EXECUTE pg_catalog.format('CREATE TRIGGER a_leave_references BEFORE INSERT ON %s FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.leave_references()', referring);
 		EXECUTE pg_catalog.format('CREATE TRIGGER z_mind_references AFTER INSERT ON %s FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.leave_references()', referring);
@@ -308,7 +308,7 @@ DECLARE
 BEGIN
 	FOR keyless IN
 		SELECT c.oid FROM pg_catalog.pg_class c
-		WHERE c.relnamespace OPERATOR(pg_catalog.=) ANY (ARRAY['leadscore', 'leadscore_internal']::pg_catalog.regnamespace[]::pg_catalog.oid[]) AND c.relkind OPERATOR(pg_catalog.=) 'r'
+		WHERE c.relnamespace OPERATOR(pg_catalog.=) ANY (leadscore_internal.our_schemas()) AND c.relkind OPERATOR(pg_catalog.=) 'r'
 		AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid OPERATOR(pg_catalog.=) c.oid AND k.contype OPERATOR(pg_catalog.=) 'p')
 	LOOP
 		EXECUTE pg_catalog.format('ALTER TABLE %s REPLICA IDENTITY FULL', keyless);

@@ -506,7 +506,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'wrong_object_type', MESSAGE = format('%s is a temporary or unlogged table', source),
 			DETAIL = 'Its rows are gone when the session ends, or after a crash; timelines stay.', HINT = 'Track a permanent, logged table.';
 	END IF;
-	IF EXISTS (SELECT FROM pg_class c WHERE c.oid = source AND c.relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace)) THEN
+	IF EXISTS (SELECT FROM pg_class c WHERE c.oid = source AND c.relnamespace = ANY (leadscore_internal.our_schemas())) THEN
 		RAISE EXCEPTION USING ERRCODE = 'wrong_object_type', MESSAGE = format('%s is a table of leadscore', source),
 			DETAIL = 'leadscore.event is tracked from the start; the others hold what is computed.',
 			HINT = 'Name a table of your own.';
