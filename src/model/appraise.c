@@ -648,11 +648,11 @@ features(PG_FUNCTION_ARGS)
 {
 	Scorecard  *card;
 	Appraisal	appraisal;
-	Contribution *contributions;
+	Contribution *parts;
 
-	if (!appraise_arguments(fcinfo, &card, &appraisal, &contributions))
+	if (!appraise_arguments(fcinfo, &card, &appraisal, &parts))
 		PG_RETURN_NULL();
-	PG_RETURN_DATUM(measured_array(card, contributions));
+	PG_RETURN_DATUM(measured_array(card, parts));
 }
 
 /*
