@@ -64,3 +64,11 @@ BEGIN
 	END IF;
 END
 $$;
+
+CREATE FUNCTION leadscore_internal.our_schemas() RETURNS oid[]
+	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT ARRAY['leadscore', 'leadscore_internal']::regnamespace[]::oid[]
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.our_schemas() IS 'the schemas in which our tables lie';

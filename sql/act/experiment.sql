@@ -117,8 +117,8 @@ DECLARE
 	z_power CONSTANT float8 := 0.8416212335729143;	-- and 80 % below this
 	e leadscore.experiment;
 	conversion_signal integer;
-	"from" timestamptz;
-	"to" timestamptz;
+	since timestamptz;
+	until timestamptz;
 	r record;
 	pooled float8;
 	error float8;
@@ -144,7 +144,7 @@ BEGIN
 	-- a compacted day stands at its first hour: it counts whole, or not at all
 	SELECT CASE WHEN e.starts_at < c.compacted_before THEN date_trunc('day', e.starts_at, 'UTC') ELSE e.starts_at END,
 		CASE WHEN least(e.ends_at, at) < c.compacted_before THEN date_trunc('day', least(e.ends_at, at), 'UTC') ELSE least(e.ends_at, at) END
-	INTO "from", "to"
+	INTO since, until
 	FROM (SELECT (SELECT c.compacted_before FROM leadscore.compaction c)) AS c (compacted_before);
 
 	SELECT count(*) FILTER (WHERE NOT x.treated) AS n0, count(*) FILTER (WHERE x.treated) AS n1,
@@ -155,10 +155,10 @@ BEGIN
 	INTO r
 	FROM (
 		SELECT leadscore_internal.treated(e.salt, e.share, l.lead_id) AS treated, c.converted,
-			CASE WHEN c.converted THEN (leadscore_internal.timeline_total(l.timeline, conversion_signal, "from", "to")).value ELSE 0 END AS revenue
+			CASE WHEN c.converted THEN (leadscore_internal.timeline_total(l.timeline, conversion_signal, since, until)).value ELSE 0 END AS revenue
 		FROM leadscore_internal.visible_lead l
-		CROSS JOIN LATERAL (SELECT leadscore.timeline_first_hour(l.timeline, conversion_signal, "from", "to") IS NOT NULL AS converted OFFSET 0) c
-		WHERE leadscore.timeline_first_hour(l.timeline, NULL::integer, "from", "to") IS NOT NULL
+		CROSS JOIN LATERAL (SELECT leadscore.timeline_first_hour(l.timeline, conversion_signal, since, until) IS NOT NULL AS converted OFFSET 0) c
+		WHERE leadscore.timeline_first_hour(l.timeline, NULL::integer, since, until) IS NOT NULL
 		OFFSET 0	-- what is computed here is used by several aggregates, and is not to be computed for each
 	) x;
 	control_leads := r.n0;

@@ -69,7 +69,7 @@ CREATE TABLE leadscore.offer (
 	holdout_share numeric NOT NULL DEFAULT 0
 		CONSTRAINT offer_holdout_share_in_range CHECK ((holdout_share BETWEEN 0 AND 1) IS NOT FALSE OR leadscore_internal.refuse(
 			'offer holdout_share is out of range', holdout_share::text, 'Write a share from 0 to 1, such as 0.1.')),
-	starts_at timestamptz NOT NULL DEFAULT '-infinity',
+	starts_at timestamptz,
 	ends_at timestamptz,
 	unlimited boolean NOT NULL DEFAULT false,
 	max_cost numeric
@@ -109,7 +109,7 @@ COMMENT ON COLUMN leadscore.offer.discount IS 'percent, or what a redeemed vouch
 COMMENT ON COLUMN leadscore.offer.valid_for IS 'how long a voucher can be redeemed';
 COMMENT ON COLUMN leadscore.offer.budget IS 'the most vouchers that may be open or redeemed; NULL: max_cost is the limit, or there is none';
 COMMENT ON COLUMN leadscore.offer.holdout_share IS 'the share of leads that get none, to compare with: 0 to 1';
-COMMENT ON COLUMN leadscore.offer.starts_at IS 'from when on vouchers are issued';
+COMMENT ON COLUMN leadscore.offer.starts_at IS 'from when on vouchers are issued; NULL: at once';
 COMMENT ON COLUMN leadscore.offer.ends_at IS 'until when vouchers are issued; NULL: no end';
 COMMENT ON COLUMN leadscore.offer.unlimited IS 'whether there is no budget: this must be said';
 COMMENT ON COLUMN leadscore.offer.max_cost IS 'the most money that vouchers may cost, open or redeemed; of percent: redeemed; NULL: budget is the limit';
@@ -250,7 +250,7 @@ CREATE FUNCTION leadscore_internal.offers_to_issue()
 		held_out_below bigint, has_slots boolean, brake integer, resumed_at timestamptz, stopped boolean, has_condition boolean, condition jsonb)
 	LANGUAGE sql STABLE
 BEGIN ATOMIC
-	SELECT o.offer, o.model, o.segment, o.starts_at, coalesce(o.ends_at, 'infinity'::timestamptz), o.issue_on, o.again_after,
+	SELECT o.offer, o.model, o.segment, coalesce(o.starts_at, '-infinity'::timestamptz), coalesce(o.ends_at, 'infinity'::timestamptz), o.issue_on, o.again_after,
 		ceil(o.holdout_share * 4294967296)::bigint, o.budget IS NOT NULL OR o.max_cost IS NOT NULL AND o.kind <> 'percent', coalesce(o.brake, 0),
 		coalesce(o.resumed_at, '-infinity'::timestamptz),
 		EXISTS (SELECT FROM leadscore_internal.offer_stop s WHERE s.offer = o.offer), o.condition IS NOT NULL, leadscore_internal.condition_card(o.condition)
@@ -283,6 +283,11 @@ CREATE FUNCTION leadscore_internal.check_offer() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	-- infinite instants, which clients' types lack, are written as none (also those of a dump of an earlier layout)
+	IF TG_OP <> 'DELETE' THEN
+		NEW.starts_at := nullif(NEW.starts_at, '-infinity');
+		NEW.ends_at := nullif(NEW.ends_at, 'infinity');
+	END IF;
 	IF leadscore_internal.in_restore() THEN
 		RETURN NEW;
 	END IF;
@@ -446,8 +451,8 @@ BEGIN
 		-- (what they have written is newer than our snapshot may be)
 		PERFORM leadscore_internal.run_latest(c.command, ARRAY[NEW.model, OLD.segment, NEW.segment])
 		FROM (VALUES ('UPDATE leadscore.lead_state s SET segment = $1[3] WHERE s.model = $1[1] AND s.segment = $1[2]'::text),
-			('UPDATE leadscore.segment_change c SET "from" = $1[3] WHERE c.model = $1[1] AND c."from" = $1[2]'),
-			('UPDATE leadscore.segment_change c SET "to" = $1[3] WHERE c.model = $1[1] AND c."to" = $1[2]')) AS c (command);
+			('UPDATE leadscore.segment_change c SET from_segment = $1[3] WHERE c.model = $1[1] AND c.from_segment = $1[2]'),
+			('UPDATE leadscore.segment_change c SET to_segment = $1[3] WHERE c.model = $1[1] AND c.to_segment = $1[2]')) AS c (command);
 		UPDATE leadscore.watched_model w SET document = jsonb_set(w.document, '{segments}', (
 			SELECT coalesce(jsonb_agg(CASE e.item ->> 'segment' WHEN OLD.segment THEN e.item || jsonb_build_object('segment', NEW.segment) ELSE e.item END ORDER BY e.n), '[]')
 			FROM jsonb_array_elements(w.document -> 'segments') WITH ORDINALITY AS e (item, n)))
@@ -512,7 +517,7 @@ BEGIN
 	END IF;
 	IF o.starts_at > clock_timestamp() OR o.ends_at <= clock_timestamp() THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('offer "%s" issues no vouchers now', offer),
-			DETAIL = format('It starts at %s and ends at %s.', o.starts_at, coalesce(o.ends_at::text, 'no time')), HINT = 'UPDATE leadscore.offer changes that.';
+			DETAIL = format('It starts at %s and ends at %s.', coalesce(o.starts_at::text, 'any time'), coalesce(o.ends_at::text, 'no time')), HINT = 'UPDATE leadscore.offer changes that.';
 	END IF;
 	IF EXISTS (SELECT FROM leadscore_internal.offer_stop s WHERE s.offer = o.offer) THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('offer "%s" is stopped by its brake', offer),
@@ -527,7 +532,7 @@ BEGIN
 	LOOP
 		page := page || lead;
 		IF cardinality(page) >= size THEN
-			held := leadscore_internal.hold_leads(page, false);
+			held := leadscore_internal.lock_lead_rows(page, false);
 			issued := issued + leadscore_internal.issue_to(o.offer, held, most - issued);
 			PERFORM leadscore_internal.release_timelines(VARIADIC held);
 			page := '{}';
@@ -535,7 +540,7 @@ BEGIN
 		END IF;
 	END LOOP;
 	IF page <> '{}' THEN
-		held := leadscore_internal.hold_leads(page, false);
+		held := leadscore_internal.lock_lead_rows(page, false);
 		issued := issued + leadscore_internal.issue_to(o.offer, held, most - issued);
 		PERFORM leadscore_internal.release_timelines(VARIADIC held);
 	END IF;
@@ -681,7 +686,7 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.check_voucher_owner(leadscore.voucher, text, text[]) IS 'the error of a voucher of another lead than the one with these names';
 
-CREATE FUNCTION leadscore_internal.hold_order(order_ref text, lead_id text, names text[]) RETURNS numeric
+CREATE FUNCTION leadscore_internal.lock_order(order_ref text, lead_id text, names text[]) RETURNS numeric
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
@@ -697,23 +702,23 @@ BEGIN
 			PERFORM leadscore_internal.check_seen('The vouchers of the order'::text,
 				'SELECT string_agg(v.voucher_id::text, '','' ORDER BY v.voucher_id) FROM leadscore.voucher v WHERE v.order_ref = $1[1]'::text, ARRAY[order_ref]);
 			UPDATE leadscore_internal.voucher_order r SET lead_id = coalesce(v.lead_id, r.lead_id), discount = coalesce(v.discount, 0)
-			FROM (SELECT (array_agg(v.lead_id))[1] AS lead_id, sum(v.discount) AS discount FROM leadscore.voucher v WHERE v.order_ref = hold_order.order_ref) v
-			WHERE r.order_ref = hold_order.order_ref;
+			FROM (SELECT (array_agg(v.lead_id))[1] AS lead_id, sum(v.discount) AS discount FROM leadscore.voucher v WHERE v.order_ref = lock_order.order_ref) v
+			WHERE r.order_ref = lock_order.order_ref;
 		END IF;
-		SELECT r.* INTO o FROM leadscore_internal.voucher_order r WHERE r.order_ref = hold_order.order_ref FOR UPDATE;
+		SELECT r.* INTO o FROM leadscore_internal.voucher_order r WHERE r.order_ref = lock_order.order_ref FOR UPDATE;
 		-- (its last voucher may have been taken back, or its lead forgotten, since we have tried to insert it)
 		EXIT WHEN FOUND;
 	END LOOP;
 	IF o.lead_id <> ALL (names) THEN
 		RAISE EXCEPTION USING ERRCODE = 'unique_violation', MESSAGE = 'the order belongs to another lead',
-			DETAIL = format('A voucher of another lead was redeemed for "%s".', left(hold_order.order_ref, 100)),
+			DETAIL = format('A voucher of another lead was redeemed for "%s".', left(lock_order.order_ref, 100)),
 			HINT = 'Pass the order''s own number.';
 	END IF;
 	RETURN o.discount;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.hold_order(text, text, text[]) IS 'locks an order, which belongs to one lead, and says what its vouchers are worth so far';
+COMMENT ON FUNCTION leadscore_internal.lock_order(text, text, text[]) IS 'locks an order, which belongs to one lead, and says what its vouchers are worth so far';
 
 CREATE FUNCTION leadscore_internal.check_redeemable(voucher leadscore.voucher, names text[]) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -820,7 +825,7 @@ BEGIN
 		-- whoever changes max_cost has ended, and is seen, or waits for us
 		LOCK TABLE leadscore_internal.offer_slot IN ROW EXCLUSIVE MODE;
 	END IF;
-	already := leadscore_internal.hold_order(redeem.order_ref, redeem.lead_id, names);
+	already := leadscore_internal.lock_order(redeem.order_ref, redeem.lead_id, names);
 	-- two at once: the second waits here until the first has committed; of visitors that were found out to be one lead, each may have got one
 	PERFORM FROM leadscore.voucher v WHERE v.offer = voucher.offer AND v.lead_id = ANY (names) ORDER BY v.voucher_id FOR UPDATE;
 	SELECT v.* INTO STRICT voucher FROM leadscore.voucher v WHERE v.voucher_id = voucher.voucher_id;

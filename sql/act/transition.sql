@@ -68,8 +68,8 @@ CREATE TABLE leadscore.segment_change (
 	change_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	model text NOT NULL,
 	lead_id text NOT NULL,
-	"from" text,
-	"to" text,
+	from_segment text,
+	to_segment text,
 	score float8,
 	changed_at timestamptz NOT NULL,
 	cause text NOT NULL,
@@ -83,8 +83,8 @@ COMMENT ON TABLE leadscore.segment_change IS 'the log: one row whenever a lead c
 COMMENT ON COLUMN leadscore.segment_change.change_id IS 'number, ascending along the changes of a lead';
 COMMENT ON COLUMN leadscore.segment_change.model IS 'the model';
 COMMENT ON COLUMN leadscore.segment_change.lead_id IS 'the lead';
-COMMENT ON COLUMN leadscore.segment_change."from" IS 'the segment that it was in; NULL: none';
-COMMENT ON COLUMN leadscore.segment_change."to" IS 'the segment that it is in; NULL: none';
+COMMENT ON COLUMN leadscore.segment_change.from_segment IS 'the segment that it was in; NULL: none';
+COMMENT ON COLUMN leadscore.segment_change.to_segment IS 'the segment that it is in; NULL: none';
 COMMENT ON COLUMN leadscore.segment_change.score IS 'its score then; NULL: it is no lead any more';
 COMMENT ON COLUMN leadscore.segment_change.changed_at IS 'when it was seen';
 COMMENT ON COLUMN leadscore.segment_change.cause IS 'event: an event that came or went; load: one older than a day; time; model: the model, or what signals count, was changed; profile: its profile was; identity: of an alias; watch: seen when the model was watched';
@@ -152,16 +152,16 @@ COMMENT ON FUNCTION leadscore_internal.models_watched()
 
 CREATE FUNCTION leadscore_internal.changes_to_log(models text[], lead_ids text[], from_segments text[], to_segments text[], scores float8[],
 	at timestamptz, tick bigint, causes text[], doubts text[], doubted_since timestamptz[], editions bigint[])
-	RETURNS TABLE (model text, lead_id text, "from" text, "to" text, score float8, changed_at timestamptz, cause_seen text, tick_given bigint, edition bigint)
+	RETURNS TABLE (model text, lead_id text, from_segment text, to_segment text, score float8, changed_at timestamptz, cause_seen text, tick_given bigint, edition bigint)
 	LANGUAGE sql STABLE
 BEGIN ATOMIC
-	SELECT d.model, d.lead_id, d."from", d."to", d.score, changes_to_log.at,
+	SELECT d.model, d.lead_id, d.from_segment, d.to_segment, d.score, changes_to_log.at,
 		CASE WHEN NOT w.seen THEN 'watch' WHEN d.doubted_since > w.looked_at AND d.doubt IS NOT NULL THEN d.doubt ELSE d.cause END,
 		-- along a lead's changes, on all models, ticks do not descend
 		greatest(changes_to_log.tick, t.tick), d.edition
 	FROM ROWS FROM (unnest(models), unnest(lead_ids), unnest(from_segments), unnest(to_segments), unnest(scores), unnest(causes),
 			unnest(doubts), unnest(changes_to_log.doubted_since), unnest(editions))
-		WITH ORDINALITY AS d (model, lead_id, "from", "to", score, cause, doubt, doubted_since, edition, n)
+		WITH ORDINALITY AS d (model, lead_id, from_segment, to_segment, score, cause, doubt, doubted_since, edition, n)
 	JOIN leadscore.watched_model w ON w.model = d.model AND w.active
 	-- (found at once: a subquery for each lead would be charged as if lead_state had only a few leads)
 	LEFT JOIN (
@@ -223,10 +223,10 @@ CREATE FUNCTION leadscore_internal.see_written() RETURNS void
 
 COMMENT ON FUNCTION leadscore_internal.see_written() IS 'logs segment changes of the leads that the transaction has written, without waiting for its end';
 
-CREATE FUNCTION leadscore_internal.hold_leads(lead_ids text[], wait boolean) RETURNS text[]
+CREATE FUNCTION leadscore_internal.lock_lead_rows(lead_ids text[], wait boolean) RETURNS text[]
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-COMMENT ON FUNCTION leadscore_internal.hold_leads(text[], boolean)
+COMMENT ON FUNCTION leadscore_internal.lock_lead_rows(text[], boolean)
 	IS 'locks rows of lead_timeline, made where there are none, and says which; not to wait: passes over those that somebody else has';
 
 CREATE FUNCTION leadscore_internal.release_timelines(VARIADIC lead_ids text[]) RETURNS void
@@ -287,7 +287,7 @@ CREATE FUNCTION leadscore_internal.see_batch(lead_ids text[], cause text, wait b
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
-	held CONSTANT text[] := leadscore_internal.hold_leads(lead_ids, wait);
+	held CONSTANT text[] := leadscore_internal.lock_lead_rows(lead_ids, wait);
 	left_over CONSTANT text[] := leadscore_internal.see_leads(held, cause);
 BEGIN
 	PERFORM leadscore_internal.release_timelines(VARIADIC held);
@@ -534,7 +534,7 @@ $$;
 COMMENT ON FUNCTION leadscore_internal.change_horizon() IS 'the tick below which nobody is writing any more';
 
 CREATE FUNCTION leadscore.take_changes(consumer text, n integer DEFAULT 100)
-	RETURNS TABLE (change_id bigint, model text, lead_id text, "from" text, "to" text, score float8, changed_at timestamptz, cause text)
+	RETURNS TABLE (change_id bigint, model text, lead_id text, from_segment text, to_segment text, score float8, changed_at timestamptz, cause text)
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -573,7 +573,7 @@ BEGIN
 			LATERAL (VALUES (l.tick, l.change_id), (place.given_tick, place.given_id) ORDER BY 1 DESC, 2 DESC LIMIT 1) f (tick, change_id)
 		WHERE c.consumer = take_changes.consumer
 	)
-	SELECT g.change_id, g.model, g.lead_id, g."from", g."to", g.score, g.changed_at, g.cause
+	SELECT g.change_id, g.model, g.lead_id, g.from_segment, g.to_segment, g.score, g.changed_at, g.cause
 	FROM given g
 	ORDER BY g.tick, g.change_id;
 END

@@ -43,7 +43,7 @@ GRANT EXECUTE ON FUNCTION leadscore.timeline_agg(jsonb, text, timestamptz, numer
 -- what constraints call, and hints: with the rights of whoever writes
 GRANT EXECUTE ON FUNCTION leadscore_internal.check_event(text, text, timestamptz, numeric, jsonb), leadscore_internal.check_condition(jsonpath),
 	leadscore_internal.check_scorecard(jsonb), leadscore_internal.check_duration(text, interval, text), leadscore_internal.duration_hours(text, interval, text),
-	leadscore_internal.refuse(text, text, text), leadscore_internal.known(text, text[]), leadscore_internal.check_part_exists(text, text, text, text, text, text[]) TO PUBLIC;
+	leadscore_internal.refuse(text, text, text), leadscore_internal.known(text, text[]), leadscore_internal.our_schemas(), leadscore_internal.check_part_exists(text, text, text, text, text, text[]) TO PUBLIC;
 
 CREATE FUNCTION leadscore_internal.check_role(role regrole) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -96,7 +96,7 @@ BEGIN
 		' leadscore_internal.past_points(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore_internal.unbounded(jsonb),'
 		' leadscore_internal.with_points(jsonb, float8[], float8),'
 		' leadscore.fit(jsonb, text, interval, timestamptz[], float8, float8, boolean, float8, interval, boolean, text, boolean),'
-		' leadscore_internal.stored_sum(leadscore.timeline), leadscore_internal.month_of(timestamptz), leadscore_internal.month_start(date),'
+		' leadscore_internal.stored_sum(leadscore.timeline), leadscore_internal.month_of(timestamptz), leadscore_internal.month_start(date), leadscore_internal.segment_position(text, text),'
 		' leadscore_internal.gains(float8, boolean), leadscore_internal.bands(float8, boolean), leadscore_internal.fine_bands(float8, boolean),'
 		' leadscore_internal.normal_tails(float8), leadscore_internal.student_tails(float8, float8), leadscore_internal.student_bound(float8, float8),'
 		' leadscore_internal.profile_values(integer, integer, integer, timestamptz[], integer, boolean), leadscore_internal.with_profile(jsonb, integer, integer, integer, timestamptz[], boolean),'
@@ -185,7 +185,7 @@ BEGIN
 		' leadscore.record(), leadscore.record_profile(), leadscore_internal.add_source(regclass, jsonb, boolean, boolean),'
 		' leadscore_internal.add_profiles(regclass, jsonb, boolean, boolean), leadscore_internal.note_everybody(),'
 		-- sources, read whole: each looks at the rights of the caller
-		' leadscore_internal.hold_sources(), leadscore_internal.hold_source(regclass), leadscore_internal.source_timelines(text[], jsonb, boolean),'
+		' leadscore_internal.lock_sources(), leadscore_internal.lock_source(regclass), leadscore_internal.source_timelines(text[], jsonb, boolean),'
 		' leadscore_internal.gather(regclass[], jsonb[], jsonb, text[], text[], integer, integer), leadscore_internal.gather_parts(regclass[]),'
 		' leadscore_internal.source_events(regclass[], jsonb[], text[], text[]), leadscore_internal.log_events(text[]),'
 		' leadscore_internal.row_condition(regclass, jsonb, boolean, boolean), leadscore_internal.column_text(regclass, text),'
@@ -195,11 +195,11 @@ BEGIN
 		' leadscore_internal.apply_corrections(bigint, bigint), leadscore_internal.add_deltas(text[], leadscore.timeline[]), leadscore_internal.find_hours(),'
 		' leadscore_internal.check_compaction(timestamptz), leadscore_internal.begin_compaction(timestamptz), leadscore_internal.compaction_finished(),'
 		' leadscore_internal.signal_definitions(text[]), leadscore_internal.signals_counted(jsonb), leadscore_internal.in_transaction_block(), leadscore_internal.refuse_block(text), leadscore_internal.wait_for_writers(), leadscore_internal.writers(regclass), leadscore_internal.rebuilders(bigint), leadscore_internal.transaction_name(integer, text), leadscore_internal.wait_for_partings(), leadscore_internal.take_parted(),'
-		' leadscore_internal.hold_rebuild(boolean), leadscore_internal.release_rebuild(), leadscore_internal.check_read_committed(text, text),'
+		' leadscore_internal.lock_rebuild(boolean), leadscore_internal.unlock_rebuild(), leadscore_internal.check_read_committed(text, text),'
 		-- identities and what follows from events
-		' leadscore.forget(text, boolean), leadscore_internal.count_rows(regclass, jsonb, text[]), leadscore_internal.check_lead_id(text, text), leadscore_internal.hold_person(text),'
-		' leadscore_internal.try_unidentify(text), leadscore_internal.fold_leads(text[]), leadscore_internal.rebuild_is_at_work(), leadscore_internal.hold_derivations(),'
-		' leadscore_internal.hold_crm(), leadscore.derive(timestamptz, boolean), leadscore_internal.derive_once(timestamptz, boolean), leadscore_internal.duration(interval),'
+		' leadscore.forget(text, boolean), leadscore_internal.count_rows(regclass, jsonb, text[]), leadscore_internal.check_lead_id(text, text), leadscore_internal.lock_person(text),'
+		' leadscore_internal.try_unidentify(text), leadscore_internal.fold_leads(text[]), leadscore_internal.rebuild_is_at_work(), leadscore_internal.lock_derivations(),'
+		' leadscore_internal.lock_crm_numbers(), leadscore.derive(timestamptz, boolean), leadscore_internal.derive_once(timestamptz, boolean), leadscore_internal.duration(interval),'
 		' leadscore.affinity(text, timestamptz, interval, text[], float8), leadscore.make_signals(text, text, integer),'
 		' leadscore_internal.check_property(text, integer), leadscore_internal.check_kinds(text[]), leadscore.refresh_crm(), leadscore.crm_forget(bigint),'
 		-- scores, transitions and offers
@@ -250,7 +250,7 @@ DECLARE
 BEGIN
 	FOR view IN
 		SELECT c.oid FROM pg_catalog.pg_class c
-		WHERE c.relnamespace IN ('leadscore'::pg_catalog.regnamespace, 'leadscore_internal'::pg_catalog.regnamespace) AND c.relkind = 'v'
+		WHERE c.relnamespace OPERATOR(pg_catalog.=) ANY (leadscore_internal.our_schemas()) AND c.relkind = 'v'
 	LOOP
 		EXECUTE pg_catalog.format('ALTER VIEW %s SET (security_invoker = true)', view);
 	END LOOP;
@@ -262,7 +262,7 @@ $$;
 INSERT INTO leadscore_internal.own_column (table_name, column_name)
 SELECT c.relname, a.attname
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid
-WHERE c.relnamespace OPERATOR(pg_catalog.=) ANY (ARRAY['leadscore', 'leadscore_internal']::pg_catalog.regnamespace[]::pg_catalog.oid[]) AND c.relkind OPERATOR(pg_catalog.=) 'r'
+WHERE c.relnamespace OPERATOR(pg_catalog.=) ANY (leadscore_internal.our_schemas()) AND c.relkind OPERATOR(pg_catalog.=) 'r'
 AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped;
 
 -- Parallel workers of pg_restore load our tables in any order, whatever refers to whatever. So in a restore by a
@@ -293,7 +293,7 @@ DECLARE
 BEGIN
 	FOR referring IN
 		SELECT DISTINCT k.conrelid FROM pg_catalog.pg_constraint k
-		WHERE k.connamespace OPERATOR(pg_catalog.=) ANY (ARRAY['leadscore', 'leadscore_internal']::pg_catalog.regnamespace[]::pg_catalog.oid[]) AND k.contype OPERATOR(pg_catalog.=) 'f'
+		WHERE k.connamespace OPERATOR(pg_catalog.=) ANY (leadscore_internal.our_schemas()) AND k.contype OPERATOR(pg_catalog.=) 'f'
 	LOOP
 		EXECUTE pg_catalog.format('CREATE TRIGGER a_leave_references BEFORE INSERT ON %s FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.leave_references()', referring);
 		EXECUTE pg_catalog.format('CREATE TRIGGER z_mind_references AFTER INSERT ON %s FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.leave_references()', referring);
@@ -310,7 +310,7 @@ DECLARE
 BEGIN
 	FOR keyless IN
 		SELECT c.oid FROM pg_catalog.pg_class c
-		WHERE c.relnamespace OPERATOR(pg_catalog.=) ANY (ARRAY['leadscore', 'leadscore_internal']::pg_catalog.regnamespace[]::pg_catalog.oid[]) AND c.relkind OPERATOR(pg_catalog.=) 'r'
+		WHERE c.relnamespace OPERATOR(pg_catalog.=) ANY (leadscore_internal.our_schemas()) AND c.relkind OPERATOR(pg_catalog.=) 'r'
 		AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid OPERATOR(pg_catalog.=) c.oid AND k.contype OPERATOR(pg_catalog.=) 'p')
 	LOOP
 		EXECUTE pg_catalog.format('ALTER TABLE %s REPLICA IDENTITY FULL', keyless);

@@ -14,7 +14,7 @@ COMMENT ON FUNCTION leadscore_internal.crm_reasons(jsonb, leadscore.timeline, js
 -- (inlined, so that a condition on the lead reaches the timelines)
 CREATE FUNCTION leadscore_internal.crm_at(at timestamptz)
 	RETURNS TABLE (model text, lead_id text, score numeric, grade text, segment text, stage text, probability numeric,
-		reason_1 text, reason_2 text, reason_3 text)
+		reason_1 text, reason_2 text, reason_3 text, segment_position integer)
 	LANGUAGE sql STABLE
 BEGIN ATOMIC
 	SELECT m.model, s.lead_id,
@@ -23,7 +23,8 @@ BEGIN ATOMIC
 		round((a.appraisal).probability::numeric, 2),
 		(leadscore_internal.crm_reasons(m.scorecard, s.timeline, s.profile, crm_at.at))[1],
 		(leadscore_internal.crm_reasons(m.scorecard, s.timeline, s.profile, crm_at.at))[2],
-		(leadscore_internal.crm_reasons(m.scorecard, s.timeline, s.profile, crm_at.at))[3]
+		(leadscore_internal.crm_reasons(m.scorecard, s.timeline, s.profile, crm_at.at))[3],
+		(a.appraisal).segment_position
 	FROM leadscore_internal.model_cards() m
 	CROSS JOIN leadscore_internal.visible_lead s
 	CROSS JOIN LATERAL (SELECT leadscore.appraise(m.scorecard, s.timeline, s.profile, crm_at.at) AS appraisal OFFSET 0) a;
@@ -45,6 +46,7 @@ CREATE TABLE leadscore_internal.crm_state (
 	deleted boolean NOT NULL DEFAULT false,
 	change_id bigint NOT NULL,
 	changed_at timestamptz NOT NULL,
+	segment_position integer,
 	PRIMARY KEY (model, lead_id)
 );
 
@@ -66,14 +68,15 @@ COMMENT ON COLUMN leadscore_internal.crm_state.reason_3 IS 'what comes third';
 COMMENT ON COLUMN leadscore_internal.crm_state.deleted IS 'whether the lead has gone';
 COMMENT ON COLUMN leadscore_internal.crm_state.change_id IS 'the number of its last change';
 COMMENT ON COLUMN leadscore_internal.crm_state.changed_at IS 'when that was found';
+COMMENT ON COLUMN leadscore_internal.crm_state.segment_position IS 'the position of the segment';
 
-CREATE FUNCTION leadscore_internal.hold_crm() RETURNS void
+CREATE FUNCTION leadscore_internal.lock_crm_numbers() RETURNS void
 	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT leadscore_internal.hold_lock('crm'::text)
+	SELECT leadscore_internal.lock_by_name('crm'::text)
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.hold_crm() IS 'keeps others who number changes waiting until the transaction ends';
+COMMENT ON FUNCTION leadscore_internal.lock_crm_numbers() IS 'keeps others who number changes waiting until the transaction ends';
 
 CREATE FUNCTION leadscore.refresh_crm() RETURNS bigint
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
@@ -84,22 +87,22 @@ DECLARE
 BEGIN
 	-- one at a time, so that numbers are committed in their order
 	PERFORM leadscore_internal.check_read_committed('refresh_crm()'::text, 'passed over'::text);
-	PERFORM leadscore_internal.hold_crm();
+	PERFORM leadscore_internal.lock_crm_numbers();
 	at := clock_timestamp();
 	WITH difference AS (
 		SELECT coalesce(c.model, s.model) AS model, coalesce(c.lead_id, s.lead_id) AS lead_id,
-			c.score, c.grade, c.segment, c.stage, c.probability, c.reason_1, c.reason_2, c.reason_3, c.lead_id IS NULL AS deleted
+			c.score, c.grade, c.segment, c.segment_position, c.stage, c.probability, c.reason_1, c.reason_2, c.reason_3, c.lead_id IS NULL AS deleted
 		FROM leadscore_internal.crm_at(at) c
 		FULL JOIN leadscore_internal.crm_state s ON s.model = c.model AND s.lead_id = c.lead_id
-		WHERE (c.score, c.grade, c.segment, c.stage, c.probability, c.reason_1, c.reason_2, c.reason_3, c.lead_id IS NULL)
-			IS DISTINCT FROM (s.score, s.grade, s.segment, s.stage, s.probability, s.reason_1, s.reason_2, s.reason_3, s.deleted)
+		WHERE (c.score, c.grade, c.segment, c.segment_position, c.stage, c.probability, c.reason_1, c.reason_2, c.reason_3, c.lead_id IS NULL)
+			IS DISTINCT FROM (s.score, s.grade, s.segment, s.segment_position, s.stage, s.probability, s.reason_1, s.reason_2, s.reason_3, s.deleted)
 		ORDER BY 1, 2
 	)
-	INSERT INTO leadscore_internal.crm_state AS t (model, lead_id, score, grade, segment, stage, probability, reason_1, reason_2, reason_3, deleted, change_id, changed_at)
+	INSERT INTO leadscore_internal.crm_state AS t (model, lead_id, score, grade, segment, segment_position, stage, probability, reason_1, reason_2, reason_3, deleted, change_id, changed_at)
 	SELECT d.*, nextval('leadscore_internal.crm_change_id_seq'), clock_timestamp()
 	FROM difference d
 	ON CONFLICT (model, lead_id) DO UPDATE
-	SET score = excluded.score, grade = excluded.grade, segment = excluded.segment, stage = excluded.stage, probability = excluded.probability,
+	SET score = excluded.score, grade = excluded.grade, segment = excluded.segment, segment_position = excluded.segment_position, stage = excluded.stage, probability = excluded.probability,
 		reason_1 = excluded.reason_1, reason_2 = excluded.reason_2, reason_3 = excluded.reason_3,
 		deleted = excluded.deleted, change_id = excluded.change_id, changed_at = excluded.changed_at;
 	GET DIAGNOSTICS n = ROW_COUNT;
@@ -111,9 +114,10 @@ COMMENT ON FUNCTION leadscore.refresh_crm() IS 'writes down what has changed in 
 
 CREATE VIEW leadscore.crm_lead AS
 SELECT c.model, c.lead_id, c.score, c.grade, c.segment, c.stage, c.probability, c.reason_1, c.reason_2, c.reason_3,
-	CASE WHEN (c.score, c.grade, c.segment, c.stage, c.probability, c.reason_1, c.reason_2, c.reason_3, false)
-		IS NOT DISTINCT FROM (s.score, s.grade, s.segment, s.stage, s.probability, s.reason_1, s.reason_2, s.reason_3, s.deleted)
-		THEN s.changed_at ELSE now() END AS changed_at
+	CASE WHEN (c.score, c.grade, c.segment, c.segment_position, c.stage, c.probability, c.reason_1, c.reason_2, c.reason_3, false)
+		IS NOT DISTINCT FROM (s.score, s.grade, s.segment, s.segment_position, s.stage, s.probability, s.reason_1, s.reason_2, s.reason_3, s.deleted)
+		THEN s.changed_at ELSE now() END AS changed_at,
+	c.segment_position
 FROM leadscore_internal.crm_at(now()) c
 LEFT JOIN leadscore_internal.crm_state s ON s.model = c.model AND s.lead_id = c.lead_id;
 
@@ -129,13 +133,14 @@ COMMENT ON COLUMN leadscore.crm_lead.reason_1 IS 'the signal that weighs most, b
 COMMENT ON COLUMN leadscore.crm_lead.reason_2 IS 'the one that comes second';
 COMMENT ON COLUMN leadscore.crm_lead.reason_3 IS 'the one that comes third';
 COMMENT ON COLUMN leadscore.crm_lead.changed_at IS 'when refresh_crm() first found the row as it is; now, if it has not yet';
+COMMENT ON COLUMN leadscore.crm_lead.segment_position IS 'the position of the segment';
 
 CREATE FUNCTION leadscore.crm_changes(since bigint DEFAULT 0, n integer DEFAULT NULL)
 	RETURNS TABLE (change_id bigint, model text, lead_id text, score numeric, grade text, segment text, stage text, probability numeric,
-		reason_1 text, reason_2 text, reason_3 text, deleted boolean, changed_at timestamptz)
+		reason_1 text, reason_2 text, reason_3 text, deleted boolean, changed_at timestamptz, segment_position integer)
 	LANGUAGE sql STABLE
 BEGIN ATOMIC
-	SELECT s.change_id, s.model, s.lead_id, s.score, s.grade, s.segment, s.stage, s.probability, s.reason_1, s.reason_2, s.reason_3, s.deleted, s.changed_at
+	SELECT s.change_id, s.model, s.lead_id, s.score, s.grade, s.segment, s.stage, s.probability, s.reason_1, s.reason_2, s.reason_3, s.deleted, s.changed_at, s.segment_position
 	FROM leadscore_internal.crm_state s
 	WHERE s.change_id > coalesce(crm_changes.since, 0)
 	-- where row-level security hides leads, what was written down of them is hidden, too

@@ -89,7 +89,8 @@ SELECT m.model, s.lead_id,
 	(a.appraisal).grade,
 	(a.appraisal).stage,
 	(a.appraisal).segment,
-	(a.appraisal).last_active
+	(a.appraisal).last_active,
+	(a.appraisal).segment_position
 FROM leadscore_internal.served_models() m
 CROSS JOIN leadscore_internal.visible_lead s
 CROSS JOIN LATERAL (SELECT leadscore.appraise(m.scorecard, s.timeline, s.profile, now()) AS appraisal OFFSET 0) a
@@ -106,6 +107,7 @@ COMMENT ON COLUMN leadscore.lead_score.grade IS 'by fit';
 COMMENT ON COLUMN leadscore.lead_score.stage IS 'the furthest stage reached within its window';
 COMMENT ON COLUMN leadscore.lead_score.segment IS 'the first segment whose conditions hold';
 COMMENT ON COLUMN leadscore.lead_score.last_active IS 'the last hour of any signal';
+COMMENT ON COLUMN leadscore.lead_score.segment_position IS 'the position of the segment';
 
 -- the snapshot
 --
@@ -116,7 +118,7 @@ COMMENT ON COLUMN leadscore.lead_score.last_active IS 'the last hour of any sign
 
 CREATE MATERIALIZED VIEW leadscore.lead_segment AS
 SELECT s.model, s.lead_id, s.score, s.engagement, s.fit, s.probability, s.grade, s.stage, s.segment, s.last_active,
-	(SELECT date_trunc('hour', now(), 'UTC')) AS scored_at
+	(SELECT date_trunc('hour', now(), 'UTC')) AS scored_at, s.segment_position
 FROM leadscore.lead_score s;
 
 CREATE UNIQUE INDEX lead_segment_key ON leadscore.lead_segment (lead_id, model);
@@ -134,6 +136,7 @@ COMMENT ON COLUMN leadscore.lead_segment.stage IS 'the furthest stage reached wi
 COMMENT ON COLUMN leadscore.lead_segment.segment IS 'the first segment whose conditions hold';
 COMMENT ON COLUMN leadscore.lead_segment.last_active IS 'the last hour of any signal';
 COMMENT ON COLUMN leadscore.lead_segment.scored_at IS 'the hour as of which the row was scored';
+COMMENT ON COLUMN leadscore.lead_segment.segment_position IS 'the position of the segment';
 
 -- (with quote_all_identifiers the server itself cannot refresh concurrently)
 CREATE FUNCTION leadscore.refresh_segments("concurrently" boolean DEFAULT true) RETURNS void
@@ -169,7 +172,7 @@ SELECT coalesce(d.model, f.model) AS model,
 	d.position,
 	coalesce(f.leads, 0) AS leads,
 	round(coalesce(f.leads, 0) / nullif(sum(f.leads) OVER (PARTITION BY coalesce(d.model, f.model)), 0), 4) AS share,
-	f.average_score, f.lowest_score, f.highest_score, f.scored_at
+	f.average_score, f.lowest_score, f.highest_score, f.scored_at, d.position AS segment_position
 FROM leadscore.segment d FULL JOIN found f ON f.model = d.model AND f.segment = d.segment
 ORDER BY 1, 3;
 
@@ -183,12 +186,13 @@ COMMENT ON COLUMN leadscore.segment_summary.average_score IS 'their mean score';
 COMMENT ON COLUMN leadscore.segment_summary.lowest_score IS 'their lowest score';
 COMMENT ON COLUMN leadscore.segment_summary.highest_score IS 'their highest score';
 COMMENT ON COLUMN leadscore.segment_summary.scored_at IS 'the hour as of which they were scored';
+COMMENT ON COLUMN leadscore.segment_summary.segment_position IS 'the position, under the name that it has everywhere';
 
 -- Ranking needs the score alone; only those who come out on top are appraised.
 
 CREATE FUNCTION leadscore.top(n integer, model text DEFAULT 'default', at timestamptz DEFAULT now())
 	RETURNS TABLE (lead_id text, score float8, engagement float8, fit float8, probability float8, grade text, stage text,
-		segment text, last_active timestamptz)
+		segment text, last_active timestamptz, segment_position integer)
 	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 100 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 #variable_conflict use_column
@@ -211,7 +215,7 @@ BEGIN
 		SELECT 2 * count(DISTINCT p.lead_id) INTO pending FROM leadscore.pending_delta p;
 		RETURN QUERY
 		SELECT b.lead_id, b.score, (a.appraisal).engagement, (a.appraisal).fit, (a.appraisal).probability, (a.appraisal).grade,
-			(a.appraisal).stage, (a.appraisal).segment, (a.appraisal).last_active
+			(a.appraisal).stage, (a.appraisal).segment, (a.appraisal).last_active, (a.appraisal).segment_position
 		FROM (
 			-- so many more are ranked; who has something pending is left out of the few, and added with it
 			SELECT r.lead_id, r.score
@@ -235,7 +239,7 @@ BEGIN
 	END IF;
 	RETURN QUERY
 	SELECT b.lead_id, b.score, (a.appraisal).engagement, (a.appraisal).fit, (a.appraisal).probability, (a.appraisal).grade,
-		(a.appraisal).stage, (a.appraisal).segment, (a.appraisal).last_active
+		(a.appraisal).stage, (a.appraisal).segment, (a.appraisal).last_active, (a.appraisal).segment_position
 	FROM (
 		SELECT s.lead_id, s.timeline, s.profile, t.treated,
 			leadscore.score(CASE WHEN t.treated THEN treatment ELSE card END, s.timeline, s.profile, top.at) AS score
@@ -394,8 +398,8 @@ COMMENT ON FUNCTION leadscore.explain(bigint, text, timestamptz) IS 'explain() o
 COMMENT ON FUNCTION leadscore.explain(uuid, text, timestamptz) IS 'explain() of a lead whose id is a UUID';
 
 CREATE FUNCTION leadscore.score_history(lead_id text, model text DEFAULT 'default',
-	"from" timestamptz DEFAULT now() - interval '30 days', "to" timestamptz DEFAULT now(), step interval DEFAULT '1 day')
-	RETURNS TABLE (at timestamptz, score float8, segment text)
+	since timestamptz DEFAULT now() - interval '30 days', until timestamptz DEFAULT now(), step interval DEFAULT '1 day')
+	RETURNS TABLE (at timestamptz, score float8, segment text, segment_position integer)
 	LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
 	WITH lead AS MATERIALIZED (
@@ -405,10 +409,10 @@ BEGIN ATOMIC
 			(SELECT l.profile FROM leadscore.current_profile l WHERE l.lead_id = leadscore_internal.lead_named(score_history.lead_id)) AS profile
 		WHERE score_history.lead_id IS NOT NULL
 	)
-	SELECT h.at, (h.appraisal).score, (h.appraisal).segment
+	SELECT h.at, (h.appraisal).score, (h.appraisal).segment, (h.appraisal).segment_position
 	FROM (SELECT g.at, leadscore.appraise(CASE WHEN lead.varies THEN leadscore.scorecard(leadscore_internal.serving_model(model, lead.lead_id, g.at)) ELSE lead.card END,
 			lead.timeline, lead.profile, g.at) AS appraisal
-		FROM lead CROSS JOIN generate_series("from", "to", step) AS g (at) OFFSET 0) h
+		FROM lead CROSS JOIN generate_series(since, until, step) AS g (at) OFFSET 0) h
 	ORDER BY h.at;
 END;
 

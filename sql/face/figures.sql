@@ -104,6 +104,17 @@ COMMENT ON FUNCTION leadscore_internal.months_since(timestamptz) IS 'the UTC mon
 COMMENT ON FUNCTION leadscore_internal.month_of(timestamptz) IS 'the first day of the UTC month';
 COMMENT ON FUNCTION leadscore_internal.month_start(date) IS 'the instant at which a UTC day begins';
 
+-- Asked for once a group. (Its cost is that of a look-up in few rows; a query in the view would be charged for every lead.)
+CREATE FUNCTION leadscore_internal.segment_position(model text, segment text) RETURNS integer
+	LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 1 SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN (SELECT s.position FROM leadscore.segment s WHERE s.model = segment_position.model AND s.segment = segment_position.segment);
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.segment_position(text, text) IS 'the position of a segment of a model; NULL: there is none';
+
 -- conversion, revenue, orders
 
 CREATE VIEW leadscore.monthly_figure AS
@@ -120,7 +131,8 @@ SELECT c.model, m.month, f.segment, f.is_new, f.leads, f.customers,
 	f.revenue,
 	round(f.revenue / f.leads, 6) AS revenue_per_lead,
 	round(f.revenue / nullif(f.orders, 0), 6) AS average_order_value,
-	round(f.repeaters::numeric / nullif(f.customers, 0), 6) AS repeat_rate
+	round(f.repeaters::numeric / nullif(f.customers, 0), 6) AS repeat_rate,
+	leadscore_internal.segment_position(c.model, f.segment) AS segment_position
 FROM leadscore_internal.model_cards() c
 CROSS JOIN month m
 -- (a month at a time, so that its few groups are known to be few)
@@ -152,6 +164,7 @@ COMMENT ON COLUMN leadscore.monthly_figure.revenue IS 'their value, exact';
 COMMENT ON COLUMN leadscore.monthly_figure.revenue_per_lead IS 'revenue / leads';
 COMMENT ON COLUMN leadscore.monthly_figure.average_order_value IS 'revenue / orders; NULL without orders';
 COMMENT ON COLUMN leadscore.monthly_figure.repeat_rate IS 'of the customers, those for whom it was not the only order so far; NULL without customers';
+COMMENT ON COLUMN leadscore.monthly_figure.segment_position IS 'the position of the segment';
 
 -- the sales cycle
 
@@ -159,7 +172,8 @@ CREATE VIEW leadscore.sales_cycle AS
 SELECT f.model, leadscore_internal.month_of(f.bought_at) AS month, f.segment, count(*) AS customers,
 	percentile_cont(0.25) WITHIN GROUP (ORDER BY f.days) AS lower_quartile,
 	percentile_cont(0.5) WITHIN GROUP (ORDER BY f.days) AS median,
-	percentile_cont(0.75) WITHIN GROUP (ORDER BY f.days) AS upper_quartile
+	percentile_cont(0.75) WITHIN GROUP (ORDER BY f.days) AS upper_quartile,
+	leadscore_internal.segment_position(f.model, f.segment) AS segment_position
 FROM (
 	SELECT c.model, o.bought_at, (extract(epoch FROM o.bought_at - s.started_at) / 86400)::float8 AS days,
 		CASE WHEN s.started_at < o.bought_at
@@ -181,6 +195,7 @@ COMMENT ON COLUMN leadscore.sales_cycle.customers IS 'who bought for the first t
 COMMENT ON COLUMN leadscore.sales_cycle.lower_quartile IS 'a quarter of them took at most so many days';
 COMMENT ON COLUMN leadscore.sales_cycle.median IS 'half of them did';
 COMMENT ON COLUMN leadscore.sales_cycle.upper_quartile IS 'three quarters of them did';
+COMMENT ON COLUMN leadscore.sales_cycle.segment_position IS 'the position of the segment';
 
 -- the funnel
 
@@ -231,7 +246,8 @@ WITH came AS (
 )
 SELECT c.model, c.month, c.segment, c.stage, c.position, c.leads,
 	round(c.leads::numeric / nullif(first_value(c.leads) OVER w, 0), 6) AS share,
-	round(1 - c.leads::numeric / nullif(lag(c.leads) OVER w, 0), 6) AS drop_off
+	round(1 - c.leads::numeric / nullif(lag(c.leads) OVER w, 0), 6) AS drop_off,
+	leadscore_internal.segment_position(c.model, c.segment) AS segment_position
 FROM counted c
 WINDOW w AS (PARTITION BY c.model, c.month, c.segment ORDER BY c.position);
 
@@ -244,6 +260,7 @@ COMMENT ON COLUMN leadscore.funnel.position IS 'a higher one is further along';
 COMMENT ON COLUMN leadscore.funnel.leads IS 'leads that have ever reached it, or a later one';
 COMMENT ON COLUMN leadscore.funnel.share IS 'leads / leads of the first stage';
 COMMENT ON COLUMN leadscore.funnel.drop_off IS 'the share of the stage before that has not come as far; NULL for the first';
+COMMENT ON COLUMN leadscore.funnel.segment_position IS 'the position of the segment';
 
 -- attribution
 
@@ -301,7 +318,8 @@ WITH bought AS (
 )
 SELECT f.model, f.attribution, f.month, f.channel, f.segment, f.new_customers, f.orders, f.revenue, f.spend,
 	round(f.spend / nullif(f.new_customers, 0), 6) AS acquisition_cost,
-	round(f.revenue / nullif(f.spend, 0), 6) AS return_on_spend
+	round(f.revenue / nullif(f.spend, 0), 6) AS return_on_spend,
+	leadscore_internal.segment_position(f.model, f.segment) AS segment_position
 FROM figure f;
 
 COMMENT ON VIEW leadscore.attribution IS 'what each channel has cost and brought, by first and by last touch, and by segment';
@@ -316,6 +334,7 @@ COMMENT ON COLUMN leadscore.attribution.revenue IS 'their value, exact';
 COMMENT ON COLUMN leadscore.attribution.spend IS 'what the channel has cost in the month, shared out over the segments by new customers';
 COMMENT ON COLUMN leadscore.attribution.acquisition_cost IS 'spend / new customers (CAC); NULL without any';
 COMMENT ON COLUMN leadscore.attribution.return_on_spend IS 'revenue / spend (ROAS); NULL without spend';
+COMMENT ON COLUMN leadscore.attribution.segment_position IS 'the position of the segment';
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore.spend', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.channel', '');

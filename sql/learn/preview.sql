@@ -207,7 +207,7 @@ COMMENT ON FUNCTION leadscore.diff(jsonb, jsonb) IS 'what differs between two sc
 
 -- drift
 
-CREATE FUNCTION leadscore.stability_report(model text DEFAULT 'default', "from" timestamptz DEFAULT now() - interval '30 days', "to" timestamptz DEFAULT now(),
+CREATE FUNCTION leadscore.stability_report(model text DEFAULT 'default', since timestamptz DEFAULT now() - interval '30 days', until timestamptz DEFAULT now(),
 	active_within interval DEFAULT '90 days')
 	RETURNS TABLE (weight_id integer, signal text, measure text, leads_from bigint, leads_to bigint, measured_from bigint, measured_to bigint,
 		mean_from float8, mean_to float8, psi float8, verdict text)
@@ -217,13 +217,13 @@ DECLARE
 	card CONSTANT jsonb := leadscore.scorecard(model);
 	active_hours integer;
 BEGIN
-	IF model IS NULL OR "from" IS NULL OR "to" IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('the argument "%s" is NULL', CASE WHEN model IS NULL THEN 'model' WHEN "from" IS NULL THEN 'from' ELSE 'to' END),
+	IF model IS NULL OR since IS NULL OR until IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('the argument "%s" is NULL', CASE WHEN model IS NULL THEN 'model' WHEN since IS NULL THEN 'since' ELSE 'until' END),
 			DETAIL = 'The report compares a model''s scores as of two instants.', HINT = 'Such as leadscore.stability_report(''shop'', now() - interval ''30 days'', now()).';
 	END IF;
-	IF NOT ("from" < "to") OR NOT isfinite("from") OR NOT isfinite("to") THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = '"from" is not before "to"',
-			DETAIL = format('The instants are %s and %s.', "from", "to"), HINT = 'Write the earlier first.';
+	IF NOT (since < until) OR NOT isfinite(since) OR NOT isfinite(until) THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'since is not before until',
+			DETAIL = format('The instants are %s and %s.', since, until), HINT = 'Write the earlier first.';
 	END IF;
 	active_hours := leadscore_internal.duration_hours('active_within'::text, active_within, 'Write a duration such as 90 days, or NULL for all leads.'::text);
 	RETURN QUERY
@@ -233,7 +233,7 @@ BEGIN
 				avg(u.value) FILTER (WHERE NOT x.after) AS mean_from, avg(u.value) FILTER (WHERE x.after) AS mean_to, leadscore_internal.fine_bands(u.value, x.after) AS bands
 			FROM (
 				SELECT c.after, leadscore_internal.past_score(card, e.timeline, e.profile, c.at) AS score, leadscore_internal.past_features(card, e.timeline, e.profile, c.at) AS features
-				FROM leadscore_internal.visible_lead e CROSS JOIN (VALUES (false, "from"), (true, "to")) AS c (after, at)
+				FROM leadscore_internal.visible_lead e CROSS JOIN (VALUES (false, since), (true, until)) AS c (after, at)
 				WHERE leadscore_internal.outcome(e.timeline, -1, c.at, 1, active_hours) IS NOT NULL OFFSET 0
 			) x
 			CROSS JOIN LATERAL unnest(x.score || x.features) WITH ORDINALITY AS u (value, n)

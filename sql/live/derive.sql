@@ -157,13 +157,13 @@ COMMENT ON COLUMN leadscore_internal.derivation_state.derived_until IS 'the inst
 
 -- private functions
 
-CREATE FUNCTION leadscore_internal.hold_derivations() RETURNS void
+CREATE FUNCTION leadscore_internal.lock_derivations() RETURNS void
 	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT leadscore_internal.hold_lock('derive'::text)
+	SELECT leadscore_internal.lock_by_name('derive'::text)
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.hold_derivations() IS 'keeps other passes of derive() and changes of its rules waiting until the transaction ends';
+COMMENT ON FUNCTION leadscore_internal.lock_derivations() IS 'keeps other passes of derive() and changes of its rules waiting until the transaction ends';
 
 CREATE FUNCTION leadscore_internal.derivations_changed() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -171,7 +171,7 @@ AS $$
 BEGIN
 	PERFORM leadscore_internal.check_trigger(TG_RELID, 'leadscore.derivation'::regclass);
 	IF NOT leadscore_internal.in_restore() THEN
-		PERFORM leadscore_internal.hold_derivations();
+		PERFORM leadscore_internal.lock_derivations();
 		INSERT INTO leadscore_internal.changed_lead VALUES (NULL);
 	END IF;
 	RETURN NULL;
@@ -392,7 +392,7 @@ BEGIN
 			DETAIL = format('until is %s, everybody is %s.', coalesce(instant::text, 'NULL'), coalesce(all_of_them::text, 'NULL')),
 			HINT = 'SELECT * FROM leadscore.derive() derives what follows as of now.';
 	END IF;
-	PERFORM leadscore_internal.hold_derivations();
+	PERFORM leadscore_internal.lock_derivations();
 	-- now, not when the transaction began: another pass may have come since
 	instant := coalesce(instant, clock_timestamp());
 
@@ -403,7 +403,7 @@ BEGIN
 		PERFORM leadscore_internal.wait_for_writers();
 	END IF;
 	IF all_of_them OR EXISTS (SELECT FROM leadscore_internal.changed_lead) OR EXISTS (SELECT FROM leadscore_internal.derivation_due d WHERE d.due_at <= instant) THEN
-		PERFORM leadscore_internal.hold_sources();
+		PERFORM leadscore_internal.lock_sources();
 		FOR derivation, added, removed, unknown_kinds IN SELECT * FROM leadscore_internal.derive_once(instant, all_of_them) LOOP
 			IF unknown_kinds <> '{}' THEN
 				RAISE NOTICE USING MESSAGE = format('no event has the kind %s', array_to_string(unknown_kinds, ' or ')),

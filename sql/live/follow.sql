@@ -399,7 +399,7 @@ CREATE FUNCTION leadscore_internal.own_problem() RETURNS TABLE (name text, state
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT c.relname::text, 'is unlogged: a crash empties it', format('ALTER TABLE %s SET LOGGED', c.oid::regclass)
-	FROM pg_class c WHERE c.relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND c.relkind = 'r' AND c.relpersistence = 'u'
+	FROM pg_class c WHERE c.relnamespace = ANY (leadscore_internal.our_schemas()) AND c.relkind = 'r' AND c.relpersistence = 'u'
 	UNION ALL
 	-- pg_dump writes all columns of a table, but a restore begins with those that CREATE EXTENSION makes
 	SELECT c.relname::text, format('has the column "%s", which is not ours: all rows would be lost when a dump is restored', a.attname),
@@ -426,7 +426,7 @@ BEGIN
 		PERFORM leadscore_internal.follow_tablespace();
 	END IF;
 	FOR problem IN
-		SELECT p.*, c.oid::regclass AS source FROM leadscore_internal.own_problem() p JOIN pg_class c ON c.relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND c.relname::text = p.name
+		SELECT p.*, c.oid::regclass AS source FROM leadscore_internal.own_problem() p JOIN pg_class c ON c.relnamespace = ANY (leadscore_internal.our_schemas()) AND c.relname::text = p.name
 		WHERE c.oid = ANY (tables)
 	LOOP
 		RAISE WARNING USING MESSAGE = format('the table %s %s', problem.source, problem.state), HINT = problem.action || '.';
@@ -470,7 +470,7 @@ BEGIN
 	-- (that what an index holds is in order proves nothing: what is gone has left its place in the tree)
 	FOR present IN
 		SELECT c.oid::regclass AS name, k.key FROM pg_class c LEFT JOIN leadscore_internal.keyed_by_lead() k ON k.name = c.oid
-		WHERE c.relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND c.relkind = 'r' ORDER BY c.oid
+		WHERE c.relnamespace = ANY (leadscore_internal.our_schemas()) AND c.relkind = 'r' ORDER BY c.oid
 	LOOP
 		-- from here on to the end of the transaction nobody writes or reads it
 		EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', present.name);

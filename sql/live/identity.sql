@@ -321,10 +321,17 @@ COMMENT ON FUNCTION leadscore_internal.change_name(text, text, boolean)
 
 -- the functions that users call
 
+-- (untyped literals are text to the parser, so what is meant for the arrays below comes here; '{…}' without a comma is
+-- how some systems write a UUID)
 CREATE FUNCTION leadscore.identify(alias text, lead_id text) RETURNS text
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	IF alias ~ '^\s*\{.*,.*\}\s*$' AND lead_id ~ '^\s*\{.*,.*\}\s*$' THEN
+		RAISE EXCEPTION USING ERRCODE = 'ambiguous_function', MESSAGE = 'the names are written as arrays',
+			DETAIL = format('They are %s and %s, and an untyped literal means one name.', quote_literal(left(alias, 50)), quote_literal(left(lead_id, 50))),
+			HINT = 'Write ''{...}''::text[] for many pairs, or identify(ARRAY[alias], ARRAY[lead_id]) if these are names.';
+	END IF;
 	PERFORM leadscore_internal.check_lead_id(alias, 'alias'::text);
 	PERFORM leadscore_internal.check_lead_id(lead_id, 'lead_id'::text);
 	PERFORM leadscore_internal.wait_for_names(alias, lead_id);
@@ -385,7 +392,7 @@ COMMENT ON FUNCTION leadscore.unidentify(text) IS 'gives an alias its events bac
 
 -- All that others could still do in the name of a person is kept from them until we end: changes of the names, and
 -- writing what is known of their segments. What somebody has left waiting for us to end is nobody's yet.
-CREATE FUNCTION leadscore_internal.hold_person(lead_id text) RETURNS text[]
+CREATE FUNCTION leadscore_internal.lock_person(lead_id text) RETURNS text[]
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -436,7 +443,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.hold_person(text)
+COMMENT ON FUNCTION leadscore_internal.lock_person(text)
 	IS 'all names of a person, the lead last: until the transaction ends nobody changes them, or writes their segments; an error, if somebody does now';
 
 CREATE FUNCTION leadscore_internal.try_unidentify(alias text) RETURNS boolean
@@ -470,10 +477,10 @@ DECLARE
 BEGIN
 	PERFORM leadscore_internal.check_lead_id(lead_id, 'lead_id'::text);
 	PERFORM leadscore_internal.check_not_running('forget()'::text);
-	names := leadscore_internal.hold_person(lead_id);
+	names := leadscore_internal.lock_person(lead_id);
 	lead := names[cardinality(names)];
 	-- a pass of derive() that has read these events already would bring back what follows from them
-	PERFORM leadscore_internal.hold_derivations();
+	PERFORM leadscore_internal.lock_derivations();
 	timelines := (leadscore_internal.timeline_of(lead) IS NOT NULL)::integer;
 	SELECT count(*) INTO leads FROM (
 		SELECT l.lead_id FROM leadscore.lead l WHERE l.lead_id = ANY (names)
@@ -516,9 +523,9 @@ BEGIN
 
 	-- the name stays, for CRMs that have yet to be told
 	source := 'leadscore_internal.crm_state';
-	PERFORM leadscore_internal.hold_crm();
+	PERFORM leadscore_internal.lock_crm_numbers();
 	UPDATE leadscore_internal.crm_state s
-	SET score = NULL, grade = NULL, segment = NULL, stage = NULL, probability = NULL, reason_1 = NULL, reason_2 = NULL, reason_3 = NULL,
+	SET score = NULL, grade = NULL, segment = NULL, segment_position = NULL, stage = NULL, probability = NULL, reason_1 = NULL, reason_2 = NULL, reason_3 = NULL,
 		deleted = true, change_id = nextval('leadscore_internal.crm_change_id_seq'), changed_at = clock_timestamp()
 	WHERE s.lead_id = ANY (names);
 	GET DIAGNOSTICS remaining = ROW_COUNT;

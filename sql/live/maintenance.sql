@@ -225,14 +225,14 @@ COMMENT ON FUNCTION leadscore_internal.source_timelines(text[], jsonb, boolean) 
 -- TRUNCATE, ATTACH and DETACH PARTITION do not obey snapshots: the sources are
 -- locked against them before the snapshot is taken that they are read with.
 
-CREATE FUNCTION leadscore_internal.hold_sources() RETURNS void
+CREATE FUNCTION leadscore_internal.lock_sources() RETURNS void
 	LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT leadscore_internal.hold_source(t.source)
+	SELECT leadscore_internal.lock_source(t.source)
 	FROM (SELECT DISTINCT s.source FROM leadscore_internal.source_trigger s WHERE s.feeds = 'timeline' AND NOT s.mapping ? 'partition' ORDER BY 1) t
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.hold_sources() IS 'keeps the sources from being truncated, dropped or detached until the transaction ends';
+COMMENT ON FUNCTION leadscore_internal.lock_sources() IS 'keeps the sources from being truncated, dropped or detached until the transaction ends';
 
 CREATE FUNCTION leadscore_internal.try_sources() RETURNS boolean
 	LANGUAGE sql SET search_path = pg_catalog, pg_temp
@@ -246,7 +246,7 @@ AS $$
 	) t
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.try_sources() IS 'hold_sources(), and lead_timeline as a writer locks it, if nobody keeps us waiting';
+COMMENT ON FUNCTION leadscore_internal.try_sources() IS 'lock_sources(), and lead_timeline as a writer locks it, if nobody keeps us waiting';
 
 -- verify
 
@@ -255,7 +255,7 @@ CREATE FUNCTION leadscore.verify() RETURNS TABLE (lead_id text, stored leadscore
 AS $$
 #variable_conflict use_column
 BEGIN
-	PERFORM leadscore_internal.hold_sources();
+	PERFORM leadscore_internal.lock_sources();
 	RETURN QUERY
 	SELECT coalesce(t.lead_id, e.lead_id), t.timeline, e.timeline
 	FROM leadscore.current_timeline t FULL JOIN leadscore_internal.source_timelines(NULL::text[], NULL::jsonb, true) e ON t.lead_id = e.lead_id
@@ -273,10 +273,10 @@ COMMENT ON FUNCTION leadscore.verify() IS 'the leads whose stored timeline diffe
 -- keeping a writer out. Only writers that still count with former signals
 -- must have ended first.
 
-CREATE FUNCTION leadscore_internal.hold_rebuild(shared boolean DEFAULT false) RETURNS void
+CREATE FUNCTION leadscore_internal.lock_rebuild(shared boolean DEFAULT false) RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-CREATE FUNCTION leadscore_internal.release_rebuild() RETURNS void
+CREATE FUNCTION leadscore_internal.unlock_rebuild() RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 
 CREATE FUNCTION leadscore_internal.rebuild_is_at_work() RETURNS boolean
@@ -285,8 +285,8 @@ CREATE FUNCTION leadscore_internal.rebuild_is_at_work() RETURNS boolean
 CREATE FUNCTION leadscore_internal.add_deltas(lead_ids text[], deltas leadscore.timeline[]) RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-COMMENT ON FUNCTION leadscore_internal.hold_rebuild(boolean) IS 'waits for rebuilds of other sessions, and keeps them waiting';
-COMMENT ON FUNCTION leadscore_internal.release_rebuild() IS 'lets the next rebuild begin';
+COMMENT ON FUNCTION leadscore_internal.lock_rebuild(boolean) IS 'waits for rebuilds of other sessions, and keeps them waiting';
+COMMENT ON FUNCTION leadscore_internal.unlock_rebuild() IS 'lets the next rebuild begin';
 COMMENT ON FUNCTION leadscore_internal.rebuild_is_at_work() IS 'whether a rebuild is at work, in any session';
 COMMENT ON FUNCTION leadscore_internal.add_deltas(text[], leadscore.timeline[]) IS 'adds to timelines, aliases resolved';
 
@@ -306,7 +306,7 @@ DECLARE
 	signal_ids CONSTANT integer[] := ARRAY(SELECT (s ->> 'signal_id')::integer FROM jsonb_array_elements(signals -> 'signals') s);
 	n bigint;
 BEGIN
-	PERFORM leadscore_internal.hold_sources();
+	PERFORM leadscore_internal.lock_sources();
 	-- before the snapshot is taken that it is read with
 	LOCK TABLE leadscore.lead_timeline IN ACCESS SHARE MODE;
 	DROP TABLE IF EXISTS pg_temp.leadscore_correction;
@@ -491,7 +491,7 @@ BEGIN
 	IF may_commit THEN
 		COMMIT;
 	END IF;
-	PERFORM leadscore_internal.hold_rebuild(false);
+	PERFORM leadscore_internal.lock_rebuild(false);
 	IF may_commit THEN
 		COMMIT;
 	END IF;
@@ -514,7 +514,7 @@ BEGIN
 		END IF;
 	END IF;
 	DROP TABLE pg_temp.leadscore_correction;
-	PERFORM leadscore_internal.release_rebuild();
+	PERFORM leadscore_internal.unlock_rebuild();
 END
 $$;
 
@@ -617,7 +617,7 @@ BEGIN
 		PERFORM leadscore_internal.refuse_block('compact()'::pg_catalog.text);
 	END IF;
 	COMMIT;
-	PERFORM leadscore_internal.hold_rebuild(false);
+	PERFORM leadscore_internal.lock_rebuild(false);
 	COMMIT;
 	PERFORM leadscore_internal.begin_compaction(before);
 	COMMIT;
@@ -628,7 +628,7 @@ BEGIN
 	CALL leadscore_internal.correct_parted('compact'::pg_catalog.text, NULL::pg_catalog.jsonb, true);
 	PERFORM leadscore_internal.compaction_finished();
 	DROP TABLE pg_temp.leadscore_correction;
-	PERFORM leadscore_internal.release_rebuild();
+	PERFORM leadscore_internal.unlock_rebuild();
 END
 $$;
 

@@ -483,11 +483,11 @@ CREATE FUNCTION leadscore_internal.try_table(source regclass, written boolean) R
 
 COMMENT ON FUNCTION leadscore_internal.try_table(regclass, boolean) IS 'locks a table and its children, to be read, or itself alone, to be written, if nobody keeps us waiting';
 
-CREATE FUNCTION leadscore_internal.hold_source(source regclass) RETURNS void
+CREATE FUNCTION leadscore_internal.lock_source(source regclass) RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
 COMMENT ON FUNCTION leadscore_internal.has_rows(regclass) IS 'whether a table or a child of it has any row';
-COMMENT ON FUNCTION leadscore_internal.hold_source(regclass) IS 'keeps a table and its children from being truncated, dropped or detached until the transaction ends';
+COMMENT ON FUNCTION leadscore_internal.lock_source(regclass) IS 'keeps a table and its children from being truncated, dropped or detached until the transaction ends';
 
 CREATE FUNCTION leadscore_internal.check_source(source regclass) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -506,7 +506,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'wrong_object_type', MESSAGE = format('%s is a temporary or unlogged table', source),
 			DETAIL = 'Its rows are gone when the session ends, or after a crash; timelines stay.', HINT = 'Track a permanent, logged table.';
 	END IF;
-	IF EXISTS (SELECT FROM pg_class c WHERE c.oid = source AND c.relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace)) THEN
+	IF EXISTS (SELECT FROM pg_class c WHERE c.oid = source AND c.relnamespace = ANY (leadscore_internal.our_schemas())) THEN
 		RAISE EXCEPTION USING ERRCODE = 'wrong_object_type', MESSAGE = format('%s is a table of leadscore', source),
 			DETAIL = 'leadscore.event is tracked from the start; the others hold what is computed.',
 			HINT = 'Name a table of your own.';

@@ -58,10 +58,10 @@ CREATE FUNCTION leadscore_internal.signals_changed() RETURNS trigger
 
 COMMENT ON FUNCTION leadscore_internal.signals_changed() IS 'trigger: tells every session that the signals have changed';
 
-CREATE FUNCTION leadscore_internal.hold_lock(what text) RETURNS void
+CREATE FUNCTION leadscore_internal.lock_by_name(what text) RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-COMMENT ON FUNCTION leadscore_internal.hold_lock(text) IS 'keeps others who want the lock of a name waiting until the transaction ends; no advisory lock of SQL is in its way';
+COMMENT ON FUNCTION leadscore_internal.lock_by_name(text) IS 'takes the exclusive lock of a name until the transaction ends; no advisory lock of SQL is in its way';
 
 -- signal
 
@@ -602,7 +602,7 @@ CREATE FUNCTION leadscore_internal.keep_documents(models text[] DEFAULT NULL) RE
 AS $$
 	-- changes of one model are gathered one after the other, each seeing those before it; in a restore in parallel, also
 	-- where the model itself is not there yet
-	SELECT leadscore_internal.hold_lock('model ' || m.model)
+	SELECT leadscore_internal.lock_by_name('model ' || m.model)
 	FROM (
 		SELECT unnest(models) AS model
 		UNION SELECT n.model FROM leadscore.model n WHERE models IS NULL

@@ -97,7 +97,7 @@ COMMENT ON FUNCTION leadscore.timeline_entries(leadscore.timeline) IS 'the entri
 CREATE FUNCTION leadscore.timeline_before(timeline leadscore.timeline, at timestamptz) RETURNS leadscore.timeline
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5;
 
-CREATE FUNCTION leadscore.timeline_first_hour(timeline leadscore.timeline, signal_id integer, "from" timestamptz, "to" timestamptz) RETURNS timestamptz
+CREATE FUNCTION leadscore.timeline_first_hour(timeline leadscore.timeline, signal_id integer, since timestamptz, until timestamptz) RETURNS timestamptz
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 5;
 
 CREATE FUNCTION leadscore_internal.timeline_start(timeline leadscore.timeline) RETURNS timestamptz
@@ -138,7 +138,8 @@ CREATE TYPE leadscore.appraisal AS (
 	grade text,
 	stage text,
 	segment text,
-	last_active timestamptz
+	last_active timestamptz,
+	segment_position integer
 );
 
 COMMENT ON TYPE leadscore.appraisal IS 'what a lead is worth to a model, and why';
@@ -150,6 +151,7 @@ COMMENT ON COLUMN leadscore.appraisal.grade IS 'by fit';
 COMMENT ON COLUMN leadscore.appraisal.stage IS 'the furthest stage reached within its window';
 COMMENT ON COLUMN leadscore.appraisal.segment IS 'the first segment whose conditions hold';
 COMMENT ON COLUMN leadscore.appraisal.last_active IS 'the last hour of any signal up to the instant';
+COMMENT ON COLUMN leadscore.appraisal.segment_position IS 'the position of the segment';
 
 CREATE FUNCTION leadscore.appraise(scorecard jsonb, timeline leadscore.timeline, profile jsonb, at timestamptz) RETURNS leadscore.appraisal
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 20;

@@ -43,6 +43,19 @@ rise(Rising *rising, int32 i)
 }
 
 /*
+ * ln(1 + exp(odds)), and the share of exp(odds) in 1 + exp(odds), without the
+ * loss of digits that exp() of a large number would bring.
+ */
+static inline double
+log_of_sum(double odds, double *share)
+{
+	double		smaller = exp(-fabs(odds));
+
+	*share = odds > 0 ? 1 / (1 + smaller) : smaller / (1 + smaller);
+	return Max(odds, 0) + log1p(smaller);
+}
+
+/*
  * Equation (6), as a sum of logarithms:
  *
  *     ln L = A1 + A2 + ln(exp(A3) + [x > 0] exp(A4))
@@ -96,21 +109,10 @@ log_likelihood(const double *parameters, const void *data, double *gradient, dou
 		if (x > 0)
 		{
 			double		at_t = alpha + c->last / all->unit;
-			double		odds;
 
 			log_t = log(at_t);
 			by_t = 1 / at_t;
-			odds = log_a - log(b + (x - 1)) + rx * (log_T - log_t);
-			if (odds > 0)
-			{
-				dead = 1 / (1 + exp(-odds));
-				more = odds + log1p(exp(-odds));
-			}
-			else
-			{
-				dead = exp(odds) / (1 + exp(odds));
-				more = log1p(exp(odds));
-			}
+			more = log_of_sum(log_a - log(b + (x - 1)) + rx * (log_T - log_t), &dead);
 		}
 		sum += n * (of_r.logarithm + r * log_alpha + of_b.logarithm - of_ab.logarithm - rx * log_T + more);
 
@@ -129,7 +131,7 @@ log_likelihood(const double *parameters, const void *data, double *gradient, dou
 		if (x > 0)
 		{
 			/* A4' - A3': the logarithm of the sum bends by it */
-			double		bend[4] = {log_T - log_t, rx * (1 / at_T - by_t), 1 / a, -1 / (b + (x - 1))};
+			const double bend[4] = {log_T - log_t, rx * (1 / at_T - by_t), 1 / a, -1 / (b + (x - 1))};
 
 			gradient[3] += n * dead * bend[3];
 			hessian[3][3] += n * dead * bend[3] * bend[3];
@@ -200,8 +202,9 @@ expected_by_sum(double s, double y, double a, double b)
 	double		purchases = 1;	/* q(0) + … + q(k - 1) */
 	double		sum = 0;
 
-	for (double k = 1; k <= MOST_TERMS; k++)
+	for (int i = 1; i <= MOST_TERMS; i++)
 	{
+		double		k = i;
 		double		term;
 		double		ratio;
 

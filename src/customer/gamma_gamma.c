@@ -19,10 +19,11 @@ digamma(double v, double *first, double *second)
 	double		w;
 
 	*first = *second = 0;
-	for (; v < 10; v++)
+	while (v < 10)
 	{
 		*first -= 1 / v;
 		*second += 1 / (v * v);
+		v += 1;
 	}
 	/* Abramowitz and Stegun, 6.3.18 and 6.4.12 */
 	w = 1 / (v * v);

@@ -47,8 +47,8 @@ timeline_before(PG_FUNCTION_ARGS)
 }
 
 /*
- * (timeline, signal_id, from, to): the first hour, from that of "from" on and
- * before that of "to", in which a signal occurred, or any if signal_id is NULL
+ * (timeline, signal_id, since, until): the first hour, from that of since on and
+ * before that of until, in which a signal occurred, or any if signal_id is NULL
  */
 Datum
 timeline_first_hour(PG_FUNCTION_ARGS)

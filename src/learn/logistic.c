@@ -787,6 +787,84 @@ standard_error(const Fit *fit, const double *combination)
 	return sqrt(sum);
 }
 
+/* Room for what a fit computes: the intercept and each feature. */
+static void
+fit_init(Fit *fit, Rows *rows)
+{
+	int			n = rows->n_features + 1;
+
+	memset(fit, 0, sizeof(Fit));
+	fit->rows = rows;
+	fit->means = palloc0(n * sizeof(double));
+	fit->deviations = palloc0(n * sizeof(double));
+	fit->scales = palloc0(n * sizeof(double));
+	fit->dropped = palloc0(n * sizeof(char *));
+	fit->separated = palloc0(n * sizeof(bool));
+	fit->feature = palloc(n * sizeof(int));
+	fit->beta = palloc(n * sizeof(double));
+	fit->gradient = palloc(n * sizeof(double));
+	fit->hessian = palloc(n * n * sizeof(double));
+	fit->step = palloc(n * sizeof(double));
+	fit->centred = palloc0(n * sizeof(bool));
+	fit->offsets = palloc0(n * sizeof(double));
+	fit->shifts = palloc0(n * sizeof(double));
+	fit->unknown = palloc(n * sizeof(int));
+	fit->dense = palloc(n * sizeof(double));
+	fit->zeros = palloc(n * sizeof(double));
+	fit->sparse = palloc(n * sizeof(double));
+	fit->at = palloc(n * sizeof(int));
+}
+
+/* The intercept with its error, and both of each feature, in the features' own units. */
+static void
+report_coefficients(const Fit *fit, Datum *values)
+{
+	int			p = fit->rows->n_features;
+	double	   *combination = palloc0((p + 1) * sizeof(double));
+	Datum	   *coefficients = palloc((p + 1) * sizeof(Datum));
+	Datum	   *errors = palloc((p + 1) * sizeof(Datum));
+	double		intercept = fit->beta[0];
+
+	for (int j = 0; j < p; j++)
+		coefficients[j] = errors[j] = Float8GetDatum(0);
+	for (int j = 1; j < fit->n; j++)
+	{
+		int			feature = fit->feature[j];
+
+		memset(combination, 0, fit->n * sizeof(double));
+		combination[j] = 1 / fit->deviations[feature];
+		coefficients[feature] = Float8GetDatum(fit->beta[j] / fit->deviations[feature]);
+		errors[feature] = Float8GetDatum(standard_error(fit, combination));
+		intercept -= fit->beta[j] * fit->shifts[feature];
+	}
+	combination[0] = 1;
+	for (int j = 1; j < fit->n; j++)
+		combination[j] = -fit->shifts[fit->feature[j]];
+	values[0] = Float8GetDatum(intercept);
+	values[1] = Float8GetDatum(standard_error(fit, combination));
+	values[2] = array_of(coefficients, NULL, p, FLOAT8OID);
+	values[3] = array_of(errors, NULL, p, FLOAT8OID);
+}
+
+/* Why each feature was left out (NULL: it was not), and whether it separates the outcomes. */
+static void
+report_features(const Fit *fit, Datum *values)
+{
+	int			p = fit->rows->n_features;
+	Datum	   *dropped = palloc((p + 1) * sizeof(Datum));
+	Datum	   *separated = palloc((p + 1) * sizeof(Datum));
+	bool	   *kept = palloc((p + 1) * sizeof(bool));
+
+	for (int j = 0; j < p; j++)
+	{
+		kept[j] = fit->dropped[j] == NULL;
+		dropped[j] = kept[j] ? (Datum) 0 : CStringGetTextDatum(fit->dropped[j]);
+		separated[j] = BoolGetDatum(fit->separated[j]);
+	}
+	values[0] = array_of(dropped, kept, p, TEXTOID);
+	values[1] = array_of(separated, NULL, p, BOOLOID);
+}
+
 /*
  * state -> (leads, conversions, intercept, intercept_error, coefficients,
  * standard_errors, dropped, separated, log_likelihood, iterations), in the features' own
@@ -796,16 +874,8 @@ Datum
 regression_final(PG_FUNCTION_ARGS)
 {
 	Rows	   *rows = PG_ARGISNULL(0) ? NULL : (Rows *) PG_GETARG_POINTER(0);
-	Fit			fit = {.rows = rows};
+	Fit			fit;
 	int64		conversions = 0;
-	int			p;
-	double	   *combination;
-	double		intercept;
-	Datum	   *coefficients;
-	Datum	   *errors;
-	Datum	   *dropped;
-	Datum	   *separated;
-	bool	   *kept;
 	Datum		values[10];
 	bool		nulls[10] = {false};
 	TupleDesc	row;
@@ -817,25 +887,7 @@ regression_final(PG_FUNCTION_ARGS)
 	if (conversions == 0 || conversions == rows->n)
 		PG_RETURN_NULL();
 
-	p = rows->n_features;
-	fit.means = palloc0((p + 1) * sizeof(double));
-	fit.deviations = palloc0((p + 1) * sizeof(double));
-	fit.scales = palloc0((p + 1) * sizeof(double));
-	fit.dropped = palloc0((p + 1) * sizeof(char *));
-	fit.separated = palloc0((p + 1) * sizeof(bool));
-	fit.feature = palloc((p + 1) * sizeof(int));
-	fit.beta = palloc((p + 1) * sizeof(double));
-	fit.gradient = palloc((p + 1) * sizeof(double));
-	fit.hessian = palloc((p + 1) * (p + 1) * sizeof(double));
-	fit.step = palloc((p + 1) * sizeof(double));
-	fit.centred = palloc0((p + 1) * sizeof(bool));
-	fit.offsets = palloc0((p + 1) * sizeof(double));
-	fit.shifts = palloc0((p + 1) * sizeof(double));
-	fit.unknown = palloc((p + 1) * sizeof(int));
-	fit.dense = palloc((p + 1) * sizeof(double));
-	fit.zeros = palloc((p + 1) * sizeof(double));
-	fit.sparse = palloc((p + 1) * sizeof(double));
-	fit.at = palloc((p + 1) * sizeof(int));
+	fit_init(&fit, rows);
 	standardise(&fit);
 	find_separated(&fit);
 	list_unknowns(&fit);
@@ -844,42 +896,10 @@ regression_final(PG_FUNCTION_ARGS)
 		find_coefficients(&fit, conversions);
 	while (drop_wrong_signs(&fit));
 
-	coefficients = palloc((p + 1) * sizeof(Datum));
-	errors = palloc((p + 1) * sizeof(Datum));
-	dropped = palloc((p + 1) * sizeof(Datum));
-	separated = palloc((p + 1) * sizeof(Datum));
-	kept = palloc((p + 1) * sizeof(bool));
-	combination = palloc0((p + 1) * sizeof(double));
-	for (int j = 0; j < p; j++)
-	{
-		coefficients[j] = errors[j] = Float8GetDatum(0);
-		kept[j] = fit.dropped[j] == NULL;
-		dropped[j] = kept[j] ? (Datum) 0 : CStringGetTextDatum(fit.dropped[j]);
-		separated[j] = BoolGetDatum(fit.separated[j]);
-	}
-	intercept = fit.beta[0];
-	for (int j = 1; j < fit.n; j++)
-	{
-		int			feature = fit.feature[j];
-
-		memset(combination, 0, fit.n * sizeof(double));
-		combination[j] = 1 / fit.deviations[feature];
-		coefficients[feature] = Float8GetDatum(fit.beta[j] / fit.deviations[feature]);
-		errors[feature] = Float8GetDatum(standard_error(&fit, combination));
-		intercept -= fit.beta[j] * fit.shifts[feature];
-	}
-	combination[0] = 1;
-	for (int j = 1; j < fit.n; j++)
-		combination[j] = -fit.shifts[fit.feature[j]];
-
 	values[0] = Int64GetDatum(rows->n);
 	values[1] = Int64GetDatum(conversions);
-	values[2] = Float8GetDatum(intercept);
-	values[3] = Float8GetDatum(standard_error(&fit, combination));
-	values[4] = array_of(coefficients, NULL, p, FLOAT8OID);
-	values[5] = array_of(errors, NULL, p, FLOAT8OID);
-	values[6] = array_of(dropped, kept, p, TEXTOID);
-	values[7] = array_of(separated, NULL, p, BOOLOID);
+	report_coefficients(&fit, &values[2]);
+	report_features(&fit, &values[6]);
 	values[8] = Float8GetDatum(fit.log_likelihood);
 	values[9] = Int32GetDatum(fit.iterations);
 	if (get_call_result_type(fcinfo, NULL, &row) != TYPEFUNC_COMPOSITE)

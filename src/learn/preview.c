@@ -124,7 +124,7 @@ compare_transition(PG_FUNCTION_ARGS)
 	Jsonb	   *profile;
 	Appraisal	before;
 	Appraisal	after;
-	Pair		score;
+	Pair		scores;
 	Move	   *move;
 	int32		hour;
 
@@ -149,15 +149,15 @@ compare_transition(PG_FUNCTION_ARGS)
 	hour = hour_of(PG_GETARG_TIMESTAMPTZ(6));
 	appraise_lead(comparison->before, timeline, profile, hour, hour, &before, NULL);
 	appraise_lead(comparison->after, timeline, profile, hour, hour, &after, NULL);
-	score = (Pair) {before.score, after.score};
-	ranking_put(comparison->scores, 0, score.before);
-	ranking_put(comparison->scores, 1, score.after);
+	scores = (Pair) {before.score, after.score};
+	ranking_put(comparison->scores, 0, scores.before);
+	ranking_put(comparison->scores, 1, scores.after);
 	move = &comparison->moves[segment_number(comparison->before, &before, NULL, 0) * comparison->columns +
 							  segment_number(comparison->after, &after, NULL, 0)];
 	move->leads++;
-	move->sum.before += score.before;
-	move->sum.after += score.after;
-	list_mover(comparison, &score, PG_GETARG_TEXT_PP(3));
+	move->sum.before += scores.before;
+	move->sum.after += scores.after;
+	list_mover(comparison, &scores, PG_GETARG_TEXT_PP(3));
 	PG_RETURN_POINTER(comparison);
 }
 
@@ -245,12 +245,12 @@ compare_deserialize(PG_FUNCTION_ARGS)
 
 		for (uint32 i = 0; i < n; i++)
 		{
-			Pair		score;
+			Pair		scores;
 			int32		length;
 
-			pq_copymsgbytes(&buf, (char *) &score, sizeof(Pair));
+			pq_copymsgbytes(&buf, (char *) &scores, sizeof(Pair));
 			length = pq_getmsgint(&buf, 4);
-			list_mover(comparison, &score, cstring_to_text_with_len(pq_getmsgbytes(&buf, length), length));
+			list_mover(comparison, &scores, cstring_to_text_with_len(pq_getmsgbytes(&buf, length), length));
 		}
 	}
 	comparison->scores = ranking_receive(&buf);

@@ -532,7 +532,7 @@ bands_final(PG_FUNCTION_ARGS)
 	n = ranking->of[0].n + ranking->of[1].n;
 	while (next_lower(ranking, &tie))
 	{
-		int64		upto[2] = {tie.before[0] + tie.n[0], tie.before[1] + tie.n[1]};
+		const int64 upto[2] = {tie.before[0] + tie.n[0], tie.before[1] + tie.n[1]};
 
 		/* a band is full when it reaches the next fifth of the rows */
 		if ((upto[0] + upto[1]) * BANDS / n == (begun[0] + begun[1]) * BANDS / n)
@@ -578,7 +578,6 @@ fine_bands_final(PG_FUNCTION_ARGS)
 	Datum		(*values)[3];
 	int			sizes[2] = {0, 3};
 	int			lower[2] = {1, 1};
-	int64		rows = 0;
 	int64		others = 0;
 	int64		in_band = 0;
 	bool		closed = true;
@@ -593,7 +592,8 @@ fine_bands_final(PG_FUNCTION_ARGS)
 	n = ranking->of[0].n + ranking->of[1].n;
 	while (next_higher(ranking, &tie))
 	{
-		rows = tie.n[0] + tie.n[1];
+		int64		rows = tie.n[0] + tie.n[1];
+
 		if (rows * FINE_BANDS < n)
 			others += rows;
 	}
@@ -602,10 +602,9 @@ fine_bands_final(PG_FUNCTION_ARGS)
 	memset(&tie, 0, sizeof(tie));
 	while (next_higher(ranking, &tie))
 	{
-		bool		frequent;
+		int64		rows = tie.n[0] + tie.n[1];
+		bool		frequent = rows * FINE_BANDS >= n;
 
-		rows = tie.n[0] + tie.n[1];
-		frequent = rows * FINE_BANDS >= n;
 		if (closed || frequent)
 		{
 			values[sizes[0]][2] = Float8GetDatum(border_between(previous, tie.score));

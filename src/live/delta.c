@@ -44,7 +44,7 @@
 
 PG_FUNCTION_INFO_V1(add_delta);
 PG_FUNCTION_INFO_V1(add_deltas);
-PG_FUNCTION_INFO_V1(hold_leads);
+PG_FUNCTION_INFO_V1(lock_lead_rows);
 
 /* Rows that one statement appends. */
 #define BATCH 10000
@@ -630,12 +630,14 @@ name_pointer_compare(const void *a, const void *b)
 }
 
 /*
- * hold_leads(lead_ids, wait): take the rows of leads, made where there are none.
- * Not to wait is to pass over those that somebody else has. Returns those that
- * are ours.
+ * lock_lead_rows(lead_ids, wait): lock the rows of leads in lead_timeline, made
+ * where there are none, FOR UPDATE, from now to the end of the transaction,
+ * in the order of the names. Without "wait", those that somebody else has are
+ * passed over. Returns those that are locked: only who has a lead's row writes
+ * its state.
  */
 Datum
-hold_leads(PG_FUNCTION_ARGS)
+lock_lead_rows(PG_FUNCTION_ARGS)
 {
 	Relation	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
 	bool		wait = PG_GETARG_BOOL(1);
@@ -654,7 +656,7 @@ hold_leads(PG_FUNCTION_ARGS)
 
 		if (nheld > 0 && text_compare(lead_id, DatumGetTextPP(ids[nheld - 1])) == 0)
 			continue;
-		if (store && store_hold(store, lead_id, wait, &made))
+		if (store && store_lock(store, lead_id, wait, &made))
 			ids[nheld++] = PointerGetDatum(lead_id);
 	}
 	stores_close(stores);

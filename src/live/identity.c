@@ -315,7 +315,7 @@ try_leads(PG_FUNCTION_ARGS)
 		Store	   *store = store_of(stores, names[i]);
 		bool		made;
 
-		all_free = store == NULL || store_hold(store, names[i], false, &made);
+		all_free = store == NULL || store_lock(store, names[i], false, &made);
 	}
 	stores_close(stores);
 	table_close(timelines, NoLock);

@@ -20,10 +20,10 @@
 PG_FUNCTION_INFO_V1(in_transaction_block);
 PG_FUNCTION_INFO_V1(wait_for_writers);
 PG_FUNCTION_INFO_V1(wait_for_partings);
-PG_FUNCTION_INFO_V1(hold_rebuild);
-PG_FUNCTION_INFO_V1(release_rebuild);
+PG_FUNCTION_INFO_V1(lock_rebuild);
+PG_FUNCTION_INFO_V1(unlock_rebuild);
 PG_FUNCTION_INFO_V1(rebuild_is_at_work);
-PG_FUNCTION_INFO_V1(hold_lock);
+PG_FUNCTION_INFO_V1(lock_by_name);
 PG_FUNCTION_INFO_V1(check_seen);
 PG_FUNCTION_INFO_V1(is_seen);
 PG_FUNCTION_INFO_V1(difference);
@@ -128,13 +128,12 @@ set_lock_tag(LOCKTAG *tag, uint64 key)
 }
 
 /*
- * hold_lock(what): the EXCLUSIVE lock of that name, from now to the end of the
- * transaction. While one transaction holds it, no other does: changes of one
- * model's document, of one lead's names, of what is derived and of what CRMs
- * are told come one after the other.
+ * lock_by_name(what): take the advisory lock of that name, EXCLUSIVE, from now to
+ * the end of the transaction. So changes of one model's document, of what is
+ * derived and of what CRMs are told are committed one after the other.
  */
 Datum
-hold_lock(PG_FUNCTION_ARGS)
+lock_by_name(PG_FUNCTION_ARGS)
 {
 	text	   *what = PG_GETARG_TEXT_PP(0);
 	LOCKTAG		tag;
@@ -186,11 +185,13 @@ lock_and_tell(const LOCKTAG *tag, bool session)
 }
 
 /*
- * hold_rebuild(shared): wait for the rebuilds of other sessions, and keep them
- * waiting: while one is at work here or, shared, to the end of the transaction.
+ * lock_rebuild(shared): take the lock of rebuilds. EXCLUSIVE, it is the session's
+ * until unlock_rebuild() or an abort or, in a transaction block, the transaction's;
+ * shared (SHARE), it is the transaction's. No two sessions rebuild at a time, and
+ * none while somebody has it shared.
  */
 Datum
-hold_rebuild(PG_FUNCTION_ARGS)
+lock_rebuild(PG_FUNCTION_ARGS)
 {
 	static bool watching = false;
 	bool		session = !IsTransactionBlock();
@@ -210,9 +211,9 @@ hold_rebuild(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* release_rebuild(): the rebuild has ended. */
+/* unlock_rebuild(): the rebuild has ended; the session gives up its lock. */
 Datum
-release_rebuild(PG_FUNCTION_ARGS)
+unlock_rebuild(PG_FUNCTION_ARGS)
 {
 	LOCKTAG		tag;
 

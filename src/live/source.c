@@ -69,7 +69,7 @@ PG_FUNCTION_INFO_V1(property_type);
 PG_FUNCTION_INFO_V1(has_rows);
 PG_FUNCTION_INFO_V1(has_events);
 PG_FUNCTION_INFO_V1(count_rows);
-PG_FUNCTION_INFO_V1(hold_source);
+PG_FUNCTION_INFO_V1(lock_source);
 PG_FUNCTION_INFO_V1(try_table);
 
 /* ---------- the mapping ---------- */
@@ -978,11 +978,12 @@ count_rows(PG_FUNCTION_ARGS)
 }
 
 /*
- * hold_source(table): keep it and its children from being truncated, dropped or
- * detached until the transaction ends.
+ * lock_source(table): lock it and its children, ACCESS SHARE, from now to the end
+ * of the transaction, so that none is truncated, dropped or detached, which
+ * snapshots do not show.
  */
 Datum
-hold_source(PG_FUNCTION_ARGS)
+lock_source(PG_FUNCTION_ARGS)
 {
 	Oid			table = PG_GETARG_OID(0);
 

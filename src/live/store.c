@@ -567,7 +567,7 @@ store_insert(Store *store, text *lead_id, struct varlena *timeline)
 }
 
 bool
-store_hold(Store *store, text *lead_id, bool wait, bool *made)
+store_lock(Store *store, text *lead_id, bool wait, bool *made)
 {
 	for (;;)
 	{

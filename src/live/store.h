@@ -47,7 +47,7 @@ extern MemoryContext store_memory(Store *store);
 extern bool store_insert(Store *store, text *lead_id, struct varlena *timeline);
 
 /* Take a lead's row to keep it, "made" empty where there is none. False: somebody else has it, and we are not to wait. */
-extern bool store_hold(Store *store, text *lead_id, bool wait, bool *made);
+extern bool store_lock(Store *store, text *lead_id, bool wait, bool *made);
 
 /* Append a row, whatever rows there are. */
 extern void store_append(Store *store, text *lead_id, struct varlena *delta);

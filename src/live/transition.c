@@ -893,13 +893,13 @@ write_changes(const Watching *watched, const Changes *changes, TimestampTz now, 
 	values[9] = array_of(changes->doubted_since, NULL, changes->n, TIMESTAMPTZOID);
 	values[10] = array_of(changes->editions, NULL, changes->n, INT8OID);
 
-	session_plan(&log_plan, "INSERT INTO leadscore.segment_change (model, lead_id, \"from\", \"to\", score, changed_at, cause, tick)"
-				 " SELECT c.model, c.lead_id, c.\"from\", c.\"to\", c.score, c.changed_at, c.cause_seen, c.tick_given"
-				 " FROM leadscore_internal.changes_to_log($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) c RETURNING change_id, model, lead_id, \"from\", \"to\","
+	session_plan(&log_plan, "INSERT INTO leadscore.segment_change (model, lead_id, from_segment, to_segment, score, changed_at, cause, tick)"
+				 " SELECT c.model, c.lead_id, c.from_segment, c.to_segment, c.score, c.changed_at, c.cause_seen, c.tick_given"
+				 " FROM leadscore_internal.changes_to_log($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) c RETURNING change_id, model, lead_id, from_segment, to_segment,"
 				 " cause OPERATOR(pg_catalog.<>) 'watch' AND (SELECT w.notify FROM leadscore.watched_model w WHERE w.model OPERATOR(pg_catalog.=) segment_change.model),"
 				 " cause", lengthof(types), types);
 	session_plan(&state_plan, "INSERT INTO leadscore.lead_state (lead_id, model, segment, since, tick, cause, edition)"
-				 " SELECT c.lead_id, c.model, c.\"to\", c.changed_at, c.tick_given, c.cause_seen, c.edition"
+				 " SELECT c.lead_id, c.model, c.to_segment, c.changed_at, c.tick_given, c.cause_seen, c.edition"
 				 " FROM leadscore_internal.changes_to_log($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) c"
 				 " ON CONFLICT (lead_id, model) DO UPDATE SET segment = excluded.segment, since = excluded.since, tick = excluded.tick,"
 				 " cause = excluded.cause, edition = excluded.edition",
@@ -1226,7 +1226,7 @@ see_touched(text **names, int n, Cause cause)
 			Store	   *store = store_of(stores, lead_ids[i]);
 			bool		is_made;
 
-			if (store == NULL || !store_hold(store, lead_ids[i], false, &is_made))
+			if (store == NULL || !store_lock(store, lead_ids[i], false, &is_made))
 				continue;
 			lead_ids[nheld++] = lead_ids[i];
 			if (is_made)

@@ -48,6 +48,34 @@ by_logarithms(LogLikelihood likelihood, const void *data, int n, const double *p
 	return result;
 }
 
+/* By the decomposed information about logarithms; false if an error is not finite. */
+static bool
+find_standard_errors(Fit *fit, const double *factor, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		double		column[MAX_PARAMETERS] = {0};
+
+		column[i] = 1;
+		cholesky_solve(factor, n, column);
+		/* the delta method: a logarithm's error is the parameter's, relative to it */
+		fit->standard_errors[i] = fit->parameters[i] * sqrt(column[i]);
+		if (!isfinite(fit->standard_errors[i]))
+			return false;
+	}
+	return true;
+}
+
+/* Whether the parameters have gone farther from the start than any that mean something. */
+static bool
+is_far(const double *at, const double *start, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (!(fabs(log(at[i] / start[i])) < FARTHEST))
+			return true;
+	return false;
+}
+
 /* Search from one place on. */
 static bool
 climb(LogLikelihood likelihood, const void *data, double observations, int n, const double *start, Fit *fit)
@@ -105,20 +133,7 @@ climb(LogLikelihood likelihood, const void *data, double observations, int n, co
 			return fit->at_limit = isfinite(fit->log_likelihood);
 
 		if (damping == 0 && decrement < DECREMENT)
-		{
-			for (int i = 0; i < n; i++)
-			{
-				double		column[MAX_PARAMETERS] = {0};
-
-				column[i] = 1;
-				cholesky_solve(factor, n, column);
-				/* the delta method: a logarithm's error is the parameter's, relative to it */
-				fit->standard_errors[i] = at[i] * sqrt(column[i]);
-				if (!isfinite(fit->standard_errors[i]))
-					return false;
-			}
-			return isfinite(fit->log_likelihood);
-		}
+			return find_standard_errors(fit, factor, n) && isfinite(fit->log_likelihood);
 
 		for (int i = 0; i < n; i++)
 			tried[i] = at[i] * exp(longest > LONGEST_STEP ? move[i] * LONGEST_STEP / longest : move[i]);
@@ -132,9 +147,8 @@ climb(LogLikelihood likelihood, const void *data, double observations, int n, co
 			memcpy(information, tried_information, n * n * sizeof(double));
 			fit->log_likelihood = tried_likelihood;
 			damping = damping > 1e-6 * scale ? damping / 10 : 0;
-			for (int i = 0; i < n; i++)
-				if (!(fabs(log(at[i] / start[i])) < FARTHEST))
-					return false;
+			if (is_far(at, start, n))
+				return false;
 		}
 		else if (flat)
 			return false;

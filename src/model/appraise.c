@@ -556,14 +556,14 @@ score(PG_FUNCTION_ARGS)
 	PG_RETURN_FLOAT8(appraisal.score);
 }
 
-/* The whole appraisal: (score, engagement, fit, probability, grade, stage, segment, last_active). */
+/* The whole appraisal: (score, engagement, fit, probability, grade, stage, segment, last_active, segment_position). */
 Datum
 appraise(PG_FUNCTION_ARGS)
 {
 	Scorecard  *card;
 	Appraisal	appraisal;
-	Datum		values[8];
-	bool		nulls[8] = {0};
+	Datum		values[9];
+	bool		nulls[9] = {0};
 	const char *grade = NULL;
 	int32		segment;
 
@@ -584,6 +584,8 @@ appraise(PG_FUNCTION_ARGS)
 	segment = segment_number(card, &appraisal, NULL, 0);
 	values[6] = text_datum(segment == 0 ? NULL : card->segments[segment - 1].segment, &nulls[6]);
 	values[7] = instant_datum(appraisal.last_hour, &nulls[7]);
+	nulls[8] = segment == 0;
+	values[8] = Int32GetDatum(segment == 0 ? 0 : card->segments[segment - 1].position);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(result_row(&card->row, fcinfo, card->context), values, nulls)));
 }
 
@@ -646,11 +648,11 @@ features(PG_FUNCTION_ARGS)
 {
 	Scorecard  *card;
 	Appraisal	appraisal;
-	Contribution *contributions;
+	Contribution *parts;
 
-	if (!appraise_arguments(fcinfo, &card, &appraisal, &contributions))
+	if (!appraise_arguments(fcinfo, &card, &appraisal, &parts))
 		PG_RETURN_NULL();
-	PG_RETURN_DATUM(measured_array(card, contributions));
+	PG_RETURN_DATUM(measured_array(card, parts));
 }
 
 /*

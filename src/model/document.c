@@ -380,9 +380,8 @@ trim_session_documents(const CompiledDocument *kept)
 	int			unused = 0;
 	Size		bytes = 0;
 
-	for (CompiledDocument **link = &session_documents; *link;)
+	for (CompiledDocument **link = &session_documents, *entry; (entry = *link) != NULL;)
 	{
-		CompiledDocument *entry = *link;
 		Size		size = MemoryContextMemAllocated(entry->context, true);
 
 		if (entry == kept || entry->references > 0)

@@ -398,7 +398,9 @@ overflow(const TimelineEntry *e, bool *overflowed)
 static void
 builder_overflow(TimelineBuilder *builder, const TimelineEntry *e)
 {
-	overflow(e, builder->lenient ? &(bool) {false} : NULL);
+	bool		noted;
+
+	overflow(e, builder->lenient ? &noted : NULL);
 	builder->overflowed = true;
 }
 
@@ -425,6 +427,46 @@ entry_compare(const TimelineEntry *a, const TimelineEntry *b)
 #define ST_CHECK_FOR_INTERRUPTS
 #define ST_DEFINE
 #include "lib/sort_template.h"
+
+/* What a sum keeps of a signal's entries: so many, which are these bytes, and the hour of the last. */
+typedef struct KeptEntries
+{
+	uint32		n;
+	const uint8 *from;
+	const uint8 *to;
+	int32		hour;
+} KeptEntries;
+
+/*
+ * Read a signal's entries to its end. If the last one has the hour of "first",
+ * the first of the new entries (NULL: there are none), it is added to that
+ * instead of being kept. False if it comes later, or if the sum of the two is
+ * zero or overflows.
+ */
+static inline bool
+keep_entries(TimelineReader *reader, TimelineEntry *first, KeptEntries *kept)
+{
+	int64		occurrences = 0;
+	int64		value = 0;
+
+	kept->n = reader->left;
+	while (reader->left > 0)
+	{
+		kept->to = reader->next;
+		kept->hour = reader->hour;
+		timeline_next_entry(reader, &occurrences, &value);
+	}
+	if (first && first->hour < reader->hour)
+		return false;
+	if (first && first->hour == reader->hour)
+	{
+		kept->n--;
+		return entry_add(first, occurrences, value, 1) && (first->occurrences != 0 || first->value != 0);
+	}
+	kept->to = reader->next;
+	kept->hour = reader->hour;
+	return true;
+}
 
 /*
  * a + b, where no signal of b has an hour before the last one that a has of it,
@@ -458,10 +500,7 @@ append_entries(const struct varlena *a, const TimelineEntry *b, uint32 nb)
 		bool		in_a = more && (j == nb || reader.signal_id <= b[j].signal_id);
 		int32		signal_id = in_a ? reader.signal_id : b[j].signal_id;
 		uint32		end = j;	/* of the signal's entries in b */
-		uint32		kept = 0;	/* of its entries in a, */
-		const uint8 *from = reader.next;	/* with these bytes */
-		const uint8 *to = from;
-		int32		hour = reader.base;
+		KeptEntries kept = {0, reader.next, reader.next, reader.base};	/* of its entries in a */
 		TimelineEntry first = {0};	/* of the new ones */
 
 		CHECK_FOR_INTERRUPTS();
@@ -470,43 +509,18 @@ append_entries(const struct varlena *a, const TimelineEntry *b, uint32 nb)
 			first = b[j];
 		while (end < nb && b[end].signal_id == signal_id)
 			end++;
-		if (in_a)
-		{
-			int64		occurrences = 0;
-			int64		value = 0;
-
-			kept = reader.left;
-			while (reader.left > 0)
-			{
-				to = reader.next;
-				hour = reader.hour;
-				timeline_next_entry(&reader, &occurrences, &value);
-			}
-			if (j < end && b[j].hour < reader.hour)
-				return NULL;
-			if (j < end && b[j].hour == reader.hour)
-			{
-				/* the last entry is written anew */
-				if (!entry_add(&first, occurrences, value, 1) || (first.occurrences == 0 && first.value == 0))
-					return NULL;
-				kept--;
-			}
-			else
-			{
-				to = reader.next;
-				hour = reader.hour;
-			}
-		}
+		if (in_a && !keep_entries(&reader, j < end ? &first : NULL, &kept))
+			return NULL;
 
 		p = put_varint(p, signal_id - previous);
 		previous = signal_id;
-		p = put_varint(p, kept + (end - j));
-		memcpy(p, from, to - from);
-		p += to - from;
+		p = put_varint(p, kept.n + (end - j));
+		memcpy(p, kept.from, kept.to - kept.from);
+		p += kept.to - kept.from;
 		for (const TimelineEntry *e = &first; j < end; e = &b[j])
 		{
-			p = put_entry(p, e, e->hour - hour);
-			hour = e->hour;
+			p = put_entry(p, e, e->hour - kept.hour);
+			kept.hour = e->hour;
 			j++;
 		}
 		if (in_a)

@@ -23,14 +23,14 @@ SELECT model, lead_id, score, engagement, fit, probability, grade, stage, segmen
 -- top(): the leads with the highest scores, appraised; equal scores by name
 SELECT * FROM top(3);
 SELECT lead_id, score FROM top(4, 'shop', '2026-01-01 12:00');
-SELECT count(*) AS all_of_them, bool_and(t = (v.lead_id, v.score, v.engagement, v.fit, v.probability, v.grade, v.stage, v.segment, v.last_active)) AS as_in_lead_score
+SELECT count(*) AS all_of_them, bool_and(t = (v.lead_id, v.score, v.engagement, v.fit, v.probability, v.grade, v.stage, v.segment, v.last_active, v.segment_position)) AS as_in_lead_score
 FROM top(NULL) t JOIN lead_score v USING (lead_id);
 -- without profiles, and with nothing pending, a lead is a row of lead_timeline; the same leads come in the same order
 BEGIN;
 DELETE FROM lead;
-SELECT n, array_agg(t.lead_id ORDER BY t.position) AS leads, bool_and((t.lead_id, t.score, t.engagement, t.fit, t.probability, t.grade, t.stage, t.segment, t.last_active)
-	IS NOT DISTINCT FROM (v.lead_id, v.score, v.engagement, v.fit, v.probability, v.grade, v.stage, v.segment, v.last_active)) AS as_in_lead_score
-FROM (VALUES (2), (NULL)) AS few (n) CROSS JOIN LATERAL top(n) WITH ORDINALITY AS t (lead_id, score, engagement, fit, probability, grade, stage, segment, last_active, position)
+SELECT n, array_agg(t.lead_id ORDER BY t.position) AS leads, bool_and((t.lead_id, t.score, t.engagement, t.fit, t.probability, t.grade, t.stage, t.segment, t.last_active, t.segment_position)
+	IS NOT DISTINCT FROM (v.lead_id, v.score, v.engagement, v.fit, v.probability, v.grade, v.stage, v.segment, v.last_active, v.segment_position)) AS as_in_lead_score
+FROM (VALUES (2), (NULL)) AS few (n) CROSS JOIN LATERAL top(n) WITH ORDINALITY AS t (lead_id, score, engagement, fit, probability, grade, stage, segment, last_active, segment_position, position)
 JOIN lead_score v USING (lead_id) GROUP BY n;
 INSERT INTO pending_delta SELECT 'cyd', -timeline FROM lead_timeline WHERE lead_id = 'cyd';
 SELECT lead_id, score FROM top(2);

@@ -11,10 +11,10 @@ FROM unnest(ARRAY['2026-01-01 10:59Z', '2026-01-01 11:00Z', '2026-01-03 00:30Z',
 SELECT timeline_before(NULL, now()), timeline_before('{}', now()), timeline_before('{1: 2026-01-01T10Z 1}', NULL);
 
 -- the first hour of a signal from one hour on and before another
-SELECT signal_id, "from", "to", timeline_first_hour('{1: 2026-01-01T10Z 2 5, 2026-01-03T00Z 1; 4: 2026-01-02T01Z 1}', signal_id, "from", "to") AS first_hour
+SELECT signal_id, since, until, timeline_first_hour('{1: 2026-01-01T10Z 2 5, 2026-01-03T00Z 1; 4: 2026-01-02T01Z 1}', signal_id, since, until) AS first_hour
 FROM (VALUES (1, '2026-01-01 10:30Z'::timestamptz, '2026-01-05Z'::timestamptz), (1, '2026-01-01 11:00Z', '2026-01-05Z'), (1, '2026-01-01 11:00Z', '2026-01-03 00:59Z'),
 	(1, '2026-01-01 11:00Z', '2026-01-03 01:00Z'), (NULL, '2026-01-01 11:00Z', '2026-01-05Z'), (4, NULL, NULL), (1, NULL, NULL), (NULL, NULL, '2026-01-01 10:00Z'),
-	(2, NULL, NULL), (1, '2026-01-05Z', '2026-01-01Z'), (1, '-infinity', 'infinity')) v (signal_id, "from", "to");
+	(2, NULL, NULL), (1, '2026-01-05Z', '2026-01-01Z'), (1, '-infinity', 'infinity')) v (signal_id, since, until);
 -- an hour with a value but no occurrence, or fewer than none, is none in which it occurred
 SELECT timeline_first_hour('{1: 2026-01-01T10Z 0 5, 2026-01-02T10Z -1, 2026-01-03T10Z 1}', 1, NULL, NULL), timeline_first_hour(NULL, 1, NULL, NULL), timeline_first_hour('{}', NULL, NULL, NULL);
 

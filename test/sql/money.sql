@@ -12,7 +12,7 @@ SELECT publish('{"model": "m",
 	"segments": [{"segment": "hot", "position": 1, "min_score": 5}, {"segment": "warm", "position": 2, "min_score": 2}]}');
 CREATE FUNCTION visits(lead_id text, n integer, at timestamptz DEFAULT now()) RETURNS void LANGUAGE sql
 	AS 'INSERT INTO leadscore.event (lead_id, kind, occurred_at) SELECT lead_id, ''visit'', at FROM generate_series(1, n)';
-CREATE VIEW issued AS SELECT v.offer, v.lead_id, c.cause, c."to" FROM voucher v LEFT JOIN segment_change c USING (change_id) ORDER BY voucher_id;
+CREATE VIEW issued AS SELECT v.offer, v.lead_id, c.cause, c.to_segment FROM voucher v LEFT JOIN segment_change c USING (change_id) ORDER BY voucher_id;
 CREATE FUNCTION code_of(lead text, o text) RETURNS text LANGUAGE sql AS 'SELECT code FROM leadscore.voucher WHERE lead_id = lead AND offer = o AND code IS NOT NULL ORDER BY voucher_id DESC LIMIT 1';
 
 -- an offer on a model that nobody watches
@@ -38,7 +38,7 @@ SELECT refresh_segments();
 UPDATE segment SET min_score = 5 WHERE segment = 'hot';
 UPDATE weight SET points = 1 WHERE signal = 'visit';
 SELECT refresh_segments();
-SELECT lead_id, "from", "to", cause FROM segment_change WHERE lead_id IN ('anna', 'ben', 'carl', 'dora') ORDER BY change_id;
+SELECT lead_id, from_segment, to_segment, cause FROM segment_change WHERE lead_id IN ('anna', 'ben', 'carl', 'dora') ORDER BY change_id;
 
 -- an edit that nobody has looked at yet is the cause where it makes the difference, also for who has an event
 UPDATE weight SET points = 2 WHERE signal = 'visit';
@@ -49,8 +49,8 @@ UPDATE weight SET points = 0.5 WHERE signal = 'visit';
 SELECT visits('anna', 1);
 UPDATE weight SET points = 1 WHERE signal = 'visit';
 SELECT refresh_segments();
-SELECT "from", "to", cause FROM segment_change WHERE lead_id = 'anna' ORDER BY change_id;
-SELECT lead_id, "from", "to", cause FROM segment_change WHERE lead_id IN ('edit', 'event') ORDER BY change_id;
+SELECT from_segment, to_segment, cause FROM segment_change WHERE lead_id = 'anna' ORDER BY change_id;
+SELECT lead_id, from_segment, to_segment, cause FROM segment_change WHERE lead_id IN ('edit', 'event') ORDER BY change_id;
 
 -- what signals count, and a rebuild
 INSERT INTO event (lead_id, kind) SELECT 'fay', 'view' FROM generate_series(1, 5);
@@ -58,7 +58,7 @@ UPDATE signal SET kind = 'view' WHERE signal = 'visit';
 CALL rebuild(signals => '{visit}');
 UPDATE signal SET kind = 'visit' WHERE signal = 'visit';
 CALL rebuild(signals => '{visit}');
-SELECT lead_id, "from", "to", cause FROM segment_change WHERE lead_id IN ('fay', 'anna') ORDER BY change_id;
+SELECT lead_id, from_segment, to_segment, cause FROM segment_change WHERE lead_id IN ('fay', 'anna') ORDER BY change_id;
 
 -- profiles: one that comes, is deleted, and comes with an event
 SELECT visits('gus', 3);
@@ -73,14 +73,14 @@ SELECT refresh_segments();
 INSERT INTO lead VALUES ('gina', '{"country": "DE"}');
 SELECT visits('gina', 1);
 SELECT visits('gina', 2);
-SELECT lead_id, "from", "to", cause FROM segment_change WHERE lead_id IN ('gus', 'gina') ORDER BY change_id;
+SELECT lead_id, from_segment, to_segment, cause FROM segment_change WHERE lead_id IN ('gus', 'gina') ORDER BY change_id;
 SELECT lead_id, profile FROM seen_profile ORDER BY 1;
 -- a new profile and an edit, each of which would have been enough
 SELECT visits('gerd', 4);
 UPDATE weight SET points = 2 WHERE signal = 'visit';
 INSERT INTO lead VALUES ('gerd', '{"country": "DE"}');
 SELECT refresh_segments();
-SELECT "from", "to", cause FROM segment_change WHERE lead_id = 'gerd' ORDER BY change_id;
+SELECT from_segment, to_segment, cause FROM segment_change WHERE lead_id = 'gerd' ORDER BY change_id;
 UPDATE weight SET points = 1 WHERE signal = 'visit';
 DELETE FROM lead WHERE lead_id = 'gerd';
 SELECT refresh_segments();
@@ -89,7 +89,7 @@ SELECT count(*) > 0 AS forgotten FROM forget('gerd');
 -- of an alias
 SELECT visits('cookie', 3), visits('hal', 3);
 SELECT identify('cookie', 'hal');
-SELECT lead_id, "from", "to", cause FROM segment_change WHERE lead_id IN ('cookie', 'hal') ORDER BY change_id;
+SELECT lead_id, from_segment, to_segment, cause FROM segment_change WHERE lead_id IN ('cookie', 'hal') ORDER BY change_id;
 
 -- a load that could not be logged by who has done it is none by time: at this level, and while a segment is renamed (isolation/causes)
 BEGIN ISOLATION LEVEL SERIALIZABLE;
@@ -99,7 +99,7 @@ BEGIN ISOLATION LEVEL SERIALIZABLE;
 SELECT visits('ike', 5);
 COMMIT;
 SELECT refresh_segments();
-SELECT lead_id, "from", "to", cause FROM segment_change WHERE lead_id IN ('ida', 'ike') ORDER BY 1;
+SELECT lead_id, from_segment, to_segment, cause FROM segment_change WHERE lead_id IN ('ida', 'ike') ORDER BY 1;
 
 -- by time alone
 INSERT INTO model (model) VALUES ('t');
@@ -125,7 +125,7 @@ UPDATE segment SET segment = 'burning' WHERE segment = 'hot';
 SELECT refresh_segments();
 SELECT count(*) - :changes AS changes FROM segment_change;
 SELECT segment FROM offer WHERE offer = 'spring';
-SELECT count(*) FROM segment_change WHERE 'hot' IN ("from", "to");
+SELECT count(*) FROM segment_change WHERE 'hot' IN (from_segment, to_segment);
 SELECT visits('jim', 5);
 SELECT * FROM issued WHERE lead_id = 'jim';
 UPDATE segment SET segment = CASE segment WHEN 'burning' THEN 'hot' ELSE segment END;

@@ -285,7 +285,7 @@ CREATE TABLE mark AS SELECT 0::bigint AS change_id;
 -- what was logged since it was last asked, and the vouchers that went with it
 CREATE FUNCTION fresh() RETURNS TABLE (model text, lead_id text, change text, vouchers text) LANGUAGE sql AS $$
 	WITH m AS (UPDATE mark SET change_id = (SELECT coalesce(max(c.change_id), 0) FROM leadscore.segment_change c) RETURNING (SELECT old.change_id FROM mark old) AS change_id)
-	SELECT c.model, c.lead_id, format('%s -> %s at %s', c."from", c."to", c.score), (SELECT string_agg(v.offer, ', ' ORDER BY v.offer) FROM leadscore.voucher v WHERE v.lead_id = c.lead_id)
+	SELECT c.model, c.lead_id, format('%s -> %s at %s', c.from_segment, c.to_segment, c.score), (SELECT string_agg(v.offer, ', ' ORDER BY v.offer) FROM leadscore.voucher v WHERE v.lead_id = c.lead_id)
 	FROM leadscore.segment_change c, m WHERE c.change_id > m.change_id ORDER BY c.model, c.lead_id, c.change_id
 $$;
 SELECT purchases('ann', 6), purchases('bob', 3);
@@ -476,5 +476,5 @@ SELECT coalesce(s.lead_id, l.lead_id) AS lead_id, s.segment, l.segment
 FROM lead_state s FULL JOIN lead_score l ON l.model = s.model AND l.lead_id = s.lead_id
 WHERE s.segment IS DISTINCT FROM l.segment AND coalesce(s.model, l.model) = 'm';
 SELECT s.lead_id, s.model, s.segment FROM lead_state s
-WHERE s.segment IS DISTINCT FROM (SELECT "to" FROM segment_change c WHERE c.lead_id = s.lead_id AND c.model = s.model ORDER BY change_id DESC LIMIT 1);
-SELECT count(*) FROM (SELECT "from", lag("to") OVER (PARTITION BY model, lead_id ORDER BY change_id) AS before FROM segment_change) c WHERE "from" IS DISTINCT FROM before;
+WHERE s.segment IS DISTINCT FROM (SELECT to_segment FROM segment_change c WHERE c.lead_id = s.lead_id AND c.model = s.model ORDER BY change_id DESC LIMIT 1);
+SELECT count(*) FROM (SELECT from_segment, lag(to_segment) OVER (PARTITION BY model, lead_id ORDER BY change_id) AS before FROM segment_change) c WHERE from_segment IS DISTINCT FROM before;

@@ -36,7 +36,7 @@ SELECT identify('anna', 'anna@example.org');
 SELECT identify('cookie', 'anna@example.org');
 DELETE FROM event WHERE lead_id = 'anna';
 SELECT visits('cookie', 5);
-SELECT lead_id, "from", "to" FROM segment_change WHERE lead_id ~ 'anna|cookie' ORDER BY change_id;
+SELECT lead_id, from_segment, to_segment FROM segment_change WHERE lead_id ~ 'anna|cookie' ORDER BY change_id;
 SELECT * FROM issued;
 
 -- the budget is three

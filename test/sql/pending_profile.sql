@@ -129,7 +129,7 @@ SELECT * FROM shop.wrong();
 UPDATE shop.address SET city = 'Rome' WHERE who = 'lead 1';
 UPDATE shop.customer SET country = 'FR' WHERE id = 'lead 2';
 INSERT INTO event (lead_id, kind, occurred_at) VALUES ('lead 1', 'visit', '2026-01-01'), ('lead 2', 'visit', '2026-01-01');
-SELECT lead_id, "from", "to", score = score(lead_id, 'm') AS as_scored, cause FROM segment_change WHERE cause <> 'watch' ORDER BY lead_id;
+SELECT lead_id, from_segment, to_segment, score = score(lead_id, 'm') AS as_scored, cause FROM segment_change WHERE cause <> 'watch' ORDER BY lead_id;
 SELECT unwatch('m');
 
 -- forget() leaves nothing pending

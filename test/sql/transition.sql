@@ -12,7 +12,7 @@ SELECT publish('{"model": "m",
 
 CREATE FUNCTION visits(lead_id text, n integer) RETURNS void LANGUAGE sql
 	AS 'INSERT INTO leadscore.event (lead_id, kind) SELECT lead_id, ''visit'' FROM generate_series(1, n)';
-CREATE VIEW log AS SELECT change_id, model, lead_id, "from", "to", round(score::numeric, 1) AS score, cause FROM segment_change ORDER BY change_id;
+CREATE VIEW log AS SELECT change_id, model, lead_id, from_segment, to_segment, round(score::numeric, 1) AS score, cause FROM segment_change ORDER BY change_id;
 
 -- nothing is written down unless it is watched
 SELECT visits('anna', 6), visits('ben', 1);
@@ -33,9 +33,9 @@ SELECT * FROM log WHERE change_id > 2;
 -- what is rolled back has not happened
 BEGIN;
 SELECT visits('carl', 5);
-SELECT lead_id, "to" FROM log WHERE lead_id = 'carl';
+SELECT lead_id, to_segment FROM log WHERE lead_id = 'carl';
 ROLLBACK;
-SELECT lead_id, "to" FROM log WHERE lead_id = 'carl';
+SELECT lead_id, to_segment FROM log WHERE lead_id = 'carl';
 
 -- a statement of several leads, several changes in a transaction
 INSERT INTO event (lead_id, kind) SELECT l, 'visit' FROM unnest('{eva,fay}'::text[]) l, generate_series(1, 5);
@@ -47,9 +47,9 @@ SELECT * FROM log WHERE lead_id IN ('eva', 'fay');
 
 -- by weights: seen by refresh_segments()
 UPDATE weight SET points = 0.5 WHERE signal = 'visit';
-SELECT lead_id, "to" FROM log WHERE cause = 'model';
+SELECT lead_id, to_segment FROM log WHERE cause = 'model';
 SELECT refresh_segments();
-SELECT lead_id, "from", "to", score FROM log WHERE cause = 'model';
+SELECT lead_id, from_segment, to_segment, score FROM log WHERE cause = 'model';
 SELECT refresh_segments();
 SELECT count(*) FROM log WHERE cause = 'model';
 UPDATE weight SET points = 1 WHERE signal = 'visit';
@@ -61,26 +61,26 @@ SELECT track('click', lead_id => 'lead', kind => 'visit', occurred_at => 'at', m
 INSERT INTO click SELECT 'gus' FROM generate_series(1, 7);
 SELECT count(*) FROM log WHERE lead_id = 'gus';
 SELECT fold();
-SELECT "from", "to", cause FROM log WHERE lead_id = 'gus';
+SELECT from_segment, to_segment, cause FROM log WHERE lead_id = 'gus';
 
 -- an alias is no lead, and gives its events to one
 SELECT visits('cookie', 9);
 SELECT identify('cookie', 'gus');
 SELECT unidentify('cookie');
-SELECT lead_id, "from", "to", cause FROM log WHERE lead_id IN ('cookie', 'gus') ORDER BY change_id;
+SELECT lead_id, from_segment, to_segment, cause FROM log WHERE lead_id IN ('cookie', 'gus') ORDER BY change_id;
 
 -- the log, replayed, is the state, and the live view has the same
 SELECT coalesce(s.lead_id, l.lead_id) AS lead_id, s.segment, l.segment
 FROM lead_state s FULL JOIN lead_score l ON l.model = s.model AND l.lead_id = s.lead_id WHERE s.segment IS DISTINCT FROM l.segment;
 SELECT s.lead_id, s.segment FROM lead_state s
-WHERE s.segment IS DISTINCT FROM (SELECT "to" FROM segment_change c WHERE c.lead_id = s.lead_id ORDER BY change_id DESC LIMIT 1);
+WHERE s.segment IS DISTINCT FROM (SELECT to_segment FROM segment_change c WHERE c.lead_id = s.lead_id ORDER BY change_id DESC LIMIT 1);
 
 -- not watched for a while: the log goes on without a gap when it is again
 SELECT unwatch();
 SELECT visits('fay', 5);
-SELECT "to" FROM log WHERE lead_id = 'fay';
+SELECT to_segment FROM log WHERE lead_id = 'fay';
 CALL watch('m');
-SELECT "from", "to", cause FROM log WHERE lead_id = 'fay';
+SELECT from_segment, to_segment, cause FROM log WHERE lead_id = 'fay';
 
 -- forgotten: nothing is left
 SELECT source, removed FROM forget('fay') WHERE removed > 0;
@@ -92,20 +92,20 @@ INSERT INTO click SELECT 'lou' FROM generate_series(1, 6);
 SELECT fold();
 SELECT source, removed, remaining FROM forget('lou') WHERE removed + remaining > 0;
 SELECT refresh_segments();
-SELECT "from", "to", cause FROM log WHERE lead_id = 'lou';
+SELECT from_segment, to_segment, cause FROM log WHERE lead_id = 'lou';
 SELECT source, removed, remaining FROM forget('lou', tracked => true) WHERE removed + remaining > 0;
 SELECT count(*) FROM log WHERE lead_id = 'lou';
 
 -- a restore may have kept the documents of models from being made
 DELETE FROM model_document;
 SELECT visits('mia', 5);
-SELECT "from", "to", cause FROM log WHERE lead_id = 'mia';
+SELECT from_segment, to_segment, cause FROM log WHERE lead_id = 'mia';
 UPDATE model SET description = 'made again';
 
 -- named twice, seen once
 UPDATE weight SET points = 2 WHERE signal = 'visit';
 SELECT see_batch('{mia,mia}', 'time', true);
-SELECT "from", "to", cause FROM log WHERE lead_id = 'mia';
+SELECT from_segment, to_segment, cause FROM log WHERE lead_id = 'mia';
 UPDATE weight SET points = 1 WHERE signal = 'visit';
 SELECT refresh_segments();
 
@@ -115,15 +115,15 @@ SELECT visits('nora', 10), visits('nora', 1);
 DELETE FROM event WHERE lead_id = 'nora';
 SELECT visits('nora', 5);
 INSERT INTO event (lead_id, kind) SELECT 'split ' || i, 'visit' FROM generate_series(1, 20) i, generate_series(1, 5);
-SELECT "to", count(*) FROM log WHERE lead_id LIKE 'split %' GROUP BY 1;
+SELECT to_segment, count(*) FROM log WHERE lead_id LIKE 'split %' GROUP BY 1;
 UPDATE weight SET points = 2 WHERE signal = 'visit';
 SELECT refresh_segments();
-SELECT "from", "to", cause FROM log WHERE lead_id = 'nora';
-SELECT "from", "to", count(*) FROM log WHERE lead_id LIKE 'split %' GROUP BY 1, 2 ORDER BY 1 NULLS FIRST;
+SELECT from_segment, to_segment, cause FROM log WHERE lead_id = 'nora';
+SELECT from_segment, to_segment, count(*) FROM log WHERE lead_id LIKE 'split %' GROUP BY 1, 2 ORDER BY 1 NULLS FIRST;
 SELECT identify('cookie', 'nora');
 UPDATE weight SET points = 1 WHERE signal = 'visit';
 CALL see_changes();
-SELECT lead_id, "from", "to", cause FROM log WHERE lead_id IN ('cookie', 'nora') ORDER BY change_id DESC LIMIT 2;
+SELECT lead_id, from_segment, to_segment, cause FROM log WHERE lead_id IN ('cookie', 'nora') ORDER BY change_id DESC LIMIT 2;
 SELECT unidentify('cookie');
 SELECT visits('cookie', 1);
 SELECT unwatch();
@@ -160,7 +160,7 @@ SELECT visits('edgar', 1);
 DELETE FROM event WHERE event_id IN (SELECT event_id FROM event WHERE lead_id = 'edgar' LIMIT 3);
 INSERT INTO event (lead_id, kind) VALUES ('edgar', 'visit');
 DELETE FROM event WHERE event_id IN (SELECT event_id FROM event WHERE lead_id = 'edgar' LIMIT 2);
-SELECT "from", "to", score FROM log WHERE lead_id = 'edgar' AND model = 'edge';
+SELECT from_segment, to_segment, score FROM log WHERE lead_id = 'edgar' AND model = 'edge';
 
 -- consumers: again and again until acknowledged, each its own
 -- (when transactions of before have ended, also those of other databases)
@@ -169,17 +169,17 @@ DO $$BEGIN
 		PERFORM pg_sleep(0.01);
 	END LOOP;
 END$$;
-SELECT change_id, lead_id, "to" FROM take_changes('crm', 2);
-SELECT change_id, lead_id, "to" FROM take_changes('crm', 3);
+SELECT change_id, lead_id, to_segment FROM take_changes('crm', 2);
+SELECT change_id, lead_id, to_segment FROM take_changes('crm', 3);
 SELECT acknowledge_changes('crm', 1);
 BEGIN;
-SELECT change_id, lead_id, "to" FROM take_changes('crm', 2);
+SELECT change_id, lead_id, to_segment FROM take_changes('crm', 2);
 SELECT acknowledge_changes('crm');
 COMMIT;
-SELECT change_id, lead_id, "to" FROM take_changes('crm', 1);
+SELECT change_id, lead_id, to_segment FROM take_changes('crm', 1);
 -- what another transaction was given may be another worker's: it must be named
 SELECT acknowledge_changes('crm');
-SELECT change_id, lead_id, "to" FROM take_changes('mail', 1);
+SELECT change_id, lead_id, to_segment FROM take_changes('mail', 1);
 SELECT count(*) > 10 AS many, max(change_id) AS last FROM take_changes('crm', 1000)
 \gset
 -- who takes few meanwhile takes nothing away from who has taken many
@@ -207,7 +207,7 @@ SELECT drop_consumer('mail');
 UPDATE model SET model = 'border' WHERE model = 'edge';
 SELECT DISTINCT model FROM segment_change UNION SELECT model FROM lead_state ORDER BY 1;
 SELECT visits('edgar', 10);
-SELECT model, "from", "to" FROM log WHERE lead_id = 'edgar' ORDER BY change_id DESC LIMIT 2;
+SELECT model, from_segment, to_segment FROM log WHERE lead_id = 'edgar' ORDER BY change_id DESC LIMIT 2;
 DELETE FROM model WHERE model = 'border';
 SELECT DISTINCT model FROM segment_change UNION SELECT model FROM lead_state ORDER BY 1;
 SELECT visits('edgar', 1);
@@ -219,9 +219,9 @@ BEGIN;
 CALL watch();
 ROLLBACK;
 SELECT refused('CALL watch()');
-SELECT "from", "to", cause FROM log WHERE lead_id = 'hal';
+SELECT from_segment, to_segment, cause FROM log WHERE lead_id = 'hal';
 CALL watch();
-SELECT "from", "to", cause FROM log WHERE lead_id = 'hal';
+SELECT from_segment, to_segment, cause FROM log WHERE lead_id = 'hal';
 
 -- refused
 SELECT refused(ARRAY[

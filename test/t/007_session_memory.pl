@@ -107,7 +107,7 @@ is($node->safe_psql('shop', $counted), '12', 'and to the one that they were put 
 $node->safe_psql('shop', q{SELECT leadscore.publish('{"model": "w", "signals": [{"signal": "s", "kind": "visit"}], "weights": [{"signal": "s", "points": 1}], "segments": [{"segment": "any", "position": 1, "min_score": 1}]}');
 	CALL leadscore.watch('w')});
 $session->query_safe(q{INSERT INTO visit VALUES (7, 'nobody', DEFAULT, 'dora')});
-is($node->safe_psql('shop', q{SELECT "to" FROM leadscore.segment_change WHERE lead_id = 'dora'}), 'any', 'a session sees that a model is watched');
+is($node->safe_psql('shop', q{SELECT to_segment FROM leadscore.segment_change WHERE lead_id = 'dora'}), 'any', 'a session sees that a model is watched');
 $node->safe_psql('shop', q{SELECT leadscore.unwatch('w')});
 $session->query_safe(q{INSERT INTO visit VALUES (8, 'nobody', DEFAULT, 'emil')});
 is($node->safe_psql('shop', q{SELECT count(*) FROM leadscore.segment_change WHERE lead_id = 'emil'}), '0', 'and that it is no longer');

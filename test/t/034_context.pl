@@ -110,7 +110,7 @@ $node->safe_psql('shop', 'DROP EVENT TRIGGER in_the_way');
 
 # what was in the way has gone, and all works
 $node->safe_psql('shop', $event);
-is($node->safe_psql('shop', q{SELECT string_agg(format('%s %s %s', "from", "to", cause), ';') FROM leadscore.segment_change WHERE lead_id = 'new'}), ' buyer event', 'the change is logged');
+is($node->safe_psql('shop', q{SELECT string_agg(format('%s %s %s', from_segment, to_segment, cause), ';') FROM leadscore.segment_change WHERE lead_id = 'new'}), ' buyer event', 'the change is logged');
 is($node->safe_psql('shop', q{SELECT count(code), (SELECT count(*) FROM leadscore_internal.offer_slot) FROM leadscore.voucher WHERE lead_id = 'new'}), '1|97', 'and the voucher issued, from the budget');
 
 done_testing();

@@ -24,11 +24,11 @@ my %functions = (
 		timeline_partition
 		score(jsonb) appraise contributions features next_segment template templates diff session_number(timestamptz) session_number(timestamp)
 		fit_clv(timeline) clv(timeline) roc_auc roc_auc_error average_precision ks log_loss brier logistic_regression
-		check_event check_condition check_scorecard check_duration duration_hours check_part_exists refuse known},
+		check_event check_condition check_scorecard check_duration duration_hours check_part_exists refuse known our_schemas},
 	reader => q{
 		signals scorecard make_document model_named lead_named is_visible model_cards served_models months_since model_stages stage_signals touch_signals
 		timeline_of has_pending check_timelines_seen with_pending with_pending_profile alias_profiles top score(text) score(bigint) score(uuid) score_by_query explain(text) explain(bigint) explain(uuid) score_history serving_model
-		rfm(text) rfm(text[]) rfm_groups conversion_of signals_named crm_changes crm_at crm_reasons month_of month_start stored_sum
+		rfm(text) rfm(text[]) rfm_groups conversion_of signals_named crm_changes crm_at crm_reasons month_of month_start segment_position stored_sum
 		is_visible model_cards served_models months_since model_stages stage_signals touch_signals
 		log_has signals_waiting children family_above family_below mapped_columns keeps_values table_problem known_source_problem own_problem collation_version event_trigger_state source_problem lead_key_problem has_lead_index split_problem transition_problem split_tables partitions column_type property_type trigger_mapping
 		conversion_id check_outcome examples warn_of_censoring outcome past_score past_probability past_features past_points assess
@@ -45,11 +45,11 @@ my %functions = (
 		track track_query qualified_query make_query_table check_query_key note_query query_of query_named refresh_query query_failed refresh_queries
 		tell_of_size add_past tell_of_column equal_may_differ merge_duplicates track_profile is_ordered untrack check_source check_properties begin_tracking end_tracking check_children retrack check_mapping repair_triggers rename_source replace_source look_at_source note_due forget_mapping drop_trigger_sets present_mappings sources_due sources_counted create_triggers
 		drop_triggers record record_profile add_source add_profiles note_everybody
-		hold_sources hold_source source_timelines gather gather_parts source_events log_events row_condition column_text difference only
+		lock_sources lock_source source_timelines gather gather_parts source_events log_events row_condition column_text difference only
 		verify rebuild compact fold partition_timelines find_corrections leads_named apply_corrections add_corrections add_deltas find_hours check_compaction
-		begin_compaction compaction_finished signal_definitions signals_counted in_transaction_block refuse_block wait_for_writers writers rebuilders transaction_name wait_for_partings take_parted correct_parted hold_rebuild
-		release_rebuild check_read_committed
-		forget count_rows check_lead_id hold_person try_unidentify fold_leads rebuild_is_at_work check_not_running postpone_rebuild hold_derivations hold_crm derive derive_once duration affinity make_signals check_property check_kinds
+		begin_compaction compaction_finished signal_definitions signals_counted in_transaction_block refuse_block wait_for_writers writers rebuilders transaction_name wait_for_partings take_parted correct_parted lock_rebuild
+		unlock_rebuild check_read_committed
+		forget count_rows check_lead_id lock_person try_unidentify fold_leads rebuild_is_at_work check_not_running postpone_rebuild lock_derivations lock_crm_numbers derive derive_once duration affinity make_signals check_property check_kinds
 		refresh_crm crm_forget refresh_segments see_changes look watch unwatch begin_watching finish_watching leads_to_see see_written see_batch
 		drop_consumer watched_documents look_completed prune_changes expire_vouchers offer_result money to_unit offer_named voucher_key issue_offer resume_offer revoke_vouchers in_restore schedule unschedule jobs cron_line shell_word},
 	# nobody but the owner: rights to others
@@ -73,13 +73,13 @@ my %functions = (
 		warn_of_no_groups guard_timelines source_restored query_restored forget_queries leave_references follow_drops follow_children}
 	# ... and what functions call that run as the owner
 	  . q{
-		query_refreshed insert_query key_columns difference_statement follow_tables follow_drop look_at_columns look_at_names look_at_own note_dropped note_subscribed check_trigger utf8 check_seen is_seen check_sources_seen hold_lock release_timelines hold_leads
+		query_refreshed insert_query key_columns difference_statement follow_tables follow_drop look_at_columns look_at_names look_at_own note_dropped note_subscribed check_trigger utf8 check_seen is_seen check_sources_seen lock_by_name release_timelines lock_lead_rows
 		give_up_row append_delta wait_for_names try_names try_aliases try_leads line_is_free lead_now has_aliases names_are_seen aliases_are_seen append_change remove_change change_waits
 		waiting_lead waiting_changes is_first_change statement_is_running change_problem moved_timeline begin_parting try_sources try_table try_change make_change
 		carry_out_one carry_out change_name add_by_statement fold_by_statements
 		see_leads see_all change_horizon set_clock run_latest edition names_of voucher_code is_held_out fill_slots history_exists has_rows has_events fold_rows fold_profiles fold_profile follow_tablespace by_bytes keyed_by_lead merge_rows merge_profile look_up_again profile_tables latest_profile add_delta
 		add_rows table_of_lead create_split_table changes_to_log models_watched offers_to_issue vouchers_to_issue condition_card issue_to give_back takes_slot
-		voucher_with check_voucher_owner hold_order check_redeemable discount_of take_money},
+		voucher_with check_voucher_owner lock_order check_redeemable discount_of take_money},
 );
 
 my @roles = qw(reader writer identifier redeemer backup admin);
@@ -153,7 +153,7 @@ $node->safe_psql('shop', q{
 	CREATE TABLE public.readable (lead text, placed timestamptz); GRANT SELECT ON public.readable TO admin;
 	-- the rights to call are another matter, and a superuser may have given them away
 	GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA leadscore, leadscore_internal TO admin});
-for my $call (q{SELECT leadscore_internal.hold_source('private.orders')}, q{SELECT leadscore_internal.has_rows('private.orders')},
+for my $call (q{SELECT leadscore_internal.lock_source('private.orders')}, q{SELECT leadscore_internal.has_rows('private.orders')},
 	q{SELECT leadscore_internal.gather('{private.orders}', ARRAY['{"lead_id": "lead"}'::jsonb], '{"signals": []}', NULL, NULL, 0, 1)},
 	q{SELECT leadscore_internal.source_events('{private.orders}', ARRAY['{"lead_id": "lead"}'::jsonb], NULL, NULL)},
 	q{SELECT leadscore_internal.add_source('private.orders', '{"lead_id": "lead"}', true, false)}, q{SELECT leadscore_internal.add_profiles('private.orders', '{"lead_id": "lead"}', true, false)},
@@ -166,7 +166,7 @@ for my $call (q{SELECT leadscore_internal.hold_source('private.orders')}, q{SELE
 		SET lock_timeout = '1s'; SET ROLE admin; $call; RESET ROLE; ROLLBACK PREPARED 'holder'}, on_error_stop => 0);
 	like($error, qr/permission denied|must be owner/, "not on a table of others: $call");
 }
-is($node->psql('shop', q{SET ROLE admin; SELECT leadscore_internal.hold_source('public.readable'), leadscore_internal.has_rows('public.readable')}), 0, '... but on one that may be read');
+is($node->psql('shop', q{SET ROLE admin; SELECT leadscore_internal.lock_source('public.readable'), leadscore_internal.has_rows('public.readable')}), 0, '... but on one that may be read');
 
 # Whatever advisory locks a role takes, nothing of ours waits for them.
 $node->safe_psql('shop', q{
@@ -179,7 +179,7 @@ $node->safe_psql('shop', q{
 	PREPARE TRANSACTION 'locks'});
 my @ours = (q{SELECT leadscore.identify('visitor', 'anna')}, q{SELECT leadscore.unidentify('visitor')}, q{SELECT leadscore.forget('anna')}, 'SELECT * FROM leadscore.derive()', 'SELECT leadscore.refresh_crm()',
 	'UPDATE leadscore.derivation SET gap = gap', q{SELECT leadscore.publish(leadscore.template('ecommerce'))}, q{UPDATE leadscore.weight SET points = points + 1},
-	'SELECT leadscore_internal.hold_rebuild(), leadscore_internal.release_rebuild()', 'CALL leadscore.rebuild()', q{CALL leadscore.compact('2020-01-01')}, q{CALL leadscore.watch('ecommerce')});
+	'SELECT leadscore_internal.lock_rebuild(), leadscore_internal.unlock_rebuild()', 'CALL leadscore.rebuild()', q{CALL leadscore.compact('2020-01-01')}, q{CALL leadscore.watch('ecommerce')});
 for my $command (@ours)
 {
 	my ($status, $out, $error) = $node->psql('shop', "SET lock_timeout = '5s'; SET client_min_messages = warning; $command");

@@ -93,7 +93,7 @@ my @queries = (
 	q{SELECT leadscore.fit_clv('purchase', '2026-02-20 00:00Z')}, q{SELECT v.lead_id, (leadscore.clv(v.timeline, leadscore.fit_clv_of('purchase'), '30 days', '2026-02-20 00:00Z')).* FROM leadscore_internal.visible_lead v ORDER BY 1},
 	q{SELECT * FROM leadscore.experiment_result('x', 'purchase', at => '2026-02-20 00:00Z')},
 	q{SELECT model, lead_id, reason_1, reason_2, reason_3 FROM leadscore_internal.crm_at('2026-02-01 00:00Z') ORDER BY 1, 2},
-	q{SELECT model, lead_id, "from", "to", cause FROM leadscore.segment_change WHERE lead_id LIKE 'lead%' OR lead_id LIKE 'hot%' ORDER BY 1, 2},
+	q{SELECT model, lead_id, from_segment, to_segment, cause FROM leadscore.segment_change WHERE lead_id LIKE 'lead%' OR lead_id LIKE 'hot%' ORDER BY 1, 2},
 	q{SELECT lead_id, code IS NULL AS held_out, expires_at - issued_at AS valid FROM leadscore.voucher ORDER BY 1}, q{SELECT leadscore_internal.is_held_out('o', 'lead ' || i, 0.5) FROM pg_catalog.generate_series(1, 50) i},
 	q{SELECT leadscore.timeline_partition('lead ' || i, 1000) FROM pg_catalog.generate_series(1, 50) i},
 	q{SELECT arm, leads, redeemed, buyers, revenue, discount FROM leadscore.offer_result('o', 'purchase')},

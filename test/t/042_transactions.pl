@@ -210,16 +210,16 @@ BEGIN
 	FROM shop.profile p LEFT JOIN leadscore.current_profile l ON l.lead_id = p.lead_id
 	WHERE coalesce(l.profile, '{}') <> jsonb_strip_nulls(jsonb_build_object('country', p.country, 'city', p.city));
 	RETURN QUERY
-	SELECT format('change %s: %s on %s from %s to %s at %s: %s', c.change_id, c.lead_id, c.model, coalesce(c."from", 'none'), coalesce(c."to", 'none'), c.score, w.what)
-	FROM (SELECT c.*, row_number() OVER (PARTITION BY c.lead_id, c.model ORDER BY c.change_id) AS n, lag(c."to") OVER (PARTITION BY c.lead_id, c.model ORDER BY c.change_id) AS before,
+	SELECT format('change %s: %s on %s from %s to %s at %s: %s', c.change_id, c.lead_id, c.model, coalesce(c.from_segment, 'none'), coalesce(c.to_segment, 'none'), c.score, w.what)
+	FROM (SELECT c.*, row_number() OVER (PARTITION BY c.lead_id, c.model ORDER BY c.change_id) AS n, lag(c.to_segment) OVER (PARTITION BY c.lead_id, c.model ORDER BY c.change_id) AS before,
 			count(*) OVER (PARTITION BY c.lead_id, c.model, c.tick) AS times FROM leadscore.segment_change c WHERE c.change_id > (SELECT change_id FROM shop.mark)) c
 	LEFT JOIN shop.state s ON s.lead_id = c.lead_id AND s.model = c.model
-	LEFT JOIN leadscore.offer o ON o.model = c.model AND o.segment = c."to"
-	CROSS JOIN LATERAL (VALUES (c."from" IS NOT DISTINCT FROM c."to", 'no change'), (c.times > 1, 'one of several in a transaction'),
+	LEFT JOIN leadscore.offer o ON o.model = c.model AND o.segment = c.to_segment
+	CROSS JOIN LATERAL (VALUES (c.from_segment IS NOT DISTINCT FROM c.to_segment, 'no change'), (c.times > 1, 'one of several in a transaction'),
 		-- (the log of who has been forgotten begins anew)
 		(CASE WHEN c.n > 1 THEN c.before WHEN EXISTS (SELECT FROM leadscore.segment_change d WHERE d.lead_id = c.lead_id AND d.model = c.model AND d.change_id < c.change_id) THEN s.segment END
-			IS DISTINCT FROM c."from", 'it was elsewhere'),
-		(c.score IS NOT NULL AND shop.next(c.model, c."from", c.score) IS DISTINCT FROM c."to", 'that is not where the score leads'),
+			IS DISTINCT FROM c.from_segment, 'it was elsewhere'),
+		(c.score IS NOT NULL AND shop.next(c.model, c.from_segment, c.score) IS DISTINCT FROM c.to_segment, 'that is not where the score leads'),
 		(o.offer IS NOT NULL AND NOT EXISTS (SELECT FROM leadscore.voucher v LEFT JOIN shop.been a ON a.alias = v.lead_id WHERE v.offer = o.offer AND c.lead_id IN (v.lead_id, a.lead_id))
 			-- (who was forgotten gets no second one)
 			AND NOT EXISTS (SELECT FROM leadscore_internal.forgotten_voucher f LEFT JOIN shop.been a ON a.lead_id = c.lead_id WHERE f.key IN (leadscore_internal.voucher_key(o.offer, c.lead_id), leadscore_internal.voucher_key(o.offer, a.alias))), 'no voucher')) AS w (wrong, what)
@@ -228,12 +228,12 @@ BEGIN
 	SELECT format('voucher: %s of %s without a change', v.offer, v.lead_id)
 	FROM leadscore.voucher v JOIN leadscore.offer o ON o.offer = v.offer
 	WHERE v.voucher_id > (SELECT voucher_id FROM shop.mark) AND v.lead_id IS NOT NULL
-	AND NOT EXISTS (SELECT FROM leadscore.segment_change c WHERE c.change_id > (SELECT change_id FROM shop.mark) AND c.lead_id = v.lead_id AND c.model = o.model AND c."to" = o.segment);
+	AND NOT EXISTS (SELECT FROM leadscore.segment_change c WHERE c.change_id > (SELECT change_id FROM shop.mark) AND c.lead_id = v.lead_id AND c.model = o.model AND c.to_segment = o.segment);
 	RETURN QUERY
-	SELECT format('state: %s on %s is in %s, but its last change led to %s', coalesce(s.lead_id, c.lead_id), coalesce(s.model, c.model), coalesce(s.segment, 'none'), coalesce(c."to", 'none'))
-	FROM (SELECT DISTINCT ON (lead_id, model) lead_id, model, "to" FROM leadscore.segment_change ORDER BY lead_id, model, change_id DESC) c
+	SELECT format('state: %s on %s is in %s, but its last change led to %s', coalesce(s.lead_id, c.lead_id), coalesce(s.model, c.model), coalesce(s.segment, 'none'), coalesce(c.to_segment, 'none'))
+	FROM (SELECT DISTINCT ON (lead_id, model) lead_id, model, to_segment FROM leadscore.segment_change ORDER BY lead_id, model, change_id DESC) c
 	FULL JOIN leadscore.lead_state s ON s.lead_id = c.lead_id AND s.model = c.model
-	WHERE s.segment IS DISTINCT FROM c."to";
+	WHERE s.segment IS DISTINCT FROM c.to_segment;
 	RETURN QUERY
 	SELECT format('state: %s on %s is in %s at %s', p.lead_id, p.model, coalesce(s.segment, 'none'), p.score)
 	FROM unnest(points) p LEFT JOIN leadscore.lead_state s ON s.lead_id = p.lead_id AND s.model = p.model

@@ -114,7 +114,7 @@ sub is_right
 	is($node->safe_psql('shop', q{SELECT count(*) FROM leadscore.lead_score l FULL JOIN leadscore.lead_state s USING (lead_id, model) WHERE l.segment IS DISTINCT FROM s.segment}), '0', "$name: states are where the scores are");
 	# (the ticks of two transactions can be the same, where the later has the smaller number)
 	is($node->safe_psql('shop', q{SELECT count(*) FROM (SELECT FROM leadscore.segment_change GROUP BY model, lead_id, xmin HAVING count(*) > 1) c}), '0', "$name: one change of a lead in a transaction");
-	is($node->safe_psql('shop', q{SELECT count(*) FROM (SELECT "from", "to", lag("to") OVER (PARTITION BY model, lead_id ORDER BY change_id) AS before FROM leadscore.segment_change) c WHERE "from" IS DISTINCT FROM before OR "from" IS NOT DISTINCT FROM "to"}),
+	is($node->safe_psql('shop', q{SELECT count(*) FROM (SELECT from_segment, to_segment, lag(to_segment) OVER (PARTITION BY model, lead_id ORDER BY change_id) AS before FROM leadscore.segment_change) c WHERE from_segment IS DISTINCT FROM before OR from_segment IS NOT DISTINCT FROM to_segment}),
 		'0', "$name: the changes follow one another");
 	is($node->safe_psql('shop', q{SELECT (SELECT count(*) FROM leadscore.voucher WHERE code IS NOT NULL) + (SELECT count(*) FROM leadscore_internal.offer_slot)}), '5', "$name: the budget is kept");
 	return;
@@ -265,7 +265,7 @@ sub all_or_nothing
 	is($node->safe_psql('shop', "SELECT (SELECT count(*) FROM leadscore.event WHERE lead_id = '$lead'), leadscore.score('$lead', 'm')"), "$events|$events", "$name: events and score are there, or neither");
 	is($node->safe_psql('shop', 'SELECT count(*) FROM leadscore.verify()'), '0', "$name: timelines equal events");
 	$node->safe_psql('shop', 'CALL leadscore.see_changes()');
-	is($node->safe_psql('shop', "SELECT string_agg(format('%s -> %s', \"from\", \"to\"), ', ') FROM leadscore.segment_change WHERE lead_id = '$lead'"), $events ? ' -> silver' : '', "$name: it is seen later, once");
+	is($node->safe_psql('shop', "SELECT string_agg(format('%s -> %s', from_segment, to_segment), ', ') FROM leadscore.segment_change WHERE lead_id = '$lead'"), $events ? ' -> silver' : '', "$name: it is seen later, once");
 	is($node->safe_psql('shop', "SELECT count(*) FROM leadscore.voucher WHERE lead_id = '$lead'"), $events ? '1' : '0', "$name: as is its voucher");
 	return;
 }

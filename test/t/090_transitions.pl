@@ -47,12 +47,12 @@ $node->safe_psql('shop', q{
 	EXCEPTION WHEN unique_violation OR undefined_object OR invalid_parameter_value THEN
 	END
 	$$;
-	CREATE TABLE got (n bigint GENERATED ALWAYS AS IDENTITY, consumer text, change_id bigint, model text, lead_id text, "from" text, "to" text);
+	CREATE TABLE got (n bigint GENERATED ALWAYS AS IDENTITY, consumer text, change_id bigint, model text, lead_id text, from_segment text, to_segment text);
 	CREATE PROCEDURE take_quickly(until timestamptz) LANGUAGE plpgsql AS $$
 	BEGIN
 		WHILE clock_timestamp() < until LOOP
-			INSERT INTO got (consumer, change_id, model, lead_id, "from", "to")
-			SELECT 'quick', change_id, model, lead_id, "from", "to" FROM leadscore.take_changes('quick', 50);
+			INSERT INTO got (consumer, change_id, model, lead_id, from_segment, to_segment)
+			SELECT 'quick', change_id, model, lead_id, from_segment, to_segment FROM leadscore.take_changes('quick', 50);
 			PERFORM leadscore.acknowledge_changes('quick');
 			COMMIT;
 			PERFORM pg_sleep(0.002);
@@ -66,14 +66,14 @@ $node->safe_psql('shop', 'CALL leadscore.watch(model => $$sticky$$, notify => fa
 # What must hold at any time: the changes of a lead follow one another, and end where it is.
 my $broken = q{
 	SELECT * FROM (
-		SELECT model, lead_id, change_id, "from", "to", lag("to") OVER w AS before, count(*) OVER (w ROWS UNBOUNDED PRECEDING) AS n
+		SELECT model, lead_id, change_id, from_segment, to_segment, lag(to_segment) OVER w AS before, count(*) OVER (w ROWS UNBOUNDED PRECEDING) AS n
 		FROM leadscore.segment_change WINDOW w AS (PARTITION BY model, lead_id ORDER BY change_id)) c
-	WHERE "from" IS NOT DISTINCT FROM "to" OR "from" IS DISTINCT FROM before ORDER BY 1, 2, 3 LIMIT 5};
+	WHERE from_segment IS NOT DISTINCT FROM to_segment OR from_segment IS DISTINCT FROM before ORDER BY 1, 2, 3 LIMIT 5};
 my $lost = q{
-	SELECT coalesce(c.lead_id, s.lead_id), c."to", s.segment
-	FROM (SELECT DISTINCT ON (model, lead_id) model, lead_id, "to" FROM leadscore.segment_change ORDER BY model, lead_id, change_id DESC) c
+	SELECT coalesce(c.lead_id, s.lead_id), c.to_segment, s.segment
+	FROM (SELECT DISTINCT ON (model, lead_id) model, lead_id, to_segment FROM leadscore.segment_change ORDER BY model, lead_id, change_id DESC) c
 	FULL JOIN leadscore.lead_state s ON s.model = c.model AND s.lead_id = c.lead_id
-	WHERE c."to" IS DISTINCT FROM s.segment LIMIT 5};
+	WHERE c.to_segment IS DISTINCT FROM s.segment LIMIT 5};
 # ... and when everything is folded and refreshed: where the live view has it
 my $differs = q{
 	SELECT coalesce(s.lead_id, l.lead_id), s.segment, l.segment
@@ -88,7 +88,7 @@ my $missed = q{
 	FULL JOIN (SELECT lead_id, segment FROM leadscore.lead_score WHERE model = 'pure') l ON l.lead_id = s.lead_id
 	WHERE s.segment IS DISTINCT FROM l.segment LIMIT 5};
 my $unstuck = q{
-	SELECT change_id::text, "from", "to", score FROM leadscore.segment_change WHERE model = 'sticky' AND "to" IS DISTINCT FROM expected("from", score)
+	SELECT change_id::text, from_segment, to_segment, score FROM leadscore.segment_change WHERE model = 'sticky' AND to_segment IS DISTINCT FROM expected(from_segment, score)
 	UNION ALL
 	SELECT coalesce(s.lead_id, l.lead_id), s.segment, expected(s.segment, l.score), l.score
 	FROM (SELECT lead_id, segment FROM leadscore.lead_state WHERE model = 'sticky') s
@@ -150,7 +150,7 @@ for my $round (@rounds)
 	{
 		my $end = ++$rounds % 3 ? 'COMMIT' : 'ROLLBACK';
 		my $acknowledge = $rounds % 3 ? q{SELECT leadscore.acknowledge_changes('careless', change_id) FROM got WHERE consumer = 'careless' ORDER BY n DESC LIMIT 1} : '';
-		my $take = q{INSERT INTO got (consumer, change_id, model, lead_id, "from", "to") SELECT '%1$s', change_id, model, lead_id, "from", "to" FROM leadscore.take_changes('%1$s', 7)};
+		my $take = q{INSERT INTO got (consumer, change_id, model, lead_id, from_segment, to_segment) SELECT '%1$s', change_id, model, lead_id, from_segment, to_segment FROM leadscore.take_changes('%1$s', 7)};
 		$node->safe_psql('shop', sprintf("BEGIN; $take; SELECT leadscore.acknowledge_changes('careful'); $end", 'careful'));
 		$node->safe_psql('shop', sprintf("$take; $acknowledge", 'careless'));
 		$wrong ||= $node->safe_psql('shop', $broken);
@@ -193,7 +193,7 @@ note($node->safe_psql('shop', q{SELECT string_agg(format('%s %s: %s', model, cau
 is($node->safe_psql('shop', q{SELECT string_agg(DISTINCT cause, ' ' ORDER BY cause) FROM leadscore.segment_change WHERE cause <> 'time'}), 'event identity load model profile watch', 'there were changes of every cause but time, which may have come too late');
 
 # (a crash that is sure to come: kept, and not acknowledged)
-$node->safe_psql('shop', q{INSERT INTO got (consumer, change_id, model, lead_id, "from", "to") SELECT 'careless', change_id, model, lead_id, "from", "to" FROM leadscore.take_changes('careless', 7)});
+$node->safe_psql('shop', q{INSERT INTO got (consumer, change_id, model, lead_id, from_segment, to_segment) SELECT 'careless', change_id, model, lead_id, from_segment, to_segment FROM leadscore.take_changes('careless', 7)});
 
 # the consumers take the rest
 for my $consumer ('careful', 'careless', 'quick')
@@ -201,7 +201,7 @@ for my $consumer ('careful', 'careless', 'quick')
 	my $taken = 1;
 	while ($taken > 0)
 	{
-		($taken) = split /\n/, $node->safe_psql('shop', qq{BEGIN; WITH g AS (INSERT INTO got (consumer, change_id, model, lead_id, "from", "to") SELECT '$consumer', change_id, model, lead_id, "from", "to" FROM leadscore.take_changes('$consumer', 500) RETURNING 1) SELECT count(*) FROM g; SELECT leadscore.acknowledge_changes('$consumer'); COMMIT});
+		($taken) = split /\n/, $node->safe_psql('shop', qq{BEGIN; WITH g AS (INSERT INTO got (consumer, change_id, model, lead_id, from_segment, to_segment) SELECT '$consumer', change_id, model, lead_id, from_segment, to_segment FROM leadscore.take_changes('$consumer', 500) RETURNING 1) SELECT count(*) FROM g; SELECT leadscore.acknowledge_changes('$consumer'); COMMIT});
 	}
 	is($node->safe_psql('shop', qq{SELECT change_id FROM leadscore.segment_change EXCEPT SELECT change_id FROM got WHERE consumer = '$consumer' ORDER BY 1 LIMIT 3}), '', "$consumer: nothing is lost");
 	is($node->safe_psql('shop', qq{
@@ -228,7 +228,7 @@ is($node->safe_psql('shop', $lost), '', 'and what is left tells where the leads 
 	$new->query_safe(q{BEGIN; SELECT pg_current_xact_id(); INSERT INTO leadscore.event (lead_id, kind, value) VALUES ('order', 'order', 100); COMMIT});
 	is($node->safe_psql('shop', q{SELECT count(*) FROM leadscore.take_changes('c')}), '0', 'a change is not given while an older transaction runs');
 	$old->query_safe(q{DELETE FROM leadscore.event WHERE lead_id = 'order'; COMMIT});
-	my $order = q{SELECT string_agg(format('%s:%s', model, coalesce("to", '-')), ' ') FROM leadscore.take_changes('c', 100)};
+	my $order = q{SELECT string_agg(format('%s:%s', model, coalesce(to_segment, '-')), ' ') FROM leadscore.take_changes('c', 100)};
 	wait_for_changes($node, 'shop');
 	is($node->safe_psql('shop', $order), 'plain:hot pure:little sticky:low plain:- pure:- sticky:-', 'the first changes come first');
 	$node->safe_psql('shop', q{BEGIN; SELECT count(*) FROM leadscore.take_changes('c', 100); SELECT leadscore.acknowledge_changes('c'); COMMIT});
@@ -243,7 +243,7 @@ is($node->safe_psql('shop', $lost), '', 'and what is left tells where the leads 
 	$node->safe_psql('shop', q{UPDATE leadscore.weight SET points = 3.1 WHERE model = 'sticky' AND signal = 'visit'});
 	$old->query_safe(q{INSERT INTO leadscore.event (lead_id, kind) VALUES ('two', 'visit'); COMMIT});
 	wait_for_changes($node, 'shop');
-	is($node->safe_psql('shop', q{SELECT string_agg(format('%s:%s', model, "to"), ' ') FROM leadscore.take_changes('c', 100) WHERE lead_id = 'two'}), 'pure:little sticky:high', 'also where they are of two models');
+	is($node->safe_psql('shop', q{SELECT string_agg(format('%s:%s', model, to_segment), ' ') FROM leadscore.take_changes('c', 100) WHERE lead_id = 'two'}), 'pure:little sticky:high', 'also where they are of two models');
 	$node->safe_psql('shop', q{UPDATE leadscore.weight SET points = 1 WHERE model = 'sticky' AND signal = 'visit'; SELECT leadscore.refresh_segments()});
 	$node->safe_psql('shop', q{CALL leadscore.watch('plain')});
 	$_->quit for $old, $new;
@@ -281,7 +281,7 @@ for my $case ([ 'after it has taken', q{SELECT string_agg(change_id::text, ' ') 
 # A refresh finds that time has moved two leads, passes over the one that somebody has, and holds neither: the
 # writer may go on with the other.
 {
-	my $log = q{SELECT string_agg(format('%s:%s-%s', lead_id, "from", "to"), ' ' ORDER BY change_id) FROM leadscore.segment_change WHERE lead_id LIKE 'met %' AND model = 'plain'};
+	my $log = q{SELECT string_agg(format('%s:%s-%s', lead_id, from_segment, to_segment), ' ' ORDER BY change_id) FROM leadscore.segment_change WHERE lead_id LIKE 'met %' AND model = 'plain'};
 
 	$node->safe_psql('shop', q{UPDATE leadscore.weight SET points = 1 WHERE model = 'plain' AND signal = 'visit'; SELECT leadscore.refresh_segments();
 		INSERT INTO leadscore.event (lead_id, kind) SELECT 'met ' || j, 'visit' FROM generate_series(1, 5) i, generate_series(1, 2) j;

@@ -76,7 +76,7 @@ $node->safe_psql('shop', q{
 			PERFORM leadscore.expire_vouchers();
 		WHEN action = 29 THEN
 			names := leadscore_internal.names_of(name);
-			INSERT INTO issue SELECT v.change_id, v.offer, c.cause, c."to", v.lead_id FROM leadscore.voucher v JOIN leadscore.segment_change c USING (change_id) WHERE v.lead_id = ANY (names);
+			INSERT INTO issue SELECT v.change_id, v.offer, c.cause, c.to_segment, v.lead_id FROM leadscore.voucher v JOIN leadscore.segment_change c USING (change_id) WHERE v.lead_id = ANY (names);
 			INSERT INTO forgotten SELECT n, v.offer, clock_timestamp() FROM unnest(names) n, leadscore.voucher v WHERE v.lead_id = ANY (names) AND v.revoked_at IS NULL;
 			PERFORM leadscore.forget(name);
 			INSERT INTO parted SELECT unnest(names), clock_timestamp();
@@ -208,13 +208,13 @@ is($node->safe_psql('shop', q{
 	SELECT order_ref, o.discount, s.discount FROM leadscore_internal.voucher_order o FULL JOIN (SELECT order_ref, sum(discount) AS discount FROM leadscore.voucher WHERE order_ref IS NOT NULL GROUP BY 1) s USING (order_ref)
 	WHERE o.discount IS DISTINCT FROM s.discount LIMIT 5}), '', 'each order knows what its vouchers are worth');
 
-$node->safe_psql('shop', q{INSERT INTO issue SELECT v.change_id, v.offer, c.cause, c."to", v.lead_id FROM leadscore.voucher v LEFT JOIN leadscore.segment_change c USING (change_id) WHERE v.lead_id IS NOT NULL});
+$node->safe_psql('shop', q{INSERT INTO issue SELECT v.change_id, v.offer, c.cause, c.to_segment, v.lead_id FROM leadscore.voucher v LEFT JOIN leadscore.segment_change c USING (change_id) WHERE v.lead_id IS NOT NULL});
 is($node->safe_psql('shop', q{
 	SELECT i.* FROM issue i JOIN leadscore.offer o USING (offer)
 	WHERE CASE WHEN i.change_id IS NULL THEN i.offer <> 'moving' ELSE (i.cause = ANY (o.issue_on)) IS NOT TRUE OR i.segment NOT IN ('hot', 'burning') END LIMIT 5}), '', 'each voucher has a change of a cause that was asked for');
 is($node->safe_psql('shop', q{
 	SELECT v.offer, v.lead_id, c.cause FROM leadscore.voucher v LEFT JOIN leadscore.segment_change c USING (change_id) WHERE v.lead_id LIKE 'still%' AND v.offer <> 'moving' LIMIT 5}), '', 'who has done nothing gets nothing')
-  or diag($node->safe_psql('shop', q{SELECT c.change_id, c.lead_id, c."from", c."to", c.score, c.cause, c.changed_at::time, c.tick FROM leadscore.segment_change c
+  or diag($node->safe_psql('shop', q{SELECT c.change_id, c.lead_id, c.from_segment, c.to_segment, c.score, c.cause, c.changed_at::time, c.tick FROM leadscore.segment_change c
 	WHERE c.lead_id IN (SELECT v.lead_id FROM leadscore.voucher v JOIN leadscore.segment_change d USING (change_id) WHERE v.lead_id LIKE 'still%' AND v.offer <> 'moving') ORDER BY c.lead_id, c.change_id}));
 is($node->safe_psql('shop', q{
 	SELECT * FROM (SELECT v.offer, v.lead_id, v.issued_at - lag(v.issued_at) OVER (PARTITION BY v.offer, v.lead_id ORDER BY v.issued_at) AS after FROM leadscore.voucher v WHERE v.lead_id IS NOT NULL AND v.revoked_at IS NULL) l
