@@ -25,12 +25,12 @@ CREATE TABLE leadscore.experiment (
 
 COMMENT ON TABLE leadscore.experiment IS 'two models, each for its share of the leads';
 COMMENT ON COLUMN leadscore.experiment.experiment IS 'name; also that of its rows in lead_score, so no model may have it; not default';
-COMMENT ON COLUMN leadscore.experiment.control IS 'the model that is compared with';
-COMMENT ON COLUMN leadscore.experiment.treatment IS 'the model that is tried';
+COMMENT ON COLUMN leadscore.experiment.control IS 'the model to compare with';
+COMMENT ON COLUMN leadscore.experiment.treatment IS 'the model to try';
 COMMENT ON COLUMN leadscore.experiment.share IS 'the share of leads that get the treatment';
-COMMENT ON COLUMN leadscore.experiment.starts_at IS 'from when on; before it all leads get the control';
-COMMENT ON COLUMN leadscore.experiment.ends_at IS 'until when; NULL: no end; after it all leads get the control';
-COMMENT ON COLUMN leadscore.experiment.salt IS 'what assigns leads: another salt, another assignment';
+COMMENT ON COLUMN leadscore.experiment.starts_at IS 'when it starts; before that all leads get the control';
+COMMENT ON COLUMN leadscore.experiment.ends_at IS 'when it ends; NULL: no end; after that all leads get the control';
+COMMENT ON COLUMN leadscore.experiment.salt IS 'determines which leads are treated; another salt gives another assignment';
 COMMENT ON COLUMN leadscore.experiment.description IS 'for people';
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore.experiment', '');
@@ -62,7 +62,7 @@ CREATE TRIGGER check_names BEFORE INSERT OR UPDATE OF model ON leadscore.model
 CREATE FUNCTION leadscore_internal.treated(salt text, share float8, lead_id text) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
 
-COMMENT ON FUNCTION leadscore_internal.treated(text, float8, text) IS 'whether a lead is of the share that gets the treatment';
+COMMENT ON FUNCTION leadscore_internal.treated(text, float8, text) IS 'whether a lead belongs to the share that gets the treatment';
 
 CREATE FUNCTION leadscore.arm(experiment text, lead_id text) RETURNS text
 	LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp

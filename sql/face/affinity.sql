@@ -33,7 +33,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.check_property(text, integer) IS 'refuses what is no property, or no number of values';
+COMMENT ON FUNCTION leadscore_internal.check_property(text, integer) IS 'refuses invalid properties and numbers of values';
 
 CREATE FUNCTION leadscore_internal.check_kinds(kinds text[]) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off

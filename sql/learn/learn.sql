@@ -109,7 +109,7 @@ END
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.check_outcome(jsonb, text, interval, timestamptz[], interval)
-	IS 'what is to be foretold, checked: the conversion''s number, the windows in hours, and whether profiles matter';
+	IS 'checks a conversion: its number, the windows in hours, and whether profiles matter';
 
 CREATE FUNCTION leadscore_internal.examples(signal_id integer, horizon_hours integer, active_hours integer, profiles boolean, cutoffs timestamptz[])
 	RETURNS TABLE (lead_id text, cutoff timestamptz, timeline leadscore.timeline, profile jsonb, outcome timestamptz)
@@ -212,7 +212,7 @@ CREATE TYPE leadscore_internal.assessment AS (
 	tenths float8[]
 );
 
-COMMENT ON TYPE leadscore_internal.assessment IS 'how well a scorecard tells those who converted from those who did not';
+COMMENT ON TYPE leadscore_internal.assessment IS 'how well a scorecard separates conversions from others';
 COMMENT ON COLUMN leadscore_internal.assessment.leads IS 'how many leads';
 COMMENT ON COLUMN leadscore_internal.assessment.conversions IS 'how many of them converted';
 COMMENT ON COLUMN leadscore_internal.assessment.auc IS 'roc_auc() of the score';
@@ -256,7 +256,7 @@ CREATE AGGREGATE leadscore_internal.assess(scorecard jsonb, timeline leadscore.t
 );
 
 COMMENT ON AGGREGATE leadscore_internal.assess(jsonb, leadscore.timeline, jsonb, timestamptz, boolean)
-	IS 'how well scores of what was known before the hour of the cutoff foretell a conversion';
+	IS 'how well scores from before the hour of the cutoff predict a conversion';
 
 CREATE FUNCTION leadscore.evaluate(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[], active_within interval DEFAULT '90 days',
 	OUT leads bigint, OUT conversions bigint, OUT base_rate float8, OUT auc float8, OUT auc_low float8, OUT auc_high float8,

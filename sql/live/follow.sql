@@ -19,7 +19,7 @@ CREATE TABLE leadscore.known_source (
 
 CREATE INDEX known_source_name_idx ON leadscore.known_source (table_name);
 
-COMMENT ON TABLE leadscore.known_source IS 'the tracked tables as they were when they were last looked at; status compares them with what they are';
+COMMENT ON TABLE leadscore.known_source IS 'the last known state of tracked tables, with which status compares their present state';
 COMMENT ON COLUMN leadscore.known_source.source IS 'the table, by its OID';
 COMMENT ON COLUMN leadscore.known_source.schema_name IS 'its schema, when it was tracked';
 COMMENT ON COLUMN leadscore.known_source.table_name IS 'its name, when it was tracked';
@@ -341,7 +341,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.table_problem() IS 'what is the matter with tracked tables, and with what follows them';
+COMMENT ON FUNCTION leadscore_internal.table_problem() IS 'problems with tracked tables, and with what follows them';
 
 CREATE FUNCTION leadscore_internal.known_source_problem() RETURNS TABLE (name text, state text, action text)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -414,7 +414,7 @@ AS $$
 	ORDER BY 1, 2
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.own_problem() IS 'what somebody has done to tables of ours';
+COMMENT ON FUNCTION leadscore_internal.own_problem() IS 'changes to tables of the extension';
 
 CREATE FUNCTION leadscore_internal.look_at_own(tables oid[]) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -434,7 +434,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.look_at_own(oid[]) IS 'tells whoever changes a table of ours what comes of it';
+COMMENT ON FUNCTION leadscore_internal.look_at_own(oid[]) IS 'warns of the consequences of changing a table of the extension';
 
 -- An index whose order is no longer that of the collation does not find what is there: then a lead gets a second row.
 
@@ -484,7 +484,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.merge_duplicates() IS 'if the collation has changed, or leads have two rows: makes our indexes anew, and one row of two';
+COMMENT ON FUNCTION leadscore_internal.merge_duplicates() IS 'if the collation has changed, or leads have two rows: rebuilds the indexes, and merges such rows';
 
 CREATE FUNCTION leadscore_internal.by_bytes(key text) RETURNS text
 	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp

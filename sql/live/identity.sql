@@ -365,7 +365,7 @@ END
 $$;
 
 COMMENT ON FUNCTION leadscore.identify(text[], text[])
-	IS 'identify() for many pairs: those that cannot be are passed over with a warning, those that others are changing wait; says how many were made';
+	IS 'identify() for many pairs: impossible ones are skipped with a warning, those that others are changing are queued; returns how many were made';
 
 CREATE FUNCTION leadscore.unidentify(alias text) RETURNS text
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -381,7 +381,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.unidentify(text) IS 'gives an alias its events back: they count for itself again; NULL: another transaction is making the alias, whose lead is not known yet';
+COMMENT ON FUNCTION leadscore.unidentify(text) IS 'undoes identify(): the alias''s events count for itself again; NULL: another transaction is making the alias, and its lead is not known yet';
 
 -- All that others could still do in the name of a person is kept from them until we end: changes of the names, and
 -- writing what is known of their segments. What somebody has left waiting for us to end is nobody's yet.
@@ -604,7 +604,7 @@ END
 $$;
 
 COMMENT ON FUNCTION leadscore.forget(text, boolean)
-	IS 'removes a person, under all names, from our tables and, where asked, from tracked ones, and says how many rows';
+	IS 'removes a person, under all names, from leadscore and optionally from tracked tables, and reports how many rows';
 
 -- fold() where somebody has changed pending_delta, such as by a trigger
 
