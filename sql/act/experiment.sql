@@ -41,10 +41,10 @@ AS $$
 BEGIN
 	IF TG_TABLE_NAME = 'experiment' THEN
 		IF EXISTS (SELECT FROM leadscore.model m WHERE m.model = NEW.experiment) THEN
-			PERFORM leadscore_internal.refuse('there is a model of this name'::text, NEW.experiment, 'Name the experiment otherwise.'::text);
+			PERFORM leadscore_internal.refuse('there is a model of this name'::text, NEW.experiment, 'Choose another name for the experiment.'::text);
 		END IF;
 	ELSIF EXISTS (SELECT FROM leadscore.experiment e WHERE e.experiment = NEW.model) THEN
-		PERFORM leadscore_internal.refuse('there is an experiment of this name'::text, NEW.model, 'Name the model otherwise.'::text);
+		PERFORM leadscore_internal.refuse('there is an experiment of this name'::text, NEW.model, 'Choose another name for the model.'::text);
 	END IF;
 	RETURN NEW;
 END
@@ -134,11 +134,11 @@ BEGIN
 	END IF;
 	IF conversion IS NULL OR at IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('the argument "%s" is NULL', CASE WHEN conversion IS NULL THEN 'conversion' ELSE 'at' END),
-			DETAIL = 'What has come of an experiment is told by a conversion, up to an instant.', HINT = 'Leave "at" out for now.';
+			DETAIL = 'The result of an experiment needs a conversion and an instant.', HINT = 'Leave "at" out for now.';
 	END IF;
 	conversion_signal := leadscore_internal.conversion_id('{}'::jsonb, conversion);
 	IF effect = 0 OR NOT (effect > -1 AND effect < 1) THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'effect is no difference of two rates',
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'effect is not a difference of two rates',
 			DETAIL = format('The value is %s.', effect), HINT = 'Write a number such as 0.01, for one conversion more in a hundred leads.';
 	END IF;
 	-- a compacted day stands at its first hour: it counts whole, or not at all
@@ -176,7 +176,7 @@ BEGIN
 	IF r.n0 + r.n1 > 0 AND e.share > 0 AND e.share < 1 THEN
 		sample_ratio_p := leadscore_internal.normal_tails((r.n1 - (r.n0 + r.n1) * e.share) / sqrt((r.n0 + r.n1) * e.share * (1 - e.share)));
 		IF sample_ratio_p < 0.001 THEN
-			RAISE WARNING USING MESSAGE = format('the arms of experiment "%s" are not of the sizes that its share gives', experiment),
+			RAISE WARNING USING MESSAGE = format('the sizes of the arms of experiment "%s" do not match its share', experiment),
 				DETAIL = format('Of %s leads %s got the treatment, and the share is %s. By chance this happens once in %s times.', r.n0 + r.n1, r.n1, e.share,
 					CASE WHEN sample_ratio_p > 1e-15 THEN round(1 / sample_ratio_p::numeric)::text ELSE 'more than 1000000000000000' END),
 				HINT = 'Trust no figure before the cause is found, such as a share that was changed, or leads that are recorded in one arm only.';

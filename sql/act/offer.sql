@@ -289,14 +289,14 @@ BEGIN
 	IF TG_OP = 'DELETE' THEN
 		IF EXISTS (SELECT FROM leadscore.voucher v WHERE v.offer = OLD.offer) THEN
 			RAISE EXCEPTION USING ERRCODE = 'foreign_key_violation', MESSAGE = format('offer "%s" has vouchers', OLD.offer),
-				DETAIL = 'They could not be redeemed any more, nor their result be measured.',
+				DETAIL = 'They could no longer be redeemed, and their result could not be measured.',
 				HINT = 'UPDATE leadscore.offer SET ends_at = now() ends it.';
 		END IF;
 		RETURN OLD;
 	END IF;
 	IF TG_OP = 'UPDATE' AND NEW.offer <> OLD.offer THEN
 		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = format('offer "%s" cannot be renamed', OLD.offer),
-			DETAIL = 'Its name decides who is held out.', HINT = 'End it with ends_at, and make another.';
+			DETAIL = 'Its name decides who is held out.', HINT = 'End it with ends_at, and create another one.';
 	END IF;
 	IF (TG_OP = 'INSERT' OR NEW.model <> OLD.model OR NEW.segment <> OLD.segment)
 		AND NOT EXISTS (SELECT FROM leadscore.segment s WHERE s.model = NEW.model AND s.segment = NEW.segment) THEN
@@ -314,7 +314,7 @@ BEGIN
 	IF NEW.max_cost IS NOT NULL AND EXISTS (SELECT FROM leadscore.voucher v
 			WHERE v.offer = NEW.offer AND (v.kind = 'percent') <> (NEW.kind = 'percent') AND v.code IS NOT NULL AND NOT v.expired AND v.revoked_at IS NULL) THEN
 		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = format('offer "%s" has vouchers that max_cost cannot be counted for', NEW.offer),
-			DETAIL = 'What a percentage costs is known when it is redeemed, what others cost when they are issued.',
+			DETAIL = 'The cost of a percentage is known when it is redeemed, the cost of other kinds when they are issued.',
 			HINT = 'Make another offer.';
 	END IF;
 	NEW.discount := leadscore_internal.money(NEW.discount, 'the discount'::text);
@@ -515,7 +515,7 @@ BEGIN
 	END IF;
 	IF EXISTS (SELECT FROM leadscore_internal.offer_stop s WHERE s.offer = o.offer) THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('offer "%s" is stopped by its brake', offer),
-			DETAIL = format('More than %s vouchers were due within an hour.', o.brake), HINT = format('SELECT leadscore.resume_offer(%L) lets it go on.', offer);
+			DETAIL = format('More than %s vouchers were due within an hour.', o.brake), HINT = format('SELECT leadscore.resume_offer(%L) resumes it.', offer);
 	END IF;
 	FOR lead IN
 		SELECT s.lead_id FROM leadscore.lead_state s
@@ -699,7 +699,7 @@ DECLARE
 BEGIN
 	IF voucher.revoked_at IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = 'the voucher has been revoked',
-			DETAIL = format('At %s, by revoke_vouchers().', voucher.revoked_at), HINT = 'The shop has taken it back.';
+			DETAIL = format('At %s, by revoke_vouchers().', voucher.revoked_at), HINT = 'The shop has revoked it.';
 	END IF;
 	SELECT f.* INTO STRICT o FROM leadscore.offer f WHERE f.offer = voucher.offer;
 	IF EXISTS (SELECT FROM leadscore.voucher v WHERE v.offer = voucher.offer AND v.lead_id = ANY (names) AND v.redeemed_at IS NOT NULL
@@ -732,7 +732,7 @@ BEGIN
 	-- shipping and gifts cannot be given in part
 	IF rest <= 0 OR voucher.kind IN ('shipping', 'gift') AND rest < wanted THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = 'the order is too small for the voucher',
-			DETAIL = format('Of %s, %s is left; the voucher is worth %s.', amount, rest, wanted), HINT = 'All discounts of an order together are at most what it is worth.';
+			DETAIL = format('Of %s, %s is left; the voucher is worth %s.', amount, rest, wanted), HINT = 'All discounts of an order together are at most its value.';
 	END IF;
 	-- (the order's value is not known: no cap is checked)
 	RETURN least(wanted, rest);
@@ -934,7 +934,7 @@ BEGIN
 	SELECT s.signal_id INTO number FROM leadscore.signal s WHERE s.signal = offer_result.signal AND s.subject = 'event';
 	IF NOT FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('event signal "%s" does not exist', signal),
-			DETAIL = 'It tells what is a purchase, and its value what was paid.',
+			DETAIL = 'Its occurrences are purchases, and its values are revenue.',
 			HINT = leadscore_internal.known('event signals'::text, ARRAY(SELECT s.signal FROM leadscore.signal s WHERE s.subject = 'event' ORDER BY 1));
 	END IF;
 	RETURN QUERY

@@ -569,8 +569,8 @@ BEGIN
 			HINT = leadscore_internal.known('consumers'::text, ARRAY(SELECT c.consumer FROM leadscore.change_consumer c ORDER BY 1));
 	END IF;
 	IF acknowledge_changes.change_id IS NULL AND place.taken_by IS DISTINCT FROM pg_current_xact_id() THEN
-		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = 'nothing says which changes are to be acknowledged',
-			DETAIL = format('Consumer "%s" was not given any in this transaction; what it was given last may be another session''s to do.', consumer),
+		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = 'no changes to acknowledge were named',
+			DETAIL = format('Consumer "%s" was not given any in this transaction; its last ones may be in work in another session.', consumer),
 			HINT = 'Pass the change_id of the last row that take_changes() has returned.';
 	END IF;
 	IF acknowledge_changes.change_id IS NULL THEN
@@ -586,7 +586,7 @@ BEGIN
 		IF NOT FOUND OR (done.tick, done.change_id) > (place.given_tick, place.given_id) THEN
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 				MESSAGE = format('change %s was not given to consumer "%s"', acknowledge_changes.change_id, consumer),
-				DETAIL = CASE place.given_id WHEN 0 THEN 'It was given none.' ELSE format('The last that it was given is %s.', place.given_id) END,
+				DETAIL = CASE place.given_id WHEN 0 THEN 'It has taken none.' ELSE format('The last that it has taken is %s.', place.given_id) END,
 				HINT = 'Acknowledge the change_id of a row that take_changes() has returned: it and those before it.';
 		END IF;
 	END IF;

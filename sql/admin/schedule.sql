@@ -71,7 +71,7 @@ BEGIN
 	END LOOP;
 	IF NOT here THEN
 		RAISE NOTICE USING MESSAGE = 'pg_cron is not in this database: nothing is scheduled',
-			DETAIL = 'The rows say what to put into a crontab: schedule and command.',
+			DETAIL = 'The rows are lines for a crontab: schedule and command.',
 			HINT = 'With shared_preload_libraries = ''pg_cron'' and cron.database_name = ''' || current_database()
 				|| ''', CREATE EXTENSION pg_cron and schedule() again. From the database that has pg_cron, cron.schedule_in_database() runs jobs here.';
 	END IF;

@@ -28,7 +28,7 @@ BEGIN
 	END IF;
 	IF n IS NULL OR n < 1 THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'n is not above zero',
-			DETAIL = format('It is %s.', coalesce(n::text, 'NULL')), HINT = 'Say how many values to make signals of.';
+			DETAIL = format('It is %s.', coalesce(n::text, 'NULL')), HINT = 'Pass the number of values for which to create signals.';
 	END IF;
 END
 $$;

@@ -87,7 +87,7 @@ CREATE FUNCTION leadscore_internal.warn_of_no_groups() RETURNS trigger
 AS $$
 BEGIN
 	IF NOT EXISTS (SELECT FROM leadscore.rfm_group) THEN
-		RAISE NOTICE USING MESSAGE = 'there are no groups of your own to change yet', DETAIL = 'Those of leadscore.rfm_groups() hold.',
+		RAISE NOTICE USING MESSAGE = 'there are no groups of your own to change yet', DETAIL = 'Those of leadscore.rfm_groups() apply.',
 			HINT = 'INSERT INTO leadscore.rfm_group SELECT * FROM leadscore.rfm_groups() first.';
 	END IF;
 	RETURN NULL;

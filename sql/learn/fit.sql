@@ -165,7 +165,7 @@ BEGIN
 	bare := leadscore_internal.unbounded(card);
 	IF jsonb_array_length(bare -> 'weights') = 0 THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the scorecard has no weights',
-			DETAIL = 'There are no points to be found.', HINT = 'Add weights to the document; their points may be 0.';
+			DETAIL = 'There are no points to fit.', HINT = 'Add weights to the document; their points may be 0.';
 	END IF;
 	slope := ln(2::float8) / points_to_double_odds;
 	IF bins THEN
@@ -257,7 +257,7 @@ END
 $$;
 
 COMMENT ON FUNCTION leadscore.fit(jsonb, text, interval, timestamptz[], float8, float8, boolean, float8, interval, boolean, text, boolean)
-	IS 'the scorecard with the points, intercept and slope that foretell a conversion best, and a report';
+	IS 'the scorecard with the points, intercept and slope that predict a conversion best, and a report';
 
 -- which signals tell
 

@@ -98,7 +98,7 @@ DECLARE
 BEGIN
 	IF waiting <> '{}' THEN
 		RAISE NOTICE USING MESSAGE = format('past events are not yet counted for %s', array_to_string(waiting, ', ')),
-			DETAIL = 'The preview has what timelines hold now.',
+			DETAIL = 'The preview uses the timelines as they are now.',
 			HINT = format('Once it is published, CALL leadscore.rebuild(signals => %L) counts them.', waiting);
 	END IF;
 END
@@ -339,7 +339,7 @@ BEGIN
 	FROM leadscore.model_version v WHERE v.model = restore_version.model AND v.version = wanted;
 	IF document IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-			MESSAGE = CASE WHEN wanted IS NULL THEN format('model "%s" has no version but what it is', coalesce(model, 'NULL')) ELSE format('model "%s" has no version %s', model, wanted) END,
+			MESSAGE = CASE WHEN wanted IS NULL THEN format('model "%s" has no version other than the present one', coalesce(model, 'NULL')) ELSE format('model "%s" has no version %s', model, wanted) END,
 			DETAIL = 'There is no such row in leadscore.model_version.',
 			HINT = leadscore_internal.known('versions'::text, versions::text[]);
 	END IF;

@@ -188,7 +188,7 @@ BEGIN
 		reason := coalesce(reason, format('column "%s" %s', name, what));
 		IF new_number IS NOT NULL THEN
 			RAISE WARNING USING MESSAGE = format('timelines may differ from the rows of %s: its column "%s" %s', source, name, what),
-				DETAIL = 'Rows that are there were counted with the values that it had.', HINT = 'CALL leadscore.rebuild() counts them anew.';
+				DETAIL = 'Existing rows were counted with its former values.', HINT = 'CALL leadscore.rebuild() counts them again.';
 		END IF;
 	END LOOP;
 	RETURN reason;
@@ -271,8 +271,8 @@ AS $$
 BEGIN
 	UPDATE leadscore.known_source k SET dropped = true WHERE k.source = note_dropped.source AND k.mappings <> '[]';
 	IF FOUND THEN
-		RAISE WARNING USING MESSAGE = format('the rows of %s count no longer: it is tracked, and is being dropped', source),
-			HINT = format('If another table takes its name, SELECT leadscore.retrack(%L) moves the tracking to that. To keep scores as they are meanwhile, move it before this one is dropped.', source::text);
+		RAISE WARNING USING MESSAGE = format('the rows of %s no longer count: it is tracked, and is being dropped', source),
+			HINT = format('If another table takes its name, SELECT leadscore.retrack(%L) moves the tracking to it. To keep scores in the meantime, do so before this table is dropped.', source::text);
 	END IF;
 END
 $$;
@@ -357,7 +357,7 @@ AS $$
 	SELECT CASE WHEN k.there THEN k.source::regclass::text ELSE k.known_name END, p.state, p.action
 	FROM known k
 	CROSS JOIN LATERAL (
-		SELECT CASE WHEN k.namesake IS NULL THEN 'was dropped: its rows count no longer' ELSE 'was dropped and made again, and is not tracked' END AS state,
+		SELECT CASE WHEN k.namesake IS NULL THEN 'was dropped: its rows no longer count' ELSE 'was dropped and made again, and is not tracked' END AS state,
 			CASE WHEN k.namesake IS NULL THEN format('DELETE FROM leadscore.known_source WHERE source = %s', k.source) ELSE format('SELECT leadscore.retrack(%L)', k.namesake::text) END AS action
 		WHERE NOT k.there AND NOT k.namesake_tracked AND k.mappings <> '[]'
 		UNION ALL
@@ -477,9 +477,9 @@ BEGIN
 		PERFORM leadscore_internal.merge_rows(present.name, present.key) WHERE present.key IS NOT NULL;
 		EXECUTE format('REINDEX TABLE %s', present.name);
 	END LOOP;
-	RAISE NOTICE USING MESSAGE = 'the indexes of leadscore''s tables are made anew, in the order of the collation of today',
-		DETAIL = CASE WHEN doubled = '{}' THEN 'No lead had two rows.' ELSE format('There were leads with two rows in %s, and there is one of each now.', array_to_string(doubled, ', ')) END,
-		HINT = 'REINDEX DATABASE makes those of other tables anew.';
+	RAISE NOTICE USING MESSAGE = 'the indexes of leadscore''s tables are rebuilt for the present version of the collation',
+		DETAIL = CASE WHEN doubled = '{}' THEN 'No lead had two rows.' ELSE format('Leads with two rows in %s now have one.', array_to_string(doubled, ', ')) END,
+		HINT = 'REINDEX DATABASE rebuilds those of other tables.';
 	UPDATE leadscore_internal.known_collation k SET version = leadscore_internal.collation_version() WHERE changed;
 END
 $$;

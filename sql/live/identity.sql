@@ -346,7 +346,7 @@ DECLARE
 BEGIN
 	IF cardinality(aliases) <> cardinality(lead_ids) THEN
 		RAISE EXCEPTION USING ERRCODE = 'array_subscript_error', MESSAGE = 'aliases and lead_ids differ in number',
-			DETAIL = format('There are %s aliases and %s leads.', cardinality(aliases), cardinality(lead_ids)), HINT = 'Each alias has its lead at the same place.';
+			DETAIL = format('There are %s aliases and %s leads.', cardinality(aliases), cardinality(lead_ids)), HINT = 'Each alias needs its lead at the same position.';
 	END IF;
 	FOR pair IN SELECT u.alias, u.lead_id FROM unnest(aliases, lead_ids) AS u (alias, lead_id) LOOP
 		IF octet_length(pair.alias) BETWEEN 1 AND 1024 AND octet_length(pair.lead_id) BETWEEN 1 AND 1024 THEN
@@ -533,7 +533,7 @@ BEGIN
 	FOREACH name IN ARRAY names LOOP
 		IF name <> lead AND NOT leadscore_internal.try_unidentify(name) THEN
 			RAISE EXCEPTION USING ERRCODE = 'lock_not_available', MESSAGE = format('the alias "%s" cannot be given back now', name),
-				DETAIL = 'A tracked table is being changed by another transaction or, at the stricter levels of isolation, events of the alias have come since this one began.',
+				DETAIL = 'A tracked table is being changed by another transaction or, above read committed, events of the alias have been added since this one began.',
 				HINT = 'Try again when that has ended.';
 		END IF;
 	END LOOP;

@@ -390,7 +390,7 @@ CREATE FUNCTION leadscore_internal.refuse_block(procedure text) RETURNS void
 AS $$
 BEGIN
 	RAISE EXCEPTION USING ERRCODE = 'active_sql_transaction', MESSAGE = format('%s cannot run inside a transaction block', procedure),
-		DETAIL = 'Writers have to know of it while it runs, and would wait for the end of the transaction.',
+		DETAIL = 'Writers need to see its effect while it runs, and would wait for the end of the transaction.',
 		HINT = 'CALL it as a statement of its own: not after BEGIN, nor in a function or trigger.';
 END
 $$;
@@ -546,7 +546,7 @@ BEGIN
 	IF before > clock_timestamp() THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'compact() must not reach into the future',
 			DETAIL = format('The instant is %s.', before),
-			HINT = 'What happens until then would be counted by the day at once. Give an instant that lies far enough back for scores to bear it, such as now() - interval ''90 days''.';
+			HINT = 'New events would be counted by the day at once. Pass an instant that is old enough for your scores, such as now() - interval ''90 days''.';
 	END IF;
 	IF before < '1970-01-01 00:00Z' THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'compact() must not begin before 1970',
@@ -555,7 +555,7 @@ BEGIN
 	IF day < present THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'timelines are compacted to a later instant already',
 			DETAIL = format('Hours before %s are kept by the day, and cannot come back from timelines.', present),
-			HINT = 'Where the events are still there, DELETE FROM leadscore.compaction and CALL leadscore.rebuild() count their hours anew.';
+			HINT = 'While the events still exist, DELETE FROM leadscore.compaction and CALL leadscore.rebuild() count their hours again.';
 	END IF;
 	RETURN day;
 END
@@ -1018,7 +1018,7 @@ EXCEPTION WHEN OTHERS THEN
 		RAISE;
 	END IF;
 	RAISE WARNING USING MESSAGE = format('the profile of lead "%s" cannot be written: %s', fold_profile.name, SQLERRM),
-		ERRCODE = SQLSTATE, HINT = 'It stays pending. Look for what was added to leadscore.lead, such as a trigger or an index.';
+		ERRCODE = SQLSTATE, HINT = 'It stays pending. Check what was added to leadscore.lead, such as a trigger or an index.';
 	RETURN 0;
 END
 $$;

@@ -291,7 +291,7 @@ BEGIN
 	IF generated = 'v' THEN
 		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
 			MESSAGE = format('column "%s" of table %s is a virtual generated column', name, source),
-			DETAIL = 'Triggers do not see what it holds.', HINT = 'Make it STORED, or name another column.';
+			DETAIL = 'Triggers do not see its values.', HINT = 'Make it STORED, or name another column.';
 	END IF;
 	LOOP
 		SELECT t.typbasetype INTO base FROM pg_type t WHERE t.oid = type AND t.typtype = 'd';
@@ -508,7 +508,7 @@ BEGIN
 	END IF;
 	IF EXISTS (SELECT FROM pg_class c WHERE c.oid = source AND c.relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace)) THEN
 		RAISE EXCEPTION USING ERRCODE = 'wrong_object_type', MESSAGE = format('%s is a table of leadscore', source),
-			DETAIL = 'leadscore.event is tracked from the start; the others hold what is computed.',
+			DETAIL = 'leadscore.event is tracked from the start; the other tables hold computed data.',
 			HINT = 'Name a table of your own.';
 	END IF;
 END
@@ -658,7 +658,7 @@ BEGIN
 		OR EXISTS (SELECT FROM leadscore.known_source k WHERE k.source = begin_tracking.source AND NOT k.dropped
 			AND k.mappings @> jsonb_build_array(jsonb_build_object('feeds', what, 'mapping', begin_tracking.mapping)));
 	IF was_tracked THEN
-		RAISE NOTICE USING MESSAGE = format('triggers of %s were missing, and are there again', source), HINT = 'CALL leadscore.rebuild() counts what was written without them.';
+		RAISE NOTICE USING MESSAGE = format('triggers of %s were missing, and have been created again', source), HINT = 'CALL leadscore.rebuild() counts what was written without them.';
 		PERFORM leadscore_internal.drop_trigger_sets(source, mapping, what);
 	END IF;
 	PERFORM leadscore_internal.create_triggers(source, mapping, function);
@@ -734,8 +734,8 @@ DECLARE
 		FROM pg_class c WHERE c.oid = ANY (leadscore_internal.family_below(ARRAY[source::oid])) AND c.relkind = 'r');
 BEGIN
 	IF estimate > 100000 THEN
-		RAISE NOTICE USING MESSAGE = format('counting some %s rows of %s; whoever writes the table waits meanwhile', round(estimate::numeric, -3), source),
-			HINT = 'With past => false track() leaves them to CALL leadscore.rebuild(), which keeps nobody waiting.';
+		RAISE NOTICE USING MESSAGE = format('counting some %s rows of %s; writers of the table wait in the meantime', round(estimate::numeric, -3), source),
+			HINT = 'With past => false track() leaves them to CALL leadscore.rebuild(), which does not block writers.';
 	END IF;
 END
 $$;
@@ -770,10 +770,10 @@ BEGIN
 	INTO counted, details, hints
 	FROM leadscore_internal.add_source(source, mapping, with_children => true, subtract => false) a
 	LEFT JOIN (VALUES
-		(1, 'no lead', 'Skipped for a lead that is NULL, empty or over 1024 bytes', 'Rows that are skipped count once an UPDATE has mended them.'),
-		(2, 'no kind', 'Skipped for a kind that is NULL or empty', 'Rows that are skipped count once an UPDATE has mended them.'),
-		(3, 'no time', 'Skipped for a time that is NULL or not in the years 1970 to 9999', 'Rows that are skipped count once an UPDATE has mended them.'),
-		(4, 'no value', 'Skipped for a value that is no number below 10^12', 'Rows that are skipped count once an UPDATE has mended them.'),
+		(1, 'no lead', 'Skipped for a lead that is NULL, empty or over 1024 bytes', 'Rows that are skipped count once an UPDATE has corrected them.'),
+		(2, 'no kind', 'Skipped for a kind that is NULL or empty', 'Rows that are skipped count once an UPDATE has corrected them.'),
+		(3, 'no time', 'Skipped for a time that is NULL or not in the years 1970 to 9999', 'Rows that are skipped count once an UPDATE has corrected them.'),
+		(4, 'no value', 'Skipped for a value that is no number below 10^12', 'Rows that are skipped count once an UPDATE has corrected them.'),
 		(5, 'no signal', 'Taken by no signal', 'Rows that no signal takes count once there is a signal for them, and after CALL leadscore.rebuild().'),
 		(6, 'in the future', 'In the future', 'Scores take rows of the future into account when their time has come.')
 	) t (place, what, said, hint) ON t.what = a.what;
@@ -805,7 +805,7 @@ BEGIN
 	END IF;
 	IF past IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'past is NULL',
-			DETAIL = 'It says whether the rows that are there are counted at once.', HINT = 'Write true, or false to leave them to CALL leadscore.rebuild().';
+			DETAIL = 'It says whether existing rows are counted at once.', HINT = 'Write true, or false to leave them to CALL leadscore.rebuild().';
 	END IF;
 	PERFORM leadscore_internal.check_source(source);
 	IF lead_id IS NULL OR occurred_at IS NULL THEN
@@ -844,8 +844,8 @@ BEGIN
 		PERFORM leadscore_internal.add_past(source, mapping);
 	ELSIF leadscore_internal.has_rows(source) THEN
 		PERFORM leadscore_internal.note_due(source::oid, 'the rows that were there when it was tracked are not yet counted'::text);
-		RAISE NOTICE USING MESSAGE = format('no row of %s that is there already is counted yet', source),
-			HINT = 'CALL leadscore.rebuild() counts them, and keeps nobody waiting.';
+		RAISE NOTICE USING MESSAGE = format('no row of %s is counted yet', source),
+			HINT = 'CALL leadscore.rebuild() counts them while writers go on.';
 	END IF;
 END
 $$;
@@ -875,7 +875,7 @@ BEGIN
 	SELECT p.* INTO problem FROM leadscore_internal.lead_key_problem(source, mapping) p;
 	IF problem.state IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('table %s %s', source, problem.state),
-			DETAIL = 'If a row goes, what another one says of the lead has to be there instead.', HINT = problem.action || '.';
+			DETAIL = 'If a row is deleted, another row of the lead has to take its place.', HINT = problem.action || '.';
 	END IF;
 	IF leadscore_internal.begin_tracking(source, mapping, 'record_profile'::text) THEN
 		PERFORM leadscore_internal.add_profiles(source, mapping, with_children => true, subtract => false);
@@ -932,7 +932,7 @@ BEGIN
 			PERFORM leadscore_internal.note_everybody();
 			PERFORM leadscore_internal.note_due(source::oid, 'its rows could not be taken out'::text);
 			RAISE NOTICE USING MESSAGE = format('the rows of %s stay in the timelines', source), DETAIL = problem || '.',
-				HINT = 'CALL leadscore.rebuild() takes them out.';
+				HINT = 'CALL leadscore.rebuild() removes them.';
 		END IF;
 		PERFORM leadscore_internal.drop_trigger_sets(source, tracked.mapping, tracked.feeds);
 		PERFORM leadscore_internal.forget_mapping(source::oid, tracked.feeds, tracked.mapping);
@@ -1002,7 +1002,7 @@ BEGIN
 		WHERE o.source::oid = ANY (members) AND s.source::oid = ANY (family)
 		AND s.source::oid = ANY (leadscore_internal.family_above(ARRAY[o.source::oid]))
 	LOOP
-		RAISE NOTICE USING MESSAGE = format('%s is no source of its own any more', child.source),
+		RAISE NOTICE USING MESSAGE = format('%s is no longer a source of its own', child.source),
 			DETAIL = format('It is now a partition or child of %s, through which its rows count.', child.parent);
 		PERFORM leadscore_internal.end_tracking(child.source, ARRAY[child.feeds]);
 	END LOOP;
@@ -1069,7 +1069,7 @@ BEGIN
 			PERFORM leadscore_internal.note_everybody();
 			PERFORM leadscore_internal.note_due(dropped::oid, 'its rows could not be taken out'::text);
 			RAISE NOTICE USING MESSAGE = format('the rows of %s stay in the timelines', tracked.source), DETAIL = SQLERRM || '.',
-				HINT = 'CALL leadscore.rebuild() takes them out.';
+				HINT = 'CALL leadscore.rebuild() removes them.';
 		END;
 		-- it may be dropped again by the same command, through its parent
 		PERFORM leadscore_internal.drop_triggers(tracked.source, tracked.trigger_prefix);

@@ -710,7 +710,7 @@ BEGIN
 	JOIN leadscore.weight w ON w.signal = s.signal AND w.model <> document ->> 'model';
 	IF signals IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_in_use',
-			MESSAGE = format('the document redefines what other models count: %s', array_to_string(signals, ', ')),
+			MESSAGE = format('the document redefines signals of other models: %s', array_to_string(signals, ', ')),
 			DETAIL = 'Signals are shared by all models; each has one definition.',
 			HINT = 'Rename them in the document, or pass redefine => true to change them for these models, too. '
 				|| leadscore_internal.known('models that use them'::text, models);
