@@ -25,12 +25,12 @@ CREATE TABLE leadscore.experiment (
 
 COMMENT ON TABLE leadscore.experiment IS 'two models, each for its share of the leads';
 COMMENT ON COLUMN leadscore.experiment.experiment IS 'name; also that of its rows in lead_score, so no model may have it; not default';
-COMMENT ON COLUMN leadscore.experiment.control IS 'the model that is compared with';
-COMMENT ON COLUMN leadscore.experiment.treatment IS 'the model that is tried';
+COMMENT ON COLUMN leadscore.experiment.control IS 'the model to compare with';
+COMMENT ON COLUMN leadscore.experiment.treatment IS 'the model to try';
 COMMENT ON COLUMN leadscore.experiment.share IS 'the share of leads that get the treatment';
-COMMENT ON COLUMN leadscore.experiment.starts_at IS 'from when on; before it all leads get the control';
-COMMENT ON COLUMN leadscore.experiment.ends_at IS 'until when; NULL: no end; after it all leads get the control';
-COMMENT ON COLUMN leadscore.experiment.salt IS 'what assigns leads: another salt, another assignment';
+COMMENT ON COLUMN leadscore.experiment.starts_at IS 'when it starts; before that all leads get the control';
+COMMENT ON COLUMN leadscore.experiment.ends_at IS 'when it ends; NULL: no end; after that all leads get the control';
+COMMENT ON COLUMN leadscore.experiment.salt IS 'determines which leads are treated; another salt gives another assignment';
 COMMENT ON COLUMN leadscore.experiment.description IS 'for people';
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore.experiment', '');
@@ -41,10 +41,10 @@ AS $$
 BEGIN
 	IF TG_TABLE_NAME = 'experiment' THEN
 		IF EXISTS (SELECT FROM leadscore.model m WHERE m.model = NEW.experiment) THEN
-			PERFORM leadscore_internal.refuse('there is a model of this name'::text, NEW.experiment, 'Name the experiment otherwise.'::text);
+			PERFORM leadscore_internal.refuse('there is a model of this name'::text, NEW.experiment, 'Choose another name for the experiment.'::text);
 		END IF;
 	ELSIF EXISTS (SELECT FROM leadscore.experiment e WHERE e.experiment = NEW.model) THEN
-		PERFORM leadscore_internal.refuse('there is an experiment of this name'::text, NEW.model, 'Name the model otherwise.'::text);
+		PERFORM leadscore_internal.refuse('there is an experiment of this name'::text, NEW.model, 'Choose another name for the model.'::text);
 	END IF;
 	RETURN NEW;
 END
@@ -62,7 +62,7 @@ CREATE TRIGGER check_names BEFORE INSERT OR UPDATE OF model ON leadscore.model
 CREATE FUNCTION leadscore_internal.treated(salt text, share float8, lead_id text) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
 
-COMMENT ON FUNCTION leadscore_internal.treated(text, float8, text) IS 'whether a lead is of the share that gets the treatment';
+COMMENT ON FUNCTION leadscore_internal.treated(text, float8, text) IS 'whether a lead belongs to the share that gets the treatment';
 
 CREATE FUNCTION leadscore.arm(experiment text, lead_id text) RETURNS text
 	LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -134,11 +134,11 @@ BEGIN
 	END IF;
 	IF conversion IS NULL OR at IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('the argument "%s" is NULL', CASE WHEN conversion IS NULL THEN 'conversion' ELSE 'at' END),
-			DETAIL = 'What has come of an experiment is told by a conversion, up to an instant.', HINT = 'Leave "at" out for now.';
+			DETAIL = 'The result of an experiment needs a conversion and an instant.', HINT = 'Leave "at" out for now.';
 	END IF;
 	conversion_signal := leadscore_internal.conversion_id('{}'::jsonb, conversion);
 	IF effect = 0 OR NOT (effect > -1 AND effect < 1) THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'effect is no difference of two rates',
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'effect is not a difference of two rates',
 			DETAIL = format('The value is %s.', effect), HINT = 'Write a number such as 0.01, for one conversion more in a hundred leads.';
 	END IF;
 	-- a compacted day stands at its first hour: it counts whole, or not at all
@@ -176,7 +176,7 @@ BEGIN
 	IF r.n0 + r.n1 > 0 AND e.share > 0 AND e.share < 1 THEN
 		sample_ratio_p := leadscore_internal.normal_tails((r.n1 - (r.n0 + r.n1) * e.share) / sqrt((r.n0 + r.n1) * e.share * (1 - e.share)));
 		IF sample_ratio_p < 0.001 THEN
-			RAISE WARNING USING MESSAGE = format('the arms of experiment "%s" are not of the sizes that its share gives', experiment),
+			RAISE WARNING USING MESSAGE = format('the sizes of the arms of experiment "%s" do not match its share', experiment),
 				DETAIL = format('Of %s leads %s got the treatment, and the share is %s. By chance this happens once in %s times.', r.n0 + r.n1, r.n1, e.share,
 					CASE WHEN sample_ratio_p > 1e-15 THEN round(1 / sample_ratio_p::numeric)::text ELSE 'more than 1000000000000000' END),
 				HINT = 'Trust no figure before the cause is found, such as a share that was changed, or leads that are recorded in one arm only.';

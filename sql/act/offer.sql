@@ -18,7 +18,7 @@ BEGIN ATOMIC
 	SELECT ('x' || substr(leadscore_internal.voucher_key(offer, lead_id), 1, 8))::bit(32)::bigint < holdout_share * 4294967296;
 END;
 
-COMMENT ON FUNCTION leadscore_internal.is_held_out(text, text, numeric) IS 'whether an offer is kept from a lead, to measure what it earns: the same for ever';
+COMMENT ON FUNCTION leadscore_internal.is_held_out(text, text, numeric) IS 'whether a lead is held out from an offer, to measure what the offer earns; never changes';
 
 -- money, as timelines have it
 
@@ -38,7 +38,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.money(numeric, text) IS 'an amount of money with at most six decimals: what has more is rounded, and said';
+COMMENT ON FUNCTION leadscore_internal.money(numeric, text) IS 'an amount of money rounded to six decimals, with a NOTICE if that changes it';
 
 CREATE FUNCTION leadscore_internal.to_unit(amount numeric, minor_unit numeric) RETURNS numeric
 	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -46,7 +46,7 @@ BEGIN ATOMIC
 	SELECT round(amount / minor_unit) * minor_unit;
 END;
 
-COMMENT ON FUNCTION leadscore_internal.to_unit(numeric, numeric) IS 'an amount of money, rounded to what can be paid';
+COMMENT ON FUNCTION leadscore_internal.to_unit(numeric, numeric) IS 'an amount of money, rounded to the minor unit';
 
 CREATE TABLE leadscore.offer (
 	offer text PRIMARY KEY
@@ -103,20 +103,20 @@ CREATE TABLE leadscore.offer (
 COMMENT ON TABLE leadscore.offer IS 'what a lead gets when it enters a segment of a watched model: one voucher';
 COMMENT ON COLUMN leadscore.offer.offer IS 'name';
 COMMENT ON COLUMN leadscore.offer.model IS 'the model';
-COMMENT ON COLUMN leadscore.offer.segment IS 'the segment that is entered';
+COMMENT ON COLUMN leadscore.offer.segment IS 'the segment to enter';
 COMMENT ON COLUMN leadscore.offer.kind IS 'percent of the order, an amount of money, shipping or a gift';
-COMMENT ON COLUMN leadscore.offer.discount IS 'percent, or what a redeemed voucher costs the shop';
+COMMENT ON COLUMN leadscore.offer.discount IS 'percent, or the cost of a redeemed voucher';
 COMMENT ON COLUMN leadscore.offer.valid_for IS 'how long a voucher can be redeemed';
 COMMENT ON COLUMN leadscore.offer.budget IS 'the most vouchers that may be open or redeemed; NULL: max_cost is the limit, or there is none';
-COMMENT ON COLUMN leadscore.offer.holdout_share IS 'the share of leads that get none, to compare with: 0 to 1';
-COMMENT ON COLUMN leadscore.offer.starts_at IS 'from when on vouchers are issued; NULL: at once';
-COMMENT ON COLUMN leadscore.offer.ends_at IS 'until when vouchers are issued; NULL: no end';
-COMMENT ON COLUMN leadscore.offer.unlimited IS 'whether there is no budget: this must be said';
-COMMENT ON COLUMN leadscore.offer.max_cost IS 'the most money that vouchers may cost, open or redeemed; of percent: redeemed; NULL: budget is the limit';
+COMMENT ON COLUMN leadscore.offer.holdout_share IS 'the share of leads that get none, for comparison: 0 to 1';
+COMMENT ON COLUMN leadscore.offer.starts_at IS 'when it starts to issue vouchers; NULL: at once';
+COMMENT ON COLUMN leadscore.offer.ends_at IS 'when it stops to issue vouchers; NULL: no end';
+COMMENT ON COLUMN leadscore.offer.unlimited IS 'whether it has no budget; has to be set explicitly';
+COMMENT ON COLUMN leadscore.offer.max_cost IS 'the most money that open and redeemed vouchers may cost (of percent only redeemed ones); NULL: budget is the limit';
 COMMENT ON COLUMN leadscore.offer.condition IS 'a profile signal that a lead must have to get a voucher, and to redeem it; NULL: none';
 COMMENT ON COLUMN leadscore.offer.again_after IS 'how long after a voucher a lead can get another; NULL: never';
 COMMENT ON COLUMN leadscore.offer.issue_on IS 'the causes of a segment change for which vouchers are issued';
-COMMENT ON COLUMN leadscore.offer.brake IS 'the most vouchers that are issued within an hour; the next one stops the offer until resume_offer(); NULL: no brake';
+COMMENT ON COLUMN leadscore.offer.brake IS 'the most vouchers issued within an hour; the next one stops the offer until resume_offer(); NULL: no brake';
 COMMENT ON COLUMN leadscore.offer.minor_unit IS 'the smallest amount of money: discounts are rounded to it';
 COMMENT ON COLUMN leadscore.offer.ends_of_day IS 'whether vouchers are valid to the end of their last day, in UTC';
 COMMENT ON COLUMN leadscore.offer.resumed_at IS 'when resume_offer() was called last; NULL: never';
@@ -133,11 +133,11 @@ CREATE TABLE leadscore_internal.offer_slot (
 	PRIMARY KEY (offer, slot)
 );
 
-COMMENT ON TABLE leadscore_internal.offer_slot IS 'what is left of budgets: a row for each voucher that is still to be had';
+COMMENT ON TABLE leadscore_internal.offer_slot IS 'the rest of budgets: a row for each voucher that can still be issued';
 COMMENT ON COLUMN leadscore_internal.offer_slot.offer IS 'the offer';
-COMMENT ON COLUMN leadscore_internal.offer_slot.slot IS 'number; below zero: a voucher that was issued beyond the budget of now';
+COMMENT ON COLUMN leadscore_internal.offer_slot.slot IS 'number; below zero: a voucher issued beyond the present budget';
 
-COMMENT ON COLUMN leadscore_internal.offer_slot.cost IS 'what the voucher takes of max_cost; 0 of percent';
+COMMENT ON COLUMN leadscore_internal.offer_slot.cost IS 'the share of max_cost that the voucher takes; 0 for percent';
 
 CREATE SEQUENCE leadscore_internal.offer_slot_seq;
 
@@ -150,7 +150,7 @@ CREATE TABLE leadscore_internal.offer_money (
 	PRIMARY KEY (offer, part)
 );
 
-COMMENT ON TABLE leadscore_internal.offer_money IS 'what is left of max_cost of offers of percent, in parts';
+COMMENT ON TABLE leadscore_internal.offer_money IS 'the rest of max_cost of offers of percent, in parts';
 COMMENT ON COLUMN leadscore_internal.offer_money.offer IS 'the offer';
 COMMENT ON COLUMN leadscore_internal.offer_money.part IS 'number';
 COMMENT ON COLUMN leadscore_internal.offer_money.amount IS 'money';
@@ -192,22 +192,22 @@ CREATE INDEX voucher_lead_id_idx ON leadscore.voucher (lead_id);
 CREATE INDEX voucher_order_ref_idx ON leadscore.voucher (order_ref) WHERE order_ref IS NOT NULL;
 CREATE INDEX voucher_open_idx ON leadscore.voucher (expires_at) WHERE redeemed_at IS NULL AND NOT expired AND revoked_at IS NULL;
 
-COMMENT ON TABLE leadscore.voucher IS 'what leads have been offered: a code, or nothing, for comparison';
+COMMENT ON TABLE leadscore.voucher IS 'vouchers of leads: a code, or none for leads that are held out';
 COMMENT ON COLUMN leadscore.voucher.voucher_id IS 'number';
 COMMENT ON COLUMN leadscore.voucher.offer IS 'the offer';
-COMMENT ON COLUMN leadscore.voucher.kind IS 'the offer''s when it was issued';
+COMMENT ON COLUMN leadscore.voucher.kind IS 'the kind of the offer when it was issued';
 COMMENT ON COLUMN leadscore.voucher.terms IS 'the offer''s discount when it was issued: percent, or an amount';
 COMMENT ON COLUMN leadscore.voucher.lead_id IS 'the lead; NULL: forgotten';
-COMMENT ON COLUMN leadscore.voucher.code IS 'what the lead shows to redeem it; NULL: the lead is held out';
+COMMENT ON COLUMN leadscore.voucher.code IS 'the code to redeem it; NULL: the lead is held out';
 COMMENT ON COLUMN leadscore.voucher.issued_at IS 'when the lead entered the segment';
 COMMENT ON COLUMN leadscore.voucher.expires_at IS 'until when it can be redeemed, or would have been';
-COMMENT ON COLUMN leadscore.voucher.expired IS 'whether expire_vouchers() has given it back to the budget';
+COMMENT ON COLUMN leadscore.voucher.expired IS 'whether expire_vouchers() has returned it to the budget';
 COMMENT ON COLUMN leadscore.voucher.redeemed_at IS 'when it was redeemed; NULL: it was not';
 COMMENT ON COLUMN leadscore.voucher.order_ref IS 'the order that it was redeemed for';
-COMMENT ON COLUMN leadscore.voucher.discount IS 'what it has cost the shop; NULL: not known, for redeem() was not told the order''s value';
-COMMENT ON COLUMN leadscore.voucher.revoked_at IS 'when revoke_vouchers() took it back; NULL: it was not';
-COMMENT ON COLUMN leadscore.voucher.change_id IS 'the row of segment_change that it was issued for; NULL: issue_offer() did it';
-COMMENT ON COLUMN leadscore.voucher.already IS 'what the lead had done since the UTC day began, when it was issued: no result of the voucher';
+COMMENT ON COLUMN leadscore.voucher.discount IS 'its cost for the shop; NULL: not known, because redeem() was not given the order''s value';
+COMMENT ON COLUMN leadscore.voucher.revoked_at IS 'when revoke_vouchers() revoked it; NULL: it was not';
+COMMENT ON COLUMN leadscore.voucher.change_id IS 'the row of segment_change for which it was issued; NULL: issued by issue_offer()';
+COMMENT ON COLUMN leadscore.voucher.already IS 'what the lead had done on that UTC day before it was issued: not a result of the voucher';
 
 -- A person who was forgotten and comes again gets no second voucher.
 CREATE TABLE leadscore_internal.forgotten_voucher (
@@ -226,10 +226,10 @@ CREATE TABLE leadscore_internal.voucher_order (
 	discount numeric NOT NULL
 );
 
-COMMENT ON TABLE leadscore_internal.voucher_order IS 'the orders that vouchers were redeemed for';
+COMMENT ON TABLE leadscore_internal.voucher_order IS 'the orders for which vouchers were redeemed';
 COMMENT ON COLUMN leadscore_internal.voucher_order.order_ref IS 'the order';
-COMMENT ON COLUMN leadscore_internal.voucher_order.lead_id IS 'whose it is, by the name that redeem() was told first';
-COMMENT ON COLUMN leadscore_internal.voucher_order.discount IS 'what its vouchers are worth together, as far as it is known';
+COMMENT ON COLUMN leadscore_internal.voucher_order.lead_id IS 'the lead, by the name in the first call of redeem()';
+COMMENT ON COLUMN leadscore_internal.voucher_order.discount IS 'the total of its known discounts';
 
 -- what src/act/offer.c reads and writes; queries without SET, as those of transitions.sql
 
@@ -294,14 +294,14 @@ BEGIN
 	IF TG_OP = 'DELETE' THEN
 		IF EXISTS (SELECT FROM leadscore.voucher v WHERE v.offer = OLD.offer) THEN
 			RAISE EXCEPTION USING ERRCODE = 'foreign_key_violation', MESSAGE = format('offer "%s" has vouchers', OLD.offer),
-				DETAIL = 'They could not be redeemed any more, nor their result be measured.',
+				DETAIL = 'They could no longer be redeemed, and their result could not be measured.',
 				HINT = 'UPDATE leadscore.offer SET ends_at = now() ends it.';
 		END IF;
 		RETURN OLD;
 	END IF;
 	IF TG_OP = 'UPDATE' AND NEW.offer <> OLD.offer THEN
 		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = format('offer "%s" cannot be renamed', OLD.offer),
-			DETAIL = 'Its name decides who is held out.', HINT = 'End it with ends_at, and make another.';
+			DETAIL = 'Its name decides who is held out.', HINT = 'End it with ends_at, and create another one.';
 	END IF;
 	IF (TG_OP = 'INSERT' OR NEW.model <> OLD.model OR NEW.segment <> OLD.segment)
 		AND NOT EXISTS (SELECT FROM leadscore.segment s WHERE s.model = NEW.model AND s.segment = NEW.segment) THEN
@@ -319,7 +319,7 @@ BEGIN
 	IF NEW.max_cost IS NOT NULL AND EXISTS (SELECT FROM leadscore.voucher v
 			WHERE v.offer = NEW.offer AND (v.kind = 'percent') <> (NEW.kind = 'percent') AND v.code IS NOT NULL AND NOT v.expired AND v.revoked_at IS NULL) THEN
 		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = format('offer "%s" has vouchers that max_cost cannot be counted for', NEW.offer),
-			DETAIL = 'What a percentage costs is known when it is redeemed, what others cost when they are issued.',
+			DETAIL = 'The cost of a percentage is known when it is redeemed, the cost of other kinds when they are issued.',
 			HINT = 'Make another offer.';
 	END IF;
 	NEW.discount := leadscore_internal.money(NEW.discount, 'the discount'::text);
@@ -395,7 +395,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.fill_slots(text) IS 'makes what is left of an offer''s budget and max_cost anew';
+COMMENT ON FUNCTION leadscore_internal.fill_slots(text) IS 'computes the rest of an offer''s budget and max_cost again';
 
 CREATE FUNCTION leadscore_internal.offer_changed() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -521,7 +521,7 @@ BEGIN
 	END IF;
 	IF EXISTS (SELECT FROM leadscore_internal.offer_stop s WHERE s.offer = o.offer) THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('offer "%s" is stopped by its brake', offer),
-			DETAIL = format('More than %s vouchers were due within an hour.', o.brake), HINT = format('SELECT leadscore.resume_offer(%L) lets it go on.', offer);
+			DETAIL = format('More than %s vouchers were due within an hour.', o.brake), HINT = format('SELECT leadscore.resume_offer(%L) resumes it.', offer);
 	END IF;
 	FOR lead IN
 		SELECT s.lead_id FROM leadscore.lead_state s
@@ -562,7 +562,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.resume_offer(text) IS 'lets an offer go on that its brake has stopped; the brake counts anew';
+COMMENT ON FUNCTION leadscore.resume_offer(text) IS 'resumes an offer that was stopped by its brake; the brake starts counting again';
 
 CREATE FUNCTION leadscore_internal.give_back(offer text, n bigint) RETURNS void
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
@@ -580,7 +580,7 @@ AS $$
 	WHERE o.offer = give_back.offer AND (o.budget IS NOT NULL OR o.max_cost IS NOT NULL AND o.kind <> 'percent')
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.give_back(text, bigint) IS 'gives slots of vouchers that nobody will redeem back to the budget; offer_slot must be locked';
+COMMENT ON FUNCTION leadscore_internal.give_back(text, bigint) IS 'returns the slots of vouchers that will not be redeemed to the budget; offer_slot must be locked';
 
 -- A voucher that took less of max_cost than one takes now gives nothing back: a change of the offer counts anew.
 CREATE FUNCTION leadscore_internal.takes_slot(o leadscore.offer, v leadscore.voucher) RETURNS boolean
@@ -640,7 +640,7 @@ AS $$
 	SELECT coalesce(sum(b.expired), 0)::bigint FROM back b;
 $$;
 
-COMMENT ON FUNCTION leadscore.expire_vouchers() IS 'gives vouchers that nobody has redeemed in time back to the budget, and says how many';
+COMMENT ON FUNCTION leadscore.expire_vouchers() IS 'returns expired vouchers to their budgets, and returns how many';
 
 -- redeem
 
@@ -718,7 +718,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.lock_order(text, text, text[]) IS 'locks an order, which belongs to one lead, and says what its vouchers are worth so far';
+COMMENT ON FUNCTION leadscore_internal.lock_order(text, text, text[]) IS 'locks an order, which belongs to one lead, and returns its discounts so far';
 
 CREATE FUNCTION leadscore_internal.check_redeemable(voucher leadscore.voucher, names text[]) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -729,7 +729,7 @@ DECLARE
 BEGIN
 	IF voucher.revoked_at IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = 'the voucher has been revoked',
-			DETAIL = format('At %s, by revoke_vouchers().', voucher.revoked_at), HINT = 'The shop has taken it back.';
+			DETAIL = format('At %s, by revoke_vouchers().', voucher.revoked_at), HINT = 'The shop has revoked it.';
 	END IF;
 	SELECT f.* INTO STRICT o FROM leadscore.offer f WHERE f.offer = voucher.offer;
 	IF EXISTS (SELECT FROM leadscore.voucher v WHERE v.offer = voucher.offer AND v.lead_id = ANY (names) AND v.redeemed_at IS NOT NULL
@@ -762,7 +762,7 @@ BEGIN
 	-- shipping and gifts cannot be given in part
 	IF rest <= 0 OR voucher.kind IN ('shipping', 'gift') AND rest < wanted THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = 'the order is too small for the voucher',
-			DETAIL = format('Of %s, %s is left; the voucher is worth %s.', amount, rest, wanted), HINT = 'All discounts of an order together are at most what it is worth.';
+			DETAIL = format('Of %s, %s is left; the voucher is worth %s.', amount, rest, wanted), HINT = 'All discounts of an order together are at most its value.';
 	END IF;
 	-- (the order's value is not known: no cap is checked)
 	RETURN least(wanted, rest);
@@ -891,7 +891,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.unredeem(text, text) IS 'the order was cancelled: its voucher is open again; false: it was not redeemed for that order';
+COMMENT ON FUNCTION leadscore.unredeem(text, text) IS 'undoes redeem() for a cancelled order: the voucher is open again; false: it is not redeemed for that order';
 
 -- what a change would cost
 
@@ -919,7 +919,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.vouchers_due(text, text[], timestamptz) IS 'how many vouchers leads would get that entered an offer''s segment together';
+COMMENT ON FUNCTION leadscore_internal.vouchers_due(text, text[], timestamptz) IS 'how many vouchers would be issued to leads that enter an offer''s segment together';
 
 CREATE FUNCTION leadscore_internal.voucher_preview(document jsonb, model text, at timestamptz)
 	RETURNS TABLE (offer text, segment text, kind text, discount numeric, leads bigint, vouchers bigint)
@@ -946,7 +946,7 @@ AS $$
 	ORDER BY o.offer
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.voucher_preview(jsonb, text, timestamptz) IS 'how many vouchers of each offer of a model would be issued if a document took its place';
+COMMENT ON FUNCTION leadscore_internal.voucher_preview(jsonb, text, timestamptz) IS 'how many vouchers of each offer of a model would be issued if a document replaced the model';
 
 -- what an offer has earned
 --
@@ -966,7 +966,7 @@ BEGIN
 	SELECT s.signal_id INTO number FROM leadscore.signal s WHERE s.signal = offer_result.signal AND s.subject = 'event';
 	IF NOT FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('event signal "%s" does not exist', signal),
-			DETAIL = 'It tells what is a purchase, and its value what was paid.',
+			DETAIL = 'Its occurrences are purchases, and its values are revenue.',
 			HINT = leadscore_internal.known('event signals'::text, ARRAY(SELECT s.signal FROM leadscore.signal s WHERE s.subject = 'event' ORDER BY 1));
 	END IF;
 	RETURN QUERY

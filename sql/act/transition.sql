@@ -28,11 +28,11 @@ CREATE TABLE leadscore.watched_model (
 
 COMMENT ON TABLE leadscore.watched_model IS 'the models whose transitions are logged; set by watch() and unwatch()';
 COMMENT ON COLUMN leadscore.watched_model.model IS 'the model';
-COMMENT ON COLUMN leadscore.watched_model.active IS 'false: it was watched, and its states wait to be watched again';
-COMMENT ON COLUMN leadscore.watched_model.seen IS 'whether every lead has been looked at since it is watched';
-COMMENT ON COLUMN leadscore.watched_model.notify IS 'whether changes are told with NOTIFY leadscore';
-COMMENT ON COLUMN leadscore.watched_model.document IS 'the model when every lead was looked at last; NULL: not known';
-COMMENT ON COLUMN leadscore.watched_model.looked_at IS 'all that was compared before was seen by a look at every lead; NULL: not known';
+COMMENT ON COLUMN leadscore.watched_model.active IS 'false: it was watched before, and its states are kept';
+COMMENT ON COLUMN leadscore.watched_model.seen IS 'whether every lead has been processed since it is watched';
+COMMENT ON COLUMN leadscore.watched_model.notify IS 'whether changes send NOTIFY leadscore';
+COMMENT ON COLUMN leadscore.watched_model.document IS 'the model when every lead was last compared; NULL: not known';
+COMMENT ON COLUMN leadscore.watched_model.looked_at IS 'states from before this instant were part of that comparison; NULL: not known';
 
 CREATE TABLE leadscore.lead_state (
 	lead_id text,
@@ -45,7 +45,7 @@ CREATE TABLE leadscore.lead_state (
 	PRIMARY KEY (lead_id, model)
 );
 
-COMMENT ON TABLE leadscore.lead_state IS 'the segment that each lead is in, on the models that are watched';
+COMMENT ON TABLE leadscore.lead_state IS 'the segment of each lead on the watched models';
 COMMENT ON COLUMN leadscore.lead_state.lead_id IS 'the lead';
 COMMENT ON COLUMN leadscore.lead_state.model IS 'the model';
 COMMENT ON COLUMN leadscore.lead_state.segment IS 'the segment, with hysteresis and cool-down; NULL: none';
@@ -60,7 +60,7 @@ CREATE TABLE leadscore_internal.seen_profile (
 	profile jsonb
 );
 
-COMMENT ON TABLE leadscore_internal.seen_profile IS 'the profile that each lead had when its segments were compared last';
+COMMENT ON TABLE leadscore_internal.seen_profile IS 'the profile of each lead when its segments were last compared';
 COMMENT ON COLUMN leadscore_internal.seen_profile.lead_id IS 'the lead';
 COMMENT ON COLUMN leadscore_internal.seen_profile.profile IS 'its profile then';
 
@@ -79,15 +79,15 @@ CREATE TABLE leadscore.segment_change (
 CREATE UNIQUE INDEX segment_change_order ON leadscore.segment_change (tick, change_id);
 CREATE INDEX segment_change_lead_idx ON leadscore.segment_change (lead_id, model, change_id);
 
-COMMENT ON TABLE leadscore.segment_change IS 'the log: one row whenever a lead changes its segment on a model that is watched';
+COMMENT ON TABLE leadscore.segment_change IS 'the log: a row for each segment change of a lead on a watched model';
 COMMENT ON COLUMN leadscore.segment_change.change_id IS 'number, ascending along the changes of a lead';
 COMMENT ON COLUMN leadscore.segment_change.model IS 'the model';
 COMMENT ON COLUMN leadscore.segment_change.lead_id IS 'the lead';
 COMMENT ON COLUMN leadscore.segment_change.from_segment IS 'the segment that it was in; NULL: none';
 COMMENT ON COLUMN leadscore.segment_change.to_segment IS 'the segment that it is in; NULL: none';
-COMMENT ON COLUMN leadscore.segment_change.score IS 'its score then; NULL: it is no lead any more';
-COMMENT ON COLUMN leadscore.segment_change.changed_at IS 'when it was seen';
-COMMENT ON COLUMN leadscore.segment_change.cause IS 'event: an event that came or went; load: one older than a day; time; model: the model, or what signals count, was changed; profile: its profile was; identity: of an alias; watch: seen when the model was watched';
+COMMENT ON COLUMN leadscore.segment_change.score IS 'its score then; NULL: it is no longer a lead';
+COMMENT ON COLUMN leadscore.segment_change.changed_at IS 'when it was found';
+COMMENT ON COLUMN leadscore.segment_change.cause IS 'event: an event was added, removed or corrected; load: one older than a day; time: time has passed; model: the model or its signals were changed; profile: its profile was changed; identity: an alias was added or removed; watch: its first segment';
 COMMENT ON COLUMN leadscore.segment_change.tick IS 'with change_id, the order in which consumers get it';
 
 CREATE TABLE leadscore_internal.change_clock (
@@ -344,7 +344,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.look_completed(jsonb) IS 'notes that every lead was compared by these models: what changes from now on is not their doing';
+COMMENT ON FUNCTION leadscore_internal.look_completed(jsonb) IS 'records that every lead was compared by these models: later changes have other causes';
 
 CREATE FUNCTION leadscore_internal.see_all(cause text) RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -375,7 +375,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.see_all(text) IS 'looks at every lead on the models that are watched, and says how many were looked at closely';
+COMMENT ON FUNCTION leadscore_internal.see_all(text) IS 'compares every lead on the watched models, and returns how many were examined closely';
 
 -- A procedure that commits must not SET anything: every name is qualified.
 
@@ -419,7 +419,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON PROCEDURE leadscore_internal.look(text) IS 'looks at every lead on the models that are watched, a batch in a transaction';
+COMMENT ON PROCEDURE leadscore_internal.look(text) IS 'compares every lead on the watched models, a batch per transaction';
 
 CREATE PROCEDURE leadscore.see_changes()
 	LANGUAGE plpgsql
@@ -481,7 +481,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON PROCEDURE leadscore.watch(text, boolean) IS 'from now on logs every segment change of leads on a model, and first where they are';
+COMMENT ON PROCEDURE leadscore.watch(text, boolean) IS 'logs the present segment of all leads on a model, and from then on every segment change';
 
 CREATE FUNCTION leadscore.unwatch(model text DEFAULT 'default') RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -498,7 +498,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.unwatch(text) IS 'ends watching a model; its log stays, and goes on when it is watched again';
+COMMENT ON FUNCTION leadscore.unwatch(text) IS 'ends watching a model; its log stays, and continues when it is watched again';
 
 -- consumers
 
@@ -515,15 +515,15 @@ CREATE TABLE leadscore.change_consumer (
 	taken_by xid8
 );
 
-COMMENT ON TABLE leadscore.change_consumer IS 'who takes changes, and how far each has come';
+COMMENT ON TABLE leadscore.change_consumer IS 'the consumers of changes, and how far each has read';
 COMMENT ON COLUMN leadscore.change_consumer.consumer IS 'name';
 COMMENT ON COLUMN leadscore.change_consumer.tick IS 'of the last change that it has acknowledged';
 COMMENT ON COLUMN leadscore.change_consumer.change_id IS 'the last change that it has acknowledged';
-COMMENT ON COLUMN leadscore.change_consumer.given_tick IS 'of the furthest change that it was given';
-COMMENT ON COLUMN leadscore.change_consumer.given_id IS 'the furthest change that it was given';
-COMMENT ON COLUMN leadscore.change_consumer.taken_tick IS 'of the last change that it was given last';
-COMMENT ON COLUMN leadscore.change_consumer.taken_id IS 'the last change that it was given last';
-COMMENT ON COLUMN leadscore.change_consumer.taken_by IS 'the transaction that was given it';
+COMMENT ON COLUMN leadscore.change_consumer.given_tick IS 'of the last change that was ever delivered to it';
+COMMENT ON COLUMN leadscore.change_consumer.given_id IS 'the last change that was ever delivered to it';
+COMMENT ON COLUMN leadscore.change_consumer.taken_tick IS 'of the last change that it took in its last call';
+COMMENT ON COLUMN leadscore.change_consumer.taken_id IS 'the last change that it took in its last call';
+COMMENT ON COLUMN leadscore.change_consumer.taken_by IS 'the transaction of that call';
 
 CREATE FUNCTION leadscore_internal.change_horizon() RETURNS bigint
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -531,7 +531,7 @@ AS $$
 	SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint + coalesce((SELECT c.ahead FROM leadscore_internal.change_clock c), 0)
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.change_horizon() IS 'the tick below which nobody is writing any more';
+COMMENT ON FUNCTION leadscore_internal.change_horizon() IS 'the tick below which no transaction is writing any more';
 
 CREATE FUNCTION leadscore.take_changes(consumer text, n integer DEFAULT 100)
 	RETURNS TABLE (change_id bigint, model text, lead_id text, from_segment text, to_segment text, score float8, changed_at timestamptz, cause text)
@@ -597,8 +597,8 @@ BEGIN
 			HINT = leadscore_internal.known('consumers'::text, ARRAY(SELECT c.consumer FROM leadscore.change_consumer c ORDER BY 1));
 	END IF;
 	IF acknowledge_changes.change_id IS NULL AND place.taken_by IS DISTINCT FROM pg_current_xact_id() THEN
-		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = 'nothing says which changes are to be acknowledged',
-			DETAIL = format('Consumer "%s" was not given any in this transaction; what it was given last may be another session''s to do.', consumer),
+		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = 'no changes to acknowledge were named',
+			DETAIL = format('Consumer "%s" was not given any in this transaction; its last ones may be in work in another session.', consumer),
 			HINT = 'Pass the change_id of the last row that take_changes() has returned.';
 	END IF;
 	IF acknowledge_changes.change_id IS NULL THEN
@@ -614,7 +614,7 @@ BEGIN
 		IF NOT FOUND OR (done.tick, done.change_id) > (place.given_tick, place.given_id) THEN
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 				MESSAGE = format('change %s was not given to consumer "%s"', acknowledge_changes.change_id, consumer),
-				DETAIL = CASE place.given_id WHEN 0 THEN 'It was given none.' ELSE format('The last that it was given is %s.', place.given_id) END,
+				DETAIL = CASE place.given_id WHEN 0 THEN 'It has taken none.' ELSE format('The last that it has taken is %s.', place.given_id) END,
 				HINT = 'Acknowledge the change_id of a row that take_changes() has returned: it and those before it.';
 		END IF;
 	END IF;
@@ -639,7 +639,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.drop_consumer(text) IS 'forgets how far a consumer has come';
+COMMENT ON FUNCTION leadscore.drop_consumer(text) IS 'removes a consumer and its position';
 
 CREATE FUNCTION leadscore.prune_changes(before timestamptz) RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off

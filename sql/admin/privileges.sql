@@ -60,7 +60,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.check_role(regrole) IS 'refuses what is no role';
+COMMENT ON FUNCTION leadscore_internal.check_role(regrole) IS 'refuses roles that do not exist';
 
 CREATE FUNCTION leadscore.grant_reader(role regrole) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -143,7 +143,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.grant_identifier(regrole) IS 'lets a role say which names belong to one lead, any lead: for what logs customers in';
+COMMENT ON FUNCTION leadscore.grant_identifier(regrole) IS 'lets a role identify visitors as any lead: for servers that log customers in';
 
 CREATE FUNCTION leadscore.grant_redeemer(role regrole) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -154,7 +154,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.grant_redeemer(regrole) IS 'lets a role redeem vouchers, and take that back: for what takes orders';
+COMMENT ON FUNCTION leadscore.grant_redeemer(regrole) IS 'lets a role redeem vouchers, and undo it: for servers that take orders';
 
 CREATE FUNCTION leadscore.grant_admin(role regrole) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -215,7 +215,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.grant_admin(regrole) IS 'lets a role configure models, track its own tables, rebuild and forget, and do what the other roles may';
+COMMENT ON FUNCTION leadscore.grant_admin(regrole) IS 'lets a role configure models, track its own tables, rebuild and forget, and do what the other roles can';
 
 CREATE FUNCTION leadscore.grant_backup(role regrole) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -236,7 +236,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.grant_backup(regrole) IS 'lets a role that is no superuser, such as the owner of the database, dump it with pg_dump';
+COMMENT ON FUNCTION leadscore.grant_backup(regrole) IS 'lets a role that is not a superuser run pg_dump';
 
 REVOKE ALL ON FUNCTION leadscore_internal.check_role(regrole), leadscore.grant_reader(regrole), leadscore.grant_writer(regrole), leadscore.grant_identifier(regrole),
 	leadscore.grant_redeemer(regrole), leadscore.grant_admin(regrole), leadscore.grant_backup(regrole) FROM PUBLIC;

@@ -34,7 +34,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.cron_line(interval) IS 'an interval as cron has it; NULL: it cannot say that';
+COMMENT ON FUNCTION leadscore_internal.cron_line(interval) IS 'an interval in the format of cron; NULL: cron does not support it';
 
 CREATE FUNCTION leadscore_internal.shell_word(word text) RETURNS text
 	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -72,14 +72,14 @@ BEGIN
 	END LOOP;
 	IF NOT here THEN
 		RAISE NOTICE USING MESSAGE = 'pg_cron is not in this database: nothing is scheduled',
-			DETAIL = 'The rows say what to put into a crontab: schedule and command.',
+			DETAIL = 'The rows are lines for a crontab: schedule and command.',
 			HINT = 'With shared_preload_libraries = ''pg_cron'' and cron.database_name = ''' || current_database()
 				|| ''', CREATE EXTENSION pg_cron and schedule() again. From the database that has pg_cron, cron.schedule_in_database() runs jobs here.';
 	END IF;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.schedule(interval) IS 'has pg_cron run what is to be run again and again, or says what to put into a crontab';
+COMMENT ON FUNCTION leadscore.schedule(interval) IS 'schedules the recurring jobs with pg_cron, or returns the lines for a crontab';
 
 CREATE FUNCTION leadscore.unschedule() RETURNS integer
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
@@ -95,4 +95,4 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.unschedule() IS 'ends what schedule() has begun, and says how many jobs';
+COMMENT ON FUNCTION leadscore.unschedule() IS 'removes the jobs of schedule(), and returns how many';

@@ -46,7 +46,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.check_fit(text, timestamptz) IS 'the number of the signal that is to be fitted, or an error';
+COMMENT ON FUNCTION leadscore_internal.check_fit(text, timestamptz) IS 'the number of the signal to fit, or an error';
 
 -- fitting
 
@@ -90,7 +90,7 @@ CREATE TYPE leadscore.customer_value AS (
 COMMENT ON TYPE leadscore.customer_value IS 'what a customer has done, and is expected to do within a horizon';
 COMMENT ON COLUMN leadscore.customer_value.purchases IS 'UTC days on which the lead has bought';
 COMMENT ON COLUMN leadscore.customer_value.last_purchase IS 'the last of these days';
-COMMENT ON COLUMN leadscore.customer_value.probability_alive IS 'that the lead is still a customer; the risk of churn is 1 less it';
+COMMENT ON COLUMN leadscore.customer_value.probability_alive IS 'that the lead is still a customer; the risk of churn is 1 minus this';
 COMMENT ON COLUMN leadscore.customer_value.expected_purchases IS 'within the horizon';
 COMMENT ON COLUMN leadscore.customer_value.average_value IS 'expected of a purchase; NULL without gamma_gamma';
 COMMENT ON COLUMN leadscore.customer_value.expected_value IS 'of the expected purchases; NULL without gamma_gamma';

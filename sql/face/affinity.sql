@@ -28,12 +28,12 @@ BEGIN
 	END IF;
 	IF n IS NULL OR n < 1 THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'n is not above zero',
-			DETAIL = format('It is %s.', coalesce(n::text, 'NULL')), HINT = 'Say how many values to make signals of.';
+			DETAIL = format('It is %s.', coalesce(n::text, 'NULL')), HINT = 'Pass the number of values for which to create signals.';
 	END IF;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.check_property(text, integer) IS 'refuses what is no property, or no number of values';
+COMMENT ON FUNCTION leadscore_internal.check_property(text, integer) IS 'refuses invalid properties and numbers of values';
 
 CREATE FUNCTION leadscore_internal.check_kinds(kinds text[]) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off

@@ -30,7 +30,7 @@ BEGIN ATOMIC
 	CROSS JOIN LATERAL (SELECT leadscore.appraise(m.scorecard, s.timeline, s.profile, crm_at.at) AS appraisal OFFSET 0) a;
 END;
 
-COMMENT ON FUNCTION leadscore_internal.crm_at(timestamptz) IS 'what crm_lead says, as of an instant';
+COMMENT ON FUNCTION leadscore_internal.crm_at(timestamptz) IS 'the rows of crm_lead as of an instant';
 
 CREATE TABLE leadscore_internal.crm_state (
 	model text NOT NULL,
@@ -62,9 +62,9 @@ COMMENT ON COLUMN leadscore_internal.crm_state.grade IS 'by fit';
 COMMENT ON COLUMN leadscore_internal.crm_state.segment IS 'the segment';
 COMMENT ON COLUMN leadscore_internal.crm_state.stage IS 'the stage';
 COMMENT ON COLUMN leadscore_internal.crm_state.probability IS 'of a conversion, rounded';
-COMMENT ON COLUMN leadscore_internal.crm_state.reason_1 IS 'what weighs most';
-COMMENT ON COLUMN leadscore_internal.crm_state.reason_2 IS 'what comes second';
-COMMENT ON COLUMN leadscore_internal.crm_state.reason_3 IS 'what comes third';
+COMMENT ON COLUMN leadscore_internal.crm_state.reason_1 IS 'the signal worth most';
+COMMENT ON COLUMN leadscore_internal.crm_state.reason_2 IS 'the second one';
+COMMENT ON COLUMN leadscore_internal.crm_state.reason_3 IS 'the third one';
 COMMENT ON COLUMN leadscore_internal.crm_state.deleted IS 'whether the lead has gone';
 COMMENT ON COLUMN leadscore_internal.crm_state.change_id IS 'the number of its last change';
 COMMENT ON COLUMN leadscore_internal.crm_state.changed_at IS 'when that was found';
@@ -76,7 +76,7 @@ AS $$
 	SELECT leadscore_internal.lock_by_name('crm'::text)
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.lock_crm_numbers() IS 'keeps others who number changes waiting until the transaction ends';
+COMMENT ON FUNCTION leadscore_internal.lock_crm_numbers() IS 'locks the numbering of changes until the transaction ends';
 
 CREATE FUNCTION leadscore.refresh_crm() RETURNS bigint
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
@@ -110,7 +110,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.refresh_crm() IS 'writes down what has changed in crm_lead, for crm_changes(), and says how many rows';
+COMMENT ON FUNCTION leadscore.refresh_crm() IS 'records which rows of crm_lead have changed, for crm_changes(), and returns how many';
 
 CREATE VIEW leadscore.crm_lead AS
 SELECT c.model, c.lead_id, c.score, c.grade, c.segment, c.stage, c.probability, c.reason_1, c.reason_2, c.reason_3,
@@ -121,7 +121,7 @@ SELECT c.model, c.lead_id, c.score, c.grade, c.segment, c.stage, c.probability, 
 FROM leadscore_internal.crm_at(now()) c
 LEFT JOIN leadscore_internal.crm_state s ON s.model = c.model AND s.lead_id = c.lead_id;
 
-COMMENT ON VIEW leadscore.crm_lead IS 'every lead on every model, as a CRM takes it over, live';
+COMMENT ON VIEW leadscore.crm_lead IS 'every lead on every model, live, in the columns for a CRM';
 COMMENT ON COLUMN leadscore.crm_lead.model IS 'the model';
 COMMENT ON COLUMN leadscore.crm_lead.lead_id IS 'the lead';
 COMMENT ON COLUMN leadscore.crm_lead.score IS 'the score, rounded to a whole number';
@@ -130,9 +130,9 @@ COMMENT ON COLUMN leadscore.crm_lead.segment IS 'the first segment whose conditi
 COMMENT ON COLUMN leadscore.crm_lead.stage IS 'the furthest stage reached within its window';
 COMMENT ON COLUMN leadscore.crm_lead.probability IS 'of a conversion, rounded to hundredths';
 COMMENT ON COLUMN leadscore.crm_lead.reason_1 IS 'the signal that weighs most, by its description, with its points, before categories and the model limit them';
-COMMENT ON COLUMN leadscore.crm_lead.reason_2 IS 'the one that comes second';
-COMMENT ON COLUMN leadscore.crm_lead.reason_3 IS 'the one that comes third';
-COMMENT ON COLUMN leadscore.crm_lead.changed_at IS 'when refresh_crm() first found the row as it is; now, if it has not yet';
+COMMENT ON COLUMN leadscore.crm_lead.reason_2 IS 'the second one';
+COMMENT ON COLUMN leadscore.crm_lead.reason_3 IS 'the third one';
+COMMENT ON COLUMN leadscore.crm_lead.changed_at IS 'when refresh_crm() first found the row as it is; now() if it has not yet';
 COMMENT ON COLUMN leadscore.crm_lead.segment_position IS 'the position of the segment';
 
 CREATE FUNCTION leadscore.crm_changes(since bigint DEFAULT 0, n integer DEFAULT NULL)
@@ -150,7 +150,7 @@ BEGIN ATOMIC
 	LIMIT crm_changes.n;
 END;
 
-COMMENT ON FUNCTION leadscore.crm_changes(bigint, integer) IS 'the rows that have changed since a change, the first n or all: what to upsert, or delete';
+COMMENT ON FUNCTION leadscore.crm_changes(bigint, integer) IS 'the rows that have changed since a number, the first n or all: to upsert or delete';
 
 CREATE FUNCTION leadscore.crm_forget(until bigint) RETURNS bigint
 	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -159,7 +159,7 @@ AS $$
 	SELECT count(*) FROM gone
 $$;
 
-COMMENT ON FUNCTION leadscore.crm_forget(bigint) IS 'drops the deleted leads up to a change that all CRMs have taken over, and says how many rows';
+COMMENT ON FUNCTION leadscore.crm_forget(bigint) IS 'drops the deleted leads up to a number that all CRMs have processed, and returns how many';
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.crm_state', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.crm_change_id_seq', '');

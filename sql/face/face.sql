@@ -75,10 +75,10 @@ FROM (
 WHERE NOT (SELECT row_security_active('leadscore.lead') OR row_security_active('leadscore.event'))
 OR leadscore_internal.is_visible(s.lead_id);
 
-COMMENT ON VIEW leadscore_internal.visible_lead IS 'the leads that the user may see, with what they are scored by';
+COMMENT ON VIEW leadscore_internal.visible_lead IS 'the leads that the user may see, with timeline and profile';
 COMMENT ON COLUMN leadscore_internal.visible_lead.lead_id IS 'the lead';
-COMMENT ON COLUMN leadscore_internal.visible_lead.timeline IS 'what it did; NULL if that is nothing';
-COMMENT ON COLUMN leadscore_internal.visible_lead.profile IS 'who it is; NULL if nothing is known';
+COMMENT ON COLUMN leadscore_internal.visible_lead.timeline IS 'what it did; NULL: nothing';
+COMMENT ON COLUMN leadscore_internal.visible_lead.profile IS 'its attributes; NULL: none';
 
 CREATE VIEW leadscore.lead_score AS
 SELECT m.model, s.lead_id,
@@ -158,7 +158,7 @@ END
 $$;
 
 COMMENT ON FUNCTION leadscore.refresh_segments(boolean)
-	IS 'brings lead_segment up to date, and sees which leads have changed their segment on models that are watched; concurrently does not lock readers out';
+	IS 'refreshes lead_segment, and logs which leads have changed their segment on watched models; concurrently: without blocking readers';
 
 CREATE VIEW leadscore.segment_summary AS
 WITH found AS (

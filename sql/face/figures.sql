@@ -19,7 +19,7 @@ CREATE TABLE leadscore.spend (
 	PRIMARY KEY (channel, day)
 );
 
-COMMENT ON TABLE leadscore.spend IS 'what marketing has cost';
+COMMENT ON TABLE leadscore.spend IS 'the cost of marketing';
 COMMENT ON COLUMN leadscore.spend.channel IS 'the channel';
 COMMENT ON COLUMN leadscore.spend.day IS 'the UTC day';
 COMMENT ON COLUMN leadscore.spend.amount IS 'money; rounded to six decimals';
@@ -39,7 +39,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.round_amount() IS 'trigger: rounds money to six decimals, and says so';
+COMMENT ON FUNCTION leadscore_internal.round_amount() IS 'trigger: rounds money to six decimals, with a NOTICE';
 
 CREATE TRIGGER round_amount BEFORE INSERT OR UPDATE OF amount ON leadscore.spend
 	FOR EACH ROW EXECUTE FUNCTION leadscore_internal.round_amount();
@@ -57,7 +57,7 @@ CREATE INDEX channel_signal_idx ON leadscore.channel (signal);
 CREATE TRIGGER check_event_signal BEFORE INSERT OR UPDATE OF signal ON leadscore.channel
 	FOR EACH ROW EXECUTE FUNCTION leadscore_internal.check_event_signal();
 
-COMMENT ON TABLE leadscore.channel IS 'which signals show that a lead came through which channel';
+COMMENT ON TABLE leadscore.channel IS 'the signals that show through which channel a lead came';
 COMMENT ON COLUMN leadscore.channel.channel IS 'the channel, as in spend';
 COMMENT ON COLUMN leadscore.channel.signal IS 'an event signal: its occurrences are touches';
 
@@ -155,15 +155,15 @@ COMMENT ON VIEW leadscore.monthly_figure IS 'conversion rate, revenue, order val
 COMMENT ON COLUMN leadscore.monthly_figure.model IS 'the model: its segments, its conversion';
 COMMENT ON COLUMN leadscore.monthly_figure.month IS 'the first day of the UTC month';
 COMMENT ON COLUMN leadscore.monthly_figure.segment IS 'the segment when the month began; NULL: none, or not yet a lead';
-COMMENT ON COLUMN leadscore.monthly_figure.is_new IS 'whether they have come in this month';
+COMMENT ON COLUMN leadscore.monthly_figure.is_new IS 'whether their first activity was in this month';
 COMMENT ON COLUMN leadscore.monthly_figure.leads IS 'leads that had done something by the end of the month';
-COMMENT ON COLUMN leadscore.monthly_figure.customers IS 'those who bought in the month';
+COMMENT ON COLUMN leadscore.monthly_figure.customers IS 'leads that bought in the month';
 COMMENT ON COLUMN leadscore.monthly_figure.conversion_rate IS 'customers / leads';
 COMMENT ON COLUMN leadscore.monthly_figure.orders IS 'orders of the month';
 COMMENT ON COLUMN leadscore.monthly_figure.revenue IS 'their value, exact';
 COMMENT ON COLUMN leadscore.monthly_figure.revenue_per_lead IS 'revenue / leads';
 COMMENT ON COLUMN leadscore.monthly_figure.average_order_value IS 'revenue / orders; NULL without orders';
-COMMENT ON COLUMN leadscore.monthly_figure.repeat_rate IS 'of the customers, those for whom it was not the only order so far; NULL without customers';
+COMMENT ON COLUMN leadscore.monthly_figure.repeat_rate IS 'share of the customers that have ordered more than once; NULL without customers';
 COMMENT ON COLUMN leadscore.monthly_figure.segment_position IS 'the position of the segment';
 
 -- the sales cycle
@@ -191,7 +191,7 @@ COMMENT ON VIEW leadscore.sales_cycle IS 'days from the first touch to the first
 COMMENT ON COLUMN leadscore.sales_cycle.model IS 'the model: its segments, its conversion';
 COMMENT ON COLUMN leadscore.sales_cycle.month IS 'the month of the first purchase';
 COMMENT ON COLUMN leadscore.sales_cycle.segment IS 'the segment in the hour before it; NULL: none, or nothing had been done before';
-COMMENT ON COLUMN leadscore.sales_cycle.customers IS 'who bought for the first time';
+COMMENT ON COLUMN leadscore.sales_cycle.customers IS 'leads that bought for the first time';
 COMMENT ON COLUMN leadscore.sales_cycle.lower_quartile IS 'a quarter of them took at most so many days';
 COMMENT ON COLUMN leadscore.sales_cycle.median IS 'half of them did';
 COMMENT ON COLUMN leadscore.sales_cycle.upper_quartile IS 'three quarters of them did';
@@ -251,15 +251,15 @@ SELECT c.model, c.month, c.segment, c.stage, c.position, c.leads,
 FROM counted c
 WINDOW w AS (PARTITION BY c.model, c.month, c.segment ORDER BY c.position);
 
-COMMENT ON VIEW leadscore.funnel IS 'how far leads have come, by the month in which they came and their segment when it ended';
-COMMENT ON COLUMN leadscore.funnel.model IS 'the model whose stages they are';
+COMMENT ON VIEW leadscore.funnel IS 'how far leads have come, by the month of their first touch and their segment at its end';
+COMMENT ON COLUMN leadscore.funnel.model IS 'the model of the stages';
 COMMENT ON COLUMN leadscore.funnel.month IS 'the month of their first touch';
 COMMENT ON COLUMN leadscore.funnel.segment IS 'the segment in the last hour of that month, or now, if it has not yet ended; NULL: none';
 COMMENT ON COLUMN leadscore.funnel.stage IS 'the stage';
 COMMENT ON COLUMN leadscore.funnel.position IS 'a higher one is further along';
 COMMENT ON COLUMN leadscore.funnel.leads IS 'leads that have ever reached it, or a later one';
 COMMENT ON COLUMN leadscore.funnel.share IS 'leads / leads of the first stage';
-COMMENT ON COLUMN leadscore.funnel.drop_off IS 'the share of the stage before that has not come as far; NULL for the first';
+COMMENT ON COLUMN leadscore.funnel.drop_off IS 'the share of the previous stage that has not reached it; NULL for the first';
 COMMENT ON COLUMN leadscore.funnel.segment_position IS 'the position of the segment';
 
 -- attribution
@@ -322,16 +322,16 @@ SELECT f.model, f.attribution, f.month, f.channel, f.segment, f.new_customers, f
 	leadscore_internal.segment_position(f.model, f.segment) AS segment_position
 FROM figure f;
 
-COMMENT ON VIEW leadscore.attribution IS 'what each channel has cost and brought, by first and by last touch, and by segment';
-COMMENT ON COLUMN leadscore.attribution.model IS 'the model whose conversion it is';
+COMMENT ON VIEW leadscore.attribution IS 'the cost and return of each channel, by first and by last touch, and by segment';
+COMMENT ON COLUMN leadscore.attribution.model IS 'the model of the conversion';
 COMMENT ON COLUMN leadscore.attribution.attribution IS 'first: an order counts for the lead''s first touch; last: for the last one before it';
 COMMENT ON COLUMN leadscore.attribution.month IS 'the month of the order, and of the spend';
 COMMENT ON COLUMN leadscore.attribution.channel IS 'the channel; NULL: orders without a touch before them';
 COMMENT ON COLUMN leadscore.attribution.segment IS 'the segment in the hour before the order; NULL: none, nothing had been done before, or there was no order';
-COMMENT ON COLUMN leadscore.attribution.new_customers IS 'leads whose first order it was';
+COMMENT ON COLUMN leadscore.attribution.new_customers IS 'leads with their first order';
 COMMENT ON COLUMN leadscore.attribution.orders IS 'orders';
 COMMENT ON COLUMN leadscore.attribution.revenue IS 'their value, exact';
-COMMENT ON COLUMN leadscore.attribution.spend IS 'what the channel has cost in the month, shared out over the segments by new customers';
+COMMENT ON COLUMN leadscore.attribution.spend IS 'the cost of the channel in the month, distributed over the segments by new customers';
 COMMENT ON COLUMN leadscore.attribution.acquisition_cost IS 'spend / new customers (CAC); NULL without any';
 COMMENT ON COLUMN leadscore.attribution.return_on_spend IS 'revenue / spend (ROAS); NULL without spend';
 COMMENT ON COLUMN leadscore.attribution.segment_position IS 'the position of the segment';

@@ -56,7 +56,7 @@ CREATE TABLE leadscore.rfm_group (
 			concat_ws(', ', min_recency, max_recency, min_frequency, max_frequency, min_monetary, max_monetary), 'Bounds are whole numbers from 1 (worst) to 5 (best), the lower first.'))
 );
 
-COMMENT ON TABLE leadscore.rfm_group IS 'the groups of rfm(): the first by position whose bounds hold; while there are no rows, those of rfm_groups() hold';
+COMMENT ON TABLE leadscore.rfm_group IS 'the groups of rfm(): the first by position whose bounds hold; while it is empty, those of rfm_groups() apply';
 COMMENT ON COLUMN leadscore.rfm_group.rfm_group IS 'name';
 COMMENT ON COLUMN leadscore.rfm_group.position IS 'the order in which groups are tried, lowest first';
 COMMENT ON COLUMN leadscore.rfm_group.min_recency IS 'the lowest quintile of recency, 1 to 5 (most recent); NULL: any';
@@ -87,19 +87,19 @@ CREATE FUNCTION leadscore_internal.warn_of_no_groups() RETURNS trigger
 AS $$
 BEGIN
 	IF NOT EXISTS (SELECT FROM leadscore.rfm_group) THEN
-		RAISE NOTICE USING MESSAGE = 'there are no groups of your own to change yet', DETAIL = 'Those of leadscore.rfm_groups() hold.',
+		RAISE NOTICE USING MESSAGE = 'there are no groups of your own to change yet', DETAIL = 'Those of leadscore.rfm_groups() apply.',
 			HINT = 'INSERT INTO leadscore.rfm_group SELECT * FROM leadscore.rfm_groups() first.';
 	END IF;
 	RETURN NULL;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.warn_of_no_groups() IS 'trigger: says that the ready groups are not in the table';
+COMMENT ON FUNCTION leadscore_internal.warn_of_no_groups() IS 'trigger: NOTICE that the default groups are not in the table';
 
 CREATE TRIGGER warn_of_no_groups BEFORE UPDATE OR DELETE ON leadscore.rfm_group
 	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.warn_of_no_groups();
 
-COMMENT ON FUNCTION leadscore.rfm_groups() IS 'the groups that hold: those of the table rfm_group or, while it is empty, ready ones';
+COMMENT ON FUNCTION leadscore.rfm_groups() IS 'the groups that apply: those of the table rfm_group or, while it is empty, default ones';
 
 -- rfm
 
@@ -177,7 +177,7 @@ BEGIN ATOMIC
 	ORDER BY r.lead_id;
 END;
 
-COMMENT ON FUNCTION leadscore.rfm(text[], timestamptz, integer) IS 'recency, frequency and money of everybody who has bought, in n tiles that keep equals together, and the group';
+COMMENT ON FUNCTION leadscore.rfm(text[], timestamptz, integer) IS 'recency, frequency and monetary value of all leads that have bought, in n tiles that keep equals together, and the group';
 COMMENT ON FUNCTION leadscore.rfm(text, timestamptz, integer) IS 'the same for the conversion of a model';
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore.conversion', '');

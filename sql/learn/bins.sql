@@ -5,7 +5,7 @@
 CREATE FUNCTION leadscore_internal.merge_bands(fine float8[]) RETURNS float8[]
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-COMMENT ON FUNCTION leadscore_internal.merge_bands(float8[]) IS 'the fewest bands that tell what those of fine_bands() do';
+COMMENT ON FUNCTION leadscore_internal.merge_bands(float8[]) IS 'the fewest bands that explain as much as those of fine_bands()';
 
 CREATE FUNCTION leadscore_internal.likelihood(others float8, converted float8) RETURNS float8
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp

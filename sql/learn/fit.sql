@@ -23,7 +23,7 @@ COMMENT ON COLUMN leadscore.regression.intercept_error IS 'its standard error';
 COMMENT ON COLUMN leadscore.regression.coefficients IS 'what one unit of each feature adds; 0 if it was dropped';
 COMMENT ON COLUMN leadscore.regression.standard_errors IS 'of the coefficients; 0 if the feature was dropped';
 COMMENT ON COLUMN leadscore.regression.dropped IS 'why a feature was dropped: constant, collinear, separated, sign; NULL: it was not';
-COMMENT ON COLUMN leadscore.regression.separated IS 'whether a feature tells the outcomes apart by itself, so that only the penalty bounds its coefficient';
+COMMENT ON COLUMN leadscore.regression.separated IS 'whether a feature alone separates the outcomes, so that only the penalty bounds its coefficient';
 COMMENT ON COLUMN leadscore.regression.log_likelihood IS 'at the coefficients, without the penalty';
 COMMENT ON COLUMN leadscore.regression.iterations IS 'Newton steps';
 
@@ -165,7 +165,7 @@ BEGIN
 	bare := leadscore_internal.unbounded(card);
 	IF jsonb_array_length(bare -> 'weights') = 0 THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the scorecard has no weights',
-			DETAIL = 'There are no points to be found.', HINT = 'Add weights to the document; their points may be 0.';
+			DETAIL = 'There are no points to fit.', HINT = 'Add weights to the document; their points may be 0.';
 	END IF;
 	slope := ln(2::float8) / points_to_double_odds;
 	IF bins THEN
@@ -257,7 +257,7 @@ END
 $$;
 
 COMMENT ON FUNCTION leadscore.fit(jsonb, text, interval, timestamptz[], float8, float8, boolean, float8, interval, boolean, text, boolean)
-	IS 'the scorecard with the points, intercept and slope that foretell a conversion best, and a report';
+	IS 'the scorecard with the points, intercept and slope that predict a conversion best, and a report';
 
 -- which signals tell
 
@@ -278,7 +278,7 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.information_value(float8[], float8, float8)
-	IS 'how much bands tell of an outcome: the sum of (share of conversions - share of others) * weight of evidence';
+	IS 'how much bands say about an outcome: the sum of (share of conversions - share of others) * weight of evidence';
 
 CREATE FUNCTION leadscore.signal_report(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[],
 	l2 float8 DEFAULT 1, active_within interval DEFAULT '90 days')
@@ -336,4 +336,4 @@ END
 $$;
 
 COMMENT ON FUNCTION leadscore.signal_report(jsonb, text, interval, timestamptz[], float8, interval)
-	IS 'what each weight tells of a conversion, and whether it has the points for it';
+	IS 'how much each weight says about a conversion, and whether its points are right';

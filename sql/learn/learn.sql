@@ -41,7 +41,7 @@ BEGIN
 			UNION SELECT s.signal FROM leadscore.signal s WHERE s.subject = 'event' ORDER BY 1);
 		IF subject IS NULL THEN
 			RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('signal "%s" does not exist', conversion),
-				DETAIL = 'It is to be the conversion, but neither the scorecard nor leadscore.signal has it.',
+				DETAIL = 'It is named as the conversion, but neither the scorecard nor leadscore.signal has it.',
 				HINT = leadscore_internal.known('event signals'::text, names);
 		END IF;
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('signal "%s" cannot be a conversion', conversion),
@@ -64,7 +64,7 @@ DECLARE
 BEGIN
 	IF missing IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('the argument "%s" is NULL', missing),
-			DETAIL = 'What is to be foretold is said by a scorecard, a conversion, a horizon and cutoffs.',
+			DETAIL = 'A prediction needs a scorecard, a conversion, a horizon and cutoffs.',
 			HINT = 'Such as (leadscore.scorecard(), ''purchase'', ''30 days'', ARRAY[now() - interval ''30 days'']).';
 	END IF;
 	PERFORM leadscore_internal.check_scorecard(scorecard);
@@ -81,7 +81,7 @@ BEGIN
 	FOR one IN SELECT u.cutoff, u.n FROM unnest(cutoffs) WITH ORDINALITY AS u (cutoff, n) ORDER BY u.n LOOP
 		IF one.cutoff IS NULL THEN
 			RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('cutoff %s is NULL', one.n),
-				DETAIL = 'A cutoff is the instant that divides what was known from what came.', HINT = 'Leave it out of the array.';
+				DETAIL = 'A cutoff is the instant that separates what was known from what happened afterwards.', HINT = 'Leave it out of the array.';
 		ELSIF one.cutoff > now() THEN
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('cutoff %s lies in the future', one.n),
 				DETAIL = format('It is %s.', one.cutoff), HINT = 'Take cutoffs that are at least the horizon ago.';
@@ -90,11 +90,11 @@ BEGIN
 				DETAIL = format('It is %s.', one.cutoff), HINT = 'Events lie in the years from 1970 on (UTC).';
 		ELSIF one.cutoff < (SELECT c.compacted_before FROM leadscore.compaction c) AND date_trunc('hour', one.cutoff, 'UTC') <> date_trunc('day', one.cutoff, 'UTC') THEN
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('cutoff %s lies within a compacted day', one.n),
-				DETAIL = format('It is %s, and of that day it is no longer known what came before and what after.', one.cutoff), HINT = 'Take the beginning of a UTC day.';
+				DETAIL = format('It is %s, and the hours of that day are no longer known.', one.cutoff), HINT = 'Take the beginning of a UTC day.';
 		ELSIF EXISTS (SELECT FROM leadscore.compaction c, LATERAL (SELECT date_trunc('hour', one.cutoff, 'UTC') + horizon_hours * interval '1 hour' AS ends) h
 				WHERE h.ends < c.compacted_before AND h.ends <> date_trunc('day', h.ends, 'UTC')) THEN
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('the horizon of cutoff %s ends within a compacted day', one.n),
-				DETAIL = format('The horizon is %s, and of that day it is no longer known what came before and what after.', horizon), HINT = 'Take a horizon of whole days.';
+				DETAIL = format('The horizon is %s, and the hours of that day are no longer known.', horizon), HINT = 'Take a horizon of whole days.';
 		ELSIF one.cutoff <= latest THEN
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'cutoffs are out of order',
 				DETAIL = format('Cutoff %s is %s, and the one before it is %s.', one.n, one.cutoff, latest),
@@ -109,7 +109,7 @@ END
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.check_outcome(jsonb, text, interval, timestamptz[], interval)
-	IS 'what is to be foretold, checked: the conversion''s number, the windows in hours, and whether profiles matter';
+	IS 'checks a conversion: its number, the windows in hours, and whether profiles matter';
 
 CREATE FUNCTION leadscore_internal.examples(signal_id integer, horizon_hours integer, active_hours integer, profiles boolean, cutoffs timestamptz[])
 	RETURNS TABLE (lead_id text, cutoff timestamptz, timeline leadscore.timeline, profile jsonb, outcome timestamptz)
@@ -212,7 +212,7 @@ CREATE TYPE leadscore_internal.assessment AS (
 	tenths float8[]
 );
 
-COMMENT ON TYPE leadscore_internal.assessment IS 'how well a scorecard tells those who converted from those who did not';
+COMMENT ON TYPE leadscore_internal.assessment IS 'how well a scorecard separates conversions from others';
 COMMENT ON COLUMN leadscore_internal.assessment.leads IS 'how many leads';
 COMMENT ON COLUMN leadscore_internal.assessment.conversions IS 'how many of them converted';
 COMMENT ON COLUMN leadscore_internal.assessment.auc IS 'roc_auc() of the score';
@@ -256,7 +256,7 @@ CREATE AGGREGATE leadscore_internal.assess(scorecard jsonb, timeline leadscore.t
 );
 
 COMMENT ON AGGREGATE leadscore_internal.assess(jsonb, leadscore.timeline, jsonb, timestamptz, boolean)
-	IS 'how well scores of what was known before the hour of the cutoff foretell a conversion';
+	IS 'how well scores from before the hour of the cutoff predict a conversion';
 
 CREATE FUNCTION leadscore.evaluate(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[], active_within interval DEFAULT '90 days',
 	OUT leads bigint, OUT conversions bigint, OUT base_rate float8, OUT auc float8, OUT auc_low float8, OUT auc_high float8,
@@ -290,7 +290,7 @@ END
 $$;
 
 COMMENT ON FUNCTION leadscore.evaluate(jsonb, text, interval, timestamptz[], interval)
-	IS 'how well a scorecard would have foretold a conversion';
+	IS 'how well a scorecard would have predicted a conversion';
 
 CREATE FUNCTION leadscore.lift_table(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[], active_within interval DEFAULT '90 days')
 	RETURNS TABLE (decile integer, leads float8, conversions float8, rate float8, lift float8, captured float8, min_score float8, max_score float8)
@@ -327,7 +327,7 @@ DECLARE
 BEGIN
 	q := leadscore_internal.check_outcome(scorecard, conversion, horizon, cutoffs, active_within);
 	IF coalesce(scorecard -> 'intercept', 'null') = 'null' OR coalesce(scorecard -> 'slope', 'null') = 'null' THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the scorecard gives no probabilities',
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the scorecard has no probabilities',
 			DETAIL = 'It has no intercept, or no slope.', HINT = 'Set both in the document.';
 	END IF;
 	PERFORM leadscore_internal.warn_of_censoring(q.signal_id, q.horizon_hours, q.active_hours, cutoffs);

@@ -11,7 +11,7 @@ CREATE TYPE leadscore_internal.comparison AS (
 	mover_scores float8[]
 );
 
-COMMENT ON TYPE leadscore_internal.comparison IS 'what two scorecards make of the same leads';
+COMMENT ON TYPE leadscore_internal.comparison IS 'the scores of the same leads by two scorecards';
 COMMENT ON COLUMN leadscore_internal.comparison.leads IS 'how many leads';
 COMMENT ON COLUMN leadscore_internal.comparison.moves IS 'number of the segment before and after, by position (0: none), leads, mean score before and after';
 COMMENT ON COLUMN leadscore_internal.comparison.quantiles IS 'scores before and after, from the lowest by tenths of the leads to the highest';
@@ -51,7 +51,7 @@ CREATE AGGREGATE leadscore_internal.compare(before jsonb, after jsonb, lead_id t
 );
 
 COMMENT ON AGGREGATE leadscore_internal.compare(jsonb, jsonb, text, leadscore.timeline, jsonb, timestamptz)
-	IS 'what two scorecards make of the same leads at an instant';
+	IS 'the scores of the same leads by two scorecards at an instant';
 
 CREATE FUNCTION leadscore_internal.with_signal_ids(document jsonb) RETURNS jsonb
 	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -98,7 +98,7 @@ DECLARE
 BEGIN
 	IF waiting <> '{}' THEN
 		RAISE NOTICE USING MESSAGE = format('past events are not yet counted for %s', array_to_string(waiting, ', ')),
-			DETAIL = 'The preview has what timelines hold now.',
+			DETAIL = 'The preview uses the timelines as they are now.',
 			HINT = format('Once it is published, CALL leadscore.rebuild(signals => %L) counts them.', waiting);
 	END IF;
 END
@@ -156,7 +156,7 @@ END
 $$;
 
 COMMENT ON FUNCTION leadscore.preview(jsonb, text, timestamptz)
-	IS 'what a document would make of everybody, beside a model: moves between segments, scores, who gains and loses most, what vouchers it would cost';
+	IS 'compares a document with a model for all leads: moves between segments, scores, largest gains and losses, vouchers';
 
 CREATE FUNCTION leadscore.diff(before jsonb, after jsonb)
 	RETURNS TABLE (part text, name text, change text, member text, value_before jsonb, value_after jsonb)
@@ -203,7 +203,7 @@ AS $$
 	ORDER BY p.place, p.name, p.key, m.member
 $$;
 
-COMMENT ON FUNCTION leadscore.diff(jsonb, jsonb) IS 'what differs between two scorecard documents';
+COMMENT ON FUNCTION leadscore.diff(jsonb, jsonb) IS 'the differences between two scorecard documents';
 
 -- drift
 
@@ -249,7 +249,7 @@ END
 $$;
 
 COMMENT ON FUNCTION leadscore.stability_report(text, timestamptz, timestamptz, interval)
-	IS 'how far the scores and what is measured have moved between two instants';
+	IS 'how much the scores and measures have shifted between two instants';
 
 -- versions
 
@@ -301,7 +301,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.keep_version(text, jsonb) IS 'keeps a model as it is now in model_version, if it has changed';
+COMMENT ON FUNCTION leadscore_internal.keep_version(text, jsonb) IS 'adds a version of a model to model_version, if it has changed';
 
 CREATE FUNCTION leadscore_internal.document_changed() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -339,7 +339,7 @@ BEGIN
 	FROM leadscore.model_version v WHERE v.model = restore_version.model AND v.version = wanted;
 	IF document IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-			MESSAGE = CASE WHEN wanted IS NULL THEN format('model "%s" has no version but what it is', coalesce(model, 'NULL')) ELSE format('model "%s" has no version %s', model, wanted) END,
+			MESSAGE = CASE WHEN wanted IS NULL THEN format('model "%s" has no version other than the present one', coalesce(model, 'NULL')) ELSE format('model "%s" has no version %s', model, wanted) END,
 			DETAIL = 'There is no such row in leadscore.model_version.',
 			HINT = leadscore_internal.known('versions'::text, versions::text[]);
 	END IF;
@@ -347,4 +347,4 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.restore_version(text, integer, boolean) IS 'publishes an earlier version again, by default the last that differs from the model as it is now';
+COMMENT ON FUNCTION leadscore.restore_version(text, integer, boolean) IS 'publishes an earlier version again, by default the last that differs from the present model';

@@ -64,7 +64,7 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.profile_values(integer, integer, integer, timestamptz[], integer, boolean)
-	IS 'values of profile attributes, and what they tell of a conversion';
+	IS 'values of profile attributes, and what they say about a conversion';
 
 CREATE FUNCTION leadscore_internal.with_profile(scorecard jsonb, signal_id integer, horizon_hours integer, active_hours integer, cutoffs timestamptz[], learned boolean,
 	OUT card jsonb, OUT proposed jsonb)
@@ -118,4 +118,4 @@ END
 $$;
 
 COMMENT ON FUNCTION leadscore.profile_report(text, interval, timestamptz[], interval, integer)
-	IS 'the profile attributes that leads who convert share, and others do not';
+	IS 'the profile attributes that converting leads share and others do not';

@@ -173,7 +173,7 @@ CREATE AGGREGATE leadscore.brier(probability float8, outcome boolean) (
 	PARALLEL = safe
 );
 
-COMMENT ON AGGREGATE leadscore.roc_auc(float8, boolean) IS 'the area under the ROC curve: how often one who converts has the higher score';
+COMMENT ON AGGREGATE leadscore.roc_auc(float8, boolean) IS 'the area under the ROC curve: how often a converting lead has the higher score';
 COMMENT ON AGGREGATE leadscore.roc_auc_error(float8, boolean) IS 'the standard error of roc_auc()';
 COMMENT ON AGGREGATE leadscore.average_precision(float8, boolean) IS 'the area under the precision-recall curve, step by step';
 COMMENT ON AGGREGATE leadscore.ks(float8, boolean) IS 'how far the score distributions of both outcomes lie apart at the most';

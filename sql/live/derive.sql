@@ -122,7 +122,7 @@ CREATE TABLE leadscore.derived_event (
 
 CREATE INDEX derived_event_lead_id_idx ON leadscore.derived_event (lead_id, occurred_at);
 
-COMMENT ON TABLE leadscore.derived_event IS 'what derive() has found; tracked from the start, and not to be written by hand';
+COMMENT ON TABLE leadscore.derived_event IS 'the events that derive() has found; tracked from the start; do not write to it by hand';
 COMMENT ON COLUMN leadscore.derived_event.derived_event_id IS 'number, assigned';
 COMMENT ON COLUMN leadscore.derived_event.lead_id IS 'the lead';
 COMMENT ON COLUMN leadscore.derived_event.kind IS 'the rule''s derived_kind';
@@ -142,7 +142,7 @@ CREATE TABLE leadscore_internal.derivation_due (
 
 CREATE INDEX derivation_due_due_at_idx ON leadscore_internal.derivation_due (due_at);
 
-COMMENT ON TABLE leadscore_internal.derivation_due IS 'leads of whom something will follow by time alone';
+COMMENT ON TABLE leadscore_internal.derivation_due IS 'leads for which time alone will bring an event';
 COMMENT ON COLUMN leadscore_internal.derivation_due.lead_id IS 'the lead';
 COMMENT ON COLUMN leadscore_internal.derivation_due.due_at IS 'the first instant at which something may';
 
@@ -151,7 +151,7 @@ CREATE TABLE leadscore_internal.derivation_state (
 	derived_until timestamptz NOT NULL
 );
 
-COMMENT ON TABLE leadscore_internal.derivation_state IS 'how far derive() has come: one row, or none before the first pass';
+COMMENT ON TABLE leadscore_internal.derivation_state IS 'the state of derive(): one row, or none before the first call';
 COMMENT ON COLUMN leadscore_internal.derivation_state.only_row IS 'true';
 COMMENT ON COLUMN leadscore_internal.derivation_state.derived_until IS 'the instant of the last pass';
 
@@ -420,7 +420,7 @@ END
 $$;
 
 COMMENT ON FUNCTION leadscore.derive(timestamptz, boolean)
-	IS 'brings derived_event up to date with the log, as of an instant, and says how many events of each rule came and went';
+	IS 'updates derived_event to the log as of an instant, and returns how many events of each rule were added and removed';
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore.derivation', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.derived_event', '');

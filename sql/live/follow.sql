@@ -19,7 +19,7 @@ CREATE TABLE leadscore.known_source (
 
 CREATE INDEX known_source_name_idx ON leadscore.known_source (table_name);
 
-COMMENT ON TABLE leadscore.known_source IS 'the tracked tables as they were when they were last looked at; status compares them with what they are';
+COMMENT ON TABLE leadscore.known_source IS 'the last known state of tracked tables, with which status compares their present state';
 COMMENT ON COLUMN leadscore.known_source.source IS 'the table, by its OID';
 COMMENT ON COLUMN leadscore.known_source.schema_name IS 'its schema, when it was tracked';
 COMMENT ON COLUMN leadscore.known_source.table_name IS 'its name, when it was tracked';
@@ -188,7 +188,7 @@ BEGIN
 		reason := coalesce(reason, format('column "%s" %s', name, what));
 		IF new_number IS NOT NULL THEN
 			RAISE WARNING USING MESSAGE = format('timelines may differ from the rows of %s: its column "%s" %s', source, name, what),
-				DETAIL = 'Rows that are there were counted with the values that it had.', HINT = 'CALL leadscore.rebuild() counts them anew.';
+				DETAIL = 'Existing rows were counted with its former values.', HINT = 'CALL leadscore.rebuild() counts them again.';
 		END IF;
 	END LOOP;
 	RETURN reason;
@@ -271,8 +271,8 @@ AS $$
 BEGIN
 	UPDATE leadscore.known_source k SET dropped = true WHERE k.source = note_dropped.source AND k.mappings <> '[]';
 	IF FOUND THEN
-		RAISE WARNING USING MESSAGE = format('the rows of %s count no longer: it is tracked, and is being dropped', source),
-			HINT = format('If another table takes its name, SELECT leadscore.retrack(%L) moves the tracking to that. To keep scores as they are meanwhile, move it before this one is dropped.', source::text);
+		RAISE WARNING USING MESSAGE = format('the rows of %s no longer count: it is tracked, and is being dropped', source),
+			HINT = format('If another table takes its name, SELECT leadscore.retrack(%L) moves the tracking to it. To keep scores in the meantime, do so before this table is dropped.', source::text);
 	END IF;
 END
 $$;
@@ -341,7 +341,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.table_problem() IS 'what is the matter with tracked tables, and with what follows them';
+COMMENT ON FUNCTION leadscore_internal.table_problem() IS 'problems with tracked tables, and with what follows them';
 
 CREATE FUNCTION leadscore_internal.known_source_problem() RETURNS TABLE (name text, state text, action text)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -357,7 +357,7 @@ AS $$
 	SELECT CASE WHEN k.there THEN k.source::regclass::text ELSE k.known_name END, p.state, p.action
 	FROM known k
 	CROSS JOIN LATERAL (
-		SELECT CASE WHEN k.namesake IS NULL THEN 'was dropped: its rows count no longer' ELSE 'was dropped and made again, and is not tracked' END AS state,
+		SELECT CASE WHEN k.namesake IS NULL THEN 'was dropped: its rows no longer count' ELSE 'was dropped and made again, and is not tracked' END AS state,
 			CASE WHEN k.namesake IS NULL THEN format('DELETE FROM leadscore.known_source WHERE source = %s', k.source) ELSE format('SELECT leadscore.retrack(%L)', k.namesake::text) END AS action
 		WHERE NOT k.there AND NOT k.namesake_tracked AND k.mappings <> '[]'
 		UNION ALL
@@ -414,7 +414,7 @@ AS $$
 	ORDER BY 1, 2
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.own_problem() IS 'what somebody has done to tables of ours';
+COMMENT ON FUNCTION leadscore_internal.own_problem() IS 'changes to tables of the extension';
 
 CREATE FUNCTION leadscore_internal.look_at_own(tables oid[]) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -434,7 +434,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.look_at_own(oid[]) IS 'tells whoever changes a table of ours what comes of it';
+COMMENT ON FUNCTION leadscore_internal.look_at_own(oid[]) IS 'warns of the consequences of changing a table of the extension';
 
 -- An index whose order is no longer that of the collation does not find what is there: then a lead gets a second row.
 
@@ -477,14 +477,14 @@ BEGIN
 		PERFORM leadscore_internal.merge_rows(present.name, present.key) WHERE present.key IS NOT NULL;
 		EXECUTE format('REINDEX TABLE %s', present.name);
 	END LOOP;
-	RAISE NOTICE USING MESSAGE = 'the indexes of leadscore''s tables are made anew, in the order of the collation of today',
-		DETAIL = CASE WHEN doubled = '{}' THEN 'No lead had two rows.' ELSE format('There were leads with two rows in %s, and there is one of each now.', array_to_string(doubled, ', ')) END,
-		HINT = 'REINDEX DATABASE makes those of other tables anew.';
+	RAISE NOTICE USING MESSAGE = 'the indexes of leadscore''s tables are rebuilt for the present version of the collation',
+		DETAIL = CASE WHEN doubled = '{}' THEN 'No lead had two rows.' ELSE format('Leads with two rows in %s now have one.', array_to_string(doubled, ', ')) END,
+		HINT = 'REINDEX DATABASE rebuilds those of other tables.';
 	UPDATE leadscore_internal.known_collation k SET version = leadscore_internal.collation_version() WHERE changed;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.merge_duplicates() IS 'if the collation has changed, or leads have two rows: makes our indexes anew, and one row of two';
+COMMENT ON FUNCTION leadscore_internal.merge_duplicates() IS 'if the collation has changed, or leads have two rows: rebuilds the indexes, and merges such rows';
 
 CREATE FUNCTION leadscore_internal.by_bytes(key text) RETURNS text
 	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp

@@ -353,7 +353,7 @@ DECLARE
 BEGIN
 	IF cardinality(aliases) <> cardinality(lead_ids) THEN
 		RAISE EXCEPTION USING ERRCODE = 'array_subscript_error', MESSAGE = 'aliases and lead_ids differ in number',
-			DETAIL = format('There are %s aliases and %s leads.', cardinality(aliases), cardinality(lead_ids)), HINT = 'Each alias has its lead at the same place.';
+			DETAIL = format('There are %s aliases and %s leads.', cardinality(aliases), cardinality(lead_ids)), HINT = 'Each alias needs its lead at the same position.';
 	END IF;
 	FOR pair IN SELECT u.alias, u.lead_id FROM unnest(aliases, lead_ids) AS u (alias, lead_id) LOOP
 		IF octet_length(pair.alias) BETWEEN 1 AND 1024 AND octet_length(pair.lead_id) BETWEEN 1 AND 1024 THEN
@@ -372,7 +372,7 @@ END
 $$;
 
 COMMENT ON FUNCTION leadscore.identify(text[], text[])
-	IS 'identify() for many pairs: those that cannot be are passed over with a warning, those that others are changing wait; says how many were made';
+	IS 'identify() for many pairs: impossible ones are skipped with a warning, those that others are changing are queued; returns how many were made';
 
 CREATE FUNCTION leadscore.unidentify(alias text) RETURNS text
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -388,7 +388,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.unidentify(text) IS 'gives an alias its events back: they count for itself again; NULL: another transaction is making the alias, whose lead is not known yet';
+COMMENT ON FUNCTION leadscore.unidentify(text) IS 'undoes identify(): the alias''s events count for itself again; NULL: another transaction is making the alias, and its lead is not known yet';
 
 -- All that others could still do in the name of a person is kept from them until we end: changes of the names, and
 -- writing what is known of their segments. What somebody has left waiting for us to end is nobody's yet.
@@ -540,7 +540,7 @@ BEGIN
 	FOREACH name IN ARRAY names LOOP
 		IF name <> lead AND NOT leadscore_internal.try_unidentify(name) THEN
 			RAISE EXCEPTION USING ERRCODE = 'lock_not_available', MESSAGE = format('the alias "%s" cannot be given back now', name),
-				DETAIL = 'A tracked table is being changed by another transaction or, at the stricter levels of isolation, events of the alias have come since this one began.',
+				DETAIL = 'A tracked table is being changed by another transaction or, above read committed, events of the alias have been added since this one began.',
 				HINT = 'Try again when that has ended.';
 		END IF;
 	END LOOP;
@@ -613,7 +613,7 @@ END
 $$;
 
 COMMENT ON FUNCTION leadscore.forget(text, boolean)
-	IS 'removes a person, under all names, from our tables and, where asked, from tracked ones, and says how many rows';
+	IS 'removes a person, under all names, from leadscore and optionally from tracked tables, and reports how many rows';
 
 -- fold() where somebody has changed pending_delta, such as by a trigger
 

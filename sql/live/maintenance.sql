@@ -46,7 +46,7 @@ UNION ALL
 SELECT p.lead_id, p.timeline
 FROM leadscore_internal.pending_timeline p;
 
-COMMENT ON VIEW leadscore.current_timeline IS 'each lead''s timeline as of now: lead_timeline with what is pending';
+COMMENT ON VIEW leadscore.current_timeline IS 'the present timeline of each lead: lead_timeline with pending changes';
 COMMENT ON COLUMN leadscore.current_timeline.lead_id IS 'the lead';
 COMMENT ON COLUMN leadscore.current_timeline.timeline IS 'what it did';
 
@@ -92,9 +92,9 @@ FROM (SELECT p.lead_id FROM leadscore.pending_profile p UNION SELECT a.lead_id F
 WHERE NOT EXISTS (SELECT FROM leadscore.lead l WHERE l.lead_id = n.lead_id)
 AND leadscore_internal.with_pending_profile(n.lead_id, NULL, false) IS NOT NULL;
 
-COMMENT ON VIEW leadscore.current_profile IS 'the profile of each name as of now: lead with what is pending and, of leads, what their aliases have besides';
+COMMENT ON VIEW leadscore.current_profile IS 'the present profile of each name: lead with pending changes and, for leads, the attributes of their aliases';
 COMMENT ON COLUMN leadscore.current_profile.lead_id IS 'the lead';
-COMMENT ON COLUMN leadscore.current_profile.profile IS 'who it is; NULL if nothing is known';
+COMMENT ON COLUMN leadscore.current_profile.profile IS 'its attributes; NULL: none';
 
 -- private functions
 
@@ -263,7 +263,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.verify() IS 'the leads whose stored timeline differs from the one aggregated from the events: none';
+COMMENT ON FUNCTION leadscore.verify() IS 'the leads whose stored timeline differs from the one aggregated from the events; should be none';
 
 -- rebuild
 --
@@ -390,7 +390,7 @@ CREATE FUNCTION leadscore_internal.refuse_block(procedure text) RETURNS void
 AS $$
 BEGIN
 	RAISE EXCEPTION USING ERRCODE = 'active_sql_transaction', MESSAGE = format('%s cannot run inside a transaction block', procedure),
-		DETAIL = 'Writers have to know of it while it runs, and would wait for the end of the transaction.',
+		DETAIL = 'Writers need to see its effect while it runs, and would wait for the end of the transaction.',
 		HINT = 'CALL it as a statement of its own: not after BEGIN, nor in a function or trigger.';
 END
 $$;
@@ -519,7 +519,7 @@ END
 $$;
 
 COMMENT ON PROCEDURE leadscore.rebuild(text[], text[])
-	IS 'adds to timelines what they lack: of the given leads and signals, or of all; writers go on meanwhile';
+	IS 'corrects timelines by the tracked tables, for the given leads and signals or all, while writers go on';
 
 -- compact
 --
@@ -546,7 +546,7 @@ BEGIN
 	IF before > clock_timestamp() THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'compact() must not reach into the future',
 			DETAIL = format('The instant is %s.', before),
-			HINT = 'What happens until then would be counted by the day at once. Give an instant that lies far enough back for scores to bear it, such as now() - interval ''90 days''.';
+			HINT = 'New events would be counted by the day at once. Pass an instant that is old enough for your scores, such as now() - interval ''90 days''.';
 	END IF;
 	IF before < '1970-01-01 00:00Z' THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'compact() must not begin before 1970',
@@ -555,7 +555,7 @@ BEGIN
 	IF day < present THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'timelines are compacted to a later instant already',
 			DETAIL = format('Hours before %s are kept by the day, and cannot come back from timelines.', present),
-			HINT = 'Where the events are still there, DELETE FROM leadscore.compaction and CALL leadscore.rebuild() count their hours anew.';
+			HINT = 'While the events still exist, DELETE FROM leadscore.compaction and CALL leadscore.rebuild() count their hours again.';
 	END IF;
 	RETURN day;
 END
@@ -633,7 +633,7 @@ END
 $$;
 
 COMMENT ON PROCEDURE leadscore.compact(timestamptz)
-	IS 'keeps hours before the UTC day of an instant by the day, in all timelines and for what is still to come; writers go on meanwhile';
+	IS 'keeps hours before the UTC day of an instant by the day, in all timelines and for later events, while writers go on';
 
 -- what history has been counted with
 
@@ -853,7 +853,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.transition_problem() IS 'what is the matter with transitions and offers';
+COMMENT ON FUNCTION leadscore_internal.transition_problem() IS 'problems with transitions and offers';
 
 -- A dump has this row, but not the snapshot.
 CREATE TABLE leadscore_internal.snapshot_state (
@@ -938,8 +938,8 @@ AND (NOT c.relispopulated
 COMMENT ON VIEW leadscore.status IS 'open tasks for the DBA; empty if there are none';
 COMMENT ON COLUMN leadscore.status.object IS 'signal, model, source, query, event_trigger, own_table, compaction, lead_timeline, watched_model, segment_change, offer, pending_delta, pending_profile, lead_alias, changed_lead or lead_segment';
 COMMENT ON COLUMN leadscore.status.name IS 'which';
-COMMENT ON COLUMN leadscore.status.state IS 'what is the matter';
-COMMENT ON COLUMN leadscore.status.action IS 'what to do';
+COMMENT ON COLUMN leadscore.status.state IS 'what is wrong or pending';
+COMMENT ON COLUMN leadscore.status.action IS 'the statement that settles it';
 
 -- fold
 
@@ -1023,7 +1023,7 @@ EXCEPTION WHEN OTHERS THEN
 		RAISE;
 	END IF;
 	RAISE WARNING USING MESSAGE = format('the profile of lead "%s" cannot be written: %s', fold_profile.name, SQLERRM),
-		ERRCODE = SQLSTATE, HINT = 'It stays pending. Look for what was added to leadscore.lead, such as a trigger or an index.';
+		ERRCODE = SQLSTATE, HINT = 'It stays pending. Check what was added to leadscore.lead, such as a trigger or an index.';
 	RETURN 0;
 END
 $$;
@@ -1042,7 +1042,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.fold(bigint) IS 'merges pending deltas into timelines, and pending profiles into lead, at most so many rows, and says how many';
+COMMENT ON FUNCTION leadscore.fold(bigint) IS 'merges pending deltas into timelines and pending profiles into lead, at most max_rows, and returns how many';
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.counted_signal', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.snapshot_state', '');

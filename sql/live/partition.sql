@@ -180,7 +180,7 @@ BEGIN
 	END IF;
 	IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = 'leadscore.lead_timeline'::regclass AND t.tgname <> 'guard_timelines') THEN
 		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = 'lead_timeline has triggers or foreign keys',
-			DETAIL = 'They would not hold for the tables that it is split into.', HINT = 'Drop them.';
+			DETAIL = 'They would not apply to the tables into which it is split.', HINT = 'Drop them.';
 	END IF;
 	tables := ARRAY(SELECT t.name FROM leadscore_internal.split_tables() t ORDER BY t.number);
 	IF partitions = greatest(cardinality(tables), 1) AND NOT EXISTS (SELECT FROM leadscore_internal.split_problem()) THEN

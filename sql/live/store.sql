@@ -24,12 +24,12 @@ CREATE INDEX event_lead_id_idx ON leadscore.event (lead_id, occurred_at);
 
 COMMENT ON TABLE leadscore.event IS 'what leads did; tracked from the start';
 COMMENT ON COLUMN leadscore.event.event_id IS 'number, assigned';
-COMMENT ON COLUMN leadscore.event.lead_id IS 'who did it: 1 to 1024 bytes';
+COMMENT ON COLUMN leadscore.event.lead_id IS 'the lead: 1 to 1024 bytes';
 COMMENT ON COLUMN leadscore.event.kind IS 'what was done, such as visit or purchase';
 COMMENT ON COLUMN leadscore.event.occurred_at IS 'when, in the years 1970 to 9999 (UTC)';
 COMMENT ON COLUMN leadscore.event.value IS 'what it was worth, such as the order''s total: below 10^12, kept to six decimals';
 COMMENT ON COLUMN leadscore.event.properties IS 'more about it: an object';
-COMMENT ON COLUMN leadscore.event.dedup_key IS 'a key of the sender''s: INSERT ... ON CONFLICT (dedup_key) DO NOTHING takes an event once';
+COMMENT ON COLUMN leadscore.event.dedup_key IS 'a key of the sender: with INSERT ... ON CONFLICT (dedup_key) DO NOTHING an event counts once';
 
 CREATE TABLE leadscore.lead (
 	lead_id text PRIMARY KEY
@@ -40,9 +40,9 @@ CREATE TABLE leadscore.lead (
 			'lead profile is not a JSON object', profile::text, 'Write an object such as {"country": "DE"}, or NULL.'))
 );
 
-COMMENT ON TABLE leadscore.lead IS 'who leads are';
+COMMENT ON TABLE leadscore.lead IS 'the profiles of leads';
 COMMENT ON COLUMN leadscore.lead.lead_id IS 'the lead';
-COMMENT ON COLUMN leadscore.lead.profile IS 'attributes that profile signals look at: an object';
+COMMENT ON COLUMN leadscore.lead.profile IS 'attributes that profile signals read: an object';
 
 CREATE TABLE leadscore.lead_timeline (
 	lead_id text PRIMARY KEY,
@@ -75,7 +75,7 @@ CREATE INDEX pending_delta_lead_id_idx ON leadscore.pending_delta (lead_id);
 ALTER TABLE leadscore.pending_delta SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
 	autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 10000, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 10000);
 
-COMMENT ON TABLE leadscore.pending_delta IS 'what deferred sources have added, or writers to leads that others were writing, and fold() has not yet merged; reads include it';
+COMMENT ON TABLE leadscore.pending_delta IS 'changes that fold() has not merged yet: those of deferred sources, and those to leads that another transaction was writing; reads include them';
 COMMENT ON COLUMN leadscore.pending_delta.lead_id IS 'the lead, as the event names it';
 COMMENT ON COLUMN leadscore.pending_delta.delta IS 'what is added to its timeline';
 
@@ -95,10 +95,10 @@ CREATE INDEX pending_profile_lead_id_idx ON leadscore.pending_profile (lead_id);
 ALTER TABLE leadscore.pending_profile SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
 	autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 10000, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 10000);
 
-COMMENT ON TABLE leadscore.pending_profile IS 'what tables of customers have changed in profiles that others were writing, and fold() has not yet merged; reads include it';
+COMMENT ON TABLE leadscore.pending_profile IS 'changes of customer tables to profiles that another transaction was writing, which fold() has not merged yet; reads include them';
 COMMENT ON COLUMN leadscore.pending_profile.change_id IS 'number: a lead''s changes are applied in this order';
 COMMENT ON COLUMN leadscore.pending_profile.lead_id IS 'the lead';
-COMMENT ON COLUMN leadscore.pending_profile.attributes IS 'what is put in, after that; NULL: no row names the lead any more';
+COMMENT ON COLUMN leadscore.pending_profile.attributes IS 'the attributes to set after that; NULL: no row names the lead any more';
 COMMENT ON COLUMN leadscore.pending_profile.removed IS 'the keys that are taken out first; where it is not NULL, a profile that is empty then is removed';
 COMMENT ON COLUMN leadscore.pending_profile.look_again IS 'whether the row of the lead that counts is looked up again when this is merged';
 
@@ -145,12 +145,12 @@ COMMENT ON COLUMN leadscore_internal.changed_lead.lead_id IS 'the lead, as the e
 CREATE FUNCTION leadscore.record() RETURNS trigger
 	AS 'MODULE_PATHNAME' LANGUAGE C;
 
-COMMENT ON FUNCTION leadscore.record() IS 'trigger: adds a statement''s rows to the timelines of their leads; made by track()';
+COMMENT ON FUNCTION leadscore.record() IS 'trigger: adds a statement''s rows to the timelines of their leads; created by track()';
 
 CREATE FUNCTION leadscore.record_profile() RETURNS trigger
 	AS 'MODULE_PATHNAME' LANGUAGE C;
 
-COMMENT ON FUNCTION leadscore.record_profile() IS 'trigger: keeps profiles true to a table''s rows; made by track_profile()';
+COMMENT ON FUNCTION leadscore.record_profile() IS 'trigger: keeps profiles in step with a table''s rows; created by track_profile()';
 
 CREATE FUNCTION leadscore_internal.add_delta(lead_id text, timeline leadscore.timeline, delta leadscore.timeline, lenient boolean DEFAULT true)
 	RETURNS leadscore.timeline
@@ -291,7 +291,7 @@ BEGIN
 	IF generated = 'v' THEN
 		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
 			MESSAGE = format('column "%s" of table %s is a virtual generated column', name, source),
-			DETAIL = 'Triggers do not see what it holds.', HINT = 'Make it STORED, or name another column.';
+			DETAIL = 'Triggers do not see its values.', HINT = 'Make it STORED, or name another column.';
 	END IF;
 	LOOP
 		SELECT t.typbasetype INTO base FROM pg_type t WHERE t.oid = type AND t.typtype = 'd';
@@ -508,13 +508,13 @@ BEGIN
 	END IF;
 	IF EXISTS (SELECT FROM pg_class c WHERE c.oid = source AND c.relnamespace = ANY (leadscore_internal.our_schemas())) THEN
 		RAISE EXCEPTION USING ERRCODE = 'wrong_object_type', MESSAGE = format('%s is a table of leadscore', source),
-			DETAIL = 'leadscore.event is tracked from the start; the others hold what is computed.',
+			DETAIL = 'leadscore.event is tracked from the start; the other tables hold computed data.',
 			HINT = 'Name a table of your own.';
 	END IF;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.check_source(regclass) IS 'refuses what cannot be tracked';
+COMMENT ON FUNCTION leadscore_internal.check_source(regclass) IS 'refuses tables that cannot be tracked';
 
 CREATE FUNCTION leadscore_internal.check_properties(source regclass, properties name[]) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -658,7 +658,7 @@ BEGIN
 		OR EXISTS (SELECT FROM leadscore.known_source k WHERE k.source = begin_tracking.source AND NOT k.dropped
 			AND k.mappings @> jsonb_build_array(jsonb_build_object('feeds', what, 'mapping', begin_tracking.mapping)));
 	IF was_tracked THEN
-		RAISE NOTICE USING MESSAGE = format('triggers of %s were missing, and are there again', source), HINT = 'CALL leadscore.rebuild() counts what was written without them.';
+		RAISE NOTICE USING MESSAGE = format('triggers of %s were missing, and have been created again', source), HINT = 'CALL leadscore.rebuild() counts what was written without them.';
 		PERFORM leadscore_internal.drop_trigger_sets(source, mapping, what);
 	END IF;
 	PERFORM leadscore_internal.create_triggers(source, mapping, function);
@@ -734,13 +734,13 @@ DECLARE
 		FROM pg_class c WHERE c.oid = ANY (leadscore_internal.family_below(ARRAY[source::oid])) AND c.relkind = 'r');
 BEGIN
 	IF estimate > 100000 THEN
-		RAISE NOTICE USING MESSAGE = format('counting some %s rows of %s; whoever writes the table waits meanwhile', round(estimate::numeric, -3), source),
-			HINT = 'With past => false track() leaves them to CALL leadscore.rebuild(), which keeps nobody waiting.';
+		RAISE NOTICE USING MESSAGE = format('counting some %s rows of %s; writers of the table wait in the meantime', round(estimate::numeric, -3), source),
+			HINT = 'With past => false track() leaves them to CALL leadscore.rebuild(), which does not block writers.';
 	END IF;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.tell_of_size(regclass) IS 'tells that a large table will be counted';
+COMMENT ON FUNCTION leadscore_internal.tell_of_size(regclass) IS 'NOTICE that a large table will be counted';
 
 CREATE FUNCTION leadscore_internal.tell_of_column(source regclass, name text) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -754,7 +754,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.tell_of_column(regclass, text) IS 'tells of a column of leads that the shop compares otherwise than we do';
+COMMENT ON FUNCTION leadscore_internal.tell_of_column(regclass, text) IS 'NOTICE of a column of leads whose texts can be equal with different bytes';
 
 CREATE FUNCTION leadscore_internal.add_past(source regclass, mapping jsonb) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -770,10 +770,10 @@ BEGIN
 	INTO counted, details, hints
 	FROM leadscore_internal.add_source(source, mapping, with_children => true, subtract => false) a
 	LEFT JOIN (VALUES
-		(1, 'no lead', 'Skipped for a lead that is NULL, empty or over 1024 bytes', 'Rows that are skipped count once an UPDATE has mended them.'),
-		(2, 'no kind', 'Skipped for a kind that is NULL or empty', 'Rows that are skipped count once an UPDATE has mended them.'),
-		(3, 'no time', 'Skipped for a time that is NULL or not in the years 1970 to 9999', 'Rows that are skipped count once an UPDATE has mended them.'),
-		(4, 'no value', 'Skipped for a value that is no number below 10^12', 'Rows that are skipped count once an UPDATE has mended them.'),
+		(1, 'no lead', 'Skipped for a lead that is NULL, empty or over 1024 bytes', 'Rows that are skipped count once an UPDATE has corrected them.'),
+		(2, 'no kind', 'Skipped for a kind that is NULL or empty', 'Rows that are skipped count once an UPDATE has corrected them.'),
+		(3, 'no time', 'Skipped for a time that is NULL or not in the years 1970 to 9999', 'Rows that are skipped count once an UPDATE has corrected them.'),
+		(4, 'no value', 'Skipped for a value that is no number below 10^12', 'Rows that are skipped count once an UPDATE has corrected them.'),
 		(5, 'no signal', 'Taken by no signal', 'Rows that no signal takes count once there is a signal for them, and after CALL leadscore.rebuild().'),
 		(6, 'in the future', 'In the future', 'Scores take rows of the future into account when their time has come.')
 	) t (place, what, said, hint) ON t.what = a.what;
@@ -805,7 +805,7 @@ BEGIN
 	END IF;
 	IF past IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'past is NULL',
-			DETAIL = 'It says whether the rows that are there are counted at once.', HINT = 'Write true, or false to leave them to CALL leadscore.rebuild().';
+			DETAIL = 'It says whether existing rows are counted at once.', HINT = 'Write true, or false to leave them to CALL leadscore.rebuild().';
 	END IF;
 	PERFORM leadscore_internal.check_source(source);
 	IF lead_id IS NULL OR occurred_at IS NULL THEN
@@ -844,8 +844,8 @@ BEGIN
 		PERFORM leadscore_internal.add_past(source, mapping);
 	ELSIF leadscore_internal.has_rows(source) THEN
 		PERFORM leadscore_internal.note_due(source::oid, 'the rows that were there when it was tracked are not yet counted'::text);
-		RAISE NOTICE USING MESSAGE = format('no row of %s that is there already is counted yet', source),
-			HINT = 'CALL leadscore.rebuild() counts them, and keeps nobody waiting.';
+		RAISE NOTICE USING MESSAGE = format('no row of %s is counted yet', source),
+			HINT = 'CALL leadscore.rebuild() counts them while writers go on.';
 	END IF;
 END
 $$;
@@ -875,7 +875,7 @@ BEGIN
 	SELECT p.* INTO problem FROM leadscore_internal.lead_key_problem(source, mapping) p;
 	IF problem.state IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('table %s %s', source, problem.state),
-			DETAIL = 'If a row goes, what another one says of the lead has to be there instead.', HINT = problem.action || '.';
+			DETAIL = 'If a row is deleted, another row of the lead has to take its place.', HINT = problem.action || '.';
 	END IF;
 	IF leadscore_internal.begin_tracking(source, mapping, 'record_profile'::text) THEN
 		PERFORM leadscore_internal.add_profiles(source, mapping, with_children => true, subtract => false);
@@ -932,7 +932,7 @@ BEGIN
 			PERFORM leadscore_internal.note_everybody();
 			PERFORM leadscore_internal.note_due(source::oid, 'its rows could not be taken out'::text);
 			RAISE NOTICE USING MESSAGE = format('the rows of %s stay in the timelines', source), DETAIL = problem || '.',
-				HINT = 'CALL leadscore.rebuild() takes them out.';
+				HINT = 'CALL leadscore.rebuild() removes them.';
 		END IF;
 		PERFORM leadscore_internal.drop_trigger_sets(source, tracked.mapping, tracked.feeds);
 		PERFORM leadscore_internal.forget_mapping(source::oid, tracked.feeds, tracked.mapping);
@@ -957,7 +957,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.untrack(regclass) IS 'ends tracking of a table and takes its rows out of the timelines; profiles stay';
+COMMENT ON FUNCTION leadscore.untrack(regclass) IS 'ends tracking of a table and subtracts its rows from the timelines; profiles stay';
 
 -- partitions and children that come and go
 
@@ -1002,7 +1002,7 @@ BEGIN
 		WHERE o.source::oid = ANY (members) AND s.source::oid = ANY (family)
 		AND s.source::oid = ANY (leadscore_internal.family_above(ARRAY[o.source::oid]))
 	LOOP
-		RAISE NOTICE USING MESSAGE = format('%s is no source of its own any more', child.source),
+		RAISE NOTICE USING MESSAGE = format('%s is no longer a source of its own', child.source),
 			DETAIL = format('It is now a partition or child of %s, through which its rows count.', child.parent);
 		PERFORM leadscore_internal.end_tracking(child.source, ARRAY[child.feeds]);
 	END LOOP;
@@ -1048,7 +1048,7 @@ COMMENT ON FUNCTION leadscore_internal.follow_tables(oid[])
 CREATE FUNCTION leadscore_internal.follow_children() RETURNS event_trigger
 	AS 'MODULE_PATHNAME' LANGUAGE C;
 
-COMMENT ON FUNCTION leadscore_internal.follow_children() IS 'event trigger: partitions and children of a source are tracked when they come, and no longer when they go';
+COMMENT ON FUNCTION leadscore_internal.follow_children() IS 'event trigger: tracks new partitions and children of a source, and ends it for detached ones';
 
 CREATE FUNCTION leadscore_internal.follow_drop(dropped regclass) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -1069,7 +1069,7 @@ BEGIN
 			PERFORM leadscore_internal.note_everybody();
 			PERFORM leadscore_internal.note_due(dropped::oid, 'its rows could not be taken out'::text);
 			RAISE NOTICE USING MESSAGE = format('the rows of %s stay in the timelines', tracked.source), DETAIL = SQLERRM || '.',
-				HINT = 'CALL leadscore.rebuild() takes them out.';
+				HINT = 'CALL leadscore.rebuild() removes them.';
 		END;
 		-- it may be dropped again by the same command, through its parent
 		PERFORM leadscore_internal.drop_triggers(tracked.source, tracked.trigger_prefix);
@@ -1083,19 +1083,19 @@ COMMENT ON FUNCTION leadscore_internal.follow_drop(regclass) IS 'takes the rows 
 CREATE FUNCTION leadscore_internal.follow_drops() RETURNS event_trigger
 	AS 'MODULE_PATHNAME' LANGUAGE C;
 
-COMMENT ON FUNCTION leadscore_internal.follow_drops() IS 'event trigger: takes the rows of a table out before it is dropped';
+COMMENT ON FUNCTION leadscore_internal.follow_drops() IS 'event trigger: subtracts the rows of a table before it is dropped';
 
 CREATE EVENT TRIGGER leadscore_follow_drops ON ddl_command_start
 	WHEN TAG IN ('DROP TABLE', 'DROP SCHEMA', 'DROP OWNED', 'ALTER SUBSCRIPTION', 'DROP SUBSCRIPTION')
 	EXECUTE FUNCTION leadscore_internal.follow_drops();
 
-COMMENT ON EVENT TRIGGER leadscore_follow_drops IS 'keeps timelines true to sources that are dropped';
+COMMENT ON EVENT TRIGGER leadscore_follow_drops IS 'subtracts the rows of tracked tables that are dropped';
 
 CREATE EVENT TRIGGER leadscore_follow_children ON ddl_command_end
 	WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'ALTER TABLE', 'ALTER INDEX', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE', 'CREATE SCHEMA')
 	EXECUTE FUNCTION leadscore_internal.follow_children();
 
-COMMENT ON EVENT TRIGGER leadscore_follow_children IS 'keeps tracking true to partitions that are made, attached and detached';
+COMMENT ON EVENT TRIGGER leadscore_follow_children IS 'tracks partitions and children that are created or attached, and ends it for detached ones';
 
 -- the table event is tracked from the start
 

@@ -32,7 +32,7 @@ COMMENT ON FUNCTION leadscore_internal.check_trigger(oid, regclass) IS 'refuses 
 CREATE FUNCTION leadscore_internal.utf8(name text) RETURNS bytea
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-COMMENT ON FUNCTION leadscore_internal.utf8(text) IS 'the bytes of a name in UTF-8, or as they are where they have no form in it: what hashes of names are made of';
+COMMENT ON FUNCTION leadscore_internal.utf8(text) IS 'the bytes of a name in UTF-8, or as they are if they have no form in it: the input of hashes of names';
 
 CREATE FUNCTION leadscore_internal.check_duration(what text, duration interval, hint text) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
@@ -61,7 +61,7 @@ COMMENT ON FUNCTION leadscore_internal.signals_changed() IS 'trigger: tells ever
 CREATE FUNCTION leadscore_internal.lock_by_name(what text) RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-COMMENT ON FUNCTION leadscore_internal.lock_by_name(text) IS 'takes the exclusive lock of a name until the transaction ends; no advisory lock of SQL is in its way';
+COMMENT ON FUNCTION leadscore_internal.lock_by_name(text) IS 'takes the exclusive lock of a name until the transaction ends; advisory locks of SQL cannot conflict with it';
 
 -- signal
 
@@ -92,7 +92,7 @@ COMMENT ON COLUMN leadscore.signal.signal_id IS 'number in timelines: assigned, 
 COMMENT ON COLUMN leadscore.signal.subject IS 'event or profile';
 COMMENT ON COLUMN leadscore.signal.kind IS 'the kind of event; NULL: any';
 COMMENT ON COLUMN leadscore.signal.match IS 'what the properties must contain, as with @>; NULL: anything';
-COMMENT ON COLUMN leadscore.signal.condition IS 'a predicate that the properties must meet, as with @@; NULL: none';
+COMMENT ON COLUMN leadscore.signal.condition IS 'a predicate that the properties must satisfy, as with @@; NULL: none';
 COMMENT ON COLUMN leadscore.signal.description IS 'for people';
 
 -- A session counts with the signals that it has compiled: changes must always
@@ -124,7 +124,7 @@ CREATE TABLE leadscore.model (
 		'model floor is not below its ceiling', format('floor %s, ceiling %s', floor, ceiling), 'Lower the floor, or raise the ceiling.'))
 );
 
-COMMENT ON TABLE leadscore.model IS 'a way to score: models stand side by side on the same timelines';
+COMMENT ON TABLE leadscore.model IS 'a way to score: all models read the same timelines';
 COMMENT ON COLUMN leadscore.model.model IS 'name';
 COMMENT ON COLUMN leadscore.model.description IS 'for people';
 COMMENT ON COLUMN leadscore.model.floor IS 'the lowest score; NULL: none';
@@ -153,8 +153,8 @@ CREATE TABLE leadscore.category (
 COMMENT ON TABLE leadscore.category IS 'weights that are limited together';
 COMMENT ON COLUMN leadscore.category.model IS 'the model';
 COMMENT ON COLUMN leadscore.category.category IS 'name';
-COMMENT ON COLUMN leadscore.category.min_points IS 'the least that its weights come to together; NULL: no limit';
-COMMENT ON COLUMN leadscore.category.max_points IS 'the most that its weights come to together; NULL: no limit';
+COMMENT ON COLUMN leadscore.category.min_points IS 'the least that its weights add up to; NULL: no limit';
+COMMENT ON COLUMN leadscore.category.max_points IS 'the most that its weights add up to; NULL: no limit';
 
 -- stage
 
@@ -261,7 +261,7 @@ CREATE UNIQUE INDEX grade_min_fit_key ON leadscore.grade (model, coalesce(min_fi
 COMMENT ON TABLE leadscore.grade IS 'grades by fit: the highest min_fit that is reached';
 COMMENT ON COLUMN leadscore.grade.model IS 'the model';
 COMMENT ON COLUMN leadscore.grade.grade IS 'name';
-COMMENT ON COLUMN leadscore.grade.min_fit IS 'the fit it takes; NULL: any';
+COMMENT ON COLUMN leadscore.grade.min_fit IS 'the fit that it requires; NULL: any';
 
 -- segment
 
@@ -293,11 +293,11 @@ COMMENT ON TABLE leadscore.segment IS 'segments: the first by position whose con
 COMMENT ON COLUMN leadscore.segment.model IS 'the model';
 COMMENT ON COLUMN leadscore.segment.segment IS 'name';
 COMMENT ON COLUMN leadscore.segment.position IS 'the order in which segments are tried, lowest first';
-COMMENT ON COLUMN leadscore.segment.min_score IS 'the score it takes; NULL: any';
-COMMENT ON COLUMN leadscore.segment.min_fit IS 'the fit it takes; NULL: any';
-COMMENT ON COLUMN leadscore.segment.min_engagement IS 'the engagement it takes; NULL: any';
-COMMENT ON COLUMN leadscore.segment.hysteresis IS 'of a watched model: a lead that is in it stays until it is so many points below what it takes; NULL: none';
-COMMENT ON COLUMN leadscore.segment.cool_down IS 'of a watched model: how long a lead stays at least, unless it moves to one of a lower position; NULL: no time';
+COMMENT ON COLUMN leadscore.segment.min_score IS 'the score that it requires; NULL: any';
+COMMENT ON COLUMN leadscore.segment.min_fit IS 'the fit that it requires; NULL: any';
+COMMENT ON COLUMN leadscore.segment.min_engagement IS 'the engagement that it requires; NULL: any';
+COMMENT ON COLUMN leadscore.segment.hysteresis IS 'of a watched model: a lead stays until it is this many points below its conditions; NULL: none';
+COMMENT ON COLUMN leadscore.segment.cool_down IS 'of a watched model: the minimum time that a lead stays, unless it moves to a segment of a lower position; NULL: none';
 
 -- what one table's check cannot see: the measure must fit the signal's subject
 
@@ -427,9 +427,9 @@ CREATE TABLE leadscore.compaction (
 
 CREATE UNIQUE INDEX compaction_one_row ON leadscore.compaction ((true));
 
-COMMENT ON TABLE leadscore.compaction IS 'since when timelines keep hours: one row, set by compact(), or none';
+COMMENT ON TABLE leadscore.compaction IS 'the instant from which on timelines keep hours: one row, set by compact(), or none';
 COMMENT ON COLUMN leadscore.compaction.compacted_before IS 'hours before it are kept by the day: the beginning of a UTC day';
-COMMENT ON COLUMN leadscore.compaction.finished IS 'whether all timelines have been compacted; what is counted is counted so in any case';
+COMMENT ON COLUMN leadscore.compaction.finished IS 'whether all timelines have been compacted; new events count by it in any case';
 
 CREATE TRIGGER signals_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON leadscore.compaction
 	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.signals_changed();
@@ -566,7 +566,7 @@ CREATE TABLE leadscore.model_document (
 -- Compressed, not out of line: the core compares documents as they come.
 ALTER TABLE leadscore.model_document ALTER COLUMN document SET STORAGE MAIN;
 
-COMMENT ON TABLE leadscore.model_document IS 'each model, whole: what scorecard() gives; kept by triggers on the configuration tables';
+COMMENT ON TABLE leadscore.model_document IS 'each model as the document that scorecard() returns; maintained by triggers on the configuration tables';
 COMMENT ON COLUMN leadscore.model_document.model IS 'the model';
 COMMENT ON COLUMN leadscore.model_document.document IS 'its scorecard document';
 
@@ -681,7 +681,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.scorecard(text) IS 'a model, whole, as the document that score(), appraise() and publish() take';
+COMMENT ON FUNCTION leadscore.scorecard(text) IS 'a model as the document that score(), appraise() and publish() take';
 
 CREATE FUNCTION leadscore_internal.document_signals(document jsonb)
 	RETURNS TABLE (n bigint, signal text, subject text, kind text, match jsonb, condition jsonpath, description text)
@@ -710,7 +710,7 @@ BEGIN
 	JOIN leadscore.weight w ON w.signal = s.signal AND w.model <> document ->> 'model';
 	IF signals IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_in_use',
-			MESSAGE = format('the document redefines what other models count: %s', array_to_string(signals, ', ')),
+			MESSAGE = format('the document redefines signals of other models: %s', array_to_string(signals, ', ')),
 			DETAIL = 'Signals are shared by all models; each has one definition.',
 			HINT = 'Rename them in the document, or pass redefine => true to change them for these models, too. '
 				|| leadscore_internal.known('models that use them'::text, models);

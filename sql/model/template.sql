@@ -222,7 +222,7 @@ END
 $function$;
 
 COMMENT ON FUNCTION leadscore.template(text) IS
-	'A model that comes ready, as a document for leadscore.publish(); leadscore.templates() lists them';
+	'a ready-made model, as a document for publish(); templates() lists them';
 
 -- what there is; the one list of the names
 CREATE FUNCTION leadscore.templates(OUT template text, OUT description text) RETURNS SETOF record
@@ -235,4 +235,4 @@ AS $function$
 $function$;
 
 COMMENT ON FUNCTION leadscore.templates() IS
-	'The models that come ready, by name, and what each is for';
+	'the ready-made models, by name, and what each is for';

@@ -463,9 +463,9 @@ fit_clv_final(PG_FUNCTION_ARGS)
 	if (repeating == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_EXCEPTION),
-				 errmsg("nobody has bought again"),
+				 errmsg("no customer has bought again"),
 				 errdetail("None of the " INT64_FORMAT " customers has bought on more than one UTC day.", n),
-				 errhint("How often customers come back is learned from those who did; fit a longer time.")));
+				 errhint("Repeat purchases are learned from customers that have bought again; fit a longer period.")));
 	if (!bg_nbd_fit(&customers, &fit))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_EXCEPTION),

@@ -222,7 +222,7 @@ regression_transition(PG_FUNCTION_ARGS)
 						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						 errmsg("signs do not fit the features"),
 						 errdetail("There are %d signs and %d features.", length_of(signs), n),
-						 errhint("Write one sign for each feature, 0 or NULL where any will do.")));
+						 errhint("Write one sign for each feature, 0 or NULL for any.")));
 			rows->signs = MemoryContextAllocZero(context, Max(n, 1) * sizeof(double));
 			rows_reserve(rows, 0, n + 1);
 			for (int i = read_features(signs, n, rows->values, rows->features) - 1; i >= 0; i--)
@@ -753,7 +753,7 @@ find_coefficients(Fit *fit, int64 conversions)
 				 errmsg("logistic regression does not converge"),
 				 errdetail("%s after %d iterations with l2 = %g. Perhaps the features separate the outcomes perfectly.",
 						   obstacle, fit->iterations, fit->rows->l2),
-				 errhint("Raise l2; 1 will do for most.")));
+				 errhint("Raise l2; 1 is enough for most data.")));
 }
 
 /* Drop features whose coefficients have the wrong sign; false if there are none. */

@@ -686,7 +686,7 @@ add_deltas(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("row-level security hides rows of table \"lead_timeline\""),
-				 errhint("Have somebody do this whom its policies do not bind.")));
+				 errhint("Use a role to which its policies do not apply.")));
 	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
 	user = switch_to_owner(timelines->rd_rel->relowner, 0);
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), TEXTOID, -1, false, TYPALIGN_INT, &ids, NULL, &nids);

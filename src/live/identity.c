@@ -584,7 +584,7 @@ tell_waiting(const text *alias)
 	else if (nwaiting == MOST_NOTICES)
 		ereport(NOTICE,
 				(errmsg("more changes of names wait for other changes"),
-				 errhint("SELECT leadscore.fold() carries them out; leadscore.status tells whether they still wait.")));
+				 errhint("SELECT leadscore.fold() makes them; leadscore.status says whether they still wait.")));
 }
 
 /*
@@ -679,7 +679,7 @@ append_one(text *name, struct varlena *delta)
 	if (store == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the table leadscore.pending_delta is not as the extension has made it"),
+				 errmsg("the table leadscore.pending_delta is not as the extension created it"),
 				 errhint("Drop what was added to it.")));
 	store_append(store, name, delta);
 	store_close(store);

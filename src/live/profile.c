@@ -349,7 +349,7 @@ record_profile(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"record_profile\" was not called as a statement trigger"),
-				 errhint("Use leadscore.track_profile() to make the triggers of a table.")));
+				 errhint("Use leadscore.track_profile() to create the triggers of a table.")));
 	source = source_of_trigger(data->tg_trigger, data->tg_relation);
 	statement = statement_of(data, source->family);
 	if (TRIGGER_FIRED_BEFORE(data->tg_event))

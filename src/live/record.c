@@ -282,7 +282,7 @@ record(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"record\" was not called as a statement trigger"),
-				 errhint("Use leadscore.track() to make the triggers of a table.")));
+				 errhint("Use leadscore.track() to create the triggers of a table.")));
 	/* the timelines of our own events are in the dump, too */
 	if (in_restore() && RelationGetNamespace(data->tg_relation) == get_namespace_oid("leadscore", false))
 		return PointerGetDatum(NULL);

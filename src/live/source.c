@@ -655,8 +655,8 @@ check_may_read(Oid table)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("row-level security hides rows of table \"%s\"", get_rel_name(table)),
-				 errdetail("Whole tables are read for those who may see all of their rows."),
-				 errhint("Have somebody do this whom its policies do not bind.")));
+				 errdetail("Whole tables are read only for roles that may see all of their rows."),
+				 errhint("Use a role to which its policies do not apply.")));
 }
 
 /*

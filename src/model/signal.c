@@ -143,7 +143,7 @@ check_condition(PG_FUNCTION_ARGS)
 	if (fault)
 		ereport(ERROR,
 				(errcode(ERRCODE_CHECK_VIOLATION),
-				 errmsg("signal condition is no predicate that can be counted on"),
+				 errmsg("signal condition is not a stable predicate"),
 				 errdetail("The condition is %s. %s",
 						   DatumGetCString(DirectFunctionCall1(jsonpath_out, PG_GETARG_DATUM(0))), fault),
 				 errhint("%s", hint)));

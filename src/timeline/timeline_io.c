@@ -309,7 +309,7 @@ timeline_recv(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
 				 errmsg("invalid bytes for type leadscore.timeline"),
 				 errdetail("%s There are %d bytes.", fault, length),
-				 errhint("Send what timeline_send gave, unchanged.")));
+				 errhint("Send the result of timeline_send unchanged.")));
 	result = palloc(VARHDRSZ + length);
 	SET_VARSIZE(result, VARHDRSZ + length);
 	memcpy(VARDATA(result), bytes, length);

@@ -1,5 +1,6 @@
-# The documents match the code: every object of the schema has a comment and its place in doc/reference.md, nothing stands there that
-# does not exist, and all examples run, with the output that is printed.
+# The documents match the code: every object of the schema has a comment, a heading and a place in the index of
+# doc/reference.md, nothing stands there that does not exist, links lead somewhere, and all examples run, with the output
+# that is printed.
 
 use strict;
 use warnings;
@@ -64,16 +65,16 @@ same(
 
 # ---------- (a) entries in the reference ----------
 
-# Headings such as "### `score(lead_id text, ...) → float8`": functions, by name and types.
+# Headings such as "### `score(lead_id text, ...) → float8`": functions, by names, types and defaults of their arguments.
 my @headings = map { s/ → .*//r =~ s/[`\\]//gr } $reference =~ /^### (`\w+\(.*)$/mg;
-my @public = rows(q{
-	SELECT p.proname || '(' || replace(replace(replace(regexp_replace(pg_get_function_identity_arguments(p.oid), ',? ?OUT .*|IN ', '', 'g'),
+my @public = map { s/::[\w ]+(\[\])?(?=[,)])//gr =~ s/DEFAULT \(([^()]*\(\)[^()]*)\)/DEFAULT $1/gr =~ s/'00:01:00'/'1 minute'/r } rows(q{
+	SELECT p.proname || '(' || replace(replace(replace(regexp_replace(pg_get_function_arguments(p.oid), ',? ?OUT .*|IN ', '', 'g'),
 		'timestamp with time zone', 'timestamptz'), 'double precision', 'float8'), 'leadscore.', '') || ')'
 	FROM pg_proc p
 	WHERE p.pronamespace = 'leadscore'::regnamespace
 	ORDER BY 1
 });
-same(\@headings, \@public, 'the reference has every public function, aggregate and procedure');
+same(\@headings, \@public, 'the reference has every public function, aggregate and procedure, with its defaults');
 
 cmp_ok(scalar @public, '<=', 120, 'the schema leadscore is short enough to be a table of contents');
 
@@ -105,6 +106,49 @@ same([ grep { index($reference, '| `' . s/leadscore\.//gr . '` |') < 0 } @operat
 
 my @classes = rows(q{SELECT opcname FROM pg_opclass WHERE opcnamespace = 'leadscore'::regnamespace});
 same([ grep { index($reference, "`$_`") < 0 } @classes ], [], 'it has every operator class');
+
+# The index has each name once, and is in order.
+my ($index) = $reference =~ /^## Index\n(.*)/ms;
+my @in_index = ($index // '') =~ /\[`([\w()]+)`\]/g;
+my @names = rows(q{
+	SELECT DISTINCT proname || '()' FROM pg_proc WHERE pronamespace = 'leadscore'::regnamespace
+	UNION SELECT relname FROM pg_class WHERE relnamespace = 'leadscore'::regnamespace AND relkind IN ('r', 'v', 'm', 'c')
+	UNION SELECT typname FROM pg_type WHERE typnamespace = 'leadscore'::regnamespace AND typtype IN ('b', 'd', 'e', 'r') AND typelem = 0});
+my %key = map { $_ => (s{\(\)}{}r =~ tr{_}{ }r) . "\t$_" } @in_index;
+same(\@in_index, \@names, 'the index has every function, table, view and type');
+is("@in_index", join(' ', sort { $key{$a} cmp $key{$b} } @in_index), 'each name once, in the order of the alphabet');
+
+# ---------- (a) links, and lines ----------
+
+# What a link may name: headings, as GitHub makes anchors of them, and anchors of our own.
+my @documents = ('README.md', 'CHANGELOG.md', sort glob 'doc/*.md');
+my %text = map { $_ => slurp_file($_) } @documents;
+my %anchors;
+for my $path (@documents)
+{
+	$anchors{$path}{ lc($_) =~ s/[^\w\- ]//gar =~ tr/ /-/r } = 1 for $text{$path} =~ /^#+ (.*)$/mg;
+	$anchors{$path}{$_} = 1 for $text{$path} =~ /<a id="([^"]+)">/g;
+}
+
+my (@astray, @long);
+for my $path (@documents)
+{
+	my ($folder) = $path =~ m{^(.*/)?};
+	for ($text{$path} =~ /\]\(([^()\s]+)\)/g)
+	{
+		next if /^https?:/;
+		my ($file, $anchor) = /^([^#]*)#?(.*)$/;
+		my $target = $file eq '' ? $path : ($folder // '') . $file;
+		$target =~ s{^doc/\.\./}{};
+		push @astray, "$path: $_" if !-e $target || $anchor ne '' && !$anchors{$target}{$anchor};
+	}
+
+	# tables, headings, drawings and examples have lines of their own length
+	my $prose = $text{$path} =~ s/^```.*?^```$//gmsr;
+	push @long, map { "$path: $_" } grep { length > 120 && !m{^(?:[|#]|    )} } split /\n/, $prose;
+}
+is("@astray", '', 'every link leads to a heading');
+is(join("\n", @long), '', 'lines of prose have at most 120 bytes');
 
 # ---------- (b) examples ----------
 

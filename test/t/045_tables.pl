@@ -242,9 +242,9 @@ $node->safe_psql('shop', q{SELECT leadscore.untrack('shop.customers'); DROP TABL
 
 # Dropped: whoever does it is warned, and status says it until somebody has seen to it.
 fresh();
-like(told('dropped', 'DROP TABLE shop.orders'), qr/WARNING:  the rows of shop.orders count no longer: it is tracked, and is being dropped/, '... warned');
+like(told('dropped', 'DROP TABLE shop.orders'), qr/WARNING:  the rows of shop.orders no longer count: it is tracked, and is being dropped/, '... warned');
 is_right('dropped');
-like(status(), qr/^shop.orders\|was dropped: its rows count no longer\|DELETE FROM leadscore.known_source WHERE source = \d+$/, '... and status says so');
+like(status(), qr/^shop.orders\|was dropped: its rows no longer count\|DELETE FROM leadscore.known_source WHERE source = \d+$/, '... and status says so');
 like(told('made again', q{SELECT shop.make('orders')}), qr/WARNING:  shop.orders is not tracked: it has the name of a table that was tracked, and dropped\nHINT:  SELECT leadscore.retrack\('shop.orders'\)/, '... warned');
 is(status(), q{shop.orders|was dropped and made again, and is not tracked|SELECT leadscore.retrack('shop.orders')}, '... and status says so');
 $node->safe_psql('shop', q{SELECT leadscore.retrack('shop.orders')});
@@ -453,7 +453,7 @@ is(told('track() of rows of all kinds', q{SELECT leadscore.track('shop.mixed', l
 	. 'DETAIL:  Skipped for a lead that is NULL, empty or over 1024 bytes: 3, such as ctid (0,5) of shop.mixed_1. Skipped for a kind that is NULL or empty: 2, such as ctid (0,8) of shop.mixed_1. '
 	. 'Skipped for a time that is NULL or not in the years 1970 to 9999: 3, such as ctid (0,9) of shop.mixed_1. Skipped for a value that is no number below 10^12: 1, such as ctid (0,12) of shop.mixed_1. '
 	. "Taken by no signal: 2, such as ctid (0,2) of shop.mixed_2. In the future: 2, such as ctid (0,3) of shop.mixed_1.\n"
-	. 'HINT:  Rows that are skipped count once an UPDATE has mended them. Rows that no signal takes count once there is a signal for them, and after CALL leadscore.rebuild(). '
+	. 'HINT:  Rows that are skipped count once an UPDATE has corrected them. Rows that no signal takes count once there is a signal for them, and after CALL leadscore.rebuild(). '
 	. 'Scores take rows of the future into account when their time has come.', 'track() says how many rows are counted, and why others are not');
 is_right('... and counts these');
 is(told('track() of rows that all count', q{CREATE TABLE shop.plain AS SELECT 'a' AS lead, date '2026-01-01' AS at FROM generate_series(1, 3); SELECT leadscore.track('shop.plain', lead_id => 'lead', kind => 'visit', occurred_at => 'at')}),
@@ -462,8 +462,8 @@ $node->safe_psql('shop', q{SET client_min_messages = error; DROP TABLE shop.mixe
 
 like(told('a large table', q{SET client_min_messages = error; CREATE TABLE shop.large AS SELECT i AS lead, date '2026-01-01' AS at FROM generate_series(1, 150000) i; ANALYZE shop.large; RESET client_min_messages;
 	SELECT leadscore.track('shop.large', lead_id => 'lead', kind => 'visit', occurred_at => 'at', past => false)}),
-	qr/^\s*NOTICE:  no row of shop.large that is there already is counted yet\nHINT:  CALL leadscore.rebuild\(\) counts them, and keeps nobody waiting.\s*$/, 'past => false of a large table: nothing is counted yet');
-like(told('a large table', q{SELECT leadscore.track('shop.large', lead_id => 'lead', kind => 'nothing', occurred_at => 'at')}), qr/NOTICE:  counting some 150000 rows of shop.large; whoever writes the table waits meanwhile/, '... else a NOTICE');
+	qr/^\s*NOTICE:  no row of shop.large is counted yet\nHINT:  CALL leadscore.rebuild\(\) counts them while writers go on.\s*$/, 'past => false of a large table: nothing is counted yet');
+like(told('a large table', q{SELECT leadscore.track('shop.large', lead_id => 'lead', kind => 'nothing', occurred_at => 'at')}), qr/NOTICE:  counting some 150000 rows of shop.large; writers of the table wait in the meantime/, '... else a NOTICE');
 $node->safe_psql('shop', q{SET client_min_messages = error; DROP TABLE shop.large, shop.empty; DELETE FROM leadscore.known_source WHERE dropped; CALL leadscore.rebuild()});
 
 SKIP:
