@@ -346,37 +346,6 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.look_completed(jsonb) IS 'records that every lead was compared by these models: later changes have other causes';
 
-CREATE FUNCTION leadscore_internal.see_all(cause text) RETURNS bigint
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	documents CONSTANT jsonb := leadscore_internal.watched_documents();
-	passed_over bigint := 0;
-	page text[];
-	n CONSTANT integer := 100000;
-	size CONSTANT integer := 10000;
-	after text := '';
-	seen bigint := 0;
-BEGIN
-	LOOP
-		page := leadscore_internal.leads_to_see(after, n);
-		-- who waits for nobody, and is the last to come, is in no circle
-		FOR i IN 0 .. cardinality(page) / size LOOP
-			passed_over := passed_over + cardinality(leadscore_internal.see_batch(page[i * size + 1 : (i + 1) * size], cause, wait => false));
-		END LOOP;
-		seen := seen + cardinality(page);
-		EXIT WHEN cardinality(page) < n;
-		after := page[n];
-	END LOOP;
-	IF passed_over = 0 THEN
-		PERFORM leadscore_internal.look_completed(documents);
-	END IF;
-	RETURN seen;
-END
-$$;
-
-COMMENT ON FUNCTION leadscore_internal.see_all(text) IS 'compares every lead on the watched models, and returns how many were examined closely';
-
 -- A procedure that commits must not SET anything: every name is qualified.
 
 CREATE PROCEDURE leadscore_internal.look(cause text)
@@ -394,6 +363,7 @@ BEGIN
 	LOOP
 		page := leadscore_internal.leads_to_see(after, n);
 		FOR i IN 0 .. pg_catalog.cardinality(page) OPERATOR(pg_catalog./) size LOOP
+			-- who waits for nobody, and is the last to come, is in no circle
 			busy := busy OPERATOR(pg_catalog.||) leadscore_internal.see_batch(page[i OPERATOR(pg_catalog.*) size OPERATOR(pg_catalog.+) 1 :
 				(i OPERATOR(pg_catalog.+) 1) OPERATOR(pg_catalog.*) size], cause, wait => false);
 			IF may_commit THEN

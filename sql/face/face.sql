@@ -153,7 +153,7 @@ BEGIN
 	END IF;
 	INSERT INTO leadscore_internal.snapshot_state (first_refreshed_at)
 	SELECT now() WHERE NOT EXISTS (SELECT FROM leadscore_internal.snapshot_state) ON CONFLICT (only_row) DO NOTHING;
-	PERFORM leadscore_internal.see_all('time'::text);
+	CALL leadscore_internal.look('time'::text);
 END
 $$;
 

@@ -64,7 +64,7 @@ may_not('anybody', $_) for (
 	'SELECT * FROM leadscore.stability_report()', q{SELECT * FROM leadscore.profile_report('v', '1 day', '{2026-01-02Z}')}, q{SELECT leadscore.arm('x', 'y')}, q{SELECT leadscore.restore_version('ecommerce')}, 'SELECT * FROM leadscore.model_version',
 	q{SELECT leadscore.fit_clv('v')}, q{SELECT leadscore.clv('a', '{}')}, q{SELECT leadscore_internal.check_fit('v', now())},
 	q{SELECT leadscore.identify('x', 'y')}, q{SELECT leadscore.forget('a')}, q{SELECT leadscore.track('shop.orders', 'lead', 'v', occurred_at => 'placed')},
-	q{CALL leadscore.watch()}, q{SELECT leadscore.unwatch()}, q{SELECT leadscore.take_changes('x')}, q{SELECT leadscore.acknowledge_changes('x') FROM (SELECT count(*) FROM leadscore.take_changes('x')) t}, q{SELECT leadscore_internal.see_leads('{a}', 'event')}, q{SELECT leadscore_internal.see_all('time')},
+	q{CALL leadscore.watch()}, q{SELECT leadscore.unwatch()}, q{SELECT leadscore.take_changes('x')}, q{SELECT leadscore.acknowledge_changes('x') FROM (SELECT count(*) FROM leadscore.take_changes('x')) t}, q{SELECT leadscore_internal.see_leads('{a}', 'event')},
 	q{SELECT leadscore.redeem('x', 'a', 'o')}, 'SELECT leadscore.expire_vouchers()', 'SELECT leadscore.schedule()', 'SELECT leadscore.unschedule()', 'SELECT * FROM leadscore.voucher', 'SELECT * FROM leadscore.segment_change',
 	'SELECT leadscore.refresh_segments()', q{SELECT leadscore.grant_admin('anybody')}, q{SELECT leadscore_internal.signals_counted('{}')}, 'SELECT leadscore_internal.history_exists()',
 	q{SELECT leadscore_internal.add_source('leadscore.event', '{}', false, false)}, q{SELECT leadscore_internal.gather('{leadscore.event}', '{"{}"}', '{"signals": []}', NULL, NULL, 0, 1)}, q{SELECT leadscore_internal.follow_drop('leadscore.event')},
