@@ -20,7 +20,7 @@ my %functions = (
 	core => q{
 		timeline_in timeline_out timeline_recv timeline_send timeline_eq timeline_ne timeline_lt timeline_le timeline_gt timeline_ge timeline_cmp timeline_hash timeline_hash_extended timeline_add
 		timeline_subtract timeline_plus timeline_minus
-		timeline_agg timeline_sum scorable timeline_entries coarsen timeline_before timeline_first_hour timeline_last_hour timeline_start timeline_total
+		timeline_agg timeline_sum scorable timeline_entries coarsen(timeline) timeline_before timeline_first_hour timeline_last_hour timeline_start timeline_total
 		timeline_partition
 		score(jsonb) appraise contributions features next_segment template templates diff session_number(timestamptz) session_number(timestamp)
 		fit_clv(timeline) clv(timeline) roc_auc roc_auc_error average_precision ks log_loss brier logistic_regression
@@ -61,7 +61,7 @@ my %functions = (
 		regression_transition regression_merge regression_serialize regression_deserialize regression_final
 		assess_transition assess_merge assess_serialize assess_deserialize assess_final
 		compare_transition compare_merge compare_serialize compare_deserialize compare_final
-		fit_clv_transition fit_clv_merge fit_clv_serialize fit_clv_deserialize fit_clv_final
+		fit_clv_transition(internal) fit_clv_merge fit_clv_serialize fit_clv_deserialize fit_clv_final
 		ranking_transition ranking_merge ranking_serialize ranking_deserialize roc_auc_final roc_auc_error_final average_precision_final
 		ks_final gains_final bands_final fine_bands_final log_loss_transition brier_transition mean_loss_merge mean_loss_serialize
 		mean_loss_deserialize mean_loss_final}
