@@ -118,7 +118,7 @@ COMMENT ON COLUMN leadscore.offer.again_after IS 'how long after a voucher a lea
 COMMENT ON COLUMN leadscore.offer.issue_on IS 'the causes of a segment change for which vouchers are issued';
 COMMENT ON COLUMN leadscore.offer.brake IS 'the most vouchers issued within an hour; the next one stops the offer until resume_offer(); NULL: no brake';
 COMMENT ON COLUMN leadscore.offer.minor_unit IS 'the smallest amount of money: discounts are rounded to it';
-COMMENT ON COLUMN leadscore.offer.ends_of_day IS 'whether vouchers are valid to the end of their last day, in UTC';
+COMMENT ON COLUMN leadscore.offer.ends_of_day IS 'whether vouchers are valid to the end of their last day in the model''s time zone';
 COMMENT ON COLUMN leadscore.offer.resumed_at IS 'when resume_offer() was called last; NULL: never';
 
 CREATE TRIGGER watching_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON leadscore.offer
@@ -267,9 +267,11 @@ CREATE FUNCTION leadscore_internal.vouchers_to_issue(offer text, lead_ids text[]
 BEGIN ATOMIC
 	SELECT o.offer, o.kind, CASE o.kind WHEN 'percent' THEN o.discount ELSE leadscore_internal.to_unit(o.discount, o.minor_unit) END,
 		n.lead_id, CASE WHEN NOT n.held_out THEN leadscore_internal.voucher_code() END, vouchers_to_issue.at,
-		CASE WHEN o.ends_of_day THEN date_trunc('day', vouchers_to_issue.at + o.valid_for, 'UTC') + interval '1 day' ELSE vouchers_to_issue.at + o.valid_for END,
+		CASE WHEN o.ends_of_day THEN (date_trunc('day', (vouchers_to_issue.at + o.valid_for) AT TIME ZONE z.time_zone) + interval '1 day') AT TIME ZONE z.time_zone
+			ELSE vouchers_to_issue.at + o.valid_for END,
 		n.change_id, n.already
 	FROM leadscore.offer o
+	CROSS JOIN LATERAL (SELECT coalesce((SELECT m.time_zone FROM leadscore.model m WHERE m.model = o.model), 'UTC') AS time_zone) z
 	CROSS JOIN ROWS FROM (unnest(lead_ids), unnest(vouchers_to_issue.held_out), unnest(change_ids), unnest(vouchers_to_issue.already))
 		AS n (lead_id, held_out, change_id, already)
 	WHERE o.offer = vouchers_to_issue.offer;
@@ -911,8 +913,8 @@ BEGIN
 	AND NOT EXISTS (SELECT FROM (
 			SELECT coalesce(a.lead_id, v.lead_id) AS lead_id FROM leadscore.voucher v LEFT JOIN leadscore.lead_alias a ON a.alias = v.lead_id
 			WHERE v.offer = o.offer AND v.revoked_at IS NULL AND (o.again_after IS NULL OR v.issued_at + o.again_after > at)) h WHERE h.lead_id = l.lead_id)
-	AND (o.condition IS NULL OR EXISTS (SELECT FROM leadscore.current_profile p WHERE p.lead_id = l.lead_id
-		AND leadscore.score(leadscore_internal.condition_card(o.condition), NULL::leadscore.timeline, p.profile, at) >= 1));
+	AND (o.condition IS NULL OR leadscore.score(leadscore_internal.condition_card(o.condition), NULL::leadscore.timeline,
+		(SELECT p.profile FROM leadscore.current_profile p WHERE p.lead_id = l.lead_id), at) >= 1);
 	RETURN least(n, o.brake,
 		CASE WHEN o.budget IS NOT NULL OR o.max_cost IS NOT NULL AND o.kind <> 'percent'
 			THEN (SELECT count(*) FROM leadscore_internal.offer_slot s WHERE s.offer = o.offer AND s.slot > 0) END);
@@ -992,7 +994,8 @@ BEGIN
 			) e
 			WHERE e.signal_id = number
 			-- of days that are compacted, hours are not known any more
-			AND e.hour >= date_trunc(CASE WHEN l.issued_at < (SELECT c.compacted_before FROM leadscore.compaction c) THEN 'day' ELSE 'hour' END, l.issued_at, 'UTC')
+			AND e.hour >= CASE WHEN l.issued_at < (SELECT c.compacted_before FROM leadscore.compaction c) THEN leadscore_internal.compacted_day(l.issued_at)
+				ELSE date_trunc('hour', l.issued_at, 'UTC') END
 			AND e.hour < l.expires_at
 		) p
 	), grouped AS (

@@ -26,7 +26,7 @@ GRANT EXECUTE ON FUNCTION leadscore_internal.timeline_in(cstring), leadscore_int
 -- the core
 GRANT EXECUTE ON FUNCTION leadscore.timeline_agg(jsonb, text, timestamptz, numeric, jsonb), leadscore.timeline_sum(leadscore.timeline),
 	leadscore.scorable(text, timestamptz, numeric, jsonb), leadscore.timeline_entries(leadscore.timeline),
-	leadscore.coarsen(leadscore.timeline, timestamptz), leadscore.timeline_before(leadscore.timeline, timestamptz),
+	leadscore.coarsen(leadscore.timeline, timestamptz), leadscore.coarsen(leadscore.timeline, timestamptz, text), leadscore.timeline_before(leadscore.timeline, timestamptz),
 	leadscore.timeline_first_hour(leadscore.timeline, integer, timestamptz, timestamptz), leadscore.timeline_last_hour(leadscore.timeline),
 	leadscore_internal.timeline_start(leadscore.timeline), leadscore_internal.timeline_total(leadscore.timeline, integer, timestamptz, timestamptz),
 	leadscore.timeline_partition(text, integer),
@@ -35,15 +35,16 @@ GRANT EXECUTE ON FUNCTION leadscore.timeline_agg(jsonb, text, timestamptz, numer
 	leadscore.next_segment(jsonb, leadscore.timeline, jsonb, timestamptz, text, timestamptz),
 	leadscore.template(text), leadscore.templates(), leadscore.diff(jsonb, jsonb),
 	leadscore.session_number(timestamptz, interval), leadscore.session_number(timestamp, interval),
-	leadscore.fit_clv(leadscore.timeline, integer, timestamptz, interval), leadscore.clv(leadscore.timeline, jsonb, interval, timestamptz),
+	leadscore.fit_clv(leadscore.timeline, integer, timestamptz, interval), leadscore.fit_clv(leadscore.timeline, integer, timestamptz, interval, text), leadscore.clv(leadscore.timeline, jsonb, interval, timestamptz),
 	leadscore.roc_auc(float8, boolean), leadscore.roc_auc_error(float8, boolean), leadscore.average_precision(float8, boolean),
 	leadscore.ks(float8, boolean), leadscore.log_loss(float8, boolean), leadscore.brier(float8, boolean),
 	leadscore.logistic_regression(float8[], boolean, float8, float8[]) TO PUBLIC;
 
 -- what constraints call, and hints: with the rights of whoever writes
 GRANT EXECUTE ON FUNCTION leadscore_internal.check_event(text, text, timestamptz, numeric, jsonb), leadscore_internal.check_condition(jsonpath),
-	leadscore_internal.check_scorecard(jsonb), leadscore_internal.check_duration(text, interval, text), leadscore_internal.duration_hours(text, interval, text),
-	leadscore_internal.refuse(text, text, text), leadscore_internal.known(text, text[]), leadscore_internal.our_schemas(), leadscore_internal.check_part_exists(text, text, text, text, text, text[]) TO PUBLIC;
+	leadscore_internal.check_scorecard(jsonb), leadscore_internal.is_time_zone(text), leadscore_internal.day_start(timestamptz, text), leadscore_internal.check_duration(text, interval, text), leadscore_internal.duration_hours(text, interval, text),
+	leadscore_internal.refuse(text, text, text), leadscore_internal.known(text, text[]), leadscore_internal.our_schemas(), leadscore_internal.check_part_exists(text, text, text, text, text, text[]),
+	leadscore_internal.check_model_exists(text, text), leadscore_internal.subject_named(text, text), leadscore_internal.rule_conditions(jsonb, jsonb, jsonb) TO PUBLIC;
 
 CREATE FUNCTION leadscore_internal.check_role(role regrole) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -68,7 +69,7 @@ AS $$
 BEGIN
 	PERFORM leadscore_internal.check_role(role);
 	EXECUTE format('GRANT SELECT ON leadscore.signal, leadscore.model, leadscore.weight, leadscore.category, leadscore.stage,'
-		' leadscore.grade, leadscore.segment, leadscore.default_model, leadscore.compaction, leadscore.model_document, leadscore.lead, leadscore.lead_timeline,'
+		' leadscore.rule, leadscore_internal.signal_use, leadscore.grade, leadscore.segment, leadscore.default_model, leadscore.compaction, leadscore.model_document, leadscore.lead, leadscore.lead_timeline,'
 		' leadscore.lead_alias, leadscore.pending_delta, leadscore_internal.pending_identity, leadscore_internal.changed_lead, leadscore_internal.counted_signal, leadscore_internal.snapshot_state, leadscore_internal.signal_definition,'
 		' leadscore_internal.source_trigger, leadscore.source, leadscore_internal.trigger_set, leadscore_internal.query_table, leadscore.tracked_query, leadscore_internal.own_column, leadscore.known_source, leadscore_internal.known_event_trigger, leadscore_internal.known_collation, leadscore.status, leadscore.current_timeline, leadscore_internal.pending_timeline, leadscore_internal.alias_profile, leadscore.current_profile, leadscore_internal.visible_lead, leadscore.lead_score,'
 		' leadscore.lead_segment, leadscore.segment_summary, leadscore.model_version, leadscore.experiment, leadscore.watched_model,'
@@ -80,7 +81,7 @@ BEGIN
 	-- what is in it is shown to those whom policies on lead do not bind
 	EXECUTE format('GRANT SELECT (lead_id) ON leadscore.pending_profile TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.signals(), leadscore.scorecard(text), leadscore_internal.make_document(text), leadscore_internal.model_named(text),'
-		' leadscore_internal.lead_named(text), leadscore_internal.timeline_of(text), leadscore_internal.has_pending(text), leadscore_internal.with_pending(text, leadscore.timeline), leadscore_internal.check_timelines_seen(), leadscore_internal.with_pending_profile(text, jsonb, boolean), leadscore_internal.alias_profiles(), leadscore_internal.is_visible(text), leadscore_internal.model_cards(), leadscore_internal.served_models(), leadscore_internal.months_since(timestamptz), leadscore_internal.model_stages(), leadscore_internal.stage_signals(), leadscore_internal.touch_signals(), leadscore_internal.children(regclass), leadscore_internal.source_problem(regclass, jsonb), leadscore_internal.lead_key_problem(regclass, jsonb), leadscore_internal.has_lead_index(oid, text, boolean), leadscore_internal.split_problem(), leadscore_internal.log_has(text, boolean), leadscore_internal.signals_waiting(text[]), leadscore_internal.transition_problem(), leadscore_internal.table_problem(), leadscore_internal.known_source_problem(), leadscore_internal.own_problem(), leadscore_internal.collation_version(), leadscore_internal.event_trigger_state(), leadscore_internal.mapped_columns(oid, jsonb), leadscore_internal.keeps_values(text, text), leadscore_internal.family_above(oid[]), leadscore_internal.family_below(oid[]), leadscore_internal.split_tables(), leadscore.partitions(),'
+		' leadscore_internal.lead_named(text), leadscore_internal.timeline_of(text), leadscore_internal.has_pending(text), leadscore_internal.with_pending(text, leadscore.timeline), leadscore_internal.check_timelines_seen(), leadscore_internal.with_pending_profile(text, jsonb, boolean), leadscore_internal.alias_profiles(), leadscore_internal.is_visible(text), leadscore_internal.model_cards(), leadscore_internal.served_models(), leadscore_internal.months_since(timestamptz, text), leadscore_internal.model_stages(), leadscore_internal.stage_signals(), leadscore_internal.touch_signals(), leadscore_internal.children(regclass), leadscore_internal.source_problem(regclass, jsonb), leadscore_internal.lead_key_problem(regclass, jsonb), leadscore_internal.has_lead_index(oid, text, boolean), leadscore_internal.split_problem(), leadscore_internal.log_has(text, boolean), leadscore_internal.signals_waiting(text[]), leadscore_internal.transition_problem(), leadscore_internal.table_problem(), leadscore_internal.known_source_problem(), leadscore_internal.own_problem(), leadscore_internal.collation_version(), leadscore_internal.event_trigger_state(), leadscore_internal.mapped_columns(oid, jsonb), leadscore_internal.keeps_values(text, text), leadscore_internal.family_above(oid[]), leadscore_internal.family_below(oid[]), leadscore_internal.split_tables(), leadscore.partitions(),'
 		' leadscore_internal.column_type(regclass, text), leadscore_internal.property_type(regtype), leadscore_internal.trigger_mapping(bytea), leadscore.top(integer, text, timestamptz), leadscore.score(text, text, timestamptz), leadscore_internal.score_by_query(text, text, timestamptz), leadscore.explain(text, text, timestamptz),'
 		' leadscore.score(bigint, text, timestamptz), leadscore.score(uuid, text, timestamptz), leadscore.explain(bigint, text, timestamptz), leadscore.explain(uuid, text, timestamptz),'
 		' leadscore.score_history(text, text, timestamptz, timestamptz, interval), leadscore.rfm_groups(), leadscore.rfm(text[], timestamptz, integer),'
@@ -93,10 +94,10 @@ BEGIN
 		' leadscore_internal.past_score(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore_internal.past_probability(jsonb, leadscore.timeline, jsonb, timestamptz),'
 		' leadscore_internal.assess(jsonb, leadscore.timeline, jsonb, timestamptz, boolean),'
 		' leadscore_internal.past_features(jsonb, leadscore.timeline, jsonb, timestamptz),'
-		' leadscore_internal.past_points(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore_internal.unbounded(jsonb),'
+		' leadscore_internal.past_points(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore_internal.compacted_day(timestamptz), leadscore_internal.unbounded(jsonb), leadscore_internal.terms(jsonb), leadscore_internal.rounded(float8, float8), leadscore_internal.profile_rules(jsonb),'
 		' leadscore_internal.with_points(jsonb, float8[], float8),'
 		' leadscore.fit(jsonb, text, interval, timestamptz[], float8, float8, boolean, float8, interval, boolean, text, boolean),'
-		' leadscore_internal.stored_sum(leadscore.timeline), leadscore_internal.month_of(timestamptz), leadscore_internal.month_start(date), leadscore_internal.segment_position(text, text),'
+		' leadscore_internal.stored_sum(leadscore.timeline), leadscore_internal.month_of(timestamptz, text), leadscore_internal.month_start(date, text), leadscore_internal.segment_position(text, text),'
 		' leadscore_internal.gains(float8, boolean), leadscore_internal.bands(float8, boolean), leadscore_internal.fine_bands(float8, boolean),'
 		' leadscore_internal.normal_tails(float8), leadscore_internal.student_tails(float8, float8), leadscore_internal.student_bound(float8, float8),'
 		' leadscore_internal.profile_values(integer, integer, integer, timestamptz[], integer, boolean), leadscore_internal.with_profile(jsonb, integer, integer, integer, timestamptz[], boolean),'
@@ -115,7 +116,7 @@ BEGIN
 		' leadscore.evaluate(jsonb, text, interval, timestamptz[], interval),'
 		' leadscore.lift_table(jsonb, text, interval, timestamptz[], interval),'
 		' leadscore.calibration_table(jsonb, text, interval, timestamptz[], interval),'
-		' leadscore_internal.check_fit(text, timestamptz), leadscore.fit_clv(text, timestamptz, interval), leadscore.clv(text, jsonb, interval, timestamptz), leadscore_internal.not_a_timeline(text) TO %s', role);
+		' leadscore_internal.check_fit(text, timestamptz), leadscore_internal.default_time_zone(), leadscore.fit_clv(text, timestamptz, interval), leadscore.clv(text, jsonb, interval, timestamptz), leadscore_internal.not_a_timeline(text) TO %s', role);
 END
 $$;
 
@@ -163,7 +164,7 @@ BEGIN
 	PERFORM leadscore.grant_reader(role), leadscore.grant_writer(role), leadscore.grant_identifier(role), leadscore.grant_redeemer(role);
 	-- what a person edits, and what functions change that run with his rights
 	EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON leadscore.signal, leadscore.model, leadscore.weight, leadscore.category, leadscore.stage,'
-		' leadscore.grade, leadscore.segment, leadscore.default_model, leadscore.compaction, leadscore.model_version, leadscore.experiment, leadscore.event, leadscore.lead,'
+		' leadscore.rule, leadscore.grade, leadscore.segment, leadscore.default_model, leadscore.compaction, leadscore.model_version, leadscore.experiment, leadscore.event, leadscore.lead,'
 		' leadscore.derivation, leadscore.conversion, leadscore.rfm_group, leadscore.spend, leadscore.channel, leadscore.offer,'
 		' leadscore.voucher, leadscore_internal.forgotten_voucher, leadscore_internal.changed_lead, leadscore.derived_event, leadscore_internal.derivation_due, leadscore_internal.derivation_state,'
 		' leadscore_internal.crm_state, leadscore_internal.pending_identity, leadscore_internal.parted_lead, leadscore.watched_model, leadscore.lead_state, leadscore.segment_change, leadscore.change_consumer TO %s', role);
@@ -193,7 +194,7 @@ BEGIN
 		-- maintenance
 		' leadscore.verify(), leadscore.fold(bigint), leadscore_internal.check_not_running(text), leadscore_internal.postpone_rebuild(text[], text[]), leadscore.partition_timelines(integer), leadscore_internal.find_corrections(text[], jsonb), leadscore_internal.leads_named(text[]),'
 		' leadscore_internal.apply_corrections(bigint, bigint), leadscore_internal.add_deltas(text[], leadscore.timeline[]), leadscore_internal.find_hours(),'
-		' leadscore_internal.check_compaction(timestamptz), leadscore_internal.begin_compaction(timestamptz), leadscore_internal.compaction_finished(),'
+		' leadscore_internal.compaction_zone(text), leadscore_internal.check_compaction(timestamptz, text), leadscore_internal.begin_compaction(timestamptz, text), leadscore_internal.compaction_finished(),'
 		' leadscore_internal.signal_definitions(text[]), leadscore_internal.signals_counted(jsonb), leadscore_internal.in_transaction_block(), leadscore_internal.refuse_block(text), leadscore_internal.wait_for_writers(), leadscore_internal.writers(regclass), leadscore_internal.rebuilders(bigint), leadscore_internal.transaction_name(integer, text), leadscore_internal.wait_for_partings(), leadscore_internal.take_parted(),'
 		' leadscore_internal.lock_rebuild(boolean), leadscore_internal.unlock_rebuild(), leadscore_internal.check_read_committed(text, text),'
 		-- identities and what follows from events
@@ -210,7 +211,7 @@ BEGIN
 		' leadscore.resume_offer(text), leadscore.revoke_vouchers(text, timestamptz),'
 		' leadscore_internal.in_restore(), leadscore.schedule(interval), leadscore.unschedule(), leadscore_internal.jobs(), leadscore_internal.cron_line(interval),'
 		' leadscore_internal.shell_word(text) TO %s', role);
-	EXECUTE format('GRANT EXECUTE ON PROCEDURE leadscore.refresh_queries(text), leadscore.rebuild(text[], text[]), leadscore.compact(timestamptz), leadscore.watch(text, boolean),'
+	EXECUTE format('GRANT EXECUTE ON PROCEDURE leadscore.refresh_queries(text), leadscore.rebuild(text[], text[]), leadscore.compact(timestamptz, text), leadscore.watch(text, boolean),'
 		' leadscore.see_changes(), leadscore_internal.look(text), leadscore_internal.add_corrections(text, bigint, boolean), leadscore_internal.correct_parted(text, jsonb, boolean) TO %s', role);
 END
 $$;

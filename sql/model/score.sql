@@ -121,6 +121,12 @@ COMMENT ON FUNCTION leadscore_internal.timeline_total(leadscore.timeline, intege
 CREATE FUNCTION leadscore.coarsen(timeline leadscore.timeline, before timestamptz) RETURNS leadscore.timeline
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
+CREATE FUNCTION leadscore.coarsen(timeline leadscore.timeline, before timestamptz, time_zone text) RETURNS leadscore.timeline
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore.coarsen(leadscore.timeline, timestamptz, text)
+	IS 'a timeline with the hours before the day of an instant, in a time zone, kept by the day';
+
 COMMENT ON FUNCTION leadscore.coarsen(leadscore.timeline, timestamptz)
 	IS 'a timeline with the hours before the UTC day of an instant kept by the day';
 
@@ -162,15 +168,15 @@ COMMENT ON FUNCTION leadscore.appraise(jsonb, leadscore.timeline, jsonb, timesta
 CREATE FUNCTION leadscore.contributions(
 	scorecard jsonb, timeline leadscore.timeline, profile jsonb, at timestamptz,
 	OUT weight_id integer, OUT signal text, OUT measure text, OUT measured float8, OUT points float8,
-	OUT uncapped_points float8, OUT category text, OUT stage text, OUT last_at timestamptz
+	OUT uncapped_points float8, OUT category text, OUT stage text, OUT last_at timestamptz, OUT rule text
 ) RETURNS SETOF record
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE ROWS 30;
 
 COMMENT ON FUNCTION leadscore.contributions(jsonb, leadscore.timeline, jsonb, timestamptz)
-	IS 'what each weight measured and is worth';
+	IS 'what each weight measured and is worth, then each rule';
 
 CREATE FUNCTION leadscore.features(scorecard jsonb, timeline leadscore.timeline, profile jsonb, at timestamptz) RETURNS float8[]
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 20;
 
 COMMENT ON FUNCTION leadscore.features(jsonb, leadscore.timeline, jsonb, timestamptz)
-	IS 'what each weight measured, in the order of the scorecard''s weights';
+	IS 'what each weight measured, in the order of the scorecard, then 1 or 0 for each rule';

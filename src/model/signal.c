@@ -294,6 +294,46 @@ property_matcher_matches(const PropertyMatcher *matcher, Jsonb *properties)
 	return matcher->condition == NULL || condition_holds(matcher->condition, properties);
 }
 
+/* Whether a matcher takes properties of which none is known: they are {}. */
+bool
+property_matcher_matches_nothing(const PropertyMatcher *matcher)
+{
+	return property_matcher_matches(matcher, DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"))));
+}
+
+/* A profile as it is matched: an attribute that is null, as a column that is NULL makes it, is none. */
+Jsonb *
+known_attributes(Jsonb *profile)
+{
+	JsonbIterator *it;
+	JsonbBuilder json = {0};
+	JsonbValue	key;
+	JsonbValue	value;
+	uint32		n = JB_ROOT_COUNT(profile);
+	uint32		first = 0;
+
+	if (!JB_ROOT_IS_OBJECT(profile))
+		return profile;
+	while (first < n && !JBE_ISNULL(profile->root.children[n + first]))
+		first++;
+	if (first == n)
+		return profile;
+
+	it = JsonbIteratorInit(&profile->root);
+	push_jsonb(&json, WJB_BEGIN_OBJECT, NULL);
+	(void) JsonbIteratorNext(&it, &key, true);
+	while (JsonbIteratorNext(&it, &key, true) == WJB_KEY)
+	{
+		(void) JsonbIteratorNext(&it, &value, true);
+		if (value.type == jbvNull)
+			continue;
+		push_jsonb(&json, WJB_KEY, &key);
+		push_jsonb(&json, WJB_VALUE, &value);
+	}
+	push_jsonb(&json, WJB_END_OBJECT, NULL);
+	return JsonbValueToJsonb(json.result);
+}
+
 /* ---------- signals ---------- */
 
 /*
@@ -301,7 +341,7 @@ property_matcher_matches(const PropertyMatcher *matcher, Jsonb *properties)
  * so that its meaning cannot depend on a session's settings.
  */
 static int32
-read_compacted_before(JsonbContainer *object, const DocPath *path)
+read_compacted_before(JsonbContainer *object, const DocPath *path, LocalDays *days)
 {
 	char	   *text = doc_string(object, path, "compacted_before", false);
 	DocPath		member = {path, "compacted_before", 0};
@@ -311,25 +351,31 @@ read_compacted_before(JsonbContainer *object, const DocPath *path)
 	if (strlen(text) == strlen("2026-01-01T00:00:00Z") &&
 		strspn(text, "0123456789") == 4 && strspn(text + 5, "0123456789") == 2 &&
 		strspn(text + 8, "0123456789") == 2 && text[4] == '-' && text[7] == '-' &&
-		strcmp(text + 10, "T00:00:00Z") == 0)
+		text[10] == 'T' && strspn(text + 11, "0123456789") == 2 && strcmp(text + 13, ":00:00Z") == 0)
 	{
 		int			year = atoi(text);
 		int			month = atoi(text + 5);
 		int			day = atoi(text + 8);
 
 		if (year >= 1970 && month >= 1 && month <= MONTHS_PER_YEAR &&
-			day >= 1 && day <= day_tab[isleap(year)][month - 1])
-			return (date2j(year, month, day) - UNIX_EPOCH_JDATE) * HOURS_A_DAY;
+			day >= 1 && day <= day_tab[isleap(year)][month - 1] && atoi(text + 11) < HOURS_A_DAY)
+		{
+			int32		hour = (date2j(year, month, day) - UNIX_EPOCH_JDATE) * HOURS_A_DAY + atoi(text + 11);
+
+			if (day_start_of_hour(days, hour) == hour)
+				return hour;
+		}
 	}
 	doc_fail(&member, psprintf("It is \"%s\".", excerpt(text, strlen(text), 100)),
-			 "Write the beginning of a UTC day from 1970 on, such as \"2026-01-01T00:00:00Z\".");
+			 days ? "Write the first hour of a day of the time zone, in UTC."
+			 : "Write the beginning of a UTC day from 1970 on, such as \"2026-01-01T00:00:00Z\".");
 }
 
 /* Compile a signals() document, in the current memory context. */
 void *
 signal_set_compile(Jsonb *document)
 {
-	static const char *const members[] = {"signals", "compacted_before", NULL};
+	static const char *const members[] = {"signals", "compacted_before", "time_zone", NULL};
 	static const char *const signal_members[] = {"signal_id", "signal", "kind", "match", "condition", NULL};
 	DocPath		root = {NULL, "signals", 0};
 	SignalSet  *set = palloc0(sizeof(SignalSet));
@@ -339,7 +385,8 @@ signal_set_compile(Jsonb *document)
 	if (!JB_ROOT_IS_OBJECT(document))
 		doc_fail(&root, "It is not an object.", "Pass (SELECT leadscore.signals()).");
 	doc_check_members(&document->root, &root, members);
-	set->compacted_before = read_compacted_before(&document->root, &root);
+	set->days = doc_time_zone(&document->root, &root, "time_zone");
+	set->compacted_before = read_compacted_before(&document->root, &root, set->days);
 	doc_array(&document->root, &root, "signals", &array);
 
 	set->matched = palloc(Max(array.n, 1) * sizeof(int32));
@@ -358,6 +405,7 @@ signal_set_compile(Jsonb *document)
 		ids[i] = signal->signal_id;
 		property_matcher_compile(&signal->matcher, object, &path);
 		signal->looks_inside = signal->matcher.match || signal->matcher.condition;
+		signal->matches_nothing = property_matcher_matches_nothing(&signal->matcher);
 		if (kind)
 		{
 			Label		name = {kind, strlen(kind)};
@@ -402,7 +450,7 @@ signal_set_match(const SignalSet *set, const Event *event)
 				if (!fetched)
 					properties = event->fetch_properties(event->row);
 				fetched = true;
-				if (properties == NULL || !property_matcher_matches(&signal->matcher, properties))
+				if (properties == NULL ? !signal->matches_nothing : !property_matcher_matches(&signal->matcher, properties))
 					continue;
 			}
 			set->matched[n++] = signal->signal_id;
