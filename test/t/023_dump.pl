@@ -49,6 +49,7 @@ my %state = (
 	pending => 'SELECT lead_id, delta::text FROM leadscore.pending_delta ORDER BY 1, 2',
 	aliases => 'SELECT * FROM leadscore.lead_alias ORDER BY 1',
 	leads => 'SELECT * FROM leadscore.lead ORDER BY 1',
+	exclusions => 'SELECT * FROM leadscore.excluded_lead ORDER BY 1',
 	'pending profiles' => 'SELECT * FROM leadscore.pending_profile ORDER BY 1',
 	profiles => 'SELECT * FROM leadscore.current_profile ORDER BY 1',
 	events => 'SELECT * FROM leadscore.event ORDER BY 1',

@@ -26,7 +26,7 @@ my %functions = (
 		fit_clv(timeline) clv(timeline) roc_auc roc_auc_error average_precision ks log_loss brier logistic_regression
 		check_event check_condition check_scorecard check_duration duration_hours check_part_exists refuse known},
 	reader => q{
-		signals scorecard make_document model_named lead_named is_visible model_cards served_models months_since model_stages stage_signals touch_signals
+		signals scorecard make_document model_named lead_named is_excluded anybody_excluded is_visible model_cards served_models months_since model_stages stage_signals touch_signals
 		timeline_of has_pending check_timelines_seen with_pending with_pending_profile alias_profiles top score(text) score(bigint) score(uuid) score_by_query explain(text) explain(bigint) explain(uuid) score_history serving_model
 		rfm(text) rfm(text[]) rfm_groups conversion_of signals_named crm_changes crm_at crm_reasons month_of month_start stored_sum
 		is_visible model_cards served_models months_since model_stages stage_signals touch_signals
@@ -69,7 +69,7 @@ my %functions = (
 	  . q{
 		signals_changed configuration_changed keep_default_model document_changed check_position check_measure check_subject check_names check_event_signal check_offer offer_restored offer_changed
 		offers_renamed segment_renamed note_signals note_uncounted_signals watching_changed model_gone fill_derivation derivations_changed alias_changed round_amount
-		warn_of_no_groups guard_timelines source_restored leave_references follow_drops follow_children}
+		warn_of_no_groups exclusion_changed guard_timelines source_restored leave_references follow_drops follow_children}
 	# ... and what functions call that run as the owner
 	  . q{
 		follow_tables follow_drop look_at_columns look_at_names look_at_own note_dropped note_subscribed check_trigger utf8 check_seen is_seen check_sources_seen hold_lock release_timelines hold_leads
@@ -118,7 +118,7 @@ is($node->safe_psql('shop', q{SELECT count(*) FROM pg_proc WHERE pronamespace IN
 
 my %tables = (
 	'reader=r admin=arwd' => 'signal model weight category stage grade segment default_model compaction model_version experiment lead derivation conversion rfm_group spend channel
-		offer pending_identity changed_lead crm_state watched_model lead_state segment_change',
+		offer excluded_lead pending_identity changed_lead crm_state watched_model lead_state segment_change',
 	'admin=arwd' => 'voucher forgotten_voucher parted_lead derived_event derivation_due derivation_state change_consumer',
 	'writer=a admin=arwd' => 'event',		# and columns of it
 	'reader=r admin=rd' => 'lead_timeline known_source',
