@@ -879,8 +879,8 @@ BEGIN
 	AND NOT EXISTS (SELECT FROM (
 			SELECT coalesce(a.lead_id, v.lead_id) AS lead_id FROM leadscore.voucher v LEFT JOIN leadscore.lead_alias a ON a.alias = v.lead_id
 			WHERE v.offer = o.offer AND v.revoked_at IS NULL AND (o.again_after IS NULL OR v.issued_at + o.again_after > at)) h WHERE h.lead_id = l.lead_id)
-	AND (o.condition IS NULL OR EXISTS (SELECT FROM leadscore.current_profile p WHERE p.lead_id = l.lead_id
-		AND leadscore.score(leadscore_internal.condition_card(o.condition), NULL::leadscore.timeline, p.profile, at) >= 1));
+	AND (o.condition IS NULL OR leadscore.score(leadscore_internal.condition_card(o.condition), NULL::leadscore.timeline,
+		(SELECT p.profile FROM leadscore.current_profile p WHERE p.lead_id = l.lead_id), at) >= 1);
 	RETURN least(n, o.brake,
 		CASE WHEN o.budget IS NOT NULL OR o.max_cost IS NOT NULL AND o.kind <> 'percent'
 			THEN (SELECT count(*) FROM leadscore_internal.offer_slot s WHERE s.offer = o.offer AND s.slot > 0) END);

@@ -258,7 +258,7 @@ AS $$
 			AND (NOT (SELECT leadscore_internal.anybody_excluded()) OR NOT leadscore_internal.is_excluded(q.lead_id))) p
 		FULL JOIN (SELECT q.lead_id, q.profile FROM leadscore_internal.seen_profile q WHERE q.lead_id COLLATE "C" > after) s ON s.lead_id = p.lead_id
 		WHERE (p.lead_id IS NULL OR s.lead_id IS NULL OR p.profile IS DISTINCT FROM s.profile)
-		AND (SELECT EXISTS (SELECT FROM leadscore.watched_model w JOIN leadscore.weight e ON e.model = w.model
+		AND (SELECT EXISTS (SELECT FROM leadscore.watched_model w JOIN leadscore_internal.signal_use e ON e.model = w.model
 			JOIN leadscore.signal g ON g.signal = e.signal AND g.subject = 'profile' WHERE w.active))
 		ORDER BY 1
 		LIMIT n

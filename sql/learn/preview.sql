@@ -166,12 +166,12 @@ AS $$
 		SELECT true AS after, jsonb_strip_nulls(diff.after) AS document UNION ALL SELECT false, jsonb_strip_nulls(diff.before)
 	), item AS (
 		SELECT s.after, 'model' AS part, 1 AS place, s.document ->> 'model' AS name, '' AS key,
-			s.document - '{signals,weights,categories,stages,grades,segments,report}'::text[] AS item
+			s.document - '{signals,weights,rules,categories,stages,grades,segments,report}'::text[] AS item
 		FROM side s WHERE s.document IS NOT NULL
 		UNION ALL
 		SELECT s.after, p.part, p.place, e.item ->> p.part, e.item ->> p.part, p.defaults || (e.item - 'signal_id')
 		FROM side s
-		CROSS JOIN (VALUES ('signal', 2, 'signals', '{"subject": "event"}'::jsonb), ('category', 4, 'categories', '{}'), ('stage', 5, 'stages', '{}'), ('grade', 6, 'grades', '{}'), ('segment', 7, 'segments', '{}')) p (part, place, list, defaults)
+		CROSS JOIN (VALUES ('signal', 2, 'signals', '{"subject": "event"}'::jsonb), ('rule', 4, 'rules', '{}'), ('category', 5, 'categories', '{}'), ('stage', 6, 'stages', '{}'), ('grade', 7, 'grades', '{}'), ('segment', 8, 'segments', '{}')) p (part, place, list, defaults)
 		CROSS JOIN LATERAL jsonb_array_elements(CASE jsonb_typeof(s.document -> p.list) WHEN 'array' THEN s.document -> p.list END) e (item)
 		UNION ALL
 		-- weights are the same by their number, if both documents have it for the signal, else in the order of those of a signal and measure

@@ -53,6 +53,11 @@ CREATE FUNCTION leadscore_internal.check_condition(condition jsonpath) RETURNS b
 
 COMMENT ON FUNCTION leadscore_internal.check_condition(jsonpath) IS 'true, or an error if a jsonpath is no predicate';
 
+CREATE FUNCTION leadscore_internal.is_time_zone(name text) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore_internal.is_time_zone(text) IS 'whether there is a time zone of a name, other than a POSIX rule';
+
 CREATE FUNCTION leadscore_internal.signals_changed() RETURNS trigger
 	AS 'MODULE_PATHNAME' LANGUAGE C;
 
@@ -120,6 +125,9 @@ CREATE TABLE leadscore.model (
 	slope float8
 		CONSTRAINT model_slope_finite CHECK ((slope > '-Infinity' AND slope < 'Infinity') IS NOT FALSE OR leadscore_internal.refuse(
 			'model slope is not finite', slope::text, 'Write a number, or NULL for none.')),
+	time_zone text
+		CONSTRAINT model_time_zone_known CHECK (leadscore_internal.is_time_zone(time_zone) IS NOT FALSE OR leadscore_internal.refuse(
+			'model time_zone is unknown', time_zone, 'Write a name from pg_timezone_names, such as Europe/Berlin, or NULL for UTC.')),
 	CONSTRAINT model_floor_below_ceiling CHECK ((floor < ceiling) IS NOT FALSE OR leadscore_internal.refuse(
 		'model floor is not below its ceiling', format('floor %s, ceiling %s', floor, ceiling), 'Lower the floor, or raise the ceiling.'))
 );
@@ -131,6 +139,7 @@ COMMENT ON COLUMN leadscore.model.floor IS 'the lowest score; NULL: none';
 COMMENT ON COLUMN leadscore.model.ceiling IS 'the highest score; NULL: none';
 COMMENT ON COLUMN leadscore.model.intercept IS 'probability = 1 / (1 + exp(-(intercept + slope * (engagement + fit))))';
 COMMENT ON COLUMN leadscore.model.slope IS 'probability = 1 / (1 + exp(-(intercept + slope * (engagement + fit))))';
+COMMENT ON COLUMN leadscore.model.time_zone IS 'whose days max_per_day and active_days count, such as Europe/Berlin; NULL: UTC';
 
 -- category
 
@@ -214,6 +223,16 @@ CREATE TABLE leadscore.weight (
 			'weight max_points is not finite', max_points::text, 'Write a number, or NULL for none.')),
 	category text,
 	stage text,
+	if_none float8
+		CONSTRAINT weight_if_none_finite CHECK ((if_none > '-Infinity' AND if_none < 'Infinity') IS NOT FALSE OR leadscore_internal.refuse(
+			'weight if_none is not finite', if_none::text, 'Write a number, or NULL for no points.')),
+	since_signal text REFERENCES leadscore.signal ON UPDATE CASCADE,
+	CONSTRAINT weight_if_none_fits_measure CHECK ((if_none IS NULL OR measure <> 'present') IS NOT FALSE OR leadscore_internal.refuse(
+		format('weight if_none does not fit the profile signal "%s", which is never none', signal), if_none::text,
+		'Give points to a profile signal with the opposite condition, such as !exists($.website).')),
+	CONSTRAINT weight_since_another_signal CHECK ((since_signal <> signal) IS NOT FALSE OR leadscore_internal.refuse(
+		'weight since_signal is the signal that the weight measures', since_signal,
+		'Name another signal, such as the purchase that the weight counts from.')),
 	FOREIGN KEY (model, category) REFERENCES leadscore.category ON UPDATE CASCADE,
 	FOREIGN KEY (model, stage) REFERENCES leadscore.stage ON UPDATE CASCADE,
 	CONSTRAINT weight_at_least_below_below CHECK ((at_least < below) IS NOT FALSE OR leadscore_internal.refuse(
@@ -224,6 +243,7 @@ CREATE TABLE leadscore.weight (
 
 CREATE INDEX weight_model_idx ON leadscore.weight (model);
 CREATE INDEX weight_signal_idx ON leadscore.weight (signal);
+CREATE INDEX weight_since_signal_idx ON leadscore.weight (since_signal);
 
 COMMENT ON TABLE leadscore.weight IS 'what a signal is worth to a model';
 COMMENT ON COLUMN leadscore.weight.weight_id IS 'number, assigned';
@@ -237,11 +257,13 @@ COMMENT ON COLUMN leadscore.weight.fades_over IS 'count and value: an hour count
 COMMENT ON COLUMN leadscore.weight.within IS 'only hours younger than this are measured; NULL: all';
 COMMENT ON COLUMN leadscore.weight.at_least IS 'the band''s lower bound, included; NULL: none';
 COMMENT ON COLUMN leadscore.weight.below IS 'the band''s upper bound, not included; NULL: none';
-COMMENT ON COLUMN leadscore.weight.max_per_day IS 'count: the most occurrences of one UTC day, earliest first; NULL: all';
+COMMENT ON COLUMN leadscore.weight.max_per_day IS 'count: the most occurrences of one day of the model''s time zone, earliest first; NULL: all';
 COMMENT ON COLUMN leadscore.weight.min_points IS 'the least that the weight is worth; NULL: no limit';
 COMMENT ON COLUMN leadscore.weight.max_points IS 'the most that the weight is worth; NULL: no limit';
 COMMENT ON COLUMN leadscore.weight.category IS 'weights that are limited together';
 COMMENT ON COLUMN leadscore.weight.stage IS 'the stage that the signal shows';
+COMMENT ON COLUMN leadscore.weight.if_none IS 'points where nothing happened in the weight''s window; NULL: none';
+COMMENT ON COLUMN leadscore.weight.since_signal IS 'only hours after the last of this event signal are measured; NULL: all';
 
 -- grade
 
@@ -285,6 +307,10 @@ CREATE TABLE leadscore.segment (
 			'segment hysteresis is negative or not finite', hysteresis::text, 'Write a number of points from 0, or NULL for none.')),
 	cool_down interval
 		CONSTRAINT segment_cool_down_positive CHECK (leadscore_internal.check_duration('segment cool_down', cool_down, 'Write a duration such as 1 day, or NULL for none.')),
+	above_score float8
+		CONSTRAINT segment_above_score_finite CHECK ((above_score > '-Infinity' AND above_score < 'Infinity') IS NOT FALSE OR leadscore_internal.refuse(
+			'segment above_score is not finite', above_score::text, 'Write a number, or NULL for no condition.')),
+	rules text[],
 	PRIMARY KEY (model, segment),
 	UNIQUE (model, position) DEFERRABLE
 );
@@ -298,23 +324,110 @@ COMMENT ON COLUMN leadscore.segment.min_fit IS 'the fit it takes; NULL: any';
 COMMENT ON COLUMN leadscore.segment.min_engagement IS 'the engagement it takes; NULL: any';
 COMMENT ON COLUMN leadscore.segment.hysteresis IS 'of a watched model: a lead that is in it stays until it is so many points below what it takes; NULL: none';
 COMMENT ON COLUMN leadscore.segment.cool_down IS 'of a watched model: how long a lead stays at least, unless it moves to one of a lower position; NULL: no time';
+COMMENT ON COLUMN leadscore.segment.above_score IS 'the score must be higher than this; NULL: any';
+COMMENT ON COLUMN leadscore.segment.rules IS 'the rules of the model that must all hold; NULL: none';
+
+-- rule
+
+CREATE TABLE leadscore.rule (
+	model text NOT NULL REFERENCES leadscore.model ON UPDATE CASCADE ON DELETE CASCADE,
+	rule text NOT NULL
+		CONSTRAINT rule_not_empty CHECK ((rule <> '') IS NOT FALSE OR leadscore_internal.refuse(
+			'rule name is empty', '""', 'Name the rule, such as "abandoned".')),
+	all_of jsonb,
+	any_of jsonb,
+	none_of jsonb,
+	points float8
+		CONSTRAINT rule_points_finite CHECK ((points > '-Infinity' AND points < 'Infinity') IS NOT FALSE OR leadscore_internal.refuse(
+			'rule points are not finite', points::text, 'Write a number, or NULL for a rule that only segments name.')),
+	category text,
+	description text,
+	PRIMARY KEY (model, rule),
+	FOREIGN KEY (model, category) REFERENCES leadscore.category ON UPDATE CASCADE
+);
+
+COMMENT ON TABLE leadscore.rule IS 'conditions across signals, for points and for segments';
+COMMENT ON COLUMN leadscore.rule.model IS 'the model';
+COMMENT ON COLUMN leadscore.rule.rule IS 'name';
+COMMENT ON COLUMN leadscore.rule.all_of IS 'conditions that must all hold: an array of {signal, measure, within, at_least, below}; NULL: none';
+COMMENT ON COLUMN leadscore.rule.any_of IS 'conditions of which one must hold; NULL: none';
+COMMENT ON COLUMN leadscore.rule.none_of IS 'conditions of which none may hold; NULL: none';
+COMMENT ON COLUMN leadscore.rule.points IS 'what it is worth where it holds; NULL: nothing';
+COMMENT ON COLUMN leadscore.rule.category IS 'weights and rules that are limited together';
+COMMENT ON COLUMN leadscore.rule.description IS 'for people';
+
+CREATE FUNCTION leadscore_internal.rule_conditions(all_of jsonb, any_of jsonb, none_of jsonb)
+	RETURNS TABLE (list text, n bigint, condition jsonb)
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 3 SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT l.list, c.n, c.condition
+	FROM (VALUES ('all_of', all_of), ('any_of', any_of), ('none_of', none_of)) AS l (list, conditions)
+	CROSS JOIN LATERAL jsonb_array_elements(CASE jsonb_typeof(l.conditions) WHEN 'array' THEN l.conditions END) WITH ORDINALITY AS c (condition, n)
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.rule_conditions(jsonb, jsonb, jsonb) IS 'the conditions of a rule as rows';
+
+CREATE VIEW leadscore_internal.signal_use AS
+SELECT w.model, w.signal FROM leadscore.weight w
+UNION ALL
+SELECT w.model, w.since_signal FROM leadscore.weight w WHERE w.since_signal IS NOT NULL
+UNION ALL
+SELECT r.model, c.condition ->> 'signal' FROM leadscore.rule r CROSS JOIN LATERAL leadscore_internal.rule_conditions(r.all_of, r.any_of, r.none_of) c;
+
+COMMENT ON VIEW leadscore_internal.signal_use IS 'which models measure which signals, or count from them';
+COMMENT ON COLUMN leadscore_internal.signal_use.model IS 'the model';
+COMMENT ON COLUMN leadscore_internal.signal_use.signal IS 'the signal; a model may use it several times';
 
 -- what one table's check cannot see: the measure must fit the signal's subject
 
-CREATE FUNCTION leadscore_internal.check_part_exists(model text, signal text, part text, parts text, name text, names text[]) RETURNS void
+CREATE FUNCTION leadscore_internal.check_part_exists(model text, named_by text, part text, parts text, name text, names text[]) RETURNS void
 	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF name IS NOT NULL AND name <> ALL (names) THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 			MESSAGE = format('there is no %s "%s" in model "%s"', part, name, model),
-			DETAIL = format('A weight of signal "%s" names it.', signal),
+			DETAIL = format('%s names it.', named_by),
 			HINT = format('Add it to the model''s %s first. ', parts) || leadscore_internal.known(parts, names);
 	END IF;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.check_part_exists(text, text, text, text, text, text[]) IS 'refuses a weight that names a category or stage that its model lacks';
+COMMENT ON FUNCTION leadscore_internal.check_part_exists(text, text, text, text, text, text[]) IS 'refuses what names a part that its model lacks';
+
+CREATE FUNCTION leadscore_internal.check_model_exists(model text, named_by text) RETURNS void
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NOT EXISTS (SELECT FROM leadscore.model m WHERE m.model = check_model_exists.model) THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+			MESSAGE = format('model "%s" does not exist', model),
+			DETAIL = format('%s names it.', named_by),
+			HINT = leadscore_internal.known('models'::text, ARRAY(SELECT m.model FROM leadscore.model m ORDER BY 1));
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.check_model_exists(text, text) IS 'refuses what names a model that is not there';
+
+CREATE FUNCTION leadscore_internal.subject_named(signal text, named_by text) RETURNS text
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	subject text;
+BEGIN
+	SELECT s.subject INTO subject FROM leadscore.signal s WHERE s.signal = subject_named.signal;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+			MESSAGE = format('signal "%s" does not exist', signal),
+			DETAIL = format('%s names it.', named_by),
+			HINT = leadscore_internal.known('signals'::text, ARRAY(SELECT s.signal FROM leadscore.signal s ORDER BY 1));
+	END IF;
+	RETURN subject;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.subject_named(text, text) IS 'the subject of a signal, or an error if it is not there';
 
 CREATE FUNCTION leadscore_internal.check_measure() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -326,32 +439,26 @@ BEGIN
 	IF leadscore_internal.in_restore() THEN
 		RETURN NEW;
 	END IF;
-	IF NOT EXISTS (SELECT FROM leadscore.model m WHERE m.model = NEW.model) THEN
-		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-			MESSAGE = format('model "%s" does not exist', NEW.model),
-			DETAIL = format('A weight of signal "%s" names it.', NEW.signal),
-			HINT = leadscore_internal.known('models'::text, ARRAY(SELECT m.model FROM leadscore.model m ORDER BY 1));
-	END IF;
-	SELECT s.subject INTO subject FROM leadscore.signal s WHERE s.signal = NEW.signal;
-	IF NOT FOUND THEN
-		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-			MESSAGE = format('signal "%s" does not exist', NEW.signal),
-			DETAIL = format('A weight of model "%s" names it.', NEW.model),
-			HINT = leadscore_internal.known('signals'::text, ARRAY(SELECT s.signal FROM leadscore.signal s ORDER BY 1));
-	END IF;
+	PERFORM leadscore_internal.check_model_exists(NEW.model, format('A weight of signal "%s"', NEW.signal));
+	subject := leadscore_internal.subject_named(NEW.signal, format('A weight of model "%s"', NEW.model));
 	NEW.measure := coalesce(NEW.measure, CASE subject WHEN 'profile' THEN 'present' ELSE 'count' END);
 	IF (subject = 'profile') <> (NEW.measure = 'present') THEN
 		PERFORM leadscore_internal.refuse(format('the measure does not fit the %s signal "%s"', subject, NEW.signal), NEW.measure,
 			CASE subject WHEN 'profile' THEN 'Profile signals are measured by present.'
 			ELSE 'Event signals are measured by count, value, average_value, active_days, days_since_last or days_since_first.' END);
 	END IF;
+	IF NEW.since_signal IS NOT NULL AND (subject = 'profile' OR leadscore_internal.subject_named(NEW.since_signal, format('A weight of model "%s"', NEW.model)) = 'profile') THEN
+		PERFORM leadscore_internal.refuse(format('weight since_signal does not fit: "%s" is a profile signal, which has no hours',
+			CASE subject WHEN 'profile' THEN NEW.signal ELSE NEW.since_signal END), NEW.since_signal,
+			CASE subject WHEN 'profile' THEN 'Write NULL.' ELSE 'Name an event signal.' END);
+	END IF;
 	-- (when a model is renamed, the cascade may reach weights before categories and stages)
 	IF TG_OP = 'INSERT' OR NEW.category IS DISTINCT FROM OLD.category THEN
-		PERFORM leadscore_internal.check_part_exists(NEW.model, NEW.signal, 'category'::text, 'categories'::text, NEW.category,
+		PERFORM leadscore_internal.check_part_exists(NEW.model, format('A weight of signal "%s"', NEW.signal), 'category'::text, 'categories'::text, NEW.category,
 			ARRAY(SELECT c.category FROM leadscore.category c WHERE c.model = NEW.model ORDER BY 1));
 	END IF;
 	IF TG_OP = 'INSERT' OR NEW.stage IS DISTINCT FROM OLD.stage THEN
-		PERFORM leadscore_internal.check_part_exists(NEW.model, NEW.signal, 'stage'::text, 'stages'::text, NEW.stage,
+		PERFORM leadscore_internal.check_part_exists(NEW.model, format('A weight of signal "%s"', NEW.signal), 'stage'::text, 'stages'::text, NEW.stage,
 			ARRAY(SELECT t.stage FROM leadscore.stage t WHERE t.model = NEW.model ORDER BY t.position));
 	END IF;
 	RETURN NEW;
@@ -360,8 +467,184 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.check_measure() IS 'trigger: a weight''s measure fits its signal''s subject, and what it names is there';
 
-CREATE TRIGGER check_measure BEFORE INSERT OR UPDATE OF model, signal, measure, category, stage ON leadscore.weight
+CREATE TRIGGER check_measure BEFORE INSERT OR UPDATE OF model, signal, measure, category, stage, since_signal ON leadscore.weight
 	FOR EACH ROW EXECUTE FUNCTION leadscore_internal.check_measure();
+
+-- rules: a row is checked as the document that it makes is
+
+CREATE FUNCTION leadscore_internal.check_rule() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	name text;
+BEGIN
+	IF leadscore_internal.in_restore() THEN
+		RETURN NEW;
+	END IF;
+	PERFORM leadscore_internal.check_model_exists(NEW.model, format('Rule "%s"', NEW.rule));
+	FOR name IN SELECT c.condition ->> 'signal' FROM leadscore_internal.rule_conditions(NEW.all_of, NEW.any_of, NEW.none_of) c
+			WHERE jsonb_typeof(c.condition -> 'signal') = 'string' LOOP
+		PERFORM leadscore_internal.subject_named(name, format('Rule "%s" of model "%s"', NEW.rule, NEW.model));
+	END LOOP;
+	IF TG_OP = 'INSERT' OR NEW.category IS DISTINCT FROM OLD.category THEN
+		PERFORM leadscore_internal.check_part_exists(NEW.model, format('Rule "%s"', NEW.rule), 'category'::text, 'categories'::text, NEW.category,
+			ARRAY(SELECT c.category FROM leadscore.category c WHERE c.model = NEW.model ORDER BY 1));
+	END IF;
+	PERFORM leadscore_internal.check_scorecard(jsonb_build_object('model', NEW.model, 'rules', jsonb_build_array(to_jsonb(NEW) - '{model,category}'::text[]),
+		'signals', (SELECT coalesce(jsonb_agg(jsonb_build_object('signal', s.signal, 'subject', s.subject)), '[]')
+			FROM leadscore.signal s
+			WHERE s.signal IN (SELECT c.condition ->> 'signal' FROM leadscore_internal.rule_conditions(NEW.all_of, NEW.any_of, NEW.none_of) c))));
+	RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.check_rule() IS 'trigger: the conditions of a rule can be checked, and what it names is there';
+
+CREATE TRIGGER check_rule BEFORE INSERT OR UPDATE ON leadscore.rule
+	FOR EACH ROW EXECUTE FUNCTION leadscore_internal.check_rule();
+
+CREATE FUNCTION leadscore_internal.check_segment_rules() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	name text;
+BEGIN
+	IF NOT leadscore_internal.in_restore() THEN
+		FOREACH name IN ARRAY NEW.rules LOOP
+			PERFORM leadscore_internal.check_part_exists(NEW.model, format('Segment "%s"', NEW.segment), 'rule'::text, 'rules'::text, coalesce(name, ''),
+				ARRAY(SELECT r.rule FROM leadscore.rule r WHERE r.model = NEW.model ORDER BY 1));
+		END LOOP;
+	END IF;
+	RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.check_segment_rules() IS 'trigger: the rules that a segment names are there';
+
+CREATE TRIGGER check_segment_rules BEFORE INSERT OR UPDATE OF rules ON leadscore.segment
+	FOR EACH ROW WHEN (NEW.rules IS NOT NULL) EXECUTE FUNCTION leadscore_internal.check_segment_rules();
+
+-- names in arrays follow what they name, as a foreign key would have it
+
+CREATE FUNCTION leadscore_internal.rule_renamed() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	UPDATE leadscore.segment s SET rules = array_replace(s.rules, OLD.rule, NEW.rule) WHERE s.model = NEW.model AND OLD.rule = ANY (s.rules);
+	RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION leadscore_internal.rule_removed() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	name text;
+BEGIN
+	SELECT s.segment INTO name FROM leadscore.segment s JOIN leadscore.model m ON m.model = s.model
+	WHERE s.model = OLD.model AND OLD.rule = ANY (s.rules) ORDER BY s.position LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'foreign_key_violation', MESSAGE = format('rule "%s" of model "%s" is in use', OLD.rule, OLD.model),
+			DETAIL = format('Segment "%s" names it.', name), HINT = 'Take it out of the segment first.';
+	END IF;
+	RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION leadscore_internal.signal_renamed() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	UPDATE leadscore.rule r SET all_of = n.all_of, any_of = n.any_of, none_of = n.none_of
+	FROM (
+		SELECT u.model, u.rule, jsonb_agg(u.condition ORDER BY u.n) FILTER (WHERE u.list = 'all_of') AS all_of,
+			jsonb_agg(u.condition ORDER BY u.n) FILTER (WHERE u.list = 'any_of') AS any_of, jsonb_agg(u.condition ORDER BY u.n) FILTER (WHERE u.list = 'none_of') AS none_of
+		FROM (
+			SELECT o.model, o.rule, c.list, c.n,
+				CASE WHEN c.condition ->> 'signal' = OLD.signal THEN c.condition || jsonb_build_object('signal', NEW.signal) ELSE c.condition END AS condition
+			FROM leadscore.rule o CROSS JOIN LATERAL leadscore_internal.rule_conditions(o.all_of, o.any_of, o.none_of) c
+		) u
+		GROUP BY u.model, u.rule
+		HAVING bool_or(u.condition ->> 'signal' = NEW.signal)
+	) n
+	WHERE n.model = r.model AND n.rule = r.rule;
+	RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION leadscore_internal.signal_removed() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	used record;
+BEGIN
+	SELECT r.model, r.rule INTO used FROM leadscore.rule r CROSS JOIN LATERAL leadscore_internal.rule_conditions(r.all_of, r.any_of, r.none_of) c
+	WHERE c.condition ->> 'signal' = OLD.signal ORDER BY 1, 2 LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'foreign_key_violation', MESSAGE = format('signal "%s" is in use', OLD.signal),
+			DETAIL = format('Rule "%s" of model "%s" names it.', used.rule, used.model), HINT = 'Change or delete the rule first.';
+	END IF;
+	RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.rule_renamed() IS 'trigger: segments name a rule by its new name';
+COMMENT ON FUNCTION leadscore_internal.rule_removed() IS 'trigger: a rule that segments name stays';
+COMMENT ON FUNCTION leadscore_internal.signal_renamed() IS 'trigger: rules name a signal by its new name';
+COMMENT ON FUNCTION leadscore_internal.signal_removed() IS 'trigger: a signal that rules name stays';
+
+CREATE TRIGGER rule_renamed AFTER UPDATE OF rule ON leadscore.rule
+	FOR EACH ROW WHEN (OLD.rule <> NEW.rule) EXECUTE FUNCTION leadscore_internal.rule_renamed();
+CREATE TRIGGER rule_removed AFTER DELETE ON leadscore.rule
+	FOR EACH ROW EXECUTE FUNCTION leadscore_internal.rule_removed();
+CREATE TRIGGER signal_renamed AFTER UPDATE OF signal ON leadscore.signal
+	FOR EACH ROW WHEN (OLD.signal <> NEW.signal) EXECUTE FUNCTION leadscore_internal.signal_renamed();
+CREATE TRIGGER signal_removed AFTER DELETE ON leadscore.signal
+	FOR EACH ROW EXECUTE FUNCTION leadscore_internal.signal_removed();
+
+-- a band that includes 0 looks as if it took leads that have done nothing
+
+CREATE FUNCTION leadscore_internal.tell_of_zero() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	bands text[];
+BEGIN
+	IF leadscore_internal.in_restore() THEN
+		RETURN NULL;
+	END IF;
+	IF TG_TABLE_NAME = 'weight' THEN
+		SELECT array_agg(DISTINCT format('the %s of "%s"', w.measure, w.signal)) INTO bands
+		FROM new_rows w
+		WHERE w.measure IN ('count', 'value', 'active_days') AND w.if_none IS NULL AND (w.at_least <= 0 OR w.at_least IS NULL AND w.below > 0) AND (w.below > 0) IS NOT FALSE;
+	ELSE
+		SELECT array_agg(DISTINCT format('the %s of "%s"', coalesce(b.measure, 'count'), b.signal)) INTO bands
+		FROM new_rows r CROSS JOIN LATERAL leadscore_internal.rule_conditions(r.all_of, r.any_of, r.none_of) c
+		CROSS JOIN LATERAL jsonb_to_record(c.condition) AS b (signal text, measure text, at_least float8, below float8)
+		JOIN leadscore.signal s ON s.signal = b.signal AND s.subject = 'event'
+		WHERE coalesce(b.measure, 'count') IN ('count', 'value', 'active_days') AND (b.at_least <= 0 OR b.at_least IS NULL AND b.below > 0) AND (b.below > 0) IS NOT FALSE;
+	END IF;
+	IF bands IS NOT NULL THEN
+		RAISE NOTICE USING MESSAGE = CASE TG_TABLE_NAME WHEN 'weight' THEN 'bands that include 0 do not take leads with none: '
+				ELSE 'conditions that include 0 do not hold for leads with none: ' END || array_to_string(bands[1:20], ', '),
+			DETAIL = 'Where nothing happened, there is nothing to measure.',
+			HINT = CASE TG_TABLE_NAME WHEN 'weight' THEN 'Write if_none for the points of leads with none.'
+				ELSE 'Write the opposite into none_of, such as at_least 3 for less than 3.' END;
+	END IF;
+	RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.tell_of_zero() IS 'trigger: a NOTICE about bands that include 0';
+
+CREATE TRIGGER tell_of_zero_insert AFTER INSERT ON leadscore.weight REFERENCING NEW TABLE AS new_rows
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.tell_of_zero();
+CREATE TRIGGER tell_of_zero_update AFTER UPDATE ON leadscore.weight REFERENCING NEW TABLE AS new_rows
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.tell_of_zero();
+CREATE TRIGGER tell_of_zero_insert AFTER INSERT ON leadscore.rule REFERENCING NEW TABLE AS new_rows
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.tell_of_zero();
+CREATE TRIGGER tell_of_zero_update AFTER UPDATE ON leadscore.rule REFERENCING NEW TABLE AS new_rows
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.tell_of_zero();
 
 -- (the error of NOT NULL has no hint)
 
@@ -386,9 +669,9 @@ CREATE FUNCTION leadscore_internal.check_subject() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF NEW.subject <> OLD.subject AND EXISTS (SELECT FROM leadscore.weight w WHERE w.signal = OLD.signal) THEN
-		PERFORM leadscore_internal.refuse(format('signal "%s" has weights that measure it as %s', OLD.signal, OLD.subject), NEW.subject,
-			'Add a signal of another name, or delete its weights first.'::text);
+	IF NEW.subject <> OLD.subject AND EXISTS (SELECT FROM leadscore_internal.signal_use u WHERE u.signal = OLD.signal) THEN
+		PERFORM leadscore_internal.refuse(format('signal "%s" has weights or rules that measure it as %s', OLD.signal, OLD.subject), NEW.subject,
+			'Add a signal of another name, or delete its weights and rules first.'::text);
 	END IF;
 	IF NEW.subject <> OLD.subject AND (EXISTS (SELECT FROM leadscore.conversion c WHERE c.signal = OLD.signal)
 			OR EXISTS (SELECT FROM leadscore.channel c WHERE c.signal = OLD.signal)) THEN
@@ -399,7 +682,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.check_subject() IS 'trigger: a signal that has weights, is a conversion or shows a channel keeps its subject';
+COMMENT ON FUNCTION leadscore_internal.check_subject() IS 'trigger: a signal that has weights or rules, is a conversion or shows a channel keeps its subject';
 
 CREATE TRIGGER check_subject BEFORE UPDATE OF subject ON leadscore.signal
 	FOR EACH ROW EXECUTE FUNCTION leadscore_internal.check_subject();
@@ -556,7 +839,7 @@ CREATE TRIGGER keep_default_model AFTER INSERT ON leadscore.model REFERENCING NE
 	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.keep_default_model();
 
 -- Each model's document is kept, so that a score by lead_id need not gather it
--- from seven tables.
+-- from eight tables.
 
 CREATE TABLE leadscore.model_document (
 	model text PRIMARY KEY,
@@ -580,7 +863,7 @@ AS $$
 					|| CASE WHEN s.match IS NULL THEN '{}' ELSE jsonb_build_object('match', s.match) END
 				ORDER BY s.signal_id), '[]')
 			FROM leadscore.signal s
-			WHERE s.signal IN (SELECT w.signal FROM leadscore.weight w WHERE w.model = name)),
+			WHERE s.signal IN (SELECT u.signal FROM leadscore_internal.signal_use u WHERE u.model = name)),
 		'weights', (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(w) - 'model') ORDER BY w.weight_id), '[]')
 			FROM leadscore.weight w WHERE w.model = name),
 		'categories', (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(c) - 'model') ORDER BY c.category), '[]')
@@ -591,6 +874,8 @@ AS $$
 			FROM leadscore.grade g WHERE g.model = name),
 		'segments', (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(e) - 'model') ORDER BY e.position), '[]')
 			FROM leadscore.segment e WHERE e.model = name))
+		|| coalesce((SELECT jsonb_build_object('rules', jsonb_agg(jsonb_strip_nulls(to_jsonb(r) - 'model') ORDER BY r.rule))
+			FROM leadscore.rule r WHERE r.model = name HAVING count(*) > 0), '{}')
 	FROM leadscore.model m
 	WHERE m.model = name
 $$;
@@ -633,7 +918,7 @@ DECLARE
 BEGIN
 	IF TG_OP <> 'TRUNCATE' THEN
 		EXECUTE format(CASE TG_TABLE_NAME
-			WHEN 'signal' THEN 'SELECT array_agg(DISTINCT w.model) FROM leadscore.weight w WHERE w.signal IN (SELECT c.signal FROM (%s) c)'
+			WHEN 'signal' THEN 'SELECT array_agg(DISTINCT u.model) FROM leadscore_internal.signal_use u WHERE u.signal IN (SELECT c.signal FROM (%s) c)'
 			ELSE 'SELECT array_agg(DISTINCT c.model) FROM (%s) c' END,
 			changed) INTO models;
 		IF models IS NULL THEN
@@ -651,7 +936,7 @@ DO $$
 DECLARE
 	name text;
 BEGIN
-	FOREACH name IN ARRAY ARRAY['signal', 'model', 'category', 'stage', 'weight', 'grade', 'segment'] LOOP
+	FOREACH name IN ARRAY ARRAY['signal', 'model', 'category', 'stage', 'weight', 'rule', 'grade', 'segment'] LOOP
 		EXECUTE format('CREATE TRIGGER keep_documents_insert AFTER INSERT ON leadscore.%I REFERENCING NEW TABLE AS new_rows'
 			' FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.configuration_changed()', name);
 		EXECUTE format('CREATE TRIGGER keep_documents_update AFTER UPDATE ON leadscore.%I REFERENCING NEW TABLE AS new_rows OLD TABLE AS old_rows'
@@ -702,12 +987,12 @@ DECLARE
 	signals text[];
 	models text[];
 BEGIN
-	SELECT array_agg(DISTINCT d.signal ORDER BY d.signal), array_agg(DISTINCT w.model ORDER BY w.model) INTO signals, models
+	SELECT array_agg(DISTINCT d.signal ORDER BY d.signal), array_agg(DISTINCT u.model ORDER BY u.model) INTO signals, models
 	FROM leadscore_internal.document_signals(document) d
 	-- (check_subject() refuses another subject in any case)
 	JOIN leadscore.signal s ON s.signal = d.signal AND s.subject = d.subject
 		AND (s.kind, s.match, s.condition::text) IS DISTINCT FROM (d.kind, d.match, d.condition::text)
-	JOIN leadscore.weight w ON w.signal = s.signal AND w.model <> document ->> 'model';
+	JOIN leadscore_internal.signal_use u ON u.signal = s.signal AND u.model <> document ->> 'model';
 	IF signals IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_in_use',
 			MESSAGE = format('the document redefines what other models count: %s', array_to_string(signals, ', ')),
@@ -737,20 +1022,21 @@ BEGIN
 		PERFORM leadscore_internal.check_redefined(document);
 	END IF;
 
-	INSERT INTO leadscore.model (model, description, floor, ceiling, intercept, slope)
-	SELECT d.model, d.description, d.floor, d.ceiling, d.intercept, d.slope
+	INSERT INTO leadscore.model (model, description, floor, ceiling, intercept, slope, time_zone)
+	SELECT d.model, d.description, d.floor, d.ceiling, d.intercept, d.slope, d.time_zone
 	FROM jsonb_to_record(document)
-		AS d (model text, description text, floor float8, ceiling float8, intercept float8, slope float8)
+		AS d (model text, description text, floor float8, ceiling float8, intercept float8, slope float8, time_zone text)
 	ON CONFLICT (model) DO UPDATE
 	SET description = excluded.description, floor = excluded.floor, ceiling = excluded.ceiling,
-		intercept = excluded.intercept, slope = excluded.slope;
+		intercept = excluded.intercept, slope = excluded.slope, time_zone = excluded.time_zone;
 
 	WITH gone AS (DELETE FROM leadscore.weight w WHERE w.model = name RETURNING w.weight_id)
 	SELECT array_agg(weight_id) INTO kept FROM gone;
+	DELETE FROM leadscore.segment e WHERE e.model = name;
+	DELETE FROM leadscore.rule r WHERE r.model = name;
 	DELETE FROM leadscore.category c WHERE c.model = name;
 	DELETE FROM leadscore.stage t WHERE t.model = name;
 	DELETE FROM leadscore.grade g WHERE g.model = name;
-	DELETE FROM leadscore.segment e WHERE e.model = name;
 
 	INSERT INTO leadscore.signal AS s (signal, subject, kind, match, condition, description)
 	SELECT w.signal, w.subject, w.kind, w.match, w.condition, w.description FROM leadscore_internal.document_signals(document) w
@@ -776,23 +1062,29 @@ BEGIN
 	SELECT name, d.grade, d.min_fit
 	FROM jsonb_to_recordset(nullif(document -> 'grades', 'null')) AS d (grade text, min_fit float8);
 
-	INSERT INTO leadscore.segment (model, segment, position, min_score, min_fit, min_engagement, hysteresis, cool_down)
-	SELECT name, d.segment, d.position, d.min_score, d.min_fit, d.min_engagement, d.hysteresis, d.cool_down
+	INSERT INTO leadscore.rule (model, rule, all_of, any_of, none_of, points, category, description)
+	SELECT name, d.rule, nullif(d.all_of, 'null'), nullif(d.any_of, 'null'), nullif(d.none_of, 'null'), d.points, d.category, d.description
+	FROM jsonb_to_recordset(nullif(document -> 'rules', 'null'))
+		AS d (rule text, all_of jsonb, any_of jsonb, none_of jsonb, points float8, category text, description text);
+
+	INSERT INTO leadscore.segment (model, segment, position, min_score, min_fit, min_engagement, hysteresis, cool_down, above_score, rules)
+	SELECT name, d.segment, d.position, d.min_score, d.min_fit, d.min_engagement, d.hysteresis, d.cool_down, d.above_score, d.rules
 	FROM jsonb_to_recordset(nullif(document -> 'segments', 'null'))
-		AS d (segment text, position numeric, min_score float8, min_fit float8, min_engagement float8, hysteresis float8, cool_down interval);
+		AS d (segment text, position numeric, min_score float8, min_fit float8, min_engagement float8, hysteresis float8, cool_down interval,
+			above_score float8, rules text[]);
 
 	INSERT INTO leadscore.weight (weight_id, model, signal, measure, points, curve, half_life, fades_over, within,
-		at_least, below, max_per_day, min_points, max_points, category, stage)
+		at_least, below, max_per_day, min_points, max_points, category, stage, if_none, since_signal)
 	SELECT CASE WHEN d.weight_id::integer = ANY (kept) THEN d.weight_id::integer
 			ELSE nextval(pg_get_serial_sequence('leadscore.weight', 'weight_id')) END,
 		name, d.signal, d.measure, d.points, coalesce(d.curve, 'linear'), d.half_life, d.fades_over, d.within,
-		d.at_least, d.below, d.max_per_day, d.min_points, d.max_points, d.category, d.stage
+		d.at_least, d.below, d.max_per_day, d.min_points, d.max_points, d.category, d.stage, d.if_none, d.since_signal
 	FROM ROWS FROM (jsonb_to_recordset(nullif(document -> 'weights', 'null'))
 		AS (weight_id numeric, signal text, measure text, points float8, curve text,
 			half_life interval, fades_over interval, within interval, at_least float8, below float8,
-			max_per_day numeric, min_points float8, max_points float8, category text, stage text))
+			max_per_day numeric, min_points float8, max_points float8, category text, stage text, if_none float8, since_signal text))
 		WITH ORDINALITY AS d (weight_id, signal, measure, points, curve, half_life, fades_over, within,
-			at_least, below, max_per_day, min_points, max_points, category, stage, ordinal)
+			at_least, below, max_per_day, min_points, max_points, category, stage, if_none, since_signal, ordinal)
 	ORDER BY d.ordinal;
 
 	PERFORM leadscore_internal.keep_version(name, nullif(document -> 'report', 'null'));
@@ -810,6 +1102,7 @@ SELECT pg_catalog.pg_extension_config_dump('leadscore.category', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.stage', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.weight', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.weight_weight_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.rule', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.grade', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.segment', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.compaction', '');

@@ -160,15 +160,15 @@ COMMENT ON FUNCTION leadscore.appraise(jsonb, leadscore.timeline, jsonb, timesta
 CREATE FUNCTION leadscore.contributions(
 	scorecard jsonb, timeline leadscore.timeline, profile jsonb, at timestamptz,
 	OUT weight_id integer, OUT signal text, OUT measure text, OUT measured float8, OUT points float8,
-	OUT uncapped_points float8, OUT category text, OUT stage text, OUT last_at timestamptz
+	OUT uncapped_points float8, OUT category text, OUT stage text, OUT last_at timestamptz, OUT rule text
 ) RETURNS SETOF record
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE ROWS 30;
 
 COMMENT ON FUNCTION leadscore.contributions(jsonb, leadscore.timeline, jsonb, timestamptz)
-	IS 'what each weight measured and is worth';
+	IS 'what each weight measured and is worth, then each rule';
 
 CREATE FUNCTION leadscore.features(scorecard jsonb, timeline leadscore.timeline, profile jsonb, at timestamptz) RETURNS float8[]
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 20;
 
 COMMENT ON FUNCTION leadscore.features(jsonb, leadscore.timeline, jsonb, timestamptz)
-	IS 'what each weight measured, in the order of the scorecard''s weights';
+	IS 'what each weight measured, in the order of the scorecard, then 1 or 0 for each rule';

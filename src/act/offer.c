@@ -207,7 +207,7 @@ offer_is_met(const Offer *offer, Jsonb *profile)
 
 	if (!offer->has_condition)
 		return true;
-	if (offer->condition == NULL || profile == NULL)
+	if (offer->condition == NULL)
 		return false;
 	appraise_lead(offer->condition, NULL, profile, 0, 0, &appraisal, NULL);
 	return appraisal.fit > 0;

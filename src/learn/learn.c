@@ -267,7 +267,7 @@ appraise_past(FunctionCallInfo fcinfo, Scorecard **card, Appraisal *appraisal, C
 	*card = doc_compiled(fcinfo, 0, scorecard_compile);
 	cutoff = hour_of(PG_GETARG_TIMESTAMPTZ(3));
 	if (contributions)
-		*contributions = palloc(Max((*card)->nweights, 1) * sizeof(Contribution));
+		*contributions = palloc(Max(nterms(*card), 1) * sizeof(Contribution));
 	appraise_lead(*card, PG_ARGISNULL(1) ? NULL : PG_GETARG_TIMELINE(1),
 				  PG_ARGISNULL(2) || (*card)->nprofiles == 0 ? NULL : PG_GETARG_JSONB_P(2),
 				  cutoff, cutoff - 1, appraisal, contributions ? *contributions : NULL);
@@ -311,7 +311,7 @@ past_features(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(measured_array(card, contributions));
 }
 
-/* what each weight was worth by what was known */
+/* what each weight, then each rule, was worth by what was known */
 Datum
 past_points(PG_FUNCTION_ARGS)
 {
@@ -322,10 +322,10 @@ past_points(PG_FUNCTION_ARGS)
 
 	if (!appraise_past(fcinfo, &card, &appraisal, &contributions))
 		PG_RETURN_NULL();
-	values = palloc(Max(card->nweights, 1) * sizeof(Datum));
-	for (int32 i = 0; i < card->nweights; i++)
+	values = palloc(Max(nterms(card), 1) * sizeof(Datum));
+	for (int32 i = 0; i < nterms(card); i++)
 		values[i] = Float8GetDatum(contributions[i].points);
-	PG_RETURN_ARRAYTYPE_P(construct_array(values, card->nweights, FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	PG_RETURN_ARRAYTYPE_P(construct_array(values, nterms(card), FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
 /* ---------- the aggregate assess (scorecard, timeline, profile, cutoff, converted) ---------- */

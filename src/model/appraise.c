@@ -6,7 +6,9 @@
  * timeline's signals; the hours of a signal that has weights are unpacked
  * once, oldest first, and each weight then reads the part of them that lies
  * within its window. A single decayed sum, the commonest weight, is added up as
- * the hours are read. Most leads have few hours of each signal, so what costs
+ * the hours are read. Weights that count from the last hour of another signal
+ * come after that, then what is worth something because nothing happened, and
+ * the rules. Most leads have few hours of each signal, so what costs
  * is the branches that a processor cannot foresee: there are few.
  */
 #include "model/appraise.h"
@@ -34,6 +36,7 @@ typedef struct Activity
 	const int32 *ages;			/* hours, descending, all >= 0 */
 	const double *occurrences;
 	const double *values;
+	LocalDays  *days;			/* or NULL: UTC days */
 } Activity;
 
 /* Hours that a scorecard keeps room for: 640 kB. */
@@ -59,12 +62,26 @@ first_within(const Activity *a, int32 within)
 	return first;
 }
 
-/* The occurrences from hour "first" on, decayed, at most so many a UTC day. */
+/* The first of the hours that a weight measures: those after the last of another signal, within its window. */
+static int32
+first_since(const Weight *w, const Activity *a, uint64 turn)
+{
+	int32		age;
+
+	if (w->since->seen != turn)
+		return first_within(a, w->within);
+	age = a->hour - w->since->last_hour;
+	if (age == 0)
+		return a->n;
+	return first_within(a, w->within == 0 ? age : Min(w->within, age));
+}
+
+/* The occurrences from hour "first" on, decayed, at most so many a day. */
 static double
 measure_count(const Weight *w, const Activity *a, int32 first)
 {
 	double		sum = 0;
-	int32		day = -1;
+	int32		day = PG_INT32_MIN;
 	double		left = 0;
 
 	if (w->max_per_day == 0)
@@ -80,7 +97,7 @@ measure_count(const Weight *w, const Activity *a, int32 first)
 
 	for (int32 i = first; i < a->n; i++)
 	{
-		int32		this_day = (a->hour - a->ages[i]) / HOURS_A_DAY;
+		int32		this_day = day_of_hour(a->days, a->hour - a->ages[i]);
 		double		counted;
 
 		if (this_day != day)
@@ -113,11 +130,11 @@ static double
 measure_active_days(const Activity *a, int32 first)
 {
 	int32		days = 0;
-	int32		day = -1;
+	int32		day = PG_INT32_MIN;
 
 	for (int32 i = first; i < a->n; i++)
 	{
-		int32		this_day = (a->hour - a->ages[i]) / HOURS_A_DAY;
+		int32		this_day = day_of_hour(a->days, a->hour - a->ages[i]);
 
 		if (this_day != day)
 		{
@@ -128,11 +145,10 @@ measure_active_days(const Activity *a, int32 first)
 	return days;
 }
 
-/* What a weight measures; false if there was no activity in its window. */
+/* What a weight measures from hour "first" on; false if there is none. */
 static inline bool
-measure(const Weight *w, const Activity *a, double *measured)
+measure(const Weight *w, const Activity *a, int32 first, double *measured)
 {
-	int32		first = first_within(a, w->within);
 	double		value;
 	double		occurrences;
 
@@ -204,6 +220,29 @@ book(Scorecard *card, int32 index, double measured, int32 last_hour,
 	*total += points;
 	if (contributions)
 		contributions[index] = (Contribution) {true, measured, uncapped, points, last_hour};
+}
+
+/* Book what a weight is worth of which there was nothing to measure. */
+static void
+book_absence(Scorecard *card, int32 index, double *total, Contribution *contributions)
+{
+	const Weight *w = &card->weights[index];
+	double		points = clamp(w->if_none, w->min_points, w->max_points);
+
+	total = w->part >= 0 ? &card->parts[w->part].sum : total;
+	*total += points;
+	if (contributions)
+	{
+		contributions[index].uncapped_points = w->if_none;
+		contributions[index].points = points;
+	}
+}
+
+/* Whether a measured figure lies in a condition's band. */
+static inline bool
+condition_holds(const Weight *condition, double measured)
+{
+	return measured >= condition->at_least && measured < condition->below;
 }
 
 /* ---------- one lead ---------- */
@@ -345,7 +384,7 @@ reach_stage(const Scorecard *card, const Weight *w, int32 age, Appraisal *apprai
 }
 
 /* The weights of a signal, or NULL. */
-static inline const SignalWeights *
+static inline SignalWeights *
 group_of_signal(const Scorecard *card, int32 signal_id)
 {
 	int32		low = 0;
@@ -365,17 +404,67 @@ group_of_signal(const Scorecard *card, int32 signal_id)
 	return low < card->ngroups && card->groups[low].signal_id == signal_id ? &card->groups[low] : NULL;
 }
 
+/* Unpack the reader's signal as far as it is known; false if nothing is. */
+static inline bool
+read_activity(Scorecard *card, TimelineReader *reader, int32 hour, int32 known, bool needs_values, Activity *activity)
+{
+	activity->n = unpack_signal(card, reader, hour, known, needs_values);
+	activity->hour = hour;
+	activity->ages = card->ages;
+	activity->occurrences = card->occurrences;
+	activity->values = card->values;
+	activity->days = card->days;
+	return activity->n > 0;
+}
+
+/* The conditions on a signal that hold. */
+static void
+check_conditions(Scorecard *card, const SignalWeights *group, const Activity *activity)
+{
+	for (int32 i = 0; i < group->conditions.n; i++)
+	{
+		Weight	   *condition = &card->conditions[group->conditions.items[i]];
+		double		measured;
+
+		if (measure(condition, activity, first_within(activity, condition->within), &measured) && condition_holds(condition, measured))
+			condition->happened = card->turn;
+	}
+}
+
+/* Some weights of a signal, whose hours have been unpacked. "later": those that count from the last hour of another. */
+static inline void
+appraise_weights(Scorecard *card, const Indexes *weights, bool later, const Activity *activity, Appraisal *appraisal, Contribution *contributions)
+{
+	int32		last_age = activity->ages[activity->n - 1];
+
+	for (int32 i = 0; i < weights->n; i++)
+	{
+		int32		index = weights->items[i];
+		Weight	   *w = &card->weights[index];
+		int32		first = later ? first_since(w, activity, card->turn) : first_within(activity, w->within);
+		double		measured;
+
+		CHECK_FOR_INTERRUPTS();
+		reach_stage(card, w, last_age, appraisal);
+		if (!measure(w, activity, first, &measured))
+			continue;
+		w->happened = card->turn;
+		book(card, index, measured, activity->hour - last_age, &appraisal->engagement, contributions);
+	}
+}
+
 static void
 appraise_timeline(Scorecard *card, const struct varlena *timeline, int32 hour, int32 known,
 				  Appraisal *appraisal, Contribution *contributions)
 {
 	TimelineReader reader;
+	Activity	activity;
 
+	card->nwaiting = 0;
 	timeline_read(&reader, timeline);
 	while (timeline_next_signal(&reader))
 	{
-		const SignalWeights *group;
-		Activity	activity;
+		SignalWeights *group;
 		int32		last;
 
 		CHECK_FOR_INTERRUPTS();
@@ -389,54 +478,107 @@ appraise_timeline(Scorecard *card, const struct varlena *timeline, int32 hour, i
 
 		if (group->one_sum)
 		{
-			const Weight *w = &card->weights[group->weights[0]];
+			int32		index = group->weights.items[0];
+			const Weight *w = &card->weights[index];
 			double		measured = sum_signal(w, &reader, hour, known, &last);
 
 			if (last == NO_HOUR)
 				continue;
 			appraisal->last_hour = Max(appraisal->last_hour, last);
 			reach_stage(card, w, hour - last, appraisal);
-			book(card, group->weights[0], measured, last, &appraisal->engagement, contributions);
+			book(card, index, measured, last, &appraisal->engagement, contributions);
 			continue;
 		}
 
-		activity.n = unpack_signal(card, &reader, hour, known, group->needs_values);
-		if (activity.n == 0)
+		if (group->later.n > 0)
+			card->waiting[card->nwaiting++] = (Waiting) {group, reader};
+		if (!read_activity(card, &reader, hour, known, group->needs_values, &activity))
 			continue;
-		activity.hour = hour;
-		activity.ages = card->ages;
-		activity.occurrences = card->occurrences;
-		activity.values = card->values;
 		last = hour - activity.ages[activity.n - 1];
 		appraisal->last_hour = Max(appraisal->last_hour, last);
-
-		for (int32 i = 0; i < group->n; i++)
+		if (group->is_start)
 		{
-			const Weight *w = &card->weights[group->weights[i]];
-			double		measured;
-
-			CHECK_FOR_INTERRUPTS();
-			reach_stage(card, w, hour - last, appraisal);
-			if (measure(w, &activity, &measured))
-				book(card, group->weights[i], measured, last, &appraisal->engagement, contributions);
+			group->seen = card->turn;
+			group->last_hour = last;
 		}
+		appraise_weights(card, &group->weights, false, &activity, appraisal, contributions);
+		check_conditions(card, group, &activity);
+	}
+
+	for (int32 i = 0; i < card->nwaiting; i++)
+	{
+		Waiting    *waiting = &card->waiting[i];
+
+		if (read_activity(card, &waiting->reader, hour, known, waiting->group->needs_values, &activity))
+			appraise_weights(card, &waiting->group->later, true, &activity, appraisal, contributions);
 	}
 }
 
+/* What a profile has. Of one that is not known only that it has nothing. */
 static void
 appraise_profile(Scorecard *card, Jsonb *profile, Appraisal *appraisal, Contribution *contributions)
 {
+	if (profile && card->nprofiles > 0)
+		profile = known_attributes(profile);
 	for (int32 i = 0; i < card->nprofiles; i++)
 	{
 		const SignalWeights *group = &card->profiles[i];
 
 		CHECK_FOR_INTERRUPTS();
-		if (!group->any_profile && !property_matcher_matches(&group->matcher, profile))
+		if (profile == NULL ? !group->nobody_matches : !group->any_profile && !property_matcher_matches(&group->matcher, profile))
 			continue;
-		for (int32 j = 0; j < group->n; j++)
+		for (int32 j = 0; j < group->weights.n; j++)
 		{
-			reach_stage(card, &card->weights[group->weights[j]], 0, appraisal);
-			book(card, group->weights[j], 1, NO_HOUR, &appraisal->fit, contributions);
+			reach_stage(card, &card->weights[group->weights.items[j]], 0, appraisal);
+			book(card, group->weights.items[j], 1, NO_HOUR, &appraisal->fit, contributions);
+		}
+		for (int32 j = 0; j < group->conditions.n; j++)
+		{
+			Weight	   *condition = &card->conditions[group->conditions.items[j]];
+
+			if (condition_holds(condition, 1))
+				condition->happened = card->turn;
+		}
+	}
+}
+
+static bool
+rule_holds(const Scorecard *card, const Rule *rule)
+{
+	const Weight *conditions = card->conditions;
+	bool		any = rule->any_of == rule->none_of;
+
+	for (int32 i = rule->all_of; i < rule->any_of; i++)
+		if (conditions[i].happened != card->turn)
+			return false;
+	for (int32 i = rule->none_of; i < rule->end; i++)
+		if (conditions[i].happened == card->turn)
+			return false;
+	for (int32 i = rule->any_of; i < rule->none_of && !any; i++)
+		any = conditions[i].happened == card->turn;
+	return any;
+}
+
+static void
+appraise_rules(Scorecard *card, Appraisal *appraisal, Contribution *contributions)
+{
+	for (int32 i = 0; i < card->nrules; i++)
+	{
+		const Rule *rule = &card->rules[i];
+		bool		holds = rule_holds(card, rule);
+		double	   *total = rule->part >= 0 ? &card->parts[rule->part].sum : rule->profile ? &appraisal->fit : &appraisal->engagement;
+
+		CHECK_FOR_INTERRUPTS();
+		if (holds)
+		{
+			appraisal->rules |= rule->bit;
+			*total += rule->points;
+		}
+		if (contributions)
+		{
+			double		points = holds ? rule->points : 0;
+
+			contributions[card->nweights + i] = (Contribution) {true, holds, points, points, NO_HOUR};
 		}
 	}
 }
@@ -448,6 +590,8 @@ appraise_lead(Scorecard *card, const struct varlena *timeline, Jsonb *profile,
 	appraisal->engagement = appraisal->fit = 0;
 	appraisal->stage = -1;
 	appraisal->last_hour = NO_HOUR;
+	appraisal->rules = 0;
+	card->turn++;
 	for (int32 i = 0; i < card->nparts; i++)
 		card->parts[i].sum = 0;
 	if (contributions)
@@ -457,8 +601,11 @@ appraise_lead(Scorecard *card, const struct varlena *timeline, Jsonb *profile,
 	if (timeline)
 		appraise_timeline(card, timeline, hour, known, appraisal, contributions);
 	scratch_release(card);
-	if (profile)
-		appraise_profile(card, profile, appraisal, contributions);
+	for (int32 i = 0; i < card->absences.n; i++)
+		if (card->weights[card->absences.items[i]].happened != card->turn)
+			book_absence(card, card->absences.items[i], &appraisal->engagement, contributions);
+	appraise_profile(card, profile, appraisal, contributions);
+	appraise_rules(card, appraisal, contributions);
 
 	for (int32 i = 0; i < card->nparts; i++)
 	{
@@ -487,8 +634,9 @@ segment_number(const Scorecard *card, const Appraisal *appraisal, const char *cu
 				return i + 1;
 			slack = s->hysteresis;
 		}
-		if (appraisal->score >= s->min_score - slack && appraisal->fit >= s->min_fit - slack &&
-			appraisal->engagement >= s->min_engagement - slack)
+		if (appraisal->score >= s->min_score - slack && appraisal->score > s->above_score - slack &&
+			appraisal->fit >= s->min_fit - slack && appraisal->engagement >= s->min_engagement - slack &&
+			(appraisal->rules & s->rules) == s->rules)
 			return i + 1;
 	}
 	return 0;
@@ -524,7 +672,7 @@ appraise_arguments(FunctionCallInfo fcinfo, Scorecard **card, Appraisal *apprais
 	if (!PG_ARGISNULL(2) && (*card)->nprofiles > 0)
 		profile = PG_GETARG_JSONB_P(2);
 	if (contributions)
-		*contributions = palloc(Max((*card)->nweights, 1) * sizeof(Contribution));
+		*contributions = palloc(Max(nterms(*card), 1) * sizeof(Contribution));
 	hour = hour_of(PG_GETARG_TIMESTAMPTZ(3));
 	appraise_lead(*card, timeline, profile, hour, hour, appraisal, contributions ? *contributions : NULL);
 	return true;
@@ -587,7 +735,7 @@ appraise(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(result_row(&card->row, fcinfo, card->context), values, nulls)));
 }
 
-/* What each weight came to, in the document's order. */
+/* What each weight came to, in the document's order, then each rule. */
 Datum
 contributions(PG_FUNCTION_ARGS)
 {
@@ -599,37 +747,39 @@ contributions(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	if (!appraise_arguments(fcinfo, &card, &appraisal, &contributions))
 		return (Datum) 0;
-	for (int32 i = 0; i < card->nweights; i++)
+	for (int32 i = 0; i < nterms(card); i++)
 	{
-		const Weight *w = &card->weights[i];
+		const Weight *w = i < card->nweights ? &card->weights[i] : NULL;
+		const Rule *rule = w ? NULL : &card->rules[i - card->nweights];
 		const Contribution *c = &contributions[i];
-		Datum		values[9];
-		bool		nulls[9] = {0};
+		Datum		values[10];
+		bool		nulls[10] = {0};
 
 		CHECK_FOR_INTERRUPTS();
-		nulls[0] = !w->has_weight_id;
-		values[0] = Int32GetDatum(w->weight_id);
-		values[1] = CStringGetTextDatum(w->signal);
-		values[2] = CStringGetTextDatum(w->measure_name);
+		nulls[0] = w == NULL || !w->has_weight_id;
+		values[0] = nulls[0] ? (Datum) 0 : Int32GetDatum(w->weight_id);
+		values[1] = text_datum(w ? w->signal : NULL, &nulls[1]);
+		values[2] = text_datum(w ? w->measure_name : NULL, &nulls[2]);
 		nulls[3] = !c->active;
 		values[3] = Float8GetDatum(c->measured);
 		values[4] = Float8GetDatum(c->points);
 		values[5] = Float8GetDatum(c->uncapped_points);
-		values[6] = text_datum(w->category, &nulls[6]);
-		values[7] = text_datum(w->stage_name, &nulls[7]);
+		values[6] = text_datum(w ? w->category : rule->category, &nulls[6]);
+		values[7] = text_datum(w ? w->stage_name : NULL, &nulls[7]);
 		values[8] = instant_datum(c->last_hour, &nulls[8]);
+		values[9] = text_datum(rule ? rule->rule : NULL, &nulls[9]);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;
 }
 
-/* What each weight measured, in the document's order; NULL where there was nothing to measure. */
+/* What each weight measured, in the document's order, NULL where there was nothing to measure; then 1 or 0 for each rule. */
 Datum
 measured_array(const Scorecard *card, const Contribution *contributions)
 {
-	Datum	   *values = palloc(Max(card->nweights, 1) * sizeof(Datum));
-	bool	   *nulls = palloc(Max(card->nweights, 1) * sizeof(bool));
-	int			n = card->nweights;
+	int			n = nterms(card);
+	Datum	   *values = palloc(Max(n, 1) * sizeof(Datum));
+	bool	   *nulls = palloc(Max(n, 1) * sizeof(bool));
 	int			lower = 1;
 
 	for (int32 i = 0; i < n; i++)

@@ -8,10 +8,10 @@
 
 #define NO_HOUR PG_INT32_MIN
 
-/* What one weight came to. */
+/* What one weight, or rule, came to. */
 typedef struct Contribution
 {
-	bool		active;			/* false: nothing to measure, worth 0 */
+	bool		active;			/* false: nothing to measure, worth if_none or 0 */
 	double		measured;
 	double		uncapped_points;
 	double		points;
@@ -24,6 +24,7 @@ typedef struct Appraisal
 	double		engagement;
 	double		fit;
 	double		score;
+	uint64		rules;			/* that hold, by their bits */
 	int32		stage;			/* index, or -1 */
 	int32		last_hour;		/* of any signal, or NO_HOUR */
 } Appraisal;
@@ -31,7 +32,8 @@ typedef struct Appraisal
 /*
  * Score a lead at an hour, of which the hours up to "known" (not after
  * "hour") are known: all, or those before it. Timeline and profile may be
- * NULL. Where "contributions" is not NULL it has room for one entry a weight.
+ * NULL. Where "contributions" is not NULL it has room for one entry a weight,
+ * and behind them one a rule.
  */
 extern void appraise_lead(Scorecard *card, const struct varlena *timeline, Jsonb *profile,
 						  int32 hour, int32 known, Appraisal *appraisal, Contribution *contributions);
@@ -55,7 +57,7 @@ extern double probability_of(const Scorecard *card, const Appraisal *appraisal);
 extern bool appraise_arguments(FunctionCallInfo fcinfo, Scorecard **card, Appraisal *appraisal,
 							   Contribution **contributions);
 
-/* What each weight measured, as a float8[]. */
+/* What each weight measured and whether each rule holds, as a float8[]. */
 extern Datum measured_array(const Scorecard *card, const Contribution *contributions);
 
 /* The function score(scorecard, timeline, profile, at). */

@@ -19,7 +19,7 @@ PG_FUNCTION_INFO_V1(crm_reasons);
 /* What one signal has contributed. */
 typedef struct Reason
 {
-	const char *signal;
+	const char *signal;			/* or the rule */
 	const char *description;	/* or NULL */
 	double		points;			/* a whole number */
 	char	   *text;			/* the same, as numeric writes it */
@@ -35,41 +35,56 @@ weighs_more(const Reason *reason, const Reason *other)
 					  DEFAULT_COLLATION_OID) < 0;
 }
 
-/* Add what the weights of some signals came to, each signal rounded by itself, to the reasons that weigh most. */
+/* Add what something came to, rounded, to the reasons that weigh most. */
 static int
-add_reasons(Reason *reasons, int n, const Scorecard *card, const SignalWeights *signals, int32 nsignals,
-			const Contribution *contributions)
+add_reason(Reason *reasons, int n, const char *signal, const char *description, double sum)
+{
+	Reason		reason = {signal, description, 0, NULL};
+	Datum		rounded;
+	int			place;
+
+	if (fabs(sum) < 0.4)
+		return n;				/* it rounds to 0, without the detour */
+	rounded = DirectFunctionCall2(numeric_round, DirectFunctionCall1(float8_numeric, Float8GetDatum(sum)), Int32GetDatum(0));
+	reason.points = DatumGetFloat8(DirectFunctionCall1(numeric_float8, rounded));
+	if (reason.points == 0)
+		return n;
+	for (place = n; place > 0 && weighs_more(&reason, &reasons[place - 1]); place--)
+		if (place < MOST_REASONS)
+			reasons[place] = reasons[place - 1];
+	if (place == MOST_REASONS)
+		return n;
+	reason.text = DatumGetCString(DirectFunctionCall1(numeric_out, rounded));
+	reasons[place] = reason;
+	return Min(n + 1, MOST_REASONS);
+}
+
+static double
+sum_of(const Indexes *weights, const Contribution *contributions)
+{
+	double		sum = 0;
+
+	for (int32 i = 0; i < weights->n; i++)
+		sum += contributions[weights->items[i]].points;
+	return sum;
+}
+
+/* Add what the weights of some signals came to, each signal rounded by itself. */
+static int
+add_signals(Reason *reasons, int n, const SignalWeights *signals, int32 nsignals, const Contribution *contributions)
 {
 	for (int32 i = 0; i < nsignals; i++)
 	{
 		const SignalWeights *signal = &signals[i];
-		Reason		reason = {card->weights[signal->weights[0]].signal, signal->description, 0, NULL};
-		double		sum = 0;
-		Datum		rounded;
-		int			place;
 
 		CHECK_FOR_INTERRUPTS();
-		for (int32 j = 0; j < signal->n; j++)
-			sum += contributions[signal->weights[j]].points;
-		if (fabs(sum) < 0.4)
-			continue;			/* it rounds to 0, without the detour */
-		rounded = DirectFunctionCall2(numeric_round, DirectFunctionCall1(float8_numeric, Float8GetDatum(sum)), Int32GetDatum(0));
-		reason.points = DatumGetFloat8(DirectFunctionCall1(numeric_float8, rounded));
-		if (reason.points == 0)
-			continue;
-		for (place = n; place > 0 && weighs_more(&reason, &reasons[place - 1]); place--)
-			if (place < MOST_REASONS)
-				reasons[place] = reasons[place - 1];
-		if (place == MOST_REASONS)
-			continue;
-		reason.text = DatumGetCString(DirectFunctionCall1(numeric_out, rounded));
-		reasons[place] = reason;
-		n = Min(n + 1, MOST_REASONS);
+		n = add_reason(reasons, n, signal->signal, signal->description,
+					   sum_of(&signal->weights, contributions) + sum_of(&signal->later, contributions));
 	}
 	return n;
 }
 
-/* crm_reasons(scorecard, timeline, profile, at): the signals that weigh most, in words */
+/* crm_reasons(scorecard, timeline, profile, at): the signals and rules that weigh most, in words */
 Datum
 crm_reasons(PG_FUNCTION_ARGS)
 {
@@ -82,8 +97,10 @@ crm_reasons(PG_FUNCTION_ARGS)
 
 	if (!appraise_arguments(fcinfo, &card, &appraisal, &contributions))
 		PG_RETURN_ARRAYTYPE_P(construct_empty_array(TEXTOID));
-	n = add_reasons(reasons, 0, card, card->groups, card->ngroups, contributions);
-	n = add_reasons(reasons, n, card, card->profiles, card->nprofiles, contributions);
+	n = add_signals(reasons, 0, card->groups, card->ngroups, contributions);
+	n = add_signals(reasons, n, card->profiles, card->nprofiles, contributions);
+	for (int32 i = 0; i < card->nrules; i++)
+		n = add_reason(reasons, n, card->rules[i].rule, card->rules[i].description, contributions[card->nweights + i].points);
 	for (int i = 0; i < n; i++)
 		words[i] = CStringGetTextDatum(psprintf("%s (%s%s)", reasons[i].description ? reasons[i].description : reasons[i].signal,
 												reasons[i].points > 0 ? "+" : "", reasons[i].text));

@@ -319,7 +319,7 @@ doc_array(JsonbContainer *object, const DocPath *path, const char *key, DocArray
 	if (!doc_member(object, key, &v))
 		return;
 	if (v.type != jbvBinary || !JsonContainerIsArray(v.val.binary.data))
-		doc_fail(&array->path, psprintf("It is %s.", words_of(&v)), "Write an array of objects.");
+		doc_fail(&array->path, psprintf("It is %s.", words_of(&v)), "Write an array.");
 	array->container = v.val.binary.data;
 	array->n = JsonContainerSize(v.val.binary.data);
 }
@@ -336,6 +336,21 @@ doc_element(const DocArray *array, int index, DocPath *path, const char *const *
 		doc_fail(path, psprintf("It is %s.", words_of(v)), "Write an object.");
 	doc_check_members(v->val.binary.data, path, known);
 	return v->val.binary.data;
+}
+
+/* An element of an array, which must be a string that is not empty. */
+char *
+doc_string_element(const DocArray *array, int index, DocPath *path)
+{
+	JsonbValue *v = getIthJsonbValueFromContainer(array->container, index);
+
+	CHECK_FOR_INTERRUPTS();
+	*path = (DocPath) {&array->path, NULL, index};
+	if (v->type != jbvString)
+		doc_fail(path, psprintf("It is %s.", words_of(v)), "Write a string.");
+	if (v->val.string.len == 0)
+		doc_fail(path, "It is the empty string.", "Write a string that is not empty.");
+	return pnstrdup(v->val.string.val, v->val.string.len);
 }
 
 /* ---------- compiled documents ---------- */

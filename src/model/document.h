@@ -43,6 +43,7 @@ extern Jsonb *doc_object(JsonbContainer *object, const DocPath *path, const char
 extern void doc_array(JsonbContainer *object, const DocPath *path, const char *key, DocArray *array);
 extern JsonbContainer *doc_element(const DocArray *array, int index, DocPath *path,
 								   const char *const *known);
+extern char *doc_string_element(const DocArray *array, int index, DocPath *path);
 extern void *doc_input(const DocPath *path, const char *key, PGFunction input, const char *text,
 					   int32 typmod, const char *hint);
 

@@ -11,6 +11,7 @@
 #include "utils/memutils.h"
 
 PG_FUNCTION_INFO_V1(check_scorecard);
+PG_FUNCTION_INFO_V1(is_time_zone);
 
 /* Look-ups before a decay table is made: one lead's score needs none. */
 #define DECAY_TABLE_AFTER 512
@@ -20,6 +21,9 @@ PG_FUNCTION_INFO_V1(check_scorecard);
 #define DECAY_TABLES_LIMIT (8 * DECAY_TABLE_LIMIT)
 /* Signals with a higher number are searched for. */
 #define SIGNAL_IDS_LIMIT 4096
+
+/* Rules that segments name: each has a bit. */
+#define MOST_SEGMENT_RULES 64
 
 /* What any weight is worth at the most. */
 #define MOST_POINTS 1e290
@@ -170,21 +174,27 @@ find_repeated(PlacedNumber *numbers, int32 n, int32 *second, int32 *first)
 /* ---------- the document ---------- */
 
 static const char *const card_members[] = {
-	"model", "description", "floor", "ceiling", "intercept", "slope", "report",
-	"signals", "weights", "categories", "stages", "grades", "segments", NULL
+	"model", "description", "floor", "ceiling", "intercept", "slope", "time_zone", "report",
+	"signals", "weights", "rules", "categories", "stages", "grades", "segments", NULL
 };
 static const char *const signal_members[] = {
 	"signal", "signal_id", "subject", "kind", "match", "condition", "description", NULL
 };
 static const char *const weight_members[] = {
 	"weight_id", "signal", "measure", "points", "curve", "half_life", "fades_over", "within",
-	"at_least", "below", "max_per_day", "min_points", "max_points", "category", "stage", NULL
+	"at_least", "below", "max_per_day", "min_points", "max_points", "category", "stage",
+	"if_none", "since_signal", NULL
 };
+static const char *const rule_members[] = {
+	"rule", "all_of", "any_of", "none_of", "points", "category", "description", NULL
+};
+static const char *const condition_members[] = {"signal", "measure", "within", "at_least", "below", NULL};
 static const char *const category_members[] = {"category", "min_points", "max_points", NULL};
 static const char *const stage_members[] = {"stage", "position", "within", NULL};
 static const char *const grade_members[] = {"grade", "min_fit", NULL};
 static const char *const segment_members[] = {
-	"segment", "position", "min_score", "min_fit", "min_engagement", "hysteresis", "cool_down", NULL
+	"segment", "position", "min_score", "min_fit", "min_engagement", "hysteresis", "cool_down",
+	"above_score", "rules", NULL
 };
 
 static const char *const measures[] = {
@@ -213,10 +223,13 @@ typedef struct CardReader
 	Names		signal_names;
 	CardSignal *signals;
 	int32		nsignals;
+	CardSignal **since;			/* of each weight; NULL: it counts from the beginning */
 	Names		category_names;
 	CategoryPart *categories;
 	int32		(*part_of)[2];	/* of a category, for event and profile weights; -1: none yet */
 	Names		stage_names;
+	Names		rule_names;
+	int			nbits;			/* given to rules */
 	HTAB	   *decays;			/* those that there are */
 } CardReader;
 
@@ -249,6 +262,8 @@ read_signals(CardReader *reader, JsonbContainer *document, const DocPath *root)
 	doc_array(document, root, "signals", &array);
 	reader->nsignals = array.n;
 	reader->signals = palloc0(Max(array.n, 1) * sizeof(CardSignal));
+	reader->card->groups = palloc0(Max(array.n, 1) * sizeof(SignalWeights));
+	reader->card->profiles = palloc0(Max(array.n, 1) * sizeof(SignalWeights));
 	names_init(&reader->signal_names, array.n);
 	for (int i = 0; i < array.n; i++)
 	{
@@ -392,6 +407,35 @@ segment_compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* The bits of the rules that a segment names. */
+static uint64
+read_segment_rules(CardReader *reader, JsonbContainer *object, const DocPath *path)
+{
+	DocArray	array;
+	uint64		bits = 0;
+
+	doc_array(object, path, "rules", &array);
+	for (int i = 0; i < array.n; i++)
+	{
+		DocPath		element;
+		char	   *name = doc_string_element(&array, i, &element);
+		int32		found = names_find(&reader->rule_names, name);
+		Rule	   *rule;
+
+		if (found < 0)
+			doc_fail(&element, psprintf("There is no rule \"%s\" in the document.", name), "Add it to the document's rules.");
+		rule = &reader->card->rules[found];
+		if (rule->bit == 0)
+		{
+			if (reader->nbits == MOST_SEGMENT_RULES)
+				doc_fail(&element, psprintf("Segments name more than %d rules.", MOST_SEGMENT_RULES), "Join rules into one, or leave some out.");
+			rule->bit = UINT64CONST(1) << reader->nbits++;
+		}
+		bits |= rule->bit;
+	}
+	return bits;
+}
+
 static void
 read_segments(CardReader *reader, JsonbContainer *document, const DocPath *root)
 {
@@ -417,13 +461,15 @@ read_segments(CardReader *reader, JsonbContainer *document, const DocPath *root)
 		names_add(&names, segment->segment);
 		if (!doc_integer(object, &path, "position", PG_INT32_MIN, &segment->position))
 			doc_fail(&path, "It has no position.", "Number the segments; the first that holds is a lead's.");
-		segment->min_score = segment->min_fit = segment->min_engagement = -INFINITY;
+		segment->above_score = segment->min_score = segment->min_fit = segment->min_engagement = -INFINITY;
+		(void) doc_number(object, &path, "above_score", &segment->above_score);
 		(void) doc_number(object, &path, "min_score", &segment->min_score);
 		(void) doc_number(object, &path, "min_fit", &segment->min_fit);
 		(void) doc_number(object, &path, "min_engagement", &segment->min_engagement);
 		if (doc_number(object, &path, "hysteresis", &segment->hysteresis) && segment->hysteresis < 0)
 			doc_fail(&path, "The hysteresis is negative.", "Write a number of points from 0.");
 		(void) doc_hours(object, &path, "cool_down", &segment->cool_down);
+		segment->rules = read_segment_rules(reader, object, &path);
 		positions[i] = (PlacedNumber) {segment->position, i};
 	}
 	if (find_repeated(positions, array.n, &second, &first))
@@ -472,33 +518,37 @@ shared_decay(CardReader *reader, int32 half_life, int32 fades_over)
 	return entry->decay;
 }
 
-/* Put a weight into its signal's group. */
 static void
-group_weight(CardReader *reader, CardSignal *signal, int32 index)
+add_index(Indexes *indexes, int32 index)
+{
+	if (indexes->n == indexes->capacity)
+	{
+		indexes->capacity = Max(2, 2 * indexes->capacity);
+		indexes->items = indexes->items ? repalloc(indexes->items, indexes->capacity * sizeof(int32))
+			: palloc(indexes->capacity * sizeof(int32));
+	}
+	indexes->items[indexes->n++] = index;
+}
+
+/* The group of a signal, made when it is first used. */
+static SignalWeights *
+group_of(CardReader *reader, CardSignal *signal)
 {
 	Scorecard  *card = reader->card;
+	SignalWeights *groups = signal->profile ? card->profiles : card->groups;
 	SignalWeights *group;
 
-	if (signal->group < 0)
-	{
-		signal->group = signal->profile ? card->nprofiles++ : card->ngroups++;
-		group = signal->profile ? &card->profiles[signal->group] : &card->groups[signal->group];
-		group->signal_id = signal->signal_id;
-		group->description = signal->description;
-		group->matcher = signal->matcher;
-		group->any_profile = !signal->matcher.match && !signal->matcher.condition;
-		group->capacity = 2;
-		group->weights = palloc(group->capacity * sizeof(int32));
-	}
-	group = signal->profile ? &card->profiles[signal->group] : &card->groups[signal->group];
-	if (group->n == group->capacity)
-	{
-		group->capacity *= 2;
-		group->weights = repalloc(group->weights, group->capacity * sizeof(int32));
-	}
-	group->weights[group->n++] = index;
-	if (card->weights[index].measure == MEASURE_VALUE || card->weights[index].measure == MEASURE_AVERAGE_VALUE)
-		group->needs_values = true;
+	if (signal->group >= 0)
+		return &groups[signal->group];
+	signal->group = signal->profile ? card->nprofiles++ : card->ngroups++;
+	group = &groups[signal->group];
+	group->signal = signal->signal;
+	group->signal_id = signal->signal_id;
+	group->description = signal->description;
+	group->matcher = signal->matcher;
+	group->any_profile = signal->profile && !signal->matcher.match && !signal->matcher.condition;
+	group->nobody_matches = signal->profile && !group->any_profile && property_matcher_matches_nothing(&signal->matcher);
+	return group;
 }
 
 static int
@@ -510,18 +560,13 @@ group_compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void
-read_weight(CardReader *reader, JsonbContainer *object, const DocPath *path, int32 index)
+/* What something measures of which signal. The signal is returned. */
+static CardSignal *
+read_measure(CardReader *reader, JsonbContainer *object, const DocPath *path, Weight *w)
 {
-	Scorecard  *card = reader->card;
-	Weight	   *w = &card->weights[index];
 	DocPath		member = {path, "signal", 0};
 	CardSignal *signal;
-	int32		half_life = 0;
-	int32		fades_over = 0;
 	int32		found;
-
-	w->has_weight_id = doc_integer(object, path, "weight_id", 1, &w->weight_id);
 
 	w->signal = doc_string(object, path, "signal", true);
 	found = names_find(&reader->signal_names, w->signal);
@@ -544,50 +589,113 @@ read_weight(CardReader *reader, JsonbContainer *object, const DocPath *path, int
 				 signal->profile ? "Profile signals are measured by present."
 				 : "Event signals are measured by count, value, average_value, active_days, days_since_last or days_since_first.");
 	}
+	(void) doc_hours(object, path, "within", &w->within);
+	read_bounds(object, path, "at_least", &w->at_least, "below", &w->below, false);
+	if (w->measure == MEASURE_VALUE || w->measure == MEASURE_AVERAGE_VALUE)
+		group_of(reader, signal)->needs_values = true;
+	return signal;
+}
 
+/* The category's part that a weight or rule belongs to, or -1. */
+static int32
+read_category(CardReader *reader, JsonbContainer *object, const DocPath *path, bool profile, const char **name)
+{
+	DocPath		member = {path, "category", 0};
+	int32		found;
+
+	*name = doc_string(object, path, "category", false);
+	if (*name == NULL)
+		return -1;
+	found = names_find(&reader->category_names, *name);
+	if (found < 0)
+		doc_fail(&member, psprintf("There is no category \"%s\" in the document.", *name),
+				 "Add it to the document's categories.");
+	return category_part(reader, found, profile);
+}
+
+/* The signal from whose last hour on a weight counts, or NULL. */
+static CardSignal *
+read_since(CardReader *reader, JsonbContainer *object, const DocPath *path, const CardSignal *signal)
+{
+	DocPath		member = {path, "since_signal", 0};
+	char	   *name = doc_string(object, path, "since_signal", false);
+	CardSignal *since;
+	int32		found;
+
+	if (name == NULL)
+		return NULL;
+	found = names_find(&reader->signal_names, name);
+	if (found < 0)
+		doc_fail(&member, psprintf("There is no signal \"%s\" in the document.", name), "Add it to the document's signals.");
+	since = &reader->signals[found];
+	if (since == signal)
+		doc_fail(&member, psprintf("It is \"%s\", the signal that the weight measures.", name),
+				 "Name another signal, such as the purchase that the weight counts from.");
+	if (since->profile || signal->profile)
+		doc_fail(&member, psprintf("\"%s\" is a profile signal, which has no hours.", since->profile ? name : signal->signal),
+				 since->profile ? "Name an event signal." : "Leave the member out.");
+	if (reader->needs_ids && since->signal_id < 0)
+		doc_fail(&member, psprintf("The signal \"%s\" has no signal_id.", name),
+				 "Score with leadscore.scorecard(model), or publish() the document first.");
+	return since;
+}
+
+/* What a weight is worth where nothing happened. */
+static void
+read_absence(CardReader *reader, JsonbContainer *object, const DocPath *path, int32 index)
+{
+	DocPath		member = {path, "if_none", 0};
+	Weight	   *w = &reader->card->weights[index];
+
+	w->has_if_none = doc_number(object, path, "if_none", &w->if_none);
+	if (!w->has_if_none)
+		return;
+	if (w->measure == MEASURE_PRESENT)
+		doc_fail(&member, psprintf("The profile signal \"%s\" is measured by present, which is never none.", w->signal),
+				 "Give points to a profile signal with the opposite condition, such as !exists($.website).");
+	add_index(&reader->card->absences, index);
+}
+
+static void
+read_weight(CardReader *reader, JsonbContainer *object, const DocPath *path, int32 index)
+{
+	Weight	   *w = &reader->card->weights[index];
+	DocPath		member = {path, "stage", 0};
+	CardSignal *signal;
+	int32		half_life = 0;
+	int32		fades_over = 0;
+
+	w->has_weight_id = doc_integer(object, path, "weight_id", 1, &w->weight_id);
+	signal = read_measure(reader, object, path, w);
 	if (!doc_number(object, path, "points", &w->points))
 		doc_fail(path, "It has no points.", "Say what the weight is worth.");
 	w->linear = doc_choice(object, path, "curve", curves, 0) == 0;
 	(void) doc_hours(object, path, "half_life", &half_life);
 	(void) doc_hours(object, path, "fades_over", &fades_over);
-	(void) doc_hours(object, path, "within", &w->within);
 	(void) doc_integer(object, path, "max_per_day", 1, &w->max_per_day);
 	if (half_life || fades_over)
 		w->decay = shared_decay(reader, half_life, fades_over);
-	read_bounds(object, path, "at_least", &w->at_least, "below", &w->below, false);
 	w->banded = !isinf(w->at_least) || !isinf(w->below);
 	w->linear = w->linear && !w->banded;
 	read_bounds(object, path, "min_points", &w->min_points, "max_points", &w->max_points, true);
 	/* whatever the points, sums stay finite */
 	w->min_points = Max(w->min_points, -MOST_POINTS);
 	w->max_points = Min(w->max_points, MOST_POINTS);
-
-	w->part = w->stage = -1;
-	w->category = doc_string(object, path, "category", false);
-	if (w->category)
-	{
-		found = names_find(&reader->category_names, w->category);
-		if (found < 0)
-		{
-			member.key = "category";
-			doc_fail(&member, psprintf("There is no category \"%s\" in the document.", w->category),
-					 "Add it to the document's categories.");
-		}
-		w->part = category_part(reader, found, signal->profile);
-	}
+	w->part = read_category(reader, object, path, signal->profile, &w->category);
+	w->stage = -1;
 	w->stage_name = doc_string(object, path, "stage", false);
 	if (w->stage_name)
 	{
-		found = names_find(&reader->stage_names, w->stage_name);
-		if (found < 0)
-		{
-			member.key = "stage";
+		w->stage = names_find(&reader->stage_names, w->stage_name);
+		if (w->stage < 0)
 			doc_fail(&member, psprintf("There is no stage \"%s\" in the document.", w->stage_name),
 					 "Add it to the document's stages.");
-		}
-		w->stage = found;
 	}
-	group_weight(reader, signal, index);
+	read_absence(reader, object, path, index);
+	reader->since[index] = read_since(reader, object, path, signal);
+	add_index(reader->since[index] ? &group_of(reader, signal)->later : &group_of(reader, signal)->weights, index);
+	if (reader->since[index])
+		group_of(reader, reader->since[index])->is_start = true;
 }
 
 static void
@@ -601,8 +709,7 @@ read_weights(CardReader *reader, JsonbContainer *document, const DocPath *root)
 	doc_array(document, root, "weights", &array);
 	card->nweights = array.n;
 	card->weights = palloc0(Max(array.n, 1) * sizeof(Weight));
-	card->groups = palloc0(Max(reader->nsignals, 1) * sizeof(SignalWeights));
-	card->profiles = palloc0(Max(reader->nsignals, 1) * sizeof(SignalWeights));
+	reader->since = palloc0(Max(array.n, 1) * sizeof(CardSignal *));
 	ids = palloc(Max(array.n, 1) * sizeof(int32));
 	for (int i = 0; i < array.n; i++)
 	{
@@ -619,13 +726,94 @@ read_weights(CardReader *reader, JsonbContainer *document, const DocPath *root)
 		if (ids[i] == ids[i - 1])
 			doc_fail(&array.path, psprintf("The weight_id %d stands there twice.", ids[i]),
 					 "Leave it out of the new weight; publish() assigns one.");
+}
+
+/* ---------- rules ---------- */
+
+/* Add the conditions of one list of a rule; returns whether they look at profiles only. */
+static bool
+read_conditions(CardReader *reader, JsonbContainer *object, const DocPath *path, const char *list)
+{
+	Scorecard  *card = reader->card;
+	DocArray	array;
+	bool		profile = true;
+
+	doc_array(object, path, list, &array);
+	card->conditions = card->conditions ? repalloc(card->conditions, Max(card->nconditions + array.n, 1) * sizeof(Weight))
+		: palloc(Max(array.n, 1) * sizeof(Weight));
+	for (int i = 0; i < array.n; i++)
+	{
+		DocPath		element;
+		JsonbContainer *condition = doc_element(&array, i, &element, condition_members);
+		Weight	   *w = &card->conditions[card->nconditions];
+		CardSignal *signal;
+
+		memset(w, 0, sizeof(Weight));
+		signal = read_measure(reader, condition, &element, w);
+		add_index(&group_of(reader, signal)->conditions, card->nconditions++);
+		profile = profile && signal->profile;
+	}
+	return profile;
+}
+
+static void
+read_rule(CardReader *reader, JsonbContainer *object, const DocPath *path, Rule *rule)
+{
+	Scorecard  *card = reader->card;
+
+	rule->rule = doc_string(object, path, "rule", true);
+	rule->description = doc_comment(object, path, "description");
+	rule->has_points = doc_number(object, path, "points", &rule->points);
+	if (fabs(rule->points) > MOST_POINTS)
+		rule->points = rule->points > 0 ? MOST_POINTS : -MOST_POINTS;
+	rule->profile = true;
+	rule->all_of = card->nconditions;
+	rule->profile &= read_conditions(reader, object, path, "all_of");
+	rule->any_of = card->nconditions;
+	rule->profile &= read_conditions(reader, object, path, "any_of");
+	rule->none_of = card->nconditions;
+	rule->profile &= read_conditions(reader, object, path, "none_of");
+	rule->end = card->nconditions;
+	if (rule->all_of == rule->end)
+		doc_fail(path, "It has no conditions.", "Write at least one of all_of, any_of and none_of, each an array of conditions.");
+	rule->part = read_category(reader, object, path, rule->profile, &rule->category);
+}
+
+static void
+read_rules(CardReader *reader, JsonbContainer *document, const DocPath *root)
+{
+	Scorecard  *card = reader->card;
+	DocArray	array;
+
+	doc_array(document, root, "rules", &array);
+	card->nrules = array.n;
+	card->rules = palloc0(Max(array.n, 1) * sizeof(Rule));
+	names_init(&reader->rule_names, array.n);
+	for (int i = 0; i < array.n; i++)
+	{
+		DocPath		path;
+		JsonbContainer *object = doc_element(&array, i, &path, rule_members);
+
+		read_rule(reader, object, &path, &card->rules[i]);
+		names_add(&reader->rule_names, card->rules[i].rule);
+	}
+	names_finish(&reader->rule_names, &array.path);
+}
+
+/* ---------- the whole ---------- */
+
+/* Sort the groups, and find those that weights count from. */
+static void
+finish_groups(CardReader *reader, const DocPath *root)
+{
+	Scorecard  *card = reader->card;
+	bool		waiting = false;
 
 	qsort(card->groups, card->ngroups, sizeof(SignalWeights), group_compare);
-	if (reader->needs_ids)
-		for (int i = 1; i < card->ngroups; i++)
-			if (card->groups[i].signal_id == card->groups[i - 1].signal_id)
-				doc_fail(root, psprintf("Two signals have the signal_id %d.", card->groups[i].signal_id),
-						 "Take the signals from leadscore.scorecard(model).");
+	for (int i = 1; reader->needs_ids && i < card->ngroups; i++)
+		if (card->groups[i].signal_id == card->groups[i - 1].signal_id)
+			doc_fail(root, psprintf("Two signals have the signal_id %d.", card->groups[i].signal_id),
+					 "Take the signals from leadscore.scorecard(model).");
 
 	card->nsignal_ids = reader->needs_ids && card->ngroups > 0 ?
 		Min(card->groups[card->ngroups - 1].signal_id + 1, SIGNAL_IDS_LIMIT) : 0;
@@ -633,13 +821,40 @@ read_weights(CardReader *reader, JsonbContainer *document, const DocPath *root)
 	for (int i = 0; i < card->ngroups; i++)
 	{
 		SignalWeights *group = &card->groups[i];
-		const Weight *w = &card->weights[group->weights[0]];
+		const Weight *w = group->weights.n == 1 ? &card->weights[group->weights.items[0]] : NULL;
 
-		group->one_sum = group->n == 1 && (w->measure == MEASURE_COUNT || w->measure == MEASURE_VALUE) &&
-			w->decay && w->within == 0 && w->max_per_day == 0;
+		group->one_sum = w && (w->measure == MEASURE_COUNT || w->measure == MEASURE_VALUE) &&
+			w->decay && w->within == 0 && w->max_per_day == 0 && !w->has_if_none &&
+			group->later.n == 0 && group->conditions.n == 0 && !group->is_start;
 		if (group->signal_id >= 0 && group->signal_id < card->nsignal_ids)
 			card->group_of[group->signal_id] = group;
 	}
+
+	for (int32 i = 0; i < card->nweights; i++)
+	{
+		SignalWeights key = {.signal_id = reader->since[i] ? reader->since[i]->signal_id : -1};
+
+		if (reader->since[i] == NULL || !reader->needs_ids)
+			continue;
+		card->weights[i].since = bsearch(&key, card->groups, card->ngroups, sizeof(SignalWeights), group_compare);
+		waiting = true;
+	}
+	if (waiting)
+		card->waiting = palloc(card->ngroups * sizeof(Waiting));
+}
+
+/* The days that the model counts by. */
+static LocalDays *
+read_time_zone(JsonbContainer *object, const DocPath *root)
+{
+	DocPath		member = {root, "time_zone", 0};
+	char	   *name = doc_string(object, root, "time_zone", false);
+	const char *fault = name ? time_zone_fault(name) : NULL;
+
+	if (fault)
+		doc_fail(&member, psprintf("It is \"%s\". %s", name, fault),
+				 "Write a name from pg_timezone_names, such as \"Europe/Berlin\", or leave it out for UTC.");
+	return name ? local_days(name) : NULL;
 }
 
 static Scorecard *
@@ -665,15 +880,18 @@ read_card(Jsonb *document, bool needs_ids)
 	has_intercept = doc_number(object, &root, "intercept", &card->intercept);
 	has_slope = doc_number(object, &root, "slope", &card->slope);
 	card->has_probability = has_intercept && has_slope;
+	card->days = read_time_zone(object, &root);
 
 	read_signals(&reader, object, &root);
 	read_categories(&reader, object, &root);
 	read_stages(&reader, object, &root);
 	read_grades(&reader, object, &root);
-	read_segments(&reader, object, &root);
 	reader.decays = hash_create("leadscore decays", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	read_weights(&reader, object, &root);
 	hash_destroy(reader.decays);
+	read_rules(&reader, object, &root);
+	read_segments(&reader, object, &root);
+	finish_groups(&reader, &root);
 	return card;
 }
 
@@ -701,4 +919,11 @@ check_scorecard(PG_FUNCTION_ARGS)
 {
 	(void) read_card(PG_GETARG_JSONB_P(0), false);
 	PG_RETURN_BOOL(true);
+}
+
+/* The check of the column time_zone. */
+Datum
+is_time_zone(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(time_zone_fault(text_to_cstring(PG_GETARG_TEXT_PP(0))) == NULL);
 }

@@ -7,17 +7,24 @@
  *
  *     Scorecard
  *       weights[]     in the document's order
+ *       rules[]       in the document's order, each with a range of
+ *       conditions[]  measured like weights, but worth nothing by themselves
  *       groups[]      event signals by signal_id   ─┐ each with the numbers
- *       profiles[]    profile signals              ─┘ of its weights
+ *       profiles[]    profile signals              ─┘ of its weights and conditions
+ *       absences[]    the weights that are worth something where nothing happened
  *       decays[]      one for each distinct (half_life, fades_over)
  *       parts[]       categories, split into their event and profile part
  *       stages[], grades[] (highest min_fit first), segments[] (by position)
+ *
+ * A weight that counts from the last hour of another signal (since_signal)
+ * waits until the whole timeline has been read: that signal may come later.
  */
 #ifndef LEADSCORE_SCORECARD_H
 #define LEADSCORE_SCORECARD_H
 
 #include "model/document.h"
 #include "model/signal.h"
+#include "timeline/local_day.h"
 
 typedef enum Measure
 {
@@ -45,10 +52,12 @@ typedef struct Decay
 	struct Scorecard *card;		/* whose tables have a limit together */
 } Decay;
 
+/* What is measured of a signal, and what that is worth. A rule's condition is one, too, without points. */
 typedef struct Weight
 {
 	int32		weight_id;
 	bool		has_weight_id;
+	bool		has_if_none;
 	int32		part;			/* of a category, or -1 */
 	int32		stage;			/* index, or -1 */
 	Measure		measure;
@@ -57,7 +66,10 @@ typedef struct Weight
 	int32		within;			/* hours; 0: all */
 	int32		max_per_day;	/* 0: all */
 	Decay	   *decay;			/* or NULL */
+	struct SignalWeights *since;	/* only hours after the last of this signal are measured; NULL: all */
+	uint64		happened;		/* the turn in which there was something to measure; of a condition: in which it held */
 	double		points;
+	double		if_none;		/* points where there is nothing to measure */
 	double		at_least;		/* -inf: no lower bound */
 	double		below;			/* +inf: no upper bound */
 	double		min_points;
@@ -69,19 +81,41 @@ typedef struct Weight
 	const char *stage_name;
 } Weight;
 
-/* The weights of one signal. */
-typedef struct SignalWeights
+/* Indexes of weights, or of conditions. */
+typedef struct Indexes
 {
-	int32		signal_id;		/* of an event signal */
-	const char *description;	/* or NULL */
-	bool		needs_values;	/* some weight measures values */
-	PropertyMatcher matcher;	/* of a profile signal */
-	bool		any_profile;	/* a profile signal without a matcher */
-	bool		one_sum;		/* one weight, that adds up every hour with a decay */
 	int32		n;
 	int32		capacity;
-	int32	   *weights;		/* indexes */
+	int32	   *items;
+} Indexes;
+
+/* The weights and conditions of one signal. */
+typedef struct SignalWeights
+{
+	const char *signal;
+	int32		signal_id;		/* of an event signal */
+	const char *description;	/* or NULL */
+	bool		needs_values;	/* something measures values */
+	PropertyMatcher matcher;	/* of a profile signal */
+	bool		any_profile;	/* a profile signal without a matcher */
+	bool		nobody_matches; /* a profile that is not known has it */
+	bool		one_sum;		/* one weight, that adds up every hour with a decay, and nothing else */
+	bool		is_start;		/* some weight counts from its last hour */
+	Indexes		weights;		/* those that count from the beginning */
+	Indexes		later;			/* those that count from the last hour of another signal */
+	Indexes		conditions;
+
+	/* while a lead is scored */
+	uint64		seen;			/* the turn in which last_hour was found; only if is_start */
+	int32		last_hour;
 } SignalWeights;
+
+/* A signal of a lead whose weights wait until the whole timeline has been read. */
+typedef struct Waiting
+{
+	SignalWeights *group;
+	TimelineReader reader;
+} Waiting;
 
 /* A category's event or profile part, clamped by itself. */
 typedef struct CategoryPart
@@ -106,10 +140,30 @@ typedef struct Grade
 	double		min_fit;
 } Grade;
 
+/* A condition across signals. */
+typedef struct Rule
+{
+	const char *rule;
+	const char *description;	/* or NULL */
+	const char *category;		/* or NULL */
+	double		points;			/* 0: it only defines segments */
+	bool		has_points;
+	bool		profile;		/* it looks at profiles only: its points are fit */
+	int32		part;			/* of a category, or -1 */
+	uint64		bit;			/* in Appraisal.rules; 0: no segment names it */
+	/* conditions[]: all of those from "all_of" on, then any of these, then none of these */
+	int32		all_of;
+	int32		any_of;
+	int32		none_of;
+	int32		end;
+} Rule;
+
 typedef struct Segment
 {
 	const char *segment;
 	int32		position;
+	uint64		rules;			/* that must hold, by their bits */
+	double		above_score;
 	double		min_score;
 	double		min_fit;
 	double		min_engagement;
@@ -125,7 +179,11 @@ typedef struct Scorecard
 	double		intercept;
 	double		slope;
 
+	LocalDays  *days;			/* of a time zone; NULL: UTC days */
+
 	int32		nweights;
+	int32		nrules;
+	int32		nconditions;
 	int32		ngroups;
 	int32		nprofiles;
 	int32		nparts;
@@ -133,6 +191,9 @@ typedef struct Scorecard
 	int32		ngrades;
 	int32		nsegments;
 	Weight	   *weights;
+	Rule	   *rules;
+	Weight	   *conditions;
+	Indexes		absences;
 	SignalWeights *groups;
 	SignalWeights *profiles;
 	CategoryPart *parts;
@@ -148,12 +209,24 @@ typedef struct Scorecard
 	MemoryContext context;		/* holds all of it */
 	ResultRow	row;			/* of appraise() */
 
-	/* room for the hours of one signal while a lead is scored */
+	/* while a lead is scored */
+	uint64		turn;			/* the number of the lead */
+	int32		nwaiting;
+	Waiting    *waiting;		/* room for one a group, if there is a weight that waits */
+
+	/* room for the hours of one signal */
 	int32		scratch_capacity;
 	int32	   *ages;
 	double	   *occurrences;
 	double	   *values;
 } Scorecard;
+
+/* What can bring points: weights, then rules. */
+static inline int32
+nterms(const Scorecard *card)
+{
+	return card->nweights + card->nrules;
+}
 
 extern void *scorecard_compile(Jsonb *document);
 extern Scorecard *scorecard_compile_in(MemoryContext context, Datum document);

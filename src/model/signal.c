@@ -294,6 +294,46 @@ property_matcher_matches(const PropertyMatcher *matcher, Jsonb *properties)
 	return matcher->condition == NULL || condition_holds(matcher->condition, properties);
 }
 
+/* Whether a matcher takes properties of which none is known: they are {}. */
+bool
+property_matcher_matches_nothing(const PropertyMatcher *matcher)
+{
+	return property_matcher_matches(matcher, DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"))));
+}
+
+/* A profile as it is matched: an attribute that is null, as a column that is NULL makes it, is none. */
+Jsonb *
+known_attributes(Jsonb *profile)
+{
+	JsonbIterator *it;
+	JsonbBuilder json = {0};
+	JsonbValue	key;
+	JsonbValue	value;
+	uint32		n = JB_ROOT_COUNT(profile);
+	uint32		first = 0;
+
+	if (!JB_ROOT_IS_OBJECT(profile))
+		return profile;
+	while (first < n && !JBE_ISNULL(profile->root.children[n + first]))
+		first++;
+	if (first == n)
+		return profile;
+
+	it = JsonbIteratorInit(&profile->root);
+	push_jsonb(&json, WJB_BEGIN_OBJECT, NULL);
+	(void) JsonbIteratorNext(&it, &key, true);
+	while (JsonbIteratorNext(&it, &key, true) == WJB_KEY)
+	{
+		(void) JsonbIteratorNext(&it, &value, true);
+		if (value.type == jbvNull)
+			continue;
+		push_jsonb(&json, WJB_KEY, &key);
+		push_jsonb(&json, WJB_VALUE, &value);
+	}
+	push_jsonb(&json, WJB_END_OBJECT, NULL);
+	return JsonbValueToJsonb(json.result);
+}
+
 /* ---------- signals ---------- */
 
 /*
@@ -358,6 +398,7 @@ signal_set_compile(Jsonb *document)
 		ids[i] = signal->signal_id;
 		property_matcher_compile(&signal->matcher, object, &path);
 		signal->looks_inside = signal->matcher.match || signal->matcher.condition;
+		signal->matches_nothing = property_matcher_matches_nothing(&signal->matcher);
 		if (kind)
 		{
 			Label		name = {kind, strlen(kind)};
@@ -402,7 +443,7 @@ signal_set_match(const SignalSet *set, const Event *event)
 				if (!fetched)
 					properties = event->fetch_properties(event->row);
 				fetched = true;
-				if (properties == NULL || !property_matcher_matches(&signal->matcher, properties))
+				if (properties == NULL ? !signal->matches_nothing : !property_matcher_matches(&signal->matcher, properties))
 					continue;
 			}
 			set->matched[n++] = signal->signal_id;

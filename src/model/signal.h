@@ -25,6 +25,7 @@ typedef struct Signal
 {
 	int32		signal_id;
 	bool		looks_inside;	/* has a matcher */
+	bool		matches_nothing;	/* the matcher takes an event without properties */
 	PropertyMatcher matcher;
 	struct Signal *next;		/* the next signal of the same kind */
 } Signal;
@@ -55,6 +56,8 @@ typedef struct Event
 
 extern void property_matcher_compile(PropertyMatcher *matcher, JsonbContainer *object, const DocPath *path);
 extern bool property_matcher_matches(const PropertyMatcher *matcher, Jsonb *properties);
+extern bool property_matcher_matches_nothing(const PropertyMatcher *matcher);
+extern Jsonb *known_attributes(Jsonb *profile);
 
 extern void *signal_set_compile(Jsonb *document);
 extern int	signal_set_match(const SignalSet *set, const Event *event);

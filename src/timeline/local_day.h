@@ -1,0 +1,47 @@
+/*
+ * local_day.h: the days of a time zone.
+ *
+ * An hour belongs to the day that it begins on. So in a zone that is half an
+ * hour off, the hour around midnight counts for the day that ends in it.
+ */
+#ifndef LEADSCORE_LOCAL_DAY_H
+#define LEADSCORE_LOCAL_DAY_H
+
+#include "timeline/timeline.h"
+
+#include "pgtime.h"
+
+/* Hours with one distance to UTC. */
+typedef struct Stretch
+{
+	int32		until;			/* the first hour after them */
+	int32		offset;			/* seconds east of UTC */
+} Stretch;
+
+/* A time zone: its stretches since 1970 up to a year that no lead lives in, and the one that was asked for last. */
+typedef struct LocalDays
+{
+	pg_tz	   *zone;
+	int32		n;
+	int32		last;
+	Stretch    *stretches;
+} LocalDays;
+
+extern LocalDays *local_days(const char *zone);
+extern int32 local_offset(LocalDays *days, int32 hour);
+extern const char *time_zone_fault(const char *name);
+
+/* The number of an hour's day since 1970-01-01; of NULL the UTC day. */
+static inline int32
+day_of_hour(LocalDays *days, int32 hour)
+{
+	int64		second;
+
+	if (days == NULL)
+		return hour / HOURS_A_DAY;
+	second = (int64) hour * SECS_PER_HOUR + local_offset(days, hour);
+	/* the first hours of 1970 may lie on the day before */
+	return second < 0 ? -1 : (int32) (second / SECS_PER_DAY);
+}
+
+#endif							/* LEADSCORE_LOCAL_DAY_H */
