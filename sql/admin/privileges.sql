@@ -110,6 +110,8 @@ BEGIN
 		' leadscore.signal_report(jsonb, text, interval, timestamptz[], float8, interval),'
 		' leadscore_internal.compare(jsonb, jsonb, text, leadscore.timeline, jsonb, timestamptz), leadscore_internal.with_signal_ids(jsonb), leadscore_internal.document_signals(jsonb), leadscore_internal.tell_of_uncounted(jsonb),'
 		' leadscore_internal.stability_index(float8[], float8, float8), leadscore.preview(jsonb, text, timestamptz), leadscore_internal.voucher_preview(jsonb, text, timestamptz), leadscore_internal.vouchers_due(text, text[], timestamptz),'
+		' leadscore.segment_limits(jsonb, jsonb, timestamptz), leadscore_internal.score_limit(jsonb, text, bigint, timestamptz), leadscore_internal.has_limit(jsonb),'
+		' leadscore_internal.check_shares(jsonb, text[]), leadscore_internal.shares_today(jsonb, timestamptz),'
 		' leadscore.stability_report(text, timestamptz, timestamptz, interval),'
 		' leadscore_internal.treated(text, float8, text), leadscore_internal.serving_model(text, text, timestamptz), leadscore.arm(text, text), leadscore.experiment_result(text, text, float8, timestamptz),'
 		' leadscore.training_set(jsonb, text, interval, timestamptz[], interval),'

@@ -34,7 +34,7 @@ my %functions = (
 		conversion_id check_outcome examples warn_of_censoring outcome past_score past_probability past_features past_points assess
 		unbounded with_points fit normal_tails student_tails student_bound profile_values with_profile profile_report
 		merge_bands likelihood measured_once with_bands with_half_lives sample_likelihood learn_decay information_value signal_report
-		compare with_signal_ids document_signals tell_of_uncounted stability_index preview voucher_preview vouchers_due stability_report treated arm experiment_result training_set evaluate lift_table
+		compare with_signal_ids document_signals tell_of_uncounted stability_index preview voucher_preview vouchers_due segment_limits score_limit has_limit check_shares shares_today stability_report treated arm experiment_result training_set evaluate lift_table
 		calibration_table gains bands fine_bands check_fit fit_clv(text) clv(text) not_a_timeline},
 	writer => q{take_changes acknowledge_changes},
 	identifier => q{identify(text) identify(text[]) unidentify},
