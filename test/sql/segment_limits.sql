@@ -13,7 +13,7 @@ SELECT publish('{"model": "m", "signals": [{"signal": "visit", "kind": "visit"},
 	"segments": [{"segment": "high", "position": 1, "min_score": 71}, {"segment": "medium", "position": 2, "above_score": 50.5}, {"segment": "low", "position": 3}]}');
 CALL rebuild();
 CREATE FUNCTION limits(document jsonb, shares jsonb DEFAULT NULL, at timestamptz DEFAULT '2026-02-01') RETURNS TABLE (segment text, min_score text, above_score text, leads bigint) LANGUAGE sql AS $$
-	WITH made AS (SELECT leadscore.segment_limits(document, shares, at) AS card)
+	WITH made AS MATERIALIZED (SELECT leadscore.segment_limits(document, shares, at) AS card)
 	SELECT s ->> 'segment', s ->> 'min_score', s ->> 'above_score',
 		(SELECT count(*) FROM leadscore_internal.visible_lead v WHERE (leadscore.appraise(leadscore_internal.with_signal_ids(card), v.timeline, v.profile, at)).segment = s ->> 'segment')
 	FROM made, jsonb_array_elements(card -> 'segments') s
