@@ -84,7 +84,7 @@ INSERT INTO lead SELECT 'lead ' || n, jsonb_build_object('country', CASE n % 2 W
 SELECT model, count(*), count(DISTINCT e.score) > 5 AS differ, bool_and(abs(e.score - e.explained) < 1e-9) AS adds_up,
 	count(*) FILTER (WHERE e.clamps > 0) > 0 AS some_are_clamped
 FROM (SELECT m.model, score(l.lead_id, m.model, at) AS score, x.*
-	FROM model m, lead l, unnest(ARRAY['2026-03-01', '2026-07-01', '2027-06-01']::timestamptz[]) at,
+	FROM model m, lead l, unnest(ARRAY['2026-03-01', '2026-09-01', '2027-06-01']::timestamptz[]) at,
 		LATERAL (SELECT coalesce(sum(points), 0) AS explained, count(*) FILTER (WHERE signal IS NULL) AS clamps FROM explain(l.lead_id, m.model, at)) x
 	WHERE l.lead_id LIKE 'lead%' AND m.model <> 'shop') e
 GROUP BY model ORDER BY model;
