@@ -118,7 +118,7 @@ COMMENT ON COLUMN leadscore.offer.again_after IS 'how long after a voucher a lea
 COMMENT ON COLUMN leadscore.offer.issue_on IS 'the causes of a segment change for which vouchers are issued';
 COMMENT ON COLUMN leadscore.offer.brake IS 'the most vouchers that are issued within an hour; the next one stops the offer until resume_offer(); NULL: no brake';
 COMMENT ON COLUMN leadscore.offer.minor_unit IS 'the smallest amount of money: discounts are rounded to it';
-COMMENT ON COLUMN leadscore.offer.ends_of_day IS 'whether vouchers are valid to the end of their last day, in UTC';
+COMMENT ON COLUMN leadscore.offer.ends_of_day IS 'whether vouchers are valid to the end of their last day in the model''s time zone';
 COMMENT ON COLUMN leadscore.offer.resumed_at IS 'when resume_offer() was called last; NULL: never';
 
 CREATE TRIGGER watching_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON leadscore.offer
@@ -267,9 +267,11 @@ CREATE FUNCTION leadscore_internal.vouchers_to_issue(offer text, lead_ids text[]
 BEGIN ATOMIC
 	SELECT o.offer, o.kind, CASE o.kind WHEN 'percent' THEN o.discount ELSE leadscore_internal.to_unit(o.discount, o.minor_unit) END,
 		n.lead_id, CASE WHEN NOT n.held_out THEN leadscore_internal.voucher_code() END, vouchers_to_issue.at,
-		CASE WHEN o.ends_of_day THEN date_trunc('day', vouchers_to_issue.at + o.valid_for, 'UTC') + interval '1 day' ELSE vouchers_to_issue.at + o.valid_for END,
+		CASE WHEN o.ends_of_day THEN (date_trunc('day', (vouchers_to_issue.at + o.valid_for) AT TIME ZONE z.time_zone) + interval '1 day') AT TIME ZONE z.time_zone
+			ELSE vouchers_to_issue.at + o.valid_for END,
 		n.change_id, n.already
 	FROM leadscore.offer o
+	CROSS JOIN LATERAL (SELECT coalesce((SELECT m.time_zone FROM leadscore.model m WHERE m.model = o.model), 'UTC') AS time_zone) z
 	CROSS JOIN ROWS FROM (unnest(lead_ids), unnest(vouchers_to_issue.held_out), unnest(change_ids), unnest(vouchers_to_issue.already))
 		AS n (lead_id, held_out, change_id, already)
 	WHERE o.offer = vouchers_to_issue.offer;

@@ -35,7 +35,7 @@ GRANT EXECUTE ON FUNCTION leadscore.timeline_agg(jsonb, text, timestamptz, numer
 	leadscore.next_segment(jsonb, leadscore.timeline, jsonb, timestamptz, text, timestamptz),
 	leadscore.template(text), leadscore.templates(), leadscore.diff(jsonb, jsonb),
 	leadscore.session_number(timestamptz, interval), leadscore.session_number(timestamp, interval),
-	leadscore.fit_clv(leadscore.timeline, integer, timestamptz, interval), leadscore.clv(leadscore.timeline, jsonb, interval, timestamptz),
+	leadscore.fit_clv(leadscore.timeline, integer, timestamptz, interval), leadscore.fit_clv(leadscore.timeline, integer, timestamptz, interval, text), leadscore.clv(leadscore.timeline, jsonb, interval, timestamptz),
 	leadscore.roc_auc(float8, boolean), leadscore.roc_auc_error(float8, boolean), leadscore.average_precision(float8, boolean),
 	leadscore.ks(float8, boolean), leadscore.log_loss(float8, boolean), leadscore.brier(float8, boolean),
 	leadscore.logistic_regression(float8[], boolean, float8, float8[]) TO PUBLIC;
@@ -81,7 +81,8 @@ BEGIN
 	-- what is in it is shown to those whom policies on lead do not bind
 	EXECUTE format('GRANT SELECT (lead_id) ON leadscore.pending_profile TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.signals(), leadscore.scorecard(text), leadscore_internal.make_document(text), leadscore_internal.model_named(text),'
-		' leadscore_internal.lead_named(text), leadscore_internal.is_excluded(text), leadscore_internal.anybody_excluded(), leadscore_internal.timeline_of(text), leadscore_internal.has_pending(text), leadscore_internal.with_pending(text, leadscore.timeline), leadscore_internal.check_timelines_seen(), leadscore_internal.with_pending_profile(text, jsonb, boolean), leadscore_internal.alias_profiles(), leadscore_internal.is_visible(text), leadscore_internal.model_cards(), leadscore_internal.served_models(), leadscore_internal.months_since(timestamptz), leadscore_internal.model_stages(), leadscore_internal.stage_signals(), leadscore_internal.touch_signals(), leadscore_internal.children(regclass), leadscore_internal.source_problem(regclass, jsonb), leadscore_internal.lead_key_problem(regclass, jsonb), leadscore_internal.has_lead_index(oid, text, boolean), leadscore_internal.split_problem(), leadscore_internal.log_has(text, boolean), leadscore_internal.signals_waiting(text[]), leadscore_internal.transition_problem(), leadscore_internal.table_problem(), leadscore_internal.known_source_problem(), leadscore_internal.own_problem(), leadscore_internal.collation_version(), leadscore_internal.event_trigger_state(), leadscore_internal.mapped_columns(oid, jsonb), leadscore_internal.keeps_values(text, text), leadscore_internal.family_above(oid[]), leadscore_internal.family_below(oid[]), leadscore_internal.split_tables(), leadscore.partitions(),'
+		' leadscore_internal.is_excluded(text), leadscore_internal.anybody_excluded(),'
+		' leadscore_internal.lead_named(text), leadscore_internal.timeline_of(text), leadscore_internal.has_pending(text), leadscore_internal.with_pending(text, leadscore.timeline), leadscore_internal.check_timelines_seen(), leadscore_internal.with_pending_profile(text, jsonb, boolean), leadscore_internal.alias_profiles(), leadscore_internal.is_visible(text), leadscore_internal.model_cards(), leadscore_internal.served_models(), leadscore_internal.months_since(timestamptz, text), leadscore_internal.model_stages(), leadscore_internal.stage_signals(), leadscore_internal.touch_signals(), leadscore_internal.children(regclass), leadscore_internal.source_problem(regclass, jsonb), leadscore_internal.lead_key_problem(regclass, jsonb), leadscore_internal.has_lead_index(oid, text, boolean), leadscore_internal.split_problem(), leadscore_internal.log_has(text, boolean), leadscore_internal.signals_waiting(text[]), leadscore_internal.transition_problem(), leadscore_internal.table_problem(), leadscore_internal.known_source_problem(), leadscore_internal.own_problem(), leadscore_internal.collation_version(), leadscore_internal.event_trigger_state(), leadscore_internal.mapped_columns(oid, jsonb), leadscore_internal.keeps_values(text, text), leadscore_internal.family_above(oid[]), leadscore_internal.family_below(oid[]), leadscore_internal.split_tables(), leadscore.partitions(),'
 		' leadscore_internal.column_type(regclass, text), leadscore_internal.property_type(regtype), leadscore_internal.trigger_mapping(bytea), leadscore.top(integer, text, timestamptz), leadscore.score(text, text, timestamptz), leadscore_internal.score_by_query(text, text, timestamptz), leadscore.explain(text, text, timestamptz),'
 		' leadscore.score(bigint, text, timestamptz), leadscore.score(uuid, text, timestamptz), leadscore.explain(bigint, text, timestamptz), leadscore.explain(uuid, text, timestamptz),'
 		' leadscore.score_history(text, text, timestamptz, timestamptz, interval), leadscore.rfm_groups(), leadscore.rfm(text[], timestamptz, integer),'
@@ -94,10 +95,10 @@ BEGIN
 		' leadscore_internal.past_score(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore_internal.past_probability(jsonb, leadscore.timeline, jsonb, timestamptz),'
 		' leadscore_internal.assess(jsonb, leadscore.timeline, jsonb, timestamptz, boolean),'
 		' leadscore_internal.past_features(jsonb, leadscore.timeline, jsonb, timestamptz),'
-		' leadscore_internal.past_points(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore_internal.unbounded(jsonb),'
+		' leadscore_internal.past_points(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore_internal.unbounded(jsonb), leadscore_internal.terms(jsonb), leadscore_internal.rounded(float8, float8), leadscore_internal.profile_rules(jsonb),'
 		' leadscore_internal.with_points(jsonb, float8[], float8),'
 		' leadscore.fit(jsonb, text, interval, timestamptz[], float8, float8, boolean, float8, interval, boolean, text, boolean),'
-		' leadscore_internal.stored_sum(leadscore.timeline), leadscore_internal.month_of(timestamptz), leadscore_internal.month_start(date),'
+		' leadscore_internal.stored_sum(leadscore.timeline), leadscore_internal.month_of(timestamptz, text), leadscore_internal.month_start(date, text),'
 		' leadscore_internal.gains(float8, boolean), leadscore_internal.bands(float8, boolean), leadscore_internal.fine_bands(float8, boolean),'
 		' leadscore_internal.normal_tails(float8), leadscore_internal.student_tails(float8, float8), leadscore_internal.student_bound(float8, float8),'
 		' leadscore_internal.profile_values(integer, integer, integer, timestamptz[], integer, boolean), leadscore_internal.with_profile(jsonb, integer, integer, integer, timestamptz[], boolean),'
@@ -118,7 +119,7 @@ BEGIN
 		' leadscore.evaluate(jsonb, text, interval, timestamptz[], interval),'
 		' leadscore.lift_table(jsonb, text, interval, timestamptz[], interval),'
 		' leadscore.calibration_table(jsonb, text, interval, timestamptz[], interval),'
-		' leadscore_internal.check_fit(text, timestamptz), leadscore.fit_clv(text, timestamptz, interval), leadscore.clv(text, jsonb, interval, timestamptz), leadscore_internal.not_a_timeline(text) TO %s', role);
+		' leadscore_internal.check_fit(text, timestamptz), leadscore_internal.default_time_zone(), leadscore.fit_clv(text, timestamptz, interval), leadscore.clv(text, jsonb, interval, timestamptz), leadscore_internal.not_a_timeline(text) TO %s', role);
 END
 $$;
 

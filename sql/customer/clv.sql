@@ -5,6 +5,9 @@
 CREATE FUNCTION leadscore_internal.fit_clv_transition(internal, leadscore.timeline, integer, timestamptz, interval) RETURNS internal
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 
+CREATE FUNCTION leadscore_internal.fit_clv_transition(internal, leadscore.timeline, integer, timestamptz, interval, text) RETURNS internal
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
 CREATE FUNCTION leadscore_internal.fit_clv_merge(internal, internal) RETURNS internal
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 
@@ -18,6 +21,7 @@ CREATE FUNCTION leadscore_internal.fit_clv_final(internal) RETURNS jsonb
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 
 COMMENT ON FUNCTION leadscore_internal.fit_clv_transition(internal, leadscore.timeline, integer, timestamptz, interval) IS 'aggregate transition function';
+COMMENT ON FUNCTION leadscore_internal.fit_clv_transition(internal, leadscore.timeline, integer, timestamptz, interval, text) IS 'aggregate transition function';
 COMMENT ON FUNCTION leadscore_internal.fit_clv_merge(internal, internal) IS 'aggregate combine function';
 COMMENT ON FUNCTION leadscore_internal.fit_clv_serialize(internal) IS 'aggregate serial function';
 COMMENT ON FUNCTION leadscore_internal.fit_clv_deserialize(bytea, internal) IS 'aggregate deserial function';
@@ -64,11 +68,35 @@ CREATE AGGREGATE leadscore.fit_clv(timeline leadscore.timeline, signal_id intege
 COMMENT ON AGGREGATE leadscore.fit_clv(leadscore.timeline, integer, timestamptz, interval)
 	IS 'the parameters of BG/NBD and Gamma-Gamma, fitted to the purchases in timelines';
 
+CREATE AGGREGATE leadscore.fit_clv(timeline leadscore.timeline, signal_id integer, until timestamptz, unit interval, time_zone text) (
+	SFUNC = leadscore_internal.fit_clv_transition,
+	STYPE = internal,
+	SSPACE = 2048,
+	FINALFUNC = leadscore_internal.fit_clv_final,
+	COMBINEFUNC = leadscore_internal.fit_clv_merge,
+	SERIALFUNC = leadscore_internal.fit_clv_serialize,
+	DESERIALFUNC = leadscore_internal.fit_clv_deserialize,
+	PARALLEL = safe
+);
+
+COMMENT ON AGGREGATE leadscore.fit_clv(leadscore.timeline, integer, timestamptz, interval, text)
+	IS 'the same, with purchases by the days of a time zone; NULL: UTC';
+
+CREATE FUNCTION leadscore_internal.default_time_zone() RETURNS text
+	LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT coalesce((SELECT m.time_zone FROM leadscore.model m WHERE m.model = 'default'),
+		(SELECT m.time_zone FROM leadscore.default_model d JOIN leadscore.model m ON m.model = d.model WHERE NOT EXISTS (SELECT FROM leadscore.model n WHERE n.model = 'default')));
+END;
+
+COMMENT ON FUNCTION leadscore_internal.default_time_zone() IS 'the time zone of the default model; NULL: UTC, or there is none';
+
 CREATE FUNCTION leadscore.fit_clv(signal text, until timestamptz DEFAULT now(), unit interval DEFAULT '7 days') RETURNS jsonb
 	LANGUAGE sql STABLE STRICT PARALLEL SAFE SET jit = off
 BEGIN ATOMIC
 	SELECT jsonb_build_object('signal', fit_clv.signal)
-		|| leadscore.fit_clv(l.timeline, (SELECT leadscore_internal.check_fit(fit_clv.signal, fit_clv.until)), fit_clv.until, fit_clv.unit)
+		|| leadscore.fit_clv(l.timeline, (SELECT leadscore_internal.check_fit(fit_clv.signal, fit_clv.until)), fit_clv.until, fit_clv.unit,
+			(SELECT leadscore_internal.default_time_zone()))
 	FROM (SELECT) one LEFT JOIN leadscore_internal.visible_lead l ON true;	-- a row at least, whose arguments are checked
 END;
 
@@ -88,13 +116,13 @@ CREATE TYPE leadscore.customer_value AS (
 );
 
 COMMENT ON TYPE leadscore.customer_value IS 'what a customer has done, and is expected to do within a horizon';
-COMMENT ON COLUMN leadscore.customer_value.purchases IS 'UTC days on which the lead has bought';
+COMMENT ON COLUMN leadscore.customer_value.purchases IS 'days on which the lead has bought, in the time zone of the parameters';
 COMMENT ON COLUMN leadscore.customer_value.last_purchase IS 'the last of these days';
 COMMENT ON COLUMN leadscore.customer_value.probability_alive IS 'that the lead is still a customer; the risk of churn is 1 less it';
 COMMENT ON COLUMN leadscore.customer_value.expected_purchases IS 'within the horizon';
 COMMENT ON COLUMN leadscore.customer_value.average_value IS 'expected of a purchase; NULL without gamma_gamma';
 COMMENT ON COLUMN leadscore.customer_value.expected_value IS 'of the expected purchases; NULL without gamma_gamma';
-COMMENT ON COLUMN leadscore.customer_value.next_order IS 'the UTC day by which half of such customers order again, if they are still customers';
+COMMENT ON COLUMN leadscore.customer_value.next_order IS 'the day by which half of such customers order again, if they are still customers';
 
 CREATE FUNCTION leadscore.clv(timeline leadscore.timeline, params jsonb, horizon interval DEFAULT '1 year', at timestamptz DEFAULT now())
 	RETURNS leadscore.customer_value

@@ -1,6 +1,6 @@
 -- figures.sql: key figures, from timelines
 --
--- A month begins at 00:00 UTC. The segment of a lead in a month is the one it was
+-- A month begins at 00:00 in the model's time zone. The segment of a lead in a month is the one it was
 -- in when the month began: scored as of the last hour before, for a score counts
 -- the whole hour that it is asked for. Money is summed as numeric, exactly.
 
@@ -78,31 +78,32 @@ COMMENT ON COLUMN leadscore_internal.lead_start.timeline IS 'what it did';
 COMMENT ON COLUMN leadscore_internal.lead_start.profile IS 'who it is';
 COMMENT ON COLUMN leadscore_internal.lead_start.started_at IS 'the first hour of any signal';
 
-CREATE FUNCTION leadscore_internal.month_of(instant timestamptz) RETURNS date
+CREATE FUNCTION leadscore_internal.month_of(instant timestamptz, time_zone text) RETURNS date
 	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT date_trunc('month', instant AT TIME ZONE 'UTC')::date;
+	SELECT date_trunc('month', instant AT TIME ZONE time_zone)::date;
 END;
 
-CREATE FUNCTION leadscore_internal.month_start(month date) RETURNS timestamptz
+CREATE FUNCTION leadscore_internal.month_start(month date, time_zone text) RETURNS timestamptz
 	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT month::timestamp AT TIME ZONE 'UTC';
+	-- the first hour that begins in it: in a zone that is half an hour off, the one around midnight belongs to the day before
+	SELECT date_trunc('hour', (month::timestamp AT TIME ZONE time_zone) + interval '59 minutes 59.999999 seconds', 'UTC');
 END;
 
-CREATE FUNCTION leadscore_internal.months_since(instant timestamptz) RETURNS TABLE (month date, begins_at timestamptz, next_at timestamptz)
+CREATE FUNCTION leadscore_internal.months_since(instant timestamptz, time_zone text) RETURNS TABLE (month date, begins_at timestamptz, next_at timestamptz)
 	LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE ROWS 12 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	RETURN QUERY
-	SELECT g.month::date, leadscore_internal.month_start(g.month::date), leadscore_internal.month_start((g.month + interval '1 month')::date)
-	FROM generate_series(leadscore_internal.month_of(instant)::timestamp, leadscore_internal.month_of(now())::timestamp, '1 month') AS g (month);
+	SELECT g.month::date, leadscore_internal.month_start(g.month::date, time_zone), leadscore_internal.month_start((g.month + interval '1 month')::date, time_zone)
+	FROM generate_series(leadscore_internal.month_of(instant, time_zone)::timestamp, leadscore_internal.month_of(now(), time_zone)::timestamp, '1 month') AS g (month);
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.months_since(timestamptz) IS 'the UTC months from that of an instant to the present one, and when they and the next ones begin';
-COMMENT ON FUNCTION leadscore_internal.month_of(timestamptz) IS 'the first day of the UTC month';
-COMMENT ON FUNCTION leadscore_internal.month_start(date) IS 'the instant at which a UTC day begins';
+COMMENT ON FUNCTION leadscore_internal.months_since(timestamptz, text) IS 'the months of a time zone from that of an instant to the present one, and when they and the next ones begin';
+COMMENT ON FUNCTION leadscore_internal.month_of(timestamptz, text) IS 'the first day of the month in a time zone';
+COMMENT ON FUNCTION leadscore_internal.month_start(date, text) IS 'the first hour that begins on a day of a time zone, or after it has begun';
 
 -- conversion, revenue, orders
 
@@ -111,8 +112,10 @@ WITH lead AS MATERIALIZED (
 	SELECT s.lead_id, s.timeline, s.profile, s.started_at FROM leadscore_internal.lead_start s
 ), month AS (
 	-- the present month ends with the present hour
-	SELECT g.month, g.begins_at, g.next_at, least(g.next_at, now() + interval '1 hour') AS ends_at
-	FROM (SELECT min(l.started_at) AS started_at FROM lead l) s CROSS JOIN leadscore_internal.months_since(s.started_at) g
+	SELECT z.time_zone, g.month, g.begins_at, g.next_at, least(g.next_at, now() + interval '1 hour') AS ends_at
+	FROM (SELECT min(l.started_at) AS started_at FROM lead l) s
+	CROSS JOIN (SELECT DISTINCT c.time_zone FROM leadscore_internal.model_cards() c) z
+	CROSS JOIN LATERAL leadscore_internal.months_since(s.started_at, z.time_zone) g
 )
 SELECT c.model, m.month, f.segment, f.is_new, f.leads, f.customers,
 	round(f.customers::numeric / f.leads, 6) AS conversion_rate,
@@ -122,7 +125,7 @@ SELECT c.model, m.month, f.segment, f.is_new, f.leads, f.customers,
 	round(f.revenue / nullif(f.orders, 0), 6) AS average_order_value,
 	round(f.repeaters::numeric / nullif(f.customers, 0), 6) AS repeat_rate
 FROM leadscore_internal.model_cards() c
-CROSS JOIN month m
+JOIN month m ON m.time_zone = c.time_zone
 -- (a month at a time, so that its few groups are known to be few)
 CROSS JOIN LATERAL (
 	SELECT s.segment, s.is_new, count(*) AS leads, count(*) FILTER (WHERE s.orders > 0) AS customers,
@@ -141,7 +144,7 @@ WHERE c.conversion_id IS NOT NULL;
 
 COMMENT ON VIEW leadscore.monthly_figure IS 'conversion rate, revenue, order value and repeat rate, by month and by the segment when the month began';
 COMMENT ON COLUMN leadscore.monthly_figure.model IS 'the model: its segments, its conversion';
-COMMENT ON COLUMN leadscore.monthly_figure.month IS 'the first day of the UTC month';
+COMMENT ON COLUMN leadscore.monthly_figure.month IS 'the first day of the month in the model''s time zone';
 COMMENT ON COLUMN leadscore.monthly_figure.segment IS 'the segment when the month began; NULL: none, or not yet a lead';
 COMMENT ON COLUMN leadscore.monthly_figure.is_new IS 'whether they have come in this month';
 COMMENT ON COLUMN leadscore.monthly_figure.leads IS 'leads that had done something by the end of the month';
@@ -156,12 +159,12 @@ COMMENT ON COLUMN leadscore.monthly_figure.repeat_rate IS 'of the customers, tho
 -- the sales cycle
 
 CREATE VIEW leadscore.sales_cycle AS
-SELECT f.model, leadscore_internal.month_of(f.bought_at) AS month, f.segment, count(*) AS customers,
+SELECT f.model, leadscore_internal.month_of(f.bought_at, f.time_zone) AS month, f.segment, count(*) AS customers,
 	percentile_cont(0.25) WITHIN GROUP (ORDER BY f.days) AS lower_quartile,
 	percentile_cont(0.5) WITHIN GROUP (ORDER BY f.days) AS median,
 	percentile_cont(0.75) WITHIN GROUP (ORDER BY f.days) AS upper_quartile
 FROM (
-	SELECT c.model, o.bought_at, (extract(epoch FROM o.bought_at - s.started_at) / 86400)::float8 AS days,
+	SELECT c.model, c.time_zone, o.bought_at, (extract(epoch FROM o.bought_at - s.started_at) / 86400)::float8 AS days,
 		CASE WHEN s.started_at < o.bought_at
 			THEN (leadscore.appraise(c.scorecard, s.timeline, s.profile, o.bought_at - interval '1 hour')).segment END AS segment
 	FROM leadscore_internal.model_cards() c
@@ -171,7 +174,7 @@ FROM (
 	) o
 	WHERE c.conversion_id IS NOT NULL AND o.bought_at IS NOT NULL
 ) f
-GROUP BY f.model, leadscore_internal.month_of(f.bought_at), f.segment;
+GROUP BY f.model, leadscore_internal.month_of(f.bought_at, f.time_zone), f.segment;
 
 COMMENT ON VIEW leadscore.sales_cycle IS 'days from the first touch to the first purchase, by month of the purchase and by the segment just before it';
 COMMENT ON COLUMN leadscore.sales_cycle.model IS 'the model: its segments, its conversion';
@@ -210,9 +213,9 @@ COMMENT ON FUNCTION leadscore_internal.stage_signals() IS 'the furthest stage th
 
 CREATE VIEW leadscore.funnel AS
 WITH came AS (
-	SELECT m.model, leadscore_internal.month_of(l.started_at) AS month, r.position,
+	SELECT m.model, leadscore_internal.month_of(l.started_at, m.time_zone) AS month, r.position,
 		(leadscore.appraise(m.scorecard, l.timeline, l.profile,
-			least(leadscore_internal.month_start((leadscore_internal.month_of(l.started_at) + interval '1 month')::date) - interval '1 hour', now()))).segment
+			least(leadscore_internal.month_start((leadscore_internal.month_of(l.started_at, m.time_zone) + interval '1 month')::date, m.time_zone) - interval '1 hour', now()))).segment
 	FROM leadscore_internal.model_cards() m
 	CROSS JOIN leadscore_internal.lead_start l
 	CROSS JOIN LATERAL (
@@ -262,7 +265,7 @@ COMMENT ON FUNCTION leadscore_internal.touch_signals() IS 'the signals that show
 
 CREATE VIEW leadscore.attribution AS
 WITH bought AS (
-	SELECT c.model, o.occurrences AS orders, o.value AS revenue, leadscore_internal.month_of(o.hour) AS month, t.channels,
+	SELECT c.model, o.occurrences AS orders, o.value AS revenue, leadscore_internal.month_of(o.hour, c.time_zone) AS month, t.channels,
 		o.hour = min(o.hour) FILTER (WHERE o.occurrences > 0) OVER (PARTITION BY c.model, s.lead_id) AS is_first,
 		CASE WHEN s.started_at < o.hour THEN (leadscore.appraise(c.scorecard, s.timeline, s.profile, o.hour - interval '1 hour')).segment END AS segment
 	FROM leadscore_internal.model_cards() c

@@ -24,7 +24,7 @@ AS $$
 		SELECT coalesce(jsonb_agg(m.weight ORDER BY m.n), '[]')
 		FROM (
 			SELECT min(w.n) AS n, CASE WHEN w.subject = 'profile' THEN (array_agg(w.weight))[1] ELSE
-				((array_agg(w.weight ORDER BY w.n))[1] - '{at_least,below,min_points,max_points,category,stage}'::text[])
+				((array_agg(w.weight ORDER BY w.n))[1] - '{at_least,below,min_points,max_points,category,stage,if_none}'::text[])
 				|| '{"curve": "log"}' || jsonb_build_object('measure', w.key -> 1, 'points', CASE WHEN count(*) > 1 OR bool_or(w.banded) THEN 0 ELSE min((w.weight -> 'points')::float8) END)
 				|| jsonb_strip_nulls(jsonb_build_object(
 					'category', (array_agg(w.weight ->> 'category' ORDER BY w.n) FILTER (WHERE w.weight ->> 'category' IS NOT NULL))[1],
@@ -32,7 +32,7 @@ AS $$
 			FROM (
 				SELECT u.n, u.weight, s.subject, coalesce(u.weight ->> 'at_least', u.weight ->> 'below') IS NOT NULL AS banded,
 					CASE WHEN s.subject = 'profile' THEN to_jsonb(u.n) ELSE jsonb_build_array(u.weight ->> 'signal', coalesce(u.weight ->> 'measure', 'count'),
-						u.weight ->> 'half_life', u.weight ->> 'fades_over', u.weight ->> 'within', u.weight -> 'max_per_day') END AS key
+						u.weight ->> 'half_life', u.weight ->> 'fades_over', u.weight ->> 'within', u.weight -> 'max_per_day', u.weight ->> 'since_signal') END AS key
 				FROM jsonb_array_elements(nullif(scorecard -> 'weights', 'null')) WITH ORDINALITY AS u (weight, n)
 				LEFT JOIN jsonb_to_recordset(nullif(scorecard -> 'signals', 'null')) AS s (signal text, subject text) ON s.signal = u.weight ->> 'signal'
 			) w

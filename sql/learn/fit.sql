@@ -69,41 +69,72 @@ CREATE FUNCTION leadscore_internal.past_points(scorecard jsonb, timeline leadsco
 
 COMMENT ON FUNCTION leadscore_internal.past_points(jsonb, leadscore.timeline, jsonb, timestamptz) IS 'what each weight was worth by what was known before the hour of the cutoff';
 
--- Points add up without bounds on sums of them; a weight of no points gets one, and no bounds of its own.
+-- What can bring points: weights, then rules. A factor multiplies all that it is worth, also where nothing happened.
+CREATE FUNCTION leadscore_internal.terms(scorecard jsonb)
+	RETURNS TABLE (n bigint, term jsonb, rule text, unit float8)
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 30 SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT w.n, w.weight, NULL::text, coalesce(nullif((w.weight ->> 'points')::float8, 0), nullif((w.weight ->> 'if_none')::float8, 0), 0)
+	FROM jsonb_array_elements(nullif(scorecard -> 'weights', 'null')) WITH ORDINALITY AS w (weight, n)
+	UNION ALL
+	SELECT coalesce(jsonb_array_length(nullif(scorecard -> 'weights', 'null')), 0) + r.n, r.rule, r.rule ->> 'rule', (r.rule ->> 'points')::float8
+	FROM jsonb_array_elements(nullif(scorecard -> 'rules', 'null')) WITH ORDINALITY AS r (rule, n)
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.terms(jsonb)
+	IS 'weights and rules of a scorecard in the order of features(), with the points of one unit; NULL: a rule that brings none';
+
+-- Points add up without bounds on sums of them; a weight of no points gets one, and no bounds of its own. So does a rule,
+-- but for one that only segments name.
 CREATE FUNCTION leadscore_internal.unbounded(scorecard jsonb) RETURNS jsonb
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT scorecard - '{floor,ceiling}'::text[]
-		|| jsonb_build_object('weights', (SELECT coalesce(jsonb_agg(CASE WHEN (w.weight -> 'points')::float8 = 0
+		|| jsonb_build_object('weights', (SELECT coalesce(jsonb_agg(CASE WHEN (w.weight -> 'points')::float8 = 0 AND coalesce((w.weight ->> 'if_none')::float8, 0) = 0
 				THEN w.weight - '{min_points,max_points}'::text[] || '{"points": 1}' ELSE w.weight END ORDER BY w.n), '[]')
 			FROM jsonb_array_elements(nullif(scorecard -> 'weights', 'null')) WITH ORDINALITY AS w (weight, n)))
 		|| CASE WHEN jsonb_typeof(scorecard -> 'categories') = 'array'
 			THEN jsonb_build_object('categories', (SELECT coalesce(jsonb_agg(c.category - '{min_points,max_points}'::text[] ORDER BY c.n), '[]')
 				FROM jsonb_array_elements(scorecard -> 'categories') WITH ORDINALITY AS c (category, n)))
 			ELSE '{}' END
+		|| CASE WHEN jsonb_typeof(scorecard -> 'rules') = 'array'
+			THEN jsonb_build_object('rules', (SELECT coalesce(jsonb_agg(CASE WHEN (r.rule ->> 'points')::float8 = 0 THEN r.rule || '{"points": 1}' ELSE r.rule END ORDER BY r.n), '[]')
+				FROM jsonb_array_elements(scorecard -> 'rules') WITH ORDINALITY AS r (rule, n)))
+			ELSE '{}' END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.unbounded(jsonb) IS 'a scorecard without floor, ceiling and bounds of categories, and without weights of no points';
+COMMENT ON FUNCTION leadscore_internal.unbounded(jsonb) IS 'a scorecard without floor, ceiling and bounds of categories, and without weights and rules of no points';
+
+CREATE FUNCTION leadscore_internal.rounded(points float8, round_to float8) RETURNS float8
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE WHEN round_to IS NULL THEN points ELSE (round((points / round_to)::numeric) * round_to::numeric)::float8 END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.rounded(float8, float8) IS 'points, rounded to a multiple; NULL: as they are';
 
 CREATE FUNCTION leadscore_internal.with_points(scorecard jsonb, factors float8[], round_to float8) RETURNS jsonb
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT scorecard || jsonb_build_object('weights', (
 		SELECT coalesce(jsonb_agg(w.weight - '{min_points,max_points}'::text[]
-			|| jsonb_build_object('points', p.points)
+			|| jsonb_strip_nulls(jsonb_build_object('points', p.points, 'if_none', p.if_none))
 			-- bounds keep their place on what is measured, and change ends with the sign
-			|| CASE WHEN p.points = 0 THEN '{}' ELSE jsonb_strip_nulls(jsonb_build_object(
+			|| CASE WHEN p.factor = 0 THEN '{}' ELSE jsonb_strip_nulls(jsonb_build_object(
 				'min_points', CASE WHEN p.factor > 0 THEN b.min_points ELSE b.max_points END * p.factor,
 				'max_points', CASE WHEN p.factor > 0 THEN b.max_points ELSE b.min_points END * p.factor)) END
 			ORDER BY w.n), '[]')
 		FROM jsonb_array_elements(scorecard -> 'weights') WITH ORDINALITY AS w (weight, n)
-		CROSS JOIN LATERAL jsonb_to_record(w.weight) AS b (points float8, min_points float8, max_points float8)
-		CROSS JOIN LATERAL (SELECT r.points, r.points / b.points AS factor
-			FROM (SELECT CASE WHEN round_to IS NULL THEN b.points * factors[w.n]
-				ELSE (round((b.points * factors[w.n] / round_to)::numeric) * round_to::numeric)::float8 END AS points) r) p))
+		CROSS JOIN LATERAL jsonb_to_record(w.weight) AS b (points float8, if_none float8, min_points float8, max_points float8)
+		CROSS JOIN LATERAL (SELECT r.points, r.if_none, CASE WHEN b.points <> 0 THEN r.points / b.points ELSE r.if_none / b.if_none END AS factor
+			FROM (SELECT leadscore_internal.rounded(b.points * factors[w.n], round_to) AS points, leadscore_internal.rounded(b.if_none * factors[w.n], round_to) AS if_none) r) p))
+		|| CASE WHEN jsonb_typeof(scorecard -> 'rules') = 'array' THEN jsonb_build_object('rules', (
+				SELECT coalesce(jsonb_agg(t.term || jsonb_strip_nulls(jsonb_build_object('points', leadscore_internal.rounded(t.unit * factors[t.n], round_to))) ORDER BY t.n), '[]')
+				FROM leadscore_internal.terms(scorecard) t WHERE t.rule IS NOT NULL))
+			ELSE '{}' END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.with_points(jsonb, float8[], float8) IS 'a scorecard whose weights'' points are multiplied, and rounded';
+COMMENT ON FUNCTION leadscore_internal.with_points(jsonb, float8[], float8) IS 'a scorecard whose weights'' and rules'' points are multiplied, and rounded';
 
 -- fit
 
@@ -163,7 +194,7 @@ BEGIN
 		card_part := choice.card;
 	END IF;
 	bare := leadscore_internal.unbounded(card);
-	IF jsonb_array_length(bare -> 'weights') = 0 THEN
+	IF NOT EXISTS (SELECT FROM leadscore_internal.terms(bare) t WHERE t.unit IS NOT NULL) THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the scorecard has no weights',
 			DETAIL = 'There are no points to be found.', HINT = 'Add weights to the document; their points may be 0.';
 	END IF;
@@ -190,10 +221,8 @@ BEGIN
 	bare_part := leadscore_internal.unbounded(card_part);
 	-- a weight's worth has the sign of its points, so all factors are to be positive
 	IF keep_signs THEN
-		SELECT array_agg(CASE WHEN (w.weight -> 'points')::float8 = 0 THEN 0 ELSE 1 END ORDER BY w.n) INTO signs
-		FROM jsonb_array_elements(card -> 'weights') WITH ORDINALITY AS w (weight, n);
-		SELECT array_agg(CASE WHEN (w.weight -> 'points')::float8 = 0 THEN 0 ELSE 1 END ORDER BY w.n) INTO signs_part
-		FROM jsonb_array_elements(card_part -> 'weights') WITH ORDINALITY AS w (weight, n);
+		SELECT array_agg(CASE WHEN t.unit <> 0 THEN 1 ELSE 0 END ORDER BY t.n) INTO signs FROM leadscore_internal.terms(card) t;
+		SELECT array_agg(CASE WHEN t.unit <> 0 THEN 1 ELSE 0 END ORDER BY t.n) INTO signs_part FROM leadscore_internal.terms(card_part) t;
 	END IF;
 
 	SELECT count(*) AS leads, count(*) FILTER (WHERE x.converted) AS conversions,
@@ -244,15 +273,20 @@ BEGIN
 		'conversion', conversion, 'horizon', horizon, 'cutoffs', to_jsonb(cutoffs), 'active_within', active_within,
 		'l2', l2, 'points_to_double_odds', points_to_double_odds, 'keep_signs', coalesce(keep_signs, false), 'round_to', round_to, 'bins', coalesce(bins, false), 'decay', coalesce(decay, 'keep'), 'profile', coalesce(profile, false),
 		'leads', r.leads, 'conversions', r.conversions, 'iterations', whole.iterations, 'log_likelihood', whole.log_likelihood,
-		'auc_in_sample', auc.in_sample, 'auc_out_of_sample', auc.out_of_sample, 'separated', auc.whole = 1,
-		'weights', (SELECT jsonb_agg(jsonb_build_object('weight_id', w.weight -> 'weight_id', 'signal', w.weight -> 'signal',
-				'measure', w.weight -> 'measure', 'points_before', w.weight -> 'points', 'points', f.weight -> 'points',
-				'coefficient', whole.coefficients[w.n] * (b.weight -> 'points')::float8,
-				'standard_error', whole.standard_errors[w.n] * abs((b.weight -> 'points')::float8),
-				'dropped', whole.dropped[w.n], 'separated', whole.separated[w.n]) ORDER BY w.n)
-			FROM jsonb_array_elements(card -> 'weights') WITH ORDINALITY AS w (weight, n)
-			JOIN jsonb_array_elements(bare -> 'weights') WITH ORDINALITY AS b (weight, n) USING (n)
-			JOIN jsonb_array_elements(fitted -> 'weights') WITH ORDINALITY AS f (weight, n) USING (n))) || chosen);
+		'auc_in_sample', auc.in_sample, 'auc_out_of_sample', auc.out_of_sample, 'separated', auc.whole = 1)
+		|| (SELECT jsonb_build_object('weights', coalesce(jsonb_agg(t.item ORDER BY t.n) FILTER (WHERE t.rule IS NULL), '[]'))
+				|| CASE WHEN count(t.rule) > 0 THEN jsonb_build_object('rules', jsonb_agg(t.item ORDER BY t.n) FILTER (WHERE t.rule IS NOT NULL)) ELSE '{}' END
+			FROM (
+				SELECT c.n, c.rule, CASE WHEN c.rule IS NULL THEN jsonb_build_object('weight_id', c.term -> 'weight_id', 'signal', c.term -> 'signal', 'measure', c.term -> 'measure')
+						ELSE jsonb_build_object('rule', c.rule) END
+					|| jsonb_build_object('points_before', c.term -> 'points', 'points', f.term -> 'points',
+						'coefficient', whole.coefficients[c.n] * b.unit, 'standard_error', whole.standard_errors[c.n] * abs(b.unit),
+						'dropped', whole.dropped[c.n], 'separated', whole.separated[c.n])
+					|| CASE WHEN c.term ->> 'if_none' IS NULL THEN '{}' ELSE jsonb_build_object('if_none_before', c.term -> 'if_none', 'if_none', f.term -> 'if_none') END AS item
+				FROM leadscore_internal.terms(card) c JOIN leadscore_internal.terms(bare) b USING (n) JOIN leadscore_internal.terms(fitted) f USING (n)
+				WHERE b.unit IS NOT NULL
+			) t)
+		|| chosen);
 END
 $$;
 
@@ -283,7 +317,7 @@ COMMENT ON FUNCTION leadscore_internal.information_value(float8[], float8, float
 CREATE FUNCTION leadscore.signal_report(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[],
 	l2 float8 DEFAULT 1, active_within interval DEFAULT '90 days')
 	RETURNS TABLE (weight_id integer, signal text, measure text, leads_with bigint, leads_without bigint, rate_with float8, rate_without float8, lift float8,
-		correlation float8, information_value float8, points float8, fitted_points float8, verdict text)
+		correlation float8, information_value float8, points float8, fitted_points float8, verdict text, rule text)
 	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 30 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
@@ -294,12 +328,12 @@ BEGIN
 	q := leadscore_internal.check_outcome(scorecard, conversion, horizon, cutoffs, active_within);
 	RETURN QUERY
 		WITH weight AS MATERIALIZED (
-			SELECT w.n, s.weight_id::integer AS weight_id, s.signal, s.measure, s.at_least IS NOT NULL OR s.below IS NOT NULL AS banded,
-				(w.weight -> 'points')::float8 AS bare_points, (f.weight -> 'points_before')::float8 AS points, (f.weight -> 'points')::float8 AS fitted,
-				f.weight ->> 'dropped' IS NULL AND abs((f.weight -> 'coefficient')::float8) > 1.96 * (f.weight -> 'standard_error')::float8 AS evident
-			FROM jsonb_array_elements(bare -> 'weights') WITH ORDINALITY AS w (weight, n)
-			JOIN jsonb_array_elements(report -> 'weights') WITH ORDINALITY AS f (weight, n) USING (n)
-			CROSS JOIN LATERAL jsonb_to_record(w.weight) AS s (weight_id numeric, signal text, measure text, at_least float8, below float8)
+			SELECT t.n, t.rule, s.weight_id::integer AS weight_id, s.signal, s.measure, t.rule IS NOT NULL OR s.at_least IS NOT NULL OR s.below IS NOT NULL AS banded,
+				t.unit AS bare_points, (f.fitted -> 'points_before')::float8 AS points, (f.fitted -> 'points')::float8 AS fitted,
+				f.fitted ->> 'dropped' IS NULL AND abs((f.fitted -> 'coefficient')::float8) > 1.96 * (f.fitted -> 'standard_error')::float8 AS evident
+			FROM (SELECT t.*, row_number() OVER (ORDER BY t.n) AS place FROM leadscore_internal.terms(bare) t WHERE t.unit IS NOT NULL) t
+			JOIN jsonb_array_elements((report -> 'weights') || coalesce(report -> 'rules', '[]')) WITH ORDINALITY AS f (fitted, place) USING (place)
+			CROSS JOIN LATERAL jsonb_to_record(t.term) AS s (weight_id numeric, signal text, measure text, at_least float8, below float8)
 		), tally AS (
 			SELECT u.n, count(*) AS leads, count(*) FILTER (WHERE h.has) AS having, count(*) FILTER (WHERE x.converted) AS converted,
 				count(*) FILTER (WHERE h.has AND x.converted) AS having_converted,
@@ -318,9 +352,9 @@ BEGIN
 			-- a card without points gets the fitted ones as they are
 			SELECT coalesce(nullif(sum(abs(w.points) * t.deviation), 0) / nullif(sum(abs(w.fitted) * t.deviation), 0), 1) AS factor FROM weight w JOIN tally t USING (n)
 		)
-		SELECT w.weight_id, w.signal, coalesce(w.measure, (
+		SELECT w.weight_id, w.signal, CASE WHEN w.rule IS NULL THEN coalesce(w.measure, (
 				SELECT CASE c.subject WHEN 'profile' THEN 'present' ELSE 'count' END
-				FROM jsonb_to_recordset(scorecard -> 'signals') AS c (signal text, subject text) WHERE c.signal = w.signal), 'count'),
+				FROM jsonb_to_recordset(scorecard -> 'signals') AS c (signal text, subject text) WHERE c.signal = w.signal), 'count') END,
 			t.having, t.leads - t.having, t.having_converted / nullif(t.having, 0)::float8,
 			(t.converted - t.having_converted) / nullif(t.leads - t.having, 0)::float8,
 			t.having_converted / nullif(t.having, 0)::float8 / (t.converted / t.leads::float8),
@@ -329,11 +363,12 @@ BEGIN
 			CASE WHEN NOT w.evident THEN 'no evidence'
 				WHEN w.points * w.fitted < 0 OR abs(w.fitted * scale.factor) < 0.8 * abs(w.points) THEN 'overweighted'
 				WHEN abs(w.fitted * scale.factor) > 1.25 * abs(w.points) THEN 'underweighted'
-				ELSE 'about right' END
+				ELSE 'about right' END,
+			w.rule
 		FROM weight w JOIN tally t USING (n) CROSS JOIN scale
 		ORDER BY w.n;
 END
 $$;
 
 COMMENT ON FUNCTION leadscore.signal_report(jsonb, text, interval, timestamptz[], float8, interval)
-	IS 'what each weight tells of a conversion, and whether it has the points for it';
+	IS 'what each weight and rule tells of a conversion, and whether it has the points for it';

@@ -210,7 +210,7 @@ COMMENT ON FUNCTION leadscore.diff(jsonb, jsonb) IS 'what differs between two sc
 CREATE FUNCTION leadscore.stability_report(model text DEFAULT 'default', "from" timestamptz DEFAULT now() - interval '30 days', "to" timestamptz DEFAULT now(),
 	active_within interval DEFAULT '90 days')
 	RETURNS TABLE (weight_id integer, signal text, measure text, leads_from bigint, leads_to bigint, measured_from bigint, measured_to bigint,
-		mean_from float8, mean_to float8, psi float8, verdict text)
+		mean_from float8, mean_to float8, psi float8, verdict text, rule text)
 	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 30 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
@@ -239,10 +239,10 @@ BEGIN
 			CROSS JOIN LATERAL unnest(x.score || x.features) WITH ORDINALITY AS u (value, n)
 			GROUP BY u.n
 		)
-		SELECT (w.weight -> 'weight_id')::integer, w.weight ->> 'signal', w.weight ->> 'measure', t.leads_from, t.leads_to, t.measured_from, t.measured_to, t.mean_from, t.mean_to, p.psi,
-			CASE WHEN p.psi < 0.1 THEN 'stable' WHEN p.psi < 0.25 THEN 'shifted' WHEN p.psi IS NOT NULL THEN 'unstable' END
+		SELECT (w.term -> 'weight_id')::integer, w.term ->> 'signal', w.term ->> 'measure', t.leads_from, t.leads_to, t.measured_from, t.measured_to, t.mean_from, t.mean_to, p.psi,
+			CASE WHEN p.psi < 0.1 THEN 'stable' WHEN p.psi < 0.25 THEN 'shifted' WHEN p.psi IS NOT NULL THEN 'unstable' END, w.rule
 		FROM tally t
-		LEFT JOIN jsonb_array_elements(card -> 'weights') WITH ORDINALITY AS w (weight, n) ON w.n + 1 = t.n
+		LEFT JOIN leadscore_internal.terms(card) w ON w.n + 1 = t.n
 		CROSS JOIN LATERAL (SELECT leadscore_internal.stability_index(t.bands, (t.leads_from + t.leads_to - t.measured_from - t.measured_to)::float8, (t.leads_to - t.measured_to)::float8) AS psi) p
 		ORDER BY t.n;
 END

@@ -12,6 +12,7 @@
 #include "learn/quality.h"
 #include "model/document.h"
 #include "model/duration.h"
+#include "timeline/local_day.h"
 #include "timeline/timeline.h"
 
 #include <math.h>
@@ -39,6 +40,7 @@ PG_FUNCTION_INFO_V1(clv);
 #define MAX_HOURS 876600		/* of a unit or a horizon: 100 years */
 #define EPOCH_DAYS (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)
 #define MAX_DAY (TIMELINE_MAX_HOUR / HOURS_A_DAY)
+#define NO_DAY PG_INT32_MIN
 
 /* ---------- what a customer has bought ---------- */
 
@@ -55,13 +57,13 @@ add_to_day(int64 sum, int64 more)
 
 /* A day has been read: it is a purchase if there were occurrences. */
 static inline void
-close_day(Customer *customer, int32 day, int64 occurrences, int64 value, int32 hour, int32 *first)
+close_day(Customer *customer, int32 day, int64 occurrences, int64 value, int32 today, int32 *first)
 {
 	if (occurrences <= 0)
 		return;
-	if (*first < 0)
+	if (*first == NO_DAY)
 	{
-		*customer = (Customer) {.age = hour / HOURS_A_DAY - day, .customers = 1};
+		*customer = (Customer) {.age = today - day, .customers = 1};
 		*first = day;
 		return;
 	}
@@ -71,20 +73,22 @@ close_day(Customer *customer, int32 day, int64 occurrences, int64 value, int32 h
 }
 
 /*
- * Read the purchases of a signal up to an hour: the UTC days on which there
- * were occurrences, and which of them was the first. False if there is none.
+ * Read the purchases of a signal up to an hour: the days of a time zone on
+ * which there were occurrences, and which of them was the first. False if there
+ * is none.
  */
 static bool
-read_customer(const struct varlena *timeline, int32 signal_id, int32 hour, Customer *customer, int32 *first)
+read_customer(const struct varlena *timeline, int32 signal_id, int32 hour, LocalDays *days, Customer *customer, int32 *first)
 {
 	TimelineReader reader;
+	int32		today = day_of_hour(days, hour);
 
-	*first = -1;
+	*first = NO_DAY;
 	timeline_read(&reader, timeline);
 	while (timeline_next_signal(&reader))
 	{
 		bool		wanted = reader.signal_id == signal_id;
-		int32		day = -1;
+		int32		day = NO_DAY;
 		int64		occurrences = 0;
 		int64		value = 0;
 
@@ -94,16 +98,18 @@ read_customer(const struct varlena *timeline, int32 signal_id, int32 hour, Custo
 		{
 			int64		o;
 			int64		v;
+			int32		this_day;
 
 			timeline_next_entry(&reader, &o, &v);
 			if (!wanted)
 				continue;
 			if (reader.hour > hour)
 				break;
-			if (reader.hour / HOURS_A_DAY != day)
+			this_day = day_of_hour(days, reader.hour);
+			if (this_day != day)
 			{
-				close_day(customer, day, occurrences, value, hour, first);
-				day = reader.hour / HOURS_A_DAY;
+				close_day(customer, day, occurrences, value, today, first);
+				day = this_day;
 				occurrences = 0;
 				value = 0;
 			}
@@ -112,11 +118,11 @@ read_customer(const struct varlena *timeline, int32 signal_id, int32 hour, Custo
 		}
 		if (wanted)
 		{
-			close_day(customer, day, occurrences, value, hour, first);
+			close_day(customer, day, occurrences, value, today, first);
 			break;
 		}
 	}
-	return *first >= 0;
+	return *first != NO_DAY;
 }
 
 /* An interval argument in hours, rounded up: above zero, and no longer than 100 years. */
@@ -142,17 +148,23 @@ typedef struct FitState
 	int32		signal_id;
 	int32		hour;			/* until when purchases are looked at */
 	int32		unit;			/* of time, in hours */
+	char	   *time_zone;		/* whose days are counted; "": UTC */
+	LocalDays  *days;			/* theirs; NULL: UTC days */
 	uint32		n;
 	uint32		capacity;
 	Customer   *customers;
 } FitState;
 
 static FitState *
-state_create(MemoryContext context, int32 signal_id, int32 hour, int32 unit, uint32 capacity)
+state_create(MemoryContext context, int32 signal_id, int32 hour, int32 unit, const char *time_zone, uint32 capacity)
 {
 	FitState   *state = MemoryContextAlloc(context, sizeof(FitState));
+	MemoryContext old = MemoryContextSwitchTo(context);
 
-	*state = (FitState) {context, signal_id, hour, unit, 0, Max(capacity, 64), NULL};
+	*state = (FitState) {context, signal_id, hour, unit, pstrdup(time_zone), NULL, 0, Max(capacity, 64), NULL};
+	if (time_zone[0] != '\0')
+		state->days = local_days(time_zone);
+	MemoryContextSwitchTo(old);
 	state->customers = MemoryContextAllocHuge(context, state->capacity * sizeof(Customer));
 	return state;
 }
@@ -210,17 +222,32 @@ state_add(FitState *state, const Customer *customer)
 }
 
 static void
-check_alike(const FitState *state, int32 signal_id, int32 hour, int32 unit)
+check_alike(const FitState *state, int32 signal_id, int32 hour, int32 unit, const char *time_zone)
 {
-	if (state->signal_id != signal_id || state->hour != hour || state->unit != unit)
+	if (state->signal_id != signal_id || state->hour != hour || state->unit != unit || strcmp(state->time_zone, time_zone) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("signal_id, until and unit of fit_clv() differ between rows"),
+				 errmsg("signal_id, until, unit and time_zone of fit_clv() differ between rows"),
 				 errdetail("A fit is of one signal, until one instant."),
 				 errhint("Pass constants.")));
 }
 
-/* (state, timeline, signal_id, until, unit) -> state */
+/* A time zone that there is, or an error. */
+static const char *
+checked_time_zone(const char *name)
+{
+	const char *fault = time_zone_fault(name);
+
+	if (fault)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("time_zone is unknown"),
+				 errdetail("It is \"%s\". %s", name, fault),
+				 errhint("Pass a name from pg_timezone_names, such as 'Europe/Berlin', or NULL for UTC.")));
+	return name;
+}
+
+/* (state, timeline, signal_id, until, unit [, time_zone]) -> state */
 Datum
 fit_clv_transition(PG_FUNCTION_ARGS)
 {
@@ -231,6 +258,7 @@ fit_clv_transition(PG_FUNCTION_ARGS)
 	int32		hour;
 	int32		unit;
 	int32		first;
+	const char *time_zone = "";
 
 	if (PG_ARGISNULL(2) || PG_ARGISNULL(3) || PG_ARGISNULL(4))
 		ereport(ERROR,
@@ -247,10 +275,12 @@ fit_clv_transition(PG_FUNCTION_ARGS)
 	signal_id = PG_GETARG_INT32(2);
 	hour = hour_of(PG_GETARG_TIMESTAMPTZ(3));
 	unit = hours_argument(PG_GETARG_INTERVAL_P(4), "unit", "Pass an interval above zero, such as '7 days'.");
+	if (PG_NARGS() > 5 && !PG_ARGISNULL(5))
+		time_zone = text_to_cstring(PG_GETARG_TEXT_PP(5));
 	if (state == NULL)
-		state = state_create(context, signal_id, hour, unit, 0);
-	check_alike(state, signal_id, hour, unit);
-	if (!PG_ARGISNULL(1) && read_customer(PG_GETARG_TIMELINE(1), signal_id, hour, &customer, &first))
+		state = state_create(context, signal_id, hour, unit, time_zone[0] == '\0' ? time_zone : checked_time_zone(time_zone), 0);
+	check_alike(state, signal_id, hour, unit, time_zone);
+	if (!PG_ARGISNULL(1) && read_customer(PG_GETARG_TIMELINE(1), signal_id, hour, state->days, &customer, &first))
 		state_add(state, &customer);
 	PG_RETURN_POINTER(state);
 }
@@ -270,8 +300,8 @@ fit_clv_merge(PG_FUNCTION_ARGS)
 		PG_RETURN_POINTER(state);
 	}
 	if (state == NULL)
-		state = state_create(context, other->signal_id, other->hour, other->unit, other->n);
-	check_alike(state, other->signal_id, other->hour, other->unit);
+		state = state_create(context, other->signal_id, other->hour, other->unit, other->time_zone, other->n);
+	check_alike(state, other->signal_id, other->hour, other->unit, other->time_zone);
 	for (uint32 i = 0; i < other->n; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -292,6 +322,7 @@ fit_clv_serialize(PG_FUNCTION_ARGS)
 	pq_sendint32(&buf, state->signal_id);
 	pq_sendint32(&buf, state->hour);
 	pq_sendint32(&buf, state->unit);
+	pq_send_ascii_string(&buf, state->time_zone);
 	for (uint32 i = 0; i < state->n; i++)
 	{
 		const Customer *c = &state->customers[i];
@@ -312,12 +343,14 @@ fit_clv_deserialize(PG_FUNCTION_ARGS)
 	StringInfoData buf;
 	FitState   *state;
 	int32		head[3];
+	const char *time_zone;
 
 	(void) aggregate_context(fcinfo);
 	message_of(&buf, PG_GETARG_BYTEA_PP(0));
 	for (int i = 0; i < 3; i++)
 		head[i] = (int32) pq_getmsgint(&buf, 4);
-	state = state_create(CurrentMemoryContext, head[0], head[1], head[2], 0);
+	time_zone = pq_getmsgrawstring(&buf);
+	state = state_create(CurrentMemoryContext, head[0], head[1], head[2], time_zone[0] == '\0' ? time_zone : checked_time_zone(time_zone), 0);
 	while (buf.cursor < buf.len)
 	{
 		Customer	c;
@@ -464,7 +497,7 @@ fit_clv_final(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_EXCEPTION),
 				 errmsg("nobody has bought again"),
-				 errdetail("None of the " INT64_FORMAT " customers has bought on more than one UTC day.", n),
+				 errdetail("None of the " INT64_FORMAT " customers has bought on more than one day.", n),
 				 errhint("How often customers come back is learned from those who did; fit a longer time.")));
 	if (!bg_nbd_fit(&customers, &fit))
 		ereport(ERROR,
@@ -479,6 +512,8 @@ fit_clv_final(PG_FUNCTION_ARGS)
 	push_string(&json, "until", hour_text(state->hour));
 	push_string(&json, "unit", state->unit % HOURS_A_DAY == 0 ?
 				psprintf("%d days", state->unit / HOURS_A_DAY) : psprintf("%d hours", state->unit));
+	if (state->days)
+		push_string(&json, "time_zone", state->time_zone);
 	push_fit(&json, "bg_nbd", n, bg_nbd_names, &fit);
 	if (paying < FEWEST_CUSTOMERS)
 		ereport(NOTICE,
@@ -501,6 +536,7 @@ typedef struct ClvModel
 {
 	int32		signal_id;
 	double		unit;			/* of time, in days */
+	LocalDays  *days;			/* of a time zone; NULL: UTC days */
 	BgNbd		bg_nbd;
 	bool		has_value;
 	GammaGamma	gamma_gamma;
@@ -543,10 +579,13 @@ read_parameters(JsonbContainer *document, const DocPath *root, const char *model
 static void *
 clv_model_compile(Jsonb *document)
 {
-	static const char *const known[] = {"signal", "signal_id", "until", "unit", "bg_nbd", "gamma_gamma", NULL};
+	static const char *const known[] = {"signal", "signal_id", "until", "unit", "time_zone", "bg_nbd", "gamma_gamma", NULL};
 	DocPath		root = {NULL, "customer value", 0};
 	DocPath		id = {&root, "signal_id", 0};
 	DocPath		unit = {&root, "unit", 0};
+	DocPath		zone = {&root, "time_zone", 0};
+	char	   *time_zone;
+	const char *fault;
 	DocPath		bg_nbd = {&root, "bg_nbd", 0};
 	ClvModel   *model = palloc0(sizeof(ClvModel));
 	double		parameters[MAX_PARAMETERS];
@@ -562,6 +601,11 @@ clv_model_compile(Jsonb *document)
 	if (doc_hours(&document->root, &root, "unit", &hours) && hours > MAX_HOURS)
 		doc_fail(&unit, "It is longer than 100 years.", "Write a unit of time such as \"7 days\".");
 	model->unit = hours / (double) HOURS_A_DAY;
+	time_zone = doc_string(&document->root, &root, "time_zone", false);
+	fault = time_zone ? time_zone_fault(time_zone) : NULL;
+	if (fault)
+		doc_fail(&zone, psprintf("It is \"%s\". %s", time_zone, fault), "Write a name from pg_timezone_names, or leave it out for UTC.");
+	model->days = time_zone ? local_days(time_zone) : NULL;
 	if (!read_parameters(&document->root, &root, "bg_nbd", bg_nbd_names, parameters))
 		doc_fail(&bg_nbd, "It is missing.", "Take the document from fit_clv().");
 	model->bg_nbd = (BgNbd) {parameters[0], parameters[1], parameters[2], parameters[3]};
@@ -595,7 +639,7 @@ clv(PG_FUNCTION_ARGS)
 	Datum		values[7];
 	bool		nulls[7] = {0};
 
-	if (!read_customer(PG_GETARG_TIMELINE(0), model->signal_id, hour, &customer, &first))
+	if (!read_customer(PG_GETARG_TIMELINE(0), model->signal_id, hour, model->days, &customer, &first))
 		PG_RETURN_NULL();
 
 	T = customer.age / model->unit;

@@ -2,8 +2,8 @@
  * clv.h: what customers buy, and the two models of it.
  *
  * A customer is what remains of a timeline: a first purchase, that starts the
- * clock, and what came after it. A purchase is a UTC day with at least one
- * occurrence of the signal.
+ * clock, and what came after it. A purchase is a day of a time zone with at
+ * least one occurrence of the signal.
  */
 #ifndef LEADSCORE_CLV_H
 #define LEADSCORE_CLV_H
