@@ -117,6 +117,9 @@ SELECT source, removed, remaining FROM forget('owner') WHERE source::text ~ 'eve
 SELECT lead_id, reason FROM excluded_lead;
 INSERT INTO event (lead_id, kind) VALUES ('owner', 'visit');
 SELECT score('owner', 'm');
+-- top() has a way of its own where nobody has a profile
+DELETE FROM lead;
+SELECT count(*) AS leads, count(*) FILTER (WHERE lead_id = 'owner') AS excluded FROM top(1000, 'm');
 
 -- bad input
 SELECT refused(ARRAY['INSERT INTO excluded_lead VALUES ('''')', 'INSERT INTO excluded_lead VALUES (repeat(''x'', 1025))', 'INSERT INTO excluded_lead VALUES (''owner'')']);
