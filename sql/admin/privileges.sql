@@ -177,6 +177,11 @@ BEGIN
 	EXECUTE format('GRANT SELECT ON leadscore_internal.offer_slot, leadscore_internal.offer_money, leadscore_internal.offer_stop, leadscore_internal.change_clock TO %s', role);
 	EXECUTE format('GRANT USAGE ON SEQUENCE leadscore.weight_weight_id_seq, leadscore_internal.crm_change_id_seq TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.publish(jsonb, boolean), leadscore_internal.check_redefined(jsonb), leadscore_internal.keep_version(text, jsonb), leadscore.set_default_model(text), leadscore.restore_version(text, integer, boolean), leadscore_internal.keep_documents(text[]),'
+		-- what is probably not meant
+		' leadscore.lint(text), leadscore_internal.tell_of_findings(text), leadscore_internal.lint_weights(jsonb), leadscore_internal.lint_caps(jsonb),'
+		' leadscore_internal.lint_segments(jsonb), leadscore_internal.lint_signals(jsonb), leadscore_internal.document_weights(jsonb), leadscore_internal.document_categories(jsonb),'
+		' leadscore_internal.document_rules(jsonb), leadscore_internal.document_segments(jsonb), leadscore_internal.highest_sums(jsonb), leadscore_internal.signals_never_met(jsonb),'
+		' leadscore_internal.why_never(text, text, jsonb, jsonpath), leadscore_internal.properties_asked(jsonb, jsonpath), leadscore_internal.property_types(text, text),'
 		-- tracking
 		' leadscore.track(regclass, name, text, name, name, name, name[], text, boolean), leadscore_internal.tell_of_size(regclass), leadscore_internal.add_past(regclass, jsonb), leadscore_internal.tell_of_column(regclass, text), leadscore_internal.equal_may_differ(regclass, text), leadscore_internal.merge_duplicates(), leadscore.track_profile(regclass, name, name[], name), leadscore_internal.is_ordered(regtype),'
 		' leadscore.untrack(regclass), leadscore_internal.check_source(regclass), leadscore_internal.check_properties(regclass, name[]),'

@@ -41,7 +41,8 @@ my %functions = (
 	redeemer => q{redeem unredeem},
 	backup => q{},
 	admin => q{
-		publish check_redefined keep_version set_default_model restore_version keep_documents
+		publish lint tell_of_findings lint_weights lint_caps lint_segments lint_signals document_weights document_categories document_rules document_segments highest_sums signals_never_met why_never properties_asked property_types
+		check_redefined keep_version set_default_model restore_version keep_documents
 		track tell_of_size add_past tell_of_column equal_may_differ merge_duplicates track_profile is_ordered untrack check_source check_properties begin_tracking end_tracking check_children retrack check_mapping repair_triggers rename_source replace_source look_at_source note_due forget_mapping drop_trigger_sets present_mappings sources_due sources_counted create_triggers
 		drop_triggers record record_profile add_source add_profiles note_everybody
 		hold_sources hold_source source_timelines gather gather_parts source_events log_events row_condition column_text difference only
@@ -77,7 +78,7 @@ my %functions = (
 		waiting_lead waiting_changes is_first_change statement_is_running change_problem moved_timeline begin_parting try_sources try_table try_change make_change
 		carry_out_one carry_out change_name add_by_statement fold_by_statements
 		see_leads see_all change_horizon set_clock names_of voucher_code is_held_out fill_slots history_exists has_rows has_events fold_rows fold_profiles fold_profile follow_tablespace by_bytes keyed_by_lead merge_rows merge_profile look_up_again profile_tables latest_profile add_delta
-		add_rows table_of_lead create_split_table changes_to_log models_watched offers_to_issue vouchers_to_issue condition_card issue_to give_back takes_slot
+		source_sample add_rows table_of_lead create_split_table changes_to_log models_watched offers_to_issue vouchers_to_issue condition_card issue_to give_back takes_slot
 		voucher_with hold_order check_redeemable discount_of take_money},
 );
 
