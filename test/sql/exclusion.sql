@@ -71,6 +71,8 @@ SELECT lead_id, "from", "to", cause FROM segment_change WHERE lead_id ~ 'bot|sta
 SELECT * FROM lists();
 SELECT * FROM figures();
 SELECT score('bot', 'm') AS bot, score('phone', 'm') AS phone, score('owner', 'm') AS owner, score('staff', 'm') AS staff, score('cookie', 'm') AS cookie, score('bot', 'spring') AS bot_in_spring, (clv('owner', fit_clv('purchase'), '1 year')).*;
+-- asked for many names, and for aliases among them
+SELECT n AS name, is_excluded(n) FROM unnest('{lead 1,lead 2,lead 3,lead 4,lead 5,lead 6,lead 7,lead 8,lead 9,cookie,phone,owner,bot,staff,nobody}'::text[]) n OFFSET 8;
 SELECT count(*) AS pending_looks FROM (SELECT refresh_segments()) r, leads_to_see('', 100) l WHERE l <> '{}';
 SELECT count(*) AS wrong FROM verify();
 
@@ -83,6 +85,17 @@ SELECT count(*) - :changes AS changes FROM segment_change;
 INSERT INTO offer (offer, model, segment, kind, discount, valid_for, budget) VALUES ('twenty', 'm', 'hot', 'amount', 20, '7 days', 100);
 SELECT issue_offer('twenty');
 SELECT lead_id FROM voucher WHERE offer = 'twenty' AND lead_id ~ 'bot|staff|owner';
+-- nor one whose exclusion no transaction has seen yet, as it came from a replica
+SET session_replication_role = replica;
+INSERT INTO excluded_lead VALUES ('lead 60');
+RESET session_replication_role;
+SELECT segment FROM lead_state WHERE lead_id = 'lead 60' AND model = 'm';
+INSERT INTO offer (offer, model, segment, kind, discount, valid_for, budget) VALUES ('thirty', 'm', 'hot', 'amount', 30, '7 days', 100);
+SELECT issue_offer('thirty');
+SELECT count(*) FROM voucher WHERE offer = 'thirty' AND lead_id = 'lead 60';
+SELECT refresh_segments();
+SELECT segment, cause FROM lead_state WHERE lead_id = 'lead 60' AND model = 'm';
+DELETE FROM excluded_lead WHERE lead_id = 'lead 60';
 SELECT count(*) AS wrong FROM verify();
 SELECT lead_id, sum(occurrences) FROM lead_timeline, timeline_entries(timeline) WHERE lead_id ~ 'bot|staff|owner' GROUP BY 1 ORDER BY 1;
 
