@@ -142,8 +142,8 @@ BEGIN
 			DETAIL = format('The value is %s.', effect), HINT = 'Write a number such as 0.01, for one conversion more in a hundred leads.';
 	END IF;
 	-- a compacted day stands at its first hour: it counts whole, or not at all
-	SELECT CASE WHEN e.starts_at < c.compacted_before THEN date_trunc('day', e.starts_at, 'UTC') ELSE e.starts_at END,
-		CASE WHEN least(e.ends_at, at) < c.compacted_before THEN date_trunc('day', least(e.ends_at, at), 'UTC') ELSE least(e.ends_at, at) END
+	SELECT CASE WHEN e.starts_at < c.compacted_before THEN leadscore_internal.compacted_day(e.starts_at) ELSE e.starts_at END,
+		CASE WHEN least(e.ends_at, at) < c.compacted_before THEN leadscore_internal.compacted_day(least(e.ends_at, at)) ELSE least(e.ends_at, at) END
 	INTO "from", "to"
 	FROM (SELECT (SELECT c.compacted_before FROM leadscore.compaction c)) AS c (compacted_before);
 

@@ -963,7 +963,8 @@ BEGIN
 			) e
 			WHERE e.signal_id = number
 			-- of days that are compacted, hours are not known any more
-			AND e.hour >= date_trunc(CASE WHEN l.issued_at < (SELECT c.compacted_before FROM leadscore.compaction c) THEN 'day' ELSE 'hour' END, l.issued_at, 'UTC')
+			AND e.hour >= CASE WHEN l.issued_at < (SELECT c.compacted_before FROM leadscore.compaction c) THEN leadscore_internal.compacted_day(l.issued_at)
+				ELSE date_trunc('hour', l.issued_at, 'UTC') END
 			AND e.hour < l.expires_at
 		) p
 	), grouped AS (

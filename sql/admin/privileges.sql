@@ -26,7 +26,7 @@ GRANT EXECUTE ON FUNCTION leadscore_internal.timeline_in(cstring), leadscore_int
 -- the core
 GRANT EXECUTE ON FUNCTION leadscore.timeline_agg(jsonb, text, timestamptz, numeric, jsonb), leadscore.timeline_sum(leadscore.timeline),
 	leadscore.scorable(text, timestamptz, numeric, jsonb), leadscore.timeline_entries(leadscore.timeline),
-	leadscore.coarsen(leadscore.timeline, timestamptz), leadscore.timeline_before(leadscore.timeline, timestamptz),
+	leadscore.coarsen(leadscore.timeline, timestamptz), leadscore.coarsen(leadscore.timeline, timestamptz, text), leadscore.timeline_before(leadscore.timeline, timestamptz),
 	leadscore.timeline_first_hour(leadscore.timeline, integer, timestamptz, timestamptz), leadscore.timeline_last_hour(leadscore.timeline),
 	leadscore_internal.timeline_start(leadscore.timeline), leadscore_internal.timeline_total(leadscore.timeline, integer, timestamptz, timestamptz),
 	leadscore.timeline_partition(text, integer),
@@ -42,7 +42,7 @@ GRANT EXECUTE ON FUNCTION leadscore.timeline_agg(jsonb, text, timestamptz, numer
 
 -- what constraints call, and hints: with the rights of whoever writes
 GRANT EXECUTE ON FUNCTION leadscore_internal.check_event(text, text, timestamptz, numeric, jsonb), leadscore_internal.check_condition(jsonpath),
-	leadscore_internal.check_scorecard(jsonb), leadscore_internal.is_time_zone(text), leadscore_internal.check_duration(text, interval, text), leadscore_internal.duration_hours(text, interval, text),
+	leadscore_internal.check_scorecard(jsonb), leadscore_internal.is_time_zone(text), leadscore_internal.day_start(timestamptz, text), leadscore_internal.check_duration(text, interval, text), leadscore_internal.duration_hours(text, interval, text),
 	leadscore_internal.refuse(text, text, text), leadscore_internal.known(text, text[]), leadscore_internal.check_part_exists(text, text, text, text, text, text[]),
 	leadscore_internal.check_model_exists(text, text), leadscore_internal.subject_named(text, text), leadscore_internal.rule_conditions(jsonb, jsonb, jsonb) TO PUBLIC;
 
@@ -95,7 +95,7 @@ BEGIN
 		' leadscore_internal.past_score(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore_internal.past_probability(jsonb, leadscore.timeline, jsonb, timestamptz),'
 		' leadscore_internal.assess(jsonb, leadscore.timeline, jsonb, timestamptz, boolean),'
 		' leadscore_internal.past_features(jsonb, leadscore.timeline, jsonb, timestamptz),'
-		' leadscore_internal.past_points(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore_internal.unbounded(jsonb), leadscore_internal.terms(jsonb), leadscore_internal.rounded(float8, float8), leadscore_internal.profile_rules(jsonb),'
+		' leadscore_internal.past_points(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore_internal.compacted_day(timestamptz), leadscore_internal.unbounded(jsonb), leadscore_internal.terms(jsonb), leadscore_internal.rounded(float8, float8), leadscore_internal.profile_rules(jsonb),'
 		' leadscore_internal.with_points(jsonb, float8[], float8),'
 		' leadscore.fit(jsonb, text, interval, timestamptz[], float8, float8, boolean, float8, interval, boolean, text, boolean),'
 		' leadscore_internal.stored_sum(leadscore.timeline), leadscore_internal.month_of(timestamptz, text), leadscore_internal.month_start(date, text),'
@@ -200,7 +200,7 @@ BEGIN
 		-- maintenance
 		' leadscore.verify(), leadscore.fold(bigint), leadscore_internal.check_not_running(text), leadscore_internal.postpone_rebuild(text[], text[]), leadscore.partition_timelines(integer), leadscore_internal.find_corrections(text[], jsonb), leadscore_internal.leads_named(text[]),'
 		' leadscore_internal.apply_corrections(bigint, bigint), leadscore_internal.add_deltas(text[], leadscore.timeline[]), leadscore_internal.find_hours(),'
-		' leadscore_internal.check_compaction(timestamptz), leadscore_internal.begin_compaction(timestamptz), leadscore_internal.compaction_finished(),'
+		' leadscore_internal.compaction_zone(text), leadscore_internal.check_compaction(timestamptz, text), leadscore_internal.begin_compaction(timestamptz, text), leadscore_internal.compaction_finished(),'
 		' leadscore_internal.signal_definitions(text[]), leadscore_internal.signals_counted(jsonb), leadscore_internal.in_transaction_block(), leadscore_internal.refuse_block(text), leadscore_internal.wait_for_writers(), leadscore_internal.writers(regclass), leadscore_internal.rebuilders(bigint), leadscore_internal.transaction_name(integer, text), leadscore_internal.wait_for_partings(), leadscore_internal.take_parted(),'
 		' leadscore_internal.hold_rebuild(boolean), leadscore_internal.release_rebuild(), leadscore_internal.check_read_committed(text, text),'
 		-- identities and what follows from events
@@ -217,7 +217,7 @@ BEGIN
 		' leadscore.resume_offer(text), leadscore.revoke_vouchers(text, timestamptz),'
 		' leadscore_internal.in_restore(), leadscore.schedule(interval), leadscore.unschedule(), leadscore_internal.jobs(), leadscore_internal.cron_line(interval),'
 		' leadscore_internal.shell_word(text) TO %s', role);
-	EXECUTE format('GRANT EXECUTE ON PROCEDURE leadscore.rebuild(text[], text[]), leadscore.compact(timestamptz), leadscore.watch(text, boolean),'
+	EXECUTE format('GRANT EXECUTE ON PROCEDURE leadscore.rebuild(text[], text[]), leadscore.compact(timestamptz, text), leadscore.watch(text, boolean),'
 		' leadscore.see_changes(), leadscore_internal.look(text), leadscore_internal.add_corrections(text, bigint, boolean), leadscore_internal.correct_parted(text, jsonb, boolean) TO %s', role);
 END
 $$;

@@ -88,11 +88,11 @@ BEGIN
 		ELSIF NOT (one.cutoff >= '1970-01-01 00:00Z') THEN
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('cutoff %s is out of range', one.n),
 				DETAIL = format('It is %s.', one.cutoff), HINT = 'Events lie in the years from 1970 on (UTC).';
-		ELSIF one.cutoff < (SELECT c.compacted_before FROM leadscore.compaction c) AND date_trunc('hour', one.cutoff, 'UTC') <> date_trunc('day', one.cutoff, 'UTC') THEN
+		ELSIF one.cutoff < (SELECT c.compacted_before FROM leadscore.compaction c) AND date_trunc('hour', one.cutoff, 'UTC') <> leadscore_internal.compacted_day(one.cutoff) THEN
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('cutoff %s lies within a compacted day', one.n),
-				DETAIL = format('It is %s, and of that day it is no longer known what came before and what after.', one.cutoff), HINT = 'Take the beginning of a UTC day.';
+				DETAIL = format('It is %s, and of that day it is no longer known what came before and what after.', one.cutoff), HINT = format('Take the beginning of a day, such as %s.', leadscore_internal.compacted_day(one.cutoff));
 		ELSIF EXISTS (SELECT FROM leadscore.compaction c, LATERAL (SELECT date_trunc('hour', one.cutoff, 'UTC') + horizon_hours * interval '1 hour' AS ends) h
-				WHERE h.ends < c.compacted_before AND h.ends <> date_trunc('day', h.ends, 'UTC')) THEN
+				WHERE h.ends < c.compacted_before AND h.ends <> leadscore_internal.compacted_day(h.ends)) THEN
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('the horizon of cutoff %s ends within a compacted day', one.n),
 				DETAIL = format('The horizon is %s, and of that day it is no longer known what came before and what after.', horizon), HINT = 'Take a horizon of whole days.';
 		ELSIF one.cutoff <= latest THEN

@@ -530,12 +530,39 @@ COMMENT ON PROCEDURE leadscore.rebuild(text[], text[])
 -- identify() and rebuild() move or add is on both sides. So it is found and
 -- added as a rebuild's corrections are.
 
-CREATE FUNCTION leadscore_internal.check_compaction(before timestamptz) RETURNS timestamptz
+CREATE FUNCTION leadscore_internal.compaction_zone(named text) RETURNS text
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	present CONSTANT text := (SELECT coalesce(c.time_zone, 'UTC') FROM leadscore.compaction c);
+	zones CONSTANT text[] := ARRAY(SELECT DISTINCT coalesce(m.time_zone, 'UTC') FROM leadscore.model m ORDER BY 1);
+BEGIN
+	IF NOT leadscore_internal.is_time_zone(named) THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'time_zone is unknown',
+			DETAIL = format('It is "%s".', named), HINT = 'Pass a name from pg_timezone_names, such as ''Europe/Berlin''.';
+	END IF;
+	IF named <> present THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'timelines are compacted by the days of another time zone already',
+			DETAIL = format('They are those of %s, and the hours of compacted days are not known any more.', present),
+			HINT = 'Where the events are still there, DELETE FROM leadscore.compaction and CALL leadscore.rebuild() count their hours anew.';
+	END IF;
+	IF coalesce(named, present) IS NULL AND cardinality(zones) > 1 THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'models have different time zones',
+			DETAIL = 'Hours would be kept by the days of one of them, for all models and for good.',
+			HINT = format('Name it, such as by CALL leadscore.compact(..., time_zone => %L). ', zones[1]) || leadscore_internal.known('time zones'::text, zones);
+	END IF;
+	RETURN coalesce(named, present, zones[1], 'UTC');
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.compaction_zone(text) IS 'the time zone by whose days to compact: the one named, the one that there is, that of all models; or an error';
+
+CREATE FUNCTION leadscore_internal.check_compaction(before timestamptz, time_zone text) RETURNS timestamptz
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	-- infinity has no day, but is refused all the same
-	day CONSTANT timestamptz := date_trunc('day', before AT TIME ZONE 'UTC') AT TIME ZONE 'UTC';
+	zone CONSTANT text := leadscore_internal.compaction_zone(time_zone);
+	day timestamptz;
 	present CONSTANT timestamptz := (SELECT c.compacted_before FROM leadscore.compaction c);
 BEGIN
 	IF before IS NULL THEN
@@ -552,6 +579,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'compact() must not begin before 1970',
 			DETAIL = format('The instant is %s.', before), HINT = 'Timelines hold the years 1970 to 9999.';
 	END IF;
+	day := leadscore_internal.day_start(before, zone);
 	IF day < present THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'timelines are compacted to a later instant already',
 			DETAIL = format('Hours before %s are kept by the day, and cannot come back from timelines.', present),
@@ -561,15 +589,16 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION leadscore_internal.begin_compaction(before timestamptz) RETURNS void
+CREATE FUNCTION leadscore_internal.begin_compaction(before timestamptz, time_zone text) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off SET jit = off
 AS $$
 DECLARE
-	day CONSTANT timestamptz := leadscore_internal.check_compaction(before);
+	day CONSTANT timestamptz := leadscore_internal.check_compaction(before, time_zone);
+	zone CONSTANT text := leadscore_internal.compaction_zone(time_zone);
 BEGIN
 	-- a day's sum that does not fit is found before anything has changed
-	PERFORM FROM leadscore.current_timeline t WHERE leadscore.coarsen(t.timeline, day) IS NULL;
-	INSERT INTO leadscore.compaction AS c (compacted_before) VALUES (day)
+	PERFORM FROM leadscore.current_timeline t WHERE leadscore.coarsen(t.timeline, day, zone) IS NULL;
+	INSERT INTO leadscore.compaction AS c (compacted_before, time_zone) VALUES (day, nullif(zone, 'UTC'))
 	ON CONFLICT ((true)) DO UPDATE SET compacted_before = excluded.compacted_before, finished = false;
 END
 $$;
@@ -585,7 +614,8 @@ BEGIN
 	CREATE TEMP TABLE leadscore_correction AS
 	SELECT t.lead_id, leadscore_internal.difference(t.coarse, t.timeline) AS correction
 	FROM (
-		SELECT c.lead_id, c.timeline, leadscore.coarsen(c.timeline, (SELECT compacted_before FROM leadscore.compaction)) AS coarse
+		SELECT c.lead_id, c.timeline, leadscore.coarsen(c.timeline, (SELECT compacted_before FROM leadscore.compaction),
+			(SELECT coalesce(time_zone, 'UTC') FROM leadscore.compaction)) AS coarse
 		FROM leadscore.current_timeline c
 		OFFSET 0
 	) t
@@ -602,16 +632,16 @@ AS $$
 	UPDATE leadscore.compaction SET finished = true WHERE NOT finished
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.check_compaction(timestamptz) IS 'the UTC day to compact before, or an error';
-COMMENT ON FUNCTION leadscore_internal.begin_compaction(timestamptz) IS 'sets the day before which hours are kept by the day';
+COMMENT ON FUNCTION leadscore_internal.check_compaction(timestamptz, text) IS 'the first hour of the day to compact before, or an error';
+COMMENT ON FUNCTION leadscore_internal.begin_compaction(timestamptz, text) IS 'sets the day before which hours are kept by the day';
 COMMENT ON FUNCTION leadscore_internal.find_hours() IS 'puts what compacting adds to timelines into the temporary table leadscore_correction, and says how many there are';
 COMMENT ON FUNCTION leadscore_internal.compaction_finished() IS 'notes that all timelines have been compacted';
 
-CREATE PROCEDURE leadscore.compact(before timestamptz)
+CREATE PROCEDURE leadscore.compact(before timestamptz, time_zone text DEFAULT NULL)
 	LANGUAGE plpgsql
 AS $$
 BEGIN
-	PERFORM leadscore_internal.check_compaction(before);
+	PERFORM leadscore_internal.check_compaction(before, time_zone);
 	PERFORM leadscore_internal.check_read_committed('compact()'::pg_catalog.text, 'passed over'::pg_catalog.text);
 	IF leadscore_internal.in_transaction_block() THEN
 		PERFORM leadscore_internal.refuse_block('compact()'::pg_catalog.text);
@@ -619,7 +649,7 @@ BEGIN
 	COMMIT;
 	PERFORM leadscore_internal.hold_rebuild(false);
 	COMMIT;
-	PERFORM leadscore_internal.begin_compaction(before);
+	PERFORM leadscore_internal.begin_compaction(before, time_zone);
 	COMMIT;
 	PERFORM leadscore_internal.take_parted();
 	COMMIT;
@@ -632,8 +662,8 @@ BEGIN
 END
 $$;
 
-COMMENT ON PROCEDURE leadscore.compact(timestamptz)
-	IS 'keeps hours before the UTC day of an instant by the day, in all timelines and for what is still to come; writers go on meanwhile';
+COMMENT ON PROCEDURE leadscore.compact(timestamptz, text)
+	IS 'keeps hours before the day of an instant by the day, in all timelines and for what is still to come; writers go on meanwhile';
 
 -- what history has been counted with
 
@@ -890,9 +920,9 @@ WHERE NOT EXISTS (SELECT FROM leadscore_internal.source_trigger t
 	WHERE t.source = c.child AND t.feeds = s.feeds AND t.mapping = s.mapping || '{"partition": true}')
 UNION ALL
 SELECT 'compaction', d.day, 'some timelines still hold hours before that day',
-	format('CALL leadscore.compact(%L)', d.day || 'Z')
+	format('CALL leadscore.compact(%L)', CASE WHEN c.time_zone IS NULL THEN d.day ELSE to_jsonb(c.compacted_before AT TIME ZONE 'UTC') #>> '{}' END || 'Z')
 FROM leadscore.compaction c
-CROSS JOIN LATERAL (SELECT to_jsonb((c.compacted_before AT TIME ZONE 'UTC')::date) #>> '{}' AS day) d
+CROSS JOIN LATERAL (SELECT to_jsonb((c.compacted_before AT TIME ZONE coalesce(c.time_zone, 'UTC'))::date) #>> '{}' AS day) d
 WHERE NOT c.finished
 UNION ALL
 SELECT 'lead_timeline', 'lead_timeline', p.state, p.action

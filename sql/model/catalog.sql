@@ -58,6 +58,11 @@ CREATE FUNCTION leadscore_internal.is_time_zone(name text) RETURNS boolean
 
 COMMENT ON FUNCTION leadscore_internal.is_time_zone(text) IS 'whether there is a time zone of a name, other than a POSIX rule';
 
+CREATE FUNCTION leadscore_internal.day_start(at timestamptz, time_zone text) RETURNS timestamptz
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore_internal.day_start(timestamptz, text) IS 'the first hour of an instant''s day in a time zone: an hour belongs to the day that it begins on';
+
 CREATE FUNCTION leadscore_internal.signals_changed() RETURNS trigger
 	AS 'MODULE_PATHNAME' LANGUAGE C;
 
@@ -700,19 +705,31 @@ COMMENT ON FUNCTION leadscore_internal.known(text, text[]) IS 'the hint that lis
 -- compaction
 
 CREATE TABLE leadscore.compaction (
-	compacted_before timestamptz NOT NULL
-		CONSTRAINT compacted_before_begins_a_day CHECK ((compacted_before BETWEEN '1970-01-01 00:00Z' AND '9999-12-31 00:00Z'
-			AND date_trunc('day', compacted_before AT TIME ZONE 'UTC') = compacted_before AT TIME ZONE 'UTC') IS NOT FALSE OR leadscore_internal.refuse(
-			'compacted_before does not begin a UTC day of the years 1970 to 9999', compacted_before::text,
-			'Let CALL leadscore.compact() set it.')),
-	finished boolean NOT NULL DEFAULT false
+	compacted_before timestamptz NOT NULL,
+	finished boolean NOT NULL DEFAULT false,
+	time_zone text
+		CONSTRAINT compaction_time_zone_known CHECK (leadscore_internal.is_time_zone(time_zone) IS NOT FALSE OR leadscore_internal.refuse(
+			'compaction time_zone is unknown', time_zone, 'Let CALL leadscore.compact() set it.')),
+	CONSTRAINT compacted_before_begins_a_day CHECK ((CASE WHEN compacted_before BETWEEN '1970-01-01 00:00Z' AND '9999-12-31 00:00Z'
+			THEN leadscore_internal.day_start(compacted_before, coalesce(time_zone, 'UTC')) = compacted_before ELSE false END) IS NOT FALSE OR leadscore_internal.refuse(
+		'compacted_before does not begin a day of the years 1970 to 9999', compacted_before::text, 'Let CALL leadscore.compact() set it.'))
 );
 
 CREATE UNIQUE INDEX compaction_one_row ON leadscore.compaction ((true));
 
 COMMENT ON TABLE leadscore.compaction IS 'since when timelines keep hours: one row, set by compact(), or none';
-COMMENT ON COLUMN leadscore.compaction.compacted_before IS 'hours before it are kept by the day: the beginning of a UTC day';
+COMMENT ON COLUMN leadscore.compaction.compacted_before IS 'hours before it are kept by the day: the first hour of a day';
 COMMENT ON COLUMN leadscore.compaction.finished IS 'whether all timelines have been compacted; what is counted is counted so in any case';
+
+COMMENT ON COLUMN leadscore.compaction.time_zone IS 'whose days they are; NULL: UTC';
+
+CREATE FUNCTION leadscore_internal.compacted_day(at timestamptz) RETURNS timestamptz
+	LANGUAGE sql STABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT leadscore_internal.day_start(at, coalesce((SELECT c.time_zone FROM leadscore.compaction c), 'UTC'));
+END;
+
+COMMENT ON FUNCTION leadscore_internal.compacted_day(timestamptz) IS 'the hour at which the day of an instant is kept, if it is compacted';
 
 CREATE TRIGGER signals_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON leadscore.compaction
 	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.signals_changed();
@@ -730,6 +747,7 @@ AS $$
 		|| coalesce((SELECT jsonb_build_object('compacted_before',
 				-- (not to_char(), which fails where a name of a month in lc_time has no form in the database's encoding)
 				(to_jsonb(c.compacted_before AT TIME ZONE 'UTC') #>> '{}') || 'Z')
+				|| CASE WHEN c.time_zone IS NULL THEN '{}' ELSE jsonb_build_object('time_zone', c.time_zone) END
 			FROM leadscore.compaction c), '{}')
 	FROM leadscore.signal
 	WHERE subject = 'event'

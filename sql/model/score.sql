@@ -121,6 +121,12 @@ COMMENT ON FUNCTION leadscore_internal.timeline_total(leadscore.timeline, intege
 CREATE FUNCTION leadscore.coarsen(timeline leadscore.timeline, before timestamptz) RETURNS leadscore.timeline
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
+CREATE FUNCTION leadscore.coarsen(timeline leadscore.timeline, before timestamptz, time_zone text) RETURNS leadscore.timeline
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore.coarsen(leadscore.timeline, timestamptz, text)
+	IS 'a timeline with the hours before the day of an instant, in a time zone, kept by the day';
+
 COMMENT ON FUNCTION leadscore.coarsen(leadscore.timeline, timestamptz)
 	IS 'a timeline with the hours before the UTC day of an instant kept by the day';
 

@@ -47,6 +47,9 @@
 PG_FUNCTION_INFO_V1(voucher_code);
 PG_FUNCTION_INFO_V1(voucher_key);
 
+/* Hours of a day at the most, whatever its time zone: when clocks go back there are 25. */
+#define LONGEST_DAY 26
+
 /*
  * voucher_code(): 80 bits that nobody can guess, as 16 digits to the base 32 (of
  * Crockford: without I, L, O and U), four by four.
@@ -214,11 +217,11 @@ offer_is_met(const Offer *offer, Jsonb *profile)
 }
 
 struct varlena *
-done_today(const struct varlena *timeline, TimestampTz at)
+done_lately(const struct varlena *timeline, TimestampTz at)
 {
 	TimelineBuilder *builder;
 	TimelineReader reader;
-	int32		day = coarse_hour(hour_of(at), PG_INT32_MAX);
+	int32		from = hour_of(at) - LONGEST_DAY;
 
 	if (timeline == NULL)
 		return NULL;
@@ -231,7 +234,7 @@ done_today(const struct varlena *timeline, TimestampTz at)
 			int64		value;
 
 			timeline_next_entry(&reader, &occurrences, &value);
-			if (reader.hour >= day)
+			if (reader.hour > from)
 				builder = timeline_builder_add(builder, reader.signal_id, reader.hour, occurrences, value);
 		}
 	timeline_builder_compact(builder);

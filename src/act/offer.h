@@ -48,12 +48,12 @@ typedef struct Recipient
 {
 	text	   *lead_id;
 	int64		change_id;		/* 0: issue_offer() */
-	struct varlena *already;	/* what the lead has done today; NULL: nothing */
+	struct varlena *already;	/* what the lead has done in the last day, as long as one can be; NULL: nothing */
 	bool		held_out;
 } Recipient;
 
 /* What a lead has done since the UTC day began; NULL: nothing. */
-extern struct varlena *done_today(const struct varlena *timeline, TimestampTz at);
+extern struct varlena *done_lately(const struct varlena *timeline, TimestampTz at);
 
 /*
  * Issue vouchers of an offer to leads whose rows of lead_timeline are ours, at

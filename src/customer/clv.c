@@ -232,21 +232,6 @@ check_alike(const FitState *state, int32 signal_id, int32 hour, int32 unit, cons
 				 errhint("Pass constants.")));
 }
 
-/* A time zone that there is, or an error. */
-static const char *
-checked_time_zone(const char *name)
-{
-	const char *fault = time_zone_fault(name);
-
-	if (fault)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("time_zone is unknown"),
-				 errdetail("It is \"%s\". %s", name, fault),
-				 errhint("Pass a name from pg_timezone_names, such as 'Europe/Berlin', or NULL for UTC.")));
-	return name;
-}
-
 /* (state, timeline, signal_id, until, unit [, time_zone]) -> state */
 Datum
 fit_clv_transition(PG_FUNCTION_ARGS)
@@ -278,7 +263,7 @@ fit_clv_transition(PG_FUNCTION_ARGS)
 	if (PG_NARGS() > 5 && !PG_ARGISNULL(5))
 		time_zone = text_to_cstring(PG_GETARG_TEXT_PP(5));
 	if (state == NULL)
-		state = state_create(context, signal_id, hour, unit, time_zone[0] == '\0' ? time_zone : checked_time_zone(time_zone), 0);
+		state = state_create(context, signal_id, hour, unit, time_zone, 0);
 	check_alike(state, signal_id, hour, unit, time_zone);
 	if (!PG_ARGISNULL(1) && read_customer(PG_GETARG_TIMELINE(1), signal_id, hour, state->days, &customer, &first))
 		state_add(state, &customer);
@@ -350,7 +335,7 @@ fit_clv_deserialize(PG_FUNCTION_ARGS)
 	for (int i = 0; i < 3; i++)
 		head[i] = (int32) pq_getmsgint(&buf, 4);
 	time_zone = pq_getmsgrawstring(&buf);
-	state = state_create(CurrentMemoryContext, head[0], head[1], head[2], time_zone[0] == '\0' ? time_zone : checked_time_zone(time_zone), 0);
+	state = state_create(CurrentMemoryContext, head[0], head[1], head[2], time_zone, 0);
 	while (buf.cursor < buf.len)
 	{
 		Customer	c;
@@ -583,9 +568,6 @@ clv_model_compile(Jsonb *document)
 	DocPath		root = {NULL, "customer value", 0};
 	DocPath		id = {&root, "signal_id", 0};
 	DocPath		unit = {&root, "unit", 0};
-	DocPath		zone = {&root, "time_zone", 0};
-	char	   *time_zone;
-	const char *fault;
 	DocPath		bg_nbd = {&root, "bg_nbd", 0};
 	ClvModel   *model = palloc0(sizeof(ClvModel));
 	double		parameters[MAX_PARAMETERS];
@@ -601,11 +583,7 @@ clv_model_compile(Jsonb *document)
 	if (doc_hours(&document->root, &root, "unit", &hours) && hours > MAX_HOURS)
 		doc_fail(&unit, "It is longer than 100 years.", "Write a unit of time such as \"7 days\".");
 	model->unit = hours / (double) HOURS_A_DAY;
-	time_zone = doc_string(&document->root, &root, "time_zone", false);
-	fault = time_zone ? time_zone_fault(time_zone) : NULL;
-	if (fault)
-		doc_fail(&zone, psprintf("It is \"%s\". %s", time_zone, fault), "Write a name from pg_timezone_names, or leave it out for UTC.");
-	model->days = time_zone ? local_days(time_zone) : NULL;
+	model->days = doc_time_zone(&document->root, &root, "time_zone");
 	if (!read_parameters(&document->root, &root, "bg_nbd", bg_nbd_names, parameters))
 		doc_fail(&bg_nbd, "It is missing.", "Take the document from fit_clv().");
 	model->bg_nbd = (BgNbd) {parameters[0], parameters[1], parameters[2], parameters[3]};

@@ -251,7 +251,7 @@ typedef struct Changes
 	bool	   *score_null;
 	Datum	   *causes;
 	Bitmapset **offers;			/* of the segment that is entered, whose conditions are met */
-	struct varlena **already;	/* where there are such offers: what the lead has done today */
+	struct varlena **already;	/* where there are such offers: what the lead has done in the last day */
 } Changes;
 
 static void
@@ -573,7 +573,7 @@ note_offers(Comparing *c, const Watched *model, const Lead *lead, const char *is
 		if (offer_is_for(&offers->offers[o], model->model, is, c->now) && offer_is_met(&offers->offers[o], lead->profile.value))
 			c->changes->offers[i] = bms_add_member(c->changes->offers[i], o);
 	if (c->changes->offers[i])
-		c->changes->already[i] = done_today(lead->timeline, c->now);
+		c->changes->already[i] = done_lately(lead->timeline, c->now);
 }
 
 static void
@@ -932,7 +932,7 @@ find_recipients(Relation timelines, Relation state_table, const Watching *watche
 		read_states(&reader.states, watched, lead_id, states, scratch);
 		for (int m = 0; m < watched->n && lead.exists; m++)
 			if (states[m].segment && offer_is_for(offer, watched->models[m].model, states[m].segment, now) && offer_is_met(offer, lead.profile.value))
-				leads[found++] = (Recipient) {.lead_id = lead_id, .already = done_today(lead.timeline, now)};
+				leads[found++] = (Recipient) {.lead_id = lead_id, .already = done_lately(lead.timeline, now)};
 		ExecClearTuple(reader.states.slot);
 		MemoryContextReset(scratch);
 	}

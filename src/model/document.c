@@ -275,6 +275,19 @@ doc_hours(JsonbContainer *object, const DocPath *path, const char *key, int32 *h
 	return true;
 }
 
+/* A member that names a time zone: its days, or NULL. */
+LocalDays *
+doc_time_zone(JsonbContainer *object, const DocPath *path, const char *key)
+{
+	char	   *name = doc_string(object, path, key, false);
+	const char *fault = name ? time_zone_fault(name) : NULL;
+
+	if (fault)
+		member_fail(path, key, psprintf("It is \"%s\". %s", name, fault),
+					"Write a name from pg_timezone_names, such as \"Europe/Berlin\", or leave it out for UTC.");
+	return name ? local_days(name) : NULL;
+}
+
 /* An object member, or NULL. */
 Jsonb *
 doc_object(JsonbContainer *object, const DocPath *path, const char *key)

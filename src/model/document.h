@@ -8,6 +8,7 @@
 #define LEADSCORE_DOCUMENT_H
 
 #include "compat.h"
+#include "timeline/local_day.h"
 
 #include "access/tupdesc.h"
 #include "datatype/timestamp.h"
@@ -39,6 +40,7 @@ extern bool doc_number(JsonbContainer *object, const DocPath *path, const char *
 extern bool doc_integer(JsonbContainer *object, const DocPath *path, const char *key,
 						int32 least, int32 *integer);
 extern bool doc_hours(JsonbContainer *object, const DocPath *path, const char *key, int32 *hours);
+extern LocalDays *doc_time_zone(JsonbContainer *object, const DocPath *path, const char *key);
 extern Jsonb *doc_object(JsonbContainer *object, const DocPath *path, const char *key);
 extern void doc_array(JsonbContainer *object, const DocPath *path, const char *key, DocArray *array);
 extern JsonbContainer *doc_element(const DocArray *array, int index, DocPath *path,

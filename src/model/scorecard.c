@@ -11,7 +11,6 @@
 #include "utils/memutils.h"
 
 PG_FUNCTION_INFO_V1(check_scorecard);
-PG_FUNCTION_INFO_V1(is_time_zone);
 
 /* Look-ups before a decay table is made: one lead's score needs none. */
 #define DECAY_TABLE_AFTER 512
@@ -843,20 +842,6 @@ finish_groups(CardReader *reader, const DocPath *root)
 		card->waiting = palloc(card->ngroups * sizeof(Waiting));
 }
 
-/* The days that the model counts by. */
-static LocalDays *
-read_time_zone(JsonbContainer *object, const DocPath *root)
-{
-	DocPath		member = {root, "time_zone", 0};
-	char	   *name = doc_string(object, root, "time_zone", false);
-	const char *fault = name ? time_zone_fault(name) : NULL;
-
-	if (fault)
-		doc_fail(&member, psprintf("It is \"%s\". %s", name, fault),
-				 "Write a name from pg_timezone_names, such as \"Europe/Berlin\", or leave it out for UTC.");
-	return name ? local_days(name) : NULL;
-}
-
 static Scorecard *
 read_card(Jsonb *document, bool needs_ids)
 {
@@ -880,7 +865,7 @@ read_card(Jsonb *document, bool needs_ids)
 	has_intercept = doc_number(object, &root, "intercept", &card->intercept);
 	has_slope = doc_number(object, &root, "slope", &card->slope);
 	card->has_probability = has_intercept && has_slope;
-	card->days = read_time_zone(object, &root);
+	card->days = doc_time_zone(object, &root, "time_zone");
 
 	read_signals(&reader, object, &root);
 	read_categories(&reader, object, &root);
@@ -919,11 +904,4 @@ check_scorecard(PG_FUNCTION_ARGS)
 {
 	(void) read_card(PG_GETARG_JSONB_P(0), false);
 	PG_RETURN_BOOL(true);
-}
-
-/* The check of the column time_zone. */
-Datum
-is_time_zone(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(time_zone_fault(text_to_cstring(PG_GETARG_TEXT_PP(0))) == NULL);
 }

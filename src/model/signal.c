@@ -341,7 +341,7 @@ known_attributes(Jsonb *profile)
  * so that its meaning cannot depend on a session's settings.
  */
 static int32
-read_compacted_before(JsonbContainer *object, const DocPath *path)
+read_compacted_before(JsonbContainer *object, const DocPath *path, LocalDays *days)
 {
 	char	   *text = doc_string(object, path, "compacted_before", false);
 	DocPath		member = {path, "compacted_before", 0};
@@ -351,25 +351,31 @@ read_compacted_before(JsonbContainer *object, const DocPath *path)
 	if (strlen(text) == strlen("2026-01-01T00:00:00Z") &&
 		strspn(text, "0123456789") == 4 && strspn(text + 5, "0123456789") == 2 &&
 		strspn(text + 8, "0123456789") == 2 && text[4] == '-' && text[7] == '-' &&
-		strcmp(text + 10, "T00:00:00Z") == 0)
+		text[10] == 'T' && strspn(text + 11, "0123456789") == 2 && strcmp(text + 13, ":00:00Z") == 0)
 	{
 		int			year = atoi(text);
 		int			month = atoi(text + 5);
 		int			day = atoi(text + 8);
 
 		if (year >= 1970 && month >= 1 && month <= MONTHS_PER_YEAR &&
-			day >= 1 && day <= day_tab[isleap(year)][month - 1])
-			return (date2j(year, month, day) - UNIX_EPOCH_JDATE) * HOURS_A_DAY;
+			day >= 1 && day <= day_tab[isleap(year)][month - 1] && atoi(text + 11) < HOURS_A_DAY)
+		{
+			int32		hour = (date2j(year, month, day) - UNIX_EPOCH_JDATE) * HOURS_A_DAY + atoi(text + 11);
+
+			if (day_start_of_hour(days, hour) == hour)
+				return hour;
+		}
 	}
 	doc_fail(&member, psprintf("It is \"%s\".", excerpt(text, strlen(text), 100)),
-			 "Write the beginning of a UTC day from 1970 on, such as \"2026-01-01T00:00:00Z\".");
+			 days ? "Write the first hour of a day of the time zone, in UTC."
+			 : "Write the beginning of a UTC day from 1970 on, such as \"2026-01-01T00:00:00Z\".");
 }
 
 /* Compile a signals() document, in the current memory context. */
 void *
 signal_set_compile(Jsonb *document)
 {
-	static const char *const members[] = {"signals", "compacted_before", NULL};
+	static const char *const members[] = {"signals", "compacted_before", "time_zone", NULL};
 	static const char *const signal_members[] = {"signal_id", "signal", "kind", "match", "condition", NULL};
 	DocPath		root = {NULL, "signals", 0};
 	SignalSet  *set = palloc0(sizeof(SignalSet));
@@ -379,7 +385,8 @@ signal_set_compile(Jsonb *document)
 	if (!JB_ROOT_IS_OBJECT(document))
 		doc_fail(&root, "It is not an object.", "Pass (SELECT leadscore.signals()).");
 	doc_check_members(&document->root, &root, members);
-	set->compacted_before = read_compacted_before(&document->root, &root);
+	set->days = doc_time_zone(&document->root, &root, "time_zone");
+	set->compacted_before = read_compacted_before(&document->root, &root, set->days);
 	doc_array(&document->root, &root, "signals", &array);
 
 	set->matched = palloc(Max(array.n, 1) * sizeof(int32));

@@ -5,6 +5,7 @@
 #define LEADSCORE_SIGNAL_H
 
 #include "model/document.h"
+#include "timeline/local_day.h"
 #include "timeline/timeline.h"
 
 #include "utils/jsonb.h"
@@ -41,6 +42,7 @@ typedef struct SignalSet
 	Signal	   *any_kind;
 	int32	   *matched;		/* room for the result of signal_set_match() */
 	int32		compacted_before;	/* hours before this one are kept by the day; 0: none */
+	LocalDays  *days;			/* of a time zone; NULL: by the UTC day */
 } SignalSet;
 
 /* An event, as the core sees it. Its properties are fetched only if a signal asks for them. */
@@ -68,7 +70,7 @@ extern TimelineBuilder *signal_set_count(const SignalSet *set, const Event *even
 static inline int32
 signal_set_hour(const SignalSet *set, int32 hour)
 {
-	return coarse_hour(hour, set->compacted_before);
+	return coarse_hour(set->days, hour, set->compacted_before);
 }
 
 #endif							/* LEADSCORE_SIGNAL_H */

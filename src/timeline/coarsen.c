@@ -1,15 +1,18 @@
 /*
  * coarsen.c: timelines that keep hours of long ago by the day.
  *
- * coarsen() maps each hour before a UTC day to the first hour of its own day.
+ * coarsen() maps each hour before a day to the first hour of its own day, in UTC
+ * or in a time zone.
  * As a map of hours carried over to sums it is a homomorphism of timelines,
  * coarsen(a + b) = coarsen(a) + coarsen(b): so it makes no difference whether
  * events are mapped as they are counted (signal_set_hour()), or their sum is
  * afterwards. A later day after an earlier one is the later one alone.
  */
+#include "timeline/local_day.h"
 #include "timeline/timeline.h"
 
 #include "common/int.h"
+#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(coarsen);
@@ -28,18 +31,43 @@ add_to_day(TimelineEntry *day, const TimelineEntry *e)
 				 errhint("Record the value in a larger unit, such as thousands.")));
 }
 
-/* coarsen(timeline, before): hours before the UTC day of an instant kept by the day */
+/* The days of the time zone that a function's argument names, kept at the place of the call. */
+typedef struct NamedDays
+{
+	char	   *name;
+	LocalDays  *days;
+} NamedDays;
+
+static LocalDays *
+days_argument(FunctionCallInfo fcinfo, int argument)
+{
+	NamedDays  *named = fcinfo->flinfo->fn_extra;
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(argument));
+	MemoryContext old;
+
+	if (named && strcmp(named->name, name) == 0)
+		return named->days;
+	old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+	named = palloc(sizeof(NamedDays));
+	*named = (NamedDays) {pstrdup(name), local_days(name)};
+	MemoryContextSwitchTo(old);
+	fcinfo->flinfo->fn_extra = named;
+	return named->days;
+}
+
+/* coarsen(timeline, before [, time_zone]): hours before the day of an instant kept by the day */
 Datum
 coarsen(PG_FUNCTION_ARGS)
 {
 	struct varlena *timeline = PG_GETARG_TIMELINE(0);
 	int32		before = hour_of(PG_GETARG_TIMESTAMPTZ(1));
+	LocalDays  *days = PG_NARGS() > 2 ? days_argument(fcinfo, 2) : NULL;
 	TimelineReader reader;
 	TimelineEntry *entries;
 	uint32		n;
 	uint32		kept = 0;
 
-	before -= before % HOURS_A_DAY;
+	before = before < 0 ? 0 : day_start_of_hour(days, before);
 	timeline_read(&reader, timeline);
 	if (timeline_is_empty(timeline) || reader.base >= before)
 		PG_RETURN_POINTER(timeline);
@@ -50,7 +78,7 @@ coarsen(PG_FUNCTION_ARGS)
 		TimelineEntry e = entries[i];
 		TimelineEntry *last = kept > 0 ? &entries[kept - 1] : NULL;
 
-		e.hour = coarse_hour(e.hour, before);
+		e.hour = coarse_hour(days, e.hour, before);
 		if (last && last->signal_id == e.signal_id && last->hour == e.hour)
 		{
 			add_to_day(last, &e);

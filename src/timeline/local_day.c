@@ -5,6 +5,12 @@
 
 #include <ctype.h>
 
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(is_time_zone);
+PG_FUNCTION_INFO_V1(day_start);
+
 /* 2100-01-01: from then on the zone is asked each time. */
 #define LAST_SECOND INT64CONST(4102444800)
 
@@ -38,17 +44,22 @@ time_zone_fault(const char *name)
 	return NULL;
 }
 
-/* The days of a time zone that there is, in the current memory context. */
+/* The days of a time zone, in the current memory context; an error if there is none of the name. */
 LocalDays *
 local_days(const char *name)
 {
 	LocalDays  *days = palloc0(sizeof(LocalDays));
+	const char *fault = time_zone_fault(name);
 	pg_time_t	at = 0;
 	int			capacity = 16;
 
+	if (fault)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("time_zone is unknown"),
+				 errdetail("It is \"%s\". %s", name, fault),
+				 errhint("Pass a name from pg_timezone_names, such as 'Europe/Berlin'.")));
 	days->zone = pg_tzset(name);
-	if (days->zone == NULL)
-		elog(ERROR, "there is no time zone \"%s\"", name);
 	days->stretches = palloc(capacity * sizeof(Stretch));
 	for (;;)
 	{
@@ -103,4 +114,41 @@ local_offset(LocalDays *days, int32 hour)
 	}
 	days->last = low;
 	return days->stretches[low].offset;
+}
+
+/* The first hour of an hour's day. Clocks that change on that day move it by less than a day. */
+int32
+local_day_start(LocalDays *days, int32 hour)
+{
+	int32		day = day_of_hour(days, hour);
+	int64		midnight = (int64) day * SECS_PER_DAY - local_offset(days, hour);
+	int32		start = (int32) Max((midnight + SECS_PER_HOUR - 1) / SECS_PER_HOUR, 0);
+
+	while (start > 0 && day_of_hour(days, start - 1) == day)
+		start--;
+	while (day_of_hour(days, start) < day)
+		start++;
+	return start;
+}
+
+/* The check of columns that hold a time zone. */
+Datum
+is_time_zone(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(time_zone_fault(text_to_cstring(PG_GETARG_TEXT_PP(0))) == NULL);
+}
+
+/* day_start(at, time_zone): the first hour of the day of the instant's hour */
+Datum
+day_start(PG_FUNCTION_ARGS)
+{
+	TimestampTz at = PG_GETARG_TIMESTAMPTZ(0);
+
+	if (!hour_is_valid(at))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_FIELD_OVERFLOW),
+				 errmsg("instant out of range"),
+				 errdetail("It is %s.", timestamptz_to_str(at)),
+				 errhint("Timelines hold the years 1970 to 9999.")));
+	PG_RETURN_TIMESTAMPTZ(instant_of(local_day_start(local_days(text_to_cstring(PG_GETARG_TEXT_PP(1))), hour_of(at))));
 }

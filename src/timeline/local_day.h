@@ -30,6 +30,7 @@ typedef struct LocalDays
 extern LocalDays *local_days(const char *zone);
 extern int32 local_offset(LocalDays *days, int32 hour);
 extern const char *time_zone_fault(const char *name);
+extern int32 local_day_start(LocalDays *days, int32 hour);
 
 /* The number of an hour's day since 1970-01-01; of NULL the UTC day. */
 static inline int32
@@ -42,6 +43,23 @@ day_of_hour(LocalDays *days, int32 hour)
 	second = (int64) hour * SECS_PER_HOUR + local_offset(days, hour);
 	/* the first hours of 1970 may lie on the day before */
 	return second < 0 ? -1 : (int32) (second / SECS_PER_DAY);
+}
+
+/* The first hour of an hour's day; of NULL the UTC day. */
+static inline int32
+day_start_of_hour(LocalDays *days, int32 hour)
+{
+	return days == NULL ? hour - hour % HOURS_A_DAY : local_day_start(days, hour);
+}
+
+/*
+ * The hour that stands for an hour, where those before a day are kept by the
+ * day: the first of its day. "before" begins a day, or is not above 0.
+ */
+static inline int32
+coarse_hour(LocalDays *days, int32 hour, int32 before)
+{
+	return hour < before ? day_start_of_hour(days, hour) : hour;
 }
 
 #endif							/* LEADSCORE_LOCAL_DAY_H */

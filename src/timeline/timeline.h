@@ -115,16 +115,6 @@ extern TimestampTz instant_of(int32 hour);
 extern bool hour_is_valid(TimestampTz instant);
 extern bool numeric_to_millionths(Numeric value, int64 *millionths);
 
-/*
- * The hour that stands for an hour, where those before a day are kept by the
- * day: the first of its UTC day. "before" begins a day, or is not above 0.
- */
-static inline int32
-coarse_hour(int32 hour, int32 before)
-{
-	return hour < before ? hour - hour % HOURS_A_DAY : hour;
-}
-
 /* Read one varint; the bytes have been validated when they were made. */
 static inline uint64
 timeline_varint(const uint8 **next, const uint8 *end)

@@ -237,10 +237,10 @@ for my $card (1 .. $cards)
 			next if rand() < 0.25;
 			$hours{$id}{ int rand(pick(30, 200, 3000, 20000)) } = [ pick(1, 1, 2, 5, 40), pick('0', '0', sprintf('%.2f', rand 500), sprintf('%.6f', -5 + rand 10)) ] for 1 .. 1 + rand 20;
 		}
-		my $profile = maybe(0.8, sub { object(country => maybe(0.7, sub { pick('DE', 'FR', JSON::PP::null) }), age => maybe(0.8, sub { pick(int(15 + rand 50), 'old') }), role => maybe(0.5, sub { { boss => pick(JSON::PP::true, JSON::PP::false), x => 1 } })) });
+		my $profile = maybe(0.8, sub { object(country => maybe(0.7, sub { pick('DE', 'FR', 'NULL') }), age => maybe(0.8, sub { pick(int(15 + rand 50), 'old') }), role => maybe(0.5, sub { { boss => pick(JSON::PP::true, JSON::PP::false), x => 1 } })) });
 		my $at = sprintf '2026-06-15 12:00 UTC';
 		my $later = pick(0, 0, int rand 500, -int(rand 300), 9000) * 3600 + int rand 3600;
-		$sql .= sprintf "INSERT INTO lead VALUES (%d, %d, NULL, %s, '%s'::timestamptz + %d * interval '1 second');\n", $card, $lead, defined $profile ? "'" . $json->encode($profile) . "'" : 'NULL', $at, $later;
+		$sql .= sprintf "INSERT INTO lead VALUES (%d, %d, NULL, %s, '%s'::timestamptz + %d * interval '1 second');\n", $card, $lead, defined $profile ? "'" . ($json->encode($profile) =~ s/"NULL"/null/gr) . "'" : 'NULL', $at, $later;
 		for my $id (keys %hours)
 		{
 			$sql .= "INSERT INTO hour VALUES " . join(', ', map { sprintf "(%d, %d, %d, '%s'::timestamptz - %d * interval '1 hour', %d, %s)", $card, $lead, $id, $at, $_, @{ $hours{$id}{$_} } } keys %{ $hours{$id} }) . ";\n";

@@ -20,11 +20,11 @@ my %functions = (
 	core => q{
 		timeline_in timeline_out timeline_recv timeline_send timeline_eq timeline_ne timeline_lt timeline_le timeline_gt timeline_ge timeline_cmp timeline_hash timeline_hash_extended timeline_add
 		timeline_subtract timeline_plus timeline_minus
-		timeline_agg timeline_sum scorable timeline_entries coarsen timeline_before timeline_first_hour timeline_last_hour timeline_start timeline_total
+		timeline_agg timeline_sum scorable timeline_entries coarsen(timeline) timeline_before timeline_first_hour timeline_last_hour timeline_start timeline_total
 		timeline_partition
 		score(jsonb) appraise contributions features next_segment template templates diff session_number(timestamptz) session_number(timestamp)
 		fit_clv(timeline) clv(timeline) roc_auc roc_auc_error average_precision ks log_loss brier logistic_regression
-		check_event check_condition check_scorecard is_time_zone check_duration duration_hours check_part_exists check_model_exists subject_named rule_conditions refuse known},
+		check_event check_condition check_scorecard is_time_zone day_start check_duration duration_hours check_part_exists check_model_exists subject_named rule_conditions refuse known},
 	reader => q{
 		signals scorecard make_document model_named lead_named is_excluded anybody_excluded is_visible model_cards served_models months_since model_stages stage_signals touch_signals
 		timeline_of has_pending check_timelines_seen with_pending with_pending_profile alias_profiles top score(text) score(bigint) score(uuid) score_by_query explain(text) explain(bigint) explain(uuid) score_history serving_model
@@ -32,7 +32,7 @@ my %functions = (
 		is_visible model_cards served_models months_since model_stages stage_signals touch_signals
 		log_has signals_waiting children family_above family_below mapped_columns keeps_values table_problem known_source_problem own_problem collation_version event_trigger_state source_problem lead_key_problem has_lead_index split_problem transition_problem split_tables partitions column_type property_type trigger_mapping
 		conversion_id check_outcome examples warn_of_censoring outcome past_score past_probability past_features past_points assess
-		unbounded terms rounded with_points profile_rules fit normal_tails student_tails student_bound profile_values with_profile profile_report
+		compacted_day default_time_zone unbounded terms rounded with_points profile_rules fit normal_tails student_tails student_bound profile_values with_profile profile_report
 		merge_bands likelihood measured_once with_bands with_half_lives sample_likelihood learn_decay information_value signal_report
 		compare with_signal_ids document_signals tell_of_uncounted stability_index preview voucher_preview vouchers_due segment_limits score_limit has_limit check_shares shares_today stability_report treated arm experiment_result training_set evaluate lift_table
 		calibration_table gains bands fine_bands check_fit fit_clv(text) clv(text) not_a_timeline},
@@ -46,7 +46,7 @@ my %functions = (
 		track tell_of_size add_past tell_of_column equal_may_differ merge_duplicates track_profile is_ordered untrack check_source check_properties begin_tracking end_tracking check_children retrack check_mapping repair_triggers rename_source replace_source look_at_source note_due forget_mapping drop_trigger_sets present_mappings sources_due sources_counted create_triggers
 		drop_triggers record record_profile add_source add_profiles note_everybody
 		hold_sources hold_source source_timelines gather gather_parts source_events log_events row_condition column_text difference only
-		verify rebuild compact fold partition_timelines find_corrections leads_named apply_corrections add_corrections add_deltas find_hours check_compaction
+		verify rebuild compact fold partition_timelines find_corrections leads_named apply_corrections add_corrections add_deltas find_hours compaction_zone check_compaction
 		begin_compaction compaction_finished signal_definitions signals_counted in_transaction_block refuse_block wait_for_writers writers rebuilders transaction_name wait_for_partings take_parted correct_parted hold_rebuild
 		release_rebuild check_read_committed
 		forget count_rows check_lead_id hold_person try_unidentify fold_leads rebuild_is_at_work check_not_running postpone_rebuild hold_derivations hold_crm derive derive_once duration affinity make_signals check_property check_kinds
@@ -62,7 +62,7 @@ my %functions = (
 		regression_transition regression_merge regression_serialize regression_deserialize regression_final
 		assess_transition assess_merge assess_serialize assess_deserialize assess_final
 		compare_transition compare_merge compare_serialize compare_deserialize compare_final
-		fit_clv_transition fit_clv_merge fit_clv_serialize fit_clv_deserialize fit_clv_final
+		fit_clv_transition(internal) fit_clv_merge fit_clv_serialize fit_clv_deserialize fit_clv_final
 		ranking_transition ranking_merge ranking_serialize ranking_deserialize roc_auc_final roc_auc_error_final average_precision_final
 		ks_final gains_final bands_final fine_bands_final log_loss_transition brier_transition mean_loss_merge mean_loss_serialize
 		mean_loss_deserialize mean_loss_final}
