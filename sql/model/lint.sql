@@ -327,14 +327,15 @@ DECLARE
 BEGIN
 	-- one NOTICE for all that is to be mended in the same way
 	FOR finding IN
-		SELECT array_agg(format('%s %s', l.object, l.problem) ORDER BY l.object, l.problem) AS texts, l.hint
+		SELECT array_agg(l.object ORDER BY l.object, l.problem) AS objects, (array_agg(l.problem ORDER BY l.object, l.problem))[1] AS problem, l.hint
 		FROM leadscore.lint(tell_of_findings.model) l
 		GROUP BY l.severity, l.hint
 		ORDER BY l.severity, l.hint
 	LOOP
-		RAISE NOTICE USING MESSAGE = array_to_string(finding.texts[1:3], '; ')
-				|| CASE WHEN cardinality(finding.texts) > 3 THEN format('; and %s more: see leadscore.lint(%L)', cardinality(finding.texts) - 3, tell_of_findings.model) ELSE '' END,
-			HINT = finding.hint;
+		RAISE NOTICE USING MESSAGE = finding.objects[1] || ' ' || finding.problem
+				|| CASE WHEN cardinality(finding.objects) > 1 THEN format('; and %s more: %s%s', cardinality(finding.objects) - 1,
+					array_to_string(finding.objects[2:4], ', '), CASE WHEN cardinality(finding.objects) > 4 THEN ', ...' END) ELSE '' END,
+			HINT = format('%s SELECT * FROM leadscore.lint(%L) lists all.', finding.hint, tell_of_findings.model);
 	END LOOP;
 END
 $$;
