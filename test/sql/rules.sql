@@ -220,6 +220,38 @@ FROM (
 -- what the view, the functions and the snapshot say is the same
 SELECT count(*), count(*) FILTER (WHERE l.score <> score(l.lead_id, 'all', now()) OR l.score <> (SELECT t.score FROM top(1000, 'all', now()) t WHERE t.lead_id = l.lead_id)) AS wrong FROM lead_score l WHERE l.model = 'all';
 
+-- ---------- learning ----------
+
+-- Of 100 leads, 60 have visited in August. Of these 6 buy in September, and 20 of the other 40. So not to have visited multiplies the odds by (20 / 20) / (6 / 54) = 9:
+-- the coefficient is ln 9, and at 20 points for twice the odds it is worth 20 * ln 9 / ln 2 = 63.398500 points; the intercept is ln (6 / 54) = -2.197225.
+CREATE FUNCTION learning(weights jsonb, rules jsonb) RETURNS jsonb LANGUAGE sql AS $$
+	SELECT jsonb_build_object('model', 'l', 'signals', '[{"signal": "buy"}, {"signal": "look"}]'::jsonb, 'weights', weights, 'rules', rules) $$;
+INSERT INTO signal (signal, kind) VALUES ('look', 'look'), ('buy', 'buy');
+INSERT INTO event (lead_id, kind, occurred_at) SELECT 'learn' || i, k, at
+FROM generate_series(1, 100) i, LATERAL (VALUES ('look', '2024-08-20Z'::timestamptz, i <= 60), ('other', '2024-08-20Z', true), ('buy', '2024-09-02Z', i <= 6 OR i BETWEEN 61 AND 80)) e (k, at, has) WHERE has;
+INSERT INTO lead SELECT 'learn' || i FROM generate_series(1, 100) i;
+CREATE FUNCTION fitted(document jsonb, keep_signs boolean DEFAULT false, round_to float8 DEFAULT NULL) RETURNS jsonb LANGUAGE sql AS $$
+	SELECT fit(with_signal_ids(document), 'buy', '7 days', '{2024-09-01Z}', l2 => 0, keep_signs => fitted.keep_signs, round_to => fitted.round_to) $$;
+SELECT f -> 'report' -> 'leads' AS leads, round((f -> 'intercept')::numeric, 6) AS intercept, round((f #> '{report,rules,0,coefficient}')::numeric, 6) AS coefficient, round((f #> '{rules,0,points}')::numeric, 6) AS points,
+	f #> '{report,rules,0,rule}' AS rule, f #> '{rules,1}' AS other, jsonb_array_length(f #> '{report,rules}') AS fitted
+FROM fitted(learning('[]', '[{"rule": "new", "none_of": [{"signal": "look"}], "points": 5}, {"rule": "for a segment", "all_of": [{"signal": "look"}]}]')) f;
+-- the same of a weight that has points for absence alone; rounded; and with its signs kept, where they are wrong
+SELECT round((f -> 'intercept')::numeric, 6) AS intercept, f #> '{weights,0,points}' AS points, round((f #> '{weights,0,if_none}')::numeric, 6) AS if_none, f #> '{report,weights,0,if_none_before}' AS before,
+	round((f #> '{report,weights,0,coefficient}')::numeric, 6) AS coefficient
+FROM fitted(learning('[{"signal": "look", "points": 0, "if_none": 2}]', '[]')) f;
+SELECT f #> '{weights,0,if_none}' AS if_none, f #> '{rules,0,points}' AS points FROM fitted(learning('[{"signal": "look", "points": 0, "if_none": 2}]', '[{"rule": "same", "all_of": [{"signal": "look", "within": "1 day"}], "points": 1}]'), round_to => 5) f;
+SELECT f #> '{weights,0,if_none}' AS if_none, f #> '{report,weights,0,dropped}' AS dropped FROM fitted(learning('[{"signal": "look", "points": 0, "if_none": -2}]', '[]'), keep_signs => true) f;
+SELECT f #> '{rules,0,points}' AS points, f #> '{report,rules,0,dropped}' AS dropped FROM fitted(learning('[]', '[{"rule": "new", "none_of": [{"signal": "look"}], "points": -5}]'), keep_signs => true) f;
+-- points and if_none of one weight keep their ratio: one look is worth as much more than none as the fit says
+SELECT round((f #> '{weights,0,points}')::numeric / (f #> '{weights,0,if_none}')::numeric, 6) AS ratio, round(((f #> '{weights,0,if_none}')::numeric - (f #> '{weights,0,points}')::numeric), 6) AS difference
+FROM fitted(learning('[{"signal": "look", "points": 1, "if_none": 4}]', '[]')) f;
+SELECT signal, measure, rule, leads_with, rate_with, points, verdict
+FROM signal_report(with_signal_ids(learning('[{"signal": "look", "points": 1}]', '[{"rule": "new", "none_of": [{"signal": "look"}], "points": 5}, {"rule": "for a segment", "all_of": [{"signal": "look"}]}]')), 'buy', '7 days', '{2024-09-01Z}');
+SELECT auc FROM evaluate(with_signal_ids(learning('[]', '[{"rule": "new", "none_of": [{"signal": "look"}], "points": 5}]')), 'buy', '7 days', '{2024-09-01Z}');
+SELECT t.features, count(*) FROM training_set(with_signal_ids(learning('[{"signal": "look", "points": 1}]', '[{"rule": "new", "none_of": [{"signal": "look"}]}]')), 'buy', '7 days', '{2024-09-01Z}') t GROUP BY 1 ORDER BY 1;
+SELECT publish(learning('[{"signal": "look", "points": 1}]', '[{"rule": "new", "none_of": [{"signal": "look"}], "points": 5}]') || '{"signals": [{"signal": "look", "kind": "look"}]}');
+SELECT signal, rule, leads_to, measured_to, mean_from, mean_to FROM stability_report('l', '2024-08-25Z', '2024-09-01Z');
+
 -- ---------- what makes no sense is refused, in rows as in documents ----------
 
 \pset format unaligned

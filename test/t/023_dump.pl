@@ -22,7 +22,9 @@ $node->safe_psql('shop', q{
 	SELECT shop.try($$SELECT leadscore.identify('v1', '5')$$);
 	-- versions of a model, and an experiment with it
 	SELECT leadscore.publish(leadscore.scorecard('ecommerce') || '{"model": "challenger", "report": {"by": "hand"}}');
-	SELECT leadscore.publish(leadscore.scorecard('challenger') || '{"floor": -10}');
+	SELECT leadscore.publish(leadscore.scorecard('challenger') || '{"floor": -10, "time_zone": "Asia/Kolkata", "rules": [{"rule": "r", "any_of": [{"signal": "visit", "within": "30 days"}], "points": 2}],
+		"segments": [{"segment": "s", "position": 1, "above_score": 3, "rules": ["r"]}, {"segment": "t", "position": 2}]}');
+	UPDATE leadscore.weight SET if_none = -1, since_signal = 'purchase' WHERE model = 'challenger' AND signal = 'visit';
 	INSERT INTO leadscore.experiment VALUES ('spring', 'ecommerce', 'challenger', 0.3, '2026-01-01', NULL, 'salt', 'tried in spring');
 	SELECT leadscore.refresh_segments();
 	-- a signal that is gone, whose number must not come again, and one whose history waits
@@ -60,6 +62,10 @@ my %state = (
 	scorecard => q{SELECT leadscore.scorecard('ecommerce')},
 	'default model' => q{SELECT model, leadscore.scorecard() ->> 'model' FROM leadscore.default_model},
 	weights => 'SELECT * FROM leadscore.weight ORDER BY weight_id',
+	rules => 'SELECT * FROM leadscore.rule ORDER BY 1, 2',
+	segments => 'SELECT * FROM leadscore.segment ORDER BY 1, 2',
+	challenger => q{SELECT leadscore.scorecard('challenger')},
+	'scores of it' => q{SELECT lead_id, leadscore.score(lead_id, 'challenger', '2026-02-01') FROM leadscore_internal.visible_lead ORDER BY 1},
 	versions => 'SELECT * FROM leadscore.model_version ORDER BY 1, 2',
 	experiments => 'SELECT * FROM leadscore.experiment',
 	'arms' => q{SELECT lead_id, leadscore.arm('spring', lead_id), leadscore.score(lead_id, 'spring', '2026-02-01') FROM leadscore.lead_timeline ORDER BY 1 LIMIT 20},

@@ -39,6 +39,11 @@ SELECT leadscore.publish('{"model": "who",
 	"signals": [{"signal": "visit", "kind": "visit"}, {"signal": "german", "subject": "profile", "match": {"country": "DE"}}, {"signal": "berlin", "subject": "profile", "match": {"city": "Berlin"}}],
 	"weights": [{"signal": "visit", "points": 1}, {"signal": "german", "points": 5}, {"signal": "berlin", "points": 3}],
 	"segments": [{"segment": "near", "position": 1, "min_score": 8}, {"segment": "far", "position": 2, "min_score": 4}]}');
+SELECT leadscore.publish('{"model": "absent", "time_zone": "Asia/Kolkata",
+	"signals": [{"signal": "order", "kind": "order"}, {"signal": "visit", "kind": "visit"}, {"signal": "refund", "kind": "refund"}],
+	"weights": [{"signal": "visit", "points": 1, "if_none": 2}],
+	"rules": [{"rule": "keeps", "all_of": [{"signal": "order"}], "none_of": [{"signal": "refund"}], "points": 100}],
+	"segments": [{"segment": "keen", "position": 1, "above_score": 103}, {"segment": "kept", "position": 2, "rules": ["keeps"]}, {"segment": "cold", "position": 3}]}');
 CREATE SCHEMA shop;
 CREATE TABLE shop.cust (customer text PRIMARY KEY, country text NOT NULL);
 CREATE TABLE shop.address (customer text PRIMARY KEY REFERENCES shop.cust ON UPDATE CASCADE ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED, city text NOT NULL);
@@ -172,13 +177,14 @@ SELECT name AS lead_id,
 FROM shop.name n LEFT JOIN shop.cust c ON c.customer = n.name LEFT JOIN shop.address d ON d.customer = n.name;
 CREATE VIEW shop.points AS
 SELECT f.lead_id, m.model, CASE m.model WHEN 'pure' THEN 2 * f.orders + 0.25 * f.total + f.lines + f.visits - 1.5 * f.refunds WHEN 'sticky' THEN 2 * f.orders + f.visits + f.clicks
+	WHEN 'absent' THEN CASE WHEN f.visits > 0 THEN f.visits ELSE 2 END + CASE WHEN f.orders > 0 AND f.refunds = 0 THEN 100 ELSE 0 END
 	ELSE f.visits + CASE WHEN p.country = 'DE' THEN 5 ELSE 0 END + CASE WHEN p.city = 'Berlin' THEN 3 ELSE 0 END END::float8 AS score
 FROM shop.figure f LEFT JOIN leadscore.lead_alias a ON a.alias = f.lead_id JOIN shop.profile p ON p.lead_id = coalesce(a.lead_id, f.lead_id)
-CROSS JOIN (VALUES ('pure'), ('sticky'), ('who')) AS m (model);
+CROSS JOIN (VALUES ('pure'), ('sticky'), ('who'), ('absent')) AS m (model);
 -- where a lead goes from a segment; a test does not last until anybody has cooled down
 CREATE FUNCTION shop.next(model text, current text, score float8) RETURNS text LANGUAGE sql IMMUTABLE AS $$
 	SELECT segment FROM (VALUES ('pure', 'much', 1, 15, 0), ('pure', 'some', 2, 6, 0), ('pure', 'little', 3, 1, 0), ('sticky', 'high', 1, 10, 4), ('sticky', 'middle', 2, 5, 1e9), ('sticky', 'low', 3, -1e9, 0),
-		('who', 'near', 1, 8, 0), ('who', 'far', 2, 4, 0)) s (of, segment, position, least, slack)
+		('who', 'near', 1, 8, 0), ('who', 'far', 2, 4, 0), ('absent', 'keen', 1, 103.5, 0), ('absent', 'kept', 2, 100, 0), ('absent', 'cold', 3, -1e9, 0)) s (of, segment, position, least, slack)
 	WHERE of = model AND score >= least - CASE WHEN segment = current THEN slack ELSE 0 END ORDER BY position LIMIT 1
 $$;
 CREATE TABLE shop.state (lead_id text, model text, segment text, PRIMARY KEY (lead_id, model));
@@ -203,7 +209,7 @@ BEGIN
 	RETURN QUERY
 	SELECT format('score: %s on %s has %s instead of %s', p.lead_id, p.model, s, p.score)
 	FROM unnest(points) p LEFT JOIN leadscore.lead_alias a ON a.alias = p.lead_id LEFT JOIN unnest(scores) l ON l.lead_id = coalesce(a.lead_id, p.lead_id) AND l.model = p.model
-	CROSS JOIN LATERAL (VALUES (coalesce(l.score, 0)), (CASE WHEN hashtext(p.lead_id || (SELECT change_id FROM shop.mark)) % 4 = 0 THEN leadscore.score(p.lead_id, p.model) END)) AS v (s)
+	CROSS JOIN LATERAL (VALUES (coalesce(l.score, CASE p.model WHEN 'absent' THEN 2 ELSE 0 END)), (CASE WHEN hashtext(p.lead_id || (SELECT change_id FROM shop.mark)) % 4 = 0 THEN leadscore.score(p.lead_id, p.model) END)) AS v (s)
 	WHERE abs(s - p.score) > 1e-6;
 	RETURN QUERY
 	SELECT format('profile: %s has %s instead of %s and %s', p.lead_id, l.profile, p.country, p.city)
@@ -237,7 +243,9 @@ BEGIN
 	RETURN QUERY
 	SELECT format('state: %s on %s is in %s at %s', p.lead_id, p.model, coalesce(s.segment, 'none'), p.score)
 	FROM unnest(points) p LEFT JOIN leadscore.lead_state s ON s.lead_id = p.lead_id AND s.model = p.model
-	WHERE (looked OR p.model = 'pure') AND s.segment IS DISTINCT FROM
+	WHERE (looked OR p.model = 'pure'
+		-- (a lead that has a profile or clicks alone is seen by the next look)
+		OR p.model = 'absent' AND EXISTS (SELECT FROM shop.figure f WHERE f.lead_id = p.lead_id AND f.orders + f.lines + f.visits + f.refunds > 0)) AND s.segment IS DISTINCT FROM
 		CASE WHEN EXISTS (SELECT FROM unnest(scores) l WHERE l.lead_id = p.lead_id) THEN shop.next(p.model, s.segment, p.score) END;
 	RETURN QUERY
 	SELECT format('budget: %s vouchers and %s slots', v.n, s.n)
@@ -259,7 +267,7 @@ BEGIN
 END
 $$;
 });
-for my $watched (qw(pure sticky who))
+for my $watched (qw(pure sticky who absent))
 {
 	$node->safe_psql('shop', "CALL leadscore.watch('$watched', notify => false)");
 }
