@@ -77,7 +77,7 @@ first_since(const Weight *w, const Activity *a, uint64 turn)
 }
 
 /* The occurrences from hour "first" on, decayed, at most so many a day. */
-static double
+static pg_attribute_always_inline double
 measure_count(const Weight *w, const Activity *a, int32 first)
 {
 	double		sum = 0;
@@ -146,7 +146,7 @@ measure_active_days(const Activity *a, int32 first)
 }
 
 /* What a weight measures from hour "first" on; false if there is none. */
-static inline bool
+static pg_attribute_always_inline bool
 measure(const Weight *w, const Activity *a, int32 first, double *measured)
 {
 	double		value;
@@ -187,6 +187,13 @@ measure(const Weight *w, const Activity *a, int32 first, double *measured)
 			break;
 	}
 	return false;
+}
+
+/* The same for those that are not the rule, so that the loop over weights has the code to itself. */
+static pg_noinline bool
+measure_apart(const Weight *w, const Activity *a, int32 first, double *measured)
+{
+	return measure(w, a, first, measured);
 }
 
 /* What a measured figure is worth, before the weight's own clamp. */
@@ -247,13 +254,11 @@ condition_holds(const Weight *condition, double measured)
 
 /* ---------- one lead ---------- */
 
-static void
-scratch_reserve(Scorecard *card, uint32 n)
+static pg_noinline void
+scratch_enlarge(Scorecard *card, uint32 n)
 {
 	Size		capacity = 64;
 
-	if (n <= (uint32) card->scratch_capacity)
-		return;
 	while (capacity < n)
 		capacity *= 2;
 	if (card->scratch_capacity > 0)
@@ -294,7 +299,8 @@ unpack_signal(Scorecard *card, TimelineReader *reader, int32 hour, int32 known, 
 	double	   *values;
 	int32		n = 0;
 
-	scratch_reserve(card, r.left);
+	if (unlikely(r.left > (uint32) card->scratch_capacity))
+		scratch_enlarge(card, r.left);
 	ages = card->ages;
 	occurrences = card->occurrences;
 	values = card->values;
@@ -418,7 +424,7 @@ read_activity(Scorecard *card, TimelineReader *reader, int32 hour, int32 known, 
 }
 
 /* The conditions on a signal that hold. */
-static void
+static pg_noinline void
 check_conditions(Scorecard *card, const SignalWeights *group, const Activity *activity)
 {
 	for (int32 i = 0; i < group->conditions.n; i++)
@@ -426,13 +432,13 @@ check_conditions(Scorecard *card, const SignalWeights *group, const Activity *ac
 		Weight	   *condition = &card->conditions[group->conditions.items[i]];
 		double		measured;
 
-		if (measure(condition, activity, first_within(activity, condition->within), &measured) && condition_holds(condition, measured))
+		if (measure_apart(condition, activity, first_within(activity, condition->within), &measured) && condition_holds(condition, measured))
 			condition->happened = card->turn;
 	}
 }
 
 /* Some weights of a signal, whose hours have been unpacked. "later": those that count from the last hour of another. */
-static inline void
+static pg_attribute_always_inline void
 appraise_weights(Scorecard *card, const Indexes *weights, bool later, const Activity *activity, Appraisal *appraisal, Contribution *contributions)
 {
 	int32		last_age = activity->ages[activity->n - 1];
@@ -441,15 +447,29 @@ appraise_weights(Scorecard *card, const Indexes *weights, bool later, const Acti
 	{
 		int32		index = weights->items[i];
 		Weight	   *w = &card->weights[index];
-		int32		first = later ? first_since(w, activity, card->turn) : first_within(activity, w->within);
 		double		measured;
 
 		CHECK_FOR_INTERRUPTS();
 		reach_stage(card, w, last_age, appraisal);
-		if (!measure(w, activity, first, &measured))
+		if (later ? !measure_apart(w, activity, first_since(w, activity, card->turn), &measured)
+			: !measure(w, activity, first_within(activity, w->within), &measured))
 			continue;
 		w->happened = card->turn;
 		book(card, index, measured, activity->hour - last_age, &appraisal->engagement, contributions);
+	}
+}
+
+/* The weights that count from the last hour of another signal, which is known now. */
+static pg_noinline void
+appraise_waiting(Scorecard *card, int32 hour, int32 known, Appraisal *appraisal, Contribution *contributions)
+{
+	for (int32 i = 0; i < card->nwaiting; i++)
+	{
+		Waiting    *waiting = &card->waiting[i];
+		Activity	activity;
+
+		if (read_activity(card, &waiting->reader, hour, known, waiting->group->needs_values, &activity))
+			appraise_weights(card, &waiting->group->later, true, &activity, appraisal, contributions);
 	}
 }
 
@@ -502,16 +522,12 @@ appraise_timeline(Scorecard *card, const struct varlena *timeline, int32 hour, i
 			group->last_hour = last;
 		}
 		appraise_weights(card, &group->weights, false, &activity, appraisal, contributions);
-		check_conditions(card, group, &activity);
+		if (group->conditions.n > 0)
+			check_conditions(card, group, &activity);
 	}
 
-	for (int32 i = 0; i < card->nwaiting; i++)
-	{
-		Waiting    *waiting = &card->waiting[i];
-
-		if (read_activity(card, &waiting->reader, hour, known, waiting->group->needs_values, &activity))
-			appraise_weights(card, &waiting->group->later, true, &activity, appraisal, contributions);
-	}
+	if (card->nwaiting > 0)
+		appraise_waiting(card, hour, known, appraisal, contributions);
 }
 
 /* What a profile has. Of one that is not known only that it has nothing. */
