@@ -120,7 +120,10 @@ sample_event(Source *source, TupleTableSlot *slot, void *argument)
 	return ++sample->rows < MAX_ROWS_SEARCHED && sample->events < MAX_EVENTS_SAMPLED;
 }
 
-/* source_sample(source, mapping, kind) -> setof jsonb: the properties of events of a kind (NULL: any) among the first rows of a table and its children. */
+/*
+ * source_sample(source, mapping, kind) -> setof jsonb: the properties of events of
+ * a kind (NULL: any) among the first rows of a table and its children.
+ */
 Datum
 source_sample(PG_FUNCTION_ARGS)
 {
