@@ -979,6 +979,7 @@ BEGIN
 			(array_agg(v.already ORDER BY v.issued_at))[1] AS already
 		FROM leadscore.voucher v LEFT JOIN leadscore.lead_alias a ON a.alias = v.lead_id
 		WHERE v.offer = offer_result.offer AND v.lead_id IS NOT NULL AND v.revoked_at IS NULL
+		AND (NOT (SELECT leadscore_internal.anybody_excluded()) OR NOT leadscore_internal.is_excluded(v.lead_id))
 		GROUP BY 1
 		HAVING bool_and(v.code IS NOT NULL) = bool_or(v.code IS NOT NULL)
 	), bought AS (

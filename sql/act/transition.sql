@@ -264,6 +264,7 @@ AS $$
 				WHERE o.model = w.model AND o.segment IS NOT NULL AND o.lead_id COLLATE "C" > after) s
 			ON s.lead_id = l.lead_id
 			WHERE s.segment IS DISTINCT FROM CASE WHEN l.lead_id IS NOT NULL
+				AND (NOT (SELECT leadscore_internal.anybody_excluded()) OR NOT leadscore_internal.is_excluded(l.lead_id))
 				THEN leadscore.next_segment(d.card, l.timeline, l.profile, clock_timestamp(), s.segment, s.since) END
 		) c
 		WHERE w.active
@@ -271,7 +272,8 @@ AS $$
 		-- what profiles they had is kept, to know when a change is a profile's
 		SELECT coalesce(p.lead_id, s.lead_id) COLLATE "C"
 		FROM (SELECT q.lead_id, q.profile FROM leadscore.current_profile q
-			WHERE q.lead_id COLLATE "C" > after AND NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.alias = q.lead_id)) p
+			WHERE q.lead_id COLLATE "C" > after AND NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.alias = q.lead_id)
+			AND (NOT (SELECT leadscore_internal.anybody_excluded()) OR NOT leadscore_internal.is_excluded(q.lead_id))) p
 		FULL JOIN (SELECT q.lead_id, q.profile FROM leadscore_internal.seen_profile q WHERE q.lead_id COLLATE "C" > after) s ON s.lead_id = p.lead_id
 		WHERE (p.lead_id IS NULL OR s.lead_id IS NULL OR p.profile IS DISTINCT FROM s.profile)
 		AND (SELECT EXISTS (SELECT FROM leadscore.watched_model w JOIN leadscore_internal.signal_use e ON e.model = w.model

@@ -73,7 +73,7 @@ BEGIN
 		' leadscore.lead_alias, leadscore.pending_delta, leadscore_internal.pending_identity, leadscore_internal.changed_lead, leadscore_internal.counted_signal, leadscore_internal.snapshot_state, leadscore_internal.signal_definition,'
 		' leadscore_internal.source_trigger, leadscore.source, leadscore_internal.trigger_set, leadscore_internal.query_table, leadscore.tracked_query, leadscore_internal.own_column, leadscore.known_source, leadscore_internal.known_event_trigger, leadscore_internal.known_collation, leadscore.status, leadscore.current_timeline, leadscore_internal.pending_timeline, leadscore_internal.alias_profile, leadscore.current_profile, leadscore_internal.visible_lead, leadscore.lead_score,'
 		' leadscore.lead_segment, leadscore.segment_summary, leadscore.model_version, leadscore.experiment, leadscore.watched_model,'
-		' leadscore.lead_state, leadscore.segment_change, leadscore.offer,'
+		' leadscore.lead_state, leadscore.segment_change, leadscore.offer, leadscore.excluded_lead,'
 		' leadscore.derivation, leadscore.conversion, leadscore_internal.model_conversion,'
 		' leadscore.rfm_group, leadscore.spend, leadscore.channel, leadscore_internal.lead_start, leadscore.monthly_figure,'
 		' leadscore.sales_cycle, leadscore.funnel, leadscore.attribution, leadscore_internal.crm_state, leadscore.crm_lead TO %s', role);
@@ -81,6 +81,7 @@ BEGIN
 	-- what is in it is shown to those whom policies on lead do not bind
 	EXECUTE format('GRANT SELECT (lead_id) ON leadscore.pending_profile TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.signals(), leadscore.scorecard(text), leadscore_internal.make_document(text), leadscore_internal.model_named(text),'
+		' leadscore_internal.is_excluded(text), leadscore_internal.anybody_excluded(),'
 		' leadscore_internal.lead_named(text), leadscore_internal.timeline_of(text), leadscore_internal.has_pending(text), leadscore_internal.with_pending(text, leadscore.timeline), leadscore_internal.check_timelines_seen(), leadscore_internal.with_pending_profile(text, jsonb, boolean), leadscore_internal.alias_profiles(), leadscore_internal.is_visible(text), leadscore_internal.model_cards(), leadscore_internal.served_models(), leadscore_internal.months_since(timestamptz, text), leadscore_internal.model_stages(), leadscore_internal.stage_signals(), leadscore_internal.touch_signals(), leadscore_internal.children(regclass), leadscore_internal.source_problem(regclass, jsonb), leadscore_internal.lead_key_problem(regclass, jsonb), leadscore_internal.has_lead_index(oid, text, boolean), leadscore_internal.split_problem(), leadscore_internal.log_has(text, boolean), leadscore_internal.signals_waiting(text[]), leadscore_internal.transition_problem(), leadscore_internal.table_problem(), leadscore_internal.known_source_problem(), leadscore_internal.own_problem(), leadscore_internal.collation_version(), leadscore_internal.event_trigger_state(), leadscore_internal.mapped_columns(oid, jsonb), leadscore_internal.keeps_values(text, text), leadscore_internal.family_above(oid[]), leadscore_internal.family_below(oid[]), leadscore_internal.split_tables(), leadscore.partitions(),'
 		' leadscore_internal.column_type(regclass, text), leadscore_internal.property_type(regtype), leadscore_internal.trigger_mapping(bytea), leadscore.top(integer, text, timestamptz), leadscore.score(text, text, timestamptz), leadscore_internal.score_by_query(text, text, timestamptz), leadscore.explain(text, text, timestamptz),'
 		' leadscore.score(bigint, text, timestamptz), leadscore.score(uuid, text, timestamptz), leadscore.explain(bigint, text, timestamptz), leadscore.explain(uuid, text, timestamptz),'
@@ -110,6 +111,8 @@ BEGIN
 		' leadscore.signal_report(jsonb, text, interval, timestamptz[], float8, interval),'
 		' leadscore_internal.compare(jsonb, jsonb, text, leadscore.timeline, jsonb, timestamptz), leadscore_internal.with_signal_ids(jsonb), leadscore_internal.document_signals(jsonb), leadscore_internal.tell_of_uncounted(jsonb),'
 		' leadscore_internal.stability_index(float8[], float8, float8), leadscore.preview(jsonb, text, timestamptz), leadscore_internal.voucher_preview(jsonb, text, timestamptz), leadscore_internal.vouchers_due(text, text[], timestamptz),'
+		' leadscore.segment_limits(jsonb, jsonb, timestamptz), leadscore_internal.score_limit(jsonb, text, bigint, timestamptz), leadscore_internal.has_limit(jsonb),'
+		' leadscore_internal.check_shares(jsonb, text[]), leadscore_internal.shares_today(jsonb, timestamptz),'
 		' leadscore.stability_report(text, timestamptz, timestamptz, interval),'
 		' leadscore_internal.treated(text, float8, text), leadscore_internal.serving_model(text, text, timestamptz), leadscore.arm(text, text), leadscore.experiment_result(text, text, float8, timestamptz),'
 		' leadscore.training_set(jsonb, text, interval, timestamptz[], interval),'
@@ -164,7 +167,7 @@ BEGIN
 	PERFORM leadscore.grant_reader(role), leadscore.grant_writer(role), leadscore.grant_identifier(role), leadscore.grant_redeemer(role);
 	-- what a person edits, and what functions change that run with his rights
 	EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON leadscore.signal, leadscore.model, leadscore.weight, leadscore.category, leadscore.stage,'
-		' leadscore.rule, leadscore.grade, leadscore.segment, leadscore.default_model, leadscore.compaction, leadscore.model_version, leadscore.experiment, leadscore.event, leadscore.lead,'
+		' leadscore.rule, leadscore.grade, leadscore.segment, leadscore.default_model, leadscore.compaction, leadscore.model_version, leadscore.experiment, leadscore.event, leadscore.lead, leadscore.excluded_lead,'
 		' leadscore.derivation, leadscore.conversion, leadscore.rfm_group, leadscore.spend, leadscore.channel, leadscore.offer,'
 		' leadscore.voucher, leadscore_internal.forgotten_voucher, leadscore_internal.changed_lead, leadscore.derived_event, leadscore_internal.derivation_due, leadscore_internal.derivation_state,'
 		' leadscore_internal.crm_state, leadscore_internal.pending_identity, leadscore_internal.parted_lead, leadscore.watched_model, leadscore.lead_state, leadscore.segment_change, leadscore.change_consumer TO %s', role);
@@ -174,6 +177,11 @@ BEGIN
 	EXECUTE format('GRANT SELECT ON leadscore_internal.offer_slot, leadscore_internal.offer_money, leadscore_internal.offer_stop, leadscore_internal.change_clock TO %s', role);
 	EXECUTE format('GRANT USAGE ON SEQUENCE leadscore.weight_weight_id_seq, leadscore_internal.crm_change_id_seq TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.publish(jsonb, boolean), leadscore_internal.check_redefined(jsonb), leadscore_internal.keep_version(text, jsonb), leadscore.set_default_model(text), leadscore.restore_version(text, integer, boolean), leadscore_internal.keep_documents(text[]),'
+		-- what is probably not meant
+		' leadscore.lint(text), leadscore_internal.tell_of_findings(text), leadscore_internal.lint_weights(jsonb), leadscore_internal.lint_caps(jsonb),'
+		' leadscore_internal.lint_segments(jsonb), leadscore_internal.lint_signals(jsonb), leadscore_internal.document_weights(jsonb), leadscore_internal.document_categories(jsonb),'
+		' leadscore_internal.document_rules(jsonb), leadscore_internal.document_segments(jsonb), leadscore_internal.highest_sums(jsonb), leadscore_internal.signals_never_met(jsonb),'
+		' leadscore_internal.why_never(text, text, jsonb, jsonpath), leadscore_internal.properties_asked(jsonb, jsonpath), leadscore_internal.property_types(text, text),'
 		-- tracking
 		' leadscore.track(regclass, name, text, name, name, name, name[], text, boolean), leadscore_internal.tell_of_size(regclass), leadscore_internal.add_past(regclass, jsonb), leadscore_internal.tell_of_column(regclass, text), leadscore_internal.equal_may_differ(regclass, text), leadscore_internal.merge_duplicates(), leadscore.track_profile(regclass, name, name[], name), leadscore_internal.is_ordered(regtype),'
 		' leadscore.track_query(text, text, text[]), leadscore_internal.qualified_query(text), leadscore_internal.make_query_table(text, name, text, text[]), leadscore_internal.check_query_key(regclass, text[]),'

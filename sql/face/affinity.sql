@@ -72,6 +72,7 @@ BEGIN
 		SELECT e.lead_id, e.properties ->> affinity.property AS value, (present - floor(extract(epoch FROM e.occurred_at) / 3600)) / hours AS age
 		FROM leadscore_internal.log_events(affinity.kinds) e
 		WHERE e.properties ->> affinity.property IS NOT NULL AND date_trunc('hour', e.occurred_at, 'UTC') <= affinity.at
+		AND (NOT (SELECT leadscore_internal.anybody_excluded()) OR NOT leadscore_internal.is_excluded(e.lead_id))
 	), leaning AS MATERIALIZED (
 		-- what is more than a hundred half-lives old is nothing
 		SELECT e.lead_id, e.value, sum(power(2::float8, - e.age)) AS weight

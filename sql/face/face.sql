@@ -72,10 +72,11 @@ FROM (
 	AND NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.alias = l.lead_id)
 ) s
 -- where row-level security hides leads or events from the user, it hides their scores
-WHERE NOT (SELECT row_security_active('leadscore.lead') OR row_security_active('leadscore.event'))
-OR leadscore_internal.is_visible(s.lead_id);
+WHERE (NOT (SELECT row_security_active('leadscore.lead') OR row_security_active('leadscore.event'))
+	OR leadscore_internal.is_visible(s.lead_id))
+AND (NOT (SELECT leadscore_internal.anybody_excluded()) OR NOT leadscore_internal.is_excluded(s.lead_id));
 
-COMMENT ON VIEW leadscore_internal.visible_lead IS 'the leads that the user may see, with timeline and profile';
+COMMENT ON VIEW leadscore_internal.visible_lead IS 'the leads that the user may see and that are not excluded, with timeline and profile';
 COMMENT ON COLUMN leadscore_internal.visible_lead.lead_id IS 'the lead';
 COMMENT ON COLUMN leadscore_internal.visible_lead.timeline IS 'what it did; NULL: nothing';
 COMMENT ON COLUMN leadscore_internal.visible_lead.profile IS 'its attributes; NULL: none';
@@ -211,7 +212,8 @@ BEGIN
 		treatment := leadscore.scorecard(e.treatment);
 	-- all that there is of a lead is its timeline: the name is enough to rank, and finds the timelines of the few again
 	ELSIF NOT EXISTS (SELECT FROM leadscore.lead) AND NOT EXISTS (SELECT FROM leadscore.pending_profile)
-		AND NOT row_security_active('leadscore.lead') AND NOT row_security_active('leadscore.event') THEN
+		AND NOT row_security_active('leadscore.lead') AND NOT row_security_active('leadscore.event')
+		AND NOT leadscore_internal.anybody_excluded() THEN
 		SELECT 2 * count(DISTINCT p.lead_id) INTO pending FROM leadscore.pending_delta p;
 		RETURN QUERY
 		SELECT b.lead_id, b.score, (a.appraisal).engagement, (a.appraisal).fit, (a.appraisal).probability, (a.appraisal).grade,
@@ -265,11 +267,12 @@ CREATE FUNCTION leadscore_internal.lead_named(name text) RETURNS text
 BEGIN ATOMIC
 	SELECT l.lead_id
 	FROM (SELECT coalesce((SELECT a.lead_id FROM leadscore.lead_alias a WHERE a.alias = name), name) AS lead_id) l
-	WHERE NOT (row_security_active('leadscore.lead') OR row_security_active('leadscore.event'))
-	OR leadscore_internal.is_visible(l.lead_id);
+	WHERE (NOT (row_security_active('leadscore.lead') OR row_security_active('leadscore.event'))
+		OR leadscore_internal.is_visible(l.lead_id))
+	AND NOT leadscore_internal.is_excluded(l.lead_id);
 END;
 
-COMMENT ON FUNCTION leadscore_internal.lead_named(text) IS 'the lead of an alias, or the lead itself; NULL if row-level security hides it';
+COMMENT ON FUNCTION leadscore_internal.lead_named(text) IS 'the lead of an alias, or the lead itself; NULL if row-level security hides it, or it is excluded';
 
 -- PL/pgSQL keeps the plans of a session; planning is most of what one score
 -- would cost. For the same reason nothing is SET here, and every name qualified.
@@ -292,6 +295,9 @@ BEGIN
 	SELECT d.document INTO card FROM leadscore.model_document d WHERE d.model OPERATOR(pg_catalog.=) score_by_query.model;
 	IF NOT FOUND THEN
 		card := leadscore.scorecard(leadscore_internal.serving_model(model, lead, at));
+	END IF;
+	IF leadscore_internal.is_excluded(score_by_query.lead_id) THEN
+		RETURN NULL;
 	END IF;
 	RETURN leadscore.score(card, leadscore_internal.timeline_of(lead),
 		(SELECT l.profile FROM leadscore.current_profile l WHERE l.lead_id OPERATOR(pg_catalog.=) lead), at);
@@ -327,7 +333,7 @@ BEGIN ATOMIC
 		SELECT leadscore.scorecard(leadscore_internal.serving_model(model, leadscore_internal.lead_named(explain.lead_id), at)) AS card,
 			leadscore_internal.timeline_of(leadscore_internal.lead_named(explain.lead_id)) AS timeline,
 			(SELECT l.profile FROM leadscore.current_profile l WHERE l.lead_id = leadscore_internal.lead_named(explain.lead_id)) AS profile
-		WHERE explain.lead_id IS NOT NULL
+		WHERE NOT leadscore_internal.is_excluded(explain.lead_id)
 	), contribution AS MATERIALIZED (
 		SELECT c.*
 		FROM lead CROSS JOIN LATERAL leadscore.contributions(lead.card, lead.timeline, lead.profile, at) c
@@ -423,7 +429,7 @@ BEGIN ATOMIC
 			EXISTS (SELECT FROM leadscore.experiment x WHERE x.experiment = model) AS varies,
 			leadscore_internal.timeline_of(leadscore_internal.lead_named(score_history.lead_id)) AS timeline,
 			(SELECT l.profile FROM leadscore.current_profile l WHERE l.lead_id = leadscore_internal.lead_named(score_history.lead_id)) AS profile
-		WHERE score_history.lead_id IS NOT NULL
+		WHERE NOT leadscore_internal.is_excluded(score_history.lead_id)
 	)
 	SELECT h.at, (h.appraisal).score, (h.appraisal).segment, (h.appraisal).segment_position
 	FROM (SELECT g.at, leadscore.appraise(CASE WHEN lead.varies THEN leadscore.scorecard(leadscore_internal.serving_model(model, lead.lead_id, g.at)) ELSE lead.card END,

@@ -132,8 +132,9 @@ BEGIN ATOMIC
 		) s
 		CROSS JOIN unnest(cutoffs) AS c (cutoff)
 		-- where row-level security hides leads or events from the user, it hides what can be learned from them
-		WHERE NOT (SELECT row_security_active('leadscore.lead') OR row_security_active('leadscore.event'))
-		OR leadscore_internal.is_visible(s.lead_id)
+		WHERE (NOT (SELECT row_security_active('leadscore.lead') OR row_security_active('leadscore.event'))
+			OR leadscore_internal.is_visible(s.lead_id))
+		AND (NOT (SELECT leadscore_internal.anybody_excluded()) OR NOT leadscore_internal.is_excluded(s.lead_id))
 		OFFSET 0
 	) x
 	WHERE x.outcome IS NOT NULL;

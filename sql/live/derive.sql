@@ -27,8 +27,8 @@ CREATE TABLE leadscore.derivation (
 		CONSTRAINT derivation_not_empty CHECK ((derivation <> '') IS NOT FALSE OR leadscore_internal.refuse(
 			'derivation name is empty', '""', 'Name the rule, or leave the name out.')),
 	behaviour text NOT NULL
-		CONSTRAINT derivation_behaviour_known CHECK ((behaviour IN ('visit', 'dwell', 'cart_abandoned', 'returned_visit')) IS NOT FALSE OR leadscore_internal.refuse(
-			'behaviour is unknown', behaviour, 'Write visit, dwell, cart_abandoned or returned_visit.')),
+		CONSTRAINT derivation_behaviour_known CHECK ((behaviour IN ('visit', 'dwell', 'cart_abandoned', 'returned_visit', 'sequence')) IS NOT FALSE OR leadscore_internal.refuse(
+			'behaviour is unknown', behaviour, 'Write visit, dwell, cart_abandoned, returned_visit or sequence.')),
 	derived_kind text NOT NULL
 		CONSTRAINT derivation_derived_kind_not_empty CHECK ((derived_kind <> '') IS NOT FALSE OR leadscore_internal.refuse(
 			'derived_kind is empty', '""', 'Name the kind of the derived events, or leave it out.')),
@@ -45,27 +45,38 @@ CREATE TABLE leadscore.derivation (
 	cap interval
 		CONSTRAINT derivation_cap_positive CHECK ((extract(epoch FROM cap) > 0 AND extract(epoch FROM cap) <= 1e11) IS NOT FALSE OR leadscore_internal.refuse(
 			'cap is not above zero, or too long', cap::text, 'Write a duration such as 10 minutes, or NULL for none.')),
-	CONSTRAINT derivation_delay_needed CHECK ((delay IS NOT NULL) = (behaviour IN ('cart_abandoned', 'returned_visit')) OR leadscore_internal.refuse(
-		format('the delay does not fit the behaviour %s', behaviour), delay::text, 'cart_abandoned and returned_visit have a delay, the others have none.')),
-	CONSTRAINT derivation_delay_not_below_gap CHECK ((extract(epoch FROM delay) >= extract(epoch FROM gap) AND extract(epoch FROM delay) <= 1e11) IS NOT FALSE OR leadscore_internal.refuse(
+	then_kinds text[]
+		CONSTRAINT derivation_then_kinds_not_empty CHECK ((cardinality(then_kinds) > 0 AND array_position(then_kinds, NULL) IS NULL) IS NOT FALSE OR leadscore_internal.refuse(
+			'then_kinds are empty', then_kinds::text, 'Name the kinds of the second event.')),
+	CONSTRAINT derivation_delay_needed CHECK ((delay IS NOT NULL) = (behaviour IN ('cart_abandoned', 'returned_visit', 'sequence')) OR leadscore_internal.refuse(
+		format('the delay does not fit the behaviour %s', behaviour), delay::text, 'cart_abandoned, returned_visit and sequence have a delay, the others have none.')),
+	CONSTRAINT derivation_delay_positive CHECK ((extract(epoch FROM delay) > 0) IS NOT FALSE OR leadscore_internal.refuse(
+		'delay is not above zero', delay::text, 'Write a duration such as 7 days.')),
+	CONSTRAINT derivation_delay_not_below_gap CHECK (((behaviour = 'sequence' OR extract(epoch FROM delay) >= extract(epoch FROM gap)) AND extract(epoch FROM delay) <= 1e11) IS NOT FALSE OR leadscore_internal.refuse(
 		'delay is shorter than the gap, or too long', format('delay %s, gap %s', delay, gap), 'What ends within a visit is not yet over: write a delay of at least the gap.')),
 	CONSTRAINT derivation_until_kinds_needed CHECK (CASE behaviour WHEN 'cart_abandoned' THEN kinds IS NOT NULL AND until_kinds IS NOT NULL
 			WHEN 'dwell' THEN kinds IS NOT NULL ELSE until_kinds IS NULL END OR leadscore_internal.refuse(
 		format('the kinds do not fit the behaviour %s', behaviour), format('kinds %s, until_kinds %s', coalesce(kinds::text, 'NULL'), coalesce(until_kinds::text, 'NULL')),
 		'cart_abandoned has both, dwell has kinds and may have until_kinds, the others have no until_kinds.')),
+	CONSTRAINT derivation_then_kinds_needed CHECK (CASE behaviour WHEN 'sequence' THEN kinds IS NOT NULL AND then_kinds IS NOT NULL ELSE then_kinds IS NULL END OR leadscore_internal.refuse(
+		format('then_kinds do not fit the behaviour %s', behaviour), format('kinds %s, then_kinds %s', coalesce(kinds::text, 'NULL'), coalesce(then_kinds::text, 'NULL')),
+		'sequence has kinds, for the first event, and then_kinds, for the second one; the others have no then_kinds.')),
+	CONSTRAINT derivation_then_kinds_apart CHECK ((kinds && then_kinds) IS NOT TRUE OR leadscore_internal.refuse(
+		'the kinds of a sequence overlap', format('kinds %s, then_kinds %s', kinds, then_kinds), 'An event is either the first or the second one: name each kind in one of the columns.')),
 	CONSTRAINT derivation_cap_needed CHECK (cap IS NULL OR behaviour = 'dwell' OR leadscore_internal.refuse(
 		format('the behaviour %s has no cap', behaviour), cap::text, 'Write NULL.'))
 );
 
 COMMENT ON TABLE leadscore.derivation IS 'rules for derive(): which behaviours follow from the log, and how; without rules nothing is derived';
 COMMENT ON COLUMN leadscore.derivation.derivation IS 'name; default: the behaviour';
-COMMENT ON COLUMN leadscore.derivation.behaviour IS 'visit, dwell, cart_abandoned or returned_visit';
+COMMENT ON COLUMN leadscore.derivation.behaviour IS 'visit, dwell, cart_abandoned, returned_visit or sequence';
 COMMENT ON COLUMN leadscore.derivation.derived_kind IS 'the kind that the derived events have; default: the behaviour';
-COMMENT ON COLUMN leadscore.derivation.kinds IS 'the events that it looks at; NULL: any kind';
+COMMENT ON COLUMN leadscore.derivation.kinds IS 'the events that it looks at; NULL: any kind; sequence: the first event';
 COMMENT ON COLUMN leadscore.derivation.until_kinds IS 'cart_abandoned: purchases; dwell: what ends a page, NULL: any kind';
 COMMENT ON COLUMN leadscore.derivation.gap IS 'a silence longer than this ends a visit';
-COMMENT ON COLUMN leadscore.derivation.delay IS 'cart_abandoned: how long a purchase is waited for; returned_visit: the silence';
+COMMENT ON COLUMN leadscore.derivation.delay IS 'cart_abandoned: how long a purchase is waited for; returned_visit: the silence; sequence: the longest time between the two events';
 COMMENT ON COLUMN leadscore.derivation.cap IS 'dwell: the longest that a page counts; NULL: no limit but the gap';
+COMMENT ON COLUMN leadscore.derivation.then_kinds IS 'sequence: the second event';
 
 CREATE FUNCTION leadscore_internal.fill_derivation() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -97,6 +108,8 @@ BEGIN
 		NEW.delay := coalesce(NEW.delay, greatest('1 hour', NEW.gap));
 	WHEN 'returned_visit' THEN
 		NEW.delay := coalesce(NEW.delay, greatest('30 days', NEW.gap));
+	WHEN 'sequence' THEN
+		NEW.delay := coalesce(NEW.delay, '7 days');
 	ELSE
 	END CASE;
 	RETURN NEW;
@@ -127,7 +140,7 @@ COMMENT ON COLUMN leadscore.derived_event.derived_event_id IS 'number, assigned'
 COMMENT ON COLUMN leadscore.derived_event.lead_id IS 'the lead';
 COMMENT ON COLUMN leadscore.derived_event.kind IS 'the rule''s derived_kind';
 COMMENT ON COLUMN leadscore.derived_event.occurred_at IS 'when';
-COMMENT ON COLUMN leadscore.derived_event.value IS 'seconds: how long the visit was, the page was looked at, or the lead was silent; NULL for cart_abandoned';
+COMMENT ON COLUMN leadscore.derived_event.value IS 'seconds: how long the visit was, the page was looked at, the lead was silent, or the second event came after the first; NULL for cart_abandoned';
 COMMENT ON COLUMN leadscore.derived_event.properties IS 'visit: the number of events; dwell: those of the page''s event';
 COMMENT ON COLUMN leadscore.derived_event.derivation IS 'the rule that it follows from';
 
@@ -245,7 +258,7 @@ AS $$
 		UNION
 		SELECT a.alias FROM leadscore.lead_alias a JOIN lead l ON l.lead_id = a.lead_id
 	), rule AS MATERIALIZED (
-		SELECT r.derivation, r.behaviour, r.derived_kind, r.kinds, r.until_kinds,
+		SELECT r.derivation, r.behaviour, r.derived_kind, r.kinds, r.until_kinds, r.then_kinds,
 			leadscore_internal.duration(r.gap) AS gap, leadscore_internal.duration(r.delay) AS delay, leadscore_internal.duration(r.cap) AS cap
 		FROM leadscore.derivation r
 	), source AS MATERIALIZED (
@@ -255,7 +268,7 @@ AS $$
 	), wanted_kind AS MATERIALIZED (
 		-- the kinds that rules look at; NULL: any
 		SELECT CASE WHEN bool_and(r.kinds IS NOT NULL AND (r.until_kinds IS NOT NULL OR r.behaviour <> 'dwell'))
-			THEN (SELECT array_agg(DISTINCT k) FROM rule o CROSS JOIN LATERAL unnest(o.kinds || o.until_kinds) k) END AS kinds
+			THEN (SELECT array_agg(DISTINCT k) FROM rule o CROSS JOIN LATERAL unnest(o.kinds || o.until_kinds || o.then_kinds) k) END AS kinds
 		FROM rule r
 	), event AS MATERIALIZED (
 		SELECT coalesce(a.lead_id, e.lead_id) AS lead_id, e.kind, e.occurred_at, e.properties
@@ -293,6 +306,15 @@ AS $$
 		SELECT c.derivation, c.derived_kind, c.lead_id, c.occurred_at + c.delay AS abandoned_at
 		FROM cart c
 		WHERE c.is_open AND (c.next - c.occurred_at > c.delay) IS NOT FALSE
+	),
+	-- instants with first and second events, and such an instant before
+	step AS (
+		SELECT r.derivation, r.derived_kind, r.delay, e.lead_id, e.occurred_at, bool_or(e.kind = ANY (r.then_kinds)) AS is_second,
+			lag(e.occurred_at) OVER w AS previous, lag(bool_or(e.kind = ANY (r.kinds))) OVER w AS is_after_first
+		FROM rule r JOIN event e ON e.kind = ANY (r.kinds) OR e.kind = ANY (r.then_kinds)
+		WHERE r.behaviour = 'sequence' AND e.occurred_at <= until
+		GROUP BY r.derivation, r.derived_kind, r.delay, e.lead_id, e.occurred_at
+		WINDOW w AS (PARTITION BY r.derivation, e.lead_id ORDER BY e.occurred_at)
 	), wanted AS MATERIALIZED (
 		SELECT d.*, row_number() OVER (PARTITION BY d.lead_id, d.derivation, d.kind, d.occurred_at, d.value, d.properties) AS n
 		FROM (
@@ -313,6 +335,10 @@ AS $$
 			SELECT w.lead_id, w.derivation, w.derived_kind, w.abandoned_at, NULL, NULL
 			FROM waiting w
 			WHERE w.abandoned_at <= until
+			UNION ALL
+			SELECT s.lead_id, s.derivation, s.derived_kind, s.occurred_at, trim_scale(extract(epoch FROM s.occurred_at - s.previous)), NULL
+			FROM step s
+			WHERE s.is_second AND s.is_after_first AND s.occurred_at - s.previous <= s.delay
 		) d
 	), present AS MATERIALIZED (
 		SELECT d.*, row_number() OVER (PARTITION BY d.lead_id, d.derivation, d.kind, d.occurred_at, d.value, d.properties) AS n
@@ -363,11 +389,11 @@ AS $$
 		ON CONFLICT (lead_id) DO UPDATE SET due_at = excluded.due_at WHERE d.due_at <> excluded.due_at
 	)
 	SELECT r.derivation, (SELECT count(*) FROM come c WHERE c.derivation = r.derivation), (SELECT count(*) FROM gone g WHERE g.derivation = r.derivation),
-		CASE WHEN everybody THEN ARRAY(SELECT k FROM unnest(r.kinds || r.until_kinds) k EXCEPT SELECT e.kind FROM event e ORDER BY 1) END
+		CASE WHEN everybody THEN ARRAY(SELECT k FROM unnest(r.kinds || r.until_kinds || r.then_kinds) k EXCEPT SELECT e.kind FROM event e ORDER BY 1) END
 	FROM (
-		SELECT r.derivation, r.kinds, r.until_kinds FROM rule r
+		SELECT r.derivation, r.kinds, r.until_kinds, r.then_kinds FROM rule r
 		UNION ALL
-		SELECT DISTINCT g.derivation, NULL::text[], NULL::text[] FROM gone g WHERE g.derivation NOT IN (SELECT r.derivation FROM rule r)
+		SELECT DISTINCT g.derivation, NULL::text[], NULL::text[], NULL::text[] FROM gone g WHERE g.derivation NOT IN (SELECT r.derivation FROM rule r)
 	) r
 	ORDER BY r.derivation
 $$;

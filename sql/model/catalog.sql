@@ -1106,6 +1106,7 @@ BEGIN
 	ORDER BY d.ordinal;
 
 	PERFORM leadscore_internal.keep_version(name, nullif(document -> 'report', 'null'));
+	PERFORM leadscore_internal.tell_of_findings(name);
 
 	RETURN name;
 END

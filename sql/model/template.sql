@@ -103,10 +103,11 @@ BEGIN
 }
 $json$::jsonb;
 
+	-- A download and five opened offers are 5 + 5 * 15 = 80, whenever within 90 days they come.
 	WHEN 'funnel' THEN RETURN $json$
 {
   "model": "funnel",
-  "description": "A mail funnel on a scale of 1 to 100: from a first download to a lead that sales should call. Every point halves in 90 days; from 40 a lead is marketing's, from 80 it is sales'.",
+  "description": "A mail funnel on a scale of 1 to 100: from a first download to a lead that sales should call. Points count in full for 90 days; from 40 a lead is marketing's, from 80, such as by a download and five opened offers, it is sales' and may have a voucher.",
   "floor": 1,
   "ceiling": 100,
   "signals": [
@@ -116,10 +117,10 @@ $json$::jsonb;
     {"signal": "promotion_open", "kind": "promotion_open", "description": "Opened an offer"}
   ],
   "weights": [
-    {"signal": "newsletter_open", "measure": "count", "points": 2, "half_life": "90 days", "max_per_day": 1, "max_points": 20},
-    {"signal": "lead_magnet_download", "measure": "count", "points": 5, "half_life": "90 days", "max_per_day": 3, "max_points": 25},
-    {"signal": "email_reply", "measure": "count", "points": 10, "half_life": "90 days"},
-    {"signal": "promotion_open", "measure": "count", "points": 15, "half_life": "90 days", "max_per_day": 1}
+    {"signal": "newsletter_open", "measure": "count", "points": 2, "within": "90 days", "max_per_day": 1, "max_points": 20},
+    {"signal": "lead_magnet_download", "measure": "count", "points": 5, "within": "90 days", "max_per_day": 3, "max_points": 25},
+    {"signal": "email_reply", "measure": "count", "points": 10, "within": "90 days"},
+    {"signal": "promotion_open", "measure": "count", "points": 15, "within": "90 days", "max_per_day": 5}
   ],
   "categories": [],
   "stages": [],

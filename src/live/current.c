@@ -45,6 +45,8 @@ struct Current
 	Lookup		leads;			/* by alias */
 	Lookup		names;			/* by lead */
 	Pending		pending;
+	Pending		excluded;		/* excluded_lead, once it is asked for */
+	bool		excluded_is_open;
 };
 
 Current *
@@ -95,6 +97,8 @@ current_close(Current *current)
 		table_close(current->aliases, NoLock);
 	}
 	pending_close(&current->pending);
+	if (current->excluded_is_open)
+		pending_close(&current->excluded);
 	if (current->newer)
 		UnregisterSnapshot(current->newer);
 	pfree(current);
@@ -233,11 +237,11 @@ is_moved(Current *current, const text *name)
 	return current_lead_of(current, name) != NULL && pending_exist_for(&current->pending, name);
 }
 
-/* Whether something is pending under a name, or under its aliases. */
-bool
-current_is_pending(Current *current, const text *name)
+/* Whether a table has a row of a name, or of its aliases. */
+static bool
+exist_for_names(Current *current, Pending *rows, const text *name)
 {
-	bool		any = pending_exist_for(&current->pending, name);
+	bool		any = pending_exist_for(rows, name);
 
 	if (!any && current->aliases)
 	{
@@ -246,11 +250,35 @@ current_is_pending(Current *current, const text *name)
 		{
 			bool		isnull;
 
-			any = pending_exist_for(&current->pending, DatumGetTextPP(slot_getattr(current->names.slot, 1, &isnull)));
+			any = pending_exist_for(rows, DatumGetTextPP(slot_getattr(current->names.slot, 1, &isnull)));
 		}
 		ExecClearTuple(current->names.slot);
 	}
 	return any;
+}
+
+bool
+current_is_pending(Current *current, const text *name)
+{
+	return exist_for_names(current, &current->pending, name);
+}
+
+bool
+current_is_excluded(Current *current, const text *lead_id)
+{
+	if (!current->excluded_is_open)
+	{
+		MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(current));	/* it lasts as long as that does */
+
+		pending_open_table(&current->excluded, "excluded_lead", 1, current->snapshot, NULL);
+		current->excluded_is_open = true;
+		MemoryContextSwitchTo(old);
+	}
+	if (current->excluded.table == NULL)
+		return false;
+	if (!current->excluded.may_look_up)
+		fail_for_index("excluded_lead has a primary key.");
+	return exist_for_names(current, &current->excluded, lead_id);
 }
 
 /* ---------- functions ---------- */
@@ -267,8 +295,8 @@ check_rights(void)
 			aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, names[i]);
 }
 
-static Current *
-open_or_fail(Relation timelines, Snapshot snapshot)
+Current *
+current_open_or_fail(Relation timelines, Snapshot snapshot)
 {
 	Current    *current = current_open(timelines, snapshot);
 
@@ -287,7 +315,7 @@ timeline_of(PG_FUNCTION_ARGS)
 
 	check_rights();
 	timelines = table_open(our_table("lead_timeline"), AccessShareLock);
-	current = open_or_fail(timelines, GetActiveSnapshot());
+	current = current_open_or_fail(timelines, GetActiveSnapshot());
 	timeline = current_timeline(current, PG_GETARG_TEXT_PP(0));
 	current_close(current);
 	table_close(timelines, AccessShareLock);
@@ -366,7 +394,7 @@ read_all(AllPending *all, Snapshot snapshot)
 {
 	Relation	timelines = table_open(our_table("lead_timeline"), AccessShareLock);
 	Relation	table = table_open(our_table("pending_delta"), AccessShareLock);
-	Current    *current = open_or_fail(timelines, snapshot);
+	Current    *current = current_open_or_fail(timelines, snapshot);
 	TableScanDesc scan = begin_table_scan(table, snapshot);
 	TupleTableSlot *slot = table_slot_create(table, NULL);
 	MemoryContext scratch = AllocSetContextCreate(all->cache.context, "leadscore pending row", ALLOCSET_DEFAULT_SIZES);
@@ -413,7 +441,7 @@ static bool
 look_up(const text *lead_id, Datum *timeline)
 {
 	Relation	timelines = table_open(our_table("lead_timeline"), AccessShareLock);
-	Current    *current = open_or_fail(timelines, GetActiveSnapshot());
+	Current    *current = current_open_or_fail(timelines, GetActiveSnapshot());
 	bool		any;
 
 	any = current_is_pending(current, lead_id);

@@ -13,6 +13,9 @@ typedef struct Current Current;
 extern Current *current_open(Relation timelines, Snapshot snapshot);
 extern void current_close(Current *current);
 
+/* The same, or an error. */
+extern Current *current_open_or_fail(Relation timelines, Snapshot snapshot);
+
 /* The lead that a name is an alias of, or NULL. */
 extern text *current_lead_of(Current *current, const text *name);
 
@@ -22,6 +25,9 @@ extern text **current_aliases(Current *current, const text *lead_id, int *n);
 
 /* Whether something is pending under a name, or under its aliases. */
 extern bool current_is_pending(Current *current, const text *name);
+
+/* Whether a lead, which is no alias, is excluded under its name or one of its aliases. */
+extern bool current_is_excluded(Current *current, const text *lead_id);
 
 /* A lead's timeline, in the memory that is current; NULL if nothing is left of it. */
 extern struct varlena *current_timeline(Current *current, const text *lead_id);

@@ -1,11 +1,12 @@
 /*
  * events.c: the rows of tracked tables as events, for what is derived from
- * them.
+ * them, and a few of them, for what is said about signals.
  *
  * Rows are read by the same code that counts them, so an event here is what a
  * timeline has counted.
  */
 #include "catalog.h"
+#include "label.h"
 #include "live/source.h"
 
 #include "access/table.h"
@@ -16,6 +17,7 @@
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(source_events);
+PG_FUNCTION_INFO_V1(source_sample);
 
 typedef struct EventWriter
 {
@@ -80,5 +82,61 @@ source_events(PG_FUNCTION_ARGS)
 		table_close(relation, NoLock);
 	}
 	MemoryContextDelete(writer.row_context);
+	return (Datum) 0;
+}
+
+/* Rows that are looked at for a sample, and events that it has at most. */
+#define MAX_ROWS_SEARCHED 10000
+#define MAX_EVENTS_SAMPLED 200
+
+typedef struct Sample
+{
+	ReturnSetInfo *result;
+	const text *kind;			/* NULL: any */
+	int			rows;
+	int			events;
+	MemoryContext row_context;
+} Sample;
+
+static bool
+sample_event(Source *source, TupleTableSlot *slot, void *argument)
+{
+	Sample	   *sample = argument;
+	MemoryContext old = MemoryContextSwitchTo(sample->row_context);
+	SourceRow	row;
+
+	if (source_read(source, slot, &row) &&
+		(sample->kind == NULL || label_equal(text_label(sample->kind), (Label) {row.event.kind, row.event.kind_length})))
+	{
+		Jsonb	   *properties = row.event.fetch_properties(row.event.row);
+		Datum		value = PointerGetDatum(properties);
+		bool		isnull = properties == NULL;
+
+		tuplestore_putvalues(sample->result->setResult, sample->result->setDesc, &value, &isnull);
+		sample->events++;
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(sample->row_context);
+	return ++sample->rows < MAX_ROWS_SEARCHED && sample->events < MAX_EVENTS_SAMPLED;
+}
+
+/*
+ * source_sample(source, mapping, kind) -> setof jsonb: the properties of events of
+ * a kind (NULL: any) among the first rows of a table and its children.
+ */
+Datum
+source_sample(PG_FUNCTION_ARGS)
+{
+	Sample		sample = {.result = (ReturnSetInfo *) fcinfo->resultinfo, .kind = PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2)};
+	Relation	relation;
+
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		return (Datum) 0;
+	sample.row_context = AllocSetContextCreate(CurrentMemoryContext, "leadscore event", ALLOCSET_DEFAULT_SIZES);
+	relation = source_open(PG_GETARG_OID(0));
+	source_read_table(relation, PG_GETARG_JSONB_P(1), true, 0, 0, "its rows are left out", sample_event, &sample);
+	table_close(relation, NoLock);
+	MemoryContextDelete(sample.row_context);
 	return (Datum) 0;
 }

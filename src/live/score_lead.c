@@ -130,9 +130,9 @@ may_read(const char *name)
 	return table != NULL;
 }
 
-/* The lead that a name stands for, its aliases, and its timeline (NULL: none); false if a query must look. */
+/* The lead that a name stands for, its aliases, its timeline (NULL: none), and whether it is excluded; false if a query must look. */
 static bool
-look_up_timeline(text **lead_id, text ***aliases, int *naliases, Datum *timeline)
+look_up_timeline(text **lead_id, text ***aliases, int *naliases, Datum *timeline, bool *excluded)
 {
 	Relation	timelines = open_to_read("lead_timeline");
 	Current    *current;
@@ -151,6 +151,7 @@ look_up_timeline(text **lead_id, text ***aliases, int *naliases, Datum *timeline
 		*lead_id = lead;
 	*timeline = PointerGetDatum(current_timeline(current, *lead_id));
 	*aliases = current_aliases(current, *lead_id, naliases);
+	*excluded = current_is_excluded(current, *lead_id);
 	current_close(current);
 	table_close(timelines, AccessShareLock);
 	return true;
@@ -197,11 +198,14 @@ score_lead(PG_FUNCTION_ARGS)
 	Datum		result;
 	text	  **aliases;
 	int			naliases;
+	bool		excluded;
 	LOCAL_FCINFO(call, 4);
 
-	if (events_are_hidden() || !look_up_timeline(&lead_id, &aliases, &naliases, &timeline) ||
+	if (events_are_hidden() || !look_up_timeline(&lead_id, &aliases, &naliases, &timeline, &excluded) ||
 		!look_up("model_document", PG_GETARG_TEXT_PP(1), &card) || card == 0 || !look_up_profile(lead_id, aliases, naliases, &profile))
 		return score_by_query(fcinfo);
+	if (excluded)
+		PG_RETURN_NULL();
 
 	InitFunctionCallInfoData(*call, &core, 4, InvalidOid, NULL, NULL);
 	call->args[0] = (NullableDatum) {card, false};

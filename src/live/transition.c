@@ -511,20 +511,21 @@ read_profile(Reader *reader, const text *lead_id)
 typedef struct Lead
 {
 	bool		exists;
+	bool		is_excluded;	/* it is none, whatever it has done */
 	struct varlena *timeline;	/* NULL: empty */
 	Profile		profile;
 	bool		has_new_profile;
 	Profile		seen;			/* if it has a new one: by which it was compared last */
 } Lead;
 
-/* A lead without events is one if it has a row of lead, or will have; an alias is none. */
+/* A lead without events is one if it has a row of lead, or will have; an alias is none, nor is who is excluded. */
 static Lead
 read_lead(Reader *reader, text *lead_id, bool with_profiles)
 {
 	Lead		lead = {0};
 	ItemPointerData place;
 
-	if (current_lead_of(reader->current, lead_id) == NULL)
+	if (current_lead_of(reader->current, lead_id) == NULL && !(lead.is_excluded = current_is_excluded(reader->current, lead_id)))
 	{
 		lead.timeline = current_timeline(reader->current, lead_id);
 		lead.profile = read_profile(reader, lead_id);
@@ -610,6 +611,8 @@ cause_of(Comparing *c, const Watched *model, text *lead_id, const Lead *lead, co
 
 	if (cause == CAUSE_WATCH)
 		return cause;
+	if (lead->is_excluded)
+		return CAUSE_IDENTITY;
 	if (model->card_before && !is_same(segment_on(c, model->card_before, lead, &lead->profile, state, &appraisal), is))
 		return CAUSE_MODEL;
 	if (lead->has_new_profile && !is_same(segment_on(c, model->card, lead, &lead->seen, state, &appraisal), is))
@@ -1087,7 +1090,7 @@ find_recipients(Relation timelines, Relation state_table, const Watching *watche
 		lead = read_lead(&reader, lead_id, false);
 		MemoryContextSwitchTo(keep);
 		read_states(&reader.states, watched, lead_id, states, scratch);
-		for (int m = 0; m < watched->n; m++)
+		for (int m = 0; m < watched->n && lead.exists; m++)
 			if (states[m].segment && offer_is_for(offer, watched->models[m].model, states[m].segment, now) && offer_is_met(offer, lead.profile.value))
 				leads[found++] = (Recipient) {.lead_id = lead_id, .already = done_lately(lead.timeline, now)};
 		ExecClearTuple(reader.states.slot);

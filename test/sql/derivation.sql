@@ -36,6 +36,13 @@ SELECT refused(ARRAY[
 	$$INSERT INTO derivation (behaviour, derivation, cap) VALUES ('dwell', 'd', '-1 hour')$$,
 	$$UPDATE derivation SET until_kinds = NULL WHERE derivation = 'cart_abandoned'$$,
 	$$INSERT INTO derivation (derivation) VALUES ('v')$$,
+	$$INSERT INTO derivation (behaviour, kinds) VALUES ('sequence', '{download}')$$,
+	$$INSERT INTO derivation (behaviour, then_kinds) VALUES ('sequence', '{purchase}')$$,
+	$$INSERT INTO derivation (behaviour, kinds, then_kinds) VALUES ('sequence', '{download}', '{}')$$,
+	$$INSERT INTO derivation (behaviour, kinds, then_kinds) VALUES ('sequence', '{download,visit}', '{purchase,visit}')$$,
+	$$INSERT INTO derivation (behaviour, kinds, then_kinds, delay) VALUES ('sequence', '{download}', '{purchase}', '0')$$,
+	$$INSERT INTO derivation (behaviour, kinds, then_kinds, delay) VALUES ('sequence', '{download}', '{purchase}', '5000 years')$$,
+	$$INSERT INTO derivation (behaviour, derivation, kinds, then_kinds) VALUES ('visit', 'v', '{download}', '{purchase}')$$,
 	$$SELECT derive(everybody => NULL)$$, $$SELECT derive('infinity')$$, $$SELECT derive('-infinity')$$]);
 \pset tuples_only off
 \pset format aligned
@@ -114,6 +121,24 @@ SELECT * FROM derive('2026-04-02');
 DROP TABLE cart;
 DROP OWNED BY regress_cart;
 DROP ROLE regress_cart;
+-- A sequence: a purchase within a day after a download. dora downloads twice, buys twice: the first purchase follows the second download by two hours; before the other
+-- one comes no download. eve buys at once, and a second later; fay a day and a second after it. What comes later is not known before.
+DELETE FROM derivation;
+INSERT INTO derivation (behaviour, derived_kind, kinds, then_kinds, delay) VALUES ('sequence', 'bought soon', '{download}', '{purchase,order}', '1 day');
+INSERT INTO event (lead_id, kind, occurred_at) VALUES
+	('dora', 'download', '2026-02-01 08:00'), ('dora', 'download', '2026-02-01 09:00'), ('dora', 'purchase', '2026-02-01 11:00'), ('dora', 'order', '2026-02-01 12:00'),
+	('eve', 'download', '2026-02-01 09:00'), ('eve', 'purchase', '2026-02-01 09:00'), ('eve', 'purchase', '2026-02-01 09:00:01.5'), ('eve', 'order', '2026-02-01 09:00:01.5'),
+	('fay', 'download', '2026-02-01 09:00'), ('fay', 'purchase', '2026-02-02 09:00:01');
+SELECT * FROM derive('2026-02-01 10:59:59');
+SELECT * FROM derive('2026-02-10');
+SELECT lead_id, kind, occurred_at, value, properties FROM derived_event ORDER BY lead_id;
+-- told late: a download within fay's day, an order of dora's before her purchase
+INSERT INTO event (lead_id, kind, occurred_at) VALUES ('fay', 'download', '2026-02-01 20:00'), ('dora', 'order', '2026-02-01 10:00');
+SELECT * FROM derive('2026-02-10');
+SELECT lead_id, occurred_at, value FROM derived_event ORDER BY lead_id;
+SELECT * FROM derive('2026-02-10', everybody => true);
+DELETE FROM event WHERE occurred_at >= '2026-02-01' AND lead_id <> 'anna';
+SELECT * FROM derive('2026-02-10');
 -- while there are no rules nothing is derived, and events are noted until the table is vacuumed
 DELETE FROM derivation;
 SELECT * FROM derive('2026-04-02');

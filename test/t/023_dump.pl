@@ -17,6 +17,8 @@ run_load($node, 2);
 # no alias, so that every alias is new to the restored database, and then one
 $node->safe_psql('shop', q{
 	INSERT INTO shop.clicks VALUES (0, 'pending', '2026-01-01');
+	INSERT INTO leadscore.excluded_lead VALUES ('hot 3', 'staff', '2026-01-01'), ('nobody yet', NULL, '2026-01-02');
+	INSERT INTO leadscore.derivation (derivation, behaviour, kinds, then_kinds) VALUES ('soon', 'sequence', '{visit}', '{order}');
 	SELECT shop.try($$SELECT leadscore.identify('v1', '5')$$);
 	-- versions of a model, and an experiment with it
 	SELECT leadscore.publish(leadscore.scorecard('ecommerce') || '{"model": "challenger", "report": {"by": "hand"}}');
@@ -51,6 +53,8 @@ my %state = (
 	pending => 'SELECT lead_id, delta::text FROM leadscore.pending_delta ORDER BY 1, 2',
 	aliases => 'SELECT * FROM leadscore.lead_alias ORDER BY 1',
 	leads => 'SELECT * FROM leadscore.lead ORDER BY 1',
+	exclusions => 'SELECT * FROM leadscore.excluded_lead ORDER BY 1',
+	rules => 'SELECT * FROM leadscore.derivation ORDER BY 1',
 	'pending profiles' => 'SELECT * FROM leadscore.pending_profile ORDER BY 1',
 	profiles => 'SELECT * FROM leadscore.current_profile ORDER BY 1',
 	events => 'SELECT * FROM leadscore.event ORDER BY 1',

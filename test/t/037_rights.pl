@@ -26,7 +26,7 @@ my %functions = (
 		fit_clv(timeline) clv(timeline) roc_auc roc_auc_error average_precision ks log_loss brier logistic_regression
 		check_event check_condition check_scorecard is_time_zone day_start check_duration duration_hours check_part_exists check_model_exists subject_named rule_conditions refuse known our_schemas},
 	reader => q{
-		signals scorecard make_document model_named lead_named is_visible model_cards served_models months_since model_stages stage_signals touch_signals
+		signals scorecard make_document model_named lead_named is_excluded anybody_excluded is_visible model_cards served_models months_since model_stages stage_signals touch_signals
 		timeline_of has_pending check_timelines_seen with_pending with_pending_profile alias_profiles top score(text) score(bigint) score(uuid) score_by_query explain(text) explain(bigint) explain(uuid) score_history serving_model
 		rfm(text) rfm(text[]) rfm_groups conversion_of signals_named crm_changes crm_at crm_reasons month_of month_start segment_position stored_sum
 		is_visible model_cards served_models months_since model_stages stage_signals touch_signals
@@ -34,14 +34,15 @@ my %functions = (
 		conversion_id check_outcome examples warn_of_censoring outcome past_score past_probability past_features past_points assess
 		compacted_day default_time_zone unbounded terms rounded with_points profile_rules fit normal_tails student_tails student_bound profile_values with_profile profile_report
 		merge_bands likelihood measured_once with_bands with_half_lives sample_likelihood learn_decay information_value signal_report
-		compare with_signal_ids document_signals tell_of_uncounted stability_index preview voucher_preview vouchers_due stability_report treated arm experiment_result training_set evaluate lift_table
+		compare with_signal_ids document_signals tell_of_uncounted stability_index preview voucher_preview vouchers_due segment_limits score_limit has_limit check_shares shares_today stability_report treated arm experiment_result training_set evaluate lift_table
 		calibration_table gains bands fine_bands check_fit fit_clv(text) clv(text) not_a_timeline},
 	writer => q{take_changes acknowledge_changes},
 	identifier => q{identify(text) identify(text[]) unidentify},
 	redeemer => q{redeem unredeem},
 	backup => q{},
 	admin => q{
-		publish check_redefined keep_version set_default_model restore_version keep_documents
+		publish lint tell_of_findings lint_weights lint_caps lint_segments lint_signals document_weights document_categories document_rules document_segments highest_sums signals_never_met why_never properties_asked property_types
+		check_redefined keep_version set_default_model restore_version keep_documents
 		track track_query qualified_query make_query_table check_query_key note_query query_of query_named refresh_query query_failed refresh_queries
 		tell_of_size add_past tell_of_column equal_may_differ merge_duplicates track_profile is_ordered untrack check_source check_properties begin_tracking end_tracking check_children retrack check_mapping repair_triggers rename_source replace_source look_at_source note_due forget_mapping drop_trigger_sets present_mappings sources_due sources_counted create_triggers
 		drop_triggers record record_profile add_source add_profiles note_everybody
@@ -70,7 +71,7 @@ my %functions = (
 	  . q{
 		signals_changed configuration_changed keep_default_model document_changed check_position check_measure check_rule check_segment_rules rule_renamed rule_removed signal_renamed signal_removed tell_of_zero check_subject check_names check_event_signal check_offer offer_restored offer_changed
 		offers_renamed segment_renamed note_signals note_uncounted_signals watching_changed model_gone fill_derivation derivations_changed alias_changed round_amount
-		warn_of_no_groups guard_timelines source_restored query_restored forget_queries leave_references follow_drops follow_children}
+		warn_of_no_groups exclusion_changed guard_timelines source_restored query_restored forget_queries leave_references follow_drops follow_children}
 	# ... and what functions call that run as the owner
 	  . q{
 		query_refreshed insert_query key_columns difference_statement follow_tables follow_drop look_at_columns look_at_names look_at_own note_dropped note_subscribed check_trigger utf8 check_seen is_seen check_sources_seen lock_by_name release_timelines lock_lead_rows
@@ -78,7 +79,7 @@ my %functions = (
 		waiting_lead waiting_changes is_first_change statement_is_running change_problem moved_timeline begin_parting try_sources try_table try_change make_change
 		carry_out_one carry_out change_name add_by_statement fold_by_statements
 		see_leads change_horizon set_clock run_latest edition names_of voucher_code is_held_out fill_slots history_exists has_rows has_events fold_rows fold_profiles fold_profile follow_tablespace by_bytes keyed_by_lead merge_rows merge_profile look_up_again profile_tables latest_profile add_delta
-		add_rows table_of_lead create_split_table changes_to_log models_watched offers_to_issue vouchers_to_issue condition_card issue_to give_back takes_slot
+		source_sample add_rows table_of_lead create_split_table changes_to_log models_watched offers_to_issue vouchers_to_issue condition_card issue_to give_back takes_slot
 		voucher_with check_voucher_owner lock_order check_redeemable discount_of take_money},
 );
 
@@ -119,7 +120,7 @@ is($node->safe_psql('shop', q{SELECT count(*) FROM pg_proc WHERE pronamespace IN
 
 my %tables = (
 	'reader=r admin=arwd' => 'signal model weight rule category stage grade segment default_model compaction model_version experiment lead derivation conversion rfm_group spend channel
-		offer pending_identity changed_lead crm_state watched_model lead_state segment_change',
+		offer excluded_lead pending_identity changed_lead crm_state watched_model lead_state segment_change',
 	'admin=arwd' => 'voucher forgotten_voucher parted_lead derived_event derivation_due derivation_state change_consumer',
 	'writer=a admin=arwd' => 'event',		# and columns of it
 	'reader=r admin=rd' => 'lead_timeline known_source',

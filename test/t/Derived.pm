@@ -60,7 +60,15 @@ sub make_oracle
 		FROM leadscore.derivation r JOIN oracle.log e ON (e.kind = ANY (r.kinds)) IS NOT FALSE
 		CROSS JOIN LATERAL (SELECT max(f.occurred_at) AS occurred_at FROM oracle.log f WHERE f.lead_id = e.lead_id AND (f.kind = ANY (r.kinds)) IS NOT FALSE
 			AND f.occurred_at < e.occurred_at) p
-		WHERE r.behaviour = 'returned_visit' AND p.occurred_at < e.occurred_at - r.delay;
+		WHERE r.behaviour = 'returned_visit' AND p.occurred_at < e.occurred_at - r.delay
+		UNION ALL
+		-- a sequence ends with a second event, at most the delay after the last first event before it, if no other second event comes between these
+		SELECT DISTINCT r.derivation, r.derived_kind, e.lead_id, e.occurred_at, trim_scale(extract(epoch FROM e.occurred_at - p.occurred_at)), NULL::jsonb
+		FROM leadscore.derivation r JOIN oracle.log e ON e.kind = ANY (r.then_kinds)
+		CROSS JOIN LATERAL (SELECT max(f.occurred_at) AS occurred_at FROM oracle.log f WHERE f.lead_id = e.lead_id AND f.kind = ANY (r.kinds)
+			AND f.occurred_at < e.occurred_at) p
+		WHERE r.behaviour = 'sequence' AND p.occurred_at >= e.occurred_at - r.delay
+		AND NOT EXISTS (SELECT FROM oracle.log o WHERE o.lead_id = e.lead_id AND o.kind = ANY (r.then_kinds) AND o.occurred_at > p.occurred_at AND o.occurred_at < e.occurred_at);
 	} =~ s/CREATE VIEW/CREATE FUNCTION oracle.until() RETURNS timestamptz LANGUAGE sql AS \$\$SELECT current_setting('oracle.until')::timestamptz\$\$;\nCREATE VIEW/r);
 	return;
 }
