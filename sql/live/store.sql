@@ -55,14 +55,16 @@ COMMENT ON COLUMN leadscore.lead_timeline.timeline IS 'what it did';
 
 CREATE TABLE leadscore.lead_alias (
 	alias text PRIMARY KEY,
-	lead_id text NOT NULL
+	lead_id text NOT NULL,
+	tracked boolean NOT NULL DEFAULT false
 );
 
 CREATE INDEX lead_alias_lead_id_idx ON leadscore.lead_alias (lead_id);
 
-COMMENT ON TABLE leadscore.lead_alias IS 'other names of leads, such as those of anonymous visitors that became known; kept by identify()';
+COMMENT ON TABLE leadscore.lead_alias IS 'other names of leads, such as those of anonymous visitors that became known; kept by identify() and track_alias()';
 COMMENT ON COLUMN leadscore.lead_alias.alias IS 'the name in events';
 COMMENT ON COLUMN leadscore.lead_alias.lead_id IS 'the lead that they count for';
+COMMENT ON COLUMN leadscore.lead_alias.tracked IS 'whether rows of a tracked table say so, not identify()';
 
 CREATE TABLE leadscore.pending_delta (
 	lead_id text NOT NULL,
@@ -106,7 +108,8 @@ COMMENT ON COLUMN leadscore.pending_profile.look_again IS 'whether the row of th
 CREATE TABLE leadscore_internal.pending_identity (
 	change_id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
 	alias text NOT NULL,
-	lead_id text
+	lead_id text,
+	look_again boolean NOT NULL DEFAULT false
 );
 
 CREATE INDEX pending_identity_alias_idx ON leadscore_internal.pending_identity (alias);
@@ -119,6 +122,7 @@ COMMENT ON TABLE leadscore_internal.pending_identity IS 'identify() and unidenti
 COMMENT ON COLUMN leadscore_internal.pending_identity.change_id IS 'number: they are carried out in this order';
 COMMENT ON COLUMN leadscore_internal.pending_identity.alias IS 'the name that is to become an alias, or to be one no longer';
 COMMENT ON COLUMN leadscore_internal.pending_identity.lead_id IS 'the lead that it is to count for; NULL: unidentify()';
+COMMENT ON COLUMN leadscore_internal.pending_identity.look_again IS 'whether, instead, rows of tracked tables have changed that name the alias';
 
 -- What unidentify() has parted while a rebuild is at work.
 CREATE TABLE leadscore_internal.parted_lead (
@@ -151,6 +155,11 @@ CREATE FUNCTION leadscore.record_profile() RETURNS trigger
 	AS 'MODULE_PATHNAME' LANGUAGE C;
 
 COMMENT ON FUNCTION leadscore.record_profile() IS 'trigger: keeps profiles true to a table''s rows; made by track_profile()';
+
+CREATE FUNCTION leadscore.record_alias() RETURNS trigger
+	AS 'MODULE_PATHNAME' LANGUAGE C;
+
+COMMENT ON FUNCTION leadscore.record_alias() IS 'trigger: keeps lead_alias true to a table''s rows; made by track_alias()';
 
 CREATE FUNCTION leadscore_internal.add_delta(lead_id text, timeline leadscore.timeline, delta leadscore.timeline, lenient boolean DEFAULT true)
 	RETURNS leadscore.timeline
@@ -205,6 +214,14 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.in_restore() IS 'whether a dump is being restored: what triggers would add is in it';
 
+CREATE FUNCTION leadscore_internal.trigger_function(feeds text) RETURNS text
+	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE feeds WHEN 'timeline' THEN 'record' WHEN 'profile' THEN 'record_profile' ELSE 'record_alias' END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.trigger_function(text) IS 'the trigger that keeps true what a table feeds';
+
 -- Sources: the triggers are their registry, with the mapping as their argument.
 -- What track() would not have made is none of it: then nobody who reads it has to wonder.
 
@@ -215,7 +232,7 @@ COMMENT ON FUNCTION leadscore_internal.trigger_mapping(bytea) IS 'the mapping th
 
 CREATE VIEW leadscore_internal.source_trigger AS
 SELECT t.tgrelid::regclass AS source,
-	CASE p.proname WHEN 'record' THEN 'timeline' ELSE 'profile' END AS feeds,
+	CASE p.proname WHEN 'record' THEN 'timeline' WHEN 'record_profile' THEN 'profile' ELSE 'alias' END AS feeds,
 	m.mapping ->> 'lead_id' AS lead_id,
 	m.mapping ->> 'kind' AS kind,
 	m.mapping ->> 'kind_column' AS kind_column,
@@ -225,18 +242,19 @@ SELECT t.tgrelid::regclass AS source,
 	CASE p.proname WHEN 'record' THEN coalesce(m.mapping ->> 'maintenance', 'immediate') END AS maintenance,
 	regexp_replace(t.tgname, '_insert$', '') AS trigger_prefix,
 	m.mapping,
-	m.mapping ->> 'latest_by' AS latest_by
+	m.mapping ->> 'latest_by' AS latest_by,
+	m.mapping ->> 'alias' AS alias
 FROM pg_trigger t
 JOIN pg_class c ON c.oid = t.tgrelid AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
 JOIN pg_proc p ON p.oid = t.tgfoid AND p.pronamespace = 'leadscore'::regnamespace
-	AND p.proname IN ('record', 'record_profile')
+	AND p.proname IN ('record', 'record_profile', 'record_alias')
 CROSS JOIN LATERAL (SELECT leadscore_internal.trigger_mapping(t.tgargs) AS mapping OFFSET 0) m
 -- after INSERT, for each statement, with the new rows
 WHERE t.tgtype = 4 AND t.tgnewtable IS NOT NULL AND NOT t.tgisinternal AND t.tgname ~ '_insert$' AND m.mapping IS NOT NULL;
 
 COMMENT ON VIEW leadscore_internal.source_trigger IS 'the tables that have triggers of ours: sources, and their partitions and children';
 COMMENT ON COLUMN leadscore_internal.source_trigger.source IS 'the table';
-COMMENT ON COLUMN leadscore_internal.source_trigger.feeds IS 'timeline or profile';
+COMMENT ON COLUMN leadscore_internal.source_trigger.feeds IS 'timeline, profile or alias';
 COMMENT ON COLUMN leadscore_internal.source_trigger.lead_id IS 'the column that names the lead';
 COMMENT ON COLUMN leadscore_internal.source_trigger.kind IS 'the kind of all its events, where it is one';
 COMMENT ON COLUMN leadscore_internal.source_trigger.kind_column IS 'the column that names the kind';
@@ -246,18 +264,19 @@ COMMENT ON COLUMN leadscore_internal.source_trigger.properties IS 'the columns t
 COMMENT ON COLUMN leadscore_internal.source_trigger.maintenance IS 'immediate or deferred';
 COMMENT ON COLUMN leadscore_internal.source_trigger.trigger_prefix IS 'how the names of its triggers begin';
 COMMENT ON COLUMN leadscore_internal.source_trigger.mapping IS 'the argument of its triggers';
-COMMENT ON COLUMN leadscore_internal.source_trigger.latest_by IS 'the column by which one row of a lead counts';
+COMMENT ON COLUMN leadscore_internal.source_trigger.latest_by IS 'the column by which one row of a lead or alias counts';
+COMMENT ON COLUMN leadscore_internal.source_trigger.alias IS 'what names the alias';
 
 CREATE VIEW leadscore.source AS
 SELECT s.source, s.feeds, s.lead_id, s.kind, s.kind_column, s.occurred_at, s.value, s.properties, s.maintenance,
-	s.trigger_prefix, s.mapping, s.latest_by
+	s.trigger_prefix, s.mapping, s.latest_by, s.alias
 FROM leadscore_internal.source_trigger s
 WHERE NOT s.mapping ? 'partition'
 AND s.source::oid IS DISTINCT FROM to_regclass('leadscore.derived_event');	-- ours, whatever is tracked
 
 COMMENT ON VIEW leadscore.source IS 'the tables that are tracked, and how their rows are read';
 COMMENT ON COLUMN leadscore.source.source IS 'the table';
-COMMENT ON COLUMN leadscore.source.feeds IS 'timeline (rows are events) or profile (rows are leads)';
+COMMENT ON COLUMN leadscore.source.feeds IS 'timeline (rows are events), profile (rows are leads) or alias (rows say whose a name is)';
 COMMENT ON COLUMN leadscore.source.lead_id IS 'the column that names the lead';
 COMMENT ON COLUMN leadscore.source.kind IS 'the kind of all its events, where it is one';
 COMMENT ON COLUMN leadscore.source.kind_column IS 'the column that names the kind';
@@ -267,7 +286,8 @@ COMMENT ON COLUMN leadscore.source.properties IS 'the columns that are propertie
 COMMENT ON COLUMN leadscore.source.maintenance IS 'immediate, or deferred: see fold()';
 COMMENT ON COLUMN leadscore.source.trigger_prefix IS 'how the names of its triggers begin';
 COMMENT ON COLUMN leadscore.source.mapping IS 'the argument of its triggers';
-COMMENT ON COLUMN leadscore.source.latest_by IS 'the column by which one row counts, of those that name the same lead';
+COMMENT ON COLUMN leadscore.source.latest_by IS 'the column by which one row counts, of those that name the same lead or alias';
+COMMENT ON COLUMN leadscore.source.alias IS 'what names the alias';
 
 -- private functions: the columns of a source
 
@@ -338,7 +358,7 @@ DECLARE
 	type regtype;
 	name text;
 BEGIN
-	PERFORM leadscore_internal.column_type(source, mapping ->> k) FROM unnest(ARRAY['lead_id', 'kind_column', 'latest_by']) k WHERE mapping ? k;
+	PERFORM leadscore_internal.column_type(source, mapping ->> k) FROM unnest(ARRAY['lead_id', 'kind_column', 'latest_by', 'alias']) k WHERE mapping ? k;
 	FOR name IN SELECT jsonb_array_elements_text(mapping -> 'properties') LOOP
 		IF NOT leadscore_internal.property_type(leadscore_internal.column_type(source, name)) THEN
 			RETURN format('column "%s" is of type %s, no property', name, leadscore_internal.column_type(source, name));
@@ -456,8 +476,10 @@ AS $$
 BEGIN
 	IF feeds = 'timeline' THEN
 		PERFORM leadscore_internal.add_source(source, mapping, with_children => false, subtract => subtract);
-	ELSE
+	ELSIF feeds = 'profile' THEN
 		PERFORM leadscore_internal.add_profiles(source, mapping, with_children => false, subtract => subtract);
+	ELSE
+		PERFORM leadscore_internal.add_aliases(source, mapping, with_children => false, subtract => subtract);
 	END IF;
 END
 $$;
@@ -624,7 +646,7 @@ CREATE FUNCTION leadscore_internal.begin_tracking(source regclass, mapping jsonb
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	what CONSTANT text := CASE function WHEN 'record' THEN 'timeline' ELSE 'profile' END;
+	what CONSTANT text := CASE function WHEN 'record' THEN 'timeline' WHEN 'record_profile' THEN 'profile' ELSE 'alias' END;
 	members oid[];
 	was_tracked boolean;
 	other regclass;
@@ -921,17 +943,21 @@ BEGIN
 		problem := CASE WHEN NOT tracked.registered OR EXISTS (SELECT FROM leadscore_internal.trigger_set t
 			WHERE t.source::oid = ANY (leadscore_internal.family_below(ARRAY[end_tracking.source::oid])) AND t.feeds = tracked.feeds AND t.mapping - 'partition' = tracked.mapping
 			AND (t.disabled OR NOT t.complete)) THEN 'Triggers of leadscore were missing or disabled' END;
-		IF tracked.feeds = 'timeline' AND problem IS NULL THEN
+		IF tracked.feeds <> 'profile' AND problem IS NULL THEN
 			BEGIN
-				PERFORM leadscore_internal.add_source(source, tracked.mapping, with_children => true, subtract => true);
+				IF tracked.feeds = 'timeline' THEN
+					PERFORM leadscore_internal.add_source(source, tracked.mapping, with_children => true, subtract => true);
+				ELSE
+					PERFORM leadscore_internal.add_aliases(source, tracked.mapping, with_children => true, subtract => true);
+				END IF;
 			EXCEPTION WHEN OTHERS THEN
 				problem := SQLERRM;
 			END;
 		END IF;
-		IF tracked.feeds = 'timeline' AND problem IS NOT NULL THEN
+		IF tracked.feeds <> 'profile' AND problem IS NOT NULL THEN
 			PERFORM leadscore_internal.note_everybody();
 			PERFORM leadscore_internal.note_due(source::oid, 'its rows could not be taken out'::text);
-			RAISE NOTICE USING MESSAGE = format('the rows of %s stay in the timelines', source), DETAIL = problem || '.',
+			RAISE NOTICE USING MESSAGE = format('the rows of %s stay in the %s', source, CASE tracked.feeds WHEN 'timeline' THEN 'timelines' ELSE 'names' END), DETAIL = problem || '.',
 				HINT = 'CALL leadscore.rebuild() takes them out.';
 		END IF;
 		PERFORM leadscore_internal.drop_trigger_sets(source, tracked.mapping, tracked.feeds);
@@ -942,14 +968,14 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.end_tracking(regclass, text[]) IS 'ends tracking of a table for timelines, profiles or both, and says how many mappings it had';
+COMMENT ON FUNCTION leadscore_internal.end_tracking(regclass, text[]) IS 'ends tracking of a table for timelines, profiles or names, and says how many mappings it had';
 
 CREATE FUNCTION leadscore.untrack(source regclass) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	PERFORM leadscore_internal.check_source(source);
-	IF leadscore_internal.end_tracking(source, '{timeline,profile}'::text[]) = 0 THEN
+	IF leadscore_internal.end_tracking(source, '{timeline,profile,alias}'::text[]) = 0 THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('%s is not tracked', source),
 			DETAIL = 'It has no triggers of leadscore.',
 			HINT = leadscore_internal.known('tracked tables'::text, ARRAY(SELECT DISTINCT s.source::text FROM leadscore.source s ORDER BY 1));
@@ -957,7 +983,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.untrack(regclass) IS 'ends tracking of a table and takes its rows out of the timelines; profiles stay';
+COMMENT ON FUNCTION leadscore.untrack(regclass) IS 'ends tracking of a table and takes its rows out of timelines and names; profiles stay';
 
 -- partitions and children that come and go
 
@@ -1017,7 +1043,7 @@ BEGIN
 			WHERE t.source::oid = a.member AND t.feeds = s.feeds AND t.mapping = s.mapping || '{"partition": true}')
 	LOOP
 		PERFORM leadscore_internal.create_triggers(child.child, child.mapping || '{"partition": true}',
-			CASE child.feeds WHEN 'timeline' THEN 'record' ELSE 'record_profile' END);
+			leadscore_internal.trigger_function(child.feeds));
 		PERFORM leadscore_internal.add_rows(child.child, child.feeds, child.mapping, subtract => false);
 	END LOOP;
 

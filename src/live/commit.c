@@ -24,6 +24,7 @@
 #include "attempt.h"
 #include "catalog.h"
 #include "label.h"
+#include "live/closure.h"
 #include "live/delta.h"
 #include "live/fold.h"
 #include "live/identity.h"
@@ -202,6 +203,8 @@ typedef struct Level
 	int			nest;			/* of transactions: 1 is the outermost */
 	Names		appended;
 	Names		profiles;
+	Names		edges;			/* names to be settled once no statement is running */
+	Names		lost_edges;		/* before the transaction commits */
 	Names		touched[N_OF_WRITERS];
 	List	   *running;		/* of Running */
 	List	   *postponed;		/* of PostponedRebuild, in their order */
@@ -253,6 +256,8 @@ drop_level(void)
 	drop_postponed(dropped->postponed);
 	names_end(&dropped->appended);
 	names_end(&dropped->profiles);
+	names_end(&dropped->edges);
+	names_end(&dropped->lost_edges);
 	end_touched(dropped->touched);
 	level = dropped->outer;
 	pfree(dropped);
@@ -277,6 +282,8 @@ merge_level(void)
 		return;
 	names_move(&inner->appended, &inner->outer->appended);
 	names_move(&inner->profiles, &inner->outer->profiles);
+	names_move(&inner->edges, &inner->outer->edges);
+	names_move(&inner->lost_edges, &inner->outer->lost_edges);
 	old = MemoryContextSwitchTo(TopTransactionContext);
 	inner->outer->running = list_concat(inner->outer->running, inner->running);
 	inner->outer->postponed = list_concat(inner->outer->postponed, inner->postponed);
@@ -313,6 +320,57 @@ remember_profile(const text *lead_id)
 
 	if (l->profiles.n < MOST_TRIED)
 		names_add(&l->profiles, lead_id);
+}
+
+void
+remember_edges(const text *name, bool lost)
+{
+	Level	   *l = current_level();
+
+	names_add(lost ? &l->lost_edges : &l->edges, name);
+}
+
+/* Settle names, as our owner; those that have to wait are left in pending_identity. */
+static void
+settle_remembered(Names *names)
+{
+	SortedNames sorted;
+	text	  **batch = palloc(BATCH * sizeof(text *));
+	text	  **left = palloc(BATCH * sizeof(text *));
+	int			n;
+
+	sort_of_names(names, &sorted);
+	while ((n = next_names(&sorted, batch, BATCH)) > 0)
+		append_look_again(left, settle_names(batch, n, left));
+	sort_end(&sorted);
+	pfree(batch);
+	pfree(left);
+}
+
+/* Settle names whose edges have changed so far. */
+static void
+settle_now(Names *remembered)
+{
+	Names		names = *remembered;
+	Identity	user = switch_to_owner(our_owner(), 0);
+
+	*remembered = (Names) {0};
+	settle_remembered(&names);
+	names_end(&names);
+	restore_user(user);
+}
+
+void
+settle_edges(void)
+{
+	Level	   *l = current_level();
+
+	if (is_running())
+		return;
+	if (l->edges.store)
+		settle_now(&l->edges);
+	if (l->lost_edges.store)
+		settle_now(&l->lost_edges);
 }
 
 /* ---------- statements that are running ---------- */
@@ -485,13 +543,15 @@ running_end(Statement statement)
 		}
 	}
 	/* a subtransaction's own are carried out in it; those of outer ones have been asked for since */
-	while (level && (level->postponed || level->put_off) && !is_running())
+	while (level && (level->edges.store || level->postponed || level->put_off) && !is_running())
 	{
 		List	   *postponed = level->postponed;
 		int64		put_off = level->put_off;
 
 		level->postponed = NIL;
 		level->put_off = 0;
+		if (level->edges.store)
+			settle_now(&level->edges);
 		if (put_off)
 			carry_out_changes(put_off, PG_INT64_MAX);
 		carry_out_rebuilds(postponed);
@@ -632,6 +692,16 @@ carry_out_postponed(void)
 		return;
 	list_free_deep(level->running);
 	level->running = NIL;
+	while (level->edges.store || level->lost_edges.store)
+	{
+		Names	   *from = level->edges.store ? &level->edges : &level->lost_edges;
+		Names		names = *from;
+
+		*from = (Names) {0};
+		run_step(settle_remembered, &names, "names of tracked tables could not be brought up to date",
+				 "CALL leadscore.rebuild() does it, once the cause is mended.");
+		names_end(&names);
+	}
 	if (level->waiting)
 		run_step(try_changes, NULL, "changes of names could not be carried out", "SELECT leadscore.fold() carries them out.");
 	if (level->postponed)
@@ -689,7 +759,7 @@ do_before_prepare(void *argument pg_attribute_unused())
 static bool
 anything_left(void)
 {
-	return level && (level->running || level->waiting || level->postponed ||
+	return level && (level->running || level->edges.store || level->lost_edges.store || level->waiting || level->postponed ||
 					 level->appended.store || level->profiles.store || is_touched());
 }
 

@@ -13,6 +13,7 @@
 #include "label.h"
 #include "session_cache.h"
 #include "live/delta.h"
+#include "live/order_key.h"
 
 #include "access/detoast.h"
 #include "access/htup_details.h"
@@ -260,13 +261,14 @@ map_source(Source *source, Jsonb *mapping, TupleDesc row)
 		!map_column(source, row, doc_string(object, &root, "kind_column", false), &source->kind) ||
 		!map_column(source, row, doc_string(object, &root, "occurred_at", false), &source->occurred_at) ||
 		!map_column(source, row, doc_string(object, &root, "value", false), &source->value) ||
-		!map_column(source, row, doc_string(object, &root, "latest_by", false), &source->latest_by))
+		!map_column(source, row, doc_string(object, &root, "latest_by", false), &source->latest_by) ||
+		!map_column(source, row, doc_string(object, &root, "alias", false), &source->alias))
 		return;
 	if (type_has_changed(source, &source->occurred_at, time_types, lengthof(time_types)) ||
 		type_has_changed(source, &source->value, value_types, lengthof(value_types)))
 		return;
 	source->pinned_settings = !text_is_fixed(source->lead_id.type) ||
-		(source->kind.attnum > 0 && !text_is_fixed(source->kind.type));
+		(source->kind.attnum > 0 && !text_is_fixed(source->kind.type)) || (source->alias.attnum > 0 && !text_is_fixed(source->alias.type));
 
 	if (doc_member(object, "properties", &properties) && properties.type == jbvBinary)
 	{
@@ -573,6 +575,29 @@ source_read_profile(Source *source, TupleTableSlot *slot, SourceRow *row)
 {
 	begin_row(source, slot, row);
 	return read_lead_id(row) ? read_properties(row) : NULL;
+}
+
+/* Read a row as saying whose a name is; false if it does not, or says that it is its own. */
+bool
+source_read_alias(Source *source, TupleTableSlot *slot, AliasRow *alias)
+{
+	SourceRow	row;
+
+	begin_row(source, slot, &row);
+	if (source->alias.attnum == 0 || !read_lead_id(&row) || !read_text(&source->alias, slot, &alias->alias.text, &alias->alias.length) ||
+		alias->alias.length == 0 || alias->alias.length > LEAD_ID_MAX)
+		return false;
+	alias->lead = (Label) {row.lead_id, row.lead_id_length};
+	alias->latest = (Label) {NULL, 0};
+	if (source->latest_by.attnum > 0)
+	{
+		bool		isnull;
+		Datum		value = slot_getattr(slot, source->latest_by.attnum, &isnull);
+
+		if (!isnull)
+			alias->latest = order_key(source->latest_by.type, value);
+	}
+	return !label_equal(alias->alias, alias->lead);
 }
 
 static bool

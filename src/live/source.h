@@ -7,8 +7,9 @@
  *      "value": "total", "properties": ["channel", "device"]}
  *
  * "kind_column" stands instead of "kind" where a column names the kind; a table
- * of customers has neither, nor a time: its rows are profiles. "latest_by" names
- * the column by which one row counts of those that name the same lead.
+ * of customers has neither, nor a time: its rows are profiles. A table of aliases
+ * has "alias", whose rows say that it is a name of the lead. "latest_by" names
+ * the column by which one row counts of those that name the same lead, or alias.
  * "maintenance": "deferred" has record() append to pending_delta, and
  * "partition": true marks the triggers of a partition or child table, whose
  * rows are read through its parent.
@@ -16,6 +17,7 @@
 #ifndef LEADSCORE_SOURCE_H
 #define LEADSCORE_SOURCE_H
 
+#include "label.h"
 #include "model/signal.h"
 
 #include "executor/tuptable.h"
@@ -47,6 +49,7 @@ typedef struct Source
 	SourceColumn occurred_at;
 	SourceColumn value;
 	SourceColumn latest_by;
+	SourceColumn alias;
 	const char *constant_kind;
 	int			constant_kind_length;
 	bool		whole_properties;	/* one jsonb column is the object itself */
@@ -80,6 +83,14 @@ typedef struct SourceRow
 	Event		event;
 } SourceRow;
 
+/* A row, read as saying whose a name is. */
+typedef struct AliasRow
+{
+	Label		alias;
+	Label		lead;
+	Label		latest;			/* what orders several rows of an alias, by its bytes; its text is NULL: nothing */
+} AliasRow;
+
 /* Takes a row of a table that is read; false: no more. Runs as the table's owner. */
 typedef bool (*SourceConsumer) (Source *source, TupleTableSlot *slot, void *argument);
 
@@ -101,6 +112,7 @@ extern Source *source_of_trigger(Trigger *trigger, Relation relation);
 extern bool source_has_problem(Source *source, Relation relation, bool is_written, const char *consequence);
 extern bool source_read(Source *source, TupleTableSlot *slot, SourceRow *row);
 extern Jsonb *source_read_profile(Source *source, TupleTableSlot *slot, SourceRow *row);
+extern bool source_read_alias(Source *source, TupleTableSlot *slot, AliasRow *row);
 extern void pin_settings(void);
 extern bool table_has_rows(Oid table_oid);
 extern Relation source_open(Oid table);
