@@ -331,6 +331,27 @@ CREATE FUNCTION leadscore_internal.property_type(type regtype) RETURNS boolean
 
 COMMENT ON FUNCTION leadscore_internal.property_type(regtype) IS 'whether columns of a type can be properties';
 
+-- The text of what stands instead of a column. Whoever reads it in C makes it anew in each session.
+
+CREATE FUNCTION leadscore_internal.read_timestamp(value text) RETURNS timestamp
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION leadscore_internal.read_date(value text) RETURNS date
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore_internal.read_timestamp(text) IS 'a text as a timestamp, in an expression: not one that stands for the present, such as today';
+COMMENT ON FUNCTION leadscore_internal.read_date(text) IS 'a text as a date, in an expression: not one that stands for the present, such as today';
+
+CREATE FUNCTION leadscore_internal.expression_type(source regclass, expression text, used_as text) RETURNS regtype
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT;
+
+CREATE FUNCTION leadscore_internal.expression_columns(expression text) RETURNS text[]
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT;
+
+COMMENT ON FUNCTION leadscore_internal.expression_type(regclass, text, text)
+	IS 'the type of an expression''s value, used as name, time, number, property or condition, or an error that says what is wrong with it';
+COMMENT ON FUNCTION leadscore_internal.expression_columns(text) IS 'the names of the columns that an expression reads; NULL: it is none';
+
 CREATE FUNCTION leadscore_internal.source_problem(source regclass, mapping jsonb) RETURNS text
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$

@@ -75,7 +75,7 @@ PG_FUNCTION_INFO_V1(try_table);
 /* ---------- the mapping ---------- */
 
 /* Whether the text of a type depends on nothing but the value. */
-static bool
+bool
 text_is_fixed(Oid type)
 {
 	switch (type)

@@ -85,6 +85,9 @@ typedef bool (*SourceConsumer) (Source *source, TupleTableSlot *slot, void *argu
 
 extern bool is_property_type(Oid type);
 
+/* Whether the text of a type depends on nothing but the value. */
+extern bool text_is_fixed(Oid type);
+
 /* The argument of a trigger, or NULL if track() has not made it. */
 extern Jsonb *mapping_of(Trigger *trigger);
 
