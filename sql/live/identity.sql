@@ -453,6 +453,28 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.try_unidentify(text) IS 'unidentify() of an alias, if it gets what it needs';
 
+CREATE FUNCTION leadscore_internal.delete_rows(source regclass, key text, names text[]) RETURNS bigint
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	removed bigint;
+BEGIN
+	IF NOT leadscore_internal.is_term_for_column(source, key) THEN
+		-- (in a condition an expression could fail)
+		EXECUTE format('DELETE FROM %s t USING leadscore_internal.find_rows($1, $2, $3) f WHERE t.tableoid = f.of_table AND t.ctid = f.place', source)
+			USING source, jsonb_build_object('lead_id', key), names;
+	ELSE
+		-- bytes decide, as they do in our keys, whatever the column's collation takes for equal
+		EXECUTE format(CASE WHEN leadscore_internal.equal_may_differ(source, key) THEN 'DELETE FROM %s WHERE %2$s = ANY ($1) AND (%2$s)::text COLLATE "C" = ANY ($1)'
+			ELSE 'DELETE FROM %s WHERE %s = ANY ($1)' END, source, leadscore_internal.column_text(source, key)) USING names;
+	END IF;
+	GET DIAGNOSTICS removed = ROW_COUNT;
+	RETURN removed;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.delete_rows(regclass, text, text[]) IS 'deletes the rows of a table that belong to some leads, and says how many; as the caller';
+
 CREATE FUNCTION leadscore.forget(lead_id text, tracked boolean DEFAULT false)
 	RETURNS TABLE (source regclass, removed bigint, remaining bigint)
 	-- the text of a lead's column is to be what the triggers read: see pin_settings() in src/live/source.c
@@ -465,6 +487,7 @@ DECLARE
 	name text;
 	lead text;
 	rows record;
+	problem text;
 	timelines bigint;
 	leads bigint;
 BEGIN
@@ -485,19 +508,18 @@ BEGIN
 			GROUP BY 1, 2 ORDER BY 3 DESC, 1 LOOP
 		source := rows.source;
 		removed := 0;
-		IF NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = rows.source AND a.attname::text = rows.key AND a.attnum > 0 AND NOT a.attisdropped) THEN
+		problem := leadscore_internal.source_problem(rows.source, jsonb_build_object('lead_id', rows.key));
+		IF problem IS NOT NULL THEN
 			RAISE WARNING USING MESSAGE = format('the rows of %s stay as they are', rows.source),
-				DETAIL = format('There is no column "%s" any more, which was to name the lead.', rows.key),
+				DETAIL = CASE WHEN leadscore_internal.is_term_for_column(rows.source, rows.key)
+					THEN format('There is no column "%s" any more, which was to name the lead.', rows.key) ELSE problem || '.' END,
 				HINT = format('Look there yourself; SELECT leadscore.untrack(%L), then track() it again.', rows.source);
 			remaining := NULL;
 			RETURN NEXT;
 			CONTINUE;
 		END IF;
 		IF tracked OR rows.source = 'leadscore.event'::regclass THEN
-			-- bytes decide, as they do in our keys, whatever the column's collation takes for equal
-			EXECUTE format(CASE WHEN leadscore_internal.equal_may_differ(rows.source, rows.key) THEN 'DELETE FROM %s WHERE %2$s = ANY ($1) AND (%2$s)::text COLLATE "C" = ANY ($1)'
-				ELSE 'DELETE FROM %s WHERE %s = ANY ($1)' END, rows.source, leadscore_internal.column_text(rows.source, rows.key)) USING names;
-			GET DIAGNOSTICS removed = ROW_COUNT;
+			removed := leadscore_internal.delete_rows(rows.source, rows.key, names);
 		END IF;
 		remaining := leadscore_internal.count_rows(rows.source, jsonb_build_object('lead_id', rows.key), names);
 		RETURN NEXT;

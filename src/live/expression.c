@@ -20,9 +20,11 @@
 #include "live/delta.h"
 #include "live/source.h"
 
+#include "access/genam.h"
 #include "access/sysattr.h"
-#include "access/table.h"
 #include "access/transam.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_index.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
@@ -47,6 +49,7 @@ PG_FUNCTION_INFO_V1(read_timestamp);
 PG_FUNCTION_INFO_V1(read_date);
 PG_FUNCTION_INFO_V1(expression_type);
 PG_FUNCTION_INFO_V1(expression_columns);
+PG_FUNCTION_INFO_V1(expression_has_index);
 
 #define GENERAL_HINT \
 	"An expression reads the columns of one row, with functions, operators and casts of PostgreSQL itself that are immutable, as for an index."
@@ -731,6 +734,28 @@ expression_is_indexed(const Expression *expression, Relation index, int column)
 	return equal(list_nth(expressions, n), expression->tree);
 }
 
+/*
+ * An expression for the rows of a table, which is not locked: whoever looks at the
+ * state of all sources neither waits for their owners nor keeps them waiting.
+ */
+static Expression *
+make_for_table(Relation table, const char *text, ExpressionUse use)
+{
+	return expression_make(text, CreateTupleDescCopyConstr(RelationGetDescr(table)), use);
+}
+
+static Relation
+refer_to(Oid oid)
+{
+	Relation	relation = RelationIdGetRelation(oid);
+
+	if (relation == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", oid)));
+	return relation;
+}
+
 /* expression_type(source, expression, used_as): the type of its value, or an error that says what is wrong. */
 Datum
 expression_type(PG_FUNCTION_ARGS)
@@ -739,15 +764,15 @@ expression_type(PG_FUNCTION_ARGS)
 		[AS_NAME] = "name", [AS_TIME] = "time", [AS_NUMBER] = "number", [AS_PROPERTY] = "property", [AS_CONDITION] = "condition"
 	};
 	char	   *used_as = text_to_cstring(PG_GETARG_TEXT_PP(2));
-	Relation	relation = table_open(PG_GETARG_OID(0), AccessShareLock);
+	Relation	relation = refer_to(PG_GETARG_OID(0));
 	Expression *expression = NULL;
 
 	for (Size i = 0; i < lengthof(uses); i++)
 		if (strcmp(uses[i], used_as) == 0)
-			expression = expression_make(text_to_cstring(PG_GETARG_TEXT_PP(1)), RelationGetDescr(relation), (ExpressionUse) i);
+			expression = make_for_table(relation, text_to_cstring(PG_GETARG_TEXT_PP(1)), (ExpressionUse) i);
 	if (expression == NULL)
 		elog(ERROR, "an expression is used as \"%s\"", used_as);
-	table_close(relation, NoLock);
+	RelationClose(relation);
 	PG_RETURN_OID(expression->type);
 }
 
@@ -778,4 +803,69 @@ expression_columns(PG_FUNCTION_ARGS)
 	foreach(cell, making.columns)
 		names = accumArrayResult(names, CStringGetTextDatum(lfirst(cell)), false, TEXTOID, CurrentMemoryContext);
 	PG_RETURN_DATUM(makeArrayResult(names, CurrentMemoryContext));
+}
+
+/* ---------- indexes ---------- */
+
+/* Whether other values of the one column that an expression reads have other values of the expression, or NULL. */
+static bool
+is_one_to_one(Node *node)
+{
+	switch (nodeTag(node))
+	{
+		case T_Var:
+			return true;
+		case T_RelabelType:
+			return is_one_to_one((Node *) ((RelabelType *) node)->arg);
+		case T_CoerceViaIO:
+			return is_one_to_one((Node *) ((CoerceViaIO *) node)->arg);
+		case T_NullIfExpr:
+			return is_one_to_one(linitial(((NullIfExpr *) node)->args)) && IsA(lsecond(((NullIfExpr *) node)->args), Const);
+		case T_OpExpr:
+			{
+				Node	   *left = linitial(((OpExpr *) node)->args);
+				Node	   *right = llast(((OpExpr *) node)->args);
+
+				return ((OpExpr *) node)->opfuncid == F_TEXTCAT &&
+					((IsA(left, Const) && is_one_to_one(right)) || (IsA(right, Const) && is_one_to_one(left)));
+			}
+		default:
+			return false;
+	}
+}
+
+/* Whether an index of all rows begins with an expression or, if it is to be unique, is so on its values. */
+static bool
+has_values_of(Relation index, const Expression *expression, bool is_unique)
+{
+	Form_pg_index form = index->rd_index;
+	AttrNumber	column = bms_membership(expression->columns) == BMS_SINGLETON ? bms_singleton_member(expression->columns) : 0;
+
+	if (!form->indisvalid || index->rd_rel->relam != BTREE_AM_OID || RelationGetIndexPredicate(index) != NIL)
+		return false;
+	if (!is_unique)
+		return expression_is_indexed(expression, index, 0);
+	return form->indisunique && form->indimmediate && form->indnkeyatts == 1 &&
+		(expression_is_indexed(expression, index, 0) ||
+		 (column > 0 && form->indkey.values[0] == column && is_one_to_one(expression->tree)));
+}
+
+/* expression_has_index(table, expression, is_unique): whether rows are found by an expression, or there is one at most. */
+Datum
+expression_has_index(PG_FUNCTION_ARGS)
+{
+	Relation	relation = refer_to(PG_GETARG_OID(0));
+	Expression *expression = make_for_table(relation, text_to_cstring(PG_GETARG_TEXT_PP(1)), AS_NAME);
+	ListCell   *cell;
+	bool		found = false;
+
+	foreach(cell, RelationGetIndexList(relation))
+	{
+		Relation	index = refer_to(lfirst_oid(cell));
+
+		found = found || has_values_of(index, expression, PG_GETARG_BOOL(2));
+		RelationClose(index);
+	}
+	RelationClose(relation);
+	PG_RETURN_BOOL(found);
 }
