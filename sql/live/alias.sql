@@ -108,17 +108,23 @@ COMMENT ON FUNCTION leadscore_internal.move_names(text[], text[], boolean[], tex
 
 -- tracking
 
-CREATE FUNCTION leadscore_internal.index_key(column_name text) RETURNS text
-	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT format('%I', column_name)
-$$;
-
-CREATE FUNCTION leadscore_internal.check_alias_columns(source regclass, mapping jsonb) RETURNS void
+CREATE FUNCTION leadscore_internal.index_key(source regclass, term text) RETURNS text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT leadscore_internal.column_type(source, mapping ->> k) FROM unnest(ARRAY['alias', 'lead_id', 'latest_by']) k WHERE mapping ? k
+	SELECT CASE WHEN leadscore_internal.is_term_for_column(source, term) THEN quote_ident(term) ELSE format('(%s)', term) END
 $$;
+
+COMMENT ON FUNCTION leadscore_internal.index_key(regclass, text) IS 'a column or expression as it stands in CREATE INDEX';
+
+CREATE FUNCTION leadscore_internal.reads_one_unique_column(source regclass, term text) RETURNS boolean
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT cardinality(c.names) = 1 AND leadscore_internal.has_lead_index(source::oid, c.names[1], true)
+	FROM (SELECT CASE WHEN NOT leadscore_internal.is_term_for_column(source, term) THEN leadscore_internal.expression_columns(term) END AS names) c
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.reads_one_unique_column(regclass, text)
+	IS 'whether an expression reads one column, which is unique: two rows of the same value are possible, as of lower(email), and a WARNING';
 
 -- Of two rows of an alias one counts. So there must be but one, or it must be known which.
 CREATE FUNCTION leadscore_internal.alias_key_problem(source regclass, mapping jsonb, OUT state text, OUT action text)
@@ -134,11 +140,11 @@ BEGIN
 		ORDER BY c.oid LIMIT 1;
 		IF FOUND THEN
 			state := format('has no index to look up the rows of an alias: none of %s begins with %s', bare, alias);
-			action := format('CREATE INDEX ON %s (%s)', bare, leadscore_internal.index_key(alias));
+			action := format('CREATE INDEX ON %s (%s)', bare, leadscore_internal.index_key(source, alias));
 		END IF;
-	ELSIF NOT leadscore_internal.has_lead_index(source::oid, alias, true) THEN
+	ELSIF NOT leadscore_internal.has_lead_index(source::oid, alias, true) AND NOT leadscore_internal.reads_one_unique_column(source, alias) THEN
 		state := format('can have two rows of one alias: %s has no unique key', alias);
-		action := CASE WHEN (SELECT c.relkind FROM pg_class c WHERE c.oid = source) = 'r' THEN format('CREATE UNIQUE INDEX ON %s (%s), or ', source, leadscore_internal.index_key(alias)) ELSE '' END
+		action := CASE WHEN (SELECT c.relkind FROM pg_class c WHERE c.oid = source) = 'r' THEN format('CREATE UNIQUE INDEX ON %s (%s), or ', source, leadscore_internal.index_key(source, alias)) ELSE '' END
 			|| 'track_alias() it with latest_by';
 	ELSIF cardinality(members) > 1 AND (SELECT c.relkind FROM pg_class c WHERE c.oid = source) = 'r' THEN
 		state := 'can have two rows of one alias: a key says nothing of its children';
@@ -160,7 +166,7 @@ BEGIN
 	IF bare IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('the events of an alias cannot be found in table %s', source),
 			DETAIL = format('No index of %s begins with %s. Where a tracked table names aliases, one that changes its lead takes its events along.', bare, lead_id),
-			HINT = format('CREATE INDEX ON %s (%s).', bare, leadscore_internal.index_key(lead_id));
+			HINT = format('CREATE INDEX ON %s (%s).', bare, leadscore_internal.index_key(source, lead_id));
 	END IF;
 END
 $$;
@@ -180,7 +186,12 @@ BEGIN
 			DETAIL = 'A row says whose a name is.',
 			HINT = 'For example: SELECT leadscore.track_alias(''shop.orders'', alias => ''''''order:'''' || id'', lead_id => ''customer_id'').';
 	END IF;
-	PERFORM leadscore_internal.check_alias_columns(source, mapping);
+	PERFORM leadscore_internal.term_type(source, alias, 'name'::text), leadscore_internal.term_type(source, lead_id, 'name'::text),
+		leadscore_internal.term_type(source, filter, 'condition'::text);
+	IF latest_by IS NOT NULL AND NOT leadscore_internal.is_ordered(leadscore_internal.column_type(source, latest_by)) THEN
+		RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch', MESSAGE = format('column "%s" does not say which row is the latest', latest_by),
+			DETAIL = format('It is of type %s.', leadscore_internal.column_type(source, latest_by)), HINT = 'Name a column of a time, a number or a text.';
+	END IF;
 	SELECT p.* INTO problem FROM leadscore_internal.alias_key_problem(source, mapping) p;
 	IF problem.state IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('table %s %s', source, problem.state),

@@ -76,16 +76,16 @@ CREATE FUNCTION leadscore_internal.mapped_columns(source oid, mappings jsonb) RE
 AS $$
 	SELECT coalesce(jsonb_object_agg(n.name, jsonb_build_object('number', a.attnum, 'type', format_type(a.atttypid, a.atttypmod))), '{}')
 	FROM (
-		SELECT m.mapping ->> k AS name
-		FROM (SELECT e -> 'mapping' AS mapping FROM jsonb_array_elements(mappings) e) m, unnest(ARRAY['lead_id', 'kind_column', 'occurred_at', 'value', 'latest_by', 'alias']) k
-		UNION
-		SELECT jsonb_array_elements_text(e #> '{mapping,properties}') FROM jsonb_array_elements(mappings) e
+		SELECT DISTINCT c AS name
+		FROM jsonb_array_elements(mappings) e CROSS JOIN LATERAL leadscore_internal.terms(mapped_columns.source, e -> 'mapping') t
+		CROSS JOIN LATERAL unnest(CASE WHEN leadscore_internal.is_term_for_column(mapped_columns.source, t.term) THEN ARRAY[t.term]
+			ELSE coalesce(leadscore_internal.expression_columns(t.term), ARRAY[t.term]) END) c
 	) n
 	LEFT JOIN pg_attribute a ON a.attrelid = mapped_columns.source AND a.attname::text = n.name AND a.attnum > 0 AND NOT a.attisdropped
 	WHERE n.name IS NOT NULL
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.mapped_columns(oid, jsonb) IS 'the columns that mappings name, as they are now';
+COMMENT ON FUNCTION leadscore_internal.mapped_columns(oid, jsonb) IS 'the columns that mappings name or their expressions read, as they are now';
 
 CREATE FUNCTION leadscore_internal.present_mappings(source oid) RETURNS jsonb
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -602,7 +602,7 @@ BEGIN
 	IF mappings = '[]' THEN
 		mappings := known.mappings;
 	END IF;
-	PERFORM leadscore_internal.end_tracking(known.source::regclass, '{timeline,profile,alias}'::text[]) WHERE EXISTS (SELECT FROM pg_class c WHERE c.oid = known.source);
+	PERFORM leadscore_internal.end_tracking(known.source::regclass, '{timeline,profile,alias}'::text[], NULL::jsonb) WHERE EXISTS (SELECT FROM pg_class c WHERE c.oid = known.source);
 	PERFORM leadscore_internal.replace_source(known.source);
 	FOR one IN SELECT m ->> 'feeds' AS feeds, m -> 'mapping' AS mapping FROM jsonb_array_elements(mappings) m LOOP
 		PERFORM leadscore_internal.check_mapping(source, one.mapping);

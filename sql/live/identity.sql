@@ -534,6 +534,28 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.try_unidentify(text) IS 'unidentify() of an alias, if it gets what it needs';
 
+CREATE FUNCTION leadscore_internal.delete_rows(source regclass, key text, names text[]) RETURNS bigint
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	removed bigint;
+BEGIN
+	IF NOT leadscore_internal.is_term_for_column(source, key) THEN
+		-- (in a condition an expression could fail)
+		EXECUTE format('DELETE FROM %s t USING leadscore_internal.find_rows($1, $2, $3) f WHERE t.tableoid = f.of_table AND t.ctid = f.place', source)
+			USING source, jsonb_build_object('lead_id', key), names;
+	ELSE
+		-- bytes decide, as they do in our keys, whatever the column's collation takes for equal
+		EXECUTE format(CASE WHEN leadscore_internal.equal_may_differ(source, key) THEN 'DELETE FROM %s WHERE %2$s = ANY ($1) AND (%2$s)::text COLLATE "C" = ANY ($1)'
+			ELSE 'DELETE FROM %s WHERE %s = ANY ($1)' END, source, leadscore_internal.column_text(source, key)) USING names;
+	END IF;
+	GET DIAGNOSTICS removed = ROW_COUNT;
+	RETURN removed;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.delete_rows(regclass, text, text[]) IS 'deletes the rows of a table that belong to some leads, and says how many; as the caller';
+
 CREATE FUNCTION leadscore.forget(lead_id text, tracked boolean DEFAULT false)
 	RETURNS TABLE (source regclass, removed bigint, remaining bigint)
 	-- the text of a lead's column is to be what the triggers read: see pin_settings() in src/live/source.c
@@ -546,6 +568,7 @@ DECLARE
 	name text;
 	lead text;
 	rows record;
+	problem text;
 	timelines bigint;
 	leads bigint;
 BEGIN
@@ -562,23 +585,23 @@ BEGIN
 		SELECT p.lead_id FROM leadscore.pending_profile p WHERE p.lead_id = ANY (names)) l;
 
 	-- customers last: other tables may refer to them
-	FOR rows IN SELECT s.source, s.lead_id AS key, max(s.feeds) = 'timeline' AS first FROM leadscore.source s
-			GROUP BY 1, 2 ORDER BY 3 DESC, 1 LOOP
+	FOR rows IN SELECT s.source, k.key, max(s.feeds) = 'timeline' AS first
+			FROM leadscore.source s CROSS JOIN LATERAL (VALUES (s.lead_id), (s.alias)) k (key)
+			WHERE k.key IS NOT NULL GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LOOP
 		source := rows.source;
 		removed := 0;
-		IF NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = rows.source AND a.attname::text = rows.key AND a.attnum > 0 AND NOT a.attisdropped) THEN
+		problem := leadscore_internal.source_problem(rows.source, jsonb_build_object('lead_id', rows.key));
+		IF problem IS NOT NULL THEN
 			RAISE WARNING USING MESSAGE = format('the rows of %s stay as they are', rows.source),
-				DETAIL = format('There is no column "%s" any more, which was to name the lead.', rows.key),
+				DETAIL = CASE WHEN leadscore_internal.is_term_for_column(rows.source, rows.key)
+					THEN format('There is no column "%s" any more, which was to name the lead.', rows.key) ELSE problem || '.' END,
 				HINT = format('Look there yourself; SELECT leadscore.untrack(%L), then track() it again.', rows.source);
 			remaining := NULL;
 			RETURN NEXT;
 			CONTINUE;
 		END IF;
 		IF tracked OR rows.source = 'leadscore.event'::regclass THEN
-			-- bytes decide, as they do in our keys, whatever the column's collation takes for equal
-			EXECUTE format(CASE WHEN leadscore_internal.equal_may_differ(rows.source, rows.key) THEN 'DELETE FROM %s WHERE %2$s = ANY ($1) AND (%2$s)::text COLLATE "C" = ANY ($1)'
-				ELSE 'DELETE FROM %s WHERE %s = ANY ($1)' END, rows.source, leadscore_internal.column_text(rows.source, rows.key)) USING names;
-			GET DIAGNOSTICS removed = ROW_COUNT;
+			removed := leadscore_internal.delete_rows(rows.source, rows.key, names);
 		END IF;
 		remaining := leadscore_internal.count_rows(rows.source, jsonb_build_object('lead_id', rows.key), names);
 		RETURN NEXT;
@@ -609,8 +632,6 @@ BEGIN
 	END IF;
 
 	source := 'leadscore.lead_alias';
-	removed := cardinality(names) - 1;
-	remaining := 0;
 	FOREACH name IN ARRAY names LOOP
 		IF name <> lead AND NOT leadscore_internal.try_unidentify(name) THEN
 			RAISE EXCEPTION USING ERRCODE = 'lock_not_available', MESSAGE = format('the alias "%s" cannot be given back now', name),
@@ -618,6 +639,9 @@ BEGIN
 				HINT = 'Try again when that has ended.';
 		END IF;
 	END LOOP;
+	-- as long as rows of tracked tables say so, a name stays an alias
+	remaining := (SELECT count(*) FROM leadscore.lead_alias a WHERE a.alias = ANY (names));
+	removed := cardinality(names) - 1 - remaining;
 	RETURN NEXT;
 
 	source := 'leadscore.lead';

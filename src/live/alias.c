@@ -18,6 +18,7 @@
 #include "session_cache.h"
 #include "live/commit.h"
 #include "live/delta.h"
+#include "live/skipped.h"
 #include "live/source.h"
 
 #include "access/table.h"
@@ -70,12 +71,14 @@ typedef struct Edges
 	MemoryContext context;		/* holds them, and is emptied when they have been written */
 	MemoryContext scratch;		/* holds what reading a row takes */
 	edge_hash  *edges;
-	int			sign;			/* of the rows that are collected */
+	int			sign;			/* of the rows of a table that are collected */
+	Skips		skips;			/* new rows whose expressions fail */
 } Edges;
 
 static void
 edges_begin(Edges *edges)
 {
+	memset(&edges->skips, 0, sizeof(Skips));
 	edges->context = AllocSetContextCreate(CurrentMemoryContext, "leadscore edges", ALLOCSET_DEFAULT_SIZES);
 	edges->scratch = AllocSetContextCreate(CurrentMemoryContext, "leadscore row", ALLOCSET_DEFAULT_SIZES);
 	edges->edges = edge_create(edges->context, 8, NULL);
@@ -122,12 +125,12 @@ unpack(Label edge, text **alias, text **lead, text **latest)
 
 /* Collect a row, if it has an edge. */
 static void
-collect(Edges *edges, Source *source, TupleTableSlot *slot, int sign)
+collect(Edges *edges, Reading *reading, TupleTableSlot *slot, int sign)
 {
 	MemoryContext old = MemoryContextSwitchTo(edges->scratch);
 	AliasRow	row;
 
-	if (source_read_alias(source, slot, &row))
+	if (source_read_alias(reading, slot, &row))
 	{
 		Label		edge = pack(&row);
 		bool		found;
@@ -140,6 +143,8 @@ collect(Edges *edges, Source *source, TupleTableSlot *slot, int sign)
 		}
 		entry->n += sign;
 	}
+	else if (row.row.fault == ROW_FAILED && sign > 0)
+		skips_note(&edges->skips, reading, &row.row, false);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(edges->scratch);
 }
@@ -274,11 +279,14 @@ edges_write(Edges *edges)
 	edges->edges = edge_create(edges->context, 8, NULL);
 }
 
+/* Nothing is written while rows are being read: see attempt_next(). */
 static void
-write_if_full(Edges *edges)
+write_if_full(Edges *edges, Reading *reading)
 {
-	if (MemoryContextMemAllocated(edges->context, true) > get_hash_memory_limit())
-		edges_write(edges);
+	if (MemoryContextMemAllocated(edges->context, true) <= get_hash_memory_limit())
+		return;
+	reading_end(reading);
+	edges_write(edges);
 }
 
 /* ---------- statements ---------- */
@@ -288,6 +296,7 @@ static void
 collect_rows(Edges *edges, Source *source, Tuplestorestate *rows, TupleDesc row_type, int sign)
 {
 	TupleTableSlot *slot;
+	Reading		reading = {.source = source};
 
 	if (rows == NULL)
 		return;
@@ -297,9 +306,10 @@ collect_rows(Edges *edges, Source *source, Tuplestorestate *rows, TupleDesc row_
 	while (tuplestore_gettupleslot(rows, true, false, slot))
 	{
 		CHECK_FOR_INTERRUPTS();
-		collect(edges, source, slot, sign);
-		write_if_full(edges);
+		collect(edges, &reading, slot, sign);
+		write_if_full(edges, &reading);
 	}
+	reading_end(&reading);
 	ExecDropSingleTupleTableSlot(slot);
 }
 
@@ -307,12 +317,12 @@ collect_rows(Edges *edges, Source *source, Tuplestorestate *rows, TupleDesc row_
 
 /* A table is read as its owner. */
 static bool
-collect_table_row(Source *source, TupleTableSlot *slot, void *argument)
+collect_table_row(Reading *reading, TupleTableSlot *slot, void *argument)
 {
 	Edges	   *edges = argument;
 
-	collect(edges, source, slot, edges->sign);
-	write_if_full(edges);
+	collect(edges, reading, slot, edges->sign);
+	write_if_full(edges, reading);
 	return true;
 }
 
@@ -353,6 +363,7 @@ write_statement(TriggerData *data, Source *source)
 		AtEOXact_GUC(false, settings);
 	}
 	edges_write(&edges);
+	skips_write(&edges.skips, RelationGetRelid(data->tg_relation));
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 }
@@ -414,13 +425,13 @@ typedef struct RowsOut
 } RowsOut;
 
 static bool
-return_row(Source *source, TupleTableSlot *slot, void *argument)
+return_row(Reading *reading, TupleTableSlot *slot, void *argument)
 {
 	RowsOut    *out = argument;
 	MemoryContext old = MemoryContextSwitchTo(out->scratch);
 	AliasRow	row;
 
-	if (source_read_alias(source, slot, &row))
+	if (source_read_alias(reading, slot, &row))
 	{
 		Datum		values[3] = {PointerGetDatum(label_text(row.alias.text, row.alias.length)), PointerGetDatum(label_text(row.lead.text, row.lead.length))};
 		bool		nulls[3] = {false, false, row.latest.text == NULL};
