@@ -209,4 +209,107 @@ COMMENT ON FUNCTION leadscore.track_alias(regclass, text, text, text, text)
 
 -- checking
 
+CREATE FUNCTION leadscore_internal.hold_alias_sources() RETURNS boolean
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT count(leadscore_internal.hold_source(t.source)) > 0
+	FROM (SELECT DISTINCT s.source FROM leadscore.source s WHERE s.feeds = 'alias' ORDER BY 1) t
+$$;
+
+CREATE FUNCTION leadscore_internal.said_edges() RETURNS TABLE (alias text, lead_id text, latest text)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT r.* FROM leadscore.source s CROSS JOIN LATERAL leadscore_internal.alias_rows(s.source, s.mapping) r WHERE s.feeds = 'alias'
+$$;
+
+CREATE FUNCTION leadscore_internal.edge_differences() RETURNS TABLE (alias text, lead_id text, latest text, rows bigint)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT e.alias, e.lead_id, e.latest, sum(e.n)
+	FROM (SELECT s.alias, s.lead_id, s.latest, 1 AS n FROM leadscore_internal.said_edges() s
+		UNION ALL SELECT a.alias, a.lead_id, a.latest, -1 FROM leadscore_internal.alias_edge a WHERE NOT a.identified) e
+	GROUP BY e.alias COLLATE "C", e.lead_id COLLATE "C", e.latest COLLATE "C", e.alias, e.lead_id, e.latest HAVING sum(e.n) <> 0
+$$;
+
+-- In a circle the smallest name is the lead.
+CREATE FUNCTION leadscore_internal.alias_closure(said boolean) RETURNS TABLE (alias text, lead_id text)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+	WITH RECURSIVE edge AS MATERIALIZED (
+		SELECT DISTINCT ON (e.alias) e.alias, e.lead_id
+		FROM (SELECT a.alias, coalesce(i.lead_id, a.lead_id) AS lead_id, NULL::text AS latest, 1 AS place
+				FROM leadscore.lead_alias a LEFT JOIN leadscore_internal.alias_edge i ON i.alias = a.alias AND i.identified WHERE NOT a.tracked
+			UNION ALL SELECT s.alias, s.lead_id, s.latest, 2 FROM leadscore_internal.said_edges() s WHERE said
+			UNION ALL SELECT a.alias, a.lead_id, a.latest, 2 FROM leadscore_internal.alias_edge a WHERE NOT a.identified AND NOT said) e
+		ORDER BY e.alias, e.place, e.latest COLLATE "C" DESC NULLS LAST, e.lead_id COLLATE "C"
+	), way AS (
+		SELECT e.alias, e.lead_id, ARRAY[e.alias] AS passed FROM edge e
+		UNION ALL
+		SELECT w.alias, e.lead_id, w.passed || e.alias FROM way w JOIN edge e ON e.alias = w.lead_id WHERE w.lead_id <> ALL (w.passed)
+	), finish AS (
+		SELECT w.alias, CASE WHEN w.lead_id = ANY (w.passed)
+			THEN (SELECT min(p COLLATE "C") FROM unnest(w.passed[array_position(w.passed, w.lead_id):]) p) ELSE w.lead_id END AS lead_id
+		FROM way w WHERE w.lead_id = ANY (w.passed) OR NOT EXISTS (SELECT FROM edge e WHERE e.alias = w.lead_id)
+	)
+	SELECT f.alias, f.lead_id FROM finish f WHERE f.alias <> f.lead_id
+$$;
+
+CREATE FUNCTION leadscore_internal.unsettled_names() RETURNS TABLE (name text)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(c.alias, a.alias) FROM leadscore_internal.alias_closure(false) c FULL JOIN leadscore.lead_alias a ON a.alias = c.alias
+	WHERE a.lead_id IS DISTINCT FROM c.lead_id
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.hold_alias_sources() IS 'keeps the tables of aliases from being truncated, dropped or detached until the transaction ends; says whether there are any';
+COMMENT ON FUNCTION leadscore_internal.said_edges() IS 'the edges that the rows of tracked tables say';
+COMMENT ON FUNCTION leadscore_internal.edge_differences() IS 'edges of which alias_edge has fewer (rows > 0) or more than the tracked tables say: none';
+COMMENT ON FUNCTION leadscore_internal.alias_closure(boolean) IS 'whom aliases count for, as the rows of tracked tables say or else as alias_edge has it';
+COMMENT ON FUNCTION leadscore_internal.unsettled_names() IS 'names that lead_alias has another lead of than alias_edge: those that wait';
+
+CREATE FUNCTION leadscore_internal.aliases_differ() RETURNS boolean
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+BEGIN
+	IF NOT leadscore_internal.hold_alias_sources() AND NOT EXISTS (SELECT FROM leadscore_internal.alias_edge) THEN
+		RETURN false;
+	END IF;
+	-- a name that waits counts as lead_alias has it
+	RETURN EXISTS (SELECT FROM leadscore_internal.edge_differences())
+		OR NOT EXISTS (SELECT FROM leadscore_internal.pending_identity) AND EXISTS (SELECT FROM leadscore_internal.unsettled_names());
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.aliases_differ() IS 'whether aliases are not those that the tracked tables say';
+
+-- What edges lack is the same in every snapshot, as what timelines lack is: see rebuild().
+CREATE FUNCTION leadscore_internal.apply_edges(aliases text[], lead_ids text[], latest text[], rows bigint[]) RETURNS void
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
+AS $$
+BEGIN
+	INSERT INTO leadscore_internal.alias_edge (alias, lead_id, latest)
+	SELECT n.alias, n.lead_id, n.latest FROM unnest(aliases, lead_ids, apply_edges.latest, apply_edges.rows) n (alias, lead_id, latest, rows) CROSS JOIN generate_series(1, n.rows);
+	DELETE FROM leadscore_internal.alias_edge e WHERE e.ctid = ANY (ARRAY(
+		SELECT x.ctid FROM unnest(aliases, lead_ids, apply_edges.latest, apply_edges.rows) n (alias, lead_id, latest, rows)
+		CROSS JOIN LATERAL (SELECT a.ctid FROM leadscore_internal.alias_edge a
+			WHERE a.alias = n.alias AND a.lead_id = n.lead_id AND a.latest IS NOT DISTINCT FROM n.latest AND NOT a.identified LIMIT -n.rows) x
+		WHERE n.rows < 0));
+	PERFORM leadscore_internal.settle(ARRAY(SELECT u.name FROM leadscore_internal.unsettled_names() u), true);
+END
+$$;
+
+CREATE FUNCTION leadscore_internal.correct_edges() RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+BEGIN
+	IF leadscore_internal.aliases_differ() THEN
+		PERFORM leadscore_internal.apply_edges(coalesce(array_agg(d.alias), '{}'), coalesce(array_agg(d.lead_id), '{}'), coalesce(array_agg(d.latest), '{}'), coalesce(array_agg(d.rows), '{}'))
+		FROM leadscore_internal.edge_differences() d;
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.apply_edges(text[], text[], text[], bigint[]) IS 'adds edges that are missing, or removes surplus ones, and settles all names that are not';
+COMMENT ON FUNCTION leadscore_internal.correct_edges() IS 'makes aliases those that the tracked tables say';
+
 SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.alias_edge', '');

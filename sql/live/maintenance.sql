@@ -277,6 +277,16 @@ AS $$
 #variable_conflict use_column
 BEGIN
 	PERFORM leadscore_internal.hold_sources();
+	IF leadscore_internal.aliases_differ() THEN
+		RETURN QUERY
+		SELECT coalesce(t.lead_id, e.lead_id), t.timeline, e.timeline
+		FROM leadscore.current_timeline t FULL JOIN (
+			SELECT coalesce(c.lead_id, s.lead_id) AS lead_id, leadscore_internal.stored_sum(s.timeline) AS timeline
+			FROM leadscore_internal.source_timelines(NULL::text[], NULL::jsonb, false) s LEFT JOIN leadscore_internal.alias_closure(true) c ON c.alias = s.lead_id
+			GROUP BY 1) e ON t.lead_id = e.lead_id
+		WHERE coalesce(t.timeline, '{}') OPERATOR(leadscore.<>) coalesce(e.timeline, '{}');
+		RETURN;
+	END IF;
 	RETURN QUERY
 	SELECT coalesce(t.lead_id, e.lead_id), t.timeline, e.timeline
 	FROM leadscore.current_timeline t FULL JOIN leadscore_internal.source_timelines(NULL::text[], NULL::jsonb, true) e ON t.lead_id = e.lead_id
@@ -506,6 +516,7 @@ BEGIN
 		COMMIT;
 	END IF;
 	PERFORM leadscore.fold(NULL::pg_catalog.int8);
+	PERFORM leadscore_internal.correct_edges() WHERE lead_ids IS NULL;
 	IF signals IS NOT NULL THEN
 		document := leadscore_internal.signals_named(signals);
 	END IF;

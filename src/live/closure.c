@@ -76,7 +76,7 @@ typedef struct NodeEntry
 	Label		name;
 	uint32		hash;
 	char		status;
-	NameNode	   *node;
+	NameNode   *node;
 } NodeEntry;
 
 #define SH_PREFIX node
@@ -208,7 +208,7 @@ known_node(Closure *c, const text *name)
 static NameNode *
 node_of(Closure *c, text *name, bool exclusive)
 {
-	NameNode	   *node = known_node(c, name);
+	NameNode   *node = known_node(c, name);
 	bool		found;
 
 	if (node && (node->exclusive || !exclusive))
@@ -242,7 +242,7 @@ node_of(Closure *c, text *name, bool exclusive)
 	return node;
 }
 
-/* Names whose edges may lead to a name. */
+/* Names whose edges may lead to a name, and those that are aliases of it now. */
 static List *
 names_before(Closure *c, const text *name)
 {
@@ -259,8 +259,7 @@ names_before(Closure *c, const text *name)
 		while (lookup_next(lookup))
 		{
 			CHECK_FOR_INTERRUPTS();
-			if (all[i] == &c->edges || !bool_column(lookup->slot, TRACKED))
-				names = lappend(names, text_column(lookup->slot, ALIAS));
+			names = lappend(names, text_column(lookup->slot, ALIAS));
 		}
 	}
 	return names;
@@ -272,7 +271,7 @@ names_before(Closure *c, const text *name)
 static NameNode *
 smallest_of_circle(Closure *c, NameNode *node)
 {
-	NameNode	   *smallest = node;
+	NameNode   *smallest = node;
 
 	for (NameNode *next = known_node(c, node->next); next != node; next = known_node(c, next->next))
 		if (text_compare(next->name, smallest->name) < 0)
@@ -320,40 +319,77 @@ all_are_seen(List *nodes)
 	return edges_are_seen(names, n);
 }
 
-/* Find whom a name counts for, and all names whose way leads through it; false: it did not get its locks, or must not. */
+/*
+ * All names whose way leads through one, itself first; "strays": those that are its
+ * aliases now, though their way has become another. False: one of them is being changed by
+ * somebody else.
+ */
+static bool
+find_along(Closure *c, NameNode *node, List **along, List **strays)
+{
+	*along = list_make1(node);
+	*strays = NIL;
+	node->walk = ++c->walks;
+	/* (the list grows while it is walked) */
+	for (int i = 0; i < list_length(*along); i++)
+	{
+		NameNode   *to = list_nth(*along, i);
+		ListCell   *cell;
+
+		foreach(cell, names_before(c, to->name))
+		{
+			NameNode   *from = node_of(c, lfirst(cell), true);
+
+			if (from == NULL)
+				return false;
+			if (from->next == NULL || !text_equal(from->next, to->name))
+				*strays = lappend(*strays, from);
+			else if (from->walk != node->walk)
+			{
+				from->walk = node->walk;
+				*along = lappend(*along, from);
+			}
+		}
+	}
+	return true;
+}
+
+/*
+ * Find whom a name counts for, and all names whose way leads through it; false: it
+ * did not get its locks, or must not.
+ *
+ * An alias is never one of an alias. So if the end of the way is one now, because
+ * its own edge has gone and it has yet to be settled, that is done at once; and so are the
+ * strays of a name that becomes an alias itself.
+ */
 static bool
 find_root(Closure *c, text *name)
 {
-	NameNode	   *node = node_of(c, name, true);
-	NameNode	   *root;
+	NameNode   *node = node_of(c, name, true);
+	NameNode   *root;
 	List	   *along;
+	List	   *strays;
 	ListCell   *cell;
 
 	if (node == NULL || (root = walk(c, node)) == NULL)
 		return false;
-	along = list_make1(node);
-	node->walk = ++c->walks;
-	/* (the list grows while it is walked) */
-	for (int i = 0; i < list_length(along); i++)
-	{
-		NameNode	   *to = list_nth(along, i);
-
-		foreach(cell, names_before(c, to->name))
-		{
-			NameNode	   *from = node_of(c, lfirst(cell), true);
-
-			if (from == NULL)
-				return false;
-			if (from->walk == node->walk || from->next == NULL || !text_equal(from->next, to->name))
-				continue;
-			from->walk = node->walk;
-			along = lappend(along, from);
-		}
-	}
-	if (!all_are_seen(along))
+	if (root->old && root != node)
+		return find_root(c, root->name);
+	if (!find_along(c, node, &along, &strays) || !all_are_seen(along))
 		return false;
 	foreach(cell, along)
 		((NameNode *) lfirst(cell))->root = root->name;
+	foreach(cell, root == node ? NIL : strays)
+	{
+		NameNode   *stray = lfirst(cell);
+
+		if (stray->root == NULL && stray->old && text_equal(stray->old, node->name) && !find_root(c, stray->name))
+		{
+			foreach(cell, along)
+				((NameNode *) lfirst(cell))->root = NULL;
+			return false;
+		}
+	}
 	return true;
 }
 
@@ -491,7 +527,7 @@ touch(const Change *moved)
 static const text *
 lead_of(Closure *c, const text *name)
 {
-	NameNode	   *node = known_node(c, name);
+	NameNode   *node = known_node(c, name);
 
 	return node && node->root ? node->root : name;
 }
@@ -508,7 +544,7 @@ find_changes(Closure *c)
 	node_start_iterate(c->nodes, &it);
 	while ((entry = node_iterate(c->nodes, &it)) != NULL)
 	{
-		NameNode	   *node = entry->node;
+		NameNode   *node = entry->node;
 		bool		is_alias = node->root && !text_equal(node->root, node->name);
 
 		if (node->root == NULL || (node->old == NULL && !is_alias))
@@ -528,9 +564,13 @@ find_changes(Closure *c)
 	return changes;
 }
 
-/* Settle some names; those that have to wait are put into "left". */
+/*
+ * Settle some names; those that have to wait are put into "left". Moving reads tables
+ * and aliases, for which a serializable transaction could fail: unless that was
+ * asked for, it is left to others.
+ */
 static int
-settle_some(text **names, int n, text **left)
+settle_some(text **names, int n, text **left, bool asked)
 {
 	Closure		c = {.nodes = node_create(CurrentMemoryContext, n, NULL)};
 	Changes		changes;
@@ -540,17 +580,26 @@ settle_some(text **names, int n, text **left)
 	steps_open(&c.aliases, "lead_alias");
 	for (int i = 0; i < n; i++)
 	{
-		NameNode	   *node = known_node(&c, names[i]);
+		NameNode   *node = known_node(&c, names[i]);
 
 		CHECK_FOR_INTERRUPTS();
-		if ((node == NULL || node->root == NULL) && !find_root(&c, names[i]))
-			left[nleft++] = names[i];
+		if (node == NULL || node->root == NULL)
+			(void) find_root(&c, names[i]);
 	}
 	steps_close(&c.edges);
 	steps_close(&c.aliases);
+	for (int i = 0; i < n; i++)
+	{
+		NameNode   *node = known_node(&c, names[i]);
+
+		if (node == NULL || node->root == NULL)
+			left[nleft++] = names[i];
+	}
 
 	changes = find_changes(&c);
-	if (changes.moved.n > 0)
+	if (!asked && IsolationIsSerializable())
+		changes.done = changes.moved.n == 0 && changes.renamed.n == 0;
+	else if (changes.moved.n > 0)
 	{
 		changes.done = false;
 		attempt(move, &changes, "names cannot be moved now", "SELECT leadscore.fold() tries it again.");
@@ -569,7 +618,7 @@ settle_some(text **names, int n, text **left)
 }
 
 int
-settle_names(text **names, int n, text **left)
+settle_names(text **names, int n, text **left, bool asked)
 {
 	/* at the stricter levels one that the snapshot does not see as it is keeps no other waiting */
 	int			size = IsolationUsesXactSnapshot() ? 1 : BATCH;
@@ -580,7 +629,7 @@ settle_names(text **names, int n, text **left)
 		MemoryContext batch = AllocSetContextCreate(CurrentMemoryContext, "leadscore closure", ALLOCSET_DEFAULT_SIZES);
 		MemoryContext old = MemoryContextSwitchTo(batch);
 
-		nleft += settle_some(names + first, Min(size, n - first), left + nleft);
+		nleft += settle_some(names + first, Min(size, n - first), left + nleft, asked);
 		MemoryContextSwitchTo(old);
 		MemoryContextDelete(batch);
 	}
@@ -602,7 +651,7 @@ settle(PG_FUNCTION_ARGS)
 	for (int i = 0; i < n; i++)
 		names[i] = PointerGetDatum(DatumGetTextPP(names[i]));
 	left = palloc(Max(n, 1) * sizeof(text *));
-	nleft = settle_names((text **) names, n, left);
+	nleft = settle_names((text **) names, n, left, PG_GETARG_BOOL(1));
 	if (PG_GETARG_BOOL(1))
 		append_look_again(left, nleft);
 	PG_RETURN_DATUM(text_array((Datum *) left, nleft));

@@ -8,9 +8,9 @@
 
 /*
  * Bring lead_alias up to date for some names and for all whose way leads through
- * them, as the owner of our tables. Names that did not get their locks are put
- * into "left", which has room for all. Returns how many.
+ * them, as the owner of our tables. Names that have to wait are put into "left", which
+ * has room for all. Returns how many. "asked": by the user, not for a tracked table.
  */
-extern int	settle_names(text **names, int n, text **left);
+extern int	settle_names(text **names, int n, text **left, bool asked);
 
 #endif							/* LEADSCORE_CLOSURE_H */

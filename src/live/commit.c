@@ -330,6 +330,21 @@ remember_edges(const text *name, bool lost)
 	names_add(lost ? &l->lost_edges : &l->edges, name);
 }
 
+/* Leave names in pending_identity, all of them. */
+static void
+leave_remembered(Names *names)
+{
+	SortedNames sorted;
+	text	  **batch = palloc(BATCH * sizeof(text *));
+	int			n;
+
+	sort_of_names(names, &sorted);
+	while ((n = next_names(&sorted, batch, BATCH)) > 0)
+		append_look_again(batch, n);
+	sort_end(&sorted);
+	pfree(batch);
+}
+
 /* Settle names, as our owner; those that have to wait are left in pending_identity. */
 static void
 settle_remembered(Names *names)
@@ -341,7 +356,7 @@ settle_remembered(Names *names)
 
 	sort_of_names(names, &sorted);
 	while ((n = next_names(&sorted, batch, BATCH)) > 0)
-		append_look_again(left, settle_names(batch, n, left));
+		append_look_again(left, settle_names(batch, n, left, false));
 	sort_end(&sorted);
 	pfree(batch);
 	pfree(left);
@@ -610,6 +625,7 @@ typedef struct Step
 {
 	void		(*run) (Names *names);
 	Names	   *names;
+	bool		done;
 } Step;
 
 /* Do it as our owner, and fire the deferred triggers that it has queued, as the user. */
@@ -627,13 +643,17 @@ run_as_owner(void *argument)
 	AtEOXact_GUC(false, settings);
 	restore_user(user);
 	AfterTriggerFireDeferred();
+	step->done = true;
 }
 
 /* An error in there is not the user's. */
-static void
+static bool
 run_step(void (*run) (Names *), Names *names, const char *failure, const char *hint)
 {
-	attempt(run_as_owner, &(Step) {run, names}, failure, hint);
+	Step		step = {run, names, false};
+
+	attempt(run_as_owner, &step, failure, hint);
+	return step.done;
 }
 
 static bool
@@ -698,12 +718,13 @@ carry_out_postponed(void)
 		Names		names = *from;
 
 		*from = (Names) {0};
-		run_step(settle_remembered, &names, "names of tracked tables could not be brought up to date",
-				 "CALL leadscore.rebuild() does it, once the cause is mended.");
+		if (!run_step(settle_remembered, &names, "names of tracked tables cannot be brought up to date now", "SELECT leadscore.fold() tries it again."))
+			(void) run_step(leave_remembered, &names, "names of tracked tables could not be brought up to date",
+							"CALL leadscore.rebuild() does it, once the cause is mended.");
 		names_end(&names);
 	}
 	if (level->waiting)
-		run_step(try_changes, NULL, "changes of names could not be carried out", "SELECT leadscore.fold() carries them out.");
+		(void) run_step(try_changes, NULL, "changes of names could not be carried out", "SELECT leadscore.fold() carries them out.");
 	if (level->postponed)
 	{
 		List	   *postponed = level->postponed;
@@ -729,20 +750,20 @@ do_before_commit(void *argument pg_attribute_unused())
 		CHECK_FOR_INTERRUPTS();
 		level->appended = (Names) {0};
 		if (appended.store)
-			run_step(try_again, &appended, "pending deltas could not be merged",
+			(void) run_step(try_again, &appended, "pending deltas could not be merged",
 					 "SELECT leadscore.fold() merges them; scores are right either way.");
 		names_end(&appended);
 
 		level->profiles = (Names) {0};
 		if (profiles.store)
-			run_step(try_profiles_again, &profiles, "pending profiles could not be merged",
+			(void) run_step(try_profiles_again, &profiles, "pending profiles could not be merged",
 					 "SELECT leadscore.fold() merges them; scores are right either way.");
 		names_end(&profiles);
 
 		if (is_touched())
 		{
 			take_touched(touched);
-			run_step(compare_touched, touched, "segment changes could not be logged",
+			(void) run_step(compare_touched, touched, "segment changes could not be logged",
 					 "CALL leadscore.see_changes() finds them, once the cause is mended.");
 			end_touched(touched);
 		}
