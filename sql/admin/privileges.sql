@@ -69,7 +69,7 @@ BEGIN
 	PERFORM leadscore_internal.check_role(role);
 	EXECUTE format('GRANT SELECT ON leadscore.signal, leadscore.model, leadscore.weight, leadscore.category, leadscore.stage,'
 		' leadscore.grade, leadscore.segment, leadscore.default_model, leadscore.compaction, leadscore.model_document, leadscore.lead, leadscore.lead_timeline,'
-		' leadscore.lead_alias, leadscore.pending_delta, leadscore_internal.pending_identity, leadscore_internal.changed_lead, leadscore_internal.counted_signal, leadscore_internal.snapshot_state, leadscore_internal.signal_definition,'
+		' leadscore.lead_alias, leadscore.pending_delta, leadscore_internal.pending_identity, leadscore_internal.alias_edge, leadscore_internal.changed_lead, leadscore_internal.counted_signal, leadscore_internal.snapshot_state, leadscore_internal.signal_definition,'
 		' leadscore_internal.source_trigger, leadscore.source, leadscore_internal.trigger_set, leadscore_internal.own_column, leadscore.known_source, leadscore_internal.known_event_trigger, leadscore_internal.known_collation, leadscore_internal.skipped, leadscore.skipped_row, leadscore.status, leadscore.current_timeline, leadscore_internal.pending_timeline, leadscore_internal.alias_profile, leadscore.current_profile, leadscore_internal.visible_lead, leadscore.lead_score,'
 		' leadscore.lead_segment, leadscore.segment_summary, leadscore.model_version, leadscore.experiment, leadscore.watched_model,'
 		' leadscore.lead_state, leadscore.segment_change, leadscore.offer,'
@@ -180,7 +180,11 @@ BEGIN
 		' leadscore.retrack(regclass), leadscore_internal.check_mapping(regclass, jsonb), leadscore_internal.repair_triggers(regclass, jsonb), leadscore_internal.rename_source(regclass), leadscore_internal.replace_source(oid),'
 		' leadscore_internal.look_at_source(regclass), leadscore_internal.note_due(oid, text), leadscore_internal.forget_mapping(oid, text, jsonb), leadscore_internal.drop_trigger_sets(regclass, jsonb, text),'
 		' leadscore_internal.present_mappings(oid), leadscore_internal.sources_due(), leadscore_internal.sources_counted(jsonb), leadscore_internal.create_triggers(regclass, jsonb, text), leadscore_internal.drop_triggers(regclass, text),'
-		' leadscore.record(), leadscore.record_profile(), leadscore_internal.add_source(regclass, jsonb, boolean, boolean),'
+		' leadscore.record(), leadscore.record_profile(), leadscore.record_alias(), leadscore_internal.trigger_function(text), leadscore_internal.add_source(regclass, jsonb, boolean, boolean),'
+		' leadscore.track_alias(regclass, text, text, text, text), leadscore_internal.alias_key_problem(regclass, jsonb), leadscore_internal.check_event_index(regclass, text), leadscore_internal.index_key(regclass, text),'
+		' leadscore_internal.reads_one_unique_column(regclass, text), leadscore_internal.add_aliases(regclass, jsonb, boolean, boolean), leadscore_internal.alias_rows(regclass, jsonb), leadscore_internal.hold_alias_sources(),'
+		' leadscore_internal.said_edges(), leadscore_internal.edge_differences(), leadscore_internal.alias_closure(boolean), leadscore_internal.unsettled_names(), leadscore_internal.aliases_differ(),'
+		' leadscore_internal.apply_edges(text[], text[], text[], bigint[]), leadscore_internal.correct_edges(),'
 		' leadscore_internal.add_profiles(regclass, jsonb, boolean, boolean), leadscore_internal.note_everybody(),'
 		-- sources, read whole: each looks at the rights of the caller
 		' leadscore_internal.hold_sources(), leadscore_internal.hold_source(regclass), leadscore_internal.source_timelines(text[], jsonb, boolean),'

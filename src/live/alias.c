@@ -400,7 +400,8 @@ record_alias(PG_FUNCTION_ARGS)
 
 /*
  * add_aliases(source, mapping, with_children, subtract): add the edges of the rows
- * of a table, or take them away, and settle the names.
+ * of a table, or take them away, and settle the names: those that have lost theirs
+ * before the transaction commits, by when another table may say the same of them.
  */
 Datum
 add_aliases(PG_FUNCTION_ARGS)

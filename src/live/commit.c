@@ -380,12 +380,8 @@ settle_edges(void)
 {
 	Level	   *l = current_level();
 
-	if (is_running())
-		return;
-	if (l->edges.store)
+	if (l->edges.store && !is_running())
 		settle_now(&l->edges);
-	if (l->lost_edges.store)
-		settle_now(&l->lost_edges);
 }
 
 /* ---------- statements that are running ---------- */
