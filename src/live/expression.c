@@ -283,6 +283,15 @@ innermost_type(Oid type)
 	return OidIsValid(element) ? innermost_type(element) : base;
 }
 
+/* Whether making a value of a type runs nothing but PostgreSQL's own: a domain, in an array too, has conditions of its owner's. */
+static bool
+is_made_by_builtin(Oid type)
+{
+	Oid			element = get_element_type(type);
+
+	return OidIsValid(element) ? is_made_by_builtin(element) : is_builtin(type) || type_is_enum(type);
+}
+
 pg_noreturn static void
 refuse(Check *check, Node *node, const char *what, const char *hint)
 {
@@ -330,14 +339,21 @@ check_operator(Check *check, Node *node, Oid operator)
 }
 
 static void
+check_result(Check *check, Node *node)
+{
+	if (!is_made_by_builtin(exprType(node)))
+		refuse(check, node, psprintf("a cast to %s", format_type_be(exprType(node))), NULL);
+}
+
+static void
 check_constant(Check *check, Const *constant)
 {
 	Oid			type = innermost_type(constant->consttype);
 
 	if (constant->constisnull)
 		return;
-	if (!is_builtin(type) && !type_is_enum(type))
-		refuse(check, (Node *) constant, psprintf("a constant of type %s", format_type_be(type)), NULL);
+	if (!is_made_by_builtin(constant->consttype))
+		refuse(check, (Node *) constant, psprintf("a constant of type %s", format_type_be(constant->consttype)), NULL);
 	switch (type)
 	{
 		case REGPROCOID:
@@ -396,8 +412,7 @@ check_node(Node *node, Check *check)
 			break;
 		case T_CoerceViaIO:
 			check_arguments(check, node, list_make1(((CoerceViaIO *) node)->arg), true);
-			if (!is_builtin(innermost_type(((CoerceViaIO *) node)->resulttype)))
-				refuse(check, node, psprintf("a cast to %s", format_type_be(((CoerceViaIO *) node)->resulttype)), NULL);
+			check_result(check, node);
 			check->uses_settings |= !text_is_fixed(getBaseType(exprType((Node *) ((CoerceViaIO *) node)->arg)));
 			break;
 		case T_SubscriptingRef:
@@ -405,9 +420,11 @@ check_node(Node *node, Check *check)
 			break;
 		case T_CoerceToDomain:
 			refuse(check, node, "a cast to a domain", "Cast it to the type below the domain.");
-		case T_RelabelType:
 		case T_ArrayCoerceExpr:
 		case T_ArrayExpr:
+			check_result(check, node);
+			break;
+		case T_RelabelType:
 		case T_BoolExpr:
 		case T_CaseExpr:
 		case T_CaseWhen:
@@ -421,7 +438,7 @@ check_node(Node *node, Check *check)
 		case T_SQLValueFunction:
 			refuse(check, node, "a function of the session or the present", NULL);
 		default:
-			refuse(check, node, "this", NULL);
+			refuse(check, node, "what is written there", NULL);
 	}
 	return expression_tree_walker(node, check_node, check);
 }
@@ -555,7 +572,7 @@ static Node *
 coerce(ParseState *state, Node *node, ExpressionUse use)
 {
 	static const char *const wanted[] = {
-		[AS_NAME] = "name anything", [AS_TIME] = "be a time", [AS_NUMBER] = "be a value", [AS_PROPERTY] = "be a property",
+		[AS_NAME] = "be a lead, kind or alias", [AS_TIME] = "be a time", [AS_NUMBER] = "be a value", [AS_PROPERTY] = "be a property",
 		[AS_CONDITION] = "be a filter"
 	};
 	static const char *const hints[] = {
@@ -661,8 +678,6 @@ Expression *
 expression_make(const char *text, TupleDesc row, ExpressionUse use)
 {
 	Expression *expression = palloc0(sizeof(Expression));
-	/* functions may be denied to the user who writes rows, and what is made here serves others, too */
-	Identity	user = switch_to_owner(our_owner(), 0);
 	int			settings = pin_meaning();
 	ErrorContextCallback position = {.previous = error_context_stack, .callback = show_position, .arg = unconstify(char *, text)};
 
@@ -674,7 +689,6 @@ expression_make(const char *text, TupleDesc row, ExpressionUse use)
 	expression->state = ExecInitExpr((Expr *) expression->tree, NULL);
 	expression->context = CreateStandaloneExprContext();
 	AtEOXact_GUC(false, settings);
-	restore_user(user);
 	return expression;
 }
 
@@ -741,7 +755,11 @@ expression_is_indexed(const Expression *expression, Relation index, int column)
 static Expression *
 make_for_table(Relation table, const char *text, ExpressionUse use)
 {
-	return expression_make(text, CreateTupleDescCopyConstr(RelationGetDescr(table)), use);
+	Identity	user = switch_to_owner(table->rd_rel->relowner, SECURITY_RESTRICTED_OPERATION);
+	Expression *expression = expression_make(text, CreateTupleDescCopyConstr(RelationGetDescr(table)), use);
+
+	restore_user(user);
+	return expression;
 }
 
 static Relation

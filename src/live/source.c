@@ -353,12 +353,14 @@ map_source(Source *source, Jsonb *mapping, TupleDesc row)
 }
 
 Source *
-source_map(Jsonb *mapping, TupleDesc row)
+source_map(Jsonb *mapping, TupleDesc row, Oid owner)
 {
 	Source	   *source = palloc0(sizeof(Source));
+	Identity	user = switch_to_owner(owner, SECURITY_RESTRICTED_OPERATION);
 
 	source->context = CurrentMemoryContext;
 	map_source(source, mapping, row);
+	restore_user(user);
 	return source;
 }
 
@@ -381,13 +383,11 @@ static void *
 load_source(SessionCache *cache pg_attribute_unused(), void *arg)
 {
 	SourceTrigger *of = arg;
-	Source	   *source = palloc0(sizeof(Source));
 	Jsonb	   *mapping = mapping_of(of->trigger);
+	Source	   *source = source_map(mapping, RelationGetDescr(of->relation), of->relation->rd_rel->relowner);
 
-	source->context = CurrentMemoryContext;
 	if (mapping && JB_ROOT_IS_OBJECT(mapping))
 		source->family = source_family(mapping);
-	map_source(source, mapping, RelationGetDescr(of->relation));
 	return source;
 }
 
@@ -736,6 +736,7 @@ typedef struct TableReader
 {
 	DestReceiver receiver;		/* must be first; for queries */
 	Jsonb	   *mapping;
+	Oid			owner;			/* of the table */
 	Reading		reading;		/* by the mapping, for the rows that are being read */
 	SourceConsumer consume;
 	void	   *argument;
@@ -802,7 +803,7 @@ static void
 reader_map(TableReader *reader, TupleDesc row)
 {
 	reading_end(&reader->reading);
-	reader->reading.source = source_map(reader->mapping, row);
+	reader->reading.source = source_map(reader->mapping, row, reader->owner);
 }
 
 static void
@@ -920,8 +921,8 @@ void
 source_read_table(Relation relation, Jsonb *mapping, bool with_children, Datum lead_ids, Datum kinds,
 				  const char *consequence, SourceConsumer consume, void *argument)
 {
-	TableReader reader = {.mapping = mapping, .consume = consume, .argument = argument};
 	Oid			owner = relation->rd_rel->relowner;
+	TableReader reader = {.mapping = mapping, .owner = owner, .consume = consume, .argument = argument};
 	char	   *condition = NULL;
 	int			settings;
 
