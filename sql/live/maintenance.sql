@@ -905,7 +905,7 @@ FROM leadscore.source s CROSS JOIN leadscore_internal.source_problem(s.source, s
 WHERE p.problem IS NOT NULL
 UNION ALL
 SELECT 'source', k.source::text,
-	format(CASE k.reason WHEN 'in the future' THEN 'rows lie in the future (so many: %2$s)' ELSE 'rows do not count: %s (so many: %s)' END, k.reason, k.rows),
+	format(CASE k.reason WHEN 'in the future' THEN 'rows in the future: %2$s' ELSE 'skipped rows (%s): %s' END, k.reason, k.rows),
 	CASE k.reason WHEN 'in the future' THEN (SELECT leadscore_internal.hint_of_future(k.source, s.occurred_at) FROM leadscore.source s WHERE s.source = k.source AND s.feeds = 'timeline' LIMIT 1)
 	ELSE 'mend the rows by UPDATE, or track the table with an expression that reads them; see leadscore.skipped_row' END
 FROM leadscore.skipped_row k

@@ -366,11 +366,16 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.has_column(oid, text) IS 'whether a table has a column of a name';
 
+CREATE FUNCTION leadscore_internal.looks_like_name(term text) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore_internal.looks_like_name(text) IS 'whether a text can only be a name: letters, digits, _ and $';
+
 CREATE FUNCTION leadscore_internal.is_term_for_column(source oid, term text) RETURNS boolean
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	-- what looks like a name is one, so that a column that is missing is said to be
-	SELECT leadscore_internal.has_column(source, term) OR term ~ '^[[:alpha:]_][[:alnum:]_$]*$'
+	SELECT leadscore_internal.has_column(source, term) OR leadscore_internal.looks_like_name(term)
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.is_term_for_column(oid, text) IS 'whether a text in a mapping names a column; else it is an expression';

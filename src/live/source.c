@@ -68,6 +68,7 @@ static HTAB *sources = NULL;
 #define MOST_GROWTH 34
 
 PG_FUNCTION_INFO_V1(property_type);
+PG_FUNCTION_INFO_V1(looks_like_name);
 PG_FUNCTION_INFO_V1(has_rows);
 PG_FUNCTION_INFO_V1(has_events);
 PG_FUNCTION_INFO_V1(count_rows);
@@ -147,6 +148,25 @@ column_named(TupleDesc row, const char *name)
 	return 0;
 }
 
+/* Whether a text can only be a name: letters, of other alphabets too, digits, _ and $. */
+static bool
+is_name(const char *text)
+{
+	if (isdigit((unsigned char) *text) || *text == '$' || *text == '\0')
+		return false;
+	for (; *text != '\0'; text++)
+		if ((unsigned char) *text < 0x80 && !isalnum((unsigned char) *text) && *text != '_' && *text != '$')
+			return false;
+	return true;
+}
+
+/* looks_like_name(text) */
+Datum
+looks_like_name(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(is_name(text_to_cstring(PG_GETARG_TEXT_PP(0))));
+}
+
 /* Have an expression stand for a column; false, with the source's problem set, if the text is none. */
 static bool
 map_expression(Source *source, TupleDesc row, const char *text, ExpressionUse use, SourceColumn *column)
@@ -179,6 +199,11 @@ map_column(Source *source, TupleDesc row, const char *text, ExpressionUse use, S
 
 	if (text == NULL)
 		return true;
+	if (attnum == 0 && is_name(text))
+	{
+		source->problem = psprintf("There is no column \"%s\" any more.", text);
+		return false;
+	}
 	/* json has no other form as a property than jsonb, which it may fail to have */
 	if (attnum > 0 && use == AS_PROPERTY && getBaseType(TupleDescAttr(row, attnum - 1)->atttypid) == JSONOID)
 	{
