@@ -6,7 +6,8 @@
  * There is no table of ranges: a hook resolves the names, to columns of one row
  * type. So system columns, whole rows and other tables are unknown names.
  *
- * What is refused is refused twice. Before planning, as functions of others may be
+ * What is refused is refused several times. As names, where a function of others would
+ * run before there is a tree, for a literal of their type. Before planning, as functions of others may be
  * inlined to nothing but ours; after it, as `'order:' || id` then is a cast of id,
  * by a function that is immutable or not.
  *
@@ -36,6 +37,7 @@
 #include "parser/parse_expr.h"
 #include "parser/parse_func.h"
 #include "parser/parse_node.h"
+#include "parser/parse_type.h"
 #include "parser/parser.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -53,6 +55,33 @@ PG_FUNCTION_INFO_V1(expression_has_index);
 
 #define GENERAL_HINT \
 	"An expression reads the columns of one row, with functions, operators and casts of PostgreSQL itself that are immutable, as for an index."
+
+/* ---------- what is whose ---------- */
+
+static bool
+is_builtin(Oid oid)
+{
+	return oid < FirstNormalObjectId;
+}
+
+/* A type, below domains and arrays. */
+static Oid
+innermost_type(Oid type)
+{
+	Oid			base = getBaseType(type);
+	Oid			element = get_element_type(base);
+
+	return OidIsValid(element) ? innermost_type(element) : base;
+}
+
+/* Whether making a value of a type runs nothing but PostgreSQL's own: a domain, in an array too, has conditions of its owner's. */
+static bool
+is_made_by_builtin(Oid type)
+{
+	Oid			element = get_element_type(type);
+
+	return OidIsValid(element) ? is_made_by_builtin(element) : is_builtin(type) || type_is_enum(type);
+}
 
 /* ---------- words for the present ---------- */
 
@@ -131,11 +160,41 @@ typedef struct RawText
 	List	   *present;		/* int: where constants are that name the present */
 } RawText;
 
+/* Whether a function or operator is named in a schema of others. */
+static bool
+is_of_others(List *name)
+{
+	return list_length(name) > 1 && strcmp(strVal(linitial(name)), "pg_catalog") != 0;
+}
+
+/*
+ * A literal is read, by the functions of its type, before there is a tree to look at:
+ * so what could make it one of a type of others is refused by its name.
+ */
+static void
+refuse_others(Node *node)
+{
+	const char *what = NULL;
+
+	if (IsA(node, FuncCall) && is_of_others(((FuncCall *) node)->funcname))
+		what = psprintf("the function %s", NameListToString(((FuncCall *) node)->funcname));
+	else if (IsA(node, A_Expr) && is_of_others(((A_Expr *) node)->name))
+		what = psprintf("the operator %s", NameListToString(((A_Expr *) node)->name));
+	else if (IsA(node, TypeName) && !is_made_by_builtin(typenameTypeId(NULL, (TypeName *) node)))
+		what = psprintf("the type %s", format_type_be(typenameTypeId(NULL, (TypeName *) node)));
+	if (what)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("an expression cannot have %s, which is not PostgreSQL's own", what),
+				 errhint(GENERAL_HINT)));
+}
+
 static bool
 look_at_raw(Node *node, RawText *raw)
 {
 	if (node == NULL)
 		return false;
+	refuse_others(node);
 	if (IsA(node, SubLink))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -266,31 +325,6 @@ typedef struct Check
 	bool		has_column;
 	bool		uses_settings;
 } Check;
-
-static bool
-is_builtin(Oid oid)
-{
-	return oid < FirstNormalObjectId;
-}
-
-/* A type, below domains and arrays. */
-static Oid
-innermost_type(Oid type)
-{
-	Oid			base = getBaseType(type);
-	Oid			element = get_element_type(base);
-
-	return OidIsValid(element) ? innermost_type(element) : base;
-}
-
-/* Whether making a value of a type runs nothing but PostgreSQL's own: a domain, in an array too, has conditions of its owner's. */
-static bool
-is_made_by_builtin(Oid type)
-{
-	Oid			element = get_element_type(type);
-
-	return OidIsValid(element) ? is_made_by_builtin(element) : is_builtin(type) || type_is_enum(type);
-}
 
 pg_noreturn static void
 refuse(Check *check, Node *node, const char *what, const char *hint)

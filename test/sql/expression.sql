@@ -168,6 +168,8 @@ SELECT * FROM timelines();
 
 -- Bad input: a clear error, and nothing has changed.
 CREATE FUNCTION shop.rank(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1';
+CREATE FUNCTION shop.spy(int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RAISE EXCEPTION ''a function of others was run''; END';
+CREATE DOMAIN shop.trap AS int CHECK (shop.spy(value));
 SELECT refused(ARRAY(SELECT format('SELECT track(''shop.thing'', kind => ''k'', lead_id => %L, occurred_at => %L, value => %L, filter => %L, properties => %L)',
 	coalesce(l, 'id'), coalesce(t, 'at'), v, f, p) FROM (VALUES
 	('emial', NULL, NULL, NULL, NULL::text[]),
@@ -207,6 +209,9 @@ SELECT refused(ARRAY(SELECT format('SELECT track(''shop.thing'', kind => ''k'', 
 	(NULL, NULL, NULL, 'quantity + 1', NULL),
 	(NULL, NULL, NULL, 'email OPERATOR(public.=) ''x''', NULL),
 	(NULL, NULL, NULL, '''{1}''::shop.money[] = ''{2}''', NULL),
+	(NULL, NULL, NULL, 'coalesce(tags, ''{a}''::shop.money[]::text[]) IS NULL', NULL),
+	(NULL, NULL, NULL, 'shop.rank(''1'') = 1', NULL),
+	(NULL, NULL, NULL, '''{1}''::shop.trap[] IS NULL', NULL),
 	(NULL, NULL, NULL, '(id, 1) < (2, 3)', NULL),
 	(NULL, NULL, NULL, NULL, '{price * quantity}'),
 	(NULL, NULL, NULL, NULL, '{=> price * quantity}'),
