@@ -915,8 +915,9 @@ SELECT 'source', s.source::text, p.problem, format('SELECT leadscore.untrack(%L)
 FROM leadscore.source s CROSS JOIN leadscore_internal.source_problem(s.source, s.mapping) AS p (problem)
 WHERE p.problem IS NOT NULL
 UNION ALL
-SELECT 'source', k.source::text, format('%s rows of the last week are not counted: %s', k.rows, k.reason),
-	CASE WHEN k.reason LIKE 'in the future%' THEN (SELECT leadscore_internal.hint_of_future(k.source, s.occurred_at) FROM leadscore.source s WHERE s.source = k.source AND s.feeds = 'timeline' LIMIT 1)
+SELECT 'source', k.source::text,
+	format(CASE k.reason WHEN 'in the future' THEN 'rows in the future: %2$s' ELSE 'skipped rows (%s): %s' END, k.reason, k.rows),
+	CASE k.reason WHEN 'in the future' THEN (SELECT leadscore_internal.hint_of_future(k.source, s.occurred_at) FROM leadscore.source s WHERE s.source = k.source AND s.feeds = 'timeline' LIMIT 1)
 	ELSE 'mend the rows by UPDATE, or track the table with an expression that reads them; see leadscore.skipped_row' END
 FROM leadscore.skipped_row k
 -- a row without a lead is nothing wrong: a guest

@@ -383,11 +383,16 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.has_column(oid, text) IS 'whether a table has a column of a name';
 
+CREATE FUNCTION leadscore_internal.looks_like_name(term text) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore_internal.looks_like_name(text) IS 'whether a text can only be a name: letters, digits, _ and $';
+
 CREATE FUNCTION leadscore_internal.is_term_for_column(source oid, term text) RETURNS boolean
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	-- what looks like a name is one, so that a column that is missing is said to be
-	SELECT leadscore_internal.has_column(source, term) OR term ~ '^[[:alpha:]_][[:alnum:]_$]*$'
+	SELECT leadscore_internal.has_column(source, term) OR leadscore_internal.looks_like_name(term)
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.is_term_for_column(oid, text) IS 'whether a text in a mapping names a column; else it is an expression';
@@ -446,6 +451,14 @@ AS $$
 		THEN substr(property, strpos(property, '=>') + 2) ELSE property END
 $$;
 
+CREATE FUNCTION leadscore_internal.property_name(source oid, property text) RETURNS text
+	LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE WHEN NOT leadscore_internal.has_column(source, property) AND strpos(property, '=>') > 0
+		THEN rtrim(left(property, strpos(property, '=>') - 1), E' \t\n\r') ELSE property END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.property_name(oid, text) IS 'the name of an entry of properties: that of the column, or what stands before the arrow';
 COMMENT ON FUNCTION leadscore_internal.property_value(oid, text) IS 'the column or expression of an entry of properties: itself, or what stands behind the arrow';
 
 CREATE FUNCTION leadscore_internal.terms(source oid, mapping jsonb) RETURNS TABLE (term text, used_as text)
@@ -693,7 +706,7 @@ BEGIN
 	END IF;
 	FOREACH property IN ARRAY coalesce(properties, '{}') LOOP
 		value := leadscore_internal.property_value(source, property);
-		name := CASE WHEN value = property THEN property ELSE rtrim(left(property, strpos(property, '=>') - 1), E' \t\n\r') END;
+		name := leadscore_internal.property_name(source, property);
 		IF value = property AND NOT leadscore_internal.is_term_for_column(source, property) OR name = '' THEN
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('the property "%s" has no name', property),
 				DETAIL = 'It is no column of the table, and an expression has no name of its own.', HINT = 'Write name => expression, such as price => (payload ->> ''price'')::numeric.';
@@ -951,7 +964,7 @@ BEGIN
 	INTO counted, details, hints
 	FROM leadscore_internal.add_source(source, mapping, with_children => true, subtract => false) a
 	LEFT JOIN (VALUES
-		(0, 'filtered', 'Left out by the filter', NULL),
+		(0, 'filtered', 'Left out by the filter', 'Rows that the filter leaves out count once they pass it.'),
 		(1, 'no lead', 'Skipped for a lead that is NULL, empty or over 1024 bytes', 'Rows that are skipped count once an UPDATE has mended them.'),
 		(2, 'no kind', 'Skipped for a kind that is NULL or empty', 'Rows that are skipped count once an UPDATE has mended them.'),
 		(3, 'no time', 'Skipped for a time that is NULL or not in the years 1970 to 9999', 'Rows that are skipped count once an UPDATE has mended them.'),
@@ -1025,6 +1038,37 @@ $$;
 COMMENT ON FUNCTION leadscore.track(regclass, text, text, text, text, text, text[], text, text, boolean)
 	IS 'counts the rows of a table as events: existing ones at once, new ones when they are inserted';
 
+CREATE FUNCTION leadscore_internal.attributes(source regclass, properties text[]) RETURNS SETOF text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT leadscore_internal.property_name(source, p) FROM unnest(properties) p
+	-- a jsonb column alone brings its members, whatever it is called
+	WHERE cardinality(properties) > 1 OR leadscore_internal.property_value(source, p) <> p
+	OR NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = source AND a.attname::text = p AND a.atttypid IN ('json'::regtype, 'jsonb'::regtype))
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.attributes(regclass, text[]) IS 'the attributes that a table of customers brings to profiles, as far as its mapping names them';
+
+CREATE FUNCTION leadscore_internal.tell_of_attributes(source regclass, properties text[]) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	other record;
+BEGIN
+	SELECT s.source, a.name INTO other
+	FROM leadscore_internal.attributes(source, properties) AS a (name)
+	JOIN leadscore.source s ON s.feeds = 'profile' AND s.source <> tell_of_attributes.source AND a.name IN (SELECT leadscore_internal.attributes(s.source, s.properties))
+	LIMIT 1;
+	IF FOUND THEN
+		RAISE NOTICE USING MESSAGE = format('the attribute "%s" of profiles comes from %s, too', other.name, other.source),
+			DETAIL = 'A row takes out of a profile what it has brought: of a lead with rows in both tables, the other one may have brought it.',
+			HINT = format('If leads have rows in both, give it a name of its own, such as %L.', format('other_%s => %I', other.name, other.name));
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.tell_of_attributes(regclass, text[]) IS 'tells of an attribute that two tables bring to profiles';
+
 CREATE FUNCTION leadscore.track_profile(source regclass, lead_id text, properties text[], filter text DEFAULT NULL, latest_by text DEFAULT NULL) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1049,6 +1093,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('table %s %s', source, problem.state),
 			DETAIL = 'If a row goes, what another one says of the lead has to be there instead.', HINT = problem.action || '.';
 	END IF;
+	PERFORM leadscore_internal.tell_of_attributes(source, properties);
 	IF leadscore_internal.begin_tracking(source, mapping, 'record_profile'::text) THEN
 		PERFORM leadscore_internal.add_profiles(source, mapping, with_children => true, subtract => false);
 	END IF;
@@ -1195,11 +1240,12 @@ CREATE FUNCTION leadscore.untrack(source regclass, trigger_prefix text DEFAULT N
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	one record;
+	what text[] := '{timeline,profile,alias}';
+	mapping jsonb;
 BEGIN
 	PERFORM leadscore_internal.check_source(source);
 	IF trigger_prefix IS NOT NULL THEN
-		SELECT t.feeds, t.mapping INTO one FROM leadscore_internal.trigger_set t
+		SELECT ARRAY[t.feeds], t.mapping INTO what, mapping FROM leadscore_internal.trigger_set t
 		WHERE t.source = untrack.source AND t.trigger_prefix = untrack.trigger_prefix AND NOT t.mapping ? 'partition';
 		IF NOT FOUND THEN
 			RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('%s has no mapping %s', source, trigger_prefix),
@@ -1207,8 +1253,7 @@ BEGIN
 				HINT = leadscore_internal.known('mappings'::text, ARRAY(SELECT s.trigger_prefix FROM leadscore.source s WHERE s.source = untrack.source ORDER BY 1));
 		END IF;
 	END IF;
-	IF leadscore_internal.end_tracking(source, CASE WHEN trigger_prefix IS NULL THEN '{timeline,profile,alias}'::text[] ELSE ARRAY[one.feeds] END,
-			CASE WHEN trigger_prefix IS NOT NULL THEN one.mapping END) = 0 THEN
+	IF leadscore_internal.end_tracking(source, what, mapping) = 0 THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('%s is not tracked', source),
 			DETAIL = 'It has no triggers of leadscore.',
 			HINT = leadscore_internal.known('tracked tables'::text, ARRAY(SELECT DISTINCT s.source::text FROM leadscore.source s ORDER BY 1));

@@ -6,7 +6,8 @@
  * There is no table of ranges: a hook resolves the names, to columns of one row
  * type. So system columns, whole rows and other tables are unknown names.
  *
- * What is refused is refused twice. Before planning, as functions of others may be
+ * What is refused is refused several times. As names, where a function of others would
+ * run before there is a tree, for a literal of their type. Before planning, as functions of others may be
  * inlined to nothing but ours; after it, as `'order:' || id` then is a cast of id,
  * by a function that is immutable or not.
  *
@@ -36,6 +37,7 @@
 #include "parser/parse_expr.h"
 #include "parser/parse_func.h"
 #include "parser/parse_node.h"
+#include "parser/parse_type.h"
 #include "parser/parser.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -53,6 +55,33 @@ PG_FUNCTION_INFO_V1(expression_has_index);
 
 #define GENERAL_HINT \
 	"An expression reads the columns of one row, with functions, operators and casts of PostgreSQL itself that are immutable, as for an index."
+
+/* ---------- what is whose ---------- */
+
+static bool
+is_builtin(Oid oid)
+{
+	return oid < FirstNormalObjectId;
+}
+
+/* A type, below domains and arrays. */
+static Oid
+innermost_type(Oid type)
+{
+	Oid			base = getBaseType(type);
+	Oid			element = get_element_type(base);
+
+	return OidIsValid(element) ? innermost_type(element) : base;
+}
+
+/* Whether making a value of a type runs nothing but PostgreSQL's own: a domain, in an array too, has conditions of its owner's. */
+static bool
+is_made_by_builtin(Oid type)
+{
+	Oid			element = get_element_type(type);
+
+	return OidIsValid(element) ? is_made_by_builtin(element) : is_builtin(type) || type_is_enum(type);
+}
 
 /* ---------- words for the present ---------- */
 
@@ -131,11 +160,41 @@ typedef struct RawText
 	List	   *present;		/* int: where constants are that name the present */
 } RawText;
 
+/* Whether a function or operator is named in a schema of others. */
+static bool
+is_of_others(List *name)
+{
+	return list_length(name) > 1 && strcmp(strVal(linitial(name)), "pg_catalog") != 0;
+}
+
+/*
+ * A literal is read, by the functions of its type, before there is a tree to look at:
+ * so what could make it one of a type of others is refused by its name.
+ */
+static void
+refuse_others(Node *node)
+{
+	const char *what = NULL;
+
+	if (IsA(node, FuncCall) && is_of_others(((FuncCall *) node)->funcname))
+		what = psprintf("the function %s", NameListToString(((FuncCall *) node)->funcname));
+	else if (IsA(node, A_Expr) && is_of_others(((A_Expr *) node)->name))
+		what = psprintf("the operator %s", NameListToString(((A_Expr *) node)->name));
+	else if (IsA(node, TypeName) && !is_made_by_builtin(typenameTypeId(NULL, (TypeName *) node)))
+		what = psprintf("the type %s", format_type_be(typenameTypeId(NULL, (TypeName *) node)));
+	if (what)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("an expression cannot have %s, which is not PostgreSQL's own", what),
+				 errhint(GENERAL_HINT)));
+}
+
 static bool
 look_at_raw(Node *node, RawText *raw)
 {
 	if (node == NULL)
 		return false;
+	refuse_others(node);
 	if (IsA(node, SubLink))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -267,22 +326,6 @@ typedef struct Check
 	bool		uses_settings;
 } Check;
 
-static bool
-is_builtin(Oid oid)
-{
-	return oid < FirstNormalObjectId;
-}
-
-/* A type, below domains and arrays. */
-static Oid
-innermost_type(Oid type)
-{
-	Oid			base = getBaseType(type);
-	Oid			element = get_element_type(base);
-
-	return OidIsValid(element) ? innermost_type(element) : base;
-}
-
 pg_noreturn static void
 refuse(Check *check, Node *node, const char *what, const char *hint)
 {
@@ -330,14 +373,21 @@ check_operator(Check *check, Node *node, Oid operator)
 }
 
 static void
+check_result(Check *check, Node *node)
+{
+	if (!is_made_by_builtin(exprType(node)))
+		refuse(check, node, psprintf("a cast to %s", format_type_be(exprType(node))), NULL);
+}
+
+static void
 check_constant(Check *check, Const *constant)
 {
 	Oid			type = innermost_type(constant->consttype);
 
 	if (constant->constisnull)
 		return;
-	if (!is_builtin(type) && !type_is_enum(type))
-		refuse(check, (Node *) constant, psprintf("a constant of type %s", format_type_be(type)), NULL);
+	if (!is_made_by_builtin(constant->consttype))
+		refuse(check, (Node *) constant, psprintf("a constant of type %s", format_type_be(constant->consttype)), NULL);
 	switch (type)
 	{
 		case REGPROCOID:
@@ -396,8 +446,7 @@ check_node(Node *node, Check *check)
 			break;
 		case T_CoerceViaIO:
 			check_arguments(check, node, list_make1(((CoerceViaIO *) node)->arg), true);
-			if (!is_builtin(innermost_type(((CoerceViaIO *) node)->resulttype)))
-				refuse(check, node, psprintf("a cast to %s", format_type_be(((CoerceViaIO *) node)->resulttype)), NULL);
+			check_result(check, node);
 			check->uses_settings |= !text_is_fixed(getBaseType(exprType((Node *) ((CoerceViaIO *) node)->arg)));
 			break;
 		case T_SubscriptingRef:
@@ -405,9 +454,11 @@ check_node(Node *node, Check *check)
 			break;
 		case T_CoerceToDomain:
 			refuse(check, node, "a cast to a domain", "Cast it to the type below the domain.");
-		case T_RelabelType:
 		case T_ArrayCoerceExpr:
 		case T_ArrayExpr:
+			check_result(check, node);
+			break;
+		case T_RelabelType:
 		case T_BoolExpr:
 		case T_CaseExpr:
 		case T_CaseWhen:
@@ -421,7 +472,7 @@ check_node(Node *node, Check *check)
 		case T_SQLValueFunction:
 			refuse(check, node, "a function of the session or the present", NULL);
 		default:
-			refuse(check, node, "this", NULL);
+			refuse(check, node, "what is written there", NULL);
 	}
 	return expression_tree_walker(node, check_node, check);
 }
@@ -555,7 +606,7 @@ static Node *
 coerce(ParseState *state, Node *node, ExpressionUse use)
 {
 	static const char *const wanted[] = {
-		[AS_NAME] = "name anything", [AS_TIME] = "be a time", [AS_NUMBER] = "be a value", [AS_PROPERTY] = "be a property",
+		[AS_NAME] = "be a lead, kind or alias", [AS_TIME] = "be a time", [AS_NUMBER] = "be a value", [AS_PROPERTY] = "be a property",
 		[AS_CONDITION] = "be a filter"
 	};
 	static const char *const hints[] = {
@@ -661,8 +712,6 @@ Expression *
 expression_make(const char *text, TupleDesc row, ExpressionUse use)
 {
 	Expression *expression = palloc0(sizeof(Expression));
-	/* functions may be denied to the user who writes rows, and what is made here serves others, too */
-	Identity	user = switch_to_owner(our_owner(), 0);
 	int			settings = pin_meaning();
 	ErrorContextCallback position = {.previous = error_context_stack, .callback = show_position, .arg = unconstify(char *, text)};
 
@@ -674,7 +723,6 @@ expression_make(const char *text, TupleDesc row, ExpressionUse use)
 	expression->state = ExecInitExpr((Expr *) expression->tree, NULL);
 	expression->context = CreateStandaloneExprContext();
 	AtEOXact_GUC(false, settings);
-	restore_user(user);
 	return expression;
 }
 
@@ -741,7 +789,11 @@ expression_is_indexed(const Expression *expression, Relation index, int column)
 static Expression *
 make_for_table(Relation table, const char *text, ExpressionUse use)
 {
-	return expression_make(text, CreateTupleDescCopyConstr(RelationGetDescr(table)), use);
+	Identity	user = switch_to_owner(table->rd_rel->relowner, SECURITY_RESTRICTED_OPERATION);
+	Expression *expression = expression_make(text, CreateTupleDescCopyConstr(RelationGetDescr(table)), use);
+
+	restore_user(user);
+	return expression;
 }
 
 static Relation

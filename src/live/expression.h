@@ -40,7 +40,11 @@ typedef struct Expression
 	ExprContext *context;
 } Expression;
 
-/* Make an expression, or raise an error that says what is wrong with its text. */
+/*
+ * Make an expression, or raise an error that says what is wrong with its text. This is
+ * done as the current user, who has to be the table's owner: types of others can run
+ * functions of theirs where a literal is read.
+ */
 extern Expression *expression_make(const char *text, TupleDesc row, ExpressionUse use);
 
 /* The same, with what is wrong in *problem instead, and then NULL. */

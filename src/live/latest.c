@@ -171,7 +171,7 @@ open_index(Member *member, Oid oid)
 static bool
 open_member(Member *member, Jsonb *mapping)
 {
-	Source	   *source = source_map(mapping, RelationGetDescr(member->table));
+	Source	   *source = source_map(mapping, RelationGetDescr(member->table), member->table->rd_rel->relowner);
 	TypeCacheEntry *type;
 	ListCell   *cell;
 

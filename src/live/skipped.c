@@ -97,7 +97,7 @@ skips_write(const Skips *skips, Oid source)
 	add_reason(&reasons, "no value", skips->faults[ROW_WITHOUT_VALUE]);
 	for (int i = 0; i < skips->nerrors; i++)
 		add_reason(&reasons, psprintf("an expression fails: SQLSTATE %s", unpack_sql_state(skips->errors[i])), skips->failed[i]);
-	add_reason(&reasons, "in the future: counts from then on", skips->in_future);
+	add_reason(&reasons, "in the future", skips->in_future);
 	if (reasons.n > 0)
 		append(source, &reasons);
 }

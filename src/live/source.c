@@ -69,6 +69,7 @@ static HTAB *sources = NULL;
 #define MOST_GROWTH 34
 
 PG_FUNCTION_INFO_V1(property_type);
+PG_FUNCTION_INFO_V1(looks_like_name);
 PG_FUNCTION_INFO_V1(has_rows);
 PG_FUNCTION_INFO_V1(has_events);
 PG_FUNCTION_INFO_V1(count_rows);
@@ -148,6 +149,25 @@ column_named(TupleDesc row, const char *name)
 	return 0;
 }
 
+/* Whether a text can only be a name: letters, of other alphabets too, digits, _ and $. */
+static bool
+is_name(const char *text)
+{
+	if (isdigit((unsigned char) *text) || *text == '$' || *text == '\0')
+		return false;
+	for (; *text != '\0'; text++)
+		if ((unsigned char) *text < 0x80 && !isalnum((unsigned char) *text) && *text != '_' && *text != '$')
+			return false;
+	return true;
+}
+
+/* looks_like_name(text) */
+Datum
+looks_like_name(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(is_name(text_to_cstring(PG_GETARG_TEXT_PP(0))));
+}
+
 /* Have an expression stand for a column; false, with the source's problem set, if the text is none. */
 static bool
 map_expression(Source *source, TupleDesc row, const char *text, ExpressionUse use, SourceColumn *column)
@@ -180,6 +200,11 @@ map_column(Source *source, TupleDesc row, const char *text, ExpressionUse use, S
 
 	if (text == NULL)
 		return true;
+	if (attnum == 0 && is_name(text))
+	{
+		source->problem = psprintf("There is no column \"%s\" any more.", text);
+		return false;
+	}
 	/* json has no other form as a property than jsonb, which it may fail to have */
 	if (attnum > 0 && use == AS_PROPERTY && getBaseType(TupleDescAttr(row, attnum - 1)->atttypid) == JSONOID)
 	{
@@ -356,12 +381,14 @@ map_source(Source *source, Jsonb *mapping, TupleDesc row)
 }
 
 Source *
-source_map(Jsonb *mapping, TupleDesc row)
+source_map(Jsonb *mapping, TupleDesc row, Oid owner)
 {
 	Source	   *source = palloc0(sizeof(Source));
+	Identity	user = switch_to_owner(owner, SECURITY_RESTRICTED_OPERATION);
 
 	source->context = CurrentMemoryContext;
 	map_source(source, mapping, row);
+	restore_user(user);
 	return source;
 }
 
@@ -384,13 +411,11 @@ static void *
 load_source(SessionCache *cache pg_attribute_unused(), void *arg)
 {
 	SourceTrigger *of = arg;
-	Source	   *source = palloc0(sizeof(Source));
 	Jsonb	   *mapping = mapping_of(of->trigger);
+	Source	   *source = source_map(mapping, RelationGetDescr(of->relation), of->relation->rd_rel->relowner);
 
-	source->context = CurrentMemoryContext;
 	if (mapping && JB_ROOT_IS_OBJECT(mapping))
 		source->family = source_family(mapping);
-	map_source(source, mapping, RelationGetDescr(of->relation));
 	return source;
 }
 
@@ -765,6 +790,7 @@ typedef struct TableReader
 {
 	DestReceiver receiver;		/* must be first; for queries */
 	Jsonb	   *mapping;
+	Oid			owner;			/* of the table */
 	Reading		reading;		/* by the mapping, for the rows that are being read */
 	SourceConsumer consume;
 	void	   *argument;
@@ -831,7 +857,7 @@ static void
 reader_map(TableReader *reader, TupleDesc row)
 {
 	reading_end(&reader->reading);
-	reader->reading.source = source_map(reader->mapping, row);
+	reader->reading.source = source_map(reader->mapping, row, reader->owner);
 }
 
 static void
@@ -949,8 +975,8 @@ void
 source_read_table(Relation relation, Jsonb *mapping, bool with_children, Datum lead_ids, Datum kinds,
 				  const char *consequence, SourceConsumer consume, void *argument)
 {
-	TableReader reader = {.mapping = mapping, .consume = consume, .argument = argument};
 	Oid			owner = relation->rd_rel->relowner;
+	TableReader reader = {.mapping = mapping, .owner = owner, .consume = consume, .argument = argument};
 	char	   *condition = NULL;
 	int			settings;
 

@@ -132,8 +132,8 @@ extern uint64 source_family(Jsonb *mapping);
 /* Whether a mapping says that of several rows of a lead the latest counts. */
 extern bool mapping_has_latest(Jsonb *mapping);
 
-/* A mapping, looked up for rows of a type, in the current memory context. */
-extern Source *source_map(Jsonb *mapping, TupleDesc row);
+/* A mapping, looked up for rows of a type, in the current memory context; "owner" is that of their table. */
+extern Source *source_map(Jsonb *mapping, TupleDesc row, Oid owner);
 
 extern Source *source_of_trigger(Trigger *trigger, Relation relation);
 extern bool source_has_problem(Source *source, Relation relation, bool is_written, const char *consequence);
