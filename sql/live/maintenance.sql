@@ -156,6 +156,24 @@ CREATE FUNCTION leadscore_internal.gather(sources regclass[], mappings jsonb[], 
 	OUT lead_id text, OUT timeline leadscore.timeline) RETURNS SETOF record
 	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE COST 100000000 ROWS 100000;
 
+-- the same: a worker cannot catch an error, and an expression may fail
+CREATE FUNCTION leadscore_internal.gather_alone(sources regclass[], mappings jsonb[], signals jsonb, lead_ids text[], kinds text[], part integer, parts integer,
+	OUT lead_id text, OUT timeline leadscore.timeline) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gather' LANGUAGE C STABLE COST 100000000 ROWS 100000;
+
+COMMENT ON FUNCTION leadscore_internal.gather_alone(regclass[], jsonb[], jsonb, text[], text[], integer, integer)
+	IS 'gather(), not in a parallel worker, as mappings with expressions need it';
+
+CREATE FUNCTION leadscore_internal.has_expression(source oid, mapping jsonb) RETURNS boolean
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(bool_or(NOT leadscore_internal.has_column(source, t.term) OR t.used_as = 'condition'
+		OR t.used_as = 'property' AND leadscore_internal.column_type(source::regclass, t.term) = 'json'::regtype), false)
+	FROM leadscore_internal.terms(source, mapping) t
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.has_expression(oid, jsonb) IS 'whether a mapping has an expression, which may fail';
+
 COMMENT ON FUNCTION leadscore_internal.gather(regclass[], jsonb[], jsonb, text[], text[], integer, integer)
 	IS 'the timelines of the rows of some tables, for one of some parts of the leads; lead_ids and kinds say which are wanted, but more may come';
 
@@ -198,6 +216,7 @@ DECLARE
 	sources regclass[];
 	mappings jsonb[];
 	parts integer := 1;
+	alone boolean;
 	gathered text;
 BEGIN
 	SELECT array_agg(s.source), array_agg(s.mapping) INTO sources, mappings
@@ -206,10 +225,12 @@ BEGIN
 	IF sources IS NULL OR document -> 'signals' = '[]' THEN
 		RETURN;
 	END IF;
-	IF names IS NULL AND kinds IS NULL THEN
+	alone := (SELECT bool_or(leadscore_internal.has_expression(s::oid, m)) FROM unnest(sources, mappings) t (s, m));
+	IF names IS NULL AND kinds IS NULL AND NOT alone THEN
 		parts := leadscore_internal.gather_parts(sources);
 	END IF;
-	gathered := (SELECT string_agg(format('SELECT * FROM leadscore_internal.gather($1, $2, $3, $4, $5, %s, %s)', part, parts), ' UNION ALL ')
+	gathered := (SELECT string_agg(format('SELECT * FROM leadscore_internal.%I($1, $2, $3, $4, $5, %s, %s)',
+			CASE WHEN alone THEN 'gather_alone' ELSE 'gather' END, part, parts), ' UNION ALL ')
 		FROM generate_series(0, parts - 1) part);
 	IF aliases THEN
 		gathered := 'SELECT * FROM (SELECT coalesce(a.lead_id, g.lead_id) AS lead_id, leadscore_internal.stored_sum(g.timeline) AS timeline FROM (' || gathered ||
@@ -256,6 +277,16 @@ AS $$
 #variable_conflict use_column
 BEGIN
 	PERFORM leadscore_internal.lock_sources();
+	IF leadscore_internal.aliases_differ() THEN
+		RETURN QUERY
+		SELECT coalesce(t.lead_id, e.lead_id), t.timeline, e.timeline
+		FROM leadscore.current_timeline t FULL JOIN (
+			SELECT coalesce(c.lead_id, s.lead_id) AS lead_id, leadscore_internal.stored_sum(s.timeline) AS timeline
+			FROM leadscore_internal.source_timelines(NULL::text[], NULL::jsonb, false) s LEFT JOIN leadscore_internal.alias_closure(true) c ON c.alias = s.lead_id
+			GROUP BY 1) e ON t.lead_id = e.lead_id
+		WHERE coalesce(t.timeline, '{}') OPERATOR(leadscore.<>) coalesce(e.timeline, '{}');
+		RETURN;
+	END IF;
 	RETURN QUERY
 	SELECT coalesce(t.lead_id, e.lead_id), t.timeline, e.timeline
 	FROM leadscore.current_timeline t FULL JOIN leadscore_internal.source_timelines(NULL::text[], NULL::jsonb, true) e ON t.lead_id = e.lead_id
@@ -485,6 +516,7 @@ BEGIN
 		COMMIT;
 	END IF;
 	PERFORM leadscore.fold(NULL::pg_catalog.int8);
+	PERFORM leadscore_internal.correct_edges() WHERE lead_ids IS NULL;
 	IF signals IS NOT NULL THEN
 		document := leadscore_internal.signals_named(signals);
 	END IF;
@@ -544,7 +576,7 @@ BEGIN
 	IF named <> present THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'timelines are compacted by the days of another time zone already',
 			DETAIL = format('They are those of %s, and the hours of compacted days are not known any more.', present),
-			HINT = 'Where the events are still there, DELETE FROM leadscore.compaction and CALL leadscore.rebuild() count their hours anew.';
+			HINT = 'While the events still exist, DELETE FROM leadscore.compaction and CALL leadscore.rebuild() count their hours again.';
 	END IF;
 	IF coalesce(named, present) IS NULL AND cardinality(zones) > 1 THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'models have different time zones',
@@ -583,7 +615,7 @@ BEGIN
 	IF day < present THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'timelines are compacted to a later instant already',
 			DETAIL = format('Hours before %s are kept by the day, and cannot come back from timelines.', present),
-			HINT = 'While the events still exist, DELETE FROM leadscore.compaction and CALL leadscore.rebuild() count their hours again.';
+			HINT = 'Where the events are still there, DELETE FROM leadscore.compaction and CALL leadscore.rebuild() count their hours anew.';
 	END IF;
 	RETURN day;
 END
@@ -913,6 +945,14 @@ SELECT 'source', s.source::text, p.problem, format('SELECT leadscore.untrack(%L)
 FROM leadscore.source s CROSS JOIN leadscore_internal.source_problem(s.source, s.mapping) AS p (problem)
 WHERE p.problem IS NOT NULL
 UNION ALL
+SELECT 'source', k.source::text,
+	format(CASE k.reason WHEN 'in the future' THEN 'rows in the future: %2$s' ELSE 'skipped rows (%s): %s' END, k.reason, k.rows),
+	CASE k.reason WHEN 'in the future' THEN (SELECT leadscore_internal.hint_of_future(k.source, s.occurred_at) FROM leadscore.source s WHERE s.source = k.source AND s.feeds = 'timeline' LIMIT 1)
+	ELSE 'mend the rows by UPDATE, or track the table with an expression that reads them; see leadscore.skipped_row' END
+FROM leadscore.skipped_row k
+-- a row without a lead, kind or time is nothing wrong: a guest, or what has not come to pass
+WHERE k.reason NOT IN ('no lead', 'no kind', 'no time') AND k.last_at > now() - interval '7 days'
+UNION ALL
 SELECT 'source', c.child::text, format('is a partition or child of %s, but has no triggers', s.source),
 	format('SELECT leadscore.untrack(%L), then track() it again', s.source)
 FROM leadscore.source s CROSS JOIN LATERAL leadscore_internal.children(s.source) AS c (child)
@@ -928,13 +968,13 @@ UNION ALL
 SELECT 'lead_timeline', 'lead_timeline', p.state, p.action
 FROM leadscore_internal.split_problem() p
 UNION ALL
-SELECT p.object, p.name, p.state, p.action
-FROM leadscore_internal.table_problem() p
-UNION ALL
 SELECT 'query', q.target::text, format('is not refreshed: its query has failed since %s, and its rows are those of %s', date_trunc('second', q.failed_at),
 	coalesce(date_trunc('second', q.refreshed_at)::text, 'no time')), format('CALL leadscore.refresh_queries(%L) says why', q.target::text)
 FROM leadscore.tracked_query q
 WHERE q.failed_at IS NOT NULL
+UNION ALL
+SELECT p.object, p.name, p.state, p.action
+FROM leadscore_internal.table_problem() p
 UNION ALL
 SELECT p.object, p.name, p.state, p.action
 FROM leadscore_internal.transition_problem() p
@@ -1067,6 +1107,7 @@ DECLARE
 	merged bigint;
 BEGIN
 	PERFORM leadscore_internal.carry_out(NULL::bigint, max_rows);
+	PERFORM leadscore_internal.condense_skipped();
 	merged := leadscore_internal.fold_rows(max_rows);
 	RETURN merged + CASE WHEN pg_relation_size('leadscore.pending_profile'::regclass) > 0 THEN leadscore_internal.fold_profiles(max_rows - merged) ELSE 0 END;
 END

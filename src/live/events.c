@@ -26,13 +26,13 @@ typedef struct EventWriter
 } EventWriter;
 
 static bool
-write_event(Source *source, TupleTableSlot *slot, void *argument)
+write_event(Reading *reading, TupleTableSlot *slot, void *argument)
 {
 	EventWriter *writer = argument;
 	MemoryContext old = MemoryContextSwitchTo(writer->row_context);
 	SourceRow	row;
 
-	if (source_read(source, slot, &row))
+	if (source_read(reading, slot, &row))
 	{
 		Jsonb	   *properties = row.event.fetch_properties(row.event.row);
 		Datum		values[5] = {
@@ -99,13 +99,13 @@ typedef struct Sample
 } Sample;
 
 static bool
-sample_event(Source *source, TupleTableSlot *slot, void *argument)
+sample_event(Reading *reading, TupleTableSlot *slot, void *argument)
 {
 	Sample	   *sample = argument;
 	MemoryContext old = MemoryContextSwitchTo(sample->row_context);
 	SourceRow	row;
 
-	if (source_read(source, slot, &row) &&
+	if (source_read(reading, slot, &row) &&
 		(sample->kind == NULL || label_equal(text_label(sample->kind), (Label) {row.event.kind, row.event.kind_length})))
 	{
 		Jsonb	   *properties = row.event.fetch_properties(row.event.row);
