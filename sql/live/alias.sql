@@ -111,7 +111,7 @@ COMMENT ON FUNCTION leadscore_internal.move_names(text[], text[], boolean[], tex
 CREATE FUNCTION leadscore_internal.index_key(source regclass, term text) RETURNS text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT CASE WHEN leadscore_internal.is_term_for_column(source, term) THEN quote_ident(term) ELSE format('(%s)', term) END
+	SELECT CASE WHEN leadscore_internal.is_term_for_column(source::oid, term) THEN quote_ident(term) ELSE format('(%s)', term) END
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.index_key(regclass, text) IS 'a column or expression as it stands in CREATE INDEX';
@@ -120,7 +120,7 @@ CREATE FUNCTION leadscore_internal.reads_one_unique_column(source regclass, term
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT cardinality(c.names) = 1 AND leadscore_internal.has_lead_index(source::oid, c.names[1], true)
-	FROM (SELECT CASE WHEN NOT leadscore_internal.is_term_for_column(source, term) THEN leadscore_internal.expression_columns(term) END AS names) c
+	FROM (SELECT CASE WHEN NOT leadscore_internal.is_term_for_column(source::oid, term) THEN leadscore_internal.expression_columns(term) END AS names) c
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.reads_one_unique_column(regclass, text)
