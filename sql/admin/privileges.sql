@@ -176,7 +176,7 @@ BEGIN
 		-- tracking
 		' leadscore.track(regclass, name, text, name, name, name, name[], text, boolean), leadscore_internal.tell_of_size(regclass), leadscore_internal.add_past(regclass, jsonb), leadscore_internal.tell_of_column(regclass, text), leadscore_internal.equal_may_differ(regclass, text), leadscore_internal.merge_duplicates(), leadscore.track_profile(regclass, name, name[], name), leadscore_internal.is_ordered(regtype),'
 		' leadscore.track_query(text, text, text[]), leadscore_internal.qualified_query(text), leadscore_internal.make_query_table(text, name, text, text[]), leadscore_internal.check_query_key(regclass, text[]),'
-		' leadscore_internal.note_query(oid, text, text[]), leadscore_internal.query_of(oid), leadscore_internal.query_named(text, regclass), leadscore_internal.refresh_query(oid, boolean), leadscore_internal.query_failed(oid),'
+		' leadscore_internal.note_query(oid, text, text[]), leadscore_internal.query_of(oid), leadscore_internal.query_named(text, regclass), leadscore_internal.refresh_query(oid, boolean), leadscore_internal.query_failed(oid, text, text, text),'
 		' leadscore.untrack(regclass), leadscore_internal.check_source(regclass), leadscore_internal.check_properties(regclass, name[]),'
 		' leadscore_internal.begin_tracking(regclass, jsonb, text), leadscore_internal.end_tracking(regclass, text[]), leadscore_internal.check_children(oid[]),'
 		' leadscore.retrack(regclass), leadscore_internal.check_mapping(regclass, jsonb), leadscore_internal.repair_triggers(regclass, jsonb), leadscore_internal.rename_source(regclass), leadscore_internal.replace_source(oid),'
