@@ -443,10 +443,11 @@ BEGIN
 	IF EXISTS (SELECT FROM leadscore.watched_model w WHERE w.model = NEW.model) THEN
 		-- whoever still knows the segment by its old name has ended then
 		LOCK TABLE leadscore.lead_state IN SHARE ROW EXCLUSIVE MODE;
-		UPDATE leadscore.lead_state s SET segment = NEW.segment WHERE s.model = NEW.model AND s.segment = OLD.segment;
-		UPDATE leadscore.segment_change c SET "from" = CASE c."from" WHEN OLD.segment THEN NEW.segment ELSE c."from" END,
-			"to" = CASE c."to" WHEN OLD.segment THEN NEW.segment ELSE c."to" END
-		WHERE c.model = NEW.model AND OLD.segment IN (c."from", c."to");
+		-- (what they have written is newer than our snapshot may be)
+		PERFORM leadscore_internal.run_latest(c.command, ARRAY[NEW.model, OLD.segment, NEW.segment])
+		FROM (VALUES ('UPDATE leadscore.lead_state s SET segment = $1[3] WHERE s.model = $1[1] AND s.segment = $1[2]'::text),
+			('UPDATE leadscore.segment_change c SET "from" = $1[3] WHERE c.model = $1[1] AND c."from" = $1[2]'),
+			('UPDATE leadscore.segment_change c SET "to" = $1[3] WHERE c.model = $1[1] AND c."to" = $1[2]')) AS c (command);
 		UPDATE leadscore.watched_model w SET document = jsonb_set(w.document, '{segments}', (
 			SELECT coalesce(jsonb_agg(CASE e.item ->> 'segment' WHEN OLD.segment THEN e.item || jsonb_build_object('segment', NEW.segment) ELSE e.item END ORDER BY e.n), '[]')
 			FROM jsonb_array_elements(w.document -> 'segments') WITH ORDINALITY AS e (item, n)))
@@ -641,7 +642,7 @@ COMMENT ON FUNCTION leadscore.expire_vouchers() IS 'gives vouchers that nobody h
 CREATE FUNCTION leadscore_internal.names_of(lead_id text) RETURNS text[]
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT ARRAY(SELECT a.alias FROM leadscore.lead_alias a WHERE a.lead_id = l.lead) || l.lead
+	SELECT ARRAY(SELECT a.alias FROM leadscore.lead_alias a WHERE a.lead_id = l.lead ORDER BY 1) || l.lead
 	FROM (SELECT coalesce((SELECT a.lead_id FROM leadscore.lead_alias a WHERE a.alias = names_of.lead_id), names_of.lead_id) AS lead) l
 $$;
 
@@ -666,19 +667,43 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.voucher_with(text) IS 'the voucher with a code, or the error that there is none';
 
+CREATE FUNCTION leadscore_internal.check_voucher_owner(voucher leadscore.voucher, lead_id text, names text[]) RETURNS void
+	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	-- another name of the lead will do, but no other lead's
+	IF (voucher.lead_id = ANY (names)) IS NOT TRUE THEN
+		RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = 'the voucher belongs to another lead',
+			DETAIL = format('It is not for "%s".', left(lead_id, 100)), HINT = 'A voucher cannot be passed on.';
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.check_voucher_owner(leadscore.voucher, text, text[]) IS 'the error of a voucher of another lead than the one with these names';
+
 CREATE FUNCTION leadscore_internal.hold_order(order_ref text, lead_id text, names text[]) RETURNS numeric
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
+#variable_conflict use_variable
 DECLARE
 	o leadscore_internal.voucher_order;
 BEGIN
-	-- who redeems for the same order waits here until we have ended
-	INSERT INTO leadscore_internal.voucher_order (order_ref, lead_id, discount)
-	SELECT hold_order.order_ref, coalesce((array_agg(v.lead_id))[1], hold_order.lead_id), coalesce(sum(v.discount), 0)
-	FROM leadscore.voucher v WHERE v.order_ref = hold_order.order_ref
-	ON CONFLICT ON CONSTRAINT voucher_order_pkey DO NOTHING;
-	SELECT r.* INTO STRICT o FROM leadscore_internal.voucher_order r WHERE r.order_ref = hold_order.order_ref FOR UPDATE;
+	LOOP
+		-- who redeems for the same order waits here until we have ended
+		INSERT INTO leadscore_internal.voucher_order (order_ref, lead_id, discount) VALUES (order_ref, lead_id, 0)
+		ON CONFLICT ON CONSTRAINT voucher_order_pkey DO NOTHING;
+		IF FOUND THEN
+			-- vouchers of orders that were not kept yet; not as they were before we have waited
+			PERFORM leadscore_internal.check_seen('The vouchers of the order'::text,
+				'SELECT string_agg(v.voucher_id::text, '','' ORDER BY v.voucher_id) FROM leadscore.voucher v WHERE v.order_ref = $1[1]'::text, ARRAY[order_ref]);
+			UPDATE leadscore_internal.voucher_order r SET lead_id = coalesce(v.lead_id, r.lead_id), discount = coalesce(v.discount, 0)
+			FROM (SELECT (array_agg(v.lead_id))[1] AS lead_id, sum(v.discount) AS discount FROM leadscore.voucher v WHERE v.order_ref = hold_order.order_ref) v
+			WHERE r.order_ref = hold_order.order_ref;
+		END IF;
+		SELECT r.* INTO o FROM leadscore_internal.voucher_order r WHERE r.order_ref = hold_order.order_ref FOR UPDATE;
+		-- (its last voucher may have been taken back, or its lead forgotten, since we have tried to insert it)
+		EXIT WHEN FOUND;
+	END LOOP;
 	IF o.lead_id <> ALL (names) THEN
 		RAISE EXCEPTION USING ERRCODE = 'unique_violation', MESSAGE = 'the order belongs to another lead',
 			DETAIL = format('A voucher of another lead was redeemed for "%s".', left(hold_order.order_ref, 100)),
@@ -789,12 +814,8 @@ BEGIN
 			DETAIL = format('It is %s.', amount), HINT = 'Pass what the order is worth before the discount.';
 	END IF;
 	voucher := leadscore_internal.voucher_with(redeem.code);
-	-- another name of the lead will do, but no other lead's
 	names := leadscore_internal.names_of(redeem.lead_id);
-	IF (voucher.lead_id = ANY (names)) IS NOT TRUE THEN
-		RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = 'the voucher belongs to another lead',
-			DETAIL = format('It is not for "%s".', left(redeem.lead_id, 100)), HINT = 'A voucher cannot be passed on.';
-	END IF;
+	PERFORM leadscore_internal.check_voucher_owner(voucher, redeem.lead_id, names);
 	IF voucher.kind = 'percent' THEN
 		-- whoever changes max_cost has ended, and is seen, or waits for us
 		LOCK TABLE leadscore_internal.offer_slot IN ROW EXCLUSIVE MODE;
@@ -803,6 +824,12 @@ BEGIN
 	-- two at once: the second waits here until the first has committed; of visitors that were found out to be one lead, each may have got one
 	PERFORM FROM leadscore.voucher v WHERE v.offer = voucher.offer AND v.lead_id = ANY (names) ORDER BY v.voucher_id FOR UPDATE;
 	SELECT v.* INTO STRICT voucher FROM leadscore.voucher v WHERE v.voucher_id = voucher.voucher_id;
+	-- (the lead may have been forgotten while we have waited)
+	PERFORM leadscore_internal.check_voucher_owner(voucher, redeem.lead_id, names);
+	IF leadscore_internal.names_of(redeem.lead_id) <> names THEN
+		RAISE EXCEPTION USING ERRCODE = 'lock_not_available', MESSAGE = format('the names of "%s" have changed', left(redeem.lead_id, 100)),
+			DETAIL = 'Another transaction has made or given back an alias while this one has waited.', HINT = 'Try again.';
+	END IF;
 	offer := voucher.offer;
 	kind := voucher.kind;
 	IF voucher.redeemed_at IS NOT NULL THEN

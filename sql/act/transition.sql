@@ -32,7 +32,7 @@ COMMENT ON COLUMN leadscore.watched_model.active IS 'false: it was watched, and 
 COMMENT ON COLUMN leadscore.watched_model.seen IS 'whether every lead has been looked at since it is watched';
 COMMENT ON COLUMN leadscore.watched_model.notify IS 'whether changes are told with NOTIFY leadscore';
 COMMENT ON COLUMN leadscore.watched_model.document IS 'the model when every lead was looked at last; NULL: not known';
-COMMENT ON COLUMN leadscore.watched_model.looked_at IS 'all that was compared before this was seen by a look; NULL: not known';
+COMMENT ON COLUMN leadscore.watched_model.looked_at IS 'all that was compared before was seen by a look at every lead; NULL: not known';
 
 CREATE TABLE leadscore.lead_state (
 	lead_id text,
@@ -41,6 +41,7 @@ CREATE TABLE leadscore.lead_state (
 	since timestamptz NOT NULL,
 	tick bigint NOT NULL,
 	cause text,
+	edition bigint,
 	PRIMARY KEY (lead_id, model)
 );
 
@@ -51,6 +52,7 @@ COMMENT ON COLUMN leadscore.lead_state.segment IS 'the segment, with hysteresis 
 COMMENT ON COLUMN leadscore.lead_state.since IS 'since when';
 COMMENT ON COLUMN leadscore.lead_state.tick IS 'of its last change';
 COMMENT ON COLUMN leadscore.lead_state.cause IS 'of its last change; NULL: not known';
+COMMENT ON COLUMN leadscore.lead_state.edition IS 'of the model then: a hash of its document; NULL: not known';
 
 -- A row for each lead with a profile, while a model is watched that looks at profiles.
 CREATE TABLE leadscore_internal.seen_profile (
@@ -97,6 +99,11 @@ CREATE UNIQUE INDEX change_clock_one_row ON leadscore_internal.change_clock ((tr
 COMMENT ON TABLE leadscore_internal.change_clock IS 'by how much ticks are ahead of transactions'' numbers: one row after a restore, or none';
 COMMENT ON COLUMN leadscore_internal.change_clock.ahead IS 'what is added to a transaction''s number';
 
+CREATE FUNCTION leadscore_internal.run_latest(command text, arguments text[]) RETURNS void
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+
+COMMENT ON FUNCTION leadscore_internal.run_latest(text, text[]) IS 'runs an UPDATE or DELETE on all that is committed, also at the stricter levels of isolation';
+
 CREATE FUNCTION leadscore_internal.set_clock() RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 
@@ -122,32 +129,40 @@ $$;
 -- place of the call, so they are planned once a session, and an error shows the
 -- call alone. For that they have no SET; what their names mean is fixed here.
 
-CREATE FUNCTION leadscore_internal.models_watched() RETURNS TABLE (model text, card jsonb, seen boolean, card_before jsonb)
+CREATE FUNCTION leadscore_internal.edition(document jsonb) RETURNS bigint
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT jsonb_hash_extended(document - '{model,description,segments}'::text[]
+		|| jsonb_build_object('segments', (SELECT jsonb_agg(s.item - 'segment' ORDER BY s.n) FROM jsonb_array_elements(document -> 'segments') WITH ORDINALITY AS s (item, n))), 0);
+END;
+
+COMMENT ON FUNCTION leadscore_internal.edition(jsonb) IS 'tells a model from what it was before an edit, whatever it and its segments are called; NULL: of no document';
+
+CREATE FUNCTION leadscore_internal.models_watched() RETURNS TABLE (model text, card jsonb, seen boolean, card_before jsonb, edition bigint, edition_before bigint)
 	LANGUAGE sql STABLE
 BEGIN ATOMIC
-	SELECT d.model, d.card, d.seen, CASE WHEN d.document <> d.card THEN d.document END
+	SELECT d.model, d.card, d.seen, CASE WHEN d.document <> d.card THEN d.document END,
+		leadscore_internal.edition(d.card), leadscore_internal.edition(coalesce(d.document, d.card))
 	FROM (SELECT w.model, leadscore.scorecard(w.model) AS card, w.seen, w.document FROM leadscore.watched_model w WHERE w.active OFFSET 0) d
 	ORDER BY d.model;
 END;
 
 COMMENT ON FUNCTION leadscore_internal.models_watched()
-	IS 'the models that are watched; card_before: as it was when every lead was looked at last, if it was another';
+	IS 'the models that are watched; card_before: as it was when every lead was looked at last, if it was another; the editions of both';
 
 CREATE FUNCTION leadscore_internal.changes_to_log(models text[], lead_ids text[], from_segments text[], to_segments text[], scores float8[],
-	at timestamptz, tick bigint, causes text[])
-	RETURNS TABLE (model text, lead_id text, "from" text, "to" text, score float8, changed_at timestamptz, cause_seen text, tick_given bigint)
+	at timestamptz, tick bigint, causes text[], doubts text[], doubted_since timestamptz[], editions bigint[])
+	RETURNS TABLE (model text, lead_id text, "from" text, "to" text, score float8, changed_at timestamptz, cause_seen text, tick_given bigint, edition bigint)
 	LANGUAGE sql STABLE
 BEGIN ATOMIC
 	SELECT d.model, d.lead_id, d."from", d."to", d.score, changes_to_log.at,
-		CASE WHEN NOT w.seen THEN 'watch'
-			-- an edit that was taken back before anybody has looked: so is what it has done
-			WHEN s.cause = 'model' AND s.since > w.looked_at THEN 'model' ELSE d.cause END,
+		CASE WHEN NOT w.seen THEN 'watch' WHEN d.doubted_since > w.looked_at AND d.doubt IS NOT NULL THEN d.doubt ELSE d.cause END,
 		-- along a lead's changes, on all models, ticks do not descend
-		greatest(changes_to_log.tick, t.tick)
-	FROM ROWS FROM (unnest(models), unnest(lead_ids), unnest(from_segments), unnest(to_segments), unnest(scores), unnest(causes))
-		WITH ORDINALITY AS d (model, lead_id, "from", "to", score, cause, n)
+		greatest(changes_to_log.tick, t.tick), d.edition
+	FROM ROWS FROM (unnest(models), unnest(lead_ids), unnest(from_segments), unnest(to_segments), unnest(scores), unnest(causes),
+			unnest(doubts), unnest(changes_to_log.doubted_since), unnest(editions))
+		WITH ORDINALITY AS d (model, lead_id, "from", "to", score, cause, doubt, doubted_since, edition, n)
 	JOIN leadscore.watched_model w ON w.model = d.model AND w.active
-	LEFT JOIN leadscore.lead_state s ON s.lead_id = d.lead_id AND s.model = d.model
 	-- (found at once: a subquery for each lead would be charged as if lead_state had only a few leads)
 	LEFT JOIN (
 		SELECT s.lead_id, max(s.tick) AS tick FROM leadscore.lead_state s WHERE s.lead_id = ANY (changes_to_log.lead_ids) GROUP BY s.lead_id
@@ -155,7 +170,7 @@ BEGIN ATOMIC
 	ORDER BY d.n;
 END;
 
-COMMENT ON FUNCTION leadscore_internal.changes_to_log(text[], text[], text[], text[], float8[], timestamptz, bigint, text[])
+COMMENT ON FUNCTION leadscore_internal.changes_to_log(text[], text[], text[], text[], float8[], timestamptz, bigint, text[], text[], timestamptz[], bigint[])
 	IS 'changes of segments as rows of segment_change, of models that are still watched';
 
 -- a model that is gone, or has another name
@@ -173,12 +188,15 @@ BEGIN
 	END IF;
 	-- whoever still knows the model has ended then
 	LOCK TABLE leadscore.lead_state IN SHARE ROW EXCLUSIVE MODE;
+	-- (what they have written is newer than our snapshot may be)
 	IF TG_OP = 'UPDATE' THEN
-		UPDATE leadscore.lead_state s SET model = NEW.model WHERE s.model = OLD.model;
-		UPDATE leadscore.segment_change c SET model = NEW.model WHERE c.model = OLD.model;
+		PERFORM leadscore_internal.run_latest(c.command, ARRAY[OLD.model, NEW.model])
+		FROM (VALUES ('UPDATE leadscore.lead_state s SET model = $1[2] WHERE s.model = $1[1]'::text),
+			('UPDATE leadscore.segment_change c SET model = $1[2] WHERE c.model = $1[1]')) AS c (command);
 	ELSE
-		DELETE FROM leadscore.lead_state s WHERE NOT EXISTS (SELECT FROM leadscore.watched_model w WHERE w.model = s.model);
-		DELETE FROM leadscore.segment_change c WHERE NOT EXISTS (SELECT FROM leadscore.watched_model w WHERE w.model = c.model);
+		PERFORM leadscore_internal.run_latest(c.command, '{}'::text[])
+		FROM (VALUES ('DELETE FROM leadscore.lead_state s WHERE NOT EXISTS (SELECT FROM leadscore.watched_model w WHERE w.model = s.model)'::text),
+			('DELETE FROM leadscore.segment_change c WHERE NOT EXISTS (SELECT FROM leadscore.watched_model w WHERE w.model = c.model)')) AS c (command);
 	END IF;
 	RETURN NULL;
 END
@@ -195,10 +213,10 @@ CREATE TRIGGER model_renamed AFTER UPDATE OF model ON leadscore.watched_model
 
 -- looking at leads
 
-CREATE FUNCTION leadscore_internal.see_leads(lead_ids text[], cause text) RETURNS void
+CREATE FUNCTION leadscore_internal.see_leads(lead_ids text[], cause text) RETURNS text[]
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-COMMENT ON FUNCTION leadscore_internal.see_leads(text[], text) IS 'logs which leads have changed their segment; their rows of lead_timeline must be held';
+COMMENT ON FUNCTION leadscore_internal.see_leads(text[], text) IS 'logs which leads have changed their segment, and returns those that the transaction has logged before; their rows of lead_timeline must be held';
 
 CREATE FUNCTION leadscore_internal.see_written() RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
@@ -270,26 +288,39 @@ CREATE FUNCTION leadscore_internal.see_batch(lead_ids text[], cause text, wait b
 AS $$
 DECLARE
 	held CONSTANT text[] := leadscore_internal.hold_leads(lead_ids, wait);
+	left_over CONSTANT text[] := leadscore_internal.see_leads(held, cause);
 BEGIN
-	PERFORM leadscore_internal.see_leads(held, cause);
 	PERFORM leadscore_internal.release_timelines(VARIADIC held);
-	RETURN ARRAY(SELECT unnest(lead_ids) EXCEPT SELECT unnest(held));
+	RETURN left_over || ARRAY(SELECT unnest(lead_ids) EXCEPT SELECT unnest(held));
 END
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.see_batch(text[], text, boolean)
-	IS 'logs which leads have changed their segment, and returns the ones that it skipped because another session holds them';
+	IS 'logs which leads have changed their segment, and returns the ones that it skipped: another session holds them, or the transaction has logged them before';
 
+-- What a look vouches for: it sees all that was written by those who had lead_state locked, as who compares has to his
+-- end, and have ended before it begins. Whoever has it locked now may know a model as it was before an edit that we see,
+-- and what he has not committed we do not see: it is younger than his transaction. In this order: who is not among them
+-- has it locked later, and writes later.
 CREATE FUNCTION leadscore_internal.watched_documents() RETURNS jsonb
-	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
+DECLARE
 	-- (an edit and its reverse leave the document, but not its version)
-	SELECT coalesce(jsonb_object_agg(w.model, jsonb_build_object('document', d.document, 'version', d.xmin::text)), '{}')
-	FROM leadscore.watched_model w JOIN leadscore.model_document d ON d.model = w.model
-	WHERE w.active
+	documents CONSTANT jsonb := (SELECT jsonb_object_agg(w.model, jsonb_build_object('document', d.document, 'version', d.xmin::text))
+		FROM leadscore.watched_model w JOIN leadscore.model_document d ON d.model = w.model WHERE w.active);
+	begun CONSTANT timestamptz := clock_timestamp();
+	oldest CONSTANT timestamptz := (
+		SELECT min(coalesce(a.xact_start, '-infinity'))
+		FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+		WHERE l.locktype = 'relation' AND l.relation = 'leadscore.lead_state'::regclass AND l.mode = 'RowExclusiveLock' AND l.pid IS DISTINCT FROM pg_backend_pid()
+		AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()));
+BEGIN
+	RETURN jsonb_build_object('models', coalesce(documents, '{}'), 'looked_at', least(begun, oldest));
+END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.watched_documents() IS 'the models that are watched, as a look begins';
+COMMENT ON FUNCTION leadscore_internal.watched_documents() IS 'the models that are watched, as a look begins, and since when it can miss what others write';
 
 CREATE FUNCTION leadscore_internal.look_completed(documents jsonb) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -301,18 +332,14 @@ BEGIN
 	IF current_setting('transaction_isolation') <> 'read committed' THEN
 		RETURN;
 	END IF;
-	models := ARRAY(SELECT d.model FROM leadscore.model_document d WHERE d.xmin::text = documents -> d.model ->> 'version');
+	models := ARRAY(SELECT d.model FROM leadscore.model_document d WHERE d.xmin::text = documents #>> ARRAY['models', d.model, 'version']);
 	-- (a statement, be it of no row, makes all sessions compile the models anew)
-	IF EXISTS (SELECT FROM leadscore.watched_model w WHERE w.active AND w.seen AND w.model = ANY (models) AND w.document IS DISTINCT FROM documents -> w.model -> 'document') THEN
-		UPDATE leadscore.watched_model w SET document = documents -> w.model -> 'document'
-		WHERE w.active AND w.seen AND w.model = ANY (models) AND w.document IS DISTINCT FROM documents -> w.model -> 'document';
+	IF EXISTS (SELECT FROM leadscore.watched_model w WHERE w.active AND w.seen AND w.model = ANY (models)
+			AND w.document IS DISTINCT FROM documents #> ARRAY['models', w.model, 'document']) THEN
+		UPDATE leadscore.watched_model w SET document = documents #> ARRAY['models', w.model, 'document']
+		WHERE w.active AND w.seen AND w.model = ANY (models) AND w.document IS DISTINCT FROM documents #> ARRAY['models', w.model, 'document'];
 	END IF;
-	-- Who compares has lead_state locked to his end. What he has not committed we have not seen: it is younger than this.
-	UPDATE leadscore.watched_model w SET looked_at = greatest(w.looked_at, least(clock_timestamp(), (
-		SELECT min(coalesce(a.xact_start, '-infinity'))
-		FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-		WHERE l.locktype = 'relation' AND l.relation = 'leadscore.lead_state'::regclass AND l.mode = 'RowExclusiveLock' AND l.pid <> pg_backend_pid()
-		AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))))
+	UPDATE leadscore.watched_model w SET looked_at = greatest(w.looked_at, (documents ->> 'looked_at')::timestamptz)
 	WHERE w.active AND w.seen AND w.model = ANY (models);
 END
 $$;
@@ -419,10 +446,11 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION leadscore_internal.finish_watching(name text, document jsonb) RETURNS void
+CREATE FUNCTION leadscore_internal.finish_watching(name text, documents jsonb) RETURNS void
 	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	UPDATE leadscore.watched_model SET seen = true, document = finish_watching.document, looked_at = clock_timestamp() WHERE model = name AND active AND NOT seen
+	UPDATE leadscore.watched_model SET seen = true, document = documents #> ARRAY['models', name, 'document'], looked_at = (documents ->> 'looked_at')::timestamptz
+	WHERE model = name AND active AND NOT seen
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.begin_watching(text, boolean) IS 'from its commit on, writers watch a model';
@@ -433,7 +461,7 @@ CREATE PROCEDURE leadscore.watch(model text DEFAULT 'default', notify boolean DE
 AS $$
 DECLARE
 	name CONSTANT pg_catalog.text := leadscore_internal.model_named(model);
-	document pg_catalog.jsonb;
+	documents pg_catalog.jsonb;
 BEGIN
 	IF name IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'model is NULL',
@@ -447,9 +475,9 @@ BEGIN
 	COMMIT;
 	PERFORM leadscore_internal.wait_for_writers();
 	COMMIT;
-	document := leadscore.scorecard(name);
+	documents := leadscore_internal.watched_documents();
 	CALL leadscore_internal.look('watch'::pg_catalog.text);
-	PERFORM leadscore_internal.finish_watching(name, document);
+	PERFORM leadscore_internal.finish_watching(name, documents);
 END
 $$;
 

@@ -579,9 +579,11 @@ BEGIN
 		RETURN NEXT;
 		-- what has been offered and earned stays true, but nobody's
 		source := 'leadscore.voucher';
+		-- as redeem() locks: the orders, then the vouchers; what it has redeemed while we have waited has made an order
 		DELETE FROM leadscore_internal.voucher_order o WHERE o.lead_id = ANY (names);
 		UPDATE leadscore.voucher v SET lead_id = NULL, order_ref = NULL, already = NULL WHERE v.lead_id = ANY (names);
 		GET DIAGNOSTICS removed = ROW_COUNT;
+		DELETE FROM leadscore_internal.voucher_order o WHERE o.lead_id = ANY (names);
 		RETURN NEXT;
 	ELSE
 		removed := 0;

@@ -60,6 +60,7 @@ PG_FUNCTION_INFO_V1(see_leads);
 PG_FUNCTION_INFO_V1(issue_to);
 PG_FUNCTION_INFO_V1(watching_changed);
 PG_FUNCTION_INFO_V1(set_clock);
+PG_FUNCTION_INFO_V1(run_latest);
 
 /* Changes of one statement that are told one by one; of more, only how many there are. */
 #define MOST_NOTICES 1000
@@ -78,6 +79,8 @@ typedef struct Watched
 	Scorecard  *card;
 	bool		seen;			/* every lead has been looked at since it is watched */
 	Scorecard  *card_before;	/* as it was at the last complete look; NULL: it was the same */
+	int64		edition;		/* tells the card from what it was or will be: see edition() */
+	int64		edition_before; /* of the last complete look; the same, if not known */
 } Watched;
 
 struct Watching
@@ -152,6 +155,8 @@ read_watched(Watching *loaded, Watched *watched, HeapTuple row)
 	before = SPI_getbinval(row, SPI_tuptable->tupdesc, 4, &isnull);
 	if (!isnull)
 		watched->card_before = scorecard_compile_in(CurrentMemoryContext, before);
+	watched->edition = DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 5, &isnull));
+	watched->edition_before = DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 6, &isnull));
 	loaded->profiles = loaded->profiles || watched->card->nprofiles > 0;
 }
 
@@ -208,6 +213,23 @@ watching_changed(PG_FUNCTION_ARGS)
 }
 
 /*
+ * run_latest(command, arguments): run a command of ours, whose $1 is the array of
+ * arguments, on all that is committed, also at the stricter levels of isolation.
+ */
+Datum
+run_latest(PG_FUNCTION_ARGS)
+{
+	Oid			type = TEXTARRAYOID;
+	Datum		arguments = PG_GETARG_DATUM(1);
+	char	   *command = text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	SPI_connect();
+	run(command, 1, &type, &arguments, NULL, false, strncmp(command, "UPDATE", 6) == 0 ? SPI_OK_UPDATE : SPI_OK_DELETE);
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+/*
  * set_clock(): count from behind all ticks that there are, if ours would come
  * before some; returns whether. Who writes with the old way of counting has
  * ended then, and nobody begins before we have.
@@ -250,12 +272,16 @@ typedef struct Changes
 	Datum	   *scores;
 	bool	   *score_null;
 	Datum	   *causes;
+	Datum	   *doubts;			/* the cause instead, if no complete look began after "doubted_since"; NULL: none */
+	bool	   *doubt_null;
+	Datum	   *doubted_since;
+	Datum	   *editions;
 	Bitmapset **offers;			/* of the segment that is entered, whose conditions are met */
 	struct varlena **already;	/* where there are such offers: what the lead has done today */
 } Changes;
 
 static void
-add_change(Changes *changes, text *model, text *lead_id, const char *from, const char *to, double score, bool is_lead, Cause cause)
+add_change(Changes *changes, const Watched *model, text *lead_id, const char *from, const char *to, double score, bool is_lead, Cause cause)
 {
 	int			i = changes->n++;
 
@@ -276,11 +302,15 @@ add_change(Changes *changes, text *model, text *lead_id, const char *from, const
 		GROW(scores);
 		GROW(score_null);
 		GROW(causes);
+		GROW(doubts);
+		GROW(doubt_null);
+		GROW(doubted_since);
+		GROW(editions);
 		GROW(offers);
 		GROW(already);
 #undef GROW
 	}
-	changes->models[i] = PointerGetDatum(model);
+	changes->models[i] = PointerGetDatum(model->model);
 	changes->lead_ids[i] = PointerGetDatum(lead_id);
 	changes->from_null[i] = from == NULL;
 	changes->from[i] = from ? CStringGetTextDatum(from) : (Datum) 0;
@@ -289,6 +319,10 @@ add_change(Changes *changes, text *model, text *lead_id, const char *from, const
 	changes->scores[i] = Float8GetDatum(score);
 	changes->score_null[i] = !is_lead;
 	changes->causes[i] = CStringGetTextDatum(cause_name(cause));
+	changes->doubts[i] = (Datum) 0;
+	changes->doubt_null[i] = true;
+	changes->doubted_since[i] = TimestampTzGetDatum(0);
+	changes->editions[i] = Int64GetDatum(model->edition);
 	changes->offers[i] = NULL;
 	changes->already[i] = NULL;
 }
@@ -306,6 +340,9 @@ typedef struct State
 {
 	const char *segment;		/* NULL: in none */
 	TimestampTz since;
+	Cause		cause;			/* why it entered it */
+	bool		has_edition;
+	int64		edition;		/* of the model by which it did */
 	bool		is_new;			/* written by this transaction */
 } State;
 
@@ -321,13 +358,16 @@ read_states(Lookup *lookup, const Watching *watched, text *lead_id, State *state
 		bool		isnull;
 		TransactionId xmin = DatumGetTransactionId(slot_getsysattr(lookup->slot, MinTransactionIdAttributeNumber, &isnull));
 
-		slot_getallattrs(lookup->slot);	/* lead_id, model, segment, since, tick */
+		slot_getallattrs(lookup->slot);	/* lead_id, model, segment, since, tick, cause, edition */
 		model = DatumGetTextPP(lookup->slot->tts_values[1]);
 		for (int i = 0; i < watched->n; i++)
 			if (text_equal(model, watched->models[i].model))
 				states[i] = (State) {
 					.segment = lookup->slot->tts_isnull[2] ? NULL : TextDatumGetCString(lookup->slot->tts_values[2]),
 					.since = DatumGetTimestampTz(lookup->slot->tts_values[3]),
+					.cause = lookup->slot->tts_isnull[5] ? CAUSE_WATCH : cause_named(TextDatumGetCString(lookup->slot->tts_values[5])),
+					.has_edition = !lookup->slot->tts_isnull[6],
+					.edition = DatumGetInt64(lookup->slot->tts_values[6]),
 					.is_new = TransactionIdIsCurrentTransactionId(xmin)
 				};
 		MemoryContextSwitchTo(keep);
@@ -507,33 +547,58 @@ typedef struct Comparing
 	Reader		reader;
 	Cause		cause;			/* why leads are compared */
 	TimestampTz now;
+	TimestampTz *looked_at;		/* for each model, what the last complete look vouches for; 0: not known; NULL: not wanted */
 	State	   *states;			/* of one lead, on each model */
 	MemoryContext scratch;		/* for one lead */
 	Changes    *changes;		/* in the memory that is current */
 	SeenProfiles *profiles;
+	List	   *left;			/* leads that the transaction has logged already, and that would change once more */
 } Comparing;
 
-/* The segment on a scorecard of a lead with some profile; NULL: none. */
+/* The segment at an instant on a scorecard of a lead with some profile; NULL: none. */
 static const char *
-segment_on(Comparing *c, Scorecard *card, const Lead *lead, const Profile *profile, const State *state, Appraisal *appraisal)
+segment_at(Comparing *c, TimestampTz at, Scorecard *card, const Lead *lead, const Profile *profile, const State *state, Appraisal *appraisal)
 {
 	MemoryContext keep = MemoryContextSwitchTo(c->scratch);
-	int32		hour = hour_of(c->now);
+	int32		hour = hour_of(at);
 	int32		number = 0;
 
 	if (profile->exists || lead->timeline)
 	{
 		appraise_lead(card, lead->timeline, profile->value, hour, hour, appraisal, NULL);
-		number = segment_number(card, appraisal, state->segment, c->now - state->since);
+		number = segment_number(card, appraisal, state->segment, at - state->since);
 	}
 	MemoryContextSwitchTo(keep);
 	return number > 0 ? card->segments[number - 1].segment : NULL;
+}
+
+/* ... and now. */
+static const char *
+segment_on(Comparing *c, Scorecard *card, const Lead *lead, const Profile *profile, const State *state, Appraisal *appraisal)
+{
+	return segment_at(c, c->now, card, lead, profile, state, appraisal);
 }
 
 static bool
 is_same(const char *a, const char *b)
 {
 	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/*
+ * Whether a lead would have been in another segment already when it was compared
+ * last, or looked at: then something was added to its past, or taken away, by a
+ * transaction that could not log what that has changed.
+ */
+static bool
+has_more_past(Comparing *c, const Watched *model, const Lead *lead, const State *state)
+{
+	TimestampTz looked_at = c->looked_at ? c->looked_at[model - c->watched->models] : 0;
+	Appraisal	appraisal;
+
+	return looked_at != 0 &&
+		!is_same(segment_at(c, Max(looked_at, state->since), model->card_before ? model->card_before : model->card, lead,
+							lead->has_new_profile ? &lead->seen : &lead->profile, state, &appraisal), state->segment);
 }
 
 /* Why a lead is in another segment: would it be, by the model, and with the profile, by which it was compared last? */
@@ -554,9 +619,54 @@ cause_of(Comparing *c, const Watched *model, text *lead_id, const Lead *lead, co
 		!is_same(segment_on(c, model->card_before, lead, &lead->seen, state, &appraisal), is))
 		return CAUSE_MODEL;
 	/* what is pending was written by somebody who had not got the row: time is not the cause */
-	if (cause == CAUSE_TIME && lead->timeline && current_is_pending(c->reader.current, lead_id))
+	if (cause == CAUSE_TIME && lead->timeline &&
+		(current_is_pending(c->reader.current, lead_id) || has_more_past(c, model, lead, state)))
 		return cause_of_delta(lead->timeline);
 	return cause;
+}
+
+/*
+ * Whether a model was edited since the last complete look. Until the next one,
+ * profiles are kept as they were then, too: an edit may be taken back, and what a
+ * new profile did not do under it is the profile's doing after it.
+ */
+static bool
+is_edited(const Watching *watched)
+{
+	for (int m = 0; m < watched->n; m++)
+		if (watched->models[m].card_before)
+			return true;
+	return false;
+}
+
+/*
+ * What the cause is instead, unless a complete look has begun since the lead
+ * entered its segment. A look vouches for that, as it does for what was compared
+ * by the same edition of the model. Else an edit, or a profile, may have been taken
+ * back before any look, and so is what it has done; or who compared the lead knew
+ * the model as it was before an edit, and has outlasted the look at that.
+ */
+static void
+note_doubt(Comparing *c, const Watched *model, const State *state, Cause cause)
+{
+	int			i = c->changes->n - 1;
+	bool		is_strange = state->has_edition && state->edition != model->edition;
+	Cause		doubt;
+
+	/* the profile by which it was compared then was not kept */
+	if (cause == CAUSE_PROFILE && is_edited(c->watched))
+		c->changes->editions[i] = Int64GetDatum(0);
+	if (state->has_edition && state->edition == model->edition_before)
+		return;
+	if (state->cause == CAUSE_PROFILE && cause == CAUSE_TIME)
+		doubt = CAUSE_PROFILE;
+	else if (state->cause == CAUSE_MODEL || is_strange)
+		doubt = CAUSE_MODEL;
+	else
+		return;
+	c->changes->doubts[i] = CStringGetTextDatum(cause_name(doubt));
+	c->changes->doubt_null[i] = false;
+	c->changes->doubted_since[i] = TimestampTzGetDatum(state->since);
 }
 
 /* Note which offers are for a lead that enters a segment. */
@@ -585,20 +695,6 @@ note_profile(SeenProfiles *profiles, text *lead_id, const Profile *profile)
 	profiles->values = lappend(profiles->values, profile->value ? PG_DETOAST_DATUM_COPY(PointerGetDatum(profile->value)) : NULL);
 }
 
-/*
- * Whether a model was edited since the last complete look. Until the next one,
- * profiles are kept as they were then, too: an edit may be taken back, and what a
- * new profile did not do under it is the profile's doing after it.
- */
-static bool
-is_edited(const Watching *watched)
-{
-	for (int m = 0; m < watched->n; m++)
-		if (watched->models[m].card_before)
-			return true;
-	return false;
-}
-
 static void
 compare_lead(Comparing *c, text *lead_id)
 {
@@ -612,16 +708,21 @@ compare_lead(Comparing *c, text *lead_id)
 		const Watched *model = &c->watched->models[m];
 		const State *state = &c->states[m];
 		Appraisal	appraisal = {0};
-		const char *is;
+		const char *is = segment_on(c, model->card, &lead, &lead.profile, state, &appraisal);
+		Cause		cause;
 
-		/* one change a transaction: what others have committed since is left to who folds or looks next */
-		if (state->is_new)
-			continue;
-		is = segment_on(c, model->card, &lead, &lead.profile, state, &appraisal);
 		if (is_same(state->segment, is))
 			continue;
-		add_change(c->changes, model->model, lead_id, state->segment, is, appraisal.score, lead.exists,
-				   cause_of(c, model, lead_id, &lead, state, is));
+		/* one change a transaction: what others have committed since is left to who folds or looks next */
+		if (state->is_new)
+		{
+			if (c->left == NIL || llast(c->left) != lead_id)
+				c->left = lappend(c->left, lead_id);
+			continue;
+		}
+		cause = cause_of(c, model, lead_id, &lead, state, is);
+		add_change(c->changes, model, lead_id, state->segment, is, appraisal.score, lead.exists, cause);
+		note_doubt(c, model, state, cause);
 		if (is)
 			note_offers(c, model, &lead, is);
 	}
@@ -630,14 +731,35 @@ compare_lead(Comparing *c, text *lead_id)
 	ExecClearTuple(c->reader.states.slot);
 }
 
-/* Compare, and collect what has changed, in the memory that is current. */
-static void
+/* When the last complete look at each model began that is watched. (That is noted after each look, and not kept by a session.) */
+static TimestampTz *
+last_looks(const Watching *watched)
+{
+	TimestampTz *looks = palloc0(watched->n * sizeof(TimestampTz));
+
+	SPI_connect();
+	run("SELECT w.model, w.looked_at FROM leadscore.watched_model w WHERE w.looked_at IS NOT NULL", 0, NULL, NULL, NULL, true, SPI_OK_SELECT);
+	for (uint64 row = 0; row < SPI_processed; row++)
+	{
+		bool		isnull;
+		text	   *model = DatumGetTextPP(SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 1, &isnull));
+
+		for (int m = 0; m < watched->n; m++)
+			if (text_equal(model, watched->models[m].model))
+				looks[m] = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 2, &isnull));
+	}
+	SPI_finish();
+	return looks;
+}
+
+/* Compare, and collect what has changed, in the memory that is current. Returns the leads that are left to the next look. */
+static List *
 compare(Relation timeline_table, Relation state_table, const Watching *watched, text **lead_ids, int n, TimestampTz now, Cause cause,
 		Changes *changes, SeenProfiles *profiles)
 {
 	Comparing	c = {
 		.watched = watched, .cause = cause, .now = now, .changes = changes, .profiles = profiles,
-		.states = palloc(watched->n * sizeof(State)),
+		.states = palloc(watched->n * sizeof(State)), .looked_at = cause == CAUSE_TIME ? last_looks(watched) : NULL,
 		.scratch = AllocSetContextCreate(CurrentMemoryContext, "leadscore segments", ALLOCSET_DEFAULT_SIZES)
 	};
 
@@ -650,6 +772,7 @@ compare(Relation timeline_table, Relation state_table, const Watching *watched, 
 	}
 	reader_close(&c.reader);
 	MemoryContextDelete(c.scratch);
+	return c.left;
 }
 
 /* ---------- writing ---------- */
@@ -752,8 +875,9 @@ write_changes(const Watching *watched, const Changes *changes, TimestampTz now, 
 	static SPIPlanPtr log_plan = NULL;
 	static SPIPlanPtr state_plan = NULL;
 	int64		tick = Max((int64) U64FromFullTransactionId(GetTopFullTransactionId()) + watched->ahead, watched->floor);
-	Oid			types[8] = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, FLOAT8ARRAYOID, TIMESTAMPTZOID, INT8OID, TEXTARRAYOID};
-	Datum		values[8];
+	Oid			types[11] = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, FLOAT8ARRAYOID, TIMESTAMPTZOID, INT8OID, TEXTARRAYOID,
+		TEXTARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID};
+	Datum		values[11];
 	SPITupleTable *logged;
 	uint64		n;
 
@@ -765,15 +889,21 @@ write_changes(const Watching *watched, const Changes *changes, TimestampTz now, 
 	values[5] = TimestampTzGetDatum(now);
 	values[6] = Int64GetDatum(tick);
 	values[7] = array_of(changes->causes, NULL, changes->n, TEXTOID);
+	values[8] = array_of(changes->doubts, changes->doubt_null, changes->n, TEXTOID);
+	values[9] = array_of(changes->doubted_since, NULL, changes->n, TIMESTAMPTZOID);
+	values[10] = array_of(changes->editions, NULL, changes->n, INT8OID);
 
 	session_plan(&log_plan, "INSERT INTO leadscore.segment_change (model, lead_id, \"from\", \"to\", score, changed_at, cause, tick)"
-				 " SELECT * FROM leadscore_internal.changes_to_log($1, $2, $3, $4, $5, $6, $7, $8) RETURNING change_id, model, lead_id, \"from\", \"to\","
+				 " SELECT c.model, c.lead_id, c.\"from\", c.\"to\", c.score, c.changed_at, c.cause_seen, c.tick_given"
+				 " FROM leadscore_internal.changes_to_log($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) c RETURNING change_id, model, lead_id, \"from\", \"to\","
 				 " cause OPERATOR(pg_catalog.<>) 'watch' AND (SELECT w.notify FROM leadscore.watched_model w WHERE w.model OPERATOR(pg_catalog.=) segment_change.model),"
-				 " cause", 8, types);
-	session_plan(&state_plan, "INSERT INTO leadscore.lead_state (lead_id, model, segment, since, tick, cause)"
-				 " SELECT c.lead_id, c.model, c.\"to\", c.changed_at, c.tick_given, c.cause_seen FROM leadscore_internal.changes_to_log($1, $2, $3, $4, $5, $6, $7, $8) c"
-				 " ON CONFLICT (lead_id, model) DO UPDATE SET segment = excluded.segment, since = excluded.since, tick = excluded.tick, cause = excluded.cause",
-				 8, types);
+				 " cause", lengthof(types), types);
+	session_plan(&state_plan, "INSERT INTO leadscore.lead_state (lead_id, model, segment, since, tick, cause, edition)"
+				 " SELECT c.lead_id, c.model, c.\"to\", c.changed_at, c.tick_given, c.cause_seen, c.edition"
+				 " FROM leadscore_internal.changes_to_log($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) c"
+				 " ON CONFLICT (lead_id, model) DO UPDATE SET segment = excluded.segment, since = excluded.since, tick = excluded.tick,"
+				 " cause = excluded.cause, edition = excluded.edition",
+				 lengthof(types), types);
 	if (SPI_execute_snapshot(log_plan, values, NULL, snapshot, InvalidSnapshot, false, true, 0) != SPI_OK_INSERT_RETURNING)
 		elog(ERROR, "could not write changes of segments");
 	notify(told);
@@ -845,29 +975,58 @@ write_batch(const Watching *watched, const Changes *changes, const SeenProfiles 
 	AtEOXact_GUC(false, settings);
 }
 
-/* Compare leads whose rows are ours, a batch at a time, and log what has changed; lead_state and what offers need are locked. */
-static void
+/*
+ * Whether what is watched is still what leads have been compared by. Where lead_state
+ * is locked already, nothing else tells us of an edit that was committed since.
+ */
+static bool
+is_current(const Watching *watched)
+{
+	AcceptInvalidationMessages();
+	return segments_watched() == watched;
+}
+
+/*
+ * Compare leads whose rows are ours, a batch at a time, and log what has changed;
+ * lead_state and what offers need are locked. Returns the leads that are left to
+ * the next look.
+ *
+ * The profiles are kept only if no edit was committed before we had read all of
+ * them. A look that begins after a later one lists the same profiles, and either
+ * sees that we have kept them, or finds the leads' rows held, and is not complete.
+ */
+static List *
 see_segments(Relation timelines, Relation state_table, text **lead_ids, int n, Cause cause)
 {
-	const Watching *watched = segments_watched();
+	const Watching *watched;
+	List	   *left = NIL;
 	MemoryContext batch = AllocSetContextCreate(CurrentMemoryContext, "leadscore changes", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(batch);
 	TimestampTz now = GetCurrentTimestamp();
 	uint64		told = 0;
 
+	AcceptInvalidationMessages();
+	watched = segments_watched();
 	for (int first = 0; watched && first < n; first += BATCH)
 	{
 		Changes		changes = {0};
 		SeenProfiles profiles = {0};
 
-		compare(timelines, state_table, watched, lead_ids + first, Min(BATCH, n - first), now, cause, &changes, &profiles);
+		List	   *left_of_batch = compare(timelines, state_table, watched, lead_ids + first, Min(BATCH, n - first), now, cause, &changes, &profiles);
+
+		if (!is_current(watched))
+			profiles = (SeenProfiles) {0};
 		write_batch(watched, &changes, &profiles, now, &told);
+		MemoryContextSwitchTo(old);
+		left = list_concat(left, left_of_batch);
+		MemoryContextSwitchTo(batch);
 		MemoryContextReset(batch);
 	}
 	if (told > MOST_NOTICES)
 		Async_Notify("leadscore", psprintf("{\"more\": " UINT64_FORMAT "}", told - MOST_NOTICES));
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(batch);
+	return left;
 }
 
 /* What is written for leads, beside lead_timeline. */
@@ -882,7 +1041,7 @@ lock_written(void)
 	return table_open(our_table("lead_state"), NoLock);
 }
 
-/* see_leads(lead_ids, cause): compare leads whose rows of lead_timeline the caller holds. */
+/* see_leads(lead_ids, cause): compare leads whose rows of lead_timeline the caller holds; returns those that are left to the next look. */
 Datum
 see_leads(PG_FUNCTION_ARGS)
 {
@@ -891,16 +1050,17 @@ see_leads(PG_FUNCTION_ARGS)
 	Datum	   *datums;
 	text	  **lead_ids;
 	int			n;
+	List	   *left;
 
 	CommandCounterIncrement();
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), TEXTOID, -1, false, TYPALIGN_INT, &datums, NULL, &n);
 	lead_ids = palloc_extended(Max(n, 1) * sizeof(text *), MCXT_ALLOC_HUGE);
 	for (int i = 0; i < n; i++)
 		lead_ids[i] = DatumGetTextPP(datums[i]);
-	see_segments(timelines, state_table, lead_ids, sort_names(lead_ids, n), cause_named(text_to_cstring(PG_GETARG_TEXT_PP(1))));
+	left = see_segments(timelines, state_table, lead_ids, sort_names(lead_ids, n), cause_named(text_to_cstring(PG_GETARG_TEXT_PP(1))));
 	table_close(state_table, NoLock);
 	table_close(timelines, NoLock);
-	PG_RETURN_VOID();
+	PG_RETURN_DATUM(array_of_list(left, TEXTOID));
 }
 
 /* ---------- offers to those who are there ---------- */
@@ -1074,7 +1234,7 @@ see_touched(text **names, int n, Cause cause)
 		}
 		stores_close(stores);
 		CommandCounterIncrement();
-		see_segments(timelines, state_table, lead_ids, nheld, cause);
+		(void) see_segments(timelines, state_table, lead_ids, nheld, cause);
 		release_made(timelines, made, nmade);
 		table_close(state_table, NoLock);
 	}

@@ -91,6 +91,16 @@ SELECT visits('cookie', 3), visits('hal', 3);
 SELECT identify('cookie', 'hal');
 SELECT lead_id, "from", "to", cause FROM segment_change WHERE lead_id IN ('cookie', 'hal') ORDER BY change_id;
 
+-- a load that could not be logged by who has done it is none by time: at this level, and while a segment is renamed (isolation/causes)
+BEGIN ISOLATION LEVEL SERIALIZABLE;
+SELECT visits('ida', 5, now() - interval '2 days');
+COMMIT;
+BEGIN ISOLATION LEVEL SERIALIZABLE;
+SELECT visits('ike', 5);
+COMMIT;
+SELECT refresh_segments();
+SELECT lead_id, "from", "to", cause FROM segment_change WHERE lead_id IN ('ida', 'ike') ORDER BY 1;
+
 -- by time alone
 INSERT INTO model (model) VALUES ('t');
 INSERT INTO weight (model, signal, measure, points, at_least) VALUES ('t', 'visit', 'days_since_last', 1, 1);
@@ -98,7 +108,9 @@ INSERT INTO segment (model, segment, position, min_score) VALUES ('t', 'gone', 1
 CALL watch('t', notify => false);
 INSERT INTO offer (offer, model, segment, kind, discount, valid_for, budget) VALUES ('back', 't', 'gone', 'amount', 5, '7 days', 100);
 SELECT visits('ivy', 1);
-UPDATE lead_timeline SET timeline = '{1: 2026-01-01T00Z 1}'::timeline WHERE lead_id = 'ivy';
+-- (four days ago everybody was looked at, three days ago there was the visit)
+UPDATE lead_timeline SET timeline = format('{1: %sZ 1}', to_char(now() AT TIME ZONE 'UTC' - interval '3 days', 'YYYY-MM-DD"T"HH24'))::timeline WHERE lead_id = 'ivy';
+UPDATE watched_model SET looked_at = now() - interval '4 days' WHERE model = 't';
 SELECT refresh_segments();
 SELECT * FROM issued WHERE offer = 'back';
 SELECT unwatch('t');

@@ -203,7 +203,9 @@ my @settings = (
 		'extra_float_digits = 0', 'row_security = off', 'transform_null_equals = on', "default_transaction_isolation = 'serializable'", "search_path = ''", 'xmlbinary = hex' ],
 	[ 'IntervalStyle = iso_8601', "DateStyle = 'Postgres, DMY'", "TimeZone = 'Australia/Lord_Howe'", 'extra_float_digits = 3', 'check_function_bodies = off',
 		"default_transaction_isolation = 'repeatable read'", 'search_path = evil, pg_catalog', "client_encoding = 'LATIN1'", 'bytea_output = escape' ]);
-for my $settings (@settings)
+# 19 has no such strings any more
+my $old_strings = $node->safe_psql('postgres', 'SHOW server_version_num') < 190000;
+for my $settings (map { [ grep { $old_strings || !/^(standard_conforming_strings|escape_string_warning) / } @$_ ] } @settings)
 {
 	same_results(join(', ', @$settings), results("TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'", "@$settings" =~ /evil/ ? $hostile : '', @$settings));
 }
