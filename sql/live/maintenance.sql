@@ -920,8 +920,8 @@ SELECT 'source', k.source::text,
 	CASE k.reason WHEN 'in the future' THEN (SELECT leadscore_internal.hint_of_future(k.source, s.occurred_at) FROM leadscore.source s WHERE s.source = k.source AND s.feeds = 'timeline' LIMIT 1)
 	ELSE 'mend the rows by UPDATE, or track the table with an expression that reads them; see leadscore.skipped_row' END
 FROM leadscore.skipped_row k
--- a row without a lead is nothing wrong: a guest
-WHERE k.reason <> 'no lead' AND k.last_at > now() - interval '7 days'
+-- a row without a lead, kind or time is nothing wrong: a guest, or what has not come to pass
+WHERE k.reason NOT IN ('no lead', 'no kind', 'no time') AND k.last_at > now() - interval '7 days'
 UNION ALL
 SELECT 'source', c.child::text, format('is a partition or child of %s, but has no triggers', s.source),
 	format('SELECT leadscore.untrack(%L), then track() it again', s.source)

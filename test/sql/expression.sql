@@ -70,7 +70,7 @@ UPDATE shop.orders SET payload = '{"price": "2"}' WHERE id BETWEEN 100 AND 399;
 SELECT * FROM timelines() WHERE lead_id = 'many@x';
 SELECT * FROM verify();
 
--- What is skipped can be seen, by reason, and status tells of it; a row without a lead is nothing wrong.
+-- What is skipped can be seen, by reason, and status tells of it; a row without a lead or time is nothing wrong.
 SELECT source, reason, rows, last_at > now() - interval '1 hour' AS is_new FROM skipped_row ORDER BY reason;
 SELECT name, state FROM status WHERE object = 'source' ORDER BY 2;
 
