@@ -168,7 +168,7 @@ CREATE FUNCTION leadscore_internal.has_expression(source oid, mapping jsonb) RET
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT coalesce(bool_or(NOT leadscore_internal.has_column(source, t.term) OR t.used_as = 'condition'
-		OR t.used_as = 'property' AND leadscore_internal.column_type(source, t.term) = 'json'::regtype), false)
+		OR t.used_as = 'property' AND leadscore_internal.column_type(source::regclass, t.term) = 'json'::regtype), false)
 	FROM leadscore_internal.terms(source, mapping) t
 $$;
 
@@ -225,7 +225,7 @@ BEGIN
 	IF sources IS NULL OR document -> 'signals' = '[]' THEN
 		RETURN;
 	END IF;
-	alone := (SELECT bool_or(leadscore_internal.has_expression(s, m)) FROM unnest(sources, mappings) t (s, m));
+	alone := (SELECT bool_or(leadscore_internal.has_expression(s::oid, m)) FROM unnest(sources, mappings) t (s, m));
 	IF names IS NULL AND kinds IS NULL AND NOT alone THEN
 		parts := leadscore_internal.gather_parts(sources);
 	END IF;
