@@ -99,6 +99,7 @@ typedef struct Closure
 	Steps		edges;
 	Steps		aliases;
 	int			walks;
+	NameNode   *circle;			/* a WARNING has told of */
 } Closure;
 
 /* ---------- reading ---------- */
@@ -276,6 +277,9 @@ smallest_of_circle(Closure *c, NameNode *node)
 	for (NameNode *next = known_node(c, node->next); next != node; next = known_node(c, next->next))
 		if (text_compare(next->name, smallest->name) < 0)
 			smallest = next;
+	if (smallest == c->circle)
+		return smallest;
+	c->circle = smallest;
 	ereport(WARNING,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("aliases lead in a circle: \"%s\" counts for itself", text_to_cstring(smallest->name)),

@@ -45,7 +45,8 @@ my %functions = (
 		publish check_redefined keep_version set_default_model restore_version keep_documents
 		track track_query qualified_query make_query_table check_query_key note_query query_of query_named refresh_query query_failed refresh_queries
 		tell_of_size add_past tell_of_column equal_may_differ merge_duplicates track_profile is_ordered untrack check_source check_properties begin_tracking end_tracking check_children retrack check_mapping repair_triggers rename_source replace_source look_at_source note_due forget_mapping drop_trigger_sets present_mappings sources_due sources_counted create_triggers
-		drop_triggers record record_profile add_source add_profiles note_everybody
+		drop_triggers record record_profile record_alias trigger_function track_alias alias_key_problem check_event_index index_key reads_one_unique_column add_aliases alias_rows
+		hold_alias_sources said_edges edge_differences alias_closure unsettled_names aliases_differ apply_edges correct_edges add_source add_profiles note_everybody
 		hold_sources hold_source source_timelines gather gather_parts source_events log_events row_condition column_text difference only
 		term_condition find_rows delete_rows gather_alone has_expression forget_skipped attributes tell_of_attributes
 		verify rebuild compact fold partition_timelines find_corrections leads_named apply_corrections add_corrections add_deltas find_hours check_compaction
@@ -76,8 +77,9 @@ my %functions = (
 	# ... and what functions call that run as the owner
 	  . q{
 		query_refreshed insert_query key_columns difference_statement follow_tables follow_drop look_at_columns look_at_names look_at_own note_dropped note_subscribed check_trigger utf8 check_seen is_seen check_sources_seen hold_lock release_timelines hold_leads
+		add_edges append_look_again change_edges has_edges identified_lead is_tracked keep_edges look_again make_aliases move_names point_aliases settle
 		give_up_row append_delta wait_for_names try_names try_aliases try_leads line_is_free lead_now has_aliases names_are_seen aliases_are_seen append_change remove_change change_waits
-		waiting_lead waiting_changes is_first_change statement_is_running change_problem moved_timeline begin_parting try_sources try_table try_change make_change
+		waiting_lead waiting_changes is_first_change statement_is_running change_problem moved_timelines begin_parting try_sources try_table try_change make_change
 		carry_out_one carry_out change_name add_by_statement fold_by_statements
 		see_leads see_all change_horizon set_clock run_latest edition names_of voucher_code is_held_out fill_slots history_exists has_rows has_events fold_rows fold_profiles fold_profile follow_tablespace by_bytes keyed_by_lead merge_rows merge_profile look_up_again profile_tables latest_profile add_delta note_skipped condense_skipped
 		add_rows table_of_lead create_split_table changes_to_log models_watched offers_to_issue vouchers_to_issue condition_card issue_to give_back takes_slot
@@ -125,7 +127,7 @@ my %tables = (
 	'admin=arwd' => 'voucher forgotten_voucher parted_lead derived_event derivation_due derivation_state change_consumer',
 	'writer=a admin=arwd' => 'event',		# and columns of it
 	'reader=r admin=rd' => 'lead_timeline known_source',
-	'reader=r admin=r' => 'lead_alias pending_delta counted_signal snapshot_state model_document signal_definition skipped skipped_row source source_trigger trigger_set query_table tracked_query known_event_trigger known_collation own_column status current_timeline pending_timeline alias_profile current_profile visible_lead
+	'reader=r admin=r' => 'lead_alias alias_edge pending_delta counted_signal snapshot_state model_document signal_definition skipped skipped_row source source_trigger trigger_set query_table tracked_query known_event_trigger known_collation own_column status current_timeline pending_timeline alias_profile current_profile visible_lead
 		lead_score lead_segment segment_summary model_conversion lead_start monthly_figure sales_cycle funnel attribution crm_lead',
 	'admin=rd' => 'pending_profile seen_profile voucher_order',
 	'admin=r' => 'offer_slot offer_money offer_stop change_clock',
