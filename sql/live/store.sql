@@ -1020,6 +1020,7 @@ BEGIN
 	PERFORM leadscore_internal.term_type(source, name, 'name'::text) FROM unnest(ARRAY[lead_id, kind_column]) name;
 	PERFORM leadscore_internal.term_type(source, filter, 'condition'::text);
 
+	PERFORM leadscore_internal.check_event_index(source, lead_id) WHERE EXISTS (SELECT FROM leadscore.source s WHERE s.feeds = 'alias');
 	IF NOT leadscore_internal.begin_tracking(source, mapping, 'record'::text) THEN
 		RETURN;
 	END IF;

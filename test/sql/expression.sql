@@ -126,6 +126,7 @@ SELECT * FROM reads(kind_column => 'CASE state WHEN ''paid'' THEN ''bought'' ELS
 SELECT * FROM reads(filter => 'is_paid');
 SELECT * FROM reads(filter => 'email = ''A@x''');
 SELECT * FROM reads(filter => '''b'' = ANY (tags)');
+SELECT * FROM reads(filter => 'tag <> ''today'' AND payload <> ''{"at": "now"}''');
 SELECT * FROM reads(lead_id => 'f::text', filter => 'at > ''2025-01-01''');
 SELECT * FROM reads(properties => ARRAY['payload']);
 SELECT * FROM reads(properties => ARRAY['p => payload']);
@@ -195,6 +196,7 @@ SELECT refused(ARRAY(SELECT format('SELECT track(''shop.thing'', kind => ''k'', 
 	(NULL, 'local::timestamptz', NULL, NULL, NULL),
 	(NULL, 'now()', NULL, NULL, NULL),
 	(NULL, 'coalesce(local, ''now'')', NULL, NULL, NULL),
+	(NULL, 'upper(tsrange(local, local) + ''[today,)'')', NULL, NULL, NULL),
 	(NULL, 'ms / 1000', NULL, NULL, NULL),
 	(NULL, NULL, 'email || ''x''', NULL, NULL),
 	(NULL, NULL, '(SELECT 1)', NULL, NULL),
