@@ -165,12 +165,7 @@ COMMENT ON FUNCTION leadscore_internal.gather_alone(regclass[], jsonb[], jsonb, 
 	IS 'gather(), not in a parallel worker, as mappings with expressions need it';
 
 CREATE FUNCTION leadscore_internal.has_expression(source oid, mapping jsonb) RETURNS boolean
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT coalesce(bool_or(NOT leadscore_internal.has_column(source, t.term) OR t.used_as = 'condition'
-		OR t.used_as = 'property' AND leadscore_internal.column_type(source::regclass, t.term) = 'json'::regtype), false)
-	FROM leadscore_internal.terms(source, mapping) t
-$$;
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT;
 
 COMMENT ON FUNCTION leadscore_internal.has_expression(oid, jsonb) IS 'whether a mapping has an expression, which may fail';
 

@@ -70,6 +70,7 @@ static HTAB *sources = NULL;
 
 PG_FUNCTION_INFO_V1(property_type);
 PG_FUNCTION_INFO_V1(looks_like_name);
+PG_FUNCTION_INFO_V1(has_expression);
 PG_FUNCTION_INFO_V1(has_rows);
 PG_FUNCTION_INFO_V1(has_events);
 PG_FUNCTION_INFO_V1(count_rows);
@@ -321,6 +322,65 @@ map_properties(Source *source, TupleDesc row, char **properties, int n)
 											 InvalidOid, COERCE_EXPLICIT_CALL), function);
 	InitFunctionCallInfoData(*call, function, 2 * n, InvalidOid, NULL, NULL);
 	source->build_properties = call;
+}
+
+/* Whether what a mapping has for a column is evaluated instead. */
+static bool
+is_expression(TupleDesc row, const char *text, bool is_property)
+{
+	AttrNumber	attnum = column_named(row, text);
+
+	if (attnum == 0)
+		return !is_name(text);
+	return is_property && getBaseType(TupleDescAttr(row, attnum - 1)->atttypid) == JSONOID;
+}
+
+static bool
+mapping_has_expression(JsonbContainer *mapping, TupleDesc row)
+{
+	static const char *const members[] = {"lead_id", "kind_column", "occurred_at", "value"};
+	DocPath		root = {NULL, "source", 0};
+	JsonbValue	value;
+
+	if (doc_member(mapping, "filter", &value))
+		return true;
+	for (Size i = 0; i < lengthof(members); i++)
+	{
+		char	   *text = doc_string(mapping, &root, members[i], false);
+
+		if (text && is_expression(row, text, false))
+			return true;
+	}
+	if (!doc_member(mapping, "properties", &value) || value.type != jbvBinary)
+		return false;
+	for (uint32 i = 0; i < JsonContainerSize(value.val.binary.data); i++)
+	{
+		JsonbValue *property = getIthJsonbValueFromContainer(value.val.binary.data, i);
+		const char *text;
+
+		if (property->type != jbvString)
+			continue;
+		(void) property_named(row, pnstrdup(property->val.string.val, property->val.string.len), &text);
+		if (is_expression(row, text, true))
+			return true;
+	}
+	return false;
+}
+
+/* has_expression(source, mapping): whether anything of a mapping is evaluated, and may fail. */
+Datum
+has_expression(PG_FUNCTION_ARGS)
+{
+	Jsonb	   *mapping = PG_GETARG_JSONB_P(1);
+	Relation	relation = RelationIdGetRelation(PG_GETARG_OID(0));
+	bool		found;
+
+	/* dropped meanwhile: whoever reads it says so */
+	if (relation == NULL)
+		PG_RETURN_BOOL(false);
+	found = JB_ROOT_IS_OBJECT(mapping) && mapping_has_expression(&mapping->root, RelationGetDescr(relation));
+	RelationClose(relation);
+	PG_RETURN_BOOL(found);
 }
 
 /* Read a mapping, for rows of a type. */
