@@ -101,15 +101,19 @@ AS $$
 	UPDATE leadscore_internal.query_table q SET refreshed_at = at, failed_at = NULL WHERE q.target = query_refreshed.target
 $$;
 
-CREATE FUNCTION leadscore_internal.query_failed(target oid) RETURNS void
-	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION leadscore_internal.query_failed(target oid, state text, reason text, details text) RETURNS void
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	UPDATE leadscore_internal.query_table q SET failed_at = coalesce(q.failed_at, clock_timestamp()) WHERE q.target = query_failed.target
+BEGIN
+	UPDATE leadscore_internal.query_table q SET failed_at = coalesce(q.failed_at, clock_timestamp()) WHERE q.target = query_failed.target;
+	RAISE WARNING USING ERRCODE = state, MESSAGE = format('%s is not refreshed: its query has failed', target::regclass),
+		DETAIL = concat_ws(' ', reason || '.', nullif(details, '')), HINT = 'The others are. leadscore.status shows it until a refresh succeeds.';
+END
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.query_of(oid) IS 'the query of a table; NULL: it has none';
 COMMENT ON FUNCTION leadscore_internal.query_refreshed(oid, timestamptz) IS 'notes that a table is as its query says';
-COMMENT ON FUNCTION leadscore_internal.query_failed(oid) IS 'notes that the query of a table has failed';
+COMMENT ON FUNCTION leadscore_internal.query_failed(oid, text, text, text) IS 'notes, and tells, that the query of a table has failed';
 
 CREATE FUNCTION leadscore_internal.key_columns(target oid) RETURNS TABLE (name text, equals text)
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -217,10 +221,7 @@ BEGIN
 			END IF;
 		EXCEPTION WHEN OTHERS THEN
 			GET STACKED DIAGNOSTICS reason = MESSAGE_TEXT, details = PG_EXCEPTION_DETAIL;
-			PERFORM leadscore_internal.query_failed(present);
-			RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = pg_catalog.format('%s is not refreshed: its query has failed', present::pg_catalog.regclass),
-				DETAIL = pg_catalog.concat_ws(' ', pg_catalog.concat(reason, '.'), nullif(details, '')),
-				HINT = 'The others are. leadscore.status shows it until a refresh succeeds.';
+			PERFORM leadscore_internal.query_failed(present, SQLSTATE::pg_catalog.text, reason, details);
 		END;
 		IF may_commit THEN
 			COMMIT;

@@ -282,7 +282,7 @@ is(install(q{CREATE ROLE trapper; CREATE SCHEMA trap AUTHORIZATION trapper}), 'i
 is($node->safe_psql('shop', q{
 	SELECT string_agg(p.proname, ' ' ORDER BY p.proname) FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
 	WHERE p.pronamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND l.lanname IN ('sql', 'plpgsql') AND p.prosqlbody IS NULL
-	AND NOT coalesce(p.proconfig && '{"search_path=pg_catalog, pg_temp"}', false)}), 'add_corrections compact correct_parted in_restore is_visible look rebuild score_by_query see_changes watch', 'these functions name all schemas');
+	AND NOT coalesce(p.proconfig && '{"search_path=pg_catalog, pg_temp"}', false)}), 'add_corrections compact correct_parted in_restore is_visible look rebuild refresh_queries score_by_query see_changes watch', 'these functions name all schemas');
 is($node->safe_psql('shop', q{
 	SELECT p.proname FROM pg_proc p WHERE p.pronamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND p.prosecdef
 	AND NOT coalesce(p.proconfig && '{"search_path=pg_catalog, pg_temp"}', false)}), '', '... and none of them runs as the owner');
@@ -319,7 +319,9 @@ for my $command (q{INSERT INTO leadscore.event (lead_id, kind, occurred_at, valu
 	q{CREATE TABLE shop_orders (lead varchar, placed date, country varchar); INSERT INTO shop_orders VALUES ('lead', '2026-01-01', 'DE'); CREATE INDEX ON shop_orders (lead); SELECT leadscore.track('shop_orders', 'lead', 'purchase', occurred_at => 'placed', maintenance => 'deferred'); SELECT leadscore.track_profile('shop_orders', 'lead', '{country}', latest_by => 'placed')},
 	q{INSERT INTO shop_orders VALUES ('lead', '2026-01-02', 'FR'); UPDATE shop_orders SET country = 'ES'}, q{DELETE FROM leadscore.event; INSERT INTO leadscore.event (lead_id, kind) VALUES ('lead', 'visit')}, q{CALL leadscore.rebuild()}, q{CALL leadscore.rebuild(ARRAY['lead'])}, q{CALL leadscore.compact('2026-01-02')},
 	q{INSERT INTO leadscore.model (model) VALUES ('other')}, q{CALL leadscore.see_changes()}, q{SELECT leadscore.score('lead', 'ecommerce'), leadscore.score('nobody', 'ecommerce')}, q{SELECT leadscore.refresh_segments(), leadscore.refresh_crm(), leadscore.fold()}, q{SELECT leadscore.identify('a', 'lead'); SELECT leadscore.unidentify('a')},
-	q{UPDATE leadscore.lead_timeline SET timeline = '{}' WHERE lead_id LIKE 'lead'; CALL leadscore.rebuild()}, q{SELECT leadscore.partition_timelines(2); INSERT INTO leadscore.event (lead_id, kind) VALUES ('lead 2', 'visit')}, q{DROP TABLE shop_orders})
+	q{UPDATE leadscore.lead_timeline SET timeline = '{}' WHERE lead_id LIKE 'lead'; CALL leadscore.rebuild()}, q{SELECT leadscore.partition_timelines(2); INSERT INTO leadscore.event (lead_id, kind) VALUES ('lead 2', 'visit')}, q{DROP TABLE shop_orders},
+	q{CREATE TABLE public.bill (id bigint, paid numeric); INSERT INTO public.bill VALUES (1, 10), (2, 20); SELECT leadscore.track_query('public.paid', 'SELECT * FROM public.bill', '{id}'); UPDATE public.bill SET paid = 30 WHERE id OPERATOR(pg_catalog.=) 1; CALL leadscore.refresh_queries('public.paid')},
+	q{INSERT INTO public.bill VALUES (1, 40); CALL leadscore.refresh_queries()}, q{DROP TABLE public.bill, public.paid})
 {
 	my ($status, $out, $error) = $node->psql('shop', "$trapped $command");
 
