@@ -30,7 +30,7 @@ MODULE_big = leadscore
 OBJS       = $(patsubst $(here)/%.c,%.o,$(sort $(wildcard $(here)/src/*.c $(here)/src/*/*.c)))
 
 SQL_PARTS  = schema timeline/timeline model/score model/catalog model/template live/store live/follow \
-             live/partition live/maintenance live/identity live/derive act/experiment face/face face/rfm \
+             live/partition live/maintenance live/identity live/alias live/derive act/experiment face/face face/rfm \
              face/figures face/affinity face/crm learn/quality learn/learn learn/fit learn/bins \
              learn/profile_report learn/preview customer/clv act/transition act/offer admin/schedule \
              admin/privileges

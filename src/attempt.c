@@ -53,3 +53,72 @@ attempt(void (*step) (void *argument), void *argument, const char *failure, cons
 	}
 	PG_END_TRY();
 }
+
+/* Leave the subtransaction, which has ended. */
+static void
+leave(Attempts *attempts, MemoryContext context)
+{
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = attempts->outside;
+	attempts->inside = NULL;
+}
+
+/* Note why a step has failed; what has nothing to do with the step goes on. */
+static void
+note_failure(Attempts *attempts)
+{
+	ErrorData  *error = CopyErrorData();
+	int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+
+	FlushErrorState();
+	if (category == ERRCODE_OPERATOR_INTERVENTION || category == ERRCODE_INSUFFICIENT_RESOURCES)
+		ReThrowError(error);
+	attempts->sqlstate = error->sqlerrcode;
+	attempts->message = pstrdup(error->message ? error->message : "");
+	FreeErrorData(error);
+}
+
+bool
+attempt_next(Attempts *attempts, void (*step) (void *argument), void *argument)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool done = false;
+
+	if (attempts->inside == NULL)
+	{
+		attempts->outside = CurrentResourceOwner;
+		BeginInternalSubTransaction(NULL);
+		attempts->inside = CurrentResourceOwner;
+		MemoryContextSwitchTo(context);
+	}
+	/* what the caller opens between the steps is his */
+	CurrentResourceOwner = attempts->inside;
+	PG_TRY();
+	{
+		step(argument);
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = attempts->outside;
+		done = true;
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		note_failure(attempts);
+		RollbackAndReleaseCurrentSubTransaction();
+		leave(attempts, context);
+	}
+	PG_END_TRY();
+	return done;
+}
+
+void
+attempts_end(Attempts *attempts)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	if (attempts->inside == NULL)
+		return;
+	CurrentResourceOwner = attempts->inside;
+	ReleaseCurrentSubTransaction();
+	leave(attempts, context);
+}

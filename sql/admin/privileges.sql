@@ -43,7 +43,7 @@ GRANT EXECUTE ON FUNCTION leadscore.timeline_agg(jsonb, text, timestamptz, numer
 -- what constraints call, and hints: with the rights of whoever writes
 GRANT EXECUTE ON FUNCTION leadscore_internal.check_event(text, text, timestamptz, numeric, jsonb), leadscore_internal.check_condition(jsonpath),
 	leadscore_internal.check_scorecard(jsonb), leadscore_internal.check_duration(text, interval, text), leadscore_internal.duration_hours(text, interval, text),
-	leadscore_internal.refuse(text, text, text), leadscore_internal.known(text, text[]), leadscore_internal.check_part_exists(text, text, text, text, text, text[]) TO PUBLIC;
+	leadscore_internal.refuse(text, text, text), leadscore_internal.known(text, text[]), leadscore_internal.read_timestamp(text), leadscore_internal.read_date(text), leadscore_internal.check_part_exists(text, text, text, text, text, text[]) TO PUBLIC;
 
 CREATE FUNCTION leadscore_internal.check_role(role regrole) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -69,8 +69,8 @@ BEGIN
 	PERFORM leadscore_internal.check_role(role);
 	EXECUTE format('GRANT SELECT ON leadscore.signal, leadscore.model, leadscore.weight, leadscore.category, leadscore.stage,'
 		' leadscore.grade, leadscore.segment, leadscore.default_model, leadscore.compaction, leadscore.model_document, leadscore.lead, leadscore.lead_timeline,'
-		' leadscore.lead_alias, leadscore.pending_delta, leadscore_internal.pending_identity, leadscore_internal.changed_lead, leadscore_internal.counted_signal, leadscore_internal.snapshot_state, leadscore_internal.signal_definition,'
-		' leadscore_internal.source_trigger, leadscore.source, leadscore_internal.trigger_set, leadscore_internal.own_column, leadscore.known_source, leadscore_internal.known_event_trigger, leadscore_internal.known_collation, leadscore.status, leadscore.current_timeline, leadscore_internal.pending_timeline, leadscore_internal.alias_profile, leadscore.current_profile, leadscore_internal.visible_lead, leadscore.lead_score,'
+		' leadscore.lead_alias, leadscore.pending_delta, leadscore_internal.pending_identity, leadscore_internal.alias_edge, leadscore_internal.changed_lead, leadscore_internal.counted_signal, leadscore_internal.snapshot_state, leadscore_internal.signal_definition,'
+		' leadscore_internal.source_trigger, leadscore.source, leadscore_internal.trigger_set, leadscore_internal.own_column, leadscore.known_source, leadscore_internal.known_event_trigger, leadscore_internal.known_collation, leadscore_internal.skipped, leadscore.skipped_row, leadscore.status, leadscore.current_timeline, leadscore_internal.pending_timeline, leadscore_internal.alias_profile, leadscore.current_profile, leadscore_internal.visible_lead, leadscore.lead_score,'
 		' leadscore.lead_segment, leadscore.segment_summary, leadscore.model_version, leadscore.experiment, leadscore.watched_model,'
 		' leadscore.lead_state, leadscore.segment_change, leadscore.offer,'
 		' leadscore.derivation, leadscore.conversion, leadscore_internal.model_conversion,'
@@ -81,7 +81,7 @@ BEGIN
 	EXECUTE format('GRANT SELECT (lead_id) ON leadscore.pending_profile TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.signals(), leadscore.scorecard(text), leadscore_internal.make_document(text), leadscore_internal.model_named(text),'
 		' leadscore_internal.lead_named(text), leadscore_internal.timeline_of(text), leadscore_internal.has_pending(text), leadscore_internal.with_pending(text, leadscore.timeline), leadscore_internal.check_timelines_seen(), leadscore_internal.with_pending_profile(text, jsonb, boolean), leadscore_internal.alias_profiles(), leadscore_internal.is_visible(text), leadscore_internal.model_cards(), leadscore_internal.served_models(), leadscore_internal.months_since(timestamptz), leadscore_internal.model_stages(), leadscore_internal.stage_signals(), leadscore_internal.touch_signals(), leadscore_internal.children(regclass), leadscore_internal.source_problem(regclass, jsonb), leadscore_internal.lead_key_problem(regclass, jsonb), leadscore_internal.has_lead_index(oid, text, boolean), leadscore_internal.split_problem(), leadscore_internal.log_has(text, boolean), leadscore_internal.signals_waiting(text[]), leadscore_internal.transition_problem(), leadscore_internal.table_problem(), leadscore_internal.known_source_problem(), leadscore_internal.own_problem(), leadscore_internal.collation_version(), leadscore_internal.event_trigger_state(), leadscore_internal.mapped_columns(oid, jsonb), leadscore_internal.keeps_values(text, text), leadscore_internal.family_above(oid[]), leadscore_internal.family_below(oid[]), leadscore_internal.split_tables(), leadscore.partitions(),'
-		' leadscore_internal.column_type(regclass, text), leadscore_internal.property_type(regtype), leadscore_internal.trigger_mapping(bytea), leadscore.top(integer, text, timestamptz), leadscore.score(text, text, timestamptz), leadscore_internal.score_by_query(text, text, timestamptz), leadscore.explain(text, text, timestamptz),'
+		' leadscore_internal.column_type(regclass, text), leadscore_internal.has_column(oid, text), leadscore_internal.looks_like_name(text), leadscore_internal.is_term_for_column(oid, text), leadscore_internal.term_type(regclass, text, text), leadscore_internal.property_value(oid, text), leadscore_internal.property_name(oid, text), leadscore_internal.terms(oid, jsonb), leadscore_internal.expression_type(regclass, text, text), leadscore_internal.expression_columns(text), leadscore_internal.expression_has_index(oid, text, boolean), leadscore_internal.hint_of_future(regclass, text), leadscore_internal.property_type(regtype), leadscore_internal.trigger_mapping(bytea), leadscore.top(integer, text, timestamptz), leadscore.score(text, text, timestamptz), leadscore_internal.score_by_query(text, text, timestamptz), leadscore.explain(text, text, timestamptz),'
 		' leadscore.score(bigint, text, timestamptz), leadscore.score(uuid, text, timestamptz), leadscore.explain(bigint, text, timestamptz), leadscore.explain(uuid, text, timestamptz),'
 		' leadscore.score_history(text, text, timestamptz, timestamptz, interval), leadscore.rfm_groups(), leadscore.rfm(text[], timestamptz, integer),'
 		' leadscore.rfm(text, timestamptz, integer), leadscore_internal.conversion_of(text), leadscore_internal.signals_named(text[]),'
@@ -174,19 +174,23 @@ BEGIN
 	EXECUTE format('GRANT USAGE ON SEQUENCE leadscore.weight_weight_id_seq, leadscore_internal.crm_change_id_seq TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.publish(jsonb, boolean), leadscore_internal.check_redefined(jsonb), leadscore_internal.keep_version(text, jsonb), leadscore.set_default_model(text), leadscore.restore_version(text, integer, boolean), leadscore_internal.keep_documents(text[]),'
 		-- tracking
-		' leadscore.track(regclass, name, text, name, name, name, name[], text, boolean), leadscore_internal.tell_of_size(regclass), leadscore_internal.add_past(regclass, jsonb), leadscore_internal.tell_of_column(regclass, text), leadscore_internal.equal_may_differ(regclass, text), leadscore_internal.merge_duplicates(), leadscore.track_profile(regclass, name, name[], name), leadscore_internal.is_ordered(regtype),'
-		' leadscore.untrack(regclass), leadscore_internal.check_source(regclass), leadscore_internal.check_properties(regclass, name[]),'
-		' leadscore_internal.begin_tracking(regclass, jsonb, text), leadscore_internal.end_tracking(regclass, text[]), leadscore_internal.check_children(oid[]),'
+		' leadscore.track(regclass, text, text, text, text, text, text[], text, text, boolean), leadscore_internal.tell_of_size(regclass), leadscore_internal.add_past(regclass, jsonb), leadscore_internal.tell_of_column(regclass, text), leadscore_internal.equal_may_differ(regclass, text), leadscore_internal.merge_duplicates(), leadscore.track_profile(regclass, text, text[], text, text), leadscore_internal.is_ordered(regtype),'
+		' leadscore.untrack(regclass, text), leadscore_internal.check_source(regclass), leadscore_internal.check_properties(regclass, text[]), leadscore_internal.forget_skipped(oid), leadscore_internal.attributes(regclass, text[]), leadscore_internal.tell_of_attributes(regclass, text[]),'
+		' leadscore_internal.begin_tracking(regclass, jsonb, text), leadscore_internal.end_tracking(regclass, text[], jsonb), leadscore_internal.check_children(oid[]),'
 		' leadscore.retrack(regclass), leadscore_internal.check_mapping(regclass, jsonb), leadscore_internal.repair_triggers(regclass, jsonb), leadscore_internal.rename_source(regclass), leadscore_internal.replace_source(oid),'
 		' leadscore_internal.look_at_source(regclass), leadscore_internal.note_due(oid, text), leadscore_internal.forget_mapping(oid, text, jsonb), leadscore_internal.drop_trigger_sets(regclass, jsonb, text),'
 		' leadscore_internal.present_mappings(oid), leadscore_internal.sources_due(), leadscore_internal.sources_counted(jsonb), leadscore_internal.create_triggers(regclass, jsonb, text), leadscore_internal.drop_triggers(regclass, text),'
-		' leadscore.record(), leadscore.record_profile(), leadscore_internal.add_source(regclass, jsonb, boolean, boolean),'
+		' leadscore.record(), leadscore.record_profile(), leadscore.record_alias(), leadscore_internal.trigger_function(text), leadscore_internal.add_source(regclass, jsonb, boolean, boolean),'
+		' leadscore.track_alias(regclass, text, text, text, text), leadscore_internal.alias_key_problem(regclass, jsonb), leadscore_internal.check_event_index(regclass, text), leadscore_internal.index_key(regclass, text),'
+		' leadscore_internal.reads_one_unique_column(regclass, text), leadscore_internal.add_aliases(regclass, jsonb, boolean, boolean), leadscore_internal.alias_rows(regclass, jsonb), leadscore_internal.hold_alias_sources(),'
+		' leadscore_internal.said_edges(), leadscore_internal.edge_differences(), leadscore_internal.alias_closure(boolean), leadscore_internal.unsettled_names(), leadscore_internal.aliases_differ(),'
+		' leadscore_internal.apply_edges(text[], text[], text[], bigint[]), leadscore_internal.correct_edges(),'
 		' leadscore_internal.add_profiles(regclass, jsonb, boolean, boolean), leadscore_internal.note_everybody(),'
 		-- sources, read whole: each looks at the rights of the caller
 		' leadscore_internal.hold_sources(), leadscore_internal.hold_source(regclass), leadscore_internal.source_timelines(text[], jsonb, boolean),'
-		' leadscore_internal.gather(regclass[], jsonb[], jsonb, text[], text[], integer, integer), leadscore_internal.gather_parts(regclass[]),'
+		' leadscore_internal.gather(regclass[], jsonb[], jsonb, text[], text[], integer, integer), leadscore_internal.gather_alone(regclass[], jsonb[], jsonb, text[], text[], integer, integer), leadscore_internal.has_expression(oid, jsonb), leadscore_internal.gather_parts(regclass[]),'
 		' leadscore_internal.source_events(regclass[], jsonb[], text[], text[]), leadscore_internal.log_events(text[]),'
-		' leadscore_internal.row_condition(regclass, jsonb, boolean, boolean), leadscore_internal.column_text(regclass, text),'
+		' leadscore_internal.row_condition(regclass, jsonb, boolean, boolean), leadscore_internal.term_condition(regclass, text, text), leadscore_internal.column_text(regclass, text),'
 		' leadscore_internal.difference(leadscore.timeline, leadscore.timeline), leadscore_internal.only(leadscore.timeline, integer[]),'
 		-- maintenance
 		' leadscore.verify(), leadscore.fold(bigint), leadscore_internal.check_not_running(text), leadscore_internal.postpone_rebuild(text[], text[]), leadscore.partition_timelines(integer), leadscore_internal.find_corrections(text[], jsonb), leadscore_internal.leads_named(text[]),'
@@ -195,7 +199,7 @@ BEGIN
 		' leadscore_internal.signal_definitions(text[]), leadscore_internal.signals_counted(jsonb), leadscore_internal.in_transaction_block(), leadscore_internal.refuse_block(text), leadscore_internal.wait_for_writers(), leadscore_internal.writers(regclass), leadscore_internal.rebuilders(bigint), leadscore_internal.transaction_name(integer, text), leadscore_internal.wait_for_partings(), leadscore_internal.take_parted(),'
 		' leadscore_internal.hold_rebuild(boolean), leadscore_internal.release_rebuild(), leadscore_internal.check_read_committed(text, text),'
 		-- identities and what follows from events
-		' leadscore.forget(text, boolean), leadscore_internal.count_rows(regclass, jsonb, text[]), leadscore_internal.check_lead_id(text, text), leadscore_internal.hold_person(text),'
+		' leadscore.forget(text, boolean), leadscore_internal.count_rows(regclass, jsonb, text[]), leadscore_internal.find_rows(regclass, jsonb, text[]), leadscore_internal.delete_rows(regclass, text, text[]), leadscore_internal.check_lead_id(text, text), leadscore_internal.hold_person(text),'
 		' leadscore_internal.try_unidentify(text), leadscore_internal.fold_leads(text[]), leadscore_internal.rebuild_is_at_work(), leadscore_internal.hold_derivations(),'
 		' leadscore_internal.hold_crm(), leadscore.derive(timestamptz, boolean), leadscore_internal.derive_once(timestamptz, boolean), leadscore_internal.duration(interval),'
 		' leadscore.affinity(text, timestamptz, interval, text[], float8), leadscore.make_signals(text, text, integer),'

@@ -76,16 +76,16 @@ CREATE FUNCTION leadscore_internal.mapped_columns(source oid, mappings jsonb) RE
 AS $$
 	SELECT coalesce(jsonb_object_agg(n.name, jsonb_build_object('number', a.attnum, 'type', format_type(a.atttypid, a.atttypmod))), '{}')
 	FROM (
-		SELECT m.mapping ->> k AS name
-		FROM (SELECT e -> 'mapping' AS mapping FROM jsonb_array_elements(mappings) e) m, unnest(ARRAY['lead_id', 'kind_column', 'occurred_at', 'value', 'latest_by']) k
-		UNION
-		SELECT jsonb_array_elements_text(e #> '{mapping,properties}') FROM jsonb_array_elements(mappings) e
+		SELECT DISTINCT c AS name
+		FROM jsonb_array_elements(mappings) e CROSS JOIN LATERAL leadscore_internal.terms(mapped_columns.source, e -> 'mapping') t
+		CROSS JOIN LATERAL unnest(CASE WHEN leadscore_internal.is_term_for_column(mapped_columns.source, t.term) THEN ARRAY[t.term]
+			ELSE coalesce(leadscore_internal.expression_columns(t.term), ARRAY[t.term]) END) c
 	) n
 	LEFT JOIN pg_attribute a ON a.attrelid = mapped_columns.source AND a.attname::text = n.name AND a.attnum > 0 AND NOT a.attisdropped
 	WHERE n.name IS NOT NULL
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.mapped_columns(oid, jsonb) IS 'the columns that mappings name, as they are now';
+COMMENT ON FUNCTION leadscore_internal.mapped_columns(oid, jsonb) IS 'the columns that mappings name or their expressions read, as they are now';
 
 CREATE FUNCTION leadscore_internal.present_mappings(source oid) RETURNS jsonb
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -98,7 +98,7 @@ COMMENT ON FUNCTION leadscore_internal.present_mappings(oid) IS 'the mappings of
 
 -- Our triggers, also those that lack the one by which the registry knows them.
 CREATE VIEW leadscore_internal.trigger_set AS
-SELECT t.tgrelid::regclass AS source, CASE p.proname WHEN 'record' THEN 'timeline' ELSE 'profile' END AS feeds, m.mapping,
+SELECT t.tgrelid::regclass AS source, CASE p.proname WHEN 'record' THEN 'timeline' WHEN 'record_profile' THEN 'profile' ELSE 'alias' END AS feeds, m.mapping,
 	regexp_replace(t.tgname, '(_before)?_(insert|update|delete|truncate)$', '') AS trigger_prefix,
 	bool_or(t.tgtype = 4) AS registered,
 	-- four before and four after; those of 0.1.0 had the latter only
@@ -106,14 +106,14 @@ SELECT t.tgrelid::regclass AS source, CASE p.proname WHEN 'record' THEN 'timelin
 	bool_or(t.tgenabled IN ('D', 'R')) AS disabled
 FROM pg_trigger t
 JOIN pg_class c ON c.oid = t.tgrelid AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
-JOIN pg_proc p ON p.oid = t.tgfoid AND p.pronamespace = 'leadscore'::regnamespace AND p.proname IN ('record', 'record_profile')
+JOIN pg_proc p ON p.oid = t.tgfoid AND p.pronamespace = 'leadscore'::regnamespace AND p.proname IN ('record', 'record_profile', 'record_alias')
 CROSS JOIN LATERAL (SELECT leadscore_internal.trigger_mapping(t.tgargs) AS mapping OFFSET 0) m
 WHERE NOT t.tgisinternal AND t.tgname ~ '_(insert|update|delete|truncate)$' AND m.mapping IS NOT NULL
 GROUP BY t.tgrelid, p.proname, m.mapping, 4;
 
 COMMENT ON VIEW leadscore_internal.trigger_set IS 'the triggers of each mapping of a tracked table, of its partitions and children: whether they are all there, and enabled';
 COMMENT ON COLUMN leadscore_internal.trigger_set.source IS 'the table';
-COMMENT ON COLUMN leadscore_internal.trigger_set.feeds IS 'timeline or profile';
+COMMENT ON COLUMN leadscore_internal.trigger_set.feeds IS 'timeline, profile or alias';
 COMMENT ON COLUMN leadscore_internal.trigger_set.mapping IS 'the argument of the triggers';
 COMMENT ON COLUMN leadscore_internal.trigger_set.trigger_prefix IS 'how their names begin';
 COMMENT ON COLUMN leadscore_internal.trigger_set.registered IS 'whether the one is there by which source knows the mapping';
@@ -602,14 +602,16 @@ BEGIN
 	IF mappings = '[]' THEN
 		mappings := known.mappings;
 	END IF;
-	PERFORM leadscore_internal.end_tracking(known.source::regclass, '{timeline,profile}'::text[]) WHERE EXISTS (SELECT FROM pg_class c WHERE c.oid = known.source);
+	PERFORM leadscore_internal.end_tracking(known.source::regclass, '{timeline,profile,alias}'::text[], NULL::jsonb) WHERE EXISTS (SELECT FROM pg_class c WHERE c.oid = known.source);
 	PERFORM leadscore_internal.replace_source(known.source);
 	FOR one IN SELECT m ->> 'feeds' AS feeds, m -> 'mapping' AS mapping FROM jsonb_array_elements(mappings) m LOOP
 		PERFORM leadscore_internal.check_mapping(source, one.mapping);
-		IF NOT leadscore_internal.begin_tracking(source, one.mapping, CASE one.feeds WHEN 'timeline' THEN 'record' ELSE 'record_profile' END) THEN
+		IF NOT leadscore_internal.begin_tracking(source, one.mapping, leadscore_internal.trigger_function(one.feeds)) THEN
 			CONTINUE;
 		ELSIF one.feeds = 'timeline' THEN
 			PERFORM leadscore_internal.add_source(source, one.mapping, with_children => true, subtract => false);
+		ELSIF one.feeds = 'alias' THEN
+			PERFORM leadscore_internal.add_aliases(source, one.mapping, with_children => true, subtract => false);
 		ELSE
 			PERFORM leadscore_internal.add_profiles(source, one.mapping, with_children => true, subtract => false);
 		END IF;
@@ -649,7 +651,7 @@ BEGIN
 			WHERE t.source::oid = ANY (leadscore_internal.family_below(ARRAY[repair_triggers.source::oid])) AND t.feeds = m ->> 'feeds'
 			AND t.mapping - 'partition' = m -> 'mapping')
 	LOOP
-		PERFORM leadscore_internal.begin_tracking(source, one.mapping, CASE one.feeds WHEN 'timeline' THEN 'record' ELSE 'record_profile' END);
+		PERFORM leadscore_internal.begin_tracking(source, one.mapping, leadscore_internal.trigger_function(one.feeds));
 	END LOOP;
 END
 $$;

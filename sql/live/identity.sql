@@ -50,6 +50,12 @@ COMMENT ON FUNCTION leadscore_internal.line_is_free(text[]) IS 'whether no open 
 CREATE FUNCTION leadscore_internal.lead_now(name text) RETURNS text
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
+CREATE FUNCTION leadscore_internal.is_tracked(name text) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+
+CREATE FUNCTION leadscore_internal.has_edges(name text) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+
 CREATE FUNCTION leadscore_internal.has_aliases(name text) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
@@ -60,6 +66,8 @@ CREATE FUNCTION leadscore_internal.aliases_are_seen(name text) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
 COMMENT ON FUNCTION leadscore_internal.lead_now(text) IS 'the lead that a name is an alias of, whatever the snapshot';
+COMMENT ON FUNCTION leadscore_internal.is_tracked(text) IS 'whether a name is an alias because a tracked table says so, whatever the snapshot';
+COMMENT ON FUNCTION leadscore_internal.has_edges(text) IS 'whether alias_edge has the name, as an alias or as a lead, whatever the snapshot';
 COMMENT ON FUNCTION leadscore_internal.has_aliases(text) IS 'whether a name has aliases, whatever the snapshot';
 COMMENT ON FUNCTION leadscore_internal.names_are_seen(text[]) IS 'whether the snapshot sees whose aliases some names are, and the changes of them that wait, as they are now';
 COMMENT ON FUNCTION leadscore_internal.aliases_are_seen(text) IS 'whether the snapshot sees the aliases of a name, and the changes that wait to make some, as they are now';
@@ -78,7 +86,8 @@ CREATE FUNCTION leadscore_internal.change_waits(alias text, lead_id text, before
 CREATE FUNCTION leadscore_internal.waiting_lead(alias text) RETURNS text
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
-CREATE FUNCTION leadscore_internal.waiting_changes(first bigint, most bigint) RETURNS TABLE (change_id bigint, alias text, lead_id text)
+CREATE FUNCTION leadscore_internal.waiting_changes(first bigint, most bigint)
+	RETURNS TABLE (change_id bigint, alias text, lead_id text, look_again boolean)
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE ROWS 100;
 
 CREATE FUNCTION leadscore_internal.is_first_change() RETURNS boolean
@@ -137,12 +146,17 @@ BEGIN
 		message := format('"%s" is not an alias', alias);
 		detail := 'There is no such row in leadscore.lead_alias.';
 		hint := 'Its events count for itself.';
+	ELSIF lead_id IS NULL AND leadscore_internal.is_tracked(alias) THEN
+		code := 'object_not_in_prerequisite_state';
+		message := format('"%s" is an alias by the rows of a tracked table', alias);
+		detail := format('It counts for "%s" as long as they say so.', known);
+		hint := 'Change the rows: leadscore.source names the tables. identify() wins over them.';
 	ELSIF alias = target THEN
 		code := 'invalid_parameter_value';
 		message := format('"%s" cannot be an alias of itself', alias);
 		detail := CASE WHEN alias = lead_id THEN 'Alias and lead are the same.' ELSE format('"%s" is an alias of "%s".', lead_id, alias) END;
 		hint := 'An alias is another name of a lead.';
-	ELSIF known <> target THEN
+	ELSIF known <> target AND NOT leadscore_internal.is_tracked(alias) THEN
 		code := 'unique_violation';
 		message := format('"%s" is already an alias of another lead', alias);
 		detail := format('It counts for "%s".', known);
@@ -154,17 +168,17 @@ $$;
 COMMENT ON FUNCTION leadscore_internal.change_problem(text, text) IS 'why a name cannot be made an alias or, without a lead, be given back; nothing, if it can';
 
 -- All of it is read with one snapshot.
-CREATE FUNCTION leadscore_internal.moved_timeline(alias text) RETURNS leadscore.timeline
+CREATE FUNCTION leadscore_internal.moved_timelines(names text[]) RETURNS TABLE (name text, timeline leadscore.timeline)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT leadscore_internal.difference(leadscore_internal.difference(
-		(SELECT t.timeline FROM leadscore_internal.source_timelines(ARRAY[alias], NULL::jsonb, false) t),
-		(SELECT leadscore_internal.stored_sum(p.delta) FROM leadscore.pending_delta p WHERE p.lead_id = moved_timeline.alias)),
-		(SELECT t.timeline FROM leadscore.lead_timeline t WHERE t.lead_id = moved_timeline.alias))
+	SELECT n.name, leadscore_internal.difference(leadscore_internal.difference(s.timeline,
+		(SELECT leadscore_internal.stored_sum(p.delta) FROM leadscore.pending_delta p WHERE p.lead_id = n.name)),
+		(SELECT t.timeline FROM leadscore.lead_timeline t WHERE t.lead_id = n.name))
+	FROM unnest(names) n (name) LEFT JOIN leadscore_internal.source_timelines(names, NULL::jsonb, false) s ON s.lead_id = n.name
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.moved_timeline(text)
-	IS 'what the row of a lead holds of an alias: its events, without what is pending under it and without its own row, which follow it by themselves';
+COMMENT ON FUNCTION leadscore_internal.moved_timelines(text[])
+	IS 'what the rows of leads hold of their aliases: their events, without what is pending under them and without their own rows, which follow them by themselves';
 
 -- A rebuild or compact() that is at work looks once more at the names that are parted meanwhile: it may have found that
 -- the alias lacks something, which we count as well. Whether one is at work is looked at after lead_timeline is locked as
@@ -172,7 +186,7 @@ COMMENT ON FUNCTION leadscore_internal.moved_timeline(text)
 -- that one, before it looks at anything: so either we see that it is at work, or it does not begin before we have ended.
 -- What is left in parted_lead when none is at work is nobody's any more: one that has begun since waits for us, so what
 -- we see there was parted before it looks at anything, too.
-CREATE FUNCTION leadscore_internal.begin_parting(alias text) RETURNS boolean
+CREATE FUNCTION leadscore_internal.begin_parting(aliases text[], leads text[]) RETURNS boolean
 	-- (parted_lead has no index: what is not to be read in order costs enough to be compiled)
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
 AS $$
@@ -181,11 +195,11 @@ BEGIN
 		RETURN false;
 	END IF;
 	IF leadscore_internal.rebuild_is_at_work() THEN
-		INSERT INTO leadscore_internal.parted_lead (lead_id) VALUES (alias), (coalesce(leadscore_internal.lead_now(alias), alias));
+		INSERT INTO leadscore_internal.parted_lead (lead_id) SELECT DISTINCT n FROM unnest(aliases || leads) n;
 	ELSIF pg_relation_size('leadscore_internal.parted_lead'::regclass) > 0 AND current_setting('transaction_isolation') = 'read committed' THEN
 		DELETE FROM leadscore_internal.parted_lead p WHERE p.ctid = ANY (ARRAY(SELECT q.ctid FROM leadscore_internal.parted_lead q FOR UPDATE SKIP LOCKED));
 	END IF;
-	RETURN leadscore_internal.is_seen('SELECT leadscore_internal.moved_timeline($1[1])::text'::text, ARRAY[alias]);
+	RETURN leadscore_internal.is_seen('SELECT string_agg(m.timeline::text, '','' ORDER BY m.name) FROM leadscore_internal.moved_timelines($1) m'::text, aliases);
 END
 $$;
 
@@ -199,7 +213,7 @@ BEGIN
 		RETURN false;
 	END IF;
 	IF lead_id IS NULL THEN
-		RETURN leadscore_internal.names_are_seen(VARIADIC ARRAY[alias]) AND leadscore_internal.aliases_are_seen(alias) AND leadscore_internal.begin_parting(alias);
+		RETURN leadscore_internal.names_are_seen(VARIADIC ARRAY[alias]) AND leadscore_internal.aliases_are_seen(alias) AND leadscore_internal.begin_parting(ARRAY[alias], ARRAY[coalesce(leadscore_internal.lead_now(alias), alias)]);
 	END IF;
 	-- while its name is locked, the lead stays what it is: a lead, or an alias of that one
 	target := coalesce(leadscore_internal.lead_now(lead_id), lead_id);
@@ -209,6 +223,48 @@ BEGIN
 END
 $$;
 
+-- What identify() says of a name stands in lead_alias alone, as long as the lead is none's alias by a tracked table.
+CREATE FUNCTION leadscore_internal.identified_lead(name text) RETURNS text
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
+AS $$
+DECLARE
+	lead CONSTANT text := leadscore_internal.lead_now(name);
+BEGIN
+	IF lead IS NULL OR leadscore_internal.is_tracked(name) THEN
+		RETURN name;
+	END IF;
+	RETURN coalesce((SELECT e.lead_id FROM leadscore_internal.alias_edge e WHERE e.alias = name AND e.identified), lead);
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.identified_lead(text) IS 'whom identify() made a name an alias of, or the name itself';
+
+-- The same where tracked tables say whose the alias, its lead or some that count for it are.
+CREATE FUNCTION leadscore_internal.change_edges(alias text, lead_id text) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
+AS $$
+DECLARE
+	names text[] := ARRAY[alias];
+BEGIN
+	IF lead_id IS NULL THEN
+		UPDATE leadscore.lead_alias a SET tracked = true WHERE a.alias = change_edges.alias;
+		DELETE FROM leadscore_internal.alias_edge e WHERE e.alias = change_edges.alias AND e.identified;
+	ELSE
+		-- what identify() has made its aliases become aliases of the same lead
+		names := names
+			|| ARRAY(SELECT a.alias FROM leadscore.lead_alias a WHERE a.lead_id = change_edges.alias AND NOT a.tracked
+				AND NOT EXISTS (SELECT FROM leadscore_internal.alias_edge e WHERE e.alias = a.alias AND e.identified))
+			|| ARRAY(SELECT e.alias FROM leadscore_internal.alias_edge e WHERE e.lead_id = change_edges.alias AND e.identified);
+		DELETE FROM leadscore_internal.alias_edge e WHERE e.alias = ANY (names) AND e.identified;
+		INSERT INTO leadscore_internal.alias_edge (alias, lead_id, identified)
+		SELECT n, leadscore_internal.identified_lead(change_edges.lead_id), true FROM unnest(names) n;
+	END IF;
+	PERFORM leadscore_internal.settle(names, true);
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.change_edges(text, text) IS 'make_change() by edges';
+
 CREATE FUNCTION leadscore_internal.make_change(alias text, lead_id text) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS $$
@@ -217,17 +273,23 @@ DECLARE
 	known CONSTANT text := leadscore_internal.lead_now(alias);
 	own leadscore.timeline;
 BEGIN
-	IF lead_id IS NULL THEN
-		own := leadscore_internal.moved_timeline(alias);
+	IF lead_id IS NOT NULL AND known IS NOT NULL AND NOT leadscore_internal.is_tracked(alias) THEN
+		RETURN;
+	END IF;
+	IF target <> lead_id THEN
+		RAISE NOTICE USING MESSAGE = format('"%s" is itself an alias: "%s" now counts for "%s"', lead_id, alias, target);
+	END IF;
+	IF leadscore_internal.has_edges(alias) OR leadscore_internal.is_tracked(alias) OR target <> lead_id AND leadscore_internal.identified_lead(lead_id) <> target THEN
+		PERFORM leadscore_internal.change_edges(alias, lead_id);
+	ELSIF lead_id IS NULL THEN
+		own := (SELECT m.timeline FROM leadscore_internal.moved_timelines(ARRAY[alias]) m);
 		DELETE FROM leadscore.lead_alias a WHERE a.alias = make_change.alias;
 		PERFORM leadscore_internal.append_delta(known, leadscore_internal.difference('{}'::leadscore.timeline, own));
 		PERFORM leadscore_internal.append_delta(alias, own);
-	ELSIF known IS NULL THEN
-		IF target <> lead_id THEN
-			RAISE NOTICE USING MESSAGE = format('"%s" is itself an alias: "%s" now counts for "%s"', lead_id, alias, target);
-		END IF;
-		PERFORM leadscore_internal.give_up_row(alias);
+	ELSE
+		-- first the alias, then its row: see give_up() in src/live/identity.c
 		INSERT INTO leadscore.lead_alias (alias, lead_id) VALUES (alias, target);
+		PERFORM leadscore_internal.give_up_row(alias);
 		IF leadscore_internal.has_aliases(alias) THEN
 			UPDATE leadscore.lead_alias a SET lead_id = target WHERE a.lead_id = make_change.alias;
 		END IF;
@@ -235,7 +297,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.begin_parting(text) IS 'what a name that is to be given back needs: that the sources stay, and that rebuilds know of it; false: it is to wait';
+COMMENT ON FUNCTION leadscore_internal.begin_parting(text[], text[]) IS 'what names that are to be parted from their leads need: that the sources stay, and that rebuilds know of it; false: they are to wait';
 COMMENT ON FUNCTION leadscore_internal.try_change(text, text) IS 'takes what a change of names needs to be made, if all of it is free';
 COMMENT ON FUNCTION leadscore_internal.make_change(text, text) IS 'makes an alias or, without a lead, gives it back; all that it needs is ours, and nothing is wrong with it';
 
@@ -261,6 +323,19 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION leadscore_internal.look_again(change_ids bigint[], aliases text[]) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	-- the rows are those that were there before the names were settled: who has come since has left one more
+	waiting CONSTANT text[] := leadscore_internal.settle(aliases, false);
+BEGIN
+	PERFORM leadscore_internal.remove_change(c.change_id, c.alias) FROM unnest(change_ids, aliases) c (change_id, alias) WHERE c.alias <> ALL (waiting);
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.look_again(bigint[], text[]) IS 'settles names whose edges have changed, as far as they get their locks';
+
 CREATE FUNCTION leadscore_internal.carry_out(first bigint, most bigint) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -271,12 +346,18 @@ BEGIN
 		RETURN;
 	END IF;
 	BEGIN
-		PERFORM leadscore_internal.carry_out_one(w.change_id, w.alias, w.lead_id) FROM leadscore_internal.waiting_changes(first, most) w;
+		PERFORM leadscore_internal.look_again(array_agg(w.change_id), array_agg(w.alias))
+		FROM leadscore_internal.waiting_changes(first, most) w WHERE w.look_again HAVING count(*) > 0;
+		PERFORM leadscore_internal.carry_out_one(w.change_id, w.alias, w.lead_id) FROM leadscore_internal.waiting_changes(first, most) w WHERE NOT w.look_again;
 	EXCEPTION WHEN OTHERS THEN
 		-- one of them cannot be carried out: the others are
-		FOR waiting IN SELECT w.change_id, w.alias, w.lead_id FROM leadscore_internal.waiting_changes(first, most) w LOOP
+		FOR waiting IN SELECT w.* FROM leadscore_internal.waiting_changes(first, most) w LOOP
 			BEGIN
-				PERFORM leadscore_internal.carry_out_one(waiting.change_id, waiting.alias, waiting.lead_id);
+				IF waiting.look_again THEN
+					PERFORM leadscore_internal.look_again(ARRAY[waiting.change_id], ARRAY[waiting.alias]);
+				ELSE
+					PERFORM leadscore_internal.carry_out_one(waiting.change_id, waiting.alias, waiting.lead_id);
+				END IF;
 			EXCEPTION WHEN OTHERS THEN
 				RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = format('the change of "%s" waits: %s', waiting.alias, SQLERRM),
 					HINT = 'Mend the cause; SELECT leadscore.fold() then carries it out.';
@@ -453,6 +534,28 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.try_unidentify(text) IS 'unidentify() of an alias, if it gets what it needs';
 
+CREATE FUNCTION leadscore_internal.delete_rows(source regclass, key text, names text[]) RETURNS bigint
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	removed bigint;
+BEGIN
+	IF NOT leadscore_internal.is_term_for_column(source, key) THEN
+		-- (in a condition an expression could fail)
+		EXECUTE format('DELETE FROM %s t USING leadscore_internal.find_rows($1, $2, $3) f WHERE t.tableoid = f.of_table AND t.ctid = f.place', source)
+			USING source, jsonb_build_object('lead_id', key), names;
+	ELSE
+		-- bytes decide, as they do in our keys, whatever the column's collation takes for equal
+		EXECUTE format(CASE WHEN leadscore_internal.equal_may_differ(source, key) THEN 'DELETE FROM %s WHERE %2$s = ANY ($1) AND (%2$s)::text COLLATE "C" = ANY ($1)'
+			ELSE 'DELETE FROM %s WHERE %s = ANY ($1)' END, source, leadscore_internal.column_text(source, key)) USING names;
+	END IF;
+	GET DIAGNOSTICS removed = ROW_COUNT;
+	RETURN removed;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.delete_rows(regclass, text, text[]) IS 'deletes the rows of a table that belong to some leads, and says how many; as the caller';
+
 CREATE FUNCTION leadscore.forget(lead_id text, tracked boolean DEFAULT false)
 	RETURNS TABLE (source regclass, removed bigint, remaining bigint)
 	-- the text of a lead's column is to be what the triggers read: see pin_settings() in src/live/source.c
@@ -465,6 +568,7 @@ DECLARE
 	name text;
 	lead text;
 	rows record;
+	problem text;
 	timelines bigint;
 	leads bigint;
 BEGIN
@@ -481,23 +585,23 @@ BEGIN
 		SELECT p.lead_id FROM leadscore.pending_profile p WHERE p.lead_id = ANY (names)) l;
 
 	-- customers last: other tables may refer to them
-	FOR rows IN SELECT s.source, s.lead_id AS key, max(s.feeds) = 'timeline' AS first FROM leadscore.source s
-			GROUP BY 1, 2 ORDER BY 3 DESC, 1 LOOP
+	FOR rows IN SELECT s.source, k.key, max(s.feeds) = 'timeline' AS first
+			FROM leadscore.source s CROSS JOIN LATERAL (VALUES (s.lead_id), (s.alias)) k (key)
+			WHERE k.key IS NOT NULL GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LOOP
 		source := rows.source;
 		removed := 0;
-		IF NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = rows.source AND a.attname::text = rows.key AND a.attnum > 0 AND NOT a.attisdropped) THEN
+		problem := leadscore_internal.source_problem(rows.source, jsonb_build_object('lead_id', rows.key));
+		IF problem IS NOT NULL THEN
 			RAISE WARNING USING MESSAGE = format('the rows of %s stay as they are', rows.source),
-				DETAIL = format('There is no column "%s" any more, which was to name the lead.', rows.key),
+				DETAIL = CASE WHEN leadscore_internal.is_term_for_column(rows.source, rows.key)
+					THEN format('There is no column "%s" any more, which was to name the lead.', rows.key) ELSE problem || '.' END,
 				HINT = format('Look there yourself; SELECT leadscore.untrack(%L), then track() it again.', rows.source);
 			remaining := NULL;
 			RETURN NEXT;
 			CONTINUE;
 		END IF;
 		IF tracked OR rows.source = 'leadscore.event'::regclass THEN
-			-- bytes decide, as they do in our keys, whatever the column's collation takes for equal
-			EXECUTE format(CASE WHEN leadscore_internal.equal_may_differ(rows.source, rows.key) THEN 'DELETE FROM %s WHERE %2$s = ANY ($1) AND (%2$s)::text COLLATE "C" = ANY ($1)'
-				ELSE 'DELETE FROM %s WHERE %s = ANY ($1)' END, rows.source, leadscore_internal.column_text(rows.source, rows.key)) USING names;
-			GET DIAGNOSTICS removed = ROW_COUNT;
+			removed := leadscore_internal.delete_rows(rows.source, rows.key, names);
 		END IF;
 		remaining := leadscore_internal.count_rows(rows.source, jsonb_build_object('lead_id', rows.key), names);
 		RETURN NEXT;
@@ -528,8 +632,6 @@ BEGIN
 	END IF;
 
 	source := 'leadscore.lead_alias';
-	removed := cardinality(names) - 1;
-	remaining := 0;
 	FOREACH name IN ARRAY names LOOP
 		IF name <> lead AND NOT leadscore_internal.try_unidentify(name) THEN
 			RAISE EXCEPTION USING ERRCODE = 'lock_not_available', MESSAGE = format('the alias "%s" cannot be given back now', name),
@@ -537,6 +639,9 @@ BEGIN
 				HINT = 'Try again when that has ended.';
 		END IF;
 	END LOOP;
+	-- as long as rows of tracked tables say so, a name stays an alias
+	remaining := (SELECT count(*) FROM leadscore.lead_alias a WHERE a.alias = ANY (names));
+	removed := cardinality(names) - 1 - remaining;
 	RETURN NEXT;
 
 	source := 'leadscore.lead';

@@ -156,6 +156,24 @@ CREATE FUNCTION leadscore_internal.gather(sources regclass[], mappings jsonb[], 
 	OUT lead_id text, OUT timeline leadscore.timeline) RETURNS SETOF record
 	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE COST 100000000 ROWS 100000;
 
+-- the same: a worker cannot catch an error, and an expression may fail
+CREATE FUNCTION leadscore_internal.gather_alone(sources regclass[], mappings jsonb[], signals jsonb, lead_ids text[], kinds text[], part integer, parts integer,
+	OUT lead_id text, OUT timeline leadscore.timeline) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gather' LANGUAGE C STABLE COST 100000000 ROWS 100000;
+
+COMMENT ON FUNCTION leadscore_internal.gather_alone(regclass[], jsonb[], jsonb, text[], text[], integer, integer)
+	IS 'gather(), not in a parallel worker, as mappings with expressions need it';
+
+CREATE FUNCTION leadscore_internal.has_expression(source oid, mapping jsonb) RETURNS boolean
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(bool_or(NOT leadscore_internal.has_column(source, t.term) OR t.used_as = 'condition'
+		OR t.used_as = 'property' AND leadscore_internal.column_type(source, t.term) = 'json'::regtype), false)
+	FROM leadscore_internal.terms(source, mapping) t
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.has_expression(oid, jsonb) IS 'whether a mapping has an expression, which may fail';
+
 COMMENT ON FUNCTION leadscore_internal.gather(regclass[], jsonb[], jsonb, text[], text[], integer, integer)
 	IS 'the timelines of the rows of some tables, for one of some parts of the leads; lead_ids and kinds say which are wanted, but more may come';
 
@@ -198,6 +216,7 @@ DECLARE
 	sources regclass[];
 	mappings jsonb[];
 	parts integer := 1;
+	alone boolean;
 	gathered text;
 BEGIN
 	SELECT array_agg(s.source), array_agg(s.mapping) INTO sources, mappings
@@ -206,10 +225,12 @@ BEGIN
 	IF sources IS NULL OR document -> 'signals' = '[]' THEN
 		RETURN;
 	END IF;
-	IF names IS NULL AND kinds IS NULL THEN
+	alone := (SELECT bool_or(leadscore_internal.has_expression(s, m)) FROM unnest(sources, mappings) t (s, m));
+	IF names IS NULL AND kinds IS NULL AND NOT alone THEN
 		parts := leadscore_internal.gather_parts(sources);
 	END IF;
-	gathered := (SELECT string_agg(format('SELECT * FROM leadscore_internal.gather($1, $2, $3, $4, $5, %s, %s)', part, parts), ' UNION ALL ')
+	gathered := (SELECT string_agg(format('SELECT * FROM leadscore_internal.%I($1, $2, $3, $4, $5, %s, %s)',
+			CASE WHEN alone THEN 'gather_alone' ELSE 'gather' END, part, parts), ' UNION ALL ')
 		FROM generate_series(0, parts - 1) part);
 	IF aliases THEN
 		gathered := 'SELECT * FROM (SELECT coalesce(a.lead_id, g.lead_id) AS lead_id, leadscore_internal.stored_sum(g.timeline) AS timeline FROM (' || gathered ||
@@ -256,6 +277,16 @@ AS $$
 #variable_conflict use_column
 BEGIN
 	PERFORM leadscore_internal.hold_sources();
+	IF leadscore_internal.aliases_differ() THEN
+		RETURN QUERY
+		SELECT coalesce(t.lead_id, e.lead_id), t.timeline, e.timeline
+		FROM leadscore.current_timeline t FULL JOIN (
+			SELECT coalesce(c.lead_id, s.lead_id) AS lead_id, leadscore_internal.stored_sum(s.timeline) AS timeline
+			FROM leadscore_internal.source_timelines(NULL::text[], NULL::jsonb, false) s LEFT JOIN leadscore_internal.alias_closure(true) c ON c.alias = s.lead_id
+			GROUP BY 1) e ON t.lead_id = e.lead_id
+		WHERE coalesce(t.timeline, '{}') OPERATOR(leadscore.<>) coalesce(e.timeline, '{}');
+		RETURN;
+	END IF;
 	RETURN QUERY
 	SELECT coalesce(t.lead_id, e.lead_id), t.timeline, e.timeline
 	FROM leadscore.current_timeline t FULL JOIN leadscore_internal.source_timelines(NULL::text[], NULL::jsonb, true) e ON t.lead_id = e.lead_id
@@ -485,6 +516,7 @@ BEGIN
 		COMMIT;
 	END IF;
 	PERFORM leadscore.fold(NULL::pg_catalog.int8);
+	PERFORM leadscore_internal.correct_edges() WHERE lead_ids IS NULL;
 	IF signals IS NOT NULL THEN
 		document := leadscore_internal.signals_named(signals);
 	END IF;
@@ -883,6 +915,14 @@ SELECT 'source', s.source::text, p.problem, format('SELECT leadscore.untrack(%L)
 FROM leadscore.source s CROSS JOIN leadscore_internal.source_problem(s.source, s.mapping) AS p (problem)
 WHERE p.problem IS NOT NULL
 UNION ALL
+SELECT 'source', k.source::text,
+	format(CASE k.reason WHEN 'in the future' THEN 'rows in the future: %2$s' ELSE 'skipped rows (%s): %s' END, k.reason, k.rows),
+	CASE k.reason WHEN 'in the future' THEN (SELECT leadscore_internal.hint_of_future(k.source, s.occurred_at) FROM leadscore.source s WHERE s.source = k.source AND s.feeds = 'timeline' LIMIT 1)
+	ELSE 'mend the rows by UPDATE, or track the table with an expression that reads them; see leadscore.skipped_row' END
+FROM leadscore.skipped_row k
+-- a row without a lead is nothing wrong: a guest
+WHERE k.reason <> 'no lead' AND k.last_at > now() - interval '7 days'
+UNION ALL
 SELECT 'source', c.child::text, format('is a partition or child of %s, but has no triggers', s.source),
 	format('SELECT leadscore.untrack(%L), then track() it again', s.source)
 FROM leadscore.source s CROSS JOIN LATERAL leadscore_internal.children(s.source) AS c (child)
@@ -1032,6 +1072,7 @@ DECLARE
 	merged bigint;
 BEGIN
 	PERFORM leadscore_internal.carry_out(NULL::bigint, max_rows);
+	PERFORM leadscore_internal.condense_skipped();
 	merged := leadscore_internal.fold_rows(max_rows);
 	RETURN merged + CASE WHEN pg_relation_size('leadscore.pending_profile'::regclass) > 0 THEN leadscore_internal.fold_profiles(max_rows - merged) ELSE 0 END;
 END

@@ -55,14 +55,16 @@ COMMENT ON COLUMN leadscore.lead_timeline.timeline IS 'what it did';
 
 CREATE TABLE leadscore.lead_alias (
 	alias text PRIMARY KEY,
-	lead_id text NOT NULL
+	lead_id text NOT NULL,
+	tracked boolean NOT NULL DEFAULT false
 );
 
 CREATE INDEX lead_alias_lead_id_idx ON leadscore.lead_alias (lead_id);
 
-COMMENT ON TABLE leadscore.lead_alias IS 'other names of leads, such as those of anonymous visitors that became known; kept by identify()';
+COMMENT ON TABLE leadscore.lead_alias IS 'other names of leads, such as those of anonymous visitors that became known; kept by identify() and track_alias()';
 COMMENT ON COLUMN leadscore.lead_alias.alias IS 'the name in events';
 COMMENT ON COLUMN leadscore.lead_alias.lead_id IS 'the lead that they count for';
+COMMENT ON COLUMN leadscore.lead_alias.tracked IS 'whether rows of a tracked table say so, not identify()';
 
 CREATE TABLE leadscore.pending_delta (
 	lead_id text NOT NULL,
@@ -106,7 +108,8 @@ COMMENT ON COLUMN leadscore.pending_profile.look_again IS 'whether the row of th
 CREATE TABLE leadscore_internal.pending_identity (
 	change_id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
 	alias text NOT NULL,
-	lead_id text
+	lead_id text,
+	look_again boolean NOT NULL DEFAULT false
 );
 
 CREATE INDEX pending_identity_alias_idx ON leadscore_internal.pending_identity (alias);
@@ -119,6 +122,7 @@ COMMENT ON TABLE leadscore_internal.pending_identity IS 'identify() and unidenti
 COMMENT ON COLUMN leadscore_internal.pending_identity.change_id IS 'number: they are carried out in this order';
 COMMENT ON COLUMN leadscore_internal.pending_identity.alias IS 'the name that is to become an alias, or to be one no longer';
 COMMENT ON COLUMN leadscore_internal.pending_identity.lead_id IS 'the lead that it is to count for; NULL: unidentify()';
+COMMENT ON COLUMN leadscore_internal.pending_identity.look_again IS 'whether, instead, rows of tracked tables have changed that name the alias';
 
 -- What unidentify() has parted while a rebuild is at work.
 CREATE TABLE leadscore_internal.parted_lead (
@@ -151,6 +155,11 @@ CREATE FUNCTION leadscore.record_profile() RETURNS trigger
 	AS 'MODULE_PATHNAME' LANGUAGE C;
 
 COMMENT ON FUNCTION leadscore.record_profile() IS 'trigger: keeps profiles true to a table''s rows; made by track_profile()';
+
+CREATE FUNCTION leadscore.record_alias() RETURNS trigger
+	AS 'MODULE_PATHNAME' LANGUAGE C;
+
+COMMENT ON FUNCTION leadscore.record_alias() IS 'trigger: keeps lead_alias true to a table''s rows; made by track_alias()';
 
 CREATE FUNCTION leadscore_internal.add_delta(lead_id text, timeline leadscore.timeline, delta leadscore.timeline, lenient boolean DEFAULT true)
 	RETURNS leadscore.timeline
@@ -205,6 +214,14 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.in_restore() IS 'whether a dump is being restored: what triggers would add is in it';
 
+CREATE FUNCTION leadscore_internal.trigger_function(feeds text) RETURNS text
+	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE feeds WHEN 'timeline' THEN 'record' WHEN 'profile' THEN 'record_profile' ELSE 'record_alias' END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.trigger_function(text) IS 'the trigger that keeps true what a table feeds';
+
 -- Sources: the triggers are their registry, with the mapping as their argument.
 -- What track() would not have made is none of it: then nobody who reads it has to wonder.
 
@@ -215,7 +232,7 @@ COMMENT ON FUNCTION leadscore_internal.trigger_mapping(bytea) IS 'the mapping th
 
 CREATE VIEW leadscore_internal.source_trigger AS
 SELECT t.tgrelid::regclass AS source,
-	CASE p.proname WHEN 'record' THEN 'timeline' ELSE 'profile' END AS feeds,
+	CASE p.proname WHEN 'record' THEN 'timeline' WHEN 'record_profile' THEN 'profile' ELSE 'alias' END AS feeds,
 	m.mapping ->> 'lead_id' AS lead_id,
 	m.mapping ->> 'kind' AS kind,
 	m.mapping ->> 'kind_column' AS kind_column,
@@ -225,49 +242,55 @@ SELECT t.tgrelid::regclass AS source,
 	CASE p.proname WHEN 'record' THEN coalesce(m.mapping ->> 'maintenance', 'immediate') END AS maintenance,
 	regexp_replace(t.tgname, '_insert$', '') AS trigger_prefix,
 	m.mapping,
-	m.mapping ->> 'latest_by' AS latest_by
+	m.mapping ->> 'latest_by' AS latest_by,
+	m.mapping ->> 'alias' AS alias,
+	m.mapping ->> 'filter' AS filter
 FROM pg_trigger t
 JOIN pg_class c ON c.oid = t.tgrelid AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
 JOIN pg_proc p ON p.oid = t.tgfoid AND p.pronamespace = 'leadscore'::regnamespace
-	AND p.proname IN ('record', 'record_profile')
+	AND p.proname IN ('record', 'record_profile', 'record_alias')
 CROSS JOIN LATERAL (SELECT leadscore_internal.trigger_mapping(t.tgargs) AS mapping OFFSET 0) m
 -- after INSERT, for each statement, with the new rows
 WHERE t.tgtype = 4 AND t.tgnewtable IS NOT NULL AND NOT t.tgisinternal AND t.tgname ~ '_insert$' AND m.mapping IS NOT NULL;
 
 COMMENT ON VIEW leadscore_internal.source_trigger IS 'the tables that have triggers of ours: sources, and their partitions and children';
 COMMENT ON COLUMN leadscore_internal.source_trigger.source IS 'the table';
-COMMENT ON COLUMN leadscore_internal.source_trigger.feeds IS 'timeline or profile';
-COMMENT ON COLUMN leadscore_internal.source_trigger.lead_id IS 'the column that names the lead';
+COMMENT ON COLUMN leadscore_internal.source_trigger.feeds IS 'timeline, profile or alias';
+COMMENT ON COLUMN leadscore_internal.source_trigger.lead_id IS 'the column or expression that names the lead';
 COMMENT ON COLUMN leadscore_internal.source_trigger.kind IS 'the kind of all its events, where it is one';
-COMMENT ON COLUMN leadscore_internal.source_trigger.kind_column IS 'the column that names the kind';
-COMMENT ON COLUMN leadscore_internal.source_trigger.occurred_at IS 'the column with the time';
-COMMENT ON COLUMN leadscore_internal.source_trigger.value IS 'the column with the value';
-COMMENT ON COLUMN leadscore_internal.source_trigger.properties IS 'the columns that are properties';
+COMMENT ON COLUMN leadscore_internal.source_trigger.kind_column IS 'the column or expression that names the kind';
+COMMENT ON COLUMN leadscore_internal.source_trigger.occurred_at IS 'the column with the time, or an expression';
+COMMENT ON COLUMN leadscore_internal.source_trigger.value IS 'the column with the value, or an expression';
+COMMENT ON COLUMN leadscore_internal.source_trigger.properties IS 'the columns that are properties, or name => expression';
 COMMENT ON COLUMN leadscore_internal.source_trigger.maintenance IS 'immediate or deferred';
 COMMENT ON COLUMN leadscore_internal.source_trigger.trigger_prefix IS 'how the names of its triggers begin';
 COMMENT ON COLUMN leadscore_internal.source_trigger.mapping IS 'the argument of its triggers';
-COMMENT ON COLUMN leadscore_internal.source_trigger.latest_by IS 'the column by which one row of a lead counts';
+COMMENT ON COLUMN leadscore_internal.source_trigger.latest_by IS 'the column by which one row of a lead or alias counts';
+COMMENT ON COLUMN leadscore_internal.source_trigger.alias IS 'the column or expression that names an alias';
+COMMENT ON COLUMN leadscore_internal.source_trigger.filter IS 'the condition for the rows that count';
 
 CREATE VIEW leadscore.source AS
 SELECT s.source, s.feeds, s.lead_id, s.kind, s.kind_column, s.occurred_at, s.value, s.properties, s.maintenance,
-	s.trigger_prefix, s.mapping, s.latest_by
+	s.trigger_prefix, s.mapping, s.alias, s.filter, s.latest_by
 FROM leadscore_internal.source_trigger s
 WHERE NOT s.mapping ? 'partition'
 AND s.source::oid IS DISTINCT FROM to_regclass('leadscore.derived_event');	-- ours, whatever is tracked
 
 COMMENT ON VIEW leadscore.source IS 'the tables that are tracked, and how their rows are read';
 COMMENT ON COLUMN leadscore.source.source IS 'the table';
-COMMENT ON COLUMN leadscore.source.feeds IS 'timeline (rows are events) or profile (rows are leads)';
-COMMENT ON COLUMN leadscore.source.lead_id IS 'the column that names the lead';
+COMMENT ON COLUMN leadscore.source.feeds IS 'timeline (rows are events), profile (rows are leads) or alias (rows say whose a name is)';
+COMMENT ON COLUMN leadscore.source.lead_id IS 'the column or expression that names the lead';
 COMMENT ON COLUMN leadscore.source.kind IS 'the kind of all its events, where it is one';
-COMMENT ON COLUMN leadscore.source.kind_column IS 'the column that names the kind';
-COMMENT ON COLUMN leadscore.source.occurred_at IS 'the column with the time';
-COMMENT ON COLUMN leadscore.source.value IS 'the column with the value';
-COMMENT ON COLUMN leadscore.source.properties IS 'the columns that are properties';
+COMMENT ON COLUMN leadscore.source.kind_column IS 'the column or expression that names the kind';
+COMMENT ON COLUMN leadscore.source.occurred_at IS 'the column with the time, or an expression';
+COMMENT ON COLUMN leadscore.source.value IS 'the column with the value, or an expression';
+COMMENT ON COLUMN leadscore.source.properties IS 'the columns that are properties, or name => expression';
 COMMENT ON COLUMN leadscore.source.maintenance IS 'immediate, or deferred: see fold()';
 COMMENT ON COLUMN leadscore.source.trigger_prefix IS 'how the names of its triggers begin';
 COMMENT ON COLUMN leadscore.source.mapping IS 'the argument of its triggers';
-COMMENT ON COLUMN leadscore.source.latest_by IS 'the column by which one row counts, of those that name the same lead';
+COMMENT ON COLUMN leadscore.source.alias IS 'the column or expression that names an alias';
+COMMENT ON COLUMN leadscore.source.filter IS 'the condition for the rows that count; NULL: all do';
+COMMENT ON COLUMN leadscore.source.latest_by IS 'the column by which one row counts, of those that name the same lead or alias';
 
 -- private functions: the columns of a source
 
@@ -331,29 +354,145 @@ CREATE FUNCTION leadscore_internal.property_type(type regtype) RETURNS boolean
 
 COMMENT ON FUNCTION leadscore_internal.property_type(regtype) IS 'whether columns of a type can be properties';
 
+-- The text of what stands instead of a column. Whoever reads it in C makes it anew in each session.
+
+CREATE FUNCTION leadscore_internal.read_timestamp(value text) RETURNS timestamp
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION leadscore_internal.read_date(value text) RETURNS date
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore_internal.read_timestamp(text) IS 'a text as a timestamp, in an expression: not one that stands for the present, such as today';
+COMMENT ON FUNCTION leadscore_internal.read_date(text) IS 'a text as a date, in an expression: not one that stands for the present, such as today';
+
+CREATE FUNCTION leadscore_internal.expression_type(source regclass, expression text, used_as text) RETURNS regtype
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT;
+
+CREATE FUNCTION leadscore_internal.expression_columns(expression text) RETURNS text[]
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT;
+
+COMMENT ON FUNCTION leadscore_internal.expression_type(regclass, text, text)
+	IS 'the type of an expression''s value, used as name, time, number, property or condition, or an error that says what is wrong with it';
+COMMENT ON FUNCTION leadscore_internal.expression_columns(text) IS 'the names of the columns that an expression reads; NULL: it is none';
+
+CREATE FUNCTION leadscore_internal.has_column(source oid, name text) RETURNS boolean
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = source AND a.attname::text = name AND a.attnum > 0 AND NOT a.attisdropped)
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.has_column(oid, text) IS 'whether a table has a column of a name';
+
+CREATE FUNCTION leadscore_internal.looks_like_name(term text) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore_internal.looks_like_name(text) IS 'whether a text can only be a name: letters, digits, _ and $';
+
+CREATE FUNCTION leadscore_internal.is_term_for_column(source oid, term text) RETURNS boolean
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	-- what looks like a name is one, so that a column that is missing is said to be
+	SELECT leadscore_internal.has_column(source, term) OR leadscore_internal.looks_like_name(term)
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.is_term_for_column(oid, text) IS 'whether a text in a mapping names a column; else it is an expression';
+
+CREATE FUNCTION leadscore_internal.term_type(source regclass, term text, used_as text) RETURNS regtype
+	LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	type regtype;
+BEGIN
+	IF NOT leadscore_internal.is_term_for_column(source, term) THEN
+		RETURN leadscore_internal.expression_type(source, term, used_as);
+	END IF;
+	type := leadscore_internal.column_type(source, term);
+	CASE used_as
+		WHEN 'name' THEN
+			IF type IN ('json'::regtype, 'jsonb'::regtype) THEN
+				RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch', MESSAGE = format('column "%s" is no name', term),
+					DETAIL = format('It is of type %s.', type), HINT = format('Name a member of it, as text, such as %I ->> ''customer_id''.', term);
+			END IF;
+		WHEN 'time' THEN
+			IF type NOT IN ('timestamptz'::regtype, 'timestamp'::regtype, 'date'::regtype) THEN
+				RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch', MESSAGE = format('column "%s" is no time', term),
+					DETAIL = format('It is of type %s.', type), HINT = 'Name a column of type timestamptz, timestamp (read as UTC) or date, or write an expression such as to_timestamp(ms / 1000.0).';
+			END IF;
+		WHEN 'number' THEN
+			IF type NOT IN ('numeric'::regtype, 'bigint'::regtype, 'integer'::regtype, 'smallint'::regtype, 'real'::regtype, 'float8'::regtype) THEN
+				RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch', MESSAGE = format('column "%s" is no number', term),
+					DETAIL = format('It is of type %s.', type), HINT = 'Name a column of a numeric type, or write an expression such as (payload ->> ''price'')::numeric.';
+			END IF;
+		WHEN 'property' THEN
+			IF type <> 'json'::regtype AND NOT leadscore_internal.property_type(type) THEN
+				RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch', MESSAGE = format('column "%s" cannot be a property', term),
+					DETAIL = format('It is of type %s, which is not turned into jsonb by PostgreSQL itself, or not always: a row could then fail.', type),
+					HINT = 'Change the column to jsonb, or to text.';
+			END IF;
+		WHEN 'condition' THEN
+			IF type <> 'boolean'::regtype THEN
+				RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch', MESSAGE = format('column "%s" is no condition', term),
+					DETAIL = format('It is of type %s.', type), HINT = 'Write a condition such as state = ''paid''.';
+			END IF;
+	END CASE;
+	RETURN type;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.term_type(regclass, text, text)
+	IS 'the type of a column or expression that is used as name, time, number, property or condition, or an error, if it cannot be';
+
+-- A property is a column, or an expression with a name.
+
+CREATE FUNCTION leadscore_internal.property_value(source oid, property text) RETURNS text
+	LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE WHEN NOT leadscore_internal.has_column(source, property) AND strpos(property, '=>') > 0
+		THEN substr(property, strpos(property, '=>') + 2) ELSE property END
+$$;
+
+CREATE FUNCTION leadscore_internal.property_name(source oid, property text) RETURNS text
+	LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE WHEN NOT leadscore_internal.has_column(source, property) AND strpos(property, '=>') > 0
+		THEN rtrim(left(property, strpos(property, '=>') - 1), E' \t\n\r') ELSE property END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.property_name(oid, text) IS 'the name of an entry of properties: that of the column, or what stands before the arrow';
+COMMENT ON FUNCTION leadscore_internal.property_value(oid, text) IS 'the column or expression of an entry of properties: itself, or what stands behind the arrow';
+
+CREATE FUNCTION leadscore_internal.terms(source oid, mapping jsonb) RETURNS TABLE (term text, used_as text)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT mapping ->> m.member, m.used_as
+	FROM (VALUES ('lead_id', 'name'), ('alias', 'name'), ('kind_column', 'name'), ('occurred_at', 'time'), ('value', 'number'), ('filter', 'condition'), ('latest_by', NULL)) m (member, used_as)
+	WHERE mapping ? m.member
+	UNION ALL
+	SELECT leadscore_internal.property_value(source, p), 'property' FROM jsonb_array_elements_text(mapping -> 'properties') p
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.terms(oid, jsonb) IS 'the columns and expressions of a mapping, and what they are used as (NULL: as they are)';
+
 CREATE FUNCTION leadscore_internal.source_problem(source regclass, mapping jsonb) RETURNS text
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	type regtype;
-	name text;
+	t record;
 BEGIN
-	PERFORM leadscore_internal.column_type(source, mapping ->> k) FROM unnest(ARRAY['lead_id', 'kind_column', 'latest_by']) k WHERE mapping ? k;
-	FOR name IN SELECT jsonb_array_elements_text(mapping -> 'properties') LOOP
-		IF NOT leadscore_internal.property_type(leadscore_internal.column_type(source, name)) THEN
-			RETURN format('column "%s" is of type %s, no property', name, leadscore_internal.column_type(source, name));
+	FOR t IN SELECT * FROM leadscore_internal.terms(source, mapping) LOOP
+		IF t.used_as IS NULL THEN
+			PERFORM leadscore_internal.column_type(source, t.term);
+		ELSIF t.used_as <> 'name' OR NOT leadscore_internal.has_column(source, t.term) THEN
+			PERFORM leadscore_internal.term_type(source, t.term, t.used_as);
 		END IF;
 	END LOOP;
-	type := leadscore_internal.column_type(source, mapping ->> 'occurred_at');
-	IF type NOT IN ('timestamptz'::regtype, 'timestamp'::regtype, 'date'::regtype) THEN
-		RETURN format('column "%s" is of type %s, no time', mapping ->> 'occurred_at', type);
-	END IF;
-	type := leadscore_internal.column_type(source, mapping ->> 'value');
-	IF type NOT IN ('numeric'::regtype, 'bigint'::regtype, 'integer'::regtype, 'smallint'::regtype, 'real'::regtype, 'float8'::regtype) THEN
-		RETURN format('column "%s" is of type %s, no number', mapping ->> 'value', type);
-	END IF;
 	RETURN NULL;
-EXCEPTION WHEN undefined_column OR feature_not_supported THEN
+EXCEPTION WHEN OTHERS THEN
+	IF NOT leadscore_internal.is_term_for_column(source, t.term) THEN
+		RETURN format('the expression "%s" cannot be evaluated: %s', t.term, SQLERRM);
+	ELSIF SQLSTATE = '42804' THEN
+		RETURN format('column "%s" is of type %s, no %s', t.term, leadscore_internal.column_type(source, t.term), CASE t.used_as WHEN 'condition' THEN 'boolean' ELSE t.used_as END);
+	END IF;
 	RETURN SQLERRM;
 END
 $$;
@@ -369,18 +508,25 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.is_ordered(regtype) IS 'whether a column of a type can say which of several rows is the latest';
 
+CREATE FUNCTION leadscore_internal.expression_has_index(source oid, expression text, is_unique boolean) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT;
+
+COMMENT ON FUNCTION leadscore_internal.expression_has_index(oid, text, boolean)
+	IS 'whether a table has an index that begins with an expression or, unique, one on it alone, or on the one column that it reads and gives a value of its own to each value of';
+
 CREATE FUNCTION leadscore_internal.has_lead_index(source oid, lead_id text, is_unique boolean) RETURNS boolean
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT EXISTS (SELECT FROM pg_index i
+	SELECT CASE WHEN NOT leadscore_internal.is_term_for_column(source, lead_id) THEN leadscore_internal.expression_has_index(source, lead_id, is_unique)
+	ELSE EXISTS (SELECT FROM pg_index i
 		JOIN pg_class x ON x.oid = i.indexrelid
 		JOIN pg_am m ON m.oid = x.relam AND m.amname = 'btree'
 		JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
 		WHERE i.indrelid = has_lead_index.source AND a.attname::text = has_lead_index.lead_id AND i.indisvalid AND i.indpred IS NULL
-		AND (NOT is_unique OR i.indisunique AND i.indimmediate AND i.indnkeyatts = 1))
+		AND (NOT is_unique OR i.indisunique AND i.indimmediate AND i.indnkeyatts = 1)) END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.has_lead_index(oid, text, boolean) IS 'whether a table has an index that begins with a column, or is unique on it alone';
+COMMENT ON FUNCTION leadscore_internal.has_lead_index(oid, text, boolean) IS 'whether a table has an index that begins with a column or expression, or is unique on it alone';
 
 -- Of two rows of a lead one counts. So there must be but one, or it must be known which, and where to look it up.
 CREATE FUNCTION leadscore_internal.lead_key_problem(source regclass, mapping jsonb, OUT state text, OUT action text)
@@ -389,6 +535,10 @@ AS $$
 DECLARE
 	members CONSTANT oid[] := leadscore_internal.family_below(ARRAY[source::oid]);
 	lead_id CONSTANT text := mapping ->> 'lead_id';
+	is_column CONSTANT boolean := leadscore_internal.is_term_for_column(source, lead_id);
+	-- as it stands in CREATE INDEX, and in a sentence
+	key CONSTANT text := CASE WHEN is_column THEN quote_ident(lead_id) ELSE format('(%s)', lead_id) END;
+	said CONSTANT text := CASE WHEN is_column THEN format('"%s"', lead_id) ELSE lead_id END;
 	bare regclass;
 BEGIN
 	IF mapping ? 'latest_by' THEN
@@ -397,11 +547,11 @@ BEGIN
 		IF NOT FOUND THEN
 			RETURN;
 		END IF;
-		state := format('has no index to look up the rows of a lead: none of %s begins with "%s"', bare, lead_id);
-		action := format('CREATE INDEX ON %s (%I, %I DESC NULLS LAST)', bare, lead_id, mapping ->> 'latest_by');
+		state := format('has no index to look up the rows of a lead: none of %s begins with %s', bare, said);
+		action := format('CREATE INDEX ON %s (%s, %I DESC NULLS LAST)', bare, key, mapping ->> 'latest_by');
 	ELSIF NOT leadscore_internal.has_lead_index(source::oid, lead_id, true) THEN
-		state := format('can have two rows of one lead: its column "%s" has no unique key', lead_id);
-		action := CASE WHEN (SELECT c.relkind FROM pg_class c WHERE c.oid = source) = 'r' THEN format('CREATE UNIQUE INDEX ON %s (%I), or ', source, lead_id) ELSE '' END
+		state := format('can have two rows of one lead: %s has no unique key', CASE WHEN is_column THEN format('its column %s', said) ELSE said END);
+		action := CASE WHEN (SELECT c.relkind FROM pg_class c WHERE c.oid = source) = 'r' THEN format('CREATE UNIQUE INDEX ON %s (%s), or ', source, key) ELSE '' END
 			|| 'track_profile() it with latest_by';
 	ELSIF cardinality(members) > 1 AND (SELECT c.relkind FROM pg_class c WHERE c.oid = source) = 'r' THEN
 		state := 'can have two rows of one lead: a key says nothing of its children';
@@ -412,12 +562,30 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.lead_key_problem(regclass, jsonb) IS 'why it is not known which row of a lead counts in a table of customers, and what to do; NULL: it is known';
 
+CREATE FUNCTION leadscore_internal.term_condition(source regclass, term text, parameter text) RETURNS text
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF leadscore_internal.is_term_for_column(source, term) THEN
+		RETURN format('%s = ANY (%s)', leadscore_internal.column_text(source, term), parameter);
+	-- an expression may fail where it has no index; what has one has been evaluated for all rows
+	ELSIF (SELECT bool_and(leadscore_internal.expression_has_index(c.oid, term, false))
+			FROM pg_class c WHERE c.oid = ANY (leadscore_internal.family_below(ARRAY[source::oid])) AND c.relkind = 'r') THEN
+		RETURN format(CASE WHEN leadscore_internal.expression_type(source, term, 'name'::text) = 'text'::regtype THEN E'(%s\n) = ANY (%s)' ELSE E'(%s\n)::text = ANY (%s)' END,
+			term, parameter);
+	END IF;
+	RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.term_condition(regclass, text, text) IS 'a condition that a column or expression has one of some texts; NULL: none that cannot fail';
+
 CREATE FUNCTION leadscore_internal.row_condition(source regclass, mapping jsonb, by_lead boolean, by_kind boolean) RETURNS text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT nullif(concat_ws(' AND ',
-		CASE WHEN by_lead THEN leadscore_internal.column_text(source, mapping ->> 'lead_id') || ' = ANY ($1)' END,
-		CASE WHEN by_kind AND mapping ? 'kind_column' THEN leadscore_internal.column_text(source, mapping ->> 'kind_column') || ' = ANY ($2)' END), '')
+		CASE WHEN by_lead THEN leadscore_internal.term_condition(source, mapping ->> 'lead_id', '$1') END,
+		CASE WHEN by_kind AND mapping ? 'kind_column' THEN leadscore_internal.term_condition(source, mapping ->> 'kind_column', '$2') END), '')
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.row_condition(regclass, jsonb, boolean, boolean) IS 'a condition for the rows of some leads ($1) and kinds ($2)';
@@ -444,11 +612,11 @@ COMMENT ON FUNCTION leadscore_internal.latest_profile(regclass, jsonb, text)
 	IS 'the attributes of the row of a lead that counts, and an object with the keys of all of its rows';
 
 CREATE FUNCTION leadscore_internal.add_source(source regclass, mapping jsonb, with_children boolean, subtract boolean)
-	RETURNS TABLE (what text, rows bigint, example_table regclass, example tid)
+	RETURNS TABLE (what text, rows bigint, example_table regclass, example tid, message text)
 	AS 'MODULE_PATHNAME' LANGUAGE C STRICT;
 
 COMMENT ON FUNCTION leadscore_internal.add_source(regclass, jsonb, boolean, boolean)
-	IS 'adds every row of a source to the timelines, or subtracts it, and says how many are counted, or why not, with the first one as an example';
+	IS 'adds every row of a source to the timelines, or subtracts it, and says how many are counted, or why not, with the first one as an example and what its expression fails with';
 
 CREATE FUNCTION leadscore_internal.add_rows(source regclass, feeds text, mapping jsonb, subtract boolean) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -456,8 +624,10 @@ AS $$
 BEGIN
 	IF feeds = 'timeline' THEN
 		PERFORM leadscore_internal.add_source(source, mapping, with_children => false, subtract => subtract);
-	ELSE
+	ELSIF feeds = 'profile' THEN
 		PERFORM leadscore_internal.add_profiles(source, mapping, with_children => false, subtract => subtract);
+	ELSE
+		PERFORM leadscore_internal.add_aliases(source, mapping, with_children => false, subtract => subtract);
 	END IF;
 END
 $$;
@@ -477,6 +647,11 @@ CREATE FUNCTION leadscore_internal.count_rows(source regclass, mapping jsonb, le
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
 COMMENT ON FUNCTION leadscore_internal.count_rows(regclass, jsonb, text[]) IS 'how many rows of a table and its children belong to some leads';
+
+CREATE FUNCTION leadscore_internal.find_rows(source regclass, mapping jsonb, lead_ids text[]) RETURNS TABLE (of_table oid, place tid)
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+
+COMMENT ON FUNCTION leadscore_internal.find_rows(regclass, jsonb, text[]) IS 'the rows of a table and its children that belong to some leads';
 
 CREATE FUNCTION leadscore_internal.try_table(source regclass, written boolean) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
@@ -516,28 +691,36 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.check_source(regclass) IS 'refuses what cannot be tracked';
 
-CREATE FUNCTION leadscore_internal.check_properties(source regclass, properties name[]) RETURNS void
+CREATE FUNCTION leadscore_internal.check_properties(source regclass, properties text[]) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	name name;
+	property text;
+	value text;
+	names text[] := '{}';
+	name text;
 BEGIN
 	IF cardinality(properties) > 50 THEN
 		RAISE EXCEPTION USING ERRCODE = 'program_limit_exceeded', MESSAGE = 'a source has at most 50 properties',
 			DETAIL = format('There are %s.', cardinality(properties)), HINT = 'Name only columns that signals look at.';
 	END IF;
-	FOREACH name IN ARRAY coalesce(properties, '{}') LOOP
-		IF NOT leadscore_internal.property_type(leadscore_internal.column_type(source, name::text)) THEN
-			RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch', MESSAGE = format('column "%s" cannot be a property', name),
-				DETAIL = format('It is of type %s, which is not turned into jsonb by PostgreSQL itself, or not always: a row could then fail.',
-					leadscore_internal.column_type(source, name::text)),
-				HINT = 'Change the column to jsonb, or to text.';
+	FOREACH property IN ARRAY coalesce(properties, '{}') LOOP
+		value := leadscore_internal.property_value(source, property);
+		name := leadscore_internal.property_name(source, property);
+		IF value = property AND NOT leadscore_internal.is_term_for_column(source, property) OR name = '' THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('the property "%s" has no name', property),
+				DETAIL = 'It is no column of the table, and an expression has no name of its own.', HINT = 'Write name => expression, such as price => (payload ->> ''price'')::numeric.';
+		ELSIF name = ANY (names) THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('the property "%s" is there twice', name),
+				DETAIL = 'A property has one value.', HINT = 'Name one of the two otherwise: name => expression.';
 		END IF;
+		names := names || name;
+		PERFORM leadscore_internal.term_type(source, value, 'property'::text);
 	END LOOP;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.check_properties(regclass, name[]) IS 'refuses columns that cannot be properties';
+COMMENT ON FUNCTION leadscore_internal.check_properties(regclass, text[]) IS 'refuses what cannot be properties';
 
 CREATE FUNCTION leadscore_internal.create_triggers(source regclass, mapping jsonb, function text) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -624,7 +807,7 @@ CREATE FUNCTION leadscore_internal.begin_tracking(source regclass, mapping jsonb
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	what CONSTANT text := CASE function WHEN 'record' THEN 'timeline' ELSE 'profile' END;
+	what CONSTANT text := CASE function WHEN 'record' THEN 'timeline' WHEN 'record_profile' THEN 'profile' ELSE 'alias' END;
 	members oid[];
 	was_tracked boolean;
 	other regclass;
@@ -756,6 +939,17 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.tell_of_column(regclass, text) IS 'tells of a column of leads that the shop compares otherwise than we do';
 
+CREATE FUNCTION leadscore_internal.hint_of_future(source regclass, occurred_at text) RETURNS text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT 'Scores take rows of the future into account when their time has come.'
+		|| CASE WHEN leadscore_internal.has_column(source, occurred_at) AND leadscore_internal.column_type(source, occurred_at) = 'timestamp'::regtype
+			THEN format(' "%s" is read as UTC. If it is local time, untrack() the table and track() it with occurred_at => %L.', occurred_at, format('%I AT TIME ZONE %L', occurred_at,
+				CASE WHEN current_setting('TimeZone') IN ('UTC', 'GMT', 'Etc/UTC') THEN 'Europe/Berlin' ELSE current_setting('TimeZone') END)) ELSE '' END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.hint_of_future(regclass, text) IS 'what to do where rows of a table lie in the future: times of a timestamp may be local';
+
 CREATE FUNCTION leadscore_internal.add_past(source regclass, mapping jsonb) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -765,17 +959,19 @@ DECLARE
 	hints text[];
 BEGIN
 	SELECT coalesce(sum(a.rows) FILTER (WHERE a.what = 'counted'), 0),
-		array_agg(format('%s: %s, such as ctid %s of %s.', t.said, a.rows, a.example, a.example_table) ORDER BY t.place) FILTER (WHERE t.said IS NOT NULL),
+		array_agg(format('%s: %s, such as ctid %s of %s%s.', t.said, a.rows, a.example, a.example_table, ' (' || a.message || ')') ORDER BY t.place) FILTER (WHERE t.said IS NOT NULL),
 		array_agg(DISTINCT t.hint) FILTER (WHERE t.hint IS NOT NULL)
 	INTO counted, details, hints
 	FROM leadscore_internal.add_source(source, mapping, with_children => true, subtract => false) a
 	LEFT JOIN (VALUES
+		(0, 'filtered', 'Left out by the filter', 'Rows that the filter leaves out count once they pass it.'),
 		(1, 'no lead', 'Skipped for a lead that is NULL, empty or over 1024 bytes', 'Rows that are skipped count once an UPDATE has mended them.'),
 		(2, 'no kind', 'Skipped for a kind that is NULL or empty', 'Rows that are skipped count once an UPDATE has mended them.'),
 		(3, 'no time', 'Skipped for a time that is NULL or not in the years 1970 to 9999', 'Rows that are skipped count once an UPDATE has mended them.'),
 		(4, 'no value', 'Skipped for a value that is no number below 10^12', 'Rows that are skipped count once an UPDATE has mended them.'),
-		(5, 'no signal', 'Taken by no signal', 'Rows that no signal takes count once there is a signal for them, and after CALL leadscore.rebuild().'),
-		(6, 'in the future', 'In the future', 'Scores take rows of the future into account when their time has come.')
+		(5, 'failed', 'Skipped because an expression fails', 'Rows that are skipped count once an UPDATE has mended them.'),
+		(6, 'no signal', 'Taken by no signal', 'Rows that no signal takes count once there is a signal for them, and after CALL leadscore.rebuild().'),
+		(7, 'in the future', 'In the future', leadscore_internal.hint_of_future(source, mapping ->> 'occurred_at'))
 	) t (place, what, said, hint) ON t.what = a.what;
 	IF details IS NOT NULL THEN
 		RAISE NOTICE USING MESSAGE = format('rows of %s that are counted: %s', source, counted), DETAIL = array_to_string(details, ' '), HINT = array_to_string(hints, ' ');
@@ -789,15 +985,14 @@ COMMENT ON FUNCTION leadscore_internal.add_past(regclass, jsonb) IS 'adds the ro
 
 -- functions
 
-CREATE FUNCTION leadscore.track(source regclass, lead_id name, kind text DEFAULT NULL, kind_column name DEFAULT NULL,
-	occurred_at name DEFAULT NULL, value name DEFAULT NULL, properties name[] DEFAULT NULL,
-	maintenance text DEFAULT 'immediate', past boolean DEFAULT true) RETURNS void
+CREATE FUNCTION leadscore.track(source regclass, lead_id text, kind text DEFAULT NULL, kind_column text DEFAULT NULL,
+	occurred_at text DEFAULT NULL, value text DEFAULT NULL, properties text[] DEFAULT NULL,
+	maintenance text DEFAULT 'immediate', filter text DEFAULT NULL, past boolean DEFAULT true) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	mapping CONSTANT jsonb := jsonb_strip_nulls(jsonb_build_object('lead_id', lead_id, 'kind', kind, 'kind_column', kind_column,
-		'occurred_at', occurred_at, 'value', value, 'properties', properties, 'maintenance', nullif(maintenance, 'immediate')));
-	type regtype;
+		'occurred_at', occurred_at, 'value', value, 'properties', properties, 'maintenance', nullif(maintenance, 'immediate'), 'filter', filter));
 BEGIN
 	IF maintenance IS NULL OR maintenance NOT IN ('immediate', 'deferred') THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'maintenance is unknown',
@@ -820,25 +1015,15 @@ BEGIN
 			HINT = 'Give kind if all rows are of one kind, kind_column if a column names it.';
 	END IF;
 
-	type := leadscore_internal.column_type(source, occurred_at::text);
-	IF type NOT IN ('timestamptz'::regtype, 'timestamp'::regtype, 'date'::regtype) THEN
-		RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch', MESSAGE = format('column "%s" is no time', occurred_at),
-			DETAIL = format('It is of type %s.', type), HINT = 'Name a column of type timestamptz, timestamp (read as UTC) or date.';
-	END IF;
-	IF value IS NOT NULL THEN
-		type := leadscore_internal.column_type(source, value::text);
-		IF type NOT IN ('numeric'::regtype, 'bigint'::regtype, 'integer'::regtype, 'smallint'::regtype, 'real'::regtype, 'float8'::regtype) THEN
-			RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch', MESSAGE = format('column "%s" is no number', value),
-				DETAIL = format('It is of type %s.', type), HINT = 'Name a column of a numeric type.';
-		END IF;
-	END IF;
+	PERFORM leadscore_internal.term_type(source, occurred_at, 'time'::text), leadscore_internal.term_type(source, value, 'number'::text);
 	PERFORM leadscore_internal.check_properties(source, properties);
-	PERFORM leadscore_internal.column_type(source, name::text) FROM unnest(ARRAY[lead_id, kind_column]) name;
+	PERFORM leadscore_internal.term_type(source, name, 'name'::text) FROM unnest(ARRAY[lead_id, kind_column]) name;
+	PERFORM leadscore_internal.term_type(source, filter, 'condition'::text);
 
 	IF NOT leadscore_internal.begin_tracking(source, mapping, 'record'::text) THEN
 		RETURN;
 	END IF;
-	PERFORM leadscore_internal.tell_of_column(source, lead_id::text);
+	PERFORM leadscore_internal.tell_of_column(source, lead_id);
 	IF past THEN
 		PERFORM leadscore_internal.tell_of_size(source);
 		PERFORM leadscore_internal.add_past(source, mapping);
@@ -850,14 +1035,45 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.track(regclass, name, text, name, name, name, name[], text, boolean)
+COMMENT ON FUNCTION leadscore.track(regclass, text, text, text, text, text, text[], text, text, boolean)
 	IS 'counts the rows of a table as events: existing ones at once, new ones when they are inserted';
 
-CREATE FUNCTION leadscore.track_profile(source regclass, lead_id name, properties name[], latest_by name DEFAULT NULL) RETURNS void
+CREATE FUNCTION leadscore_internal.attributes(source regclass, properties text[]) RETURNS SETOF text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT leadscore_internal.property_name(source, p) FROM unnest(properties) p
+	-- a jsonb column alone brings its members, whatever it is called
+	WHERE cardinality(properties) > 1 OR leadscore_internal.property_value(source, p) <> p
+	OR NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = source AND a.attname::text = p AND a.atttypid IN ('json'::regtype, 'jsonb'::regtype))
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.attributes(regclass, text[]) IS 'the attributes that a table of customers brings to profiles, as far as its mapping names them';
+
+CREATE FUNCTION leadscore_internal.tell_of_attributes(source regclass, properties text[]) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	other record;
+BEGIN
+	SELECT s.source, a.name INTO other
+	FROM leadscore_internal.attributes(source, properties) AS a (name)
+	JOIN leadscore.source s ON s.feeds = 'profile' AND s.source <> tell_of_attributes.source AND a.name IN (SELECT leadscore_internal.attributes(s.source, s.properties))
+	LIMIT 1;
+	IF FOUND THEN
+		RAISE NOTICE USING MESSAGE = format('the attribute "%s" of profiles comes from %s, too', other.name, other.source),
+			DETAIL = 'A row takes out of a profile what it has brought: of a lead with rows in both tables, the other one may have brought it.',
+			HINT = format('If leads have rows in both, give it a name of its own, such as %L.', format('other_%s => %I', other.name, other.name));
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.tell_of_attributes(regclass, text[]) IS 'tells of an attribute that two tables bring to profiles';
+
+CREATE FUNCTION leadscore.track_profile(source regclass, lead_id text, properties text[], filter text DEFAULT NULL, latest_by text DEFAULT NULL) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	mapping CONSTANT jsonb := jsonb_strip_nulls(jsonb_build_object('lead_id', lead_id, 'properties', properties, 'latest_by', latest_by));
+	mapping CONSTANT jsonb := jsonb_strip_nulls(jsonb_build_object('lead_id', lead_id, 'properties', properties, 'filter', filter, 'latest_by', latest_by));
 	problem record;
 BEGIN
 	PERFORM leadscore_internal.check_source(source);
@@ -867,24 +1083,95 @@ BEGIN
 			HINT = 'For example: SELECT leadscore.track_profile(''shop.customers'', ''customer_id'', ''{country,age}'').';
 	END IF;
 	PERFORM leadscore_internal.check_properties(source, properties);
-	PERFORM leadscore_internal.column_type(source, lead_id::text);	-- names the column if it is missing
-	IF latest_by IS NOT NULL AND NOT leadscore_internal.is_ordered(leadscore_internal.column_type(source, latest_by::text)) THEN
+	PERFORM leadscore_internal.term_type(source, lead_id, 'name'::text), leadscore_internal.term_type(source, filter, 'condition'::text);
+	IF latest_by IS NOT NULL AND NOT leadscore_internal.is_ordered(leadscore_internal.column_type(source, latest_by)) THEN
 		RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch', MESSAGE = format('column "%s" does not say which row is the latest', latest_by),
-			DETAIL = format('It is of type %s.', leadscore_internal.column_type(source, latest_by::text)), HINT = 'Name a column of a time, a number or a text.';
+			DETAIL = format('It is of type %s.', leadscore_internal.column_type(source, latest_by)), HINT = 'Name a column of a time, a number or a text.';
 	END IF;
 	SELECT p.* INTO problem FROM leadscore_internal.lead_key_problem(source, mapping) p;
 	IF problem.state IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('table %s %s', source, problem.state),
 			DETAIL = 'If a row goes, what another one says of the lead has to be there instead.', HINT = problem.action || '.';
 	END IF;
+	PERFORM leadscore_internal.tell_of_attributes(source, properties);
 	IF leadscore_internal.begin_tracking(source, mapping, 'record_profile'::text) THEN
 		PERFORM leadscore_internal.add_profiles(source, mapping, with_children => true, subtract => false);
 	END IF;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.track_profile(regclass, name, name[], name)
+COMMENT ON FUNCTION leadscore.track_profile(regclass, text, text[], text, text)
 	IS 'keeps lead.profile true to a table of customers: existing rows and new ones';
+
+-- Rows that do not count. Whoever skips one appends: nobody updates a row, so nobody waits for one.
+
+CREATE TABLE leadscore_internal.skipped (
+	source oid NOT NULL,
+	reason text NOT NULL,
+	rows bigint NOT NULL,
+	last_at timestamptz NOT NULL DEFAULT now()
+);
+
+ALTER TABLE leadscore_internal.skipped REPLICA IDENTITY FULL;
+ALTER TABLE leadscore_internal.skipped SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
+	autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 10000, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 10000);
+
+COMMENT ON TABLE leadscore_internal.skipped IS 'rows of tracked tables that are not counted, by statement and reason; fold() makes one of many';
+COMMENT ON COLUMN leadscore_internal.skipped.source IS 'the table';
+COMMENT ON COLUMN leadscore_internal.skipped.reason IS 'why';
+COMMENT ON COLUMN leadscore_internal.skipped.rows IS 'how many';
+COMMENT ON COLUMN leadscore_internal.skipped.last_at IS 'when the last one was written';
+
+CREATE VIEW leadscore.skipped_row AS
+SELECT k.source::regclass AS source, k.reason, sum(k.rows)::bigint AS rows, max(k.last_at) AS last_at
+FROM leadscore_internal.skipped k JOIN pg_class c ON c.oid = k.source
+GROUP BY k.source, k.reason;
+
+COMMENT ON VIEW leadscore.skipped_row IS 'rows of tracked tables that statements have written and that are not counted, or not yet';
+COMMENT ON COLUMN leadscore.skipped_row.source IS 'the table';
+COMMENT ON COLUMN leadscore.skipped_row.reason IS 'why: no lead, no kind, no time, no value, an expression that fails, or a time in the future';
+COMMENT ON COLUMN leadscore.skipped_row.rows IS 'how many, each time that one is written';
+COMMENT ON COLUMN leadscore.skipped_row.last_at IS 'when the last one was written';
+
+CREATE FUNCTION leadscore_internal.note_skipped(source oid, reasons text[], rows bigint[]) RETURNS void
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+	INSERT INTO leadscore_internal.skipped (source, reason, rows) SELECT note_skipped.source, r.reason, r.rows FROM unnest(reasons, rows) r (reason, rows)
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.note_skipped(oid, text[], bigint[]) IS 'notes rows that a statement has skipped';
+
+CREATE FUNCTION leadscore_internal.forget_skipped(source oid) RETURNS void
+	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	DELETE FROM leadscore_internal.skipped k
+	WHERE k.ctid = ANY (ARRAY(SELECT o.ctid FROM leadscore_internal.skipped o WHERE o.source = forget_skipped.source FOR UPDATE SKIP LOCKED))
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.forget_skipped(oid) IS 'a table is no longer tracked';
+
+CREATE FUNCTION leadscore_internal.condense_skipped() RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	-- elsewhere a row that another has removed is an error, locked or not
+	IF pg_relation_size('leadscore_internal.skipped') = 0 OR current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+		RETURN;
+	END IF;
+	WITH many AS (
+		SELECT k.source, k.reason FROM leadscore_internal.skipped k GROUP BY 1, 2
+		HAVING count(*) > 100 OR NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = k.source)
+	), gone AS (
+		DELETE FROM leadscore_internal.skipped k
+		WHERE k.ctid = ANY (ARRAY(SELECT o.ctid FROM leadscore_internal.skipped o JOIN many m ON m.source = o.source AND m.reason = o.reason FOR UPDATE OF o SKIP LOCKED))
+		RETURNING k.source, k.reason, k.rows, k.last_at
+	)
+	INSERT INTO leadscore_internal.skipped (source, reason, rows, last_at)
+	SELECT g.source, g.reason, sum(g.rows), max(g.last_at) FROM gone g JOIN pg_class c ON c.oid = g.source GROUP BY 1, 2;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.condense_skipped() IS 'makes one row of those that say the same of a table, where there are many';
 
 CREATE FUNCTION leadscore_internal.note_everybody() RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -896,7 +1183,7 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.note_everybody() IS 'has the next derive() look at all leads, where there are rules';
 
-CREATE FUNCTION leadscore_internal.end_tracking(source regclass, what text[]) RETURNS integer
+CREATE FUNCTION leadscore_internal.end_tracking(source regclass, what text[], mapping jsonb DEFAULT NULL) RETURNS integer
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -915,23 +1202,27 @@ BEGIN
 			UNION ALL
 			SELECT e ->> 'feeds', e -> 'mapping', false FROM leadscore.known_source k CROSS JOIN jsonb_array_elements(k.mappings) e WHERE k.source = end_tracking.source
 		) m
-		WHERE m.feeds = ANY (what)
+		WHERE m.feeds = ANY (what) AND (end_tracking.mapping IS NULL OR m.mapping = end_tracking.mapping)
 		GROUP BY m.feeds, m.mapping
 	LOOP
 		problem := CASE WHEN NOT tracked.registered OR EXISTS (SELECT FROM leadscore_internal.trigger_set t
 			WHERE t.source::oid = ANY (leadscore_internal.family_below(ARRAY[end_tracking.source::oid])) AND t.feeds = tracked.feeds AND t.mapping - 'partition' = tracked.mapping
 			AND (t.disabled OR NOT t.complete)) THEN 'Triggers of leadscore were missing or disabled' END;
-		IF tracked.feeds = 'timeline' AND problem IS NULL THEN
+		IF tracked.feeds <> 'profile' AND problem IS NULL THEN
 			BEGIN
-				PERFORM leadscore_internal.add_source(source, tracked.mapping, with_children => true, subtract => true);
+				IF tracked.feeds = 'timeline' THEN
+					PERFORM leadscore_internal.add_source(source, tracked.mapping, with_children => true, subtract => true);
+				ELSE
+					PERFORM leadscore_internal.add_aliases(source, tracked.mapping, with_children => true, subtract => true);
+				END IF;
 			EXCEPTION WHEN OTHERS THEN
 				problem := SQLERRM;
 			END;
 		END IF;
-		IF tracked.feeds = 'timeline' AND problem IS NOT NULL THEN
+		IF tracked.feeds <> 'profile' AND problem IS NOT NULL THEN
 			PERFORM leadscore_internal.note_everybody();
 			PERFORM leadscore_internal.note_due(source::oid, 'its rows could not be taken out'::text);
-			RAISE NOTICE USING MESSAGE = format('the rows of %s stay in the timelines', source), DETAIL = problem || '.',
+			RAISE NOTICE USING MESSAGE = format('the rows of %s stay in the %s', source, CASE tracked.feeds WHEN 'timeline' THEN 'timelines' ELSE 'names' END), DETAIL = problem || '.',
 				HINT = 'CALL leadscore.rebuild() takes them out.';
 		END IF;
 		PERFORM leadscore_internal.drop_trigger_sets(source, tracked.mapping, tracked.feeds);
@@ -942,22 +1233,37 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.end_tracking(regclass, text[]) IS 'ends tracking of a table for timelines, profiles or both, and says how many mappings it had';
+COMMENT ON FUNCTION leadscore_internal.end_tracking(regclass, text[], jsonb)
+	IS 'ends tracking of a table for timelines, profiles or names, in one way (NULL: in all), and says how many mappings it had';
 
-CREATE FUNCTION leadscore.untrack(source regclass) RETURNS void
+CREATE FUNCTION leadscore.untrack(source regclass, trigger_prefix text DEFAULT NULL) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	what text[] := '{timeline,profile,alias}';
+	mapping jsonb;
 BEGIN
 	PERFORM leadscore_internal.check_source(source);
-	IF leadscore_internal.end_tracking(source, '{timeline,profile}'::text[]) = 0 THEN
+	IF trigger_prefix IS NOT NULL THEN
+		SELECT ARRAY[t.feeds], t.mapping INTO what, mapping FROM leadscore_internal.trigger_set t
+		WHERE t.source = untrack.source AND t.trigger_prefix = untrack.trigger_prefix AND NOT t.mapping ? 'partition';
+		IF NOT FOUND THEN
+			RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('%s has no mapping %s', source, trigger_prefix),
+				DETAIL = 'A mapping is known by how the names of its triggers begin.',
+				HINT = leadscore_internal.known('mappings'::text, ARRAY(SELECT s.trigger_prefix FROM leadscore.source s WHERE s.source = untrack.source ORDER BY 1));
+		END IF;
+	END IF;
+	IF leadscore_internal.end_tracking(source, what, mapping) = 0 THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('%s is not tracked', source),
 			DETAIL = 'It has no triggers of leadscore.',
 			HINT = leadscore_internal.known('tracked tables'::text, ARRAY(SELECT DISTINCT s.source::text FROM leadscore.source s ORDER BY 1));
 	END IF;
+	PERFORM leadscore_internal.forget_skipped(source::oid) WHERE NOT EXISTS (SELECT FROM leadscore.source s WHERE s.source = untrack.source);
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.untrack(regclass) IS 'ends tracking of a table and takes its rows out of the timelines; profiles stay';
+COMMENT ON FUNCTION leadscore.untrack(regclass, text)
+	IS 'ends tracking of a table, in one way or in all, and takes its rows out of timelines and names; profiles stay';
 
 -- partitions and children that come and go
 
@@ -1004,7 +1310,7 @@ BEGIN
 	LOOP
 		RAISE NOTICE USING MESSAGE = format('%s is no source of its own any more', child.source),
 			DETAIL = format('It is now a partition or child of %s, through which its rows count.', child.parent);
-		PERFORM leadscore_internal.end_tracking(child.source, ARRAY[child.feeds]);
+		PERFORM leadscore_internal.end_tracking(child.source, ARRAY[child.feeds], NULL::jsonb);
 	END LOOP;
 	PERFORM leadscore_internal.check_children(tables);
 	FOR child IN
@@ -1017,7 +1323,7 @@ BEGIN
 			WHERE t.source::oid = a.member AND t.feeds = s.feeds AND t.mapping = s.mapping || '{"partition": true}')
 	LOOP
 		PERFORM leadscore_internal.create_triggers(child.child, child.mapping || '{"partition": true}',
-			CASE child.feeds WHEN 'timeline' THEN 'record' ELSE 'record_profile' END);
+			leadscore_internal.trigger_function(child.feeds));
 		PERFORM leadscore_internal.add_rows(child.child, child.feeds, child.mapping, subtract => false);
 	END LOOP;
 

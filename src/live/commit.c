@@ -24,6 +24,7 @@
 #include "attempt.h"
 #include "catalog.h"
 #include "label.h"
+#include "live/closure.h"
 #include "live/delta.h"
 #include "live/fold.h"
 #include "live/identity.h"
@@ -202,6 +203,8 @@ typedef struct Level
 	int			nest;			/* of transactions: 1 is the outermost */
 	Names		appended;
 	Names		profiles;
+	Names		edges;			/* names to be settled once no statement is running */
+	Names		lost_edges;		/* before the transaction commits */
 	Names		touched[N_OF_WRITERS];
 	List	   *running;		/* of Running */
 	List	   *postponed;		/* of PostponedRebuild, in their order */
@@ -253,6 +256,8 @@ drop_level(void)
 	drop_postponed(dropped->postponed);
 	names_end(&dropped->appended);
 	names_end(&dropped->profiles);
+	names_end(&dropped->edges);
+	names_end(&dropped->lost_edges);
 	end_touched(dropped->touched);
 	level = dropped->outer;
 	pfree(dropped);
@@ -277,6 +282,8 @@ merge_level(void)
 		return;
 	names_move(&inner->appended, &inner->outer->appended);
 	names_move(&inner->profiles, &inner->outer->profiles);
+	names_move(&inner->edges, &inner->outer->edges);
+	names_move(&inner->lost_edges, &inner->outer->lost_edges);
 	old = MemoryContextSwitchTo(TopTransactionContext);
 	inner->outer->running = list_concat(inner->outer->running, inner->running);
 	inner->outer->postponed = list_concat(inner->outer->postponed, inner->postponed);
@@ -313,6 +320,68 @@ remember_profile(const text *lead_id)
 
 	if (l->profiles.n < MOST_TRIED)
 		names_add(&l->profiles, lead_id);
+}
+
+void
+remember_edges(const text *name, bool lost)
+{
+	Level	   *l = current_level();
+
+	names_add(lost ? &l->lost_edges : &l->edges, name);
+}
+
+/* Leave names in pending_identity, all of them. */
+static void
+leave_remembered(Names *names)
+{
+	SortedNames sorted;
+	text	  **batch = palloc(BATCH * sizeof(text *));
+	int			n;
+
+	sort_of_names(names, &sorted);
+	while ((n = next_names(&sorted, batch, BATCH)) > 0)
+		append_look_again(batch, n);
+	sort_end(&sorted);
+	pfree(batch);
+}
+
+/* Settle names, as our owner; those that have to wait are left in pending_identity. */
+static void
+settle_remembered(Names *names)
+{
+	SortedNames sorted;
+	text	  **batch = palloc(BATCH * sizeof(text *));
+	text	  **left = palloc(BATCH * sizeof(text *));
+	int			n;
+
+	sort_of_names(names, &sorted);
+	while ((n = next_names(&sorted, batch, BATCH)) > 0)
+		append_look_again(left, settle_names(batch, n, left, false));
+	sort_end(&sorted);
+	pfree(batch);
+	pfree(left);
+}
+
+/* Settle names whose edges have changed so far. */
+static void
+settle_now(Names *remembered)
+{
+	Names		names = *remembered;
+	Identity	user = switch_to_owner(our_owner(), 0);
+
+	*remembered = (Names) {0};
+	settle_remembered(&names);
+	names_end(&names);
+	restore_user(user);
+}
+
+void
+settle_edges(void)
+{
+	Level	   *l = current_level();
+
+	if (l->edges.store && !is_running())
+		settle_now(&l->edges);
 }
 
 /* ---------- statements that are running ---------- */
@@ -485,13 +554,15 @@ running_end(Statement statement)
 		}
 	}
 	/* a subtransaction's own are carried out in it; those of outer ones have been asked for since */
-	while (level && (level->postponed || level->put_off) && !is_running())
+	while (level && (level->edges.store || level->postponed || level->put_off) && !is_running())
 	{
 		List	   *postponed = level->postponed;
 		int64		put_off = level->put_off;
 
 		level->postponed = NIL;
 		level->put_off = 0;
+		if (level->edges.store)
+			settle_now(&level->edges);
 		if (put_off)
 			carry_out_changes(put_off, PG_INT64_MAX);
 		carry_out_rebuilds(postponed);
@@ -550,6 +621,7 @@ typedef struct Step
 {
 	void		(*run) (Names *names);
 	Names	   *names;
+	bool		done;
 } Step;
 
 /* Do it as our owner, and fire the deferred triggers that it has queued, as the user. */
@@ -567,13 +639,17 @@ run_as_owner(void *argument)
 	AtEOXact_GUC(false, settings);
 	restore_user(user);
 	AfterTriggerFireDeferred();
+	step->done = true;
 }
 
 /* An error in there is not the user's. */
-static void
+static bool
 run_step(void (*run) (Names *), Names *names, const char *failure, const char *hint)
 {
-	attempt(run_as_owner, &(Step) {run, names}, failure, hint);
+	Step		step = {run, names, false};
+
+	attempt(run_as_owner, &step, failure, hint);
+	return step.done;
 }
 
 static bool
@@ -632,8 +708,19 @@ carry_out_postponed(void)
 		return;
 	list_free_deep(level->running);
 	level->running = NIL;
+	while (level->edges.store || level->lost_edges.store)
+	{
+		Names	   *from = level->edges.store ? &level->edges : &level->lost_edges;
+		Names		names = *from;
+
+		*from = (Names) {0};
+		if (!run_step(settle_remembered, &names, "names of tracked tables cannot be brought up to date now", "SELECT leadscore.fold() tries it again."))
+			(void) run_step(leave_remembered, &names, "names of tracked tables could not be brought up to date",
+							"CALL leadscore.rebuild() does it, once the cause is mended.");
+		names_end(&names);
+	}
 	if (level->waiting)
-		run_step(try_changes, NULL, "changes of names could not be carried out", "SELECT leadscore.fold() carries them out.");
+		(void) run_step(try_changes, NULL, "changes of names could not be carried out", "SELECT leadscore.fold() carries them out.");
 	if (level->postponed)
 	{
 		List	   *postponed = level->postponed;
@@ -659,20 +746,20 @@ do_before_commit(void *argument pg_attribute_unused())
 		CHECK_FOR_INTERRUPTS();
 		level->appended = (Names) {0};
 		if (appended.store)
-			run_step(try_again, &appended, "pending deltas could not be merged",
+			(void) run_step(try_again, &appended, "pending deltas could not be merged",
 					 "SELECT leadscore.fold() merges them; scores are right either way.");
 		names_end(&appended);
 
 		level->profiles = (Names) {0};
 		if (profiles.store)
-			run_step(try_profiles_again, &profiles, "pending profiles could not be merged",
+			(void) run_step(try_profiles_again, &profiles, "pending profiles could not be merged",
 					 "SELECT leadscore.fold() merges them; scores are right either way.");
 		names_end(&profiles);
 
 		if (is_touched())
 		{
 			take_touched(touched);
-			run_step(compare_touched, touched, "segment changes could not be logged",
+			(void) run_step(compare_touched, touched, "segment changes could not be logged",
 					 "CALL leadscore.see_changes() finds them, once the cause is mended.");
 			end_touched(touched);
 		}
@@ -689,7 +776,7 @@ do_before_prepare(void *argument pg_attribute_unused())
 static bool
 anything_left(void)
 {
-	return level && (level->running || level->waiting || level->postponed ||
+	return level && (level->running || level->edges.store || level->lost_edges.store || level->waiting || level->postponed ||
 					 level->appended.store || level->profiles.store || is_touched());
 }
 

@@ -20,6 +20,16 @@ extern void remember_appended(const text *name);
 extern void remember_profile(const text *lead_id);
 
 /*
+ * The edges of a name have changed: it is settled once no statement is running. If
+ * it has only lost some, that is left to before the commit, by when a table that is
+ * reloaded has it again.
+ */
+extern void remember_edges(const text *name, bool lost);
+
+/* Settle now what has been remembered in this subtransaction, unless a statement is running. */
+extern void settle_edges(void);
+
+/*
  * Statements that are writing sources. From the BEFORE trigger of a statement to
  * the AFTER trigger that has counted its rows, its events are there and their
  * deltas are not. A table that is tracked in several ways has triggers of each.

@@ -12,8 +12,9 @@
  * Aliases. A name that is an alias has no row, or one that only waits to be
  * moved: it counts for the lead while anything is pending under the name, be it
  * an empty delta. identify() takes the row away or, where a writer has it, leaves
- * such a delta. A writer looks a name up before it takes the row, and again after;
- * if it has become an alias in between, the writer leaves the delta itself.
+ * such a delta. A writer looks a name up before it takes the row, and again after,
+ * also among what is not committed; if it is an alias by then, or may be soon, the
+ * writer leaves the delta itself.
  */
 #include "live/delta.h"
 
@@ -388,27 +389,33 @@ add_to_row(Writer *writer, LeadDelta *lead)
 	return false;
 }
 
-/* Which of some leads are aliases, as is committed now. */
+/* Which of some leads are aliases: as is committed now or, with a dirty snapshot, may be soon. */
 static void
-look_up_names(Writer *writer, LeadDelta **leads, int n)
+look_up_names(Writer *writer, LeadDelta **leads, int n, Snapshot snapshot)
 {
 	Lookup		lookup;
 
-	if (!lookup_open(&lookup, writer->aliases, 1, SnapshotSelf))
+	if (!lookup_open(&lookup, writer->aliases, 1, snapshot))
 		elog(ERROR, "leadscore.lead_alias has lost its primary key");
 	for (int i = 0; i < n; i++)
 		leads[i]->is_alias = lookup_unique(&lookup, leads[i]->name);
 	lookup_close(&lookup);
 }
 
-/* Where a name whose row is ours has become an alias meanwhile, append an empty delta: the row counts for the lead then. */
+/*
+ * Where a name whose row is ours has become an alias meanwhile, or is becoming one
+ * in a transaction that is open, append an empty delta: the row counts for the lead
+ * then. (If it does not become one, fold() takes that away.)
+ */
 static void
 mark_new_aliases(Writer *writer, LeadDelta **leads, int n)
 {
 	LeadDelta **marks = palloc_extended(n * sizeof(LeadDelta *), MCXT_ALLOC_HUGE);
 	int			nmarks = 0;
+	SnapshotData dirty;
 
-	look_up_names(writer, leads, n);
+	InitDirtySnapshot(dirty);
+	look_up_names(writer, leads, n, &dirty);
 	for (int i = 0; i < n; i++)
 		if (leads[i]->is_alias && leads[i]->written)
 		{
@@ -453,13 +460,13 @@ write_leads(LeadDelta **leads, int n, Relation timelines, bool recounts)
 	writer_open(&writer, timelines, recounts);
 	/* in shops without anonymous visitors there is no alias; the first one that there is may be missed here */
 	if (had_pages(writer.aliases))
-		look_up_names(&writer, leads, n);
+		look_up_names(&writer, leads, n, SnapshotSelf);
 	for (int i = 0; i < n; i++)
 	{
 		if (!leads[i]->is_alias)
 			(void) add_to_row(&writer, leads[i]);
 	}
-	/* identify() has seen that the row is ours, or has committed and is seen now */
+	/* who makes an alias has seen that the row is ours, or the alias is seen now: see give_up() in identity.c */
 	if (has_pages(writer.aliases))
 		mark_new_aliases(&writer, leads, n);
 	append_rest(&writer, leads, n);

@@ -24,13 +24,13 @@ typedef struct EventWriter
 } EventWriter;
 
 static bool
-write_event(Source *source, TupleTableSlot *slot, void *argument)
+write_event(Reading *reading, TupleTableSlot *slot, void *argument)
 {
 	EventWriter *writer = argument;
 	MemoryContext old = MemoryContextSwitchTo(writer->row_context);
 	SourceRow	row;
 
-	if (source_read(source, slot, &row))
+	if (source_read(reading, slot, &row))
 	{
 		Jsonb	   *properties = row.event.fetch_properties(row.event.row);
 		Datum		values[5] = {

@@ -66,6 +66,8 @@ typedef struct Folder
 	Snapshot	seen;			/* what is merged must be seen by it, too; NULL: all is */
 	Relation	alias_table;
 	Lookup		aliases;
+	SnapshotData dirty;			/* sees what is not committed, too */
+	Lookup		new_aliases;	/* with that */
 	const Watching *watching;
 	int64		most;			/* rows of a name; 0: all */
 } Folder;
@@ -84,6 +86,8 @@ folder_open(Folder *f, bool newest)
 	f->alias_table = table_open(our_table("lead_alias"), AccessShareLock);
 	if (!lookup_open(&f->aliases, f->alias_table, 1, SnapshotSelf))
 		elog(ERROR, "leadscore.lead_alias has lost its primary key");
+	InitDirtySnapshot(f->dirty);
+	(void) lookup_open(&f->new_aliases, f->alias_table, 1, &f->dirty);
 	pending_open(&f->pending, SnapshotSelf, NULL);
 	f->by_lead = f->pending.may_look_up && f->pending_rows != NULL;
 }
@@ -93,6 +97,7 @@ folder_close(Folder *f)
 {
 	pending_close(&f->pending);
 	lookup_close(&f->aliases);
+	lookup_close(&f->new_aliases);
 	table_close(f->alias_table, NoLock);
 	if (f->pending_rows)
 		store_close(f->pending_rows);
@@ -191,13 +196,14 @@ put_alias_rows_back(Folder *f, FoldName *names, int n)
 
 /*
  * Leave an empty delta under aliases whose rows stay, and under names that have
- * become aliases since they were looked up: these rows count for the lead.
+ * become aliases since they were looked up, or are becoming aliases: these rows
+ * count for the lead.
  */
 static void
 mark_aliases(Folder *f, FoldName *names, int n)
 {
 	for (int i = 0; i < n; i++)
-		if (is_alias(&names[i]) ? names[i].locked && names[i].row_stays && names[i].pending.n > 0 : alias_of(f, names[i].name) != NULL)
+		if (is_alias(&names[i]) ? names[i].locked && names[i].row_stays && names[i].pending.n > 0 : lookup_unique(&f->new_aliases, names[i].name))
 			store_append(f->pending_rows, names[i].name, timeline_encode(NULL, 0));
 }
 

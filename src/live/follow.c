@@ -76,7 +76,7 @@ has_our_trigger(Oid table)
 {
 	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
 	bool		found = false;
-	Oid			functions[2];
+	Oid			functions[3];
 	Relation	triggers;
 	SysScanDesc scan;
 	ScanKeyData key;
@@ -90,6 +90,7 @@ has_our_trigger(Oid table)
 
 	functions[0] = our_trigger_function("record");
 	functions[1] = our_trigger_function("record_profile");
+	functions[2] = our_trigger_function("record_alias");
 	found = false;
 	triggers = table_open(TriggerRelationId, AccessShareLock);
 	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(table));
@@ -98,7 +99,7 @@ has_our_trigger(Oid table)
 	{
 		Oid			function = ((Form_pg_trigger) GETSTRUCT(tuple))->tgfoid;
 
-		found = function == functions[0] || function == functions[1];
+		found = function == functions[0] || function == functions[1] || function == functions[2];
 	}
 	systable_endscan(scan);
 	table_close(triggers, AccessShareLock);

@@ -282,8 +282,10 @@ tally_row(RowTally *entry, const TupleTableSlot *slot)
 
 /* Count a row that was read, as an event or not, and that some signals take. */
 static void
-tally(Gathering *g, const TupleTableSlot *slot, bool is_event, const SourceRow *row, int nsignals)
+tally(Gathering *g, const Reading *reading, const TupleTableSlot *slot, bool is_event, const SourceRow *row, int nsignals)
 {
+	if (!is_event && row->fault == ROW_FAILED && g->tally[ROW_FAILED].rows == 0)
+		g->tally[ROW_FAILED].message = MemoryContextStrdup(g->context, reading->attempts.message);
 	if (!is_event)
 		tally_row(&g->tally[row->fault], slot);
 	else
@@ -294,20 +296,20 @@ tally(Gathering *g, const TupleTableSlot *slot, bool is_event, const SourceRow *
 
 /* Take a row of a table. */
 static bool
-gather_row(Source *source, TupleTableSlot *slot, void *argument)
+gather_row(Reading *reading, TupleTableSlot *slot, void *argument)
 {
 	Gathering  *g = argument;
 	PendingRow *row = &g->pending[g->npending];
 	MemoryContext old = MemoryContextSwitchTo(g->row_context);
 	SourceRow	read;
-	bool		is_event = source_read(source, slot, &read);
+	bool		is_event = source_read(reading, slot, &read);
 
 	row->nsignals = 0;
 	if (is_event &&
 		is_ours(g, row->hash = hash_bytes((const unsigned char *) read.lead_id, read.lead_id_length)))
 		row->nsignals = signal_set_match(g->signals, &read.event);
 	if (g->tally)
-		tally(g, slot, is_event, &read, row->nsignals);
+		tally(g, reading, slot, is_event, &read, row->nsignals);
 	if (row->nsignals > 0)
 	{
 		MemoryContextSwitchTo(g->batch_context);

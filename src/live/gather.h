@@ -23,6 +23,7 @@ typedef struct RowTally
 	int64		rows;
 	Oid			table;			/* where the first of them is */
 	ItemPointerData row;
+	char	   *message;		/* what its expression fails with, or NULL */
 } RowTally;
 
 extern Gathering *gather_begin(const SignalSet *signals, bool in_order);

@@ -64,6 +64,8 @@ PG_FUNCTION_INFO_V1(try_leads);
 PG_FUNCTION_INFO_V1(line_is_free);
 PG_FUNCTION_INFO_V1(lead_now);
 PG_FUNCTION_INFO_V1(has_aliases);
+PG_FUNCTION_INFO_V1(is_tracked);
+PG_FUNCTION_INFO_V1(has_edges);
 PG_FUNCTION_INFO_V1(names_are_seen);
 PG_FUNCTION_INFO_V1(aliases_are_seen);
 PG_FUNCTION_INFO_V1(change_waits);
@@ -202,6 +204,12 @@ try_to_lock_name(const text *name)
 	return lock_name(CHANGED, name, true, false);
 }
 
+bool
+try_to_share_name(const text *name)
+{
+	return lock_name(CHANGED, name, false, false);
+}
+
 /* Whether this session holds no lock that anybody can wait for, but on names. */
 static bool
 holds_nothing(void)
@@ -332,11 +340,13 @@ typedef struct NameTable
 	Lookup		lookup;
 } NameTable;
 
-/* pending_identity: change_id, alias, lead_id; lead_alias: alias, lead_id */
+/* pending_identity: change_id, alias, lead_id, look_again; lead_alias: alias, lead_id, tracked; alias_edge: alias, lead_id */
 #define PENDING_ALIAS 2
 #define PENDING_LEAD 3
+#define PENDING_LOOK_AGAIN 4
 #define ALIAS 1
 #define ALIAS_LEAD 2
+#define ALIAS_TRACKED 3
 
 /* Open one; false if it has no rows. */
 static bool
@@ -380,19 +390,48 @@ lead_now(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(lead);
 }
 
+/* Whether a table has a name in a column. */
+static bool
+has_name(const char *table, AttrNumber column, const text *name)
+{
+	NameTable	names;
+	bool		any;
+
+	if (!names_open(&names, table, column, SnapshotSelf))
+		return false;
+	lookup_begin(&names.lookup, name);
+	any = lookup_next(&names.lookup);
+	names_close(&names);
+	return any;
+}
+
 /* has_aliases(name): whether a name has aliases. */
 Datum
 has_aliases(PG_FUNCTION_ARGS)
 {
-	NameTable	aliases;
-	bool		any;
+	PG_RETURN_BOOL(has_name("lead_alias", ALIAS_LEAD, PG_GETARG_TEXT_PP(0)));
+}
 
-	if (!names_open(&aliases, "lead_alias", ALIAS_LEAD, SnapshotSelf))
+/* has_edges(name): whether alias_edge has a name, as an alias or as a lead. */
+Datum
+has_edges(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(has_name("alias_edge", ALIAS, PG_GETARG_TEXT_PP(0)) || has_name("alias_edge", ALIAS_LEAD, PG_GETARG_TEXT_PP(0)));
+}
+
+/* is_tracked(name): whether a name is an alias because a tracked table says so. */
+Datum
+is_tracked(PG_FUNCTION_ARGS)
+{
+	NameTable	aliases;
+	bool		isnull;
+	bool		tracked;
+
+	if (!names_open(&aliases, "lead_alias", ALIAS, SnapshotSelf))
 		PG_RETURN_BOOL(false);
-	lookup_begin(&aliases.lookup, PG_GETARG_TEXT_PP(0));
-	any = lookup_next(&aliases.lookup);
+	tracked = lookup_unique(&aliases.lookup, PG_GETARG_TEXT_PP(0)) && DatumGetBool(slot_getattr(aliases.lookup.slot, ALIAS_TRACKED, &isnull));
 	names_close(&aliases);
-	PG_RETURN_BOOL(any);
+	PG_RETURN_BOOL(tracked);
 }
 
 /* try_aliases(lead_id): lock the aliases of a name exclusively, if they are free. */
@@ -435,6 +474,15 @@ rows_are_seen(const char *table, AttrNumber column, text **keys, int n, Snapshot
 	}
 	names_close(&names);
 	return seen;
+}
+
+bool
+edges_are_seen(text **names, int n)
+{
+	Snapshot	snapshot = GetTransactionSnapshot();
+
+	return rows_are_seen("lead_alias", ALIAS, names, n, snapshot) && rows_are_seen("lead_alias", ALIAS_LEAD, names, n, snapshot) &&
+		rows_are_seen("alias_edge", ALIAS, names, n, snapshot) && rows_are_seen("alias_edge", ALIAS_LEAD, names, n, snapshot);
 }
 
 /*
@@ -521,9 +569,10 @@ waiting_lead(PG_FUNCTION_ARGS)
 	while (lookup_next(&changes.lookup))
 	{
 		bool		isnull;
+		bool		looks = DatumGetBool(slot_getattr(changes.lookup.slot, PENDING_LOOK_AGAIN, &isnull));
 		Datum		value = slot_getattr(changes.lookup.slot, PENDING_LEAD, &isnull);
 
-		if (change_of_row(changes.lookup.slot) < last)
+		if (looks || change_of_row(changes.lookup.slot) < last)
 			continue;
 		last = change_of_row(changes.lookup.slot);
 		lead = isnull ? NULL : DatumGetTextPCopy(value);
@@ -619,6 +668,27 @@ append_change(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+void
+append_look_again(text **names, int n)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			type = TEXTARRAYOID;
+	Datum		value;
+	bool		isnull;
+
+	if (n == 0)
+		return;
+	for (int i = 0; i < n; i++)
+		(void) lock_name(IN_LINE, names[i], false, true);
+	value = PointerGetDatum(construct_array((Datum *) names, n, TEXTOID, -1, false, TYPALIGN_INT));
+	SPI_connect();
+	session_plan(&plan, "SELECT leadscore_internal.append_look_again($1)", 1, &type);
+	if (SPI_execute_plan(plan, &value, NULL, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not leave names to be looked at again");
+	remember_change(DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull)));
+	SPI_finish();
+}
+
 /* remove_change(change_id, alias): a change is carried out; false: it has been. The alias is locked. */
 Datum
 remove_change(PG_FUNCTION_ARGS)
@@ -698,45 +768,60 @@ append_delta(PG_FUNCTION_ARGS)
 }
 
 /*
- * give_up_row(alias): remove the row of a name that is becoming an alias, and
- * leave what it held under the name. A row that is not there is made and
- * removed: a writer who comes before we commit finds it busy. If a writer has it
- * already, an empty delta makes it count for the lead.
+ * Leave what the row of a new alias holds under it, if the row is there and free.
+ * If a writer has it, an empty delta makes it count for the lead. A writer who
+ * makes it later sees the alias, committed or not: lead_alias had it before the row
+ * was looked at, and a writer looks there after he has the row.
  */
-Datum
-give_up_row(PG_FUNCTION_ARGS)
+static void
+give_up(Stores *stores, text *alias)
 {
-	text	   *alias = PG_GETARG_TEXT_PP(0);
-	Relation	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
-	Stores	   *stores = stores_open(timelines, false);
 	Store	   *store = store_of(stores, alias);
-	struct varlena *empty = timeline_encode(NULL, 0);
-	struct varlena *held = empty;
+	struct varlena *held = timeline_encode(NULL, 0);
 	struct varlena *row;
-	bool		is_ours = false;
 
 	switch (store ? store_take(store, alias, false, &row) : TAKEN_BY_ANOTHER)
 	{
 		case TAKEN:
 			held = (struct varlena *) PG_DETOAST_DATUM_COPY(PointerGetDatum(row));
-			store_put(store, empty);
-			is_ours = true;
-			break;
-		case FREE:
-			is_ours = store_insert(store, alias, empty);
-			CommandCounterIncrement();
-			if (is_ours && store_take(store, alias, false, &row) == TAKEN)
-				store_put(store, empty);
+			store_put(store, timeline_encode(NULL, 0));
+			if (!timeline_is_empty(held))
+				append_one(alias, held);
 			break;
 		case TAKEN_BY_ANOTHER:
+			append_one(alias, held);
 			break;
+		case FREE:
+			break;
+	}
+}
+
+void
+give_up_rows(text **aliases, int n)
+{
+	Relation	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
+	Stores	   *stores = stores_open(timelines, false);
+	bool		watched = segments_logged() != NULL;
+
+	for (int i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		give_up(stores, aliases[i]);
+		if (watched)
+			remember_touched(aliases[i], CAUSE_IDENTITY);
 	}
 	stores_close(stores);
 	table_close(timelines, NoLock);
-	if (!is_ours || !timeline_is_empty(held))
-		append_one(alias, held);
-	remember_touched(alias, CAUSE_IDENTITY);
 	CommandCounterIncrement();
+}
+
+/* give_up_row(alias) */
+Datum
+give_up_row(PG_FUNCTION_ARGS)
+{
+	text	   *alias = PG_GETARG_TEXT_PP(0);
+
+	give_up_rows(&alias, 1);
 	PG_RETURN_VOID();
 }
 

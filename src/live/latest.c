@@ -126,12 +126,12 @@ has_triggers_of(Relation table, uint64 family)
 
 /* Whether an index has all rows of a table, by the lead first. */
 static bool
-begins_with(Relation index, AttrNumber column)
+begins_with(Relation index, const SourceColumn *lead_id)
 {
 	Form_pg_index form = index->rd_index;
 
-	return form->indisvalid && index->rd_rel->relam == BTREE_AM_OID && form->indkey.values[0] == column &&
-		RelationGetIndexPredicate(index) == NIL;
+	return form->indisvalid && index->rd_rel->relam == BTREE_AM_OID && RelationGetIndexPredicate(index) == NIL &&
+		(lead_id->expression ? expression_is_indexed(lead_id->expression, index, 0) : form->indkey.values[0] == lead_id->attnum);
 }
 
 /* Whether an index goes on with latest_by, in the order of its type. */
@@ -152,7 +152,7 @@ open_index(Member *member, Oid oid)
 	Source	   *source = member->source;
 	Relation	index = index_open(oid, AccessShareLock);
 
-	if (!begins_with(index, source->lead_id.attnum) ||
+	if (!begins_with(index, &source->lead_id) ||
 		(member->index && !goes_on_with(index, &source->latest_by, member->collation)))
 	{
 		index_close(index, AccessShareLock);
@@ -171,7 +171,7 @@ open_index(Member *member, Oid oid)
 static bool
 open_member(Member *member, Jsonb *mapping)
 {
-	Source	   *source = source_map(mapping, RelationGetDescr(member->table));
+	Source	   *source = source_map(mapping, RelationGetDescr(member->table), member->table->rd_rel->relowner);
 	TypeCacheEntry *type;
 	ListCell   *cell;
 
@@ -364,11 +364,11 @@ is_behind(const Member *member, const Best *best, NullableDatum latest_by)
 
 /* Look at the row in the slot; false if those that follow need not be. What reading it takes lies in "scratch". */
 static bool
-look_at_row(Member *member, const text *lead_id, Best *best, MemoryContext scratch)
+look_at_row(Member *member, Reading *reading, const text *lead_id, Best *best, MemoryContext scratch)
 {
 	MemoryContext context = MemoryContextSwitchTo(scratch);
 	SourceRow	row;
-	Jsonb	   *attributes = source_read_profile(member->source, member->slot, &row);
+	Jsonb	   *attributes = source_read_profile(reading, member->slot, &row);
 	NullableDatum latest_by;
 	bool		goes_on = true;
 
@@ -402,6 +402,7 @@ look_into(Latest *latest, Member *member, const text *lead_id, Best *best, Memor
 {
 	MemoryContext context = CurrentMemoryContext;
 	Identity	user = switch_to_owner(member->table->rd_rel->relowner, SECURITY_RESTRICTED_OPERATION);
+	Reading		reading = {.source = member->source};
 	int			settings = -1;
 	ScanKeyData key;
 	Datum		value;
@@ -423,11 +424,12 @@ look_into(Latest *latest, Member *member, const text *lead_id, Best *best, Memor
 
 		CHECK_FOR_INTERRUPTS();
 		MemoryContextSwitchTo(context);
-		goes_on = look_at_row(member, lead_id, best, scratch);
+		goes_on = look_at_row(member, &reading, lead_id, best, scratch);
 		MemoryContextSwitchTo(latest->context);
 		if (!goes_on)
 			break;
 	}
+	reading_end(&reading);
 	ExecClearTuple(member->slot);
 	MemoryContextSwitchTo(context);
 	if (settings >= 0)

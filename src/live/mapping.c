@@ -129,7 +129,7 @@ are_properties(const JsonbValue *value)
 static bool
 is_mapping(JsonbContainer *object)
 {
-	static const char *const strings[] = {"lead_id", "kind", "kind_column", "occurred_at", "value", "maintenance", "latest_by"};
+	static const char *const strings[] = {"lead_id", "kind", "kind_column", "occurred_at", "value", "maintenance", "latest_by", "alias", "filter"};
 	JsonbValue	value;
 
 	for (Size i = 0; i < lengthof(strings); i++)

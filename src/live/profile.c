@@ -18,6 +18,7 @@
 #include "label.h"
 #include "live/commit.h"
 #include "live/delta.h"
+#include "live/skipped.h"
 #include "live/source.h"
 
 #include "access/table.h"
@@ -172,20 +173,20 @@ write_collected(Collection *c)
 	c->leads = rows_create(c->context, 8, NULL);
 }
 
-static void
-write_if_full(Collection *c)
+static bool
+is_full(const Collection *c)
 {
-	if (MemoryContextMemAllocated(c->context, true) > get_hash_memory_limit())
-		write_collected(c);
+	return MemoryContextMemAllocated(c->context, true) > get_hash_memory_limit();
 }
 
 /* ---------- statements ---------- */
 
 /* Collect the rows of a transition table; NULL: the statement has none. */
 static void
-collect_rows(Collection *c, Source *source, Tuplestorestate *rows, TupleDesc row_type, bool is_old)
+collect_rows(Collection *c, Source *source, Tuplestorestate *rows, TupleDesc row_type, bool is_old, Skips *skips)
 {
 	TupleTableSlot *slot;
+	Reading		reading = {.source = source};
 
 	if (rows == NULL)
 		return;
@@ -199,13 +200,20 @@ collect_rows(Collection *c, Source *source, Tuplestorestate *rows, TupleDesc row
 		Jsonb	   *attributes;
 
 		CHECK_FOR_INTERRUPTS();
-		attributes = source_read_profile(source, slot, &row);
+		attributes = source_read_profile(&reading, slot, &row);
+		if (!is_old)
+			skips_note(skips, &reading, &row, attributes != NULL || row.fault == ROW_FAULTS);
 		if (attributes)
 			collect(c, (Label) {row.lead_id, row.lead_id_length}, attributes, is_old);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(c->scratch);
-		write_if_full(c);
+		if (is_full(c))
+		{
+			reading_end(&reading);
+			write_collected(c);
+		}
 	}
+	reading_end(&reading);
 	ExecDropSingleTupleTableSlot(slot);
 }
 
@@ -220,12 +228,12 @@ typedef struct TableRows
 } TableRows;
 
 static bool
-keep_row(Source *source, TupleTableSlot *slot, void *argument)
+keep_row(Reading *reading, TupleTableSlot *slot, void *argument)
 {
 	TableRows  *table = argument;
 	MemoryContext old = MemoryContextSwitchTo(table->scratch);
 	SourceRow	row;
-	Jsonb	   *attributes = source_read_profile(source, slot, &row);
+	Jsonb	   *attributes = source_read_profile(reading, slot, &row);
 
 	if (attributes)
 	{
@@ -266,7 +274,8 @@ collect_table(Collection *c, Relation relation, Jsonb *mapping, bool with_childr
 		collect(c, text_label(DatumGetTextPP(slot->tts_values[0])), DatumGetJsonbP(slot->tts_values[1]), is_old);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(c->scratch);
-		write_if_full(c);
+		if (is_full(c))
+			write_collected(c);
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	tuplestore_end(table.rows);
@@ -305,6 +314,7 @@ static void
 write_statement(TriggerData *data, Source *source)
 {
 	Collection	c;
+	Skips		skips = {0};
 	MemoryContext context;
 	MemoryContext old;
 
@@ -322,10 +332,11 @@ write_statement(TriggerData *data, Source *source)
 
 		if (source->pinned_settings)
 			pin_settings();
-		collect_rows(&c, source, data->tg_oldtable, RelationGetDescr(data->tg_relation), true);
-		collect_rows(&c, source, data->tg_newtable, RelationGetDescr(data->tg_relation), false);
+		collect_rows(&c, source, data->tg_oldtable, RelationGetDescr(data->tg_relation), true, &skips);
+		collect_rows(&c, source, data->tg_newtable, RelationGetDescr(data->tg_relation), false, &skips);
 		AtEOXact_GUC(false, settings);
 	}
+	skips_write(&skips, RelationGetRelid(data->tg_relation));
 	write_collected(&c);
 	close_latest(&c);
 	/* whoever takes a snapshot from here on sees rows and profiles together */

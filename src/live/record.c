@@ -21,6 +21,7 @@
 #include "live/delta.h"
 #include "live/gather.h"
 #include "live/signals.h"
+#include "live/skipped.h"
 
 #include "access/table.h"
 #include "access/xact.h"
@@ -70,17 +71,22 @@ rows_close(RowReader *reader)
 
 /* Count the next row, if there is one; what reading it takes lies in "scratch". */
 static bool
-collect_row(Deltas *deltas, Source *source, RowReader *reader, const SignalSet *signals, bool lenient, MemoryContext scratch)
+collect_row(Deltas *deltas, Reading *reading, RowReader *reader, const SignalSet *signals, bool lenient, Skips *skips,
+			MemoryContext scratch)
 {
 	MemoryContext keep = CurrentMemoryContext;
 	SourceRow	row;
+	bool		is_event;
 
 	/* a row that was spilled is read into the current context, and must not lie in what is reset */
 	if (reader->rows == NULL || !tuplestore_gettupleslot(reader->rows, true, false, reader->slot))
 		return false;
 	MemoryContextReset(scratch);
 	MemoryContextSwitchTo(scratch);
-	if (source_read(source, reader->slot, &row))
+	is_event = source_read(reading, reader->slot, &row);
+	if (reader->sign > 0)
+		skips_note(skips, reading, &row, is_event);
+	if (is_event)
 	{
 		TimelineBuilder **builder = deltas_of(deltas, row.lead_id, row.lead_id_length, lenient);
 
@@ -93,7 +99,8 @@ collect_row(Deltas *deltas, Source *source, RowReader *reader, const SignalSet *
 /*
  * Count the rows of a statement. Those of an UPDATE are read old and new by
  * turns: they come in the same order, so what has not changed cancels out at
- * once. Whenever there is more than a hash table may hold, it is written.
+ * once. Whenever there is more than a hash table may hold, it is written. What was
+ * skipped of new rows is noted.
  */
 static void
 collect_statement(Deltas *deltas, Source *source, TriggerData *data, const SignalSet *signals, Relation timelines, bool lenient)
@@ -102,16 +109,23 @@ collect_statement(Deltas *deltas, Source *source, TriggerData *data, const Signa
 	TupleDesc	row_type = RelationGetDescr(data->tg_relation);
 	RowReader	new_rows = rows_open(data->tg_newtable, row_type, 1);
 	RowReader	old_rows = rows_open(data->tg_oldtable, row_type, -1);
+	Reading		reading = {.source = source};
+	Skips		skips = {0};
 	bool		more = true;
 
 	while (more)
 	{
 		CHECK_FOR_INTERRUPTS();
-		more = collect_row(deltas, source, &new_rows, signals, lenient, scratch);
-		more = collect_row(deltas, source, &old_rows, signals, lenient, scratch) || more;
+		more = collect_row(deltas, &reading, &new_rows, signals, lenient, &skips, scratch);
+		more = collect_row(deltas, &reading, &old_rows, signals, lenient, &skips, scratch) || more;
 		if (deltas_are_full(deltas))
+		{
+			reading_end(&reading);
 			deltas_write(deltas, timelines, source->deferred);
+		}
 	}
+	reading_end(&reading);
+	skips_write(&skips, RelationGetRelid(data->tg_relation));
 	rows_close(&new_rows);
 	rows_close(&old_rows);
 	MemoryContextDelete(scratch);
@@ -164,13 +178,14 @@ add_table(Relation relation, Jsonb *mapping, bool with_children, int sign, Relat
 
 /*
  * add_source(source, mapping, with_children, subtract) -> setof (what, rows,
- * example_table, example): add the rows of a table to the timelines, or subtract
+ * example_table, example, message): add the rows of a table to the timelines, or subtract
  * them, and tell what has become of them.
  */
 Datum
 add_source(PG_FUNCTION_ARGS)
 {
 	static const char *const names[TALLY_ENTRIES] = {
+		[ROW_FILTERED] = "filtered", [ROW_FAILED] = "failed",
 		[ROW_WITHOUT_TIME] = "no time", [ROW_WITHOUT_VALUE] = "no value", [ROW_WITHOUT_LEAD] = "no lead", [ROW_WITHOUT_KIND] = "no kind",
 		[TALLY_COUNTED] = "counted", [TALLY_WITHOUT_SIGNAL] = "no signal", [TALLY_IN_FUTURE] = "in the future"
 	};
@@ -183,9 +198,11 @@ add_source(PG_FUNCTION_ARGS)
 	add_table(relation, PG_GETARG_JSONB_P(1), PG_GETARG_BOOL(2), PG_GETARG_BOOL(3) ? -1 : 1, timelines, tally);
 	for (int i = 0; i < TALLY_ENTRIES; i++)
 	{
-		Datum		values[4] = {CStringGetTextDatum(names[i]), Int64GetDatum(tally[i].rows), ObjectIdGetDatum(tally[i].table), PointerGetDatum(&tally[i].row)};
-		bool		nulls[4] = {false};
+		Datum		values[5] = {CStringGetTextDatum(names[i]), Int64GetDatum(tally[i].rows), ObjectIdGetDatum(tally[i].table), PointerGetDatum(&tally[i].row)};
+		bool		nulls[5] = {false, false, false, false, tally[i].message == NULL};
 
+		if (tally[i].message)
+			values[4] = CStringGetTextDatum(tally[i].message);
 		if (tally[i].rows > 0)
 			tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}

@@ -13,6 +13,9 @@
 #include "label.h"
 #include "session_cache.h"
 #include "live/delta.h"
+#include "live/order_key.h"
+
+#include <ctype.h>
 
 #include "access/detoast.h"
 #include "access/htup_details.h"
@@ -66,16 +69,18 @@ static HTAB *sources = NULL;
 #define MOST_GROWTH 34
 
 PG_FUNCTION_INFO_V1(property_type);
+PG_FUNCTION_INFO_V1(looks_like_name);
 PG_FUNCTION_INFO_V1(has_rows);
 PG_FUNCTION_INFO_V1(has_events);
 PG_FUNCTION_INFO_V1(count_rows);
+PG_FUNCTION_INFO_V1(find_rows);
 PG_FUNCTION_INFO_V1(hold_source);
 PG_FUNCTION_INFO_V1(try_table);
 
 /* ---------- the mapping ---------- */
 
 /* Whether the text of a type depends on nothing but the value. */
-static bool
+bool
 text_is_fixed(Oid type)
 {
 	switch (type)
@@ -130,30 +135,93 @@ property_type(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(is_property_type(type));
 }
 
-/* Find a column; false (with the source's problem set) if the table has none of that name. */
-static bool
-map_column(Source *source, TupleDesc row, const char *name, SourceColumn *column)
+/* The number of a column; 0: there is none of that name. */
+static AttrNumber
+column_named(TupleDesc row, const char *name)
 {
-	if (name == NULL)
-		return true;
 	for (int i = 0; i < row->natts; i++)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(row, i);
 
 		if (!attribute->attisdropped && strcmp(NameStr(attribute->attname), name) == 0)
-		{
-			Oid			output;
-
-			column->attnum = attribute->attnum;
-			column->type = getBaseType(attribute->atttypid);
-			getTypeOutputInfo(column->type, &output, &column->is_varlena);
-			fmgr_info_cxt(output, &column->output, source->context);
-			source->last_column = Max(source->last_column, column->attnum);
-			return true;
-		}
+			return attribute->attnum;
 	}
-	source->problem = psprintf("There is no column \"%s\" any more.", name);
-	return false;
+	return 0;
+}
+
+/* Whether a text can only be a name: letters, of other alphabets too, digits, _ and $. */
+static bool
+is_name(const char *text)
+{
+	if (isdigit((unsigned char) *text) || *text == '$' || *text == '\0')
+		return false;
+	for (; *text != '\0'; text++)
+		if ((unsigned char) *text < 0x80 && !isalnum((unsigned char) *text) && *text != '_' && *text != '$')
+			return false;
+	return true;
+}
+
+/* looks_like_name(text) */
+Datum
+looks_like_name(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(is_name(text_to_cstring(PG_GETARG_TEXT_PP(0))));
+}
+
+/* Have an expression stand for a column; false, with the source's problem set, if the text is none. */
+static bool
+map_expression(Source *source, TupleDesc row, const char *text, ExpressionUse use, SourceColumn *column)
+{
+	Expression *expression = expression_try(text, row, use, &source->problem);
+
+	if (expression == NULL)
+		return false;
+	column->expression = expression;
+	column->type = expression->type;
+	source->pinned_settings |= expression->uses_settings;
+	source->last_column = Max(source->last_column, bms_prev_member(expression->columns, -1));
+	if (use == AS_CONDITION)
+		return true;
+	source->expressions = source->expressions ? repalloc(source->expressions, (source->nexpressions + 1) * sizeof(SourceColumn *))
+		: palloc(sizeof(SourceColumn *));
+	source->expressions[source->nexpressions++] = column;
+	return true;
+}
+
+/*
+ * Find a column, or make the expression that stands instead; false, with the
+ * source's problem set, if the text is neither.
+ */
+static bool
+map_column(Source *source, TupleDesc row, const char *text, ExpressionUse use, SourceColumn *column)
+{
+	AttrNumber	attnum = text ? column_named(row, text) : 0;
+	Oid			output;
+
+	if (text == NULL)
+		return true;
+	if (attnum == 0 && is_name(text))
+	{
+		source->problem = psprintf("There is no column \"%s\" any more.", text);
+		return false;
+	}
+	/* json has no other form as a property than jsonb, which it may fail to have */
+	if (attnum > 0 && use == AS_PROPERTY && getBaseType(TupleDescAttr(row, attnum - 1)->atttypid) == JSONOID)
+	{
+		text = quote_identifier(text);
+		attnum = 0;
+	}
+	if (attnum > 0 && use != AS_CONDITION)
+	{
+		column->attnum = attnum;
+		column->type = getBaseType(TupleDescAttr(row, attnum - 1)->atttypid);
+		source->last_column = Max(source->last_column, column->attnum);
+	}
+	else if (!map_expression(source, row, attnum > 0 ? quote_identifier(text) : text, use, column))
+		return false;
+	getTypeOutputInfo(column->type, &output, &column->is_varlena);
+	fmgr_info_cxt(output, &column->output, source->context);
+	return true;
 }
 
 /* Whether a column's type has become one that cannot be read, since it was tracked. */
@@ -188,41 +256,66 @@ growth_of(const SourceColumn *column)
 	}
 }
 
+/*
+ * A property's name, and in *text the column or the expression that is its value.
+ * What is no column is "name => expression".
+ */
+static const char *
+property_named(TupleDesc row, const char *property, const char **text)
+{
+	const char *arrow = column_named(row, property) > 0 ? NULL : strstr(property, "=>");
+	int			length = arrow ? arrow - property : 0;
+
+	*text = arrow ? arrow + 2 : property;
+	while (length > 0 && isspace((unsigned char) property[length - 1]))
+		length--;
+	return arrow ? pnstrdup(property, length) : property;
+}
+
+/* Map a property; false, with the source's problem set, if it cannot be one. */
+static bool
+map_property(Source *source, TupleDesc row, const char *text, SourceColumn *column)
+{
+	if (!map_column(source, row, text, AS_PROPERTY, column))
+		return false;
+	if (is_property_type(column->type))
+		return true;
+	source->problem = psprintf("A property is now of type %s.", format_type_be(column->type));
+	return false;
+}
+
 /* Prepare the call jsonb_build_object(name, value, ...). */
 static void
-map_properties(Source *source, TupleDesc row, char **names, int n)
+map_properties(Source *source, TupleDesc row, char **properties, int n)
 {
 	FmgrInfo   *function = palloc0(sizeof(FmgrInfo));
 	List	   *arguments = NIL;
 	FunctionCallInfo call = palloc0(SizeForFunctionCallInfo(2 * Max(n, 1)));
 
-	source->property_columns = palloc(n * sizeof(AttrNumber));
+	source->properties = palloc0(n * sizeof(SourceColumn));
 	source->property_growth = palloc(n * sizeof(int));
 	for (int i = 0; i < n; i++)
 	{
-		SourceColumn column = {0};
+		SourceColumn *column = &source->properties[i];
 		Param	   *value = makeNode(Param);
-		Datum		name = CStringGetTextDatum(names[i]);
+		const char *text;
+		const char *name = property_named(row, properties[i], &text);
+		Datum		label = CStringGetTextDatum(name);
 
-		if (!map_column(source, row, names[i], &column))
+		if (!map_property(source, row, text, column))
 			return;
-		if (!is_property_type(column.type))
-		{
-			source->problem = psprintf("A property is now of type %s.", format_type_be(column.type));
-			return;
-		}
-		source->property_columns[i] = column.attnum;
-		source->property_growth[i] = growth_of(&column);
-		source->pinned_settings |= !text_is_fixed(column.type);
-		if (n == 1 && column.type == JSONBOID)
+		source->property_growth[i] = growth_of(column);
+		source->pinned_settings |= !text_is_fixed(column->type);
+		/* a column alone, but not what has a name of its own */
+		if (n == 1 && column->type == JSONBOID && name == properties[i])
 			source->whole_properties = true;
 
 		value->paramkind = PARAM_EXEC;
-		value->paramtype = TupleDescAttr(row, column.attnum - 1)->atttypid;
+		value->paramtype = column->attnum > 0 ? TupleDescAttr(row, column->attnum - 1)->atttypid : column->type;
 		value->paramtypmod = -1;
-		arguments = lappend(arguments, makeConst(TEXTOID, -1, InvalidOid, -1, name, false, false));
+		arguments = lappend(arguments, makeConst(TEXTOID, -1, InvalidOid, -1, label, false, false));
 		arguments = lappend(arguments, value);
-		call->args[2 * i].value = name;
+		call->args[2 * i].value = label;
 	}
 	source->nproperties = n;
 	fmgr_info_cxt(F_JSONB_BUILD_OBJECT_ANY, function, source->context);
@@ -256,17 +349,20 @@ map_source(Source *source, Jsonb *mapping, TupleDesc row)
 	kind = doc_string(object, &root, "kind", false);
 	source->constant_kind = kind;
 	source->constant_kind_length = kind ? strlen(kind) : 0;
-	if (!map_column(source, row, doc_string(object, &root, "lead_id", true), &source->lead_id) ||
-		!map_column(source, row, doc_string(object, &root, "kind_column", false), &source->kind) ||
-		!map_column(source, row, doc_string(object, &root, "occurred_at", false), &source->occurred_at) ||
-		!map_column(source, row, doc_string(object, &root, "value", false), &source->value) ||
-		!map_column(source, row, doc_string(object, &root, "latest_by", false), &source->latest_by))
+	if (!map_column(source, row, doc_string(object, &root, "lead_id", true), AS_NAME, &source->lead_id) ||
+		!map_column(source, row, doc_string(object, &root, "kind_column", false), AS_NAME, &source->kind) ||
+		!map_column(source, row, doc_string(object, &root, "occurred_at", false), AS_TIME, &source->occurred_at) ||
+		!map_column(source, row, doc_string(object, &root, "value", false), AS_NUMBER, &source->value) ||
+		!map_column(source, row, doc_string(object, &root, "latest_by", false), AS_NAME, &source->latest_by) ||
+		!map_column(source, row, doc_string(object, &root, "alias", false), AS_NAME, &source->alias) ||
+		!map_column(source, row, doc_string(object, &root, "filter", false), AS_CONDITION, &source->filter))
 		return;
 	if (type_has_changed(source, &source->occurred_at, time_types, lengthof(time_types)) ||
 		type_has_changed(source, &source->value, value_types, lengthof(value_types)))
 		return;
-	source->pinned_settings = !text_is_fixed(source->lead_id.type) ||
-		(source->kind.attnum > 0 && !text_is_fixed(source->kind.type));
+	source->pinned_settings |= !text_is_fixed(source->lead_id.type) ||
+		(is_mapped(&source->kind) && !text_is_fixed(source->kind.type)) ||
+		(is_mapped(&source->alias) && !text_is_fixed(source->alias.type));
 
 	if (doc_member(object, "properties", &properties) && properties.type == jbvBinary)
 	{
@@ -285,12 +381,14 @@ map_source(Source *source, Jsonb *mapping, TupleDesc row)
 }
 
 Source *
-source_map(Jsonb *mapping, TupleDesc row)
+source_map(Jsonb *mapping, TupleDesc row, Oid owner)
 {
 	Source	   *source = palloc0(sizeof(Source));
+	Identity	user = switch_to_owner(owner, SECURITY_RESTRICTED_OPERATION);
 
 	source->context = CurrentMemoryContext;
 	map_source(source, mapping, row);
+	restore_user(user);
 	return source;
 }
 
@@ -313,13 +411,11 @@ static void *
 load_source(SessionCache *cache pg_attribute_unused(), void *arg)
 {
 	SourceTrigger *of = arg;
-	Source	   *source = palloc0(sizeof(Source));
 	Jsonb	   *mapping = mapping_of(of->trigger);
+	Source	   *source = source_map(mapping, RelationGetDescr(of->relation), of->relation->rd_rel->relowner);
 
-	source->context = CurrentMemoryContext;
 	if (mapping && JB_ROOT_IS_OBJECT(mapping))
 		source->family = source_family(mapping);
-	map_source(source, mapping, RelationGetDescr(of->relation));
 	return source;
 }
 
@@ -397,7 +493,7 @@ static bool
 read_text(SourceColumn *column, TupleTableSlot *slot, const char **text, int *length)
 {
 	bool		isnull;
-	Datum		value = slot_getattr(slot, column->attnum, &isnull);
+	Datum		value = column_value(column, slot, &isnull);
 
 	if (isnull)
 		return false;
@@ -445,7 +541,7 @@ static bool
 read_instant(SourceColumn *column, TupleTableSlot *slot, TimestampTz *instant)
 {
 	bool		isnull;
-	Datum		value = slot_getattr(slot, column->attnum, &isnull);
+	Datum		value = column_value(column, slot, &isnull);
 
 	if (isnull)
 		return false;
@@ -471,9 +567,9 @@ read_value(SourceColumn *column, TupleTableSlot *slot, int64 *millionths)
 	int64		whole;
 
 	*millionths = 0;
-	if (column->attnum == 0)
+	if (!is_mapped(column))
 		return true;
-	value = slot_getattr(slot, column->attnum, &isnull);
+	value = column_value(column, slot, &isnull);
 	if (isnull)
 		return true;
 	switch (column->type)
@@ -512,7 +608,7 @@ properties_fit(SourceRow *row)
 	for (int i = 0; i < source->nproperties; i++)
 	{
 		bool		isnull;
-		Datum		value = slot_getattr(row->slot, source->property_columns[i], &isnull);
+		Datum		value = column_value(&source->properties[i], row->slot, &isnull);
 
 		if (!isnull && source->property_growth[i] > 0)
 			most += toast_raw_datum_size(value) * source->property_growth[i];
@@ -535,7 +631,7 @@ read_properties(void *arg)
 	{
 		Jsonb	   *properties;
 
-		value = slot_getattr(row->slot, source->property_columns[0], &isnull);
+		value = column_value(&source->properties[0], row->slot, &isnull);
 		if (isnull)
 			return NULL;
 		properties = DatumGetJsonbP(value);
@@ -546,18 +642,58 @@ read_properties(void *arg)
 	{
 		NullableDatum *argument = &source->build_properties->args[2 * i + 1];
 
-		argument->value = slot_getattr(row->slot, source->property_columns[i], &argument->isnull);
+		argument->value = column_value(&source->properties[i], row->slot, &argument->isnull);
 	}
 	source->build_properties->isnull = false;
 	return DatumGetJsonbP(FunctionCallInvoke(source->build_properties));
 }
 
-static void
-begin_row(Source *source, TupleTableSlot *slot, SourceRow *row)
+/* What is evaluated for a row. */
+typedef struct RowEvaluation
 {
+	Source	   *source;
+	TupleTableSlot *slot;
+	bool		passes;			/* the filter */
+} RowEvaluation;
+
+static void
+evaluate(SourceColumn *column, TupleTableSlot *slot)
+{
+	column->value.value = expression_value(column->expression, slot, &column->value.isnull);
+}
+
+/* Evaluate the expressions of a mapping for a row: no other than the filter, if the row does not pass it. */
+static void
+evaluate_row(void *argument)
+{
+	RowEvaluation *row = argument;
+	Source	   *source = row->source;
+
+	if (source->filter.expression)
+		evaluate(&source->filter, row->slot);
+	row->passes = source->filter.expression == NULL ||
+		(!source->filter.value.isnull && DatumGetBool(source->filter.value.value));
+	for (int i = 0; row->passes && i < source->nexpressions; i++)
+		evaluate(source->expressions[i], row->slot);
+}
+
+/* Begin to read a row; false, with its fault set, if it does not pass the filter or an expression fails. */
+static bool
+begin_row(Reading *reading, TupleTableSlot *slot, SourceRow *row)
+{
+	Source	   *source = reading->source;
+	RowEvaluation evaluation = {source, slot, true};
+
 	row->source = source;
 	row->slot = slot;
 	slot_getsomeattrs(slot, source->last_column);
+	if (source->nexpressions == 0 && source->filter.expression == NULL)
+		return true;
+	row->fault = ROW_FAILED;
+	if (!attempt_next(&reading->attempts, evaluate_row, &evaluation))
+		return false;
+	row->fault = ROW_FILTERED;
+	return evaluation.passes;
 }
 
 static bool
@@ -567,12 +703,43 @@ read_lead_id(SourceRow *row)
 		row->lead_id_length > 0 && row->lead_id_length <= LEAD_ID_MAX;
 }
 
-/* Read a row as a profile: its attributes, or NULL if it names no lead or has none. */
+/*
+ * Read a row as a profile: its attributes, or NULL if it has none (then the fault is
+ * ROW_FAULTS), names no lead or is not to be one.
+ */
 Jsonb *
-source_read_profile(Source *source, TupleTableSlot *slot, SourceRow *row)
+source_read_profile(Reading *reading, TupleTableSlot *slot, SourceRow *row)
 {
-	begin_row(source, slot, row);
-	return read_lead_id(row) ? read_properties(row) : NULL;
+	if (!begin_row(reading, slot, row))
+		return NULL;
+	row->fault = read_lead_id(row) ? ROW_FAULTS : ROW_WITHOUT_LEAD;
+	return row->fault == ROW_FAULTS ? read_properties(row) : NULL;
+}
+
+/* Read a row as saying whose a name is; false if it does not, or says that it is its own. */
+bool
+source_read_alias(Reading *reading, TupleTableSlot *slot, AliasRow *alias)
+{
+	Source	   *source = reading->source;
+	SourceRow  *row = &alias->row;
+
+	if (!begin_row(reading, slot, row))
+		return false;
+	row->fault = ROW_WITHOUT_LEAD;
+	if (!is_mapped(&source->alias) || !read_lead_id(row) || !read_text(&source->alias, slot, &alias->alias.text, &alias->alias.length) ||
+		alias->alias.length == 0 || alias->alias.length > LEAD_ID_MAX)
+		return false;
+	alias->lead = (Label) {row->lead_id, row->lead_id_length};
+	alias->latest = (Label) {NULL, 0};
+	if (is_mapped(&source->latest_by))
+	{
+		bool		isnull;
+		Datum		value = column_value(&source->latest_by, slot, &isnull);
+
+		if (!isnull)
+			alias->latest = order_key(source->latest_by.type, value);
+	}
+	return !label_equal(alias->alias, alias->lead);
 }
 
 static bool
@@ -585,14 +752,17 @@ is_no_event(SourceRow *row, RowFault fault)
 /*
  * Read a row as an event; false if it cannot be scored: no lead (NULL, empty
  * or over LEAD_ID_MAX bytes), no kind, no time in the years 1970 to 9999, or a
- * value that is not a number below 10^12. Such rows are passed over, for the
- * user's statement must not fail for us.
+ * value that is not a number below 10^12; or because the filter or an expression
+ * says so. Such rows are passed over, for the user's statement must not fail for us.
  */
 bool
-source_read(Source *source, TupleTableSlot *slot, SourceRow *row)
+source_read(Reading *reading, TupleTableSlot *slot, SourceRow *row)
 {
-	begin_row(source, slot, row);
-	if (source->occurred_at.attnum == 0 || !read_instant(&source->occurred_at, slot, &row->occurred_at) ||
+	Source	   *source = reading->source;
+
+	if (!begin_row(reading, slot, row))
+		return false;
+	if (!is_mapped(&source->occurred_at) || !read_instant(&source->occurred_at, slot, &row->occurred_at) ||
 		!hour_is_valid(row->occurred_at))
 		return is_no_event(row, ROW_WITHOUT_TIME);
 	if (!read_value(&source->value, slot, &row->event.value))
@@ -603,7 +773,7 @@ source_read(Source *source, TupleTableSlot *slot, SourceRow *row)
 	row->event.kind = source->constant_kind;
 	row->event.kind_length = source->constant_kind_length;
 	if (row->event.kind == NULL &&
-		(source->kind.attnum == 0 || !read_text(&source->kind, slot, &row->event.kind, &row->event.kind_length) ||
+		(!is_mapped(&source->kind) || !read_text(&source->kind, slot, &row->event.kind, &row->event.kind_length) ||
 		 row->event.kind_length == 0))
 		return is_no_event(row, ROW_WITHOUT_KIND);
 
@@ -620,7 +790,8 @@ typedef struct TableReader
 {
 	DestReceiver receiver;		/* must be first; for queries */
 	Jsonb	   *mapping;
-	Source	   *source;			/* the mapping, for the rows that are being read */
+	Oid			owner;			/* of the table */
+	Reading		reading;		/* by the mapping, for the rows that are being read */
 	SourceConsumer consume;
 	void	   *argument;
 } TableReader;
@@ -685,7 +856,8 @@ relation_name(Relation relation)
 static void
 reader_map(TableReader *reader, TupleDesc row)
 {
-	reader->source = source_map(reader->mapping, row);
+	reading_end(&reader->reading);
+	reader->reading.source = source_map(reader->mapping, row, reader->owner);
 }
 
 static void
@@ -699,11 +871,17 @@ reader_receive(TupleTableSlot *slot, DestReceiver *self)
 {
 	TableReader *reader = (TableReader *) self;
 
-	return reader->source->problem || reader->consume(reader->source, slot, reader->argument);
+	return reader->reading.source->problem || reader->consume(&reader->reading, slot, reader->argument);
 }
 
 static void
-reader_end(DestReceiver *self pg_attribute_unused())
+reader_shutdown(DestReceiver *self)
+{
+	reading_end(&((TableReader *) self)->reading);
+}
+
+static void
+reader_destroy(DestReceiver *self pg_attribute_unused())
 {
 }
 
@@ -716,8 +894,8 @@ read_by_query(TableReader *reader, Oid owner, const char *query, ParamListInfo p
 
 	reader->receiver.receiveSlot = reader_receive;
 	reader->receiver.rStartup = reader_startup;
-	reader->receiver.rShutdown = reader_end;
-	reader->receiver.rDestroy = reader_end;
+	reader->receiver.rShutdown = reader_shutdown;
+	reader->receiver.rDestroy = reader_destroy;
 	reader->receiver.mydest = DestTuplestore;
 	SPI_connect();
 	if (SPI_execute_extended(query, &options) != SPI_OK_SELECT)
@@ -739,7 +917,7 @@ read_one_table(TableReader *reader, Relation relation, Snapshot snapshot)
 	if (!RELKIND_HAS_STORAGE(relation->rd_rel->relkind) || RELATION_IS_OTHER_TEMP(relation))
 		return true;
 	reader_map(reader, RelationGetDescr(relation));
-	if (reader->source->problem)
+	if (reader->reading.source->problem)
 		return true;
 
 	before = switch_to_owner(relation->rd_rel->relowner, SECURITY_RESTRICTED_OPERATION);
@@ -748,8 +926,9 @@ read_one_table(TableReader *reader, Relation relation, Snapshot snapshot)
 	while (more && table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		CHECK_FOR_INTERRUPTS();
-		more = reader->consume(reader->source, slot, reader->argument);
+		more = reader->consume(&reader->reading, slot, reader->argument);
 	}
+	reading_end(&reader->reading);
 	table_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
 	restore_user(before);
@@ -796,8 +975,8 @@ void
 source_read_table(Relation relation, Jsonb *mapping, bool with_children, Datum lead_ids, Datum kinds,
 				  const char *consequence, SourceConsumer consume, void *argument)
 {
-	TableReader reader = {.mapping = mapping, .consume = consume, .argument = argument};
 	Oid			owner = relation->rd_rel->relowner;
+	TableReader reader = {.mapping = mapping, .owner = owner, .consume = consume, .argument = argument};
 	char	   *condition = NULL;
 	int			settings;
 
@@ -806,7 +985,7 @@ source_read_table(Relation relation, Jsonb *mapping, bool with_children, Datum l
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" is not a table", RelationGetRelationName(relation))));
 	reader_map(&reader, RelationGetDescr(relation));
-	if (source_has_problem(reader.source, relation, false, consequence))
+	if (source_has_problem(reader.reading.source, relation, false, consequence))
 		return;
 
 	settings = NewGUCNestLevel();
@@ -892,13 +1071,13 @@ typedef struct KindSearch
 } KindSearch;
 
 static bool
-search_row(Source *source, TupleTableSlot *slot, void *argument)
+search_row(Reading *reading, TupleTableSlot *slot, void *argument)
 {
 	KindSearch *search = argument;
 	MemoryContext old = MemoryContextSwitchTo(search->row_context);
 	SourceRow	row;
 
-	search->found = source_read(source, slot, &row) &&
+	search->found = source_read(reading, slot, &row) &&
 		(search->kind == NULL || label_equal(text_label(search->kind), (Label) {row.event.kind, row.event.kind_length}));
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(search->row_context);
@@ -928,53 +1107,80 @@ has_events(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(search.found);
 }
 
-/* How many rows belong to some leads. */
-typedef struct RowCount
+/* The rows that belong to some leads. */
+typedef struct RowSearch
 {
 	Datum	   *lead_ids;		/* text */
 	int			nlead_ids;
 	int64		n;
+	ReturnSetInfo *result;		/* where they are listed, or NULL */
 	MemoryContext row_context;
-} RowCount;
+} RowSearch;
 
 static bool
-count_row(Source *source, TupleTableSlot *slot, void *argument)
+is_of_leads(const RowSearch *search, const SourceRow *row)
 {
-	RowCount   *count = argument;
-	MemoryContext old = MemoryContextSwitchTo(count->row_context);
+	for (int i = 0; i < search->nlead_ids; i++)
+		if (label_equal(text_label(DatumGetTextPP(search->lead_ids[i])), (Label) {row->lead_id, row->lead_id_length}))
+			return true;
+	return false;
+}
+
+static bool
+search_lead(Reading *reading, TupleTableSlot *slot, void *argument)
+{
+	RowSearch  *search = argument;
+	MemoryContext old = MemoryContextSwitchTo(search->row_context);
 	SourceRow	row;
 
-	begin_row(source, slot, &row);
-	if (read_lead_id(&row))
-		for (int i = 0; i < count->nlead_ids; i++)
-			if (label_equal(text_label(DatumGetTextPP(count->lead_ids[i])), (Label) {row.lead_id, row.lead_id_length}))
-			{
-				count->n++;
-				break;
-			}
+	if (begin_row(reading, slot, &row) && read_lead_id(&row) && is_of_leads(search, &row))
+	{
+		Datum		values[2] = {ObjectIdGetDatum(slot->tts_tableOid), PointerGetDatum(&slot->tts_tid)};
+		bool		nulls[2] = {false, false};
+
+		search->n++;
+		if (search->result)
+			tuplestore_putvalues(search->result->setResult, search->result->setDesc, values, nulls);
+	}
 	MemoryContextSwitchTo(old);
-	MemoryContextReset(count->row_context);
+	MemoryContextReset(search->row_context);
 	return true;
 }
 
 /*
- * count_rows(source, mapping, lead_ids): how many rows of a table and its
- * children belong to some leads. The caller must be able to read them, but they
- * are read as the table's owner: a query could run functions of his, such as
- * those of its indexes, with the caller's rights.
+ * Look for the rows of a table and its children that belong to some leads. The
+ * caller must be able to read them, but they are read as the table's owner: a query
+ * could run functions of his, such as those of its indexes, with the caller's rights.
+ * Where they are to be listed, no query is used: it would not tell which rows they are.
  */
+static int64
+search_leads(Oid table, Jsonb *mapping, Datum lead_ids, ReturnSetInfo *result)
+{
+	Relation	relation = source_open(table);
+	RowSearch	search = {.result = result};
+
+	deconstruct_array(DatumGetArrayTypeP(lead_ids), TEXTOID, -1, false, TYPALIGN_INT, &search.lead_ids, NULL, &search.nlead_ids);
+	search.row_context = AllocSetContextCreate(CurrentMemoryContext, "leadscore row", ALLOCSET_DEFAULT_SIZES);
+	source_read_table(relation, mapping, true, result ? 0 : lead_ids, 0, "its rows are left out", search_lead, &search);
+	MemoryContextDelete(search.row_context);
+	table_close(relation, NoLock);
+	return search.n;
+}
+
+/* count_rows(source, mapping, lead_ids): how many rows of a table and its children belong to some leads. */
 Datum
 count_rows(PG_FUNCTION_ARGS)
 {
-	Relation	relation = source_open(PG_GETARG_OID(0));
-	RowCount	count = {.n = 0};
+	PG_RETURN_INT64(search_leads(PG_GETARG_OID(0), PG_GETARG_JSONB_P(1), PG_GETARG_DATUM(2), NULL));
+}
 
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(2), TEXTOID, -1, false, TYPALIGN_INT, &count.lead_ids, NULL, &count.nlead_ids);
-	count.row_context = AllocSetContextCreate(CurrentMemoryContext, "leadscore row", ALLOCSET_DEFAULT_SIZES);
-	source_read_table(relation, PG_GETARG_JSONB_P(1), true, PG_GETARG_DATUM(2), 0, "its rows are left out", count_row, &count);
-	MemoryContextDelete(count.row_context);
-	table_close(relation, NoLock);
-	PG_RETURN_INT64(count.n);
+/* find_rows(source, mapping, lead_ids) -> setof (of_table, place): which they are. */
+Datum
+find_rows(PG_FUNCTION_ARGS)
+{
+	InitMaterializedSRF(fcinfo, 0);
+	(void) search_leads(PG_GETARG_OID(0), PG_GETARG_JSONB_P(1), PG_GETARG_DATUM(2), (ReturnSetInfo *) fcinfo->resultinfo);
+	return (Datum) 0;
 }
 
 /*

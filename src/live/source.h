@@ -7,8 +7,13 @@
  *      "value": "total", "properties": ["channel", "device"]}
  *
  * "kind_column" stands instead of "kind" where a column names the kind; a table
- * of customers has neither, nor a time: its rows are profiles. "latest_by" names
- * the column by which one row counts of those that name the same lead.
+ * of customers has neither, nor a time: its rows are profiles. A table of aliases
+ * has "alias", whose rows say that it is a name of the lead. "latest_by" names
+ * the column by which one row counts of those that name the same lead, or alias.
+ * Only rows count for which "filter", a condition, is true.
+ *
+ * Where no column has a name, it is an expression over the row: "lower(email)", or
+ * as a property, with its own name, "price => (payload ->> 'price')::numeric".
  * "maintenance": "deferred" has record() append to pending_delta, and
  * "partition": true marks the triggers of a partition or child table, whose
  * rows are read through its parent.
@@ -16,6 +21,9 @@
 #ifndef LEADSCORE_SOURCE_H
 #define LEADSCORE_SOURCE_H
 
+#include "attempt.h"
+#include "label.h"
+#include "live/expression.h"
 #include "model/signal.h"
 
 #include "executor/tuptable.h"
@@ -25,10 +33,12 @@
 /* Properties that a source can have. */
 #define MAX_PROPERTIES 50
 
-/* One column of the mapping. */
+/* One column of the mapping, or the expression that stands instead. */
 typedef struct SourceColumn
 {
-	AttrNumber	attnum;			/* 0: not mapped */
+	AttrNumber	attnum;			/* 0: not mapped, or an expression */
+	Expression *expression;		/* NULL: none */
+	NullableDatum value;		/* of the expression, for the row that is being read */
 	Oid			type;			/* base type */
 	bool		is_varlena;		/* its text can be of any length */
 	FmgrInfo	output;			/* of types that are not read directly */
@@ -42,25 +52,31 @@ typedef struct Source
 	bool		is_strange;		/* somebody has made the trigger by hand */
 	uint64		family;			/* the same for a source and its partitions: what their mappings have in common, hashed */
 	AttrNumber	last_column;	/* the highest that is mapped */
+	SourceColumn filter;
 	SourceColumn lead_id;
 	SourceColumn kind;
 	SourceColumn occurred_at;
 	SourceColumn value;
 	SourceColumn latest_by;
+	SourceColumn alias;
 	const char *constant_kind;
 	int			constant_kind_length;
 	bool		whole_properties;	/* one jsonb column is the object itself */
 	bool		deferred;		/* append to pending_delta instead */
 	bool		pinned_settings;	/* some column's text depends on settings */
 	int			nproperties;
-	AttrNumber *property_columns;
+	SourceColumn *properties;
 	int		   *property_growth;	/* how many bytes of jsonb one byte of the column can become; 0: it is always small */
+	int			nexpressions;	/* but for the filter */
+	SourceColumn **expressions; /* the columns that are expressions */
 	FunctionCallInfo build_properties;	/* jsonb_build_object(name, value, ...) */
 } Source;
 
 /* Why a row is no event. */
 typedef enum RowFault
 {
+	ROW_FILTERED,				/* it is not meant to be one */
+	ROW_FAILED,					/* an expression fails */
 	ROW_WITHOUT_TIME,
 	ROW_WITHOUT_VALUE,
 	ROW_WITHOUT_LEAD,
@@ -80,10 +96,32 @@ typedef struct SourceRow
 	Event		event;
 } SourceRow;
 
+/* A row, read as saying whose a name is. */
+typedef struct AliasRow
+{
+	SourceRow	row;
+	Label		alias;
+	Label		lead;
+	Label		latest;			/* what orders several rows of an alias, by its bytes; its text is NULL: nothing */
+} AliasRow;
+
+/*
+ * Reading some rows. It begins as {source}, and has to be ended before anything is
+ * written: see attempt_next().
+ */
+typedef struct Reading
+{
+	Source	   *source;
+	Attempts	attempts;
+} Reading;
+
 /* Takes a row of a table that is read; false: no more. Runs as the table's owner. */
-typedef bool (*SourceConsumer) (Source *source, TupleTableSlot *slot, void *argument);
+typedef bool (*SourceConsumer) (Reading *reading, TupleTableSlot *slot, void *argument);
 
 extern bool is_property_type(Oid type);
+
+/* Whether the text of a type depends on nothing but the value. */
+extern bool text_is_fixed(Oid type);
 
 /* The argument of a trigger, or NULL if track() has not made it. */
 extern Jsonb *mapping_of(Trigger *trigger);
@@ -94,13 +132,38 @@ extern uint64 source_family(Jsonb *mapping);
 /* Whether a mapping says that of several rows of a lead the latest counts. */
 extern bool mapping_has_latest(Jsonb *mapping);
 
-/* A mapping, looked up for rows of a type, in the current memory context. */
-extern Source *source_map(Jsonb *mapping, TupleDesc row);
+/* A mapping, looked up for rows of a type, in the current memory context; "owner" is that of their table. */
+extern Source *source_map(Jsonb *mapping, TupleDesc row, Oid owner);
 
 extern Source *source_of_trigger(Trigger *trigger, Relation relation);
 extern bool source_has_problem(Source *source, Relation relation, bool is_written, const char *consequence);
-extern bool source_read(Source *source, TupleTableSlot *slot, SourceRow *row);
-extern Jsonb *source_read_profile(Source *source, TupleTableSlot *slot, SourceRow *row);
+extern bool source_read(Reading *reading, TupleTableSlot *slot, SourceRow *row);
+extern Jsonb *source_read_profile(Reading *reading, TupleTableSlot *slot, SourceRow *row);
+extern bool source_read_alias(Reading *reading, TupleTableSlot *slot, AliasRow *row);
+
+static inline void
+reading_end(Reading *reading)
+{
+	attempts_end(&reading->attempts);
+}
+
+/* Whether a column is in the mapping. */
+static inline bool
+is_mapped(const SourceColumn *column)
+{
+	return column->attnum > 0 || column->expression;
+}
+
+/* Its value for a row that has been read. */
+static inline Datum
+column_value(const SourceColumn *column, TupleTableSlot *slot, bool *isnull)
+{
+	if (column->attnum > 0)
+		return slot_getattr(slot, column->attnum, isnull);
+	*isnull = column->value.isnull;
+	return column->value.value;
+}
+
 extern void pin_settings(void);
 extern bool table_has_rows(Oid table_oid);
 extern Relation source_open(Oid table);

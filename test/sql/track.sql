@@ -180,7 +180,8 @@ SELECT untrack('parted');
 
 -- what track() refuses
 CREATE VIEW a_view AS SELECT * FROM calls;
-CREATE TABLE wrong (who text, at text, amount text, j json, t timestamptz);
+CREATE TYPE pair AS (a int, b int);
+CREATE TABLE wrong (who text, at text, amount text, j pair, t timestamptz);
 \pset tuples_only on
 \pset format unaligned
 SELECT refused(ARRAY[

@@ -24,13 +24,14 @@ my %functions = (
 		timeline_partition
 		score(jsonb) appraise contributions features next_segment template templates diff session_number(timestamptz) session_number(timestamp)
 		fit_clv(timeline) clv(timeline) roc_auc roc_auc_error average_precision ks log_loss brier logistic_regression
-		check_event check_condition check_scorecard check_duration duration_hours check_part_exists refuse known},
+		check_event check_condition check_scorecard check_duration duration_hours check_part_exists refuse known read_timestamp read_date},
 	reader => q{
 		signals scorecard make_document model_named lead_named is_visible model_cards served_models months_since model_stages stage_signals touch_signals
 		timeline_of has_pending check_timelines_seen with_pending with_pending_profile alias_profiles top score(text) score(bigint) score(uuid) score_by_query explain(text) explain(bigint) explain(uuid) score_history serving_model
 		rfm(text) rfm(text[]) rfm_groups conversion_of signals_named crm_changes crm_at crm_reasons month_of month_start stored_sum
 		is_visible model_cards served_models months_since model_stages stage_signals touch_signals
 		log_has signals_waiting children family_above family_below mapped_columns keeps_values table_problem known_source_problem own_problem collation_version event_trigger_state source_problem lead_key_problem has_lead_index split_problem transition_problem split_tables partitions column_type property_type trigger_mapping
+		has_column looks_like_name is_term_for_column term_type property_value property_name terms expression_type expression_columns expression_has_index hint_of_future
 		conversion_id check_outcome examples warn_of_censoring outcome past_score past_probability past_features past_points assess
 		unbounded with_points fit normal_tails student_tails student_bound profile_values with_profile profile_report
 		merge_bands likelihood measured_once with_bands with_half_lives sample_likelihood learn_decay information_value signal_report
@@ -43,8 +44,10 @@ my %functions = (
 	admin => q{
 		publish check_redefined keep_version set_default_model restore_version keep_documents
 		track tell_of_size add_past tell_of_column equal_may_differ merge_duplicates track_profile is_ordered untrack check_source check_properties begin_tracking end_tracking check_children retrack check_mapping repair_triggers rename_source replace_source look_at_source note_due forget_mapping drop_trigger_sets present_mappings sources_due sources_counted create_triggers
-		drop_triggers record record_profile add_source add_profiles note_everybody
+		drop_triggers record record_profile record_alias trigger_function track_alias alias_key_problem check_event_index index_key reads_one_unique_column add_aliases alias_rows
+		hold_alias_sources said_edges edge_differences alias_closure unsettled_names aliases_differ apply_edges correct_edges add_source add_profiles note_everybody
 		hold_sources hold_source source_timelines gather gather_parts source_events log_events row_condition column_text difference only
+		term_condition find_rows delete_rows gather_alone has_expression forget_skipped attributes tell_of_attributes
 		verify rebuild compact fold partition_timelines find_corrections leads_named apply_corrections add_corrections add_deltas find_hours check_compaction
 		begin_compaction compaction_finished signal_definitions signals_counted in_transaction_block refuse_block wait_for_writers writers rebuilders transaction_name wait_for_partings take_parted correct_parted hold_rebuild
 		release_rebuild check_read_committed
@@ -73,10 +76,11 @@ my %functions = (
 	# ... and what functions call that run as the owner
 	  . q{
 		follow_tables follow_drop look_at_columns look_at_names look_at_own note_dropped note_subscribed check_trigger utf8 check_seen is_seen check_sources_seen hold_lock release_timelines hold_leads
+		add_edges append_look_again change_edges has_edges identified_lead is_tracked keep_edges look_again make_aliases move_names point_aliases settle
 		give_up_row append_delta wait_for_names try_names try_aliases try_leads line_is_free lead_now has_aliases names_are_seen aliases_are_seen append_change remove_change change_waits
-		waiting_lead waiting_changes is_first_change statement_is_running change_problem moved_timeline begin_parting try_sources try_table try_change make_change
+		waiting_lead waiting_changes is_first_change statement_is_running change_problem moved_timelines begin_parting try_sources try_table try_change make_change
 		carry_out_one carry_out change_name add_by_statement fold_by_statements
-		see_leads see_all change_horizon set_clock names_of voucher_code is_held_out fill_slots history_exists has_rows has_events fold_rows fold_profiles fold_profile follow_tablespace by_bytes keyed_by_lead merge_rows merge_profile look_up_again profile_tables latest_profile add_delta
+		see_leads see_all change_horizon set_clock names_of voucher_code is_held_out fill_slots history_exists has_rows has_events fold_rows fold_profiles fold_profile follow_tablespace by_bytes keyed_by_lead merge_rows merge_profile look_up_again profile_tables latest_profile add_delta note_skipped condense_skipped
 		add_rows table_of_lead create_split_table changes_to_log models_watched offers_to_issue vouchers_to_issue condition_card issue_to give_back takes_slot
 		voucher_with hold_order check_redeemable discount_of take_money},
 );
@@ -122,7 +126,7 @@ my %tables = (
 	'admin=arwd' => 'voucher forgotten_voucher parted_lead derived_event derivation_due derivation_state change_consumer',
 	'writer=a admin=arwd' => 'event',		# and columns of it
 	'reader=r admin=rd' => 'lead_timeline known_source',
-	'reader=r admin=r' => 'lead_alias pending_delta counted_signal snapshot_state model_document signal_definition source source_trigger trigger_set known_event_trigger known_collation own_column status current_timeline pending_timeline alias_profile current_profile visible_lead
+	'reader=r admin=r' => 'lead_alias alias_edge pending_delta counted_signal snapshot_state model_document signal_definition skipped skipped_row source source_trigger trigger_set known_event_trigger known_collation own_column status current_timeline pending_timeline alias_profile current_profile visible_lead
 		lead_score lead_segment segment_summary model_conversion lead_start monthly_figure sales_cycle funnel attribution crm_lead',
 	'admin=rd' => 'pending_profile seen_profile voucher_order',
 	'admin=r' => 'offer_slot offer_money offer_stop change_clock',

@@ -1,0 +1,461 @@
+/*
+ * alias.c: the trigger that keeps names true to a table.
+ *
+ *     statement's rows ──source──▶ edges: alias, lead, latest ──▶ alias_edge ──closure.c──▶ lead_alias
+ *
+ * Each row that names an alias and a lead has its edge in alias_edge, written by
+ * who writes the row. Edges of the same content are interchangeable, so nothing
+ * says which row one belongs to: of new rows they are added, of old rows one each is
+ * removed. Nobody else does that for the same row, for it is locked; so nobody is
+ * waited for. What a statement takes away and brings again is not touched.
+ *
+ * As in record.c, rows are read as the user who wrote them, whole tables as their
+ * owner, and only our own tables are written as ours.
+ */
+#include "catalog.h"
+#include "label.h"
+#include "lookup.h"
+#include "session_cache.h"
+#include "live/commit.h"
+#include "live/delta.h"
+#include "live/skipped.h"
+#include "live/source.h"
+
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/nodeHash.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
+
+PG_FUNCTION_INFO_V1(record_alias);
+PG_FUNCTION_INFO_V1(add_aliases);
+PG_FUNCTION_INFO_V1(alias_rows);
+
+/* Edges that one statement writes. */
+#define BATCH 10000
+
+/* ---------- collecting ---------- */
+
+/* What is in alias_edge, as the key of a hash table: the lengths, then the bytes. */
+typedef struct EdgeHeader
+{
+	uint16		alias;
+	uint16		lead;
+	bool		has_latest;
+} EdgeHeader;
+
+typedef struct EdgeEntry
+{
+	Label		edge;
+	uint32		hash;
+	char		status;
+	int64		n;				/* new rows less old ones */
+} EdgeEntry;
+
+#define SH_PREFIX edge
+#define SH_ELEMENT_TYPE EdgeEntry
+#define SH_KEY edge
+#include "label_table.h"
+
+typedef struct Edges
+{
+	MemoryContext context;		/* holds them, and is emptied when they have been written */
+	MemoryContext scratch;		/* holds what reading a row takes */
+	edge_hash  *edges;
+	int			sign;			/* of the rows of a table that are collected */
+	Skips		skips;			/* new rows whose expressions fail */
+} Edges;
+
+static void
+edges_begin(Edges *edges)
+{
+	memset(&edges->skips, 0, sizeof(Skips));
+	edges->context = AllocSetContextCreate(CurrentMemoryContext, "leadscore edges", ALLOCSET_DEFAULT_SIZES);
+	edges->scratch = AllocSetContextCreate(CurrentMemoryContext, "leadscore row", ALLOCSET_DEFAULT_SIZES);
+	edges->edges = edge_create(edges->context, 8, NULL);
+}
+
+static Label
+pack(const AliasRow *row)
+{
+	EdgeHeader	header;
+	int			length = sizeof(header) + row->alias.length + row->lead.length + row->latest.length;
+	char	   *packed = palloc(length);
+	char	   *p = packed + sizeof(header);
+
+	memset(&header, 0, sizeof(header));
+	header.alias = row->alias.length;
+	header.lead = row->lead.length;
+	header.has_latest = row->latest.text != NULL;
+	memcpy(packed, &header, sizeof(header));
+	memcpy(p, row->alias.text, row->alias.length);
+	memcpy(p + row->alias.length, row->lead.text, row->lead.length);
+	if (header.has_latest)
+		memcpy(p + row->alias.length + row->lead.length, row->latest.text, row->latest.length);
+	return (Label) {packed, length};
+}
+
+static text *
+label_text(const char *bytes, int length)
+{
+	return cstring_to_text_with_len(bytes, length);
+}
+
+/* The columns of alias_edge; latest may be NULL. */
+static void
+unpack(Label edge, text **alias, text **lead, text **latest)
+{
+	EdgeHeader	header;
+	const char *p = edge.text + sizeof(header);
+
+	memcpy(&header, edge.text, sizeof(header));
+	*alias = label_text(p, header.alias);
+	*lead = label_text(p + header.alias, header.lead);
+	*latest = header.has_latest ? label_text(p + header.alias + header.lead, edge.length - sizeof(header) - header.alias - header.lead) : NULL;
+}
+
+/* Collect a row, if it has an edge. */
+static void
+collect(Edges *edges, Reading *reading, TupleTableSlot *slot, int sign)
+{
+	MemoryContext old = MemoryContextSwitchTo(edges->scratch);
+	AliasRow	row;
+
+	if (source_read_alias(reading, slot, &row))
+	{
+		Label		edge = pack(&row);
+		bool		found;
+		EdgeEntry  *entry = edge_insert(edges->edges, edge, &found);
+
+		if (!found)
+		{
+			entry->edge.text = memcpy(MemoryContextAlloc(edges->context, edge.length), edge.text, edge.length);
+			entry->n = 0;
+		}
+		entry->n += sign;
+	}
+	else if (row.row.fault == ROW_FAILED && sign > 0)
+		skips_note(&edges->skips, reading, &row.row, false);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(edges->scratch);
+}
+
+/* ---------- writing ---------- */
+
+/* Remove one edge of a content; somebody else may be removing another of the same. */
+static void
+remove_edge(Lookup *lookup, const text *alias, const text *lead, const text *latest)
+{
+	bool		removed = false;
+
+	lookup_begin(lookup, alias);
+	while (!removed && lookup_next(lookup))
+	{
+		bool		isnull[3];
+		text	   *its_lead = DatumGetTextPP(slot_getattr(lookup->slot, 2, &isnull[0]));
+		Datum		its_latest = slot_getattr(lookup->slot, 3, &isnull[1]);
+		Datum		identified = slot_getattr(lookup->slot, 4, &isnull[2]);
+
+		if (text_equal(its_lead, lead) && isnull[1] == (latest == NULL) && !DatumGetBool(identified) &&
+			(latest == NULL || text_equal(DatumGetTextPP(its_latest), latest)))
+			removed = remove_row(lookup->table, &lookup->slot->tts_tid);
+	}
+}
+
+/* Edges to be added, as arrays. */
+typedef struct Added
+{
+	int			n;
+	Datum		columns[3][BATCH];
+	bool		nulls[BATCH];
+} Added;
+
+static void
+add_edges(Added *added)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[3] = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID};
+	Datum		values[3];
+	int			lower = 1;
+
+	if (added->n == 0)
+		return;
+	for (int i = 0; i < 3; i++)
+		values[i] = PointerGetDatum(construct_md_array(added->columns[i], i == 2 ? added->nulls : NULL, 1, &added->n, &lower,
+													   TEXTOID, -1, false, TYPALIGN_INT));
+	SPI_connect();
+	session_plan(&plan, "SELECT leadscore_internal.add_edges($1, $2, $3)", 3, types);
+	if (SPI_execute_plan(plan, values, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not add edges");
+	SPI_finish();
+	added->n = 0;
+}
+
+static void
+add_edge(Added *added, text *alias, text *lead, text *latest)
+{
+	int			i = added->n++;
+
+	added->columns[0][i] = PointerGetDatum(alias);
+	added->columns[1][i] = PointerGetDatum(lead);
+	added->columns[2][i] = PointerGetDatum(latest);
+	added->nulls[i] = latest == NULL;
+	if (added->n == BATCH)
+		add_edges(added);
+}
+
+static int
+edge_compare(const void *a, const void *b)
+{
+	Label		x = (*(EdgeEntry *const *) a)->edge;
+	Label		y = (*(EdgeEntry *const *) b)->edge;
+
+	return label_compare((Label) {x.text + sizeof(EdgeHeader), x.length - sizeof(EdgeHeader)},
+						 (Label) {y.text + sizeof(EdgeHeader), y.length - sizeof(EdgeHeader)});
+}
+
+/* The edges that have changed, nearly in the order of the index. */
+static int
+changed_edges(Edges *edges, EdgeEntry ***entries)
+{
+	edge_iterator it;
+	EdgeEntry  *entry;
+	int			n = 0;
+
+	*entries = palloc_extended(Max(edges->edges->members, 1) * sizeof(EdgeEntry *), MCXT_ALLOC_HUGE);
+	edge_start_iterate(edges->edges, &it);
+	while ((entry = edge_iterate(edges->edges, &it)) != NULL)
+		if (entry->n != 0)
+			(*entries)[n++] = entry;
+	qsort(*entries, n, sizeof(EdgeEntry *), edge_compare);
+	return n;
+}
+
+/* Write what has been collected, as our owner, and have the names settled. None is left. */
+static void
+edges_write(Edges *edges)
+{
+	Identity	user = switch_to_owner(our_owner(), 0);
+	MemoryContext old = MemoryContextSwitchTo(edges->context);
+	Relation	table = table_open(our_table("alias_edge"), RowExclusiveLock);
+	Added	   *added = palloc(sizeof(Added));
+	EdgeEntry **entries;
+	int			n = changed_edges(edges, &entries);
+	Lookup		lookup = {0};
+
+	added->n = 0;
+	for (int i = 0; i < n; i++)
+	{
+		text	   *alias;
+		text	   *lead;
+		text	   *latest;
+
+		CHECK_FOR_INTERRUPTS();
+		unpack(entries[i]->edge, &alias, &lead, &latest);
+		if (entries[i]->n < 0 && lookup.scan == NULL && !lookup_open(&lookup, table, 1, SnapshotSelf))
+			fail_for_index("alias_edge has an index on alias.");
+		for (int64 j = entries[i]->n; j < 0; j++)
+			remove_edge(&lookup, alias, lead, latest);
+		for (int64 j = 0; j < entries[i]->n; j++)
+			add_edge(added, alias, lead, latest);
+		remember_edges(alias, entries[i]->n < 0);
+	}
+	add_edges(added);
+	lookup_close(&lookup);
+	table_close(table, NoLock);
+	CommandCounterIncrement();
+	MemoryContextSwitchTo(old);
+	restore_user(user);
+	MemoryContextReset(edges->context);
+	edges->edges = edge_create(edges->context, 8, NULL);
+}
+
+/* Nothing is written while rows are being read: see attempt_next(). */
+static void
+write_if_full(Edges *edges, Reading *reading)
+{
+	if (MemoryContextMemAllocated(edges->context, true) <= get_hash_memory_limit())
+		return;
+	reading_end(reading);
+	edges_write(edges);
+}
+
+/* ---------- statements ---------- */
+
+/* Collect the rows of a transition table; NULL: the statement has none. */
+static void
+collect_rows(Edges *edges, Source *source, Tuplestorestate *rows, TupleDesc row_type, int sign)
+{
+	TupleTableSlot *slot;
+	Reading		reading = {.source = source};
+
+	if (rows == NULL)
+		return;
+	slot = MakeSingleTupleTableSlot(row_type, &TTSOpsMinimalTuple);
+	tuplestore_rescan(rows);
+	/* a row that was spilled is read into the current context, and must not lie in what is reset */
+	while (tuplestore_gettupleslot(rows, true, false, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		collect(edges, &reading, slot, sign);
+		write_if_full(edges, &reading);
+	}
+	reading_end(&reading);
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+/* ---------- whole tables ---------- */
+
+/* A table is read as its owner. */
+static bool
+collect_table_row(Reading *reading, TupleTableSlot *slot, void *argument)
+{
+	Edges	   *edges = argument;
+
+	collect(edges, reading, slot, edges->sign);
+	write_if_full(edges, reading);
+	return true;
+}
+
+static void
+collect_table(Edges *edges, Relation relation, Jsonb *mapping, bool with_children, int sign)
+{
+	edges->sign = sign;
+	PushActiveSnapshot(GetLatestSnapshot());
+	source_read_table(relation, mapping, with_children, 0, 0, "its rows are left out", collect_table_row, edges);
+	PopActiveSnapshot();
+}
+
+/* ---------- the trigger ---------- */
+
+/* Write what a statement has changed or, before it is truncated, what a table holds. */
+static void
+write_statement(TriggerData *data, Source *source)
+{
+	Edges		edges;
+	MemoryContext context;
+	MemoryContext old;
+
+	if (source_has_problem(source, data->tg_relation, true, "its rows name no aliases"))
+		return;
+	context = AllocSetContextCreate(CurrentMemoryContext, "leadscore record alias", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	edges_begin(&edges);
+	if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
+		collect_table(&edges, data->tg_relation, mapping_of(data->tg_trigger), false, -1);
+	else
+	{
+		int			settings = NewGUCNestLevel();
+
+		if (source->pinned_settings)
+			pin_settings();
+		collect_rows(&edges, source, data->tg_oldtable, RelationGetDescr(data->tg_relation), -1);
+		collect_rows(&edges, source, data->tg_newtable, RelationGetDescr(data->tg_relation), 1);
+		AtEOXact_GUC(false, settings);
+	}
+	edges_write(&edges);
+	skips_write(&edges.skips, RelationGetRelid(data->tg_relation));
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+}
+
+/*
+ * BEFORE and AFTER INSERT/UPDATE/DELETE/TRUNCATE FOR EACH STATEMENT, on a table of
+ * aliases. From the one to the other the statement is noted as running; then names
+ * are settled, unless another statement is still running.
+ */
+Datum
+record_alias(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+	Source	   *source;
+	Statement	statement;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_STATEMENT(data->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"record_alias\" was not called as a statement trigger"),
+				 errhint("Use leadscore.track_alias() to make the triggers of a table.")));
+	source = source_of_trigger(data->tg_trigger, data->tg_relation);
+	statement = statement_of(data, source->family);
+	if (TRIGGER_FIRED_BEFORE(data->tg_event))
+		running_begin(statement);
+	/* a row that TRUNCATE removes can only be read before; from here on it counts no more */
+	if (TRIGGER_FIRED_BEFORE(data->tg_event) == (statement.kind == TRIGGER_EVENT_TRUNCATE) &&
+		(statement.kind == TRIGGER_EVENT_TRUNCATE || running_on(data->tg_relation, TRIGGER_EVENT_TRUNCATE, statement.family) == NULL))
+		write_statement(data, source);
+	if (TRIGGER_FIRED_AFTER(data->tg_event))
+		running_end(statement);
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * add_aliases(source, mapping, with_children, subtract): add the edges of the rows
+ * of a table, or take them away, and settle the names: those that have lost theirs
+ * before the transaction commits, by when another table may say the same of them.
+ */
+Datum
+add_aliases(PG_FUNCTION_ARGS)
+{
+	Relation	relation = source_open(PG_GETARG_OID(0));
+	Edges		edges;
+
+	edges_begin(&edges);
+	collect_table(&edges, relation, PG_GETARG_JSONB_P(1), PG_GETARG_BOOL(2), PG_GETARG_BOOL(3) ? -1 : 1);
+	edges_write(&edges);
+	settle_edges();
+	table_close(relation, NoLock);
+	PG_RETURN_VOID();
+}
+
+/* ---------- what the tables say ---------- */
+
+typedef struct RowsOut
+{
+	ReturnSetInfo *result;
+	MemoryContext scratch;
+} RowsOut;
+
+static bool
+return_row(Reading *reading, TupleTableSlot *slot, void *argument)
+{
+	RowsOut    *out = argument;
+	MemoryContext old = MemoryContextSwitchTo(out->scratch);
+	AliasRow	row;
+
+	if (source_read_alias(reading, slot, &row))
+	{
+		Datum		values[3] = {PointerGetDatum(label_text(row.alias.text, row.alias.length)), PointerGetDatum(label_text(row.lead.text, row.lead.length))};
+		bool		nulls[3] = {false, false, row.latest.text == NULL};
+
+		if (row.latest.text)
+			values[2] = PointerGetDatum(label_text(row.latest.text, row.latest.length));
+		tuplestore_putvalues(out->result->setResult, out->result->setDesc, values, nulls);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(out->scratch);
+	return true;
+}
+
+/* alias_rows(source, mapping) -> setof (alias, lead_id, latest): the edges that the rows of a table and its children say. */
+Datum
+alias_rows(PG_FUNCTION_ARGS)
+{
+	Relation	relation = source_open(PG_GETARG_OID(0));
+	RowsOut		out = {(ReturnSetInfo *) fcinfo->resultinfo, AllocSetContextCreate(CurrentMemoryContext, "leadscore row", ALLOCSET_DEFAULT_SIZES)};
+
+	InitMaterializedSRF(fcinfo, 0);
+	source_read_table(relation, PG_GETARG_JSONB_P(1), true, 0, 0, "its rows are left out", return_row, &out);
+	MemoryContextDelete(out.scratch);
+	table_close(relation, NoLock);
+	return (Datum) 0;
+}

@@ -1,0 +1,662 @@
+/*
+ * closure.c: whom names count for.
+ *
+ *     line ──▶ order ──▶ guest ──▶ account        alias_edge: one step each
+ *       └────────┴─────────┴──────────▲           lead_alias: the whole way, for readers and writers
+ *
+ * An edge says whom a name counts for: a row of a tracked table, in alias_edge, or
+ * identify(), in lead_alias itself and, where that one is an alias of a tracked table,
+ * in alias_edge, too. What identify() says wins; of several rows the latest, then
+ * the one with the smallest lead. Whoever writes a tracked table writes the edges of its
+ * rows, without waiting for anybody. Then names are settled: their way is walked,
+ * from edge to edge, and lead_alias gets its end, for the name and for all names
+ * whose way leads through it. Of names in a circle the smallest is the lead.
+ *
+ * Locks. A name that is settled is locked exclusively, and so are those that
+ * come along; the names on the way are locked shared (see identity.c), to the
+ * end of the transaction. All are tried. A name that does not get its locks is
+ * left in pending_identity, to be looked at again.
+ *
+ * Why that is right. What is settled depends on the edges alone, as they are
+ * now. An edge that is committed while somebody has its name is seen by him, or
+ * has a row of pending_identity, by which the name is settled once more.
+ *
+ * Moving. If a name was a lead, what its row holds is left pending under it
+ * (identity.c). Else the old lead's row holds its events: that sum is taken from the one
+ * and given to the other, see move_names() in alias.sql.
+ */
+#include "live/closure.h"
+
+#include "attempt.h"
+#include "catalog.h"
+#include "label.h"
+#include "lookup.h"
+#include "session_cache.h"
+#include "live/commit.h"
+#include "live/identity.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+PG_FUNCTION_INFO_V1(settle);
+
+/* Names that are settled at a time. */
+#define BATCH 10000
+
+/* alias_edge: alias, lead_id, latest, identified; lead_alias: alias, lead_id, tracked */
+#define ALIAS 1
+#define LEAD 2
+#define LATEST 3
+#define IDENTIFIED 4
+#define TRACKED 3
+
+/* What is known of a name, which is locked. */
+typedef struct NameNode
+{
+	text	   *name;
+	bool		exclusive;		/* so is its lock */
+	text	   *old;			/* the lead that it is an alias of; NULL: it is none */
+	bool		was_tracked;	/* because a tracked table says so */
+	text	   *next;			/* whom its edge leads to; NULL: there is none */
+	bool		is_tracked;
+	bool		is_flat;		/* the edge stands in lead_alias alone */
+	text	   *root;			/* whom it counts for from now on; NULL: that is not known yet */
+	int			walk;			/* the last one that came by */
+} NameNode;
+
+typedef struct NodeEntry
+{
+	Label		name;
+	uint32		hash;
+	char		status;
+	NameNode   *node;
+} NodeEntry;
+
+#define SH_PREFIX node
+#define SH_ELEMENT_TYPE NodeEntry
+#define SH_KEY name
+#include "label_table.h"
+
+/* A table of names, to be looked up by alias and by lead; without rows it is closed. */
+typedef struct Steps
+{
+	Relation	table;
+	bool		any;
+	Lookup		by_alias;
+	Lookup		by_lead;
+} Steps;
+
+typedef struct Closure
+{
+	node_hash  *nodes;
+	Steps		edges;
+	Steps		aliases;
+	int			walks;
+	NameNode   *circle;			/* a WARNING has told of */
+} Closure;
+
+/* ---------- reading ---------- */
+
+static void
+steps_open(Steps *steps, const char *name)
+{
+	steps->table = table_open(our_table(name), AccessShareLock);
+	steps->any = has_pages(steps->table);
+	if (steps->any && (!lookup_open(&steps->by_alias, steps->table, ALIAS, SnapshotSelf) ||
+					   !lookup_open(&steps->by_lead, steps->table, LEAD, SnapshotSelf)))
+		fail_for_index("lead_alias and alias_edge have indexes on alias and on lead_id.");
+}
+
+static void
+steps_close(Steps *steps)
+{
+	if (steps->any)
+	{
+		lookup_close(&steps->by_alias);
+		lookup_close(&steps->by_lead);
+	}
+	table_close(steps->table, NoLock);
+}
+
+static text *
+text_column(TupleTableSlot *slot, AttrNumber column)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(slot, column, &isnull);
+
+	return isnull ? NULL : (text *) PG_DETOAST_DATUM_COPY(value);
+}
+
+static bool
+bool_column(TupleTableSlot *slot, AttrNumber column)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(slot, column, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
+/* Whether an edge comes before another of the same name: the latest does, nothing known is the oldest, then the one with the smallest lead. */
+static bool
+comes_before(const text *lead, const text *latest, const text *than_lead, const text *than_latest)
+{
+	if (latest == NULL || than_latest == NULL)
+	{
+		if ((latest == NULL) != (than_latest == NULL))
+			return latest != NULL;
+	}
+	else if (!text_equal(latest, than_latest))
+		return text_compare(latest, than_latest) > 0;
+	return text_compare(lead, than_lead) < 0;
+}
+
+static void
+warn_ambiguous(const NameNode *node, const text *other)
+{
+	ereport(WARNING,
+			(errcode(ERRCODE_CARDINALITY_VIOLATION),
+			 errmsg("rows of tracked tables say different things of the alias \"%s\"", text_to_cstring(node->name)),
+			 errdetail("It counts for \"%s\", and not for \"%s\".", text_to_cstring(node->next), text_to_cstring(other)),
+			 errhint("Mend the rows, or track_alias() the table with latest_by.")));
+}
+
+/* Find the edge of a name in alias_edge. */
+static void
+read_edges(Closure *c, NameNode *node)
+{
+	Lookup	   *lookup = &c->edges.by_alias;
+	text	   *latest = NULL;
+	text	   *other = NULL;
+
+	lookup_begin(lookup, node->name);
+	while (lookup_next(lookup))
+	{
+		text	   *lead = text_column(lookup->slot, LEAD);
+		text	   *its_latest = text_column(lookup->slot, LATEST);
+		bool		tracked = !bool_column(lookup->slot, IDENTIFIED);
+
+		if (node->next && !node->is_tracked)
+			break;
+		if (node->next && tracked && !text_equal(lead, node->next) && latest == NULL && its_latest == NULL)
+			other = text_compare(lead, node->next) < 0 ? node->next : lead;
+		if (node->next == NULL || !tracked || comes_before(lead, its_latest, node->next, latest))
+		{
+			node->next = lead;
+			node->is_tracked = tracked;
+			latest = its_latest;
+		}
+	}
+	if (node->is_tracked && other && latest == NULL)
+		warn_ambiguous(node, other);
+}
+
+static NameNode *
+known_node(Closure *c, const text *name)
+{
+	NodeEntry  *entry = node_lookup(c->nodes, text_label(name));
+
+	return entry ? entry->node : NULL;
+}
+
+/* What is to be known of a name, locked as it must be; NULL: somebody else has it. */
+static NameNode *
+node_of(Closure *c, text *name, bool exclusive)
+{
+	NameNode   *node = known_node(c, name);
+	bool		found;
+
+	if (node && (node->exclusive || !exclusive))
+		return node;
+	if (exclusive ? !try_to_lock_name(name) : !try_to_share_name(name))
+		return NULL;
+	if (node)
+	{
+		node->exclusive = true;
+		return node;
+	}
+	node = palloc0(sizeof(NameNode));
+	node->name = name;
+	node->exclusive = exclusive;
+	node_insert(c->nodes, text_label(name), &found)->node = node;
+	if (c->edges.any)
+		read_edges(c, node);
+	if (c->aliases.any && lookup_unique(&c->aliases.by_alias, name))
+	{
+		node->old = text_column(c->aliases.by_alias.slot, LEAD);
+		node->was_tracked = bool_column(c->aliases.by_alias.slot, TRACKED);
+		ExecClearTuple(c->aliases.by_alias.slot);
+		/* of identify() */
+		if (!node->was_tracked && (node->next == NULL || node->is_tracked))
+		{
+			node->next = node->old;
+			node->is_tracked = false;
+			node->is_flat = true;
+		}
+	}
+	return node;
+}
+
+/* Names whose edges may lead to a name, and those that are aliases of it now. */
+static List *
+names_before(Closure *c, const text *name)
+{
+	List	   *names = NIL;
+	Steps	   *all[2] = {&c->edges, &c->aliases};
+
+	for (int i = 0; i < 2; i++)
+	{
+		Lookup	   *lookup = &all[i]->by_lead;
+
+		if (!all[i]->any)
+			continue;
+		lookup_begin(lookup, name);
+		while (lookup_next(lookup))
+		{
+			CHECK_FOR_INTERRUPTS();
+			names = lappend(names, text_column(lookup->slot, ALIAS));
+		}
+	}
+	return names;
+}
+
+/* ---------- walking ---------- */
+
+/* The smallest name of a circle that a name is in. */
+static NameNode *
+smallest_of_circle(Closure *c, NameNode *node)
+{
+	NameNode   *smallest = node;
+
+	for (NameNode *next = known_node(c, node->next); next != node; next = known_node(c, next->next))
+		if (text_compare(next->name, smallest->name) < 0)
+			smallest = next;
+	if (smallest == c->circle)
+		return smallest;
+	c->circle = smallest;
+	ereport(WARNING,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("aliases lead in a circle: \"%s\" counts for itself", text_to_cstring(smallest->name)),
+			 errdetail("It is an alias of \"%s\", which counts for it.", text_to_cstring(smallest->next)),
+			 errhint("Mend the rows that say so.")));
+	return smallest;
+}
+
+/* Whom a name counts for; NULL: a name on its way is being changed by somebody else. */
+static NameNode *
+walk(Closure *c, NameNode *node)
+{
+	int			number = ++c->walks;
+
+	while (node->next)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (node->walk == number)
+			return smallest_of_circle(c, node);
+		node->walk = number;
+		node = node_of(c, node->next, false);
+		if (node == NULL)
+			return NULL;
+	}
+	return node;
+}
+
+/* Whether a transaction at the stricter levels sees some names as they are now. */
+static bool
+all_are_seen(List *nodes)
+{
+	text	  **names;
+	int			n = 0;
+	ListCell   *cell;
+
+	if (!IsolationUsesXactSnapshot())
+		return true;
+	names = palloc(list_length(nodes) * sizeof(text *));
+	foreach(cell, nodes)
+		names[n++] = ((NameNode *) lfirst(cell))->name;
+	return edges_are_seen(names, n);
+}
+
+/*
+ * All names whose way leads through one, itself first; "strays": those that are its
+ * aliases now, though their way has become another. False: one of them is being changed by
+ * somebody else.
+ */
+static bool
+find_along(Closure *c, NameNode *node, List **along, List **strays)
+{
+	*along = list_make1(node);
+	*strays = NIL;
+	node->walk = ++c->walks;
+	/* (the list grows while it is walked) */
+	for (int i = 0; i < list_length(*along); i++)
+	{
+		NameNode   *to = list_nth(*along, i);
+		ListCell   *cell;
+
+		foreach(cell, names_before(c, to->name))
+		{
+			NameNode   *from = node_of(c, lfirst(cell), true);
+
+			if (from == NULL)
+				return false;
+			if (from->next == NULL || !text_equal(from->next, to->name))
+				*strays = lappend(*strays, from);
+			else if (from->walk != node->walk)
+			{
+				from->walk = node->walk;
+				*along = lappend(*along, from);
+			}
+		}
+	}
+	return true;
+}
+
+/*
+ * Find whom a name counts for, and all names whose way leads through it; false: it
+ * did not get its locks, or must not.
+ *
+ * An alias is never one of an alias. So if the end of the way is one now, because
+ * its own edge has gone and it has yet to be settled, that is done at once; and so are the
+ * strays of a name that becomes an alias itself.
+ */
+static bool
+find_root(Closure *c, text *name)
+{
+	NameNode   *node = node_of(c, name, true);
+	NameNode   *root;
+	List	   *along;
+	List	   *strays;
+	ListCell   *cell;
+
+	if (node == NULL || (root = walk(c, node)) == NULL)
+		return false;
+	if (root->old && root != node)
+		return find_root(c, root->name);
+	if (!find_along(c, node, &along, &strays) || !all_are_seen(along))
+		return false;
+	foreach(cell, along)
+		((NameNode *) lfirst(cell))->root = root->name;
+	foreach(cell, root == node ? NIL : strays)
+	{
+		NameNode   *stray = lfirst(cell);
+
+		if (stray->root == NULL && stray->old && text_equal(stray->old, node->name) && !find_root(c, stray->name))
+		{
+			foreach(cell, along)
+				((NameNode *) lfirst(cell))->root = NULL;
+			return false;
+		}
+	}
+	return true;
+}
+
+/* ---------- writing ---------- */
+
+/* Names that change their leads in one way, as arrays. */
+typedef struct Change
+{
+	int			n;
+	Datum	   *names;
+	Datum	   *old;
+	Datum	   *leads;			/* the name itself: it is an alias no longer */
+	Datum	   *tracked;
+} Change;
+
+static Change
+change_create(int most)
+{
+	Size		size = Max(most, 1) * sizeof(Datum);
+
+	return (Change) {0, MemoryContextAllocHuge(CurrentMemoryContext, size), MemoryContextAllocHuge(CurrentMemoryContext, size),
+		MemoryContextAllocHuge(CurrentMemoryContext, size), MemoryContextAllocHuge(CurrentMemoryContext, size)};
+}
+
+static void
+change_add(Change *change, const NameNode *node)
+{
+	int			i = change->n++;
+
+	change->names[i] = PointerGetDatum(node->name);
+	change->old[i] = PointerGetDatum(node->old);
+	change->leads[i] = PointerGetDatum(node->root);
+	change->tracked[i] = BoolGetDatum(node->is_tracked);
+}
+
+static Datum
+text_array(Datum *elements, int n)
+{
+	return PointerGetDatum(construct_array(elements, n, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+static Datum
+bool_array(Datum *elements, int n)
+{
+	return PointerGetDatum(construct_array(elements, n, BOOLOID, 1, true, TYPALIGN_CHAR));
+}
+
+typedef struct Changes
+{
+	Change		made;			/* were leads */
+	Change		renamed;		/* follow their old lead, or have changed their reason only */
+	Change		moved;
+	Change		kept;			/* edges of identify() that lead_alias no longer tells */
+	bool		done;
+} Changes;
+
+static void
+run(SPIPlanPtr *plan, const char *command, int nargs, const Change *change, bool with_old)
+{
+	Oid			types[4] = {TEXTARRAYOID, TEXTARRAYOID, BOOLARRAYOID, TEXTARRAYOID};
+	Datum		values[4] = {text_array(change->names, change->n), text_array(change->leads, change->n), bool_array(change->tracked, change->n)};
+
+	if (with_old)
+		values[3] = text_array(change->old, change->n);
+	session_plan(plan, command, nargs, types);
+	if (SPI_execute_plan(*plan, values, NULL, false, 0) < 0)
+		elog(ERROR, "could not run \"%s\"", command);
+}
+
+/* Move what names have done from one lead to another; this reads tracked tables. */
+static void
+move(void *argument)
+{
+	static SPIPlanPtr plan = NULL;
+	Changes    *changes = argument;
+	bool		isnull;
+
+	SPI_connect();
+	run(&plan, "SELECT leadscore_internal.move_names($1, $2, $3, $4)", 4, &changes->moved, true);
+	changes->done = SPI_processed == 1 && DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+}
+
+static void
+make(const Change *made)
+{
+	static SPIPlanPtr plan = NULL;
+
+	if (made->n == 0)
+		return;
+	SPI_connect();
+	run(&plan, "SELECT leadscore_internal.make_aliases($1, $2, $3)", 3, made, false);
+	SPI_finish();
+	/* the alias is there before its row is looked at: see give_up_rows() */
+	give_up_rows((text **) made->names, made->n);
+}
+
+/* Write the edges of identify() down that are a part of a longer way from now on. */
+static void
+keep_edges(const Change *kept)
+{
+	static SPIPlanPtr plan = NULL;
+
+	if (kept->n == 0)
+		return;
+	SPI_connect();
+	run(&plan, "SELECT leadscore_internal.keep_edges($1, $2, $3, $4)", 4, kept, true);
+	SPI_finish();
+}
+
+static void
+rename_aliases(const Change *renamed)
+{
+	static SPIPlanPtr plan = NULL;
+
+	if (renamed->n == 0)
+		return;
+	SPI_connect();
+	run(&plan, "SELECT leadscore_internal.point_aliases($1, $2, $3)", 3, renamed, false);
+	SPI_finish();
+}
+
+/* What is pending under names that have been moved counts for other leads now. */
+static void
+touch(const Change *moved)
+{
+	for (int i = 0; i < moved->n && segments_logged(); i++)
+	{
+		remember_touched((text *) DatumGetPointer(moved->old[i]), CAUSE_IDENTITY);
+		remember_touched((text *) DatumGetPointer(moved->leads[i]), CAUSE_IDENTITY);
+	}
+}
+
+/* Whom a name counts for when all is written. */
+static const text *
+lead_of(Closure *c, const text *name)
+{
+	NameNode   *node = known_node(c, name);
+
+	return node && node->root ? node->root : name;
+}
+
+/* What is to be written. */
+static Changes
+find_changes(Closure *c)
+{
+	Changes		changes = {change_create(c->nodes->members), change_create(c->nodes->members), change_create(c->nodes->members),
+	change_create(c->nodes->members), true};
+	node_iterator it;
+	NodeEntry  *entry;
+
+	node_start_iterate(c->nodes, &it);
+	while ((entry = node_iterate(c->nodes, &it)) != NULL)
+	{
+		NameNode   *node = entry->node;
+		bool		is_alias = node->root && !text_equal(node->root, node->name);
+
+		if (node->root == NULL || (node->old == NULL && !is_alias))
+			continue;
+		if (node->is_flat && !text_equal(node->next, node->root))
+			change_add(&changes.kept, node);
+		if (node->old == NULL)
+			change_add(&changes.made, node);
+		else if (text_equal(lead_of(c, node->old), node->root))
+		{
+			if (!text_equal(node->old, node->root) || node->was_tracked != node->is_tracked)
+				change_add(&changes.renamed, node);
+		}
+		else
+			change_add(&changes.moved, node);
+	}
+	return changes;
+}
+
+/*
+ * Settle some names; those that have to wait are put into "left". Moving reads tables
+ * and aliases, for which a serializable transaction could fail: unless that was
+ * asked for, it is left to others.
+ */
+static int
+settle_some(text **names, int n, text **left, bool asked)
+{
+	Closure		c = {.nodes = node_create(CurrentMemoryContext, n, NULL)};
+	Changes		changes;
+	int			nleft = 0;
+
+	steps_open(&c.edges, "alias_edge");
+	steps_open(&c.aliases, "lead_alias");
+	for (int i = 0; i < n; i++)
+	{
+		NameNode   *node = known_node(&c, names[i]);
+
+		CHECK_FOR_INTERRUPTS();
+		if (node == NULL || node->root == NULL)
+			(void) find_root(&c, names[i]);
+	}
+	steps_close(&c.edges);
+	steps_close(&c.aliases);
+	for (int i = 0; i < n; i++)
+	{
+		NameNode   *node = known_node(&c, names[i]);
+
+		if (node == NULL || node->root == NULL)
+			left[nleft++] = names[i];
+	}
+
+	changes = find_changes(&c);
+	if (!asked && IsolationIsSerializable())
+		changes.done = changes.moved.n == 0 && changes.renamed.n == 0;
+	else if (changes.moved.n > 0)
+	{
+		changes.done = false;
+		attempt(move, &changes, "names cannot be moved now", "SELECT leadscore.fold() tries it again.");
+	}
+	if (!changes.done)
+	{
+		memcpy(left, names, n * sizeof(text *));
+		return n;
+	}
+	keep_edges(&changes.kept);
+	rename_aliases(&changes.renamed);
+	make(&changes.made);
+	touch(&changes.moved);
+	CommandCounterIncrement();
+	return nleft;
+}
+
+int
+settle_names(text **names, int n, text **left, bool asked)
+{
+	/* at the stricter levels one that the snapshot does not see as it is keeps no other waiting */
+	int			size = IsolationUsesXactSnapshot() ? 1 : BATCH;
+	int			nleft = 0;
+
+	for (int first = 0; first < n; first += size)
+	{
+		MemoryContext batch = AllocSetContextCreate(CurrentMemoryContext, "leadscore closure", ALLOCSET_DEFAULT_SIZES);
+		MemoryContext old = MemoryContextSwitchTo(batch);
+
+		nleft += settle_some(names + first, Min(size, n - first), left + nleft, asked);
+		MemoryContextSwitchTo(old);
+		MemoryContextDelete(batch);
+	}
+	return nleft;
+}
+
+/* ---------- for SQL ---------- */
+
+/* settle(names, wait): settle_names(); those that have to wait are left in pending_identity, if they are to, and returned. */
+Datum
+settle(PG_FUNCTION_ARGS)
+{
+	Datum	   *names;
+	text	  **left;
+	int			n;
+	int			nleft;
+
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), TEXTOID, -1, false, TYPALIGN_INT, &names, NULL, &n);
+	for (int i = 0; i < n; i++)
+		names[i] = PointerGetDatum(DatumGetTextPP(names[i]));
+	left = palloc(Max(n, 1) * sizeof(text *));
+	nleft = settle_names((text **) names, n, left, PG_GETARG_BOOL(1));
+	if (PG_GETARG_BOOL(1))
+		append_look_again(left, nleft);
+	PG_RETURN_DATUM(text_array((Datum *) left, nleft));
+}
