@@ -193,10 +193,10 @@ BEGIN
 		RETURN NULL;
 	END IF;
 	IF TG_OP <> 'INSERT' THEN
-		INSERT INTO leadscore_internal.changed_lead VALUES (OLD.alias), (OLD.lead_id);
+		INSERT INTO leadscore_internal.changed_lead SELECT unnest(ARRAY[o.alias, o.lead_id]) FROM leadscore_old o;
 	END IF;
 	IF TG_OP <> 'DELETE' THEN
-		INSERT INTO leadscore_internal.changed_lead VALUES (NEW.alias), (NEW.lead_id);
+		INSERT INTO leadscore_internal.changed_lead SELECT unnest(ARRAY[n.alias, n.lead_id]) FROM leadscore_new n;
 	END IF;
 	RETURN NULL;
 END
@@ -204,8 +204,12 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.alias_changed() IS 'trigger: what was derived of both names is to be looked at again';
 
-CREATE TRIGGER alias_changed AFTER INSERT OR UPDATE OR DELETE ON leadscore.lead_alias
-	FOR EACH ROW EXECUTE FUNCTION leadscore_internal.alias_changed();
+CREATE TRIGGER alias_changed_insert AFTER INSERT ON leadscore.lead_alias REFERENCING NEW TABLE AS leadscore_new
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.alias_changed();
+CREATE TRIGGER alias_changed_update AFTER UPDATE ON leadscore.lead_alias REFERENCING NEW TABLE AS leadscore_new OLD TABLE AS leadscore_old
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.alias_changed();
+CREATE TRIGGER alias_changed_delete AFTER DELETE ON leadscore.lead_alias REFERENCING OLD TABLE AS leadscore_old
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.alias_changed();
 
 CREATE FUNCTION leadscore_internal.source_events(sources regclass[], mappings jsonb[], lead_ids text[], kinds text[],
 	OUT lead_id text, OUT kind text, OUT occurred_at timestamptz, OUT value numeric, OUT properties jsonb) RETURNS SETOF record
