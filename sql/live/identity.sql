@@ -540,7 +540,7 @@ AS $$
 DECLARE
 	removed bigint;
 BEGIN
-	IF NOT leadscore_internal.is_term_for_column(source, key) THEN
+	IF NOT leadscore_internal.is_term_for_column(source::oid, key) THEN
 		-- (in a condition an expression could fail)
 		EXECUTE format('DELETE FROM %s t USING leadscore_internal.find_rows($1, $2, $3) f WHERE t.tableoid = f.of_table AND t.ctid = f.place', source)
 			USING source, jsonb_build_object('lead_id', key), names;
@@ -593,7 +593,7 @@ BEGIN
 		problem := leadscore_internal.source_problem(rows.source, jsonb_build_object('lead_id', rows.key));
 		IF problem IS NOT NULL THEN
 			RAISE WARNING USING MESSAGE = format('the rows of %s stay as they are', rows.source),
-				DETAIL = CASE WHEN leadscore_internal.is_term_for_column(rows.source, rows.key)
+				DETAIL = CASE WHEN leadscore_internal.is_term_for_column(rows.source::oid, rows.key)
 					THEN format('There is no column "%s" any more, which was to name the lead.', rows.key) ELSE problem || '.' END,
 				HINT = format('Look there yourself; SELECT leadscore.untrack(%L), then track() it again.', rows.source);
 			remaining := NULL;

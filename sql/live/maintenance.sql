@@ -168,7 +168,7 @@ CREATE FUNCTION leadscore_internal.has_expression(source oid, mapping jsonb) RET
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT coalesce(bool_or(NOT leadscore_internal.has_column(source, t.term) OR t.used_as = 'condition'
-		OR t.used_as = 'property' AND leadscore_internal.column_type(source, t.term) = 'json'::regtype), false)
+		OR t.used_as = 'property' AND leadscore_internal.column_type(source::regclass, t.term) = 'json'::regtype), false)
 	FROM leadscore_internal.terms(source, mapping) t
 $$;
 
@@ -225,7 +225,7 @@ BEGIN
 	IF sources IS NULL OR document -> 'signals' = '[]' THEN
 		RETURN;
 	END IF;
-	alone := (SELECT bool_or(leadscore_internal.has_expression(s, m)) FROM unnest(sources, mappings) t (s, m));
+	alone := (SELECT bool_or(leadscore_internal.has_expression(s::oid, m)) FROM unnest(sources, mappings) t (s, m));
 	IF names IS NULL AND kinds IS NULL AND NOT alone THEN
 		parts := leadscore_internal.gather_parts(sources);
 	END IF;
@@ -920,8 +920,8 @@ SELECT 'source', k.source::text,
 	CASE k.reason WHEN 'in the future' THEN (SELECT leadscore_internal.hint_of_future(k.source, s.occurred_at) FROM leadscore.source s WHERE s.source = k.source AND s.feeds = 'timeline' LIMIT 1)
 	ELSE 'mend the rows by UPDATE, or track the table with an expression that reads them; see leadscore.skipped_row' END
 FROM leadscore.skipped_row k
--- a row without a lead is nothing wrong: a guest
-WHERE k.reason <> 'no lead' AND k.last_at > now() - interval '7 days'
+-- a row without a lead, kind or time is nothing wrong: a guest, or what has not come to pass
+WHERE k.reason NOT IN ('no lead', 'no kind', 'no time') AND k.last_at > now() - interval '7 days'
 UNION ALL
 SELECT 'source', c.child::text, format('is a partition or child of %s, but has no triggers', s.source),
 	format('SELECT leadscore.untrack(%L), then track() it again', s.source)

@@ -403,7 +403,7 @@ AS $$
 DECLARE
 	type regtype;
 BEGIN
-	IF NOT leadscore_internal.is_term_for_column(source, term) THEN
+	IF NOT leadscore_internal.is_term_for_column(source::oid, term) THEN
 		RETURN leadscore_internal.expression_type(source, term, used_as);
 	END IF;
 	type := leadscore_internal.column_type(source, term);
@@ -479,16 +479,16 @@ AS $$
 DECLARE
 	t record;
 BEGIN
-	FOR t IN SELECT * FROM leadscore_internal.terms(source, mapping) LOOP
+	FOR t IN SELECT * FROM leadscore_internal.terms(source::oid, mapping) LOOP
 		IF t.used_as IS NULL THEN
 			PERFORM leadscore_internal.column_type(source, t.term);
-		ELSIF t.used_as <> 'name' OR NOT leadscore_internal.has_column(source, t.term) THEN
+		ELSIF t.used_as <> 'name' OR NOT leadscore_internal.has_column(source::oid, t.term) THEN
 			PERFORM leadscore_internal.term_type(source, t.term, t.used_as);
 		END IF;
 	END LOOP;
 	RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
-	IF NOT leadscore_internal.is_term_for_column(source, t.term) THEN
+	IF NOT leadscore_internal.is_term_for_column(source::oid, t.term) THEN
 		RETURN format('the expression "%s" cannot be evaluated: %s', t.term, SQLERRM);
 	ELSIF SQLSTATE = '42804' THEN
 		RETURN format('column "%s" is of type %s, no %s', t.term, leadscore_internal.column_type(source, t.term), CASE t.used_as WHEN 'condition' THEN 'boolean' ELSE t.used_as END);
@@ -535,7 +535,7 @@ AS $$
 DECLARE
 	members CONSTANT oid[] := leadscore_internal.family_below(ARRAY[source::oid]);
 	lead_id CONSTANT text := mapping ->> 'lead_id';
-	is_column CONSTANT boolean := leadscore_internal.is_term_for_column(source, lead_id);
+	is_column CONSTANT boolean := leadscore_internal.is_term_for_column(source::oid, lead_id);
 	-- as it stands in CREATE INDEX, and in a sentence
 	key CONSTANT text := CASE WHEN is_column THEN quote_ident(lead_id) ELSE format('(%s)', lead_id) END;
 	said CONSTANT text := CASE WHEN is_column THEN format('"%s"', lead_id) ELSE lead_id END;
@@ -566,7 +566,7 @@ CREATE FUNCTION leadscore_internal.term_condition(source regclass, term text, pa
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF leadscore_internal.is_term_for_column(source, term) THEN
+	IF leadscore_internal.is_term_for_column(source::oid, term) THEN
 		RETURN format('%s = ANY (%s)', leadscore_internal.column_text(source, term), parameter);
 	-- an expression may fail where it has no index; what has one has been evaluated for all rows
 	ELSIF (SELECT bool_and(leadscore_internal.expression_has_index(c.oid, term, false))
@@ -584,8 +584,8 @@ CREATE FUNCTION leadscore_internal.row_condition(source regclass, mapping jsonb,
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT nullif(concat_ws(' AND ',
-		CASE WHEN by_lead THEN leadscore_internal.term_condition(source, mapping ->> 'lead_id', '$1') END,
-		CASE WHEN by_kind AND mapping ? 'kind_column' THEN leadscore_internal.term_condition(source, mapping ->> 'kind_column', '$2') END), '')
+		CASE WHEN by_lead THEN leadscore_internal.term_condition(source, mapping ->> 'lead_id', '$1'::text) END,
+		CASE WHEN by_kind AND mapping ? 'kind_column' THEN leadscore_internal.term_condition(source, mapping ->> 'kind_column', '$2'::text) END), '')
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.row_condition(regclass, jsonb, boolean, boolean) IS 'a condition for the rows of some leads ($1) and kinds ($2)';
@@ -705,9 +705,9 @@ BEGIN
 			DETAIL = format('There are %s.', cardinality(properties)), HINT = 'Name only columns that signals look at.';
 	END IF;
 	FOREACH property IN ARRAY coalesce(properties, '{}') LOOP
-		value := leadscore_internal.property_value(source, property);
-		name := leadscore_internal.property_name(source, property);
-		IF value = property AND NOT leadscore_internal.is_term_for_column(source, property) OR name = '' THEN
+		value := leadscore_internal.property_value(source::oid, property);
+		name := leadscore_internal.property_name(source::oid, property);
+		IF value = property AND NOT leadscore_internal.is_term_for_column(source::oid, property) OR name = '' THEN
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('the property "%s" has no name', property),
 				DETAIL = 'It is no column of the table, and an expression has no name of its own.', HINT = 'Write name => expression, such as price => (payload ->> ''price'')::numeric.';
 		ELSIF name = ANY (names) THEN
@@ -943,7 +943,7 @@ CREATE FUNCTION leadscore_internal.hint_of_future(source regclass, occurred_at t
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT 'Scores take rows of the future into account when their time has come.'
-		|| CASE WHEN leadscore_internal.has_column(source, occurred_at) AND leadscore_internal.column_type(source, occurred_at) = 'timestamp'::regtype
+		|| CASE WHEN leadscore_internal.has_column(source::oid, occurred_at) AND leadscore_internal.column_type(source, occurred_at) = 'timestamp'::regtype
 			THEN format(' "%s" is read as UTC. If it is local time, untrack() the table and track() it with occurred_at => %L.', occurred_at, format('%I AT TIME ZONE %L', occurred_at,
 				CASE WHEN current_setting('TimeZone') IN ('UTC', 'GMT', 'Etc/UTC') THEN 'Europe/Berlin' ELSE current_setting('TimeZone') END)) ELSE '' END
 $$;
@@ -1020,6 +1020,7 @@ BEGIN
 	PERFORM leadscore_internal.term_type(source, name, 'name'::text) FROM unnest(ARRAY[lead_id, kind_column]) name;
 	PERFORM leadscore_internal.term_type(source, filter, 'condition'::text);
 
+	PERFORM leadscore_internal.check_event_index(source, lead_id) WHERE EXISTS (SELECT FROM leadscore.source s WHERE s.feeds = 'alias');
 	IF NOT leadscore_internal.begin_tracking(source, mapping, 'record'::text) THEN
 		RETURN;
 	END IF;
@@ -1041,9 +1042,9 @@ COMMENT ON FUNCTION leadscore.track(regclass, text, text, text, text, text, text
 CREATE FUNCTION leadscore_internal.attributes(source regclass, properties text[]) RETURNS SETOF text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT leadscore_internal.property_name(source, p) FROM unnest(properties) p
+	SELECT leadscore_internal.property_name(source::oid, p) FROM unnest(properties) p
 	-- a jsonb column alone brings its members, whatever it is called
-	WHERE cardinality(properties) > 1 OR leadscore_internal.property_value(source, p) <> p
+	WHERE cardinality(properties) > 1 OR leadscore_internal.property_value(source::oid, p) <> p
 	OR NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = source AND a.attname::text = p AND a.atttypid IN ('json'::regtype, 'jsonb'::regtype))
 $$;
 

@@ -1,7 +1,7 @@
 /*
  * expression.c: parsing, checking and evaluating the expressions of mappings.
  *
- *     text ──raw_parser──▶ ──names──▶ ──transformExpr──▶ ──refuse──▶ ──expression_planner──▶ ──refuse──▶ ExprState
+ *     text ──raw_parser──▶ names ──transformExpr──▶ tree ──expression_planner──▶ tree ──▶ ExprState
  *
  * There is no table of ranges: a hook resolves the names, to columns of one row
  * type. So system columns, whole rows and other tables are unknown names.
@@ -54,7 +54,8 @@ PG_FUNCTION_INFO_V1(expression_columns);
 PG_FUNCTION_INFO_V1(expression_has_index);
 
 #define GENERAL_HINT \
-	"An expression reads the columns of one row, with functions, operators and casts of PostgreSQL itself that are immutable, as for an index."
+	"An expression reads the columns of one row, with functions, operators and casts of PostgreSQL itself " \
+	"that are immutable, as for an index."
 
 /* ---------- what is whose ---------- */
 
@@ -74,7 +75,10 @@ innermost_type(Oid type)
 	return OidIsValid(element) ? innermost_type(element) : base;
 }
 
-/* Whether making a value of a type runs nothing but PostgreSQL's own: a domain, in an array too, has conditions of its owner's. */
+/*
+ * Whether making a value of a type runs nothing but PostgreSQL's own: a domain, in an
+ * array too, has conditions of its owner's.
+ */
 static bool
 is_made_by_builtin(Oid type)
 {
@@ -147,8 +151,9 @@ our_reader(Oid type)
 {
 	Oid			argument = TEXTOID;
 
-	return LookupFuncName(list_make2(makeString("leadscore_internal"), makeString(type == DATEOID ? "read_date" : "read_timestamp")),
-						  1, &argument, false);
+	char	   *name = type == DATEOID ? "read_date" : "read_timestamp";
+
+	return LookupFuncName(list_make2(makeString("leadscore_internal"), makeString(name)), 1, &argument, false);
 }
 
 /* ---------- the text ---------- */
@@ -209,7 +214,7 @@ look_at_raw(Node *node, RawText *raw)
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("an expression cannot name \"%s\"", NameListToString(column->fields)),
 					 errhint("Name columns without their table.")));
-		raw->columns = list_append_unique_ptr(raw->columns, pstrdup(strVal(linitial(column->fields))));
+		raw->columns = lappend(raw->columns, pstrdup(strVal(linitial(column->fields))));
 	}
 	if (IsA(node, A_Const))
 	{
@@ -231,8 +236,8 @@ parse_text(const char *text, RawText *raw)
 	ResTarget  *target = list_length(select->targetList) == 1 ? linitial_node(ResTarget, select->targetList) : NULL;
 
 	if (target == NULL || target->name || select->distinctClause || select->fromClause || select->whereClause ||
-		select->groupClause || select->havingClause || select->windowClause || select->sortClause || select->limitOffset ||
-		select->limitCount || select->lockingClause || select->withClause || select->op != SETOP_NONE)
+		select->groupClause || select->havingClause || select->windowClause || select->sortClause ||
+		select->limitOffset || select->limitCount || select->lockingClause || select->withClause || select->op != SETOP_NONE)
 		ereport(ERROR,
 				(errcode(ERRCODE_SYNTAX_ERROR),
 				 errmsg("\"%s\" is not one expression", text),
@@ -266,7 +271,8 @@ pin_meaning(void)
 
 	pin_settings();
 	for (Size i = 0; i < lengthof(settings); i++)
-		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
 	return level;
 }
 
@@ -280,7 +286,8 @@ names_of(TupleDesc row)
 	initStringInfo(&names);
 	for (int i = 0; i < row->natts; i++)
 		if (!TupleDescAttr(row, i)->attisdropped)
-			appendStringInfo(&names, "%s%s", names.len > 0 ? ", " : "", quote_identifier(NameStr(TupleDescAttr(row, i)->attname)));
+			appendStringInfo(&names, "%s%s", names.len > 0 ? ", " : "",
+							 quote_identifier(NameStr(TupleDescAttr(row, i)->attname)));
 	return names.data;
 }
 
@@ -379,6 +386,17 @@ check_result(Check *check, Node *node)
 		refuse(check, node, psprintf("a cast to %s", format_type_be(exprType(node))), NULL);
 }
 
+/* Whether a type has times in it, whose text can name the present. */
+static bool
+is_of_times(Oid type)
+{
+	if (type_is_multirange(type))
+		type = get_multirange_range(type);
+	if (type_is_range(type))
+		type = getBaseType(get_range_subtype(type));
+	return TypeCategory(type) == TYPCATEGORY_DATETIME;
+}
+
 static void
 check_constant(Check *check, Const *constant)
 {
@@ -405,7 +423,7 @@ check_constant(Check *check, Const *constant)
 		default:
 			break;
 	}
-	if (!IsBinaryCoercible(type, TEXTOID) && list_member_int(check->raw->present, constant->location))
+	if (is_of_times(type) && list_member_int(check->raw->present, constant->location))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
 				 errmsg("an expression cannot name the present"),
@@ -547,9 +565,11 @@ refuse_mutable(Node *tree)
 
 	(void) find_mutable(tree, &culprit);
 	if (culprit.to == TIMESTAMPTZOID)
-		hint = "Write ::timestamp AT TIME ZONE 'UTC' instead of ::timestamptz, with the time zone in which the time is written.";
+		hint = "Write ::timestamp AT TIME ZONE 'UTC' instead of ::timestamptz, "
+			"with the time zone in which the time is written.";
 	else if (is_time(culprit.from))
-		hint = "Write AT TIME ZONE 'UTC' to make a timestamp of a timestamptz, or the other way round, and compare times with times.";
+		hint = "Write AT TIME ZONE 'UTC' to make a timestamp of a timestamptz, or the other way round, "
+			"and compare times with times.";
 	else if (type_is_enum(culprit.from))
 		hint = "An enum can be compared, or be the whole expression; its text can be renamed.";
 	else if (culprit.function == F_CONCAT || culprit.function == F_CONCAT_WS || culprit.function == F_FORMAT_TEXT_ANY)
@@ -561,7 +581,8 @@ refuse_mutable(Node *tree)
 			 errdetail("The cast from %s to %s depends on more than the row, such as the settings of a session.",
 					   format_type_be(culprit.from), format_type_be(culprit.to)) :
 			 OidIsValid(culprit.function) ?
-			 errdetail("The function %s depends on more than the row, such as the settings of a session.", get_func_name(culprit.function)) :
+			 errdetail("The function %s depends on more than the row, such as the settings of a session.",
+					   get_func_name(culprit.function)) :
 			 errdetail("It depends on more than the row."),
 			 errhint("%s", hint)));
 }
@@ -606,8 +627,8 @@ static Node *
 coerce(ParseState *state, Node *node, ExpressionUse use)
 {
 	static const char *const wanted[] = {
-		[AS_NAME] = "be a lead, kind or alias", [AS_TIME] = "be a time", [AS_NUMBER] = "be a value", [AS_PROPERTY] = "be a property",
-		[AS_CONDITION] = "be a filter"
+		[AS_NAME] = "be a lead, kind or alias", [AS_TIME] = "be a time", [AS_NUMBER] = "be a value",
+		[AS_PROPERTY] = "be a property", [AS_CONDITION] = "be a filter"
 	};
 	static const char *const hints[] = {
 		[AS_NAME] = "Write an expression of type text, of a number or uuid; of jsonb, the text of a member by ->>.",
@@ -621,7 +642,8 @@ coerce(ParseState *state, Node *node, ExpressionUse use)
 
 	if (type == UNKNOWNOID)
 	{
-		node = coerce_type(state, node, UNKNOWNOID, use == AS_CONDITION ? BOOLOID : TEXTOID, -1, COERCION_IMPLICIT, COERCE_IMPLICIT_CAST, -1);
+		node = coerce_type(state, node, UNKNOWNOID, use == AS_CONDITION ? BOOLOID : TEXTOID, -1,
+						   COERCION_IMPLICIT, COERCE_IMPLICIT_CAST, -1);
 		type = exprType(node);
 	}
 	if (use == AS_PROPERTY && type == JSONOID)
@@ -644,7 +666,8 @@ coerce(ParseState *state, Node *node, ExpressionUse use)
 			fits = is_time(type);
 			break;
 		case AS_NUMBER:
-			fits = type == NUMERICOID || type == INT2OID || type == INT4OID || type == INT8OID || type == FLOAT4OID || type == FLOAT8OID;
+			fits = type == NUMERICOID || type == INT2OID || type == INT4OID || type == INT8OID ||
+				type == FLOAT4OID || type == FLOAT8OID;
 			break;
 		case AS_PROPERTY:
 			fits = is_property_type(type);
@@ -713,7 +736,9 @@ expression_make(const char *text, TupleDesc row, ExpressionUse use)
 {
 	Expression *expression = palloc0(sizeof(Expression));
 	int			settings = pin_meaning();
-	ErrorContextCallback position = {.previous = error_context_stack, .callback = show_position, .arg = unconstify(char *, text)};
+	ErrorContextCallback position = {
+		.previous = error_context_stack, .callback = show_position, .arg = unconstify(char *, text)
+	};
 
 	error_context_stack = &position;
 	expression->tree = plan_text(text, row, use, &expression->uses_settings);
@@ -823,7 +848,9 @@ expression_type(PG_FUNCTION_ARGS)
 		if (strcmp(uses[i], used_as) == 0)
 			expression = make_for_table(relation, text_to_cstring(PG_GETARG_TEXT_PP(1)), (ExpressionUse) i);
 	if (expression == NULL)
-		elog(ERROR, "an expression is used as \"%s\"", used_as);
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("an expression cannot be used as \"%s\"", used_as)));
 	RelationClose(relation);
 	PG_RETURN_OID(expression->type);
 }
@@ -891,7 +918,8 @@ static bool
 has_values_of(Relation index, const Expression *expression, bool is_unique)
 {
 	Form_pg_index form = index->rd_index;
-	AttrNumber	column = bms_membership(expression->columns) == BMS_SINGLETON ? bms_singleton_member(expression->columns) : 0;
+	bool		reads_one = bms_membership(expression->columns) == BMS_SINGLETON;
+	AttrNumber	column = reads_one ? bms_singleton_member(expression->columns) : 0;
 
 	if (!form->indisvalid || index->rd_rel->relam != BTREE_AM_OID || RelationGetIndexPredicate(index) != NIL)
 		return false;
@@ -902,7 +930,7 @@ has_values_of(Relation index, const Expression *expression, bool is_unique)
 		 (column > 0 && form->indkey.values[0] == column && is_one_to_one(expression->tree)));
 }
 
-/* expression_has_index(table, expression, is_unique): whether rows are found by an expression, or there is one at most. */
+/* expression_has_index(table, expression, is_unique): whether rows are found by an expression, or but one is. */
 Datum
 expression_has_index(PG_FUNCTION_ARGS)
 {

@@ -282,7 +282,8 @@ tally_row(RowTally *entry, const TupleTableSlot *slot)
 
 /* Count a row that was read, as an event or not, and that some signals take. */
 static void
-tally(Gathering *g, const Reading *reading, const TupleTableSlot *slot, bool is_event, const SourceRow *row, int nsignals)
+tally(Gathering *g, const Reading *reading, const TupleTableSlot *slot, bool is_event, const SourceRow *row,
+	  int nsignals)
 {
 	if (!is_event && row->fault == ROW_FAILED && g->tally[ROW_FAILED].rows == 0)
 		g->tally[ROW_FAILED].message = MemoryContextStrdup(g->context, reading->attempts.message);

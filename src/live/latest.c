@@ -131,7 +131,8 @@ begins_with(Relation index, const SourceColumn *lead_id)
 	Form_pg_index form = index->rd_index;
 
 	return form->indisvalid && index->rd_rel->relam == BTREE_AM_OID && RelationGetIndexPredicate(index) == NIL &&
-		(lead_id->expression ? expression_is_indexed(lead_id->expression, index, 0) : form->indkey.values[0] == lead_id->attnum);
+		(lead_id->expression ? expression_is_indexed(lead_id->expression, index, 0)
+		 : form->indkey.values[0] == lead_id->attnum);
 }
 
 /* Whether an index goes on with latest_by, in the order of its type. */

@@ -77,7 +77,8 @@ append(Oid source, Reasons *reasons)
 
 	values[0] = ObjectIdGetDatum(source);
 	values[1] = PointerGetDatum(construct_array(reasons->names, reasons->n, TEXTOID, -1, false, TYPALIGN_INT));
-	values[2] = PointerGetDatum(construct_array(reasons->rows, reasons->n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	values[2] = PointerGetDatum(construct_array(reasons->rows, reasons->n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+												TYPALIGN_DOUBLE));
 	SPI_connect();
 	session_plan(&plan, "SELECT leadscore_internal.note_skipped($1, $2, $3)", 3, types);
 	if (SPI_execute_plan(plan, values, NULL, false, 0) != SPI_OK_SELECT)
@@ -96,7 +97,8 @@ skips_write(const Skips *skips, Oid source)
 	add_reason(&reasons, "no time", skips->faults[ROW_WITHOUT_TIME]);
 	add_reason(&reasons, "no value", skips->faults[ROW_WITHOUT_VALUE]);
 	for (int i = 0; i < skips->nerrors; i++)
-		add_reason(&reasons, psprintf("an expression fails: SQLSTATE %s", unpack_sql_state(skips->errors[i])), skips->failed[i]);
+		add_reason(&reasons, psprintf("an expression fails: SQLSTATE %s", unpack_sql_state(skips->errors[i])),
+				   skips->failed[i]);
 	add_reason(&reasons, "in the future", skips->in_future);
 	if (reasons.n > 0)
 		append(source, &reasons);

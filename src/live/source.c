@@ -182,9 +182,7 @@ map_expression(Source *source, TupleDesc row, const char *text, ExpressionUse us
 	source->last_column = Max(source->last_column, bms_prev_member(expression->columns, -1));
 	if (use == AS_CONDITION)
 		return true;
-	source->expressions = source->expressions ? repalloc(source->expressions, (source->nexpressions + 1) * sizeof(SourceColumn *))
-		: palloc(sizeof(SourceColumn *));
-	source->expressions[source->nexpressions++] = column;
+	source->expressions = lappend(source->expressions, column);
 	return true;
 }
 
@@ -668,13 +666,14 @@ evaluate_row(void *argument)
 {
 	RowEvaluation *row = argument;
 	Source	   *source = row->source;
+	ListCell   *cell;
 
 	if (source->filter.expression)
 		evaluate(&source->filter, row->slot);
 	row->passes = source->filter.expression == NULL ||
 		(!source->filter.value.isnull && DatumGetBool(source->filter.value.value));
-	for (int i = 0; row->passes && i < source->nexpressions; i++)
-		evaluate(source->expressions[i], row->slot);
+	foreach(cell, row->passes ? source->expressions : NIL)
+		evaluate(lfirst(cell), row->slot);
 }
 
 /* Begin to read a row; false, with its fault set, if it does not pass the filter or an expression fails. */
@@ -687,7 +686,7 @@ begin_row(Reading *reading, TupleTableSlot *slot, SourceRow *row)
 	row->source = source;
 	row->slot = slot;
 	slot_getsomeattrs(slot, source->last_column);
-	if (source->nexpressions == 0 && source->filter.expression == NULL)
+	if (source->expressions == NIL && source->filter.expression == NULL)
 		return true;
 	row->fault = ROW_FAILED;
 	if (!attempt_next(&reading->attempts, evaluate_row, &evaluation))
@@ -1159,7 +1158,8 @@ search_leads(Oid table, Jsonb *mapping, Datum lead_ids, ReturnSetInfo *result)
 	Relation	relation = source_open(table);
 	RowSearch	search = {.result = result};
 
-	deconstruct_array(DatumGetArrayTypeP(lead_ids), TEXTOID, -1, false, TYPALIGN_INT, &search.lead_ids, NULL, &search.nlead_ids);
+	deconstruct_array(DatumGetArrayTypeP(lead_ids), TEXTOID, -1, false, TYPALIGN_INT,
+					  &search.lead_ids, NULL, &search.nlead_ids);
 	search.row_context = AllocSetContextCreate(CurrentMemoryContext, "leadscore row", ALLOCSET_DEFAULT_SIZES);
 	source_read_table(relation, mapping, true, result ? 0 : lead_ids, 0, "its rows are left out", search_lead, &search);
 	MemoryContextDelete(search.row_context);
@@ -1179,7 +1179,8 @@ Datum
 find_rows(PG_FUNCTION_ARGS)
 {
 	InitMaterializedSRF(fcinfo, 0);
-	(void) search_leads(PG_GETARG_OID(0), PG_GETARG_JSONB_P(1), PG_GETARG_DATUM(2), (ReturnSetInfo *) fcinfo->resultinfo);
+	(void) search_leads(PG_GETARG_OID(0), PG_GETARG_JSONB_P(1), PG_GETARG_DATUM(2),
+						(ReturnSetInfo *) fcinfo->resultinfo);
 	return (Datum) 0;
 }
 

@@ -67,8 +67,7 @@ typedef struct Source
 	int			nproperties;
 	SourceColumn *properties;
 	int		   *property_growth;	/* how many bytes of jsonb one byte of the column can become; 0: it is always small */
-	int			nexpressions;	/* but for the filter */
-	SourceColumn **expressions; /* the columns that are expressions */
+	List	   *expressions;	/* the columns, SourceColumn *, that are such, but for the filter */
 	FunctionCallInfo build_properties;	/* jsonb_build_object(name, value, ...) */
 } Source;
 

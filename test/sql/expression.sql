@@ -70,7 +70,7 @@ UPDATE shop.orders SET payload = '{"price": "2"}' WHERE id BETWEEN 100 AND 399;
 SELECT * FROM timelines() WHERE lead_id = 'many@x';
 SELECT * FROM verify();
 
--- What is skipped can be seen, by reason, and status tells of it; a row without a lead is nothing wrong.
+-- What is skipped can be seen, by reason, and status tells of it; a row without a lead or time is nothing wrong.
 SELECT source, reason, rows, last_at > now() - interval '1 hour' AS is_new FROM skipped_row ORDER BY reason;
 SELECT name, state FROM status WHERE object = 'source' ORDER BY 2;
 
@@ -126,6 +126,7 @@ SELECT * FROM reads(kind_column => 'CASE state WHEN ''paid'' THEN ''bought'' ELS
 SELECT * FROM reads(filter => 'is_paid');
 SELECT * FROM reads(filter => 'email = ''A@x''');
 SELECT * FROM reads(filter => '''b'' = ANY (tags)');
+SELECT * FROM reads(filter => 'tag <> ''today'' AND payload <> ''{"at": "now"}''');
 SELECT * FROM reads(lead_id => 'f::text', filter => 'at > ''2025-01-01''');
 SELECT * FROM reads(properties => ARRAY['payload']);
 SELECT * FROM reads(properties => ARRAY['p => payload']);
@@ -195,6 +196,7 @@ SELECT refused(ARRAY(SELECT format('SELECT track(''shop.thing'', kind => ''k'', 
 	(NULL, 'local::timestamptz', NULL, NULL, NULL),
 	(NULL, 'now()', NULL, NULL, NULL),
 	(NULL, 'coalesce(local, ''now'')', NULL, NULL, NULL),
+	(NULL, 'upper(tsrange(local, local) + ''[today,)'')', NULL, NULL, NULL),
 	(NULL, 'ms / 1000', NULL, NULL, NULL),
 	(NULL, NULL, 'email || ''x''', NULL, NULL),
 	(NULL, NULL, '(SELECT 1)', NULL, NULL),

@@ -186,9 +186,9 @@ my $card = q{leadscore.scorecard('ecommerce'::text)};
 my $learn = qq{($card || '{"intercept": 0, "slope": 1}'), 'purchase'::text, '5 days'::interval, ARRAY['2026-01-10', '2026-01-15']::timestamptz[]};
 my @product = (
 	q{SELECT leadscore.publish(leadscore.template(t.template)) FROM leadscore.templates() t},
-	q{SELECT leadscore.track('shop.orders'::regclass, 'lead'::name, 'purchase'::text, NULL::name, 'placed'::name, 'total'::name, '{colour}'::name[], 'immediate'::text, true)},
-	q{SELECT leadscore.track('shop.visits'::regclass, 'lead'::name, NULL::text, 'kind'::name, 'happened'::name, NULL::name, NULL::name[], 'deferred'::text, true)},
-	q{SELECT leadscore.track_profile('shop.customer'::regclass, 'lead'::name, '{country}'::name[])},
+	q{SELECT leadscore.track('shop.orders'::regclass, 'lead'::text, 'purchase'::text, NULL::text, 'placed'::text, 'total + 0'::text, '{colour}'::text[], 'immediate'::text, NULL::text, true)},
+	q{SELECT leadscore.track('shop.visits'::regclass, 'lead'::text, NULL::text, 'kind'::text, 'happened'::text, NULL::text, NULL::text[], 'deferred'::text, NULL::text, true)},
+	q{SELECT leadscore.track_profile('shop.customer'::regclass, 'lead'::text, '{country}'::text[], 'lead IS NOT NULL'::text, NULL::text)},
 	q{CALL leadscore.watch('ecommerce'::text, true)},
 	q{INSERT INTO leadscore.derivation (behaviour, kinds) VALUES ('visit', NULL), ('dwell', '{product_view}')},
 	q{INSERT INTO leadscore.rfm_group SELECT * FROM leadscore.rfm_groups()}, q{UPDATE leadscore.rfm_group SET position = position + 1000 WHERE false},
@@ -220,7 +220,7 @@ my @product = (
 	(map { "SELECT count(*) FROM leadscore.$_" } qw(lead_score segment_summary status monthly_figure sales_cycle funnel attribution crm_lead source current_timeline)), q{SELECT * FROM leadscore.crm_changes(0::bigint, NULL::integer)},
 	q{CREATE TABLE shop.visits_2 PARTITION OF shop.visits FOR VALUES FROM ('2026-02-01') TO ('2026-03-01')}, q{ALTER TABLE shop.visits DETACH PARTITION shop.visits_2}, q{DROP TABLE shop.visits_2}, q{TRUNCATE shop.visits_1}, q{DROP TABLE shop.visits}, q{TRUNCATE shop.customer},
 	q{UPDATE leadscore.model SET model = 'renamed' WHERE model = 'ecommerce'}, q{SELECT leadscore.unwatch('renamed'::text)}, q{DELETE FROM leadscore.experiment}, q{DELETE FROM leadscore.model WHERE model = 'funnel'},
-	q{SELECT * FROM leadscore.forget('hot'::text, true)}, q{SELECT leadscore.untrack('shop.customer'::regclass)}, q{DELETE FROM leadscore.derivation}, q{TRUNCATE shop.orders}, q{DROP SCHEMA shop CASCADE});
+	q{SELECT * FROM leadscore.forget('hot'::text, true)}, q{SELECT leadscore.untrack('shop.customer'::regclass, NULL::text)}, q{DELETE FROM leadscore.derivation}, q{TRUNCATE shop.orders}, q{DROP SCHEMA shop CASCADE});
 for my $command (@product)
 {
 	my ($status, $out, $error) = $node->psql('shop', "SET client_min_messages = error; $command");

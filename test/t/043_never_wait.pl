@@ -59,7 +59,7 @@ $node->safe_psql('shop', q{
 			EXECUTE format('CREATE TABLE shop.apart_%1$s (id int PRIMARY KEY, lead int NOT NULL, at timestamptz NOT NULL DEFAULT $$2025-05-01$$); CREATE TABLE shop.who_%1$s (lead int PRIMARY KEY, "k%1$s" int);
 				INSERT INTO shop.apart_%1$s SELECT i, 1 + i %% 10 FROM generate_series(1, 30) i; INSERT INTO shop.who_%1$s SELECT i, 0 FROM generate_series(1, 10) i', c);
 			PERFORM leadscore.track('shop.apart_' || c, lead_id => 'lead', kind => 'order', occurred_at => 'at');
-			PERFORM leadscore.track_profile(('shop.who_' || c)::regclass, 'lead', ARRAY['k' || c]::name[]);
+			PERFORM leadscore.track_profile(('shop.who_' || c)::regclass, 'lead', ARRAY['k' || c]);
 		END LOOP;
 	END
 	$do$});
