@@ -6,7 +6,8 @@
 #
 # WERROR=1 turns the compiler's warnings about our files into errors.
 
-HARNESS = check check-long check-assert check-sanitize check-valgrind check-versions lint fuzz sqlsmith demo bench profile
+HARNESS = check check-long check-assert check-sanitize check-valgrind check-versions check-vendure lint fuzz sqlsmith \
+          demo bench profile
 
 ifneq (,$(filter $(HARNESS),$(MAKECMDGOALS)))
 

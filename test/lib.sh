@@ -28,6 +28,15 @@ provide_server()
 
 is_installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 
+missing_commands()
+{
+    local command
+
+    for command in "$@"; do
+        command -v "$command" > /dev/null || echo "$command"
+    done
+}
+
 # Installs those of the named packages that are missing and to be had: a fresh major version of PostgreSQL lacks some.
 provide_available_packages()
 {
