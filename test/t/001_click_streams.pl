@@ -172,6 +172,59 @@ SQL
 	is("$leads|$agree", '4504|4504', "rees46 at $instant: all leads' scores ($distinct different ones) agree with plain SQL");
 }
 
+# ---------------------------------------------------------------- days of a time zone, absence, since, rules
+
+query(<<'SQL');
+SELECT publish('{"model": "marketer", "time_zone": "Pacific/Auckland",
+	"signals": [{"signal": "pv", "kind": "pv"}, {"signal": "fav", "kind": "fav"}, {"signal": "cart", "kind": "cart"}, {"signal": "buy", "kind": "buy"}],
+	"weights": [
+		{"signal": "pv", "points": 1, "max_per_day": 5},
+		{"signal": "pv", "measure": "active_days", "points": 2, "within": "5 days"},
+		{"signal": "buy", "points": 3, "within": "3 days", "if_none": -20},
+		{"signal": "fav", "measure": "days_since_last", "points": 1, "if_none": 11, "max_points": 9},
+		{"signal": "pv", "points": 0.5, "since_signal": "buy", "max_points": 30}],
+	"rules": [
+		{"rule": "hesitates", "points": 7, "all_of": [{"signal": "cart", "within": "2 days"}], "none_of": [{"signal": "buy", "within": "2 days"}]},
+		{"rule": "keen", "any_of": [{"signal": "cart", "at_least": 3}, {"signal": "pv", "measure": "active_days", "at_least": 7}]}],
+	"segments": [{"segment": "call", "position": 1, "above_score": 20, "rules": ["hesitates"]}, {"segment": "keen", "position": 2, "rules": ["keen"]}, {"segment": "other", "position": 3}]}');
+CREATE FUNCTION marketer_score(instant timestamptz) RETURNS TABLE (user_id bigint, score float8, segment text) LANGUAGE sql SET search_path = public AS $$
+	WITH e AS (
+		SELECT t.user_id, t.event_type, date_trunc('hour', t.event_time) AS hour, (date_trunc('hour', t.event_time) AT TIME ZONE 'Pacific/Auckland')::date AS day,
+			(extract(epoch FROM date_trunc('hour', instant) - date_trunc('hour', t.event_time)) / 3600)::float8 AS age,
+			max(date_trunc('hour', t.event_time)) FILTER (WHERE t.event_type = 'buy') OVER (PARTITION BY t.user_id) AS last_buy
+		FROM taobao t WHERE date_trunc('hour', t.event_time) <= instant
+	), capped AS (
+		SELECT d.user_id, sum(least(5, d.n)) AS pv FROM (SELECT user_id, count(*) AS n FROM e WHERE event_type = 'pv' GROUP BY user_id, day) d GROUP BY 1
+	), measured AS (
+		SELECT u.user_id, (SELECT c.pv FROM capped c WHERE c.user_id = u.user_id) AS pv,
+			count(DISTINCT day) FILTER (WHERE event_type = 'pv' AND age < 120) AS days,
+			count(DISTINCT day) FILTER (WHERE event_type = 'pv') AS all_days,
+			count(*) FILTER (WHERE event_type = 'buy' AND age < 72) AS buys,
+			count(*) FILTER (WHERE event_type = 'buy' AND age < 48) AS buys_of_two_days,
+			min(age) FILTER (WHERE event_type = 'fav') / 24 AS fav,
+			count(*) FILTER (WHERE event_type = 'cart') AS carts,
+			count(*) FILTER (WHERE event_type = 'cart' AND age < 48) AS carts_of_two_days,
+			count(*) FILTER (WHERE event_type = 'pv' AND (hour > last_buy OR last_buy IS NULL)) AS since
+		FROM (SELECT DISTINCT user_id FROM taobao) u LEFT JOIN e USING (user_id) GROUP BY u.user_id
+	), judged AS (
+		SELECT *, carts_of_two_days > 0 AND buys_of_two_days = 0 AS hesitates, carts >= 3 OR all_days >= 7 AS keen FROM measured
+	), total AS (
+		SELECT *, coalesce(pv, 0) + 2 * days + CASE WHEN buys > 0 THEN 3 * buys ELSE -20 END + least(9, coalesce(fav, 11)) + least(30, 0.5 * since) + CASE WHEN hesitates THEN 7 ELSE 0 END AS score FROM judged
+	)
+	SELECT user_id, score, CASE WHEN score > 20 AND hesitates THEN 'call' WHEN keen THEN 'keen' ELSE 'other' END FROM total
+$$;
+SQL
+for my $instant (@instants)
+{
+	my ($leads, $agree, $segments, $explained, $distinct) = split /\|/, query(<<"SQL");
+SELECT count(*), count(*) FILTER (WHERE abs(x.score - (a).score) <= 1e-9), count(*) FILTER (WHERE x.segment = (a).segment),
+	count(*) FILTER (WHERE abs(x.score - (SELECT sum(points) FROM explain('t' || x.user_id, 'marketer', $instant))) <= 1e-9), count(DISTINCT x.score)
+FROM marketer_score($instant) x,
+	LATERAL (SELECT appraise((SELECT scorecard('marketer')), (SELECT timeline FROM lead_timeline WHERE lead_id = 't' || user_id), NULL, $instant) AS a OFFSET 0) p
+SQL
+	is("$leads|$agree|$segments|$explained", '473|473|473|473', "a marketer's model at $instant: scores ($distinct different ones), segments and explanations agree with plain SQL");
+}
+
 # ---------------------------------------------------------------- the past
 
 # A score as of a past hour equals the score of only the events up to that hour, at that hour and ever after.
