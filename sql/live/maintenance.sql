@@ -610,7 +610,7 @@ BEGIN
 	IF day < present THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'timelines are compacted to a later instant already',
 			DETAIL = format('Hours before %s are kept by the day, and cannot come back from timelines.', present),
-			HINT = 'Where the events are still there, DELETE FROM leadscore.compaction and CALL leadscore.rebuild() count their hours anew.';
+			HINT = 'While the events still exist, DELETE FROM leadscore.compaction and CALL leadscore.rebuild() count their hours again.';
 	END IF;
 	RETURN day;
 END

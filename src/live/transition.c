@@ -166,6 +166,7 @@ load_watching(SessionCache *cache pg_attribute_unused(), void *arg pg_attribute_
 {
 	MemoryContext context = CurrentMemoryContext;
 	Watching   *loaded = palloc0(sizeof(Watching));
+	int			settings = pin_plans();
 
 	SPI_connect();
 	run("SELECT * FROM leadscore_internal.models_watched()", 0, NULL, NULL, NULL, true, SPI_OK_SELECT);
@@ -185,6 +186,7 @@ load_watching(SessionCache *cache pg_attribute_unused(), void *arg pg_attribute_
 		read_clock(&loaded->ahead, &loaded->floor);
 	}
 	SPI_finish();
+	AtEOXact_GUC(false, settings);
 	return loaded;
 }
 

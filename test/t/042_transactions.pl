@@ -42,8 +42,8 @@ SELECT leadscore.publish('{"model": "who",
 SELECT leadscore.publish('{"model": "absent", "time_zone": "Asia/Kolkata",
 	"signals": [{"signal": "order", "kind": "order"}, {"signal": "visit", "kind": "visit"}, {"signal": "refund", "kind": "refund"}],
 	"weights": [{"signal": "visit", "points": 1, "if_none": 2}],
-	"rules": [{"rule": "keeps", "all_of": [{"signal": "order"}], "none_of": [{"signal": "refund"}], "points": 100}],
-	"segments": [{"segment": "keen", "position": 1, "above_score": 103}, {"segment": "kept", "position": 2, "rules": ["keeps"]}, {"segment": "cold", "position": 3}]}');
+	"rules": [{"rule": "keeps", "all_of": [{"signal": "order"}], "none_of": [{"signal": "refund"}], "points": 10000}],
+	"segments": [{"segment": "keen", "position": 1, "above_score": 10003}, {"segment": "kept", "position": 2, "rules": ["keeps"]}, {"segment": "cold", "position": 3}]}');
 CREATE SCHEMA shop;
 CREATE TABLE shop.cust (customer text PRIMARY KEY, country text NOT NULL);
 CREATE TABLE shop.address (customer text PRIMARY KEY REFERENCES shop.cust ON UPDATE CASCADE ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED, city text NOT NULL);
@@ -177,14 +177,14 @@ SELECT name AS lead_id,
 FROM shop.name n LEFT JOIN shop.cust c ON c.customer = n.name LEFT JOIN shop.address d ON d.customer = n.name;
 CREATE VIEW shop.points AS
 SELECT f.lead_id, m.model, CASE m.model WHEN 'pure' THEN 2 * f.orders + 0.25 * f.total + f.lines + f.visits - 1.5 * f.refunds WHEN 'sticky' THEN 2 * f.orders + f.visits + f.clicks
-	WHEN 'absent' THEN CASE WHEN f.visits > 0 THEN f.visits ELSE 2 END + CASE WHEN f.orders > 0 AND f.refunds = 0 THEN 100 ELSE 0 END
+	WHEN 'absent' THEN CASE WHEN f.visits > 0 THEN f.visits ELSE 2 END + CASE WHEN f.orders > 0 AND f.refunds = 0 THEN 10000 ELSE 0 END
 	ELSE f.visits + CASE WHEN p.country = 'DE' THEN 5 ELSE 0 END + CASE WHEN p.city = 'Berlin' THEN 3 ELSE 0 END END::float8 AS score
 FROM shop.figure f LEFT JOIN leadscore.lead_alias a ON a.alias = f.lead_id JOIN shop.profile p ON p.lead_id = coalesce(a.lead_id, f.lead_id)
 CROSS JOIN (VALUES ('pure'), ('sticky'), ('who'), ('absent')) AS m (model);
 -- where a lead goes from a segment; a test does not last until anybody has cooled down
 CREATE FUNCTION shop.next(model text, current text, score float8) RETURNS text LANGUAGE sql IMMUTABLE AS $$
 	SELECT segment FROM (VALUES ('pure', 'much', 1, 15, 0), ('pure', 'some', 2, 6, 0), ('pure', 'little', 3, 1, 0), ('sticky', 'high', 1, 10, 4), ('sticky', 'middle', 2, 5, 1e9), ('sticky', 'low', 3, -1e9, 0),
-		('who', 'near', 1, 8, 0), ('who', 'far', 2, 4, 0), ('absent', 'keen', 1, 103.5, 0), ('absent', 'kept', 2, 100, 0), ('absent', 'cold', 3, -1e9, 0)) s (of, segment, position, least, slack)
+		('who', 'near', 1, 8, 0), ('who', 'far', 2, 4, 0), ('absent', 'keen', 1, 10003.5, 0), ('absent', 'kept', 2, 10000, 0), ('absent', 'cold', 3, -1e9, 0)) s (of, segment, position, least, slack)
 	WHERE of = model AND score >= least - CASE WHEN segment = current THEN slack ELSE 0 END ORDER BY position LIMIT 1
 $$;
 CREATE TABLE shop.state (lead_id text, model text, segment text, PRIMARY KEY (lead_id, model));
