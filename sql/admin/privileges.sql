@@ -95,7 +95,7 @@ BEGIN
 		' leadscore_internal.past_score(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore_internal.past_probability(jsonb, leadscore.timeline, jsonb, timestamptz),'
 		' leadscore_internal.assess(jsonb, leadscore.timeline, jsonb, timestamptz, boolean),'
 		' leadscore_internal.past_features(jsonb, leadscore.timeline, jsonb, timestamptz),'
-		' leadscore_internal.past_points(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore_internal.compacted_day(timestamptz), leadscore_internal.unbounded(jsonb), leadscore_internal.terms(jsonb), leadscore_internal.rounded(float8, float8), leadscore_internal.profile_rules(jsonb),'
+		' leadscore_internal.past_points(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore_internal.compacted_day(timestamptz), leadscore_internal.unbounded(jsonb), leadscore_internal.card_terms(jsonb), leadscore_internal.rounded(float8, float8), leadscore_internal.profile_rules(jsonb),'
 		' leadscore_internal.with_points(jsonb, float8[], float8),'
 		' leadscore.fit(jsonb, text, interval, timestamptz[], float8, float8, boolean, float8, interval, boolean, text, boolean),'
 		' leadscore_internal.stored_sum(leadscore.timeline), leadscore_internal.month_of(timestamptz, text), leadscore_internal.month_start(date, text), leadscore_internal.segment_position(text, text),'

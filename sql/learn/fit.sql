@@ -70,7 +70,7 @@ CREATE FUNCTION leadscore_internal.past_points(scorecard jsonb, timeline leadsco
 COMMENT ON FUNCTION leadscore_internal.past_points(jsonb, leadscore.timeline, jsonb, timestamptz) IS 'what each weight was worth by what was known before the hour of the cutoff';
 
 -- What can bring points: weights, then rules. A factor multiplies all that it is worth, also where nothing happened.
-CREATE FUNCTION leadscore_internal.terms(scorecard jsonb)
+CREATE FUNCTION leadscore_internal.card_terms(scorecard jsonb)
 	RETURNS TABLE (n bigint, term jsonb, rule text, unit float8)
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 30 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -81,7 +81,7 @@ AS $$
 	FROM jsonb_array_elements(nullif(scorecard -> 'rules', 'null')) WITH ORDINALITY AS r (rule, n)
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.terms(jsonb)
+COMMENT ON FUNCTION leadscore_internal.card_terms(jsonb)
 	IS 'weights and rules of a scorecard in the order of features(), with the points of one unit; NULL: a rule that brings none';
 
 -- Points add up without bounds on sums of them; a weight of no points gets one, and no bounds of its own. So does a rule,
@@ -130,7 +130,7 @@ AS $$
 			FROM (SELECT leadscore_internal.rounded(b.points * factors[w.n], round_to) AS points, leadscore_internal.rounded(b.if_none * factors[w.n], round_to) AS if_none) r) p))
 		|| CASE WHEN jsonb_typeof(scorecard -> 'rules') = 'array' THEN jsonb_build_object('rules', (
 				SELECT coalesce(jsonb_agg(t.term || jsonb_strip_nulls(jsonb_build_object('points', leadscore_internal.rounded(t.unit * factors[t.n], round_to))) ORDER BY t.n), '[]')
-				FROM leadscore_internal.terms(scorecard) t WHERE t.rule IS NOT NULL))
+				FROM leadscore_internal.card_terms(scorecard) t WHERE t.rule IS NOT NULL))
 			ELSE '{}' END
 $$;
 
@@ -194,7 +194,7 @@ BEGIN
 		card_part := choice.card;
 	END IF;
 	bare := leadscore_internal.unbounded(card);
-	IF NOT EXISTS (SELECT FROM leadscore_internal.terms(bare) t WHERE t.unit IS NOT NULL) THEN
+	IF NOT EXISTS (SELECT FROM leadscore_internal.card_terms(bare) t WHERE t.unit IS NOT NULL) THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the scorecard has no weights',
 			DETAIL = 'There are no points to fit.', HINT = 'Add weights to the document; their points may be 0.';
 	END IF;
@@ -221,8 +221,8 @@ BEGIN
 	bare_part := leadscore_internal.unbounded(card_part);
 	-- a weight's worth has the sign of its points, so all factors are to be positive
 	IF keep_signs THEN
-		SELECT array_agg(CASE WHEN t.unit <> 0 THEN 1 ELSE 0 END ORDER BY t.n) INTO signs FROM leadscore_internal.terms(card) t;
-		SELECT array_agg(CASE WHEN t.unit <> 0 THEN 1 ELSE 0 END ORDER BY t.n) INTO signs_part FROM leadscore_internal.terms(card_part) t;
+		SELECT array_agg(CASE WHEN t.unit <> 0 THEN 1 ELSE 0 END ORDER BY t.n) INTO signs FROM leadscore_internal.card_terms(card) t;
+		SELECT array_agg(CASE WHEN t.unit <> 0 THEN 1 ELSE 0 END ORDER BY t.n) INTO signs_part FROM leadscore_internal.card_terms(card_part) t;
 	END IF;
 
 	SELECT count(*) AS leads, count(*) FILTER (WHERE x.converted) AS conversions,
@@ -283,7 +283,7 @@ BEGIN
 						'coefficient', whole.coefficients[c.n] * b.unit, 'standard_error', whole.standard_errors[c.n] * abs(b.unit),
 						'dropped', whole.dropped[c.n], 'separated', whole.separated[c.n])
 					|| CASE WHEN c.term ->> 'if_none' IS NULL THEN '{}' ELSE jsonb_build_object('if_none_before', c.term -> 'if_none', 'if_none', f.term -> 'if_none') END AS item
-				FROM leadscore_internal.terms(card) c JOIN leadscore_internal.terms(bare) b USING (n) JOIN leadscore_internal.terms(fitted) f USING (n)
+				FROM leadscore_internal.card_terms(card) c JOIN leadscore_internal.card_terms(bare) b USING (n) JOIN leadscore_internal.card_terms(fitted) f USING (n)
 				WHERE b.unit IS NOT NULL
 			) t)
 		|| chosen);
@@ -331,7 +331,7 @@ BEGIN
 			SELECT t.n, t.rule, s.weight_id::integer AS weight_id, s.signal, s.measure, t.rule IS NOT NULL OR s.at_least IS NOT NULL OR s.below IS NOT NULL AS banded,
 				t.unit AS bare_points, (f.fitted -> 'points_before')::float8 AS points, (f.fitted -> 'points')::float8 AS fitted,
 				f.fitted ->> 'dropped' IS NULL AND abs((f.fitted -> 'coefficient')::float8) > 1.96 * (f.fitted -> 'standard_error')::float8 AS evident
-			FROM (SELECT t.*, row_number() OVER (ORDER BY t.n) AS place FROM leadscore_internal.terms(bare) t WHERE t.unit IS NOT NULL) t
+			FROM (SELECT t.*, row_number() OVER (ORDER BY t.n) AS place FROM leadscore_internal.card_terms(bare) t WHERE t.unit IS NOT NULL) t
 			JOIN jsonb_array_elements((report -> 'weights') || coalesce(report -> 'rules', '[]')) WITH ORDINALITY AS f (fitted, place) USING (place)
 			CROSS JOIN LATERAL jsonb_to_record(t.term) AS s (weight_id numeric, signal text, measure text, at_least float8, below float8)
 		), tally AS (

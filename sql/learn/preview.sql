@@ -242,7 +242,7 @@ BEGIN
 		SELECT (w.term -> 'weight_id')::integer, w.term ->> 'signal', w.term ->> 'measure', t.leads_from, t.leads_to, t.measured_from, t.measured_to, t.mean_from, t.mean_to, p.psi,
 			CASE WHEN p.psi < 0.1 THEN 'stable' WHEN p.psi < 0.25 THEN 'shifted' WHEN p.psi IS NOT NULL THEN 'unstable' END, w.rule
 		FROM tally t
-		LEFT JOIN leadscore_internal.terms(card) w ON w.n + 1 = t.n
+		LEFT JOIN leadscore_internal.card_terms(card) w ON w.n + 1 = t.n
 		CROSS JOIN LATERAL (SELECT leadscore_internal.stability_index(t.bands, (t.leads_from + t.leads_to - t.measured_from - t.measured_to)::float8, (t.leads_to - t.measured_to)::float8) AS psi) p
 		ORDER BY t.n;
 END

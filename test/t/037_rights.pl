@@ -33,7 +33,7 @@ my %functions = (
 		log_has signals_waiting children family_above family_below mapped_columns keeps_values table_problem known_source_problem own_problem collation_version event_trigger_state source_problem lead_key_problem has_lead_index split_problem transition_problem split_tables partitions column_type property_type trigger_mapping
 		has_column looks_like_name is_term_for_column term_type property_value property_name terms expression_type expression_columns expression_has_index hint_of_future
 		conversion_id check_outcome examples warn_of_censoring outcome past_score past_probability past_features past_points assess
-		compacted_day default_time_zone unbounded terms rounded with_points profile_rules fit normal_tails student_tails student_bound profile_values with_profile profile_report
+		compacted_day default_time_zone unbounded card_terms rounded with_points profile_rules fit normal_tails student_tails student_bound profile_values with_profile profile_report
 		merge_bands likelihood measured_once with_bands with_half_lives sample_likelihood learn_decay information_value signal_report
 		compare with_signal_ids document_signals tell_of_uncounted stability_index preview voucher_preview vouchers_due segment_limits score_limit has_limit check_shares shares_today stability_report treated arm experiment_result training_set evaluate lift_table
 		calibration_table gains bands fine_bands check_fit fit_clv(text) clv(text) not_a_timeline},
