@@ -663,7 +663,7 @@ DECLARE
 BEGIN
 	-- as people type it: without spaces, dashes and case
 	SELECT v.* INTO voucher FROM leadscore.voucher v
-	WHERE v.code = regexp_replace(upper(regexp_replace(voucher_with.code, '[\s-]', '', 'g')), '(.{4})(?=.)', '\1-', 'g');
+	WHERE v.code = regexp_replace(upper(regexp_replace(voucher_with.code, '[[:space:]-]', '', 'g')), '(.{4})(?=.)', E'\\1-', 'g');
 	IF NOT FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = 'there is no such voucher',
 			DETAIL = format('The code is "%s".', left(voucher_with.code, 40)), HINT = 'Codes look like 7QX2-0K9M-4DPA-ZZ1C.';

@@ -136,7 +136,7 @@ CREATE FUNCTION leadscore_internal.not_a_timeline(lead_id text) RETURNS text
 	LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF lead_id ~ '^\s*\{\s*\d+\s*:\s*\d{4}-\d\d-\d\dT\d\dZ\s' THEN
+	IF lead_id ~ '^[[:space:]]*[{][[:space:]]*[0-9]+[[:space:]]*:[[:space:]]*[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}Z[[:space:]]' THEN
 		RAISE EXCEPTION USING ERRCODE = 'ambiguous_function', MESSAGE = 'the lead is written as a timeline',
 			DETAIL = format('It is %s, and an untyped literal means the name of a lead.', quote_literal(left(lead_id, 50))),
 			HINT = 'Write timeline ''{...}'' for a timeline.';

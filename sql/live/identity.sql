@@ -408,7 +408,7 @@ CREATE FUNCTION leadscore.identify(alias text, lead_id text) RETURNS text
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF alias ~ '^\s*\{.*,.*\}\s*$' AND lead_id ~ '^\s*\{.*,.*\}\s*$' THEN
+	IF alias ~ '^[[:space:]]*[{].*,.*[}][[:space:]]*$' AND lead_id ~ '^[[:space:]]*[{].*,.*[}][[:space:]]*$' THEN
 		RAISE EXCEPTION USING ERRCODE = 'ambiguous_function', MESSAGE = 'the names are written as arrays',
 			DETAIL = format('They are %s and %s, and an untyped literal means one name.', quote_literal(left(alias, 50)), quote_literal(left(lead_id, 50))),
 			HINT = 'Write ''{...}''::text[] for many pairs, or identify(ARRAY[alias], ARRAY[lead_id]) if these are names.';

@@ -214,7 +214,7 @@ AS $$
 	UNION
 	-- (the text of a jsonpath has all keys quoted)
 	SELECT c[1], CASE WHEN c[2] = '"' THEN 'string' WHEN c[2] IS NOT NULL THEN 'number' END
-	FROM regexp_matches(condition::text, '\$\."([^"\\]+)"(?: (?:==|!=|<>|<=|>=|<|>) ("|-?[0-9]))?', 'g') c
+	FROM regexp_matches(condition::text, E'[$][.]"([^"\\\\]+)"(?: (?:==|!=|<>|<=|>=|<|>) ("|-?[0-9]))?', 'g') c
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.properties_asked(jsonb, jsonpath) IS 'the properties that a signal looks at, and the JSON types that it compares them with; NULL: any';
