@@ -358,6 +358,16 @@ find_along(Closure *c, NameNode *node, List **along, List **strays)
 	return true;
 }
 
+/* Note whom some names count for; NULL: not known. */
+static void
+set_roots(List *nodes, text *root)
+{
+	ListCell   *cell;
+
+	foreach(cell, nodes)
+		((NameNode *) lfirst(cell))->root = root;
+}
+
 /*
  * Find whom a name counts for, and all names whose way leads through it; false: it
  * did not get its locks, or must not.
@@ -381,16 +391,14 @@ find_root(Closure *c, text *name)
 		return find_root(c, root->name);
 	if (!find_along(c, node, &along, &strays) || !all_are_seen(along))
 		return false;
-	foreach(cell, along)
-		((NameNode *) lfirst(cell))->root = root->name;
+	set_roots(along, root->name);
 	foreach(cell, root == node ? NIL : strays)
 	{
 		NameNode   *stray = lfirst(cell);
 
 		if (stray->root == NULL && stray->old && text_equal(stray->old, node->name) && !find_root(c, stray->name))
 		{
-			foreach(cell, along)
-				((NameNode *) lfirst(cell))->root = NULL;
+			set_roots(along, NULL);
 			return false;
 		}
 	}
