@@ -41,8 +41,7 @@ float_key(float8 value)
 {
 	uint64		bits;
 
-	if (value == 0)
-		value = 0;				/* which may be -0 */
+	value += 0.0;				/* of -0 makes 0 */
 	memcpy(&bits, &value, sizeof(bits));
 	if (isnan(value))
 		bits = ~UINT64CONST(0) >> 1;
