@@ -166,7 +166,7 @@ maximise(LogLikelihood likelihood, const void *data, double observations, int n,
 
 	for (int i = 0; i < nstarts; i++)
 	{
-		Fit			this;
+		Fit			this = {0};
 
 		if (!climb(likelihood, data, observations, n, starts[i], &this))
 		{
