@@ -376,25 +376,7 @@ write_statement(TriggerData *data, Source *source)
 Datum
 record_alias(PG_FUNCTION_ARGS)
 {
-	TriggerData *data = (TriggerData *) fcinfo->context;
-	Source	   *source;
-	Statement	statement;
-
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_STATEMENT(data->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"record_alias\" was not called as a statement trigger"),
-				 errhint("Use leadscore.track_alias() to make the triggers of a table.")));
-	source = source_of_trigger(data->tg_trigger, data->tg_relation);
-	statement = statement_of(data, source->family);
-	if (TRIGGER_FIRED_BEFORE(data->tg_event))
-		running_begin(statement);
-	/* a row that TRUNCATE removes can only be read before; from here on it counts no more */
-	if (TRIGGER_FIRED_BEFORE(data->tg_event) == (statement.kind == TRIGGER_EVENT_TRUNCATE) &&
-		(statement.kind == TRIGGER_EVENT_TRUNCATE || running_on(data->tg_relation, TRIGGER_EVENT_TRUNCATE, statement.family) == NULL))
-		write_statement(data, source);
-	if (TRIGGER_FIRED_AFTER(data->tg_event))
-		running_end(statement);
+	statement_fired(statement_trigger(fcinfo, "record_alias", "track_alias"), write_statement);
 	return PointerGetDatum(NULL);
 }
 
@@ -446,7 +428,10 @@ return_row(Reading *reading, TupleTableSlot *slot, void *argument)
 	return true;
 }
 
-/* alias_rows(source, mapping) -> setof (alias, lead_id, latest): the edges that the rows of a table and its children say. */
+/*
+ * alias_rows(source, mapping) -> setof (alias, lead_id, latest): the edges that the rows of a table
+ * and its children say.
+ */
 Datum
 alias_rows(PG_FUNCTION_ARGS)
 {

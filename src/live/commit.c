@@ -570,6 +570,36 @@ running_end(Statement statement)
 	}
 }
 
+TriggerData *
+statement_trigger(FunctionCallInfo fcinfo, const char *function, const char *tracker)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_STATEMENT(data->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" was not called as a statement trigger", function),
+				 errhint("Use leadscore.%s() to create the triggers of a table.", tracker)));
+	return data;
+}
+
+void
+statement_fired(TriggerData *data, void (*write) (TriggerData *data, Source *source))
+{
+	Source	   *source = source_of_trigger(data->tg_trigger, data->tg_relation);
+	Statement	statement = statement_of(data, source->family);
+	bool		truncates = statement.kind == TRIGGER_EVENT_TRUNCATE;
+	bool		before = TRIGGER_FIRED_BEFORE(data->tg_event);
+
+	if (before)
+		running_begin(statement);
+	/* rows that TRUNCATE removes can only be read before; from here on the table's own statements do not count */
+	if (before == truncates && (truncates || running_on(data->tg_relation, TRIGGER_EVENT_TRUNCATE, statement.family) == NULL))
+		write(data, source);
+	if (!before)
+		running_end(statement);
+}
+
 /* ---------- before commit ---------- */
 
 /* Try rows once more; whoever had them has ended, perhaps. */

@@ -50,6 +50,17 @@ extern void running_begin(Statement statement);
 extern void running_end(Statement statement);
 extern bool is_running(void);	/* any */
 
+/* The call of a trigger of ours for a statement; an error, if it is none. "tracker" makes such triggers. */
+extern struct TriggerData *statement_trigger(FunctionCallInfo fcinfo, const char *function, const char *tracker);
+
+/*
+ * What the triggers of a source do that writes the rows of a statement: from BEFORE
+ * to AFTER it is noted as running, and "write" is called once, with what the
+ * statement has changed or, before a TRUNCATE, for what the table holds.
+ */
+struct Source;
+extern void statement_fired(struct TriggerData *data, void (*write) (struct TriggerData *data, struct Source *source));
+
 /* The statement that is running on a table, or on one that it is a partition of and that includes it; NULL: none. */
 extern const Statement *running_on(Relation table, int kind, uint64 family);
 

@@ -352,24 +352,7 @@ write_statement(TriggerData *data, Source *source)
 Datum
 record_profile(PG_FUNCTION_ARGS)
 {
-	TriggerData *data = (TriggerData *) fcinfo->context;
-	Source	   *source;
-	Statement	statement;
-
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_STATEMENT(data->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"record_profile\" was not called as a statement trigger"),
-				 errhint("Use leadscore.track_profile() to create the triggers of a table.")));
-	source = source_of_trigger(data->tg_trigger, data->tg_relation);
-	statement = statement_of(data, source->family);
-	if (TRIGGER_FIRED_BEFORE(data->tg_event))
-		running_begin(statement);
-	/* a row that TRUNCATE removes can only be read before; from here on it counts no more */
-	if ((bool) TRIGGER_FIRED_BEFORE(data->tg_event) == (statement.kind == TRIGGER_EVENT_TRUNCATE))
-		write_statement(data, source);
-	if (TRIGGER_FIRED_AFTER(data->tg_event))
-		running_end(statement);
+	statement_fired(statement_trigger(fcinfo, "record_profile", "track_profile"), write_statement);
 	return PointerGetDatum(NULL);
 }
 

@@ -290,16 +290,11 @@ begin_truncate(TriggerData *data, Source *source, Statement statement)
 Datum
 record(PG_FUNCTION_ARGS)
 {
-	TriggerData *data = (TriggerData *) fcinfo->context;
+	TriggerData *data = statement_trigger(fcinfo, "record", "track");
 	Source	   *source;
 	Statement	statement;
 	bool		truncates;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_STATEMENT(data->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"record\" was not called as a statement trigger"),
-				 errhint("Use leadscore.track() to create the triggers of a table.")));
 	/* the timelines of our own events are in the dump, too */
 	if (in_restore() && RelationGetNamespace(data->tg_relation) == get_namespace_oid("leadscore", false))
 		return PointerGetDatum(NULL);

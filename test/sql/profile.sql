@@ -56,6 +56,18 @@ SELECT * FROM profiles() WHERE lead_id !~ '[0-9]';
 UPDATE people SET data = '{"age": 31}' WHERE who = 'p';
 SELECT * FROM profiles() WHERE lead_id = 'p';
 
+-- what others do to a table before it is truncated is gone, like its rows
+CREATE TABLE swept (who text PRIMARY KEY, country text);
+CREATE FUNCTION sweep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN DELETE FROM swept WHERE who = 'swept 1'; INSERT INTO swept VALUES ('swept 3', 'DE'); RETURN NULL; END $$;
+CREATE TRIGGER sweep BEFORE TRUNCATE ON swept FOR EACH STATEMENT EXECUTE FUNCTION sweep();
+SELECT track_profile('swept', 'who', '{country}');
+INSERT INTO swept VALUES ('swept 1', 'DE'), ('swept 2', 'FR');
+TRUNCATE swept;
+SELECT lead_id FROM lead WHERE lead_id LIKE 'swept%';
+INSERT INTO swept VALUES ('swept 4', 'DE');
+SELECT lead_id FROM lead WHERE lead_id LIKE 'swept%';
+DROP TABLE swept;
+
 -- untrack() leaves profiles as they are, and no more is written
 SELECT untrack('people');
 UPDATE people SET data = '{"age": 99}';
