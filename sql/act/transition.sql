@@ -300,10 +300,10 @@ $$;
 COMMENT ON FUNCTION leadscore_internal.see_batch(text[], text, boolean)
 	IS 'logs which leads have changed their segment, and returns the ones that it skipped: another session holds them, or the transaction has logged them before';
 
--- What a look vouches for: it sees all that was written by those who had lead_state locked, as who compares has to his
--- end, and have ended before it begins. Whoever has it locked now may know a model as it was before an edit that we see,
--- and what he has not committed we do not see: it is younger than his transaction. In this order: who is not among them
--- has it locked later, and writes later.
+-- What a look vouches for. Transactions that compare leads hold lead_state (ROW EXCLUSIVE) to their end. A look sees all
+-- that was written by those that had ended when it began. The holders of now may know a model as it was before an edit
+-- that we see, and we do not see what they have not committed: it is younger than their transactions. Documents, clock
+-- and holders are read in this order: a transaction that is not among the holders takes the lock later, and writes later.
 CREATE FUNCTION leadscore_internal.watched_documents() RETURNS jsonb
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$

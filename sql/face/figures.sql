@@ -87,7 +87,8 @@ END;
 CREATE FUNCTION leadscore_internal.month_start(month date, time_zone text) RETURNS timestamptz
 	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
-	-- the first hour that begins in it: in a zone that is half an hour off, the one around midnight belongs to the day before
+	-- the first hour that begins in it: in a zone that is half an hour off, the one around midnight belongs to the day
+	-- before
 	SELECT date_trunc('hour', (month::timestamp AT TIME ZONE time_zone) + interval '59 minutes 59.999999 seconds', 'UTC');
 END;
 
@@ -105,7 +106,8 @@ COMMENT ON FUNCTION leadscore_internal.months_since(timestamptz, text) IS 'the m
 COMMENT ON FUNCTION leadscore_internal.month_of(timestamptz, text) IS 'the first day of the month in a time zone';
 COMMENT ON FUNCTION leadscore_internal.month_start(date, text) IS 'the first hour that begins on a day of a time zone, or after it has begun';
 
--- Asked for once a group. (Its cost is that of a look-up in few rows; a query in the view would be charged for every lead.)
+-- Asked for once a group. (Its cost is that of a look-up in few rows; a query in the view would be charged for every
+-- lead.)
 CREATE FUNCTION leadscore_internal.segment_position(model text, segment text) RETURNS integer
 	LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 1 SET search_path = pg_catalog, pg_temp
 AS $$

@@ -84,8 +84,8 @@ $$;
 COMMENT ON FUNCTION leadscore_internal.card_terms(jsonb)
 	IS 'weights and rules of a scorecard in the order of features(), with the points of one unit; NULL: a rule that brings none';
 
--- Points add up without bounds on sums of them; a weight of no points gets one, and no bounds of its own. So does a rule,
--- but for one that only segments name.
+-- Points add up without bounds on sums of them; a weight of no points gets one, and no bounds of its own. So does a
+-- rule, but for one that only segments name.
 CREATE FUNCTION leadscore_internal.unbounded(scorecard jsonb) RETURNS jsonb
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$

@@ -402,8 +402,8 @@ COMMENT ON FUNCTION leadscore_internal.change_name(text, text, boolean)
 
 -- the functions that users call
 
--- (untyped literals are text to the parser, so what is meant for the arrays below comes here; '{...}' without a comma is
--- how some systems write a UUID)
+-- (untyped literals are text to the parser, so what is meant for the arrays below comes here; '{...}' without a comma
+-- is how some systems write a UUID)
 CREATE FUNCTION leadscore.identify(alias text, lead_id text) RETURNS text
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$

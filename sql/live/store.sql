@@ -354,7 +354,7 @@ CREATE FUNCTION leadscore_internal.property_type(type regtype) RETURNS boolean
 
 COMMENT ON FUNCTION leadscore_internal.property_type(regtype) IS 'whether columns of a type can be properties';
 
--- The text of what stands instead of a column. Whoever reads it in C makes it anew in each session.
+-- The text of what stands instead of a column. C code makes it anew in each session.
 
 CREATE FUNCTION leadscore_internal.read_timestamp(value text) RETURNS timestamp
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
@@ -969,7 +969,7 @@ BEGIN
 		(2, 'no kind', 'Skipped for a kind that is NULL or empty', 'Rows that are skipped count once an UPDATE has corrected them.'),
 		(3, 'no time', 'Skipped for a time that is NULL or not in the years 1970 to 9999', 'Rows that are skipped count once an UPDATE has corrected them.'),
 		(4, 'no value', 'Skipped for a value that is no number below 10^12', 'Rows that are skipped count once an UPDATE has corrected them.'),
-		(5, 'failed', 'Skipped because an expression fails', 'Rows that are skipped count once an UPDATE has mended them.'),
+		(5, 'failed', 'Skipped because an expression fails', 'Rows that are skipped count once an UPDATE has corrected them.'),
 		(6, 'no signal', 'Taken by no signal', 'Rows that no signal takes count once there is a signal for them, and after CALL leadscore.rebuild().'),
 		(7, 'in the future', 'In the future', leadscore_internal.hint_of_future(source, mapping ->> 'occurred_at'))
 	) t (place, what, said, hint) ON t.what = a.what;
@@ -1104,7 +1104,7 @@ $$;
 COMMENT ON FUNCTION leadscore.track_profile(regclass, text, text[], text, text)
 	IS 'keeps lead.profile true to a table of customers: existing rows and new ones';
 
--- Rows that do not count. Whoever skips one appends: nobody updates a row, so nobody waits for one.
+-- Rows that do not count. Writers only append here: nobody updates a row, so nobody waits for one.
 
 CREATE TABLE leadscore_internal.skipped (
 	source oid NOT NULL,

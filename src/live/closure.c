@@ -7,7 +7,7 @@
  * An edge says whom a name counts for: a row of a tracked table, in alias_edge, or
  * identify(), in lead_alias itself and, where that one is an alias of a tracked table,
  * in alias_edge, too. What identify() says wins; of several rows the latest, then
- * the one with the smallest lead. Whoever writes a tracked table writes the edges of its
+ * the one with the smallest lead. A writer of a tracked table writes the edges of its
  * rows, without waiting for anybody. Then names are settled: their way is walked,
  * from edge to edge, and lead_alias gets its end, for the name and for all names
  * whose way leads through it. Of names in a circle the smallest is the lead.
@@ -143,7 +143,10 @@ bool_column(TupleTableSlot *slot, AttrNumber column)
 	return !isnull && DatumGetBool(value);
 }
 
-/* Whether an edge comes before another of the same name: the latest does, nothing known is the oldest, then the one with the smallest lead. */
+/*
+ * Whether an edge comes before another of the same name: the latest does, nothing known is the
+ * oldest, then the one with the smallest lead.
+ */
 static bool
 comes_before(const text *lead, const text *latest, const text *than_lead, const text *than_latest)
 {
@@ -650,7 +653,10 @@ settle_names(text **names, int n, text **left, bool asked)
 
 /* ---------- for SQL ---------- */
 
-/* settle(names, wait): settle_names(); those that have to wait are left in pending_identity, if they are to, and returned. */
+/*
+ * settle(names, wait): settle_names(); those that have to wait are left in pending_identity, if
+ * they are to, and returned.
+ */
 Datum
 settle(PG_FUNCTION_ARGS)
 {

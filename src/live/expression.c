@@ -808,7 +808,7 @@ expression_is_indexed(const Expression *expression, Relation index, int column)
 }
 
 /*
- * An expression for the rows of a table, which is not locked: whoever looks at the
+ * An expression for the rows of a table, which is not locked: a query of the
  * state of all sources neither waits for their owners nor keeps them waiting.
  */
 static Expression *

@@ -340,7 +340,10 @@ typedef struct NameTable
 	Lookup		lookup;
 } NameTable;
 
-/* pending_identity: change_id, alias, lead_id, look_again; lead_alias: alias, lead_id, tracked; alias_edge: alias, lead_id */
+/*
+ * pending_identity: change_id, alias, lead_id, look_again; lead_alias: alias, lead_id, tracked;
+ * alias_edge: alias, lead_id
+ */
 #define PENDING_ALIAS 2
 #define PENDING_LEAD 3
 #define PENDING_LOOK_AGAIN 4

@@ -130,7 +130,10 @@ may_read(const char *name)
 	return table != NULL;
 }
 
-/* The lead that a name stands for, its aliases, its timeline (NULL: none), and whether it is excluded; false if a query must look. */
+/*
+ * The lead that a name stands for, its aliases, its timeline (NULL: none), and whether it is
+ * excluded; false if a query must look.
+ */
 static bool
 look_up_timeline(text **lead_id, text ***aliases, int *naliases, Datum *timeline, bool *excluded)
 {

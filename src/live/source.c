@@ -375,7 +375,7 @@ has_expression(PG_FUNCTION_ARGS)
 	Relation	relation = RelationIdGetRelation(PG_GETARG_OID(0));
 	bool		found;
 
-	/* dropped meanwhile: whoever reads it says so */
+	/* dropped meanwhile: its readers say so */
 	if (relation == NULL)
 		PG_RETURN_BOOL(false);
 	found = JB_ROOT_IS_OBJECT(mapping) && mapping_has_expression(&mapping->root, RelationGetDescr(relation));

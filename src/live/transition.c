@@ -736,7 +736,10 @@ compare_lead(Comparing *c, text *lead_id)
 	ExecClearTuple(c->reader.states.slot);
 }
 
-/* When the last complete look at each model began that is watched. (That is noted after each look, and not kept by a session.) */
+/*
+ * When the last complete look at each model began that is watched. (That is noted after each look,
+ * and not kept by a session.)
+ */
 static TimestampTz *
 last_looks(const Watching *watched)
 {
@@ -757,7 +760,10 @@ last_looks(const Watching *watched)
 	return looks;
 }
 
-/* Compare, and collect what has changed, in the memory that is current. Returns the leads that are left to the next look. */
+/*
+ * Compare, and collect what has changed, in the memory that is current. Returns the leads that are
+ * left to the next look.
+ */
 static List *
 compare(Relation timeline_table, Relation state_table, const Watching *watched, text **lead_ids, int n, TimestampTz now, Cause cause,
 		Changes *changes, SeenProfiles *profiles)
@@ -1046,7 +1052,10 @@ lock_written(void)
 	return table_open(our_table("lead_state"), NoLock);
 }
 
-/* see_leads(lead_ids, cause): compare leads whose rows of lead_timeline the caller holds; returns those that are left to the next look. */
+/*
+ * see_leads(lead_ids, cause): compare leads whose rows of lead_timeline the caller holds; returns
+ * those that are left to the next look.
+ */
 Datum
 see_leads(PG_FUNCTION_ARGS)
 {

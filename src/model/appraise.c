@@ -791,7 +791,10 @@ contributions(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* What each weight measured, in the document's order, NULL where there was nothing to measure; then 1 or 0 for each rule. */
+/*
+ * What each weight measured, in the document's order, NULL where there was nothing to measure; then
+ * 1 or 0 for each rule.
+ */
 Datum
 measured_array(const Scorecard *card, const Contribution *contributions)
 {

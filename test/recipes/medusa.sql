@@ -33,7 +33,8 @@ INSERT INTO cart (id, customer_id, email, completed_at) VALUES ('cart_1', 'cus_1
 -- email:ben@example.org | shoes | 1 | 50
 -- customer:cus_1 | profile | {"has_account": true, "company_name": "Acme"}
 
--- afterwards: Ben registers: a customer of its own; his order is edited, a capture is taken back, Anna's cart is completed
+-- afterwards: Ben registers: a customer of its own; his order is edited, a capture is taken back, Anna's cart is
+-- completed
 INSERT INTO customer (id, email, has_account, created_at) VALUES ('cus_3', 'ben@example.org', true, '2026-01-07');
 UPDATE "order" SET version = 2 WHERE id = 'order_2';
 INSERT INTO order_item (id, order_id, version, item_id, quantity) VALUES ('orditem_6', 'order_2', 2, 'ordli_3', 3);

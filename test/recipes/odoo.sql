@@ -48,7 +48,8 @@ INSERT INTO website_track (visitor_id, url, visit_datetime) VALUES (1, '/shop', 
 -- visitor:2 | visit | 1 | 0
 -- customer:1 | profile | {"lang": "en_US", "is_company": true}
 
--- afterwards: the cart is bought, an order is cancelled, the visitor logs in as Ben, Ben unsubscribes, Eve registers, Anna leaves Acme
+-- afterwards: the cart is bought, an order is cancelled, the visitor logs in as Ben, Ben unsubscribes, Eve registers,
+-- Anna leaves Acme
 UPDATE sale_order SET state = 'sale', date_order = '2026-01-09' WHERE id = 3;
 UPDATE sale_order SET state = 'cancel' WHERE id = 2;
 UPDATE website_visitor SET partner_id = 3 WHERE id = 2;

@@ -31,7 +31,8 @@ INSERT INTO shopify.abandoned_checkout (id, customer_id, email, total_price) VAL
 -- email:ben@example.org | shoes | 1 | 50
 -- customer:1 | profile | {"state": "enabled", "currency": "EUR"}
 
--- afterwards, the next sync: Ben is a customer, the checkout is completed, an order is paid, another deleted; Anna unsubscribes
+-- afterwards, the next sync: Ben is a customer, the checkout is completed, an order is paid, another deleted; Anna
+-- unsubscribes
 MERGE INTO shopify.customer c USING (VALUES (2::bigint, 'ben@example.org', 'subscribed'), (1, 'Anna@example.org', 'unsubscribed')) v (id, email, consent) ON v.id = c.id
 WHEN MATCHED THEN UPDATE SET email_marketing_consent_state = v.consent
 WHEN NOT MATCHED THEN INSERT (id, email, state, email_marketing_consent_state, email_marketing_consent_consent_updated_at) VALUES (v.id, v.email, 'invited', v.consent, '2026-01-08');

@@ -121,8 +121,10 @@ SELECT * FROM derive('2026-04-02');
 DROP TABLE cart;
 DROP OWNED BY regress_cart;
 DROP ROLE regress_cart;
--- A sequence: a purchase within a day after a download. dora downloads twice, buys twice: the first purchase follows the second download by two hours; before the other
--- one comes no download. eve buys at once, and a second later; fay a day and a second after it. What comes later is not known before.
+-- A sequence: a purchase within a day after a download. dora downloads twice, buys twice: the first purchase follows
+-- the second download by two hours; before the other
+-- one comes no download. eve buys at once, and a second later; fay a day and a second after it. What comes later is not
+-- known before.
 DELETE FROM derivation;
 INSERT INTO derivation (behaviour, derived_kind, kinds, then_kinds, delay) VALUES ('sequence', 'bought soon', '{download}', '{purchase,order}', '1 day');
 INSERT INTO event (lead_id, kind, occurred_at) VALUES

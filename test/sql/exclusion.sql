@@ -14,7 +14,8 @@ INSERT INTO experiment VALUES ('spring', 'm', 'b', 0.5, now() - interval '100 da
 INSERT INTO offer (offer, model, segment, kind, discount, valid_for, budget, issue_on) VALUES ('ten', 'm', 'hot', 'amount', 10, '7 days', 100, '{event,load,time}');
 CALL watch('m', notify => false);
 
--- Sixty customers, 'lead 1' to 'lead 60', visit 1 to 60 times and buy, once or again; 'bot' visits 100 times, 'staff' has a profile alone, 'owner' does both.
+-- Sixty customers, 'lead 1' to 'lead 60', visit 1 to 60 times and buy, once or again; 'bot' visits 100 times, 'staff'
+-- has a profile alone, 'owner' does both.
 INSERT INTO event (lead_id, kind, occurred_at, properties) SELECT 'lead ' || n, 'visit', now() - interval '40 days' - i * interval '1 hour', '{"page": "shoes"}' FROM generate_series(1, 60) n, generate_series(1, n) i;
 INSERT INTO event (lead_id, kind, occurred_at, value) SELECT 'lead ' || n, 'purchase', now() - (n + 7 * i) * interval '1 day', n FROM generate_series(1, 60) n, generate_series(0, n % 4) i;
 INSERT INTO event (lead_id, kind, occurred_at, properties) SELECT l, 'visit', now() - interval '41 days', '{"page": "hats"}' FROM unnest('{bot,owner}'::text[]) l, generate_series(1, 100);
@@ -65,7 +66,8 @@ SELECT * FROM lists();
 SELECT * FROM figures();
 SELECT lead_id FROM voucher WHERE lead_id ~ 'bot|staff|owner' ORDER BY 1;
 
--- Excluded: by its name, by an alias, and one that has a profile only. They leave their segment at once, and every list at its next look; nothing else changes.
+-- Excluded: by its name, by an alias, and one that has a profile only. They leave their segment at once, and every list
+-- at its next look; nothing else changes.
 INSERT INTO excluded_lead VALUES ('bot', 'crawls'), ('staff', 'works here'), ('phone', 'objects');
 SELECT lead_id, from_segment, to_segment, cause FROM segment_change WHERE lead_id ~ 'bot|staff|owner' AND cause = 'identity' ORDER BY lead_id;
 SELECT * FROM lists();
@@ -76,7 +78,8 @@ SELECT n AS name, is_excluded(n) FROM unnest('{lead 1,lead 2,lead 3,lead 4,lead 
 SELECT count(*) AS pending_looks FROM (SELECT refresh_segments()) r, leads_to_see('', 100) l WHERE l <> '{}';
 SELECT count(*) AS wrong FROM verify();
 
--- New events of them count in their timelines, and for nobody: no transition, no voucher, not even by an offer to all who are there.
+-- New events of them count in their timelines, and for nobody: no transition, no voucher, not even by an offer to all
+-- who are there.
 SELECT count(*) AS changes FROM segment_change \gset
 INSERT INTO event (lead_id, kind) SELECT l, 'visit' FROM unnest('{bot,staff,phone,owner}'::text[]) l, generate_series(1, 10);
 DELETE FROM event WHERE lead_id = 'bot' AND occurred_at < now() - interval '2 days';
@@ -109,7 +112,8 @@ SELECT score('lead 8', 'm') AS alias, score('lead 9', 'm') AS lead, count(*) FIL
 SELECT unidentify('lead 8');
 SELECT score('lead 8', 'm') AS excluded, score('lead 9', 'm') AS lead;
 
--- What is taken back has not happened; an UPDATE lets one in and another out; who is no longer excluded is what it was, and in its segment again, without a voucher.
+-- What is taken back has not happened; an UPDATE lets one in and another out; who is no longer excluded is what it was,
+-- and in its segment again, without a voucher.
 BEGIN;
 INSERT INTO excluded_lead VALUES ('lead 10');
 SELECT score('lead 10', 'm');

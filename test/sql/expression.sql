@@ -44,7 +44,8 @@ SET client_min_messages = warning;
 SELECT * FROM timelines();
 SELECT source, feeds, lead_id, kind, occurred_at, value, properties, alias, filter, latest_by FROM source WHERE source <> 'event'::regclass;
 
--- The delta is f(new) - f(old): in and out of the filter, another lead, an expression that begins to fail and is mended.
+-- The delta is f(new) - f(old): in and out of the filter, another lead, an expression that begins to fail and is
+-- mended.
 UPDATE shop.orders SET deleted_at = NULL WHERE id = 3;
 UPDATE shop.orders SET email = 'ANNA@x' WHERE id = 3;
 UPDATE shop.orders SET payload = '{"price": "5"}' WHERE id = 5;
@@ -239,7 +240,8 @@ SELECT count(*) FROM verify();
 SELECT untrack('shop.late');
 DROP TABLE shop.late;
 
--- A column that an expression reads is renamed, dropped or gets another type: whoever does it is told, and status says what to do.
+-- A column that an expression reads is renamed, dropped or gets another type: the session that does it is told, and
+-- status says what to do.
 CREATE TABLE shop.change (id int, email text, cents int, at timestamptz);
 SELECT track('shop.change', lead_id => 'lower(email)', kind => 'k', occurred_at => 'at', value => 'cents / 100.0', filter => 'cents > 0');
 INSERT INTO shop.change VALUES (1, 'Ann', 150, '2025-07-01Z');

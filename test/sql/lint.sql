@@ -25,7 +25,8 @@ SELECT published('{"floor": 0, "ceiling": 100, "time_zone": "Europe/Berlin",
 		{"segment": "high", "position": 3, "above_score": 50}, {"segment": "medium", "position": 4, "min_score": 50}, {"segment": "busy", "position": 5, "min_engagement": 10}, {"segment": "low", "position": 6}]}');
 SELECT * FROM found;
 
--- segments: one for everybody before others, be it by the floor; one whose leads are taken before; one that asks for more than there is
+-- segments: one for everybody before others, be it by the floor; one whose leads are taken before; one that asks for
+-- more than there is
 SELECT published('{"weights": [{"signal": "visit", "points": 1}], "segments": [{"segment": "low", "position": 1}, {"segment": "high", "position": 2, "min_score": 10}, {"segment": "rest", "position": 3}]}');
 SELECT severity, object, problem, hint FROM found;
 SELECT published('{"floor": 0, "weights": [{"signal": "visit", "points": 1}], "segments": [{"segment": "low", "position": 1, "min_score": 0}, {"segment": "high", "position": 2, "min_score": 10}]}');
@@ -43,7 +44,8 @@ SELECT published('{"weights": [{"signal": "visit", "points": 5, "at_least": 3}, 
 	"rules": [{"rule": "r", "all_of": [{"signal": "order"}], "points": 4}], "segments": [{"segment": "a", "position": 1, "min_engagement": 15.5}, {"segment": "b", "position": 2, "min_engagement": 15}, {"segment": "c", "position": 3}]}');
 SELECT object, problem FROM found;
 
--- weights: the same twice, of whatever words the duration is; decay and limits that the measure does not know; bands that overlap
+-- weights: the same twice, of whatever words the duration is; decay and limits that the measure does not know; bands
+-- that overlap
 SELECT published('{"weights": [{"signal": "visit", "points": 1, "within": "7 days"}, {"signal": "visit", "points": 1, "within": "1 week", "curve": "linear"}, {"signal": "visit", "points": 2, "within": "7 days"}, {"signal": "visit", "points": 1, "within": "168 hours"}]}');
 SELECT regexp_replace(object, '\d+', 'N') AS object, regexp_replace(problem, 'weight \d+', 'weight N') AS problem, hint FROM found;
 SELECT published('{"weights": [{"signal": "visit", "measure": "active_days", "points": 1, "half_life": "7 days"}, {"signal": "visit", "measure": "days_since_last", "points": -1, "fades_over": "7 days"}, {"signal": "order", "measure": "value", "points": 1, "max_per_day": 3}]}');

@@ -91,7 +91,8 @@ SELECT visits('cookie', 3), visits('hal', 3);
 SELECT identify('cookie', 'hal');
 SELECT lead_id, from_segment, to_segment, cause FROM segment_change WHERE lead_id IN ('cookie', 'hal') ORDER BY change_id;
 
--- a load that could not be logged by who has done it is none by time: at this level, and while a segment is renamed (isolation/causes)
+-- a load that could not be logged by who has done it is none by time: at this level, and while a segment is renamed
+-- (isolation/causes)
 BEGIN ISOLATION LEVEL SERIALIZABLE;
 SELECT visits('ida', 5, now() - interval '2 days');
 COMMIT;

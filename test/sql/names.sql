@@ -49,7 +49,8 @@ SELECT lead_id, segment, segment_position FROM crm_changes();
 SELECT lead_id, segment, segment_position FROM crm_lead ORDER BY lead_id;
 INSERT INTO offer (offer, model, segment, discount, valid_for, budget, starts_at, ends_at) VALUES ('ever', 'm', 'hot', 10, '1 day', 5, '-infinity', 'infinity');
 SELECT starts_at IS NULL AS starts, ends_at IS NULL AS ends FROM offer;
--- two untyped literals are two names to the parser: those that look like arrays are refused, rather than taken for a lead's
+-- two untyped literals are two names to the parser: those that look like arrays are refused, rather than taken for a
+-- lead's
 SELECT refused($$SELECT identify('{a,b}', '{c,d}')$$);
 SELECT identify('{a,b}'::text[], '{c,d}'), identify('{6F9619FF-8B86-D011-B42D-00CF4FC964FF}', '{x}') AS in_braces, identify(ARRAY['{a,b}'], ARRAY['{c,d}']) AS with_commas;
 SELECT alias, lead_id FROM lead_alias ORDER BY alias COLLATE "C";

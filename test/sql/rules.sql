@@ -3,11 +3,13 @@
 \set helper :abs_srcdir '/helper.sql'
 \i :helper
 \set ECHO all
--- What a marketer means: absence, "since", strictly above, rules across signals, days of a time zone. All figures are worked out by hand.
+-- What a marketer means: absence, "since", strictly above, rules across signals, days of a time zone. All figures are
+-- worked out by hand.
 
 -- ---------- the field's examples ----------
 
--- visit 1, newsletter 5, cart 10, abandoned cart 15, purchase 25: a visitor who signs up, fills a cart, leaves it, and comes back to buy
+-- visit 1, newsletter 5, cart 10, abandoned cart 15, purchase 25: a visitor who signs up, fills a cart, leaves it, and
+-- comes back to buy
 SELECT publish('{"model": "shop",
 	"signals": [{"signal": "visit", "kind": "visit"}, {"signal": "newsletter", "kind": "newsletter"}, {"signal": "cart", "kind": "cart"},
 		{"signal": "abandoned", "kind": "abandoned"}, {"signal": "purchase", "kind": "purchase"}],
@@ -71,7 +73,8 @@ SELECT publish('{"model": "absence", "signals": [{"signal": "visit", "kind": "vi
 CALL rebuild();
 INSERT INTO event (lead_id, kind, occurred_at) VALUES ('fred', 'visit', '2026-03-01 12:30Z'), ('fred', 'purchase', '2026-03-05 08:00Z'), ('gina', 'blog', '2026-03-01Z');
 INSERT INTO lead VALUES ('hugo', '{"country": "DE"}'), ('ida', NULL);
--- fred: never anything before March; 3 points for a visitor who has not bought; 25 from his purchase on; and 20 less when his visit is 720 hours old, at 12:00 on 31 March
+-- fred: never anything before March; 3 points for a visitor who has not bought; 25 from his purchase on; and 20 less
+-- when his visit is 720 hours old, at 12:00 on 31 March
 SELECT h.at, score('fred', 'absence', h.at), (appraise(scorecard('absence'), timeline_of('fred'), NULL, h.at)).segment
 FROM unnest(ARRAY['2026-02-28Z', '2026-03-01 12:00Z', '2026-03-05 07:59Z', '2026-03-05 08:00Z', '2026-03-31 11:59Z', '2026-03-31 12:00Z']::timestamptz[]) h (at);
 -- leads that have done nothing: with a row of lead, and those that nobody knows
@@ -107,8 +110,10 @@ SELECT publish('{"model": "since", "signals": [{"signal": "purchase", "kind": "p
 CALL rebuild();
 INSERT INTO event (lead_id, kind, occurred_at) VALUES ('jan', 'page', '2026-05-01 09:00Z'), ('jan', 'page', '2026-05-02 09:00Z'), ('jan', 'blog', '2026-05-02 09:00Z'),
 	('jan', 'purchase', '2026-05-03 09:30Z'), ('jan', 'page', '2026-05-03 09:59Z'), ('jan', 'page', '2026-05-03 10:00Z'), ('jan', 'blog', '2026-05-04 09:00Z'), ('jan', 'blog', '2026-05-06 09:00Z');
--- before the purchase: 2 pages, and a blog post 23 hours ago: 2 + 23/24. In its hour neither the page nor the purchase came after the other: 0.5 for no post.
--- An hour later a page since; at 9:00 on 5 May a post a day ago, then its first is 3 days old, and at last older than 10 days
+-- before the purchase: 2 pages, and a blog post 23 hours ago: 2 + 23/24. In its hour neither the page nor the purchase
+-- came after the other: 0.5 for no post.
+-- An hour later a page since; at 9:00 on 5 May a post a day ago, then its first is 3 days old, and at last older than
+-- 10 days
 SELECT h.at, s.measured, s.points, score('jan', 'since', h.at)
 FROM unnest(ARRAY['2026-05-03 08:59Z', '2026-05-03 09:00Z', '2026-05-03 10:00Z', '2026-05-05 09:00Z', '2026-05-07 09:00Z', '2026-05-20 09:00Z']::timestamptz[]) h (at),
 	LATERAL (SELECT string_agg(coalesce(c.measured::text, '-'), ' ' ORDER BY c.weight_id) AS measured, string_agg(c.points::text, ' ' ORDER BY c.weight_id) AS points
@@ -138,7 +143,8 @@ CALL rebuild();
 INSERT INTO lead VALUES ('lea', '{"country": "DE"}'), ('max', '{"boss": true, "country": "AT"}');
 INSERT INTO event (lead_id, kind, occurred_at, value) VALUES ('lea', 'download', '2026-07-01 10:00Z', NULL), ('lea', 'mail', '2026-07-02 10:00Z', NULL), ('lea', 'mail', '2026-07-03 10:00Z', NULL),
 	('lea', 'cart', '2026-07-04 10:00Z', NULL), ('lea', 'pricing', '2026-07-05 10:00Z', NULL), ('lea', 'purchase', '2026-07-06 10:00Z', 60), ('lea', 'purchase', '2026-07-20 10:00Z', 40);
--- 1 July: 5 and 7 for Germany. 2: a mail, 13. 3: two mails, 2 + 3 + 5 + 7 = 17. 4: a cart, intent 2 + 10 = 12: 27. 5: pricing, 5 less.
+-- 1 July: 5 and 7 for Germany. 2: a mail, 13. 3: two mails, 2 + 3 + 5 + 7 = 17. 4: a cart, intent 2 + 10 = 12: 27. 5:
+-- pricing, 5 less.
 -- 6: bought, 10 less: 2 + 3 + 7 = 12, also when the cart is older than 7 days. 20: spent 100.
 SELECT a.at, (a.a).score, (a.a).engagement, (a.a).fit, (a.a).grade, (a.a).segment
 FROM (SELECT h AS at, appraise(scorecard('rules'), timeline_of('lea'), '{"country": "DE"}', h + interval '10 hours') AS a
@@ -222,8 +228,10 @@ SELECT count(*), count(*) FILTER (WHERE l.score <> score(l.lead_id, 'all', now()
 
 -- ---------- learning ----------
 
--- Of 100 leads, 60 have visited in August. Of these 6 buy in September, and 20 of the other 40. So not to have visited multiplies the odds by (20 / 20) / (6 / 54) = 9:
--- the coefficient is ln 9, and at 20 points for twice the odds it is worth 20 * ln 9 / ln 2 = 63.398500 points; the intercept is ln (6 / 54) = -2.197225.
+-- Of 100 leads, 60 have visited in August. Of these 6 buy in September, and 20 of the other 40. So not to have visited
+-- multiplies the odds by (20 / 20) / (6 / 54) = 9:
+-- the coefficient is ln 9, and at 20 points for twice the odds it is worth 20 * ln 9 / ln 2 = 63.398500 points; the
+-- intercept is ln (6 / 54) = -2.197225.
 CREATE FUNCTION learning(weights jsonb, rules jsonb) RETURNS jsonb LANGUAGE sql AS $$
 	SELECT jsonb_build_object('model', 'l', 'signals', '[{"signal": "buy"}, {"signal": "look"}]'::jsonb, 'weights', weights, 'rules', rules) $$;
 INSERT INTO signal (signal, kind) VALUES ('look', 'look'), ('buy', 'buy');

@@ -19,14 +19,16 @@ CREATE FUNCTION limits(document jsonb, shares jsonb DEFAULT NULL, at timestamptz
 	FROM made, jsonb_array_elements(card -> 'segments') s
 $$;
 
--- Of 100 leads the ten with the most visits, then the next thirty. What has no limit and comes last takes the rest, also if it has a share.
+-- Of 100 leads the ten with the most visits, then the next thirty. What has no limit and comes last takes the rest,
+-- also if it has a share.
 SELECT * FROM limits(scorecard('m'), '{"high": 0.1, "medium": 0.3}');
 SELECT * FROM limits(scorecard('m'), '{"high": 0.1, "medium": 0.3, "low": 0.6}');
 -- what is not named stays as it is, and so does all else of the document
 SELECT * FROM limits(scorecard('m'), '{"high": 0.1}');
 SELECT segment_limits(scorecard('m'), '{"high": 0.1}') - '{segments}'::text[] = scorecard('m') - '{segments}'::text[] AS same;
 
--- The shares of today: 30 are high, 20 medium. A document with points times a thousand, where all would be high, keeps them; the model's own limits come out as the scores of its leads.
+-- The shares of today: 30 are high, 20 medium. A document with points times a thousand, where all would be high, keeps
+-- them; the model's own limits come out as the scores of its leads.
 SELECT * FROM limits(scorecard('m'));
 SELECT segment, count(*) FROM visible_lead v, LATERAL appraise(scorecard('m'), v.timeline, v.profile, '2026-02-01') a GROUP BY 1 ORDER BY 1;
 SELECT * FROM limits(jsonb_set(scorecard('m'), '{weights,0,points}', '1000'));
@@ -34,7 +36,8 @@ SELECT * FROM limits(jsonb_set(scorecard('m'), '{weights,0,points}', '1000'));
 SELECT * FROM limits(jsonb_set(scorecard('m'), '{weights,0,half_life}', '"31 days"'), '{"high": 0.1, "medium": 0.3}');
 SELECT * FROM limits(scorecard('m'), '{"high": 0.1, "medium": 0.3}', '2025-01-01');
 
--- Other conditions stay. Of the 25 Germans the best five are "german", those of the others with most visits "high"; nobody has the fit of "none".
+-- Other conditions stay. Of the 25 Germans the best five are "german", those of the others with most visits "high";
+-- nobody has the fit of "none".
 SELECT * FROM limits(scorecard('m') || '{"segments": [{"segment": "german", "position": 1, "min_fit": 0.25, "min_score": 0}, {"segment": "none", "position": 2, "min_fit": 5, "min_score": 3},
 	{"segment": "high", "position": 3, "min_engagement": 1}, {"segment": "low", "position": 4}]}', '{"german": 0.05, "none": 0.1, "high": 0.2}');
 -- by a rule
@@ -43,7 +46,8 @@ SELECT * FROM limits(scorecard('m') || '{"rules": [{"rule": "busy", "all_of": [{
 -- the order is that of positions
 SELECT * FROM limits(scorecard('m') || '{"segments": [{"segment": "low", "position": 30}, {"segment": "medium", "position": 20, "min_score": 2}, {"segment": "high", "position": 10, "min_score": 1}]}', '{"high": 0.1, "medium": 0.3}');
 
--- Equal scores stay together, where they come nearest: a ceiling of 90 makes eleven leads equal; a floor of 60 makes sixty. A share of nobody is a score above all.
+-- Equal scores stay together, where they come nearest: a ceiling of 90 makes eleven leads equal; a floor of 60 makes
+-- sixty. A share of nobody is a score above all.
 SELECT * FROM limits(scorecard('m') || '{"ceiling": 90}', '{"high": 0.04, "medium": 0.06}');
 SELECT * FROM limits(scorecard('m') || '{"ceiling": 90}', '{"high": 0.06, "medium": 0.06}');
 SELECT * FROM limits(scorecard('m') || '{"floor": 60}', '{"high": 0.1, "medium": 0.3}');

@@ -8,7 +8,8 @@ CREATE FUNCTION days(zone text, timeline timeline, at timestamptz DEFAULT '2200-
 	SELECT string_agg(c.measured::text, ' ' ORDER BY c.weight_id)
 	FROM contributions(jsonb_strip_nulls(jsonb_build_object('time_zone', zone)) || '{"model": "m", "signals": [{"signal": "s", "signal_id": 1}], "weights": [
 		{"weight_id": 1, "signal": "s", "measure": "active_days", "points": 1}, {"weight_id": 2, "signal": "s", "points": 1, "max_per_day": 2}]}', timeline, NULL, at) c $$;
--- ten evenings in Auckland, 12 hours ahead of UTC in June, are ten days by UTC, too; ten mornings, at 11:00 and 13:00, lie on 11 UTC days
+-- ten evenings in Auckland, 12 hours ahead of UTC in June, are ten days by UTC, too; ten mornings, at 11:00 and 13:00,
+-- lie on 11 UTC days
 SELECT days(NULL, t), days('Pacific/Auckland', t)
 FROM (SELECT ('{1: ' || string_agg(to_char(h AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24"Z" 1'), ', ' ORDER BY h) || '}')::timeline AS t
 	FROM generate_series(0, 9) d, unnest(ARRAY[8, 10]) o, LATERAL (SELECT '2026-06-01Z'::timestamptz + d * interval '1 day' + o * interval '1 hour' AS h) x) e;
@@ -17,7 +18,8 @@ FROM (SELECT ('{1: ' || string_agg(to_char(h AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"H
 	FROM generate_series(0, 9) d, unnest(ARRAY[-1, 1]) o, LATERAL (SELECT '2026-06-01Z'::timestamptz + d * interval '1 day' + o * interval '1 hour' AS h) x) e;
 -- half an hour off: the hour from 18:00 UTC begins at 23:30 in Kolkata, and belongs to that day
 SELECT days('Asia/Kolkata', '{1: 2026-06-01T12Z 1, 2026-06-01T18Z 2}'), days('Asia/Kolkata', '{1: 2026-06-01T12Z 1, 2026-06-01T18Z 2, 2026-06-01T19Z 1}');
--- clocks go forward on 29 March, a day of 23 hours (from 23:00 to 22:00 UTC), and back on 25 October, one of 25 (from 22:00 to 23:00)
+-- clocks go forward on 29 March, a day of 23 hours (from 23:00 to 22:00 UTC), and back on 25 October, one of 25 (from
+-- 22:00 to 23:00)
 SELECT days('Europe/Berlin', '{1: 2026-03-28T23Z 1, 2026-03-29T21Z 1}'), days('Europe/Berlin', '{1: 2026-03-28T22Z 1, 2026-03-28T23Z 1}'), days('Europe/Berlin', '{1: 2026-03-29T21Z 1, 2026-03-29T22Z 1}');
 SELECT days('Europe/Berlin', '{1: 2026-10-24T22Z 1, 2026-10-25T22Z 1}'), days('Europe/Berlin', '{1: 2026-10-24T21Z 1, 2026-10-24T22Z 1}'), days('Europe/Berlin', '{1: 2026-10-25T22Z 1, 2026-10-25T23Z 1}');
 -- the first hours of 1970, and a summer of the next century

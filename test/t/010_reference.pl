@@ -1,6 +1,6 @@
 # The documents match the code: every object of the schema has a comment, a heading and a place in the index of
-# doc/reference.md, nothing stands there that does not exist, links lead somewhere, and all examples run, with the output
-# that is printed.
+# doc/reference.md, nothing stands there that does not exist, links lead somewhere, and all examples run, with the
+# output that is printed.
 
 use strict;
 use warnings;
@@ -65,7 +65,8 @@ same(
 
 # ---------- (a) entries in the reference ----------
 
-# Headings such as "### `score(lead_id text, ...) → float8`": functions, by names, types and defaults of their arguments.
+# Headings such as "### `score(lead_id text, ...) → float8`": functions, by names, types and defaults of their
+# arguments.
 my @headings = map { s/ → .*//r =~ s/[`\\]//gr } $reference =~ /^### (`\w+\(.*)$/mg;
 my @public = map { s/::[\w ]+(\[\])?(?=[,)])//gr =~ s/DEFAULT \(([^()]*\(\)[^()]*)\)/DEFAULT $1/gr =~ s/'00:01:00'/'1 minute'/r } rows(q{
 	SELECT p.proname || '(' || replace(replace(replace(regexp_replace(pg_get_function_arguments(p.oid), ',? ?OUT .*|IN ', '', 'g'),

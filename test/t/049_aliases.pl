@@ -1,6 +1,6 @@
-# Tables of aliases: random transactions on customers, accounts, orders, lines, payments and identities, by eight clients at
-# three levels of isolation, changing either side. No statement fails or waits because of us, and then verify() is empty,
-# lead_alias has what the tables say, and what each lead has is the join in plain SQL.
+# Tables of aliases: random transactions on customers, accounts, orders, lines, payments and identities, by eight
+# clients at three levels of isolation, changing either side. No statement fails or waits because of us, and then
+# verify() is empty, lead_alias has what the tables say, and what each lead has is the join in plain SQL.
 #
 #   LEADSCORE_ALIAS_SECONDS=4
 

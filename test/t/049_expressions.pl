@@ -1,6 +1,6 @@
-# Random statements on tables that are tracked by expressions, some of which fail, against plain SQL: after each transaction
-# the timelines and profiles are those that a query makes of the rows, and verify() finds nothing. Then the same after a dump
-# and a restore, which brings the expressions along.
+# Random statements on tables that are tracked by expressions, some of which fail, against plain SQL: after each
+# transaction the timelines and profiles are those that a query makes of the rows, and verify() finds nothing. Then the
+# same after a dump and a restore, which brings the expressions along.
 #
 #   TRANSACTIONS=n   how many
 #   SEED=n

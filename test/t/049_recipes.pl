@@ -1,6 +1,6 @@
-# The recipes of doc/recipes.md do what they say: for each layout the tables of test/recipes are made, the statements of its
-# section are run, and what is counted is what was worked out by hand: of the rows that are there, of the same rows when they
-# come afterwards, and after inserts, updates and deletes.
+# The recipes of doc/recipes.md do what they say: for each layout the tables of test/recipes are made, the statements of
+# its section are run, and what is counted is what was worked out by hand: of the rows that are there, of the same rows
+# when they come afterwards, and after inserts, updates and deletes.
 
 use strict;
 use warnings FATAL => 'all';

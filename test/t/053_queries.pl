@@ -1,4 +1,5 @@
-# Tables of track_query(): the query runs as the owner of its table, and nobody gets other rights by it; dump and restore.
+# Tables of track_query(): the query runs as the owner of its table, and nobody gets other rights by it; dump and
+# restore.
 
 use strict;
 use warnings FATAL => 'all';
@@ -50,7 +51,7 @@ for my $command (q{INSERT INTO leadscore_internal.query_table VALUES ('public.se
 	like(as('other', $command), qr/permission denied for table query_table|must be owner of table (secret|paid)/, "refused: $command");
 }
 
-# whoever refreshes
+# by any role that refreshes
 $node->safe_psql('shop', q{UPDATE orders SET total = total + 1 WHERE id <= 10; DELETE FROM orders WHERE id > 45});
 is(as('other', 'CALL leadscore.refresh_queries()'), '', 'another administrator refreshes');
 my $differences = q{SELECT count(*) FROM (

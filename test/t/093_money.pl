@@ -1,9 +1,9 @@
-# Money in random histories: eight clients write events of today and of long ago, edit the model, profiles and budgets, log
-# customers in, redeem, cancel, let vouchers expire, revoke and forget, at two levels of isolation. At every moment: no budget
-# is exceeded, in pieces or in money, and no order gives more than it is worth. In the end: no voucher without a change of a
-# cause that was asked for, none twice within again_after, also for who was forgotten, and what is left of budgets is what was
-# not taken. LEADSCORE_MONEY_ROUNDS is how many rounds there are at each level at least; there are more until all that can
-# happen has happened.
+# Money in random histories: eight clients write events of today and of long ago, edit the model, profiles and budgets,
+# log customers in, redeem, cancel, let vouchers expire, revoke and forget, at two levels of isolation. At every moment:
+# no budget is exceeded, in pieces or in money, and no order gives more than it is worth. In the end: no voucher without
+# a change of a cause that was asked for, none twice within again_after, also for who was forgotten, and what is left of
+# budgets is what was not taken. LEADSCORE_MONEY_ROUNDS is how many rounds there are at each level at least; there are
+# more until all that can happen has happened.
 
 use strict;
 use warnings FATAL => 'all';

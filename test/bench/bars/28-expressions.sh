@@ -1,5 +1,5 @@
-# 28: a mapping of four expressions beside one of four columns: INSERT of one row and of 1,000. The columns hold what the
-# expressions come to, so that both count the same.
+# 28: a mapping of four expressions beside one of four columns: INSERT of one row and of 1,000. The columns hold what
+# the expressions come to, so that both count the same.
 
 sql <<'SQL'
 CREATE TABLE bench.columns (lead text, kind text, at timestamptz, value numeric, email text, what text, ms bigint, cents bigint);

@@ -1,5 +1,5 @@
-# 29: lines that count for customers by their orders: 1,000 lines inserted whose orders are aliases, beside lines of the same
-# kind whose orders are none; an order that changes its customer, among a million lines; and aliases loaded.
+# 29: lines that count for customers by their orders: 1,000 lines inserted whose orders are aliases, beside lines of the
+# same kind whose orders are none; an order that changes its customer, among a million lines; and aliases loaded.
 
 lines=$((EVENTS < 1000000 ? EVENTS : 1000000)) orders=$((EVENTS < 1000000 ? EVENTS / 10 : 100000))
 sql <<SQL
