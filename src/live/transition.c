@@ -931,14 +931,16 @@ write_changes(const Watching *watched, const Changes *changes, TimestampTz now, 
 static Datum
 array_of_list(List *values, Oid type)
 {
-	int			n = list_length(values);
-	Datum	   *datums = palloc_extended(Max(n, 1) * sizeof(Datum), MCXT_ALLOC_HUGE);
-	bool	   *nulls = palloc_extended(Max(n, 1) * sizeof(bool), MCXT_ALLOC_HUGE);
+	Size		most = Max(list_length(values), 1);
+	Datum	   *datums = palloc_extended(most * sizeof(Datum), MCXT_ALLOC_HUGE);
+	bool	   *nulls = palloc_extended(most * sizeof(bool), MCXT_ALLOC_HUGE);
+	int			n = 0;
+	ListCell   *cell;
 
-	for (int i = 0; i < n; i++)
+	foreach(cell, values)
 	{
-		datums[i] = PointerGetDatum(list_nth(values, i));
-		nulls[i] = list_nth(values, i) == NULL;
+		nulls[n] = lfirst(cell) == NULL;
+		datums[n++] = PointerGetDatum(lfirst(cell));
 	}
 	return array_of(datums, nulls, n, type);
 }
