@@ -15,10 +15,11 @@ contest()
     contestants+=("$1") statements+=("$2") preparations+=("${3:-}") servers+=("${4:-$PGHOST}")
 }
 
-# The statement that scores everybody by the model of the benchmark. The scorecard is a constant, as the parameter of an application is.
+# everyone [MODEL]: the statement that scores everybody by the model of the benchmark or another. The scorecard is a constant, as the
+# parameter of an application is.
 everyone()
 {
-    sql -c "SELECT format('SELECT sum(leadscore.score(%L, timeline, NULL, %L)) FROM leadscore.lead_timeline', leadscore.scorecard('bench'), at) FROM bench.clock"
+    sql -c "SELECT format('SELECT sum(leadscore.score(%L, timeline, NULL, %L)) FROM leadscore.lead_timeline', leadscore.scorecard('${1:-bench}'), at) FROM bench.clock"
 }
 
 # The same with what is pending.

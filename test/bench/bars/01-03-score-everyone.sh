@@ -1,5 +1,6 @@
 # 1: everyone's score after a change of weights, beside the best plain SQL over the events, serial and with 2 workers.
-# 2: beside a bare scan of the same table. Both again where 100 deltas are pending, which are read, too.
+# 2: beside a bare scan of the same table; and by a model with rules and all else, beside the one without.
+# 1 and 2 again where 100 deltas are pending, which are read, too.
 # 3: 2 workers beside one, and what the processors give.
 
 # The join with a table of weights is not timed: it takes twice as long as the flat pass. That it agrees is seen below.
@@ -13,6 +14,7 @@ for how in serial '2 workers'; do
         contest "uncapped by kind, $how" "SELECT sum(score) FROM bench.plain_uncapped"
     fi
 done
+contest 'score everyone by rules and all else, serial' "$(everyone bench_rules)"
 race 1
 if wanted 1 || wanted 2; then
     wait_for 100 1
@@ -36,6 +38,7 @@ if wanted 1; then
 fi
 if wanted 2; then
     verdict 2 'score everyone' 'score everyone, serial' 'bare scan of timelines, serial' 'at most' 5
+    verdict 2 'score everyone by rules and all else' 'score everyone by rules and all else, serial' 'score everyone, serial' 'at most' 1.5
     verdict 2 'score everyone, 100 deltas pending' 'score everyone, 100 deltas pending, serial' 'bare scan, 100 deltas pending, serial' 'at most' 5
     verdict 2 'the same, by the rows of lead_timeline' 'score everyone, 100 deltas that are not read, serial' 'bare scan, 100 deltas pending, serial' 'at most'
 fi
