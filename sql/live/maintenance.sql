@@ -720,7 +720,7 @@ AS $$
 		'all', signals IS NULL,
 		'definitions', coalesce(jsonb_object_agg(d.signal_id, d.definition), '{}'))
 	FROM leadscore_internal.signal_definition d
-	WHERE signals IS NULL OR d.signal = ANY (signals)
+	WHERE signals IS NULL OR d.signal IN (SELECT unnest(signals))
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.signal_definitions(text[]) IS 'what a rebuild counts with, for signals_counted()';
@@ -751,43 +751,65 @@ COMMENT ON FUNCTION leadscore_internal.history_exists() IS 'whether any source h
 -- This runs in a trigger, so it must be cheap: tables of another fixed kind are skipped, of the others only the first rows
 -- are read, and tables that are locked are not waited for.
 
-CREATE FUNCTION leadscore_internal.log_has(kind text, derived boolean) RETURNS boolean
-	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION leadscore_internal.log_has(kinds text[], derived boolean) RETURNS TABLE (kind text, is_there boolean)
+	LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 10 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	unknown boolean := false;
+	missing text[] := kinds;
+	unknown text[] := '{}';
 	s record;
+	k text;
 	found_there boolean;
 BEGIN
 	FOR s IN
-		SELECT t.source, t.mapping FROM leadscore_internal.source_trigger t
-		WHERE t.feeds = 'timeline' AND NOT t.mapping ? 'partition' AND (t.kind = log_has.kind) IS NOT FALSE
-		AND (derived OR t.source <> 'leadscore.derived_event'::regclass)
+		SELECT t.source, t.mapping, t.kind FROM leadscore_internal.source_trigger t
+		WHERE t.feeds = 'timeline' AND NOT t.mapping ? 'partition' AND (derived OR t.source <> 'leadscore.derived_event'::regclass)
 	LOOP
 		-- (rows of such a table are not counted at all)
 		CONTINUE WHEN leadscore_internal.source_problem(s.source, s.mapping) IS NOT NULL;
-		found_there := CASE WHEN leadscore_internal.try_table(s.source, false) THEN leadscore_internal.has_events(s.source, s.mapping, kind) END;
-		IF found_there THEN
-			RETURN true;
-		END IF;
-		unknown := unknown OR found_there IS NULL;
+		FOREACH k IN ARRAY missing
+		LOOP
+			CONTINUE WHEN s.kind <> k;
+			found_there := CASE WHEN leadscore_internal.try_table(s.source, false) THEN leadscore_internal.has_events(s.source, s.mapping, k) END;
+			IF found_there THEN
+				missing := array_remove(missing, k);
+				RETURN QUERY SELECT k, true;
+			ELSIF found_there IS NULL THEN
+				unknown := unknown || k;
+			END IF;
+		END LOOP;
 	END LOOP;
-	RETURN CASE WHEN NOT unknown THEN false END;
+	RETURN QUERY SELECT m.m, CASE WHEN array_position(unknown, m.m) IS NULL THEN false END FROM unnest(missing) m;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.log_has(text, boolean)
-	IS 'whether there is an event of a kind (NULL: any), with or without those that are derived; NULL: it would take long to tell';
+COMMENT ON FUNCTION leadscore_internal.log_has(text[], boolean)
+	IS 'whether there are events of some kinds (NULL: any), with or without those that are derived; NULL: it would take long to tell';
+
+CREATE FUNCTION leadscore_internal.log_has(kind text, derived boolean) RETURNS boolean
+	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT h.is_there FROM leadscore_internal.log_has(ARRAY[kind], derived) h
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.log_has(text, boolean) IS 'the same of one kind';
 
 CREATE FUNCTION leadscore_internal.signals_waiting(names text[]) RETURNS TABLE (signal text)
 	LANGUAGE sql STABLE SECURITY DEFINER ROWS 10 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT d.signal
-	FROM leadscore_internal.signal_definition d LEFT JOIN leadscore_internal.counted_signal c ON c.signal_id = d.signal_id
-	WHERE (names IS NULL OR d.signal = ANY (names)) AND c.definition IS DISTINCT FROM d.definition
+	WITH changed AS MATERIALIZED (
+		SELECT d.signal, coalesce(d.definition -> 'kind', 'null') AS kind, CASE WHEN c.definition IS NOT NULL THEN coalesce(c.definition -> 'kind', 'null') END AS former_kind
+		FROM leadscore_internal.signal_definition d LEFT JOIN leadscore_internal.counted_signal c ON c.signal_id = d.signal_id
+		WHERE (names IS NULL OR d.signal IN (SELECT unnest(names))) AND c.definition IS DISTINCT FROM d.definition
+	-- each kind is looked for once, however many signals it has
+	), logged AS MATERIALIZED (
+		SELECT coalesce(to_jsonb(l.kind), 'null') AS kind
+		FROM leadscore_internal.log_has(ARRAY(SELECT h.kind #>> '{}' FROM changed h UNION SELECT h.former_kind #>> '{}' FROM changed h WHERE h.former_kind IS NOT NULL), true) l
+		WHERE l.is_there IS NOT FALSE
+	)
 	-- there are events to count, or events that a former definition has counted
-	AND (leadscore_internal.log_has(d.definition ->> 'kind', true) IS NOT FALSE
-		OR c.definition IS NOT NULL AND leadscore_internal.log_has(c.definition ->> 'kind', true) IS NOT FALSE)
+	SELECT h.signal FROM changed h
+	WHERE h.kind IN (SELECT l.kind FROM logged l) OR h.former_kind IN (SELECT l.kind FROM logged l)
 	ORDER BY 1
 $$;
 
