@@ -423,6 +423,24 @@ read_activity(Scorecard *card, TimelineReader *reader, int32 hour, int32 known, 
 	return activity->n > 0;
 }
 
+/* The last hour of a signal, for weights that count from it. */
+static inline void
+note_start(const Scorecard *card, SignalWeights *group, int32 last)
+{
+	if (group->is_start)
+	{
+		group->seen = card->turn;
+		group->last_hour = last;
+	}
+}
+
+/* Whether an hour of that age is enough for a condition. */
+static inline bool
+is_enough(const Weight *condition, int32 age)
+{
+	return condition->any_figure && (condition->within == 0 || age < condition->within);
+}
+
 /* The conditions on a signal that hold. */
 static pg_noinline void
 check_conditions(Scorecard *card, const SignalWeights *group, const Activity *activity)
@@ -432,7 +450,24 @@ check_conditions(Scorecard *card, const SignalWeights *group, const Activity *ac
 		Weight	   *condition = &card->conditions[group->conditions.items[i]];
 		double		measured;
 
-		if (measure_apart(condition, activity, first_within(activity, condition->within), &measured) && condition_holds(condition, measured))
+		if (is_enough(condition, activity->ages[activity->n - 1]) ||
+			(!condition->any_figure && measure_apart(condition, activity, first_within(activity, condition->within), &measured) &&
+			 condition_holds(condition, measured)))
+			condition->happened = card->turn;
+	}
+}
+
+/* What others ask about a signal of which only the sum and the last hour are known. */
+static pg_noinline void
+remember_sum(Scorecard *card, SignalWeights *group, int32 hour, int32 last)
+{
+	card->weights[group->weights.items[0]].happened = card->turn;
+	note_start(card, group, last);
+	for (int32 i = 0; i < group->conditions.n; i++)
+	{
+		Weight	   *condition = &card->conditions[group->conditions.items[i]];
+
+		if (is_enough(condition, hour - last))
 			condition->happened = card->turn;
 	}
 }
@@ -507,6 +542,8 @@ appraise_timeline(Scorecard *card, const struct varlena *timeline, int32 hour, i
 			appraisal->last_hour = Max(appraisal->last_hour, last);
 			reach_stage(card, w, hour - last, appraisal);
 			book(card, index, measured, last, &appraisal->engagement, contributions);
+			if (group->is_remembered)
+				remember_sum(card, group, hour, last);
 			continue;
 		}
 
@@ -516,11 +553,7 @@ appraise_timeline(Scorecard *card, const struct varlena *timeline, int32 hour, i
 			continue;
 		last = hour - activity.ages[activity.n - 1];
 		appraisal->last_hour = Max(appraisal->last_hour, last);
-		if (group->is_start)
-		{
-			group->seen = card->turn;
-			group->last_hour = last;
-		}
+		note_start(card, group, last);
 		appraise_weights(card, &group->weights, false, &activity, appraisal, contributions);
 		if (group->conditions.n > 0)
 			check_conditions(card, group, &activity);

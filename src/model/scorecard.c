@@ -749,6 +749,7 @@ read_conditions(CardReader *reader, JsonbContainer *object, const DocPath *path,
 
 		memset(w, 0, sizeof(Weight));
 		signal = read_measure(reader, condition, &element, w);
+		w->any_figure = isinf(w->at_least) && isinf(w->below) && w->measure != MEASURE_AVERAGE_VALUE;
 		add_index(&group_of(reader, signal)->conditions, card->nconditions++);
 		profile = profile && signal->profile;
 	}
@@ -823,8 +824,10 @@ finish_groups(CardReader *reader, const DocPath *root)
 		const Weight *w = group->weights.n == 1 ? &card->weights[group->weights.items[0]] : NULL;
 
 		group->one_sum = w && (w->measure == MEASURE_COUNT || w->measure == MEASURE_VALUE) &&
-			w->decay && w->within == 0 && w->max_per_day == 0 && !w->has_if_none &&
-			group->later.n == 0 && group->conditions.n == 0 && !group->is_start;
+			w->decay && w->within == 0 && w->max_per_day == 0 && group->later.n == 0;
+		for (int32 j = 0; j < group->conditions.n && group->one_sum; j++)
+			group->one_sum = card->conditions[group->conditions.items[j]].any_figure;
+		group->is_remembered = group->conditions.n > 0 || group->is_start || (w && w->has_if_none);
 		if (group->signal_id >= 0 && group->signal_id < card->nsignal_ids)
 			card->group_of[group->signal_id] = group;
 	}

@@ -63,6 +63,7 @@ typedef struct Weight
 	Measure		measure;
 	bool		banded;
 	bool		linear;			/* neither a band nor a curve */
+	bool		any_figure;		/* of a condition: an hour in its window is enough */
 	int32		within;			/* hours; 0: all */
 	int32		max_per_day;	/* 0: all */
 	Decay	   *decay;			/* or NULL */
@@ -99,7 +100,8 @@ typedef struct SignalWeights
 	PropertyMatcher matcher;	/* of a profile signal */
 	bool		any_profile;	/* a profile signal without a matcher */
 	bool		nobody_matches; /* a profile that is not known has it */
-	bool		one_sum;		/* one weight, that adds up every hour with a decay, and nothing else */
+	bool		one_sum;		/* one weight, that adds up every hour with a decay, and conditions that ask for no more than an hour */
+	bool		is_remembered;	/* what happened matters to something else: a condition, if_none, since_signal */
 	bool		is_start;		/* some weight counts from its last hour */
 	Indexes		weights;		/* those that count from the beginning */
 	Indexes		later;			/* those that count from the last hour of another signal */

@@ -51,6 +51,7 @@ local_days(const char *name)
 	LocalDays  *days = palloc0(sizeof(LocalDays));
 	const char *fault = time_zone_fault(name);
 	pg_time_t	at = 0;
+	int32		from = 0;
 	int			capacity = 16;
 
 	if (fault)
@@ -79,41 +80,30 @@ local_days(const char *name)
 		}
 		if (found == 0 || boundary >= LAST_SECOND)
 		{
-			days->stretches[days->n++] = (Stretch) {found == 0 ? PG_INT32_MAX : LAST_SECOND / SECS_PER_HOUR, (int32) offset};
+			days->stretches[days->n++] = (Stretch) {from, found == 0 ? PG_INT32_MAX : LAST_SECOND / SECS_PER_HOUR, (int32) offset};
 			return days;
 		}
-		days->stretches[days->n++] = (Stretch) {(int32) ((boundary + SECS_PER_HOUR - 1) / SECS_PER_HOUR), (int32) offset};
 		at = boundary;
+		days->stretches[days->n++] = (Stretch) {from, (int32) ((at + SECS_PER_HOUR - 1) / SECS_PER_HOUR), (int32) offset};
+		from = days->stretches[days->n - 1].until;
 	}
 }
 
-/* How many seconds the zone is east of UTC when an hour (>= 0) begins. */
+/* The same as local_offset(), outside of the last stretch: the next one is mostly a neighbour. */
 int32
-local_offset(LocalDays *days, int32 hour)
+local_offset_elsewhere(LocalDays *days, int32 hour)
 {
-	int32		low = 0;
-	int32		high = days->n - 1;
-
-	/* hours come in order, and most in the same stretch */
-	if (hour < days->stretches[days->last].until && (days->last == 0 || hour >= days->stretches[days->last - 1].until))
-		return days->stretches[days->last].offset;
-	if (hour >= days->stretches[high].until)
+	if (hour >= days->stretches[days->n - 1].until)
 	{
 		pg_time_t	second = (pg_time_t) hour * SECS_PER_HOUR;
 
 		return (int32) pg_localtime(&second, days->zone)->tm_gmtoff;
 	}
-	while (low < high)
-	{
-		int32		middle = low + (high - low) / 2;
-
-		if (hour >= days->stretches[middle].until)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	days->last = low;
-	return days->stretches[low].offset;
+	while (hour >= days->stretches[days->last].until)
+		days->last++;
+	while (hour < days->stretches[days->last].from)
+		days->last--;
+	return days->stretches[days->last].offset;
 }
 
 /* The first hour of an hour's day. Clocks that change on that day move it by less than a day. */

@@ -14,6 +14,7 @@
 /* Hours with one distance to UTC. */
 typedef struct Stretch
 {
+	int32		from;			/* the first of them */
 	int32		until;			/* the first hour after them */
 	int32		offset;			/* seconds east of UTC */
 } Stretch;
@@ -28,9 +29,18 @@ typedef struct LocalDays
 } LocalDays;
 
 extern LocalDays *local_days(const char *zone);
-extern int32 local_offset(LocalDays *days, int32 hour);
+extern int32 local_offset_elsewhere(LocalDays *days, int32 hour);
 extern const char *time_zone_fault(const char *name);
 extern int32 local_day_start(LocalDays *days, int32 hour);
+
+/* How many seconds the zone is east of UTC when an hour (>= 0) begins. Hours come in order, most in the same stretch. */
+static inline int32
+local_offset(LocalDays *days, int32 hour)
+{
+	const Stretch *last = &days->stretches[days->last];
+
+	return hour >= last->from && hour < last->until ? last->offset : local_offset_elsewhere(days, hour);
+}
 
 /* The number of an hour's day since 1970-01-01; of NULL the UTC day. */
 static inline int32
