@@ -218,3 +218,44 @@ TABLE names; TABLE sums;
 SELECT leadscore.untrack('shop.orders'), leadscore.untrack('shop.customers'), leadscore.untrack('shop.identifies');
 TABLE names; TABLE sums;
 SELECT count(*) FROM leadscore_internal.alias_edge;
+
+-- how the rows of an alias are found follows the table: its index, its children, its name
+CREATE SCHEMA kept;
+CREATE TABLE kept.lines (n int, at date DEFAULT '2026-01-01', price int);
+CREATE INDEX of_part ON kept.lines (('part:' || 100 / n));
+CREATE TABLE kept.parts (id int PRIMARY KEY, customer_id int);
+SELECT leadscore.track('kept.lines', lead_id => '''part:'' || 100 / n', kind => 'line', occurred_at => 'at', value => 'price');
+SELECT leadscore.track_alias('kept.parts', alias => '''part:'' || id', lead_id => '''customer:'' || customer_id');
+INSERT INTO kept.lines VALUES (1, DEFAULT, 3), (2, DEFAULT, 4);
+INSERT INTO kept.parts VALUES (100, 1), (50, 2);
+UPDATE kept.parts SET customer_id = 3;
+TABLE sums;
+-- a row that the expression fails for, since the index is gone
+DROP INDEX kept.of_part;
+INSERT INTO kept.lines VALUES (0, DEFAULT, 5);
+UPDATE kept.parts SET customer_id = 4;
+TABLE sums;
+DELETE FROM kept.lines WHERE n = 0;
+CREATE INDEX of_part ON kept.lines (('part:' || 100 / n));
+UPDATE kept.parts SET customer_id = 5;
+-- another such row in a child
+CREATE TABLE kept.more_lines () INHERITS (kept.lines);
+INSERT INTO kept.more_lines VALUES (0, DEFAULT, 5), (1, DEFAULT, 6);
+UPDATE kept.parts SET customer_id = 6;
+TABLE sums;
+DROP TABLE kept.more_lines;
+UPDATE kept.parts SET customer_id = 7;
+-- another table of the old name
+ALTER SCHEMA kept RENAME TO renamed;
+CREATE SCHEMA kept;
+CREATE TABLE kept.lines (n int, at date DEFAULT '2026-01-01', price int);
+CREATE INDEX ON kept.lines (('part:' || 100 / n));
+INSERT INTO kept.lines VALUES (1, DEFAULT, 1000);
+UPDATE renamed.parts SET customer_id = 8;
+TABLE sums;
+-- another type
+ALTER TABLE renamed.lines ALTER n TYPE bigint;
+UPDATE renamed.parts SET customer_id = 9;
+TABLE sums;
+SELECT leadscore.untrack('renamed.parts'), leadscore.untrack('renamed.lines');
+SELECT count(*) FROM leadscore_internal.alias_edge;
