@@ -3,6 +3,7 @@
  */
 #include "lookup.h"
 
+#include "access/nbtree.h"
 #include "access/stratnum.h"
 #include "access/xact.h"
 #include "catalog/pg_am.h"
@@ -68,6 +69,19 @@ lookup_open(Lookup *lookup, Relation table, AttrNumber column, Snapshot snapshot
 	return lookup->scan != NULL;
 }
 
+bool
+lookup_open_sorted(Lookup *lookup, Relation table, AttrNumber column, Snapshot snapshot)
+{
+	if (!lookup_open(lookup, table, column, snapshot))
+		return false;
+	if (lookup->index->rd_indoption[0] & INDOPTION_DESC)
+		return true;			/* somebody has made another index */
+	lookup->compare = index_getprocinfo(lookup->index, 1, BTORDER_PROC);
+	lookup->not_below = get_opcode(get_opfamily_member(lookup->index->rd_opfamily[0], TEXTOID, TEXTOID, BTGreaterEqualStrategyNumber));
+	lookup->scan->xs_want_itup = true;
+	return true;
+}
+
 void
 lookup_close(Lookup *lookup)
 {
@@ -79,15 +93,95 @@ lookup_close(Lookup *lookup)
 	lookup->scan = NULL;
 }
 
+/* Begin a scan at a key: of its entries, or of all from there on. */
+static void
+rescan(Lookup *lookup, const text *key, bool from_here)
+{
+	ScanKeyData scan_key;
+
+	ScanKeyEntryInitialize(&scan_key, 0, 1, from_here ? BTGreaterEqualStrategyNumber : BTEqualStrategyNumber, InvalidOid,
+						   lookup->index->rd_indcollation[0], from_here ? lookup->not_below : F_TEXTEQ, PointerGetDatum(key));
+	index_rescan(lookup->scan, &scan_key, 1, NULL, 0);
+}
+
+/* ---------- keys that come in their order ---------- */
+
+/* Entries that are passed over before the index is descended again. */
+#define FEW_ENTRIES 8
+
+static void
+next_entry(Lookup *lookup)
+{
+	bool		isnull;
+
+	lookup->is_read = false;
+	lookup->entry = index_getnext_tid(lookup->scan, ForwardScanDirection) == NULL ? (Datum) 0 :
+		index_getattr(lookup->scan->xs_itup, 1, lookup->scan->xs_itupdesc, &isnull);
+}
+
+/* A key beside one before it, or beside the entry where the scan stands. */
+static int
+compare(const Lookup *lookup, const text *key, Datum other)
+{
+	return DatumGetInt32(FunctionCall2Coll(lookup->compare, lookup->index->rd_indcollation[0], PointerGetDatum(key), other));
+}
+
+/* Go to the first entry that is not below a key. */
+static void
+go_to(Lookup *lookup, const text *key)
+{
+	bool		follows = lookup->key && compare(lookup, key, PointerGetDatum(lookup->key)) > 0;
+
+	lookup->key = key;
+	for (int i = 0; follows && i < FEW_ENTRIES; i++)
+	{
+		if (lookup->entry == (Datum) 0 || compare(lookup, key, lookup->entry) <= 0)
+			return;
+		next_entry(lookup);
+	}
+	rescan(lookup, key, true);
+	next_entry(lookup);
+}
+
+static bool
+is_at_key(const Lookup *lookup)
+{
+	return lookup->entry != (Datum) 0 && compare(lookup, lookup->key, lookup->entry) == 0;
+}
+
+/* The next row of the key. An entry may lead to several versions, of which a snapshot that is none of MVCC may see more than one. */
+static bool
+next_of_key(Lookup *lookup)
+{
+	for (;;)
+	{
+		if (lookup->is_read && !lookup->scan->xs_heap_continue)
+			next_entry(lookup);
+		if (!lookup->is_read && !is_at_key(lookup))
+			return false;
+		lookup->is_read = true;
+		if (index_fetch_heap(lookup->scan, lookup->slot))
+			return true;
+	}
+}
+
+bool
+lookup_has_entry(Lookup *lookup)
+{
+	return lookup->compare ? is_at_key(lookup) : lookup_next(lookup);
+}
+
+/* ---------- keys in any order ---------- */
+
 void
 lookup_begin(Lookup *lookup, const text *key)
 {
 	MemoryContext old = MemoryContextSwitchTo(lookup->context);
-	ScanKeyData scan_key;
 
-	ScanKeyEntryInitialize(&scan_key, 0, 1, BTEqualStrategyNumber, InvalidOid, lookup->index->rd_indcollation[0],
-						   F_TEXTEQ, PointerGetDatum(key));
-	index_rescan(lookup->scan, &scan_key, 1, NULL, 0);
+	if (lookup->compare)
+		go_to(lookup, key);
+	else
+		rescan(lookup, key, false);
 	MemoryContextSwitchTo(old);
 }
 
@@ -95,7 +189,7 @@ bool
 lookup_next(Lookup *lookup)
 {
 	MemoryContext old = MemoryContextSwitchTo(lookup->context);
-	bool		found = index_getnext_slot(lookup->scan, ForwardScanDirection, lookup->slot);
+	bool		found = lookup->compare ? next_of_key(lookup) : index_getnext_slot(lookup->scan, ForwardScanDirection, lookup->slot);
 
 	MemoryContextSwitchTo(old);
 	return found;

@@ -21,6 +21,13 @@ typedef struct Lookup
 	IndexScanDesc scan;
 	TupleTableSlot *slot;		/* the row that was found */
 	MemoryContext context;		/* a scan allocates when it likes to, and keeps that */
+
+	/* of keys that come in their order: */
+	FmgrInfo   *compare;		/* two values of the index; NULL: keys come in any order */
+	RegProcedure not_below;		/* its operator >= */
+	const text *key;			/* the last one, which must stay where it is */
+	Datum		entry;			/* of the index, where the scan stands; 0: there are no more */
+	bool		is_read;		/* its row has been looked at */
 } Lookup;
 
 /*
@@ -39,11 +46,21 @@ extern bool remove_row(Relation table, ItemPointer row);
 extern bool lookup_open(Lookup *lookup, Relation table, AttrNumber column, Snapshot snapshot);
 extern void lookup_close(Lookup *lookup);
 
+/*
+ * The same for keys that come in their order, nearly: the entry that follows one
+ * key tells, mostly, whether there is another. What is added to the index while keys
+ * are looked up may not be found; entries of a key that the caller has locked are.
+ */
+extern bool lookup_open_sorted(Lookup *lookup, Relation table, AttrNumber column, Snapshot snapshot);
+
 extern void lookup_begin(Lookup *lookup, const text *key);
 extern bool lookup_next(Lookup *lookup);
 
 /* The next entry of the index; "found": and its row is there, and is seen. */
 extern bool lookup_next_entry(Lookup *lookup, bool *found);
+
+/* Whether the index has an entry of the key that lookup_begin() was called with, in whatever state its row is; keys come in their order. */
+extern bool lookup_has_entry(Lookup *lookup);
 
 /* The row of a key, where the index is unique; lookup->slot holds it. */
 extern bool lookup_unique(Lookup *lookup, const text *key);

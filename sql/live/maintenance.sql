@@ -250,16 +250,19 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.lock_sources() IS 'keeps the sources from being truncated, dropped or detached until the transaction ends';
 
+-- (in PL/pgSQL, for the sake of its kept plan: an alias that changes its lead asks for it)
 CREATE FUNCTION leadscore_internal.try_sources() RETURNS boolean
-	LANGUAGE sql SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT coalesce(bool_and(leadscore_internal.try_table(t.source, t.written)), true)
-	FROM (
-		-- a rebuild waits for transactions that count with the former signals
-		SELECT 'leadscore.lead_timeline'::regclass AS source, true AS written
-		UNION ALL
-		SELECT * FROM (SELECT DISTINCT s.source, false FROM leadscore_internal.source_trigger s WHERE s.feeds = 'timeline' AND NOT s.mapping ? 'partition' ORDER BY 1) s
-	) t
+BEGIN
+	RETURN (SELECT coalesce(bool_and(leadscore_internal.try_table(t.source, t.written)), true)
+		FROM (
+			-- a rebuild waits for transactions that count with the former signals
+			SELECT 'leadscore.lead_timeline'::regclass AS source, true AS written
+			UNION ALL
+			SELECT * FROM (SELECT DISTINCT s.source, false FROM leadscore_internal.source_trigger s WHERE s.feeds = 'timeline' AND NOT s.mapping ? 'partition' ORDER BY 1) s
+		) t);
+END
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.try_sources() IS 'lock_sources(), and lead_timeline as a writer locks it, if nobody keeps us waiting';

@@ -12,6 +12,7 @@
  * As in record.c, rows are read as the user who wrote them, whole tables as their
  * owner, and only our own tables are written as ours.
  */
+#include "bulk.h"
 #include "catalog.h"
 #include "label.h"
 #include "lookup.h"
@@ -40,7 +41,7 @@ PG_FUNCTION_INFO_V1(record_alias);
 PG_FUNCTION_INFO_V1(add_aliases);
 PG_FUNCTION_INFO_V1(alias_rows);
 
-/* Edges that one statement writes. */
+/* Edges that one statement adds. */
 #define BATCH 10000
 
 /* ---------- collecting ---------- */
@@ -171,16 +172,28 @@ remove_edge(Lookup *lookup, const text *alias, const text *lead, const text *lat
 	}
 }
 
-/* Edges to be added, as arrays. */
+/* Edges that are added: past the executor or, where somebody has changed the table, by a statement. */
 typedef struct Added
 {
+	Bulk	   *bulk;			/* NULL: as arrays */
 	int			n;
-	Datum		columns[3][BATCH];
-	bool		nulls[BATCH];
+	Datum	   *columns[3];
+	bool	   *nulls;
 } Added;
 
 static void
-add_edges(Added *added)
+add_begin(Added *added, Relation table)
+{
+	memset(added, 0, sizeof(Added));
+	added->bulk = table->trigdesc ? NULL : bulk_open(table, 4);
+	for (int i = 0; added->bulk == NULL && i < 3; i++)
+		added->columns[i] = palloc(BATCH * sizeof(Datum));
+	if (added->bulk == NULL)
+		added->nulls = palloc(BATCH * sizeof(bool));
+}
+
+static void
+add_arrays(Added *added)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[3] = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID};
@@ -203,14 +216,28 @@ add_edges(Added *added)
 static void
 add_edge(Added *added, text *alias, text *lead, text *latest)
 {
-	int			i = added->n++;
+	Datum		values[4] = {PointerGetDatum(alias), PointerGetDatum(lead), PointerGetDatum(latest), BoolGetDatum(false)};
+	bool		nulls[4] = {false, false, latest == NULL, false};
 
-	added->columns[0][i] = PointerGetDatum(alias);
-	added->columns[1][i] = PointerGetDatum(lead);
-	added->columns[2][i] = PointerGetDatum(latest);
-	added->nulls[i] = latest == NULL;
-	if (added->n == BATCH)
-		add_edges(added);
+	if (added->bulk)
+	{
+		bulk_add(added->bulk, values, nulls);
+		return;
+	}
+	for (int i = 0; i < 3; i++)
+		added->columns[i][added->n] = values[i];
+	added->nulls[added->n] = latest == NULL;
+	if (++added->n == BATCH)
+		add_arrays(added);
+}
+
+static void
+add_end(Added *added)
+{
+	if (added->bulk)
+		bulk_close(added->bulk);
+	else
+		add_arrays(added);
 }
 
 static int
@@ -247,12 +274,12 @@ edges_write(Edges *edges)
 	Identity	user = switch_to_owner(our_owner(), 0);
 	MemoryContext old = MemoryContextSwitchTo(edges->context);
 	Relation	table = table_open(our_table("alias_edge"), RowExclusiveLock);
-	Added	   *added = palloc(sizeof(Added));
+	Added		added;
 	EdgeEntry **entries;
 	int			n = changed_edges(edges, &entries);
 	Lookup		lookup = {0};
 
-	added->n = 0;
+	add_begin(&added, table);
 	for (int i = 0; i < n; i++)
 	{
 		text	   *alias;
@@ -266,10 +293,10 @@ edges_write(Edges *edges)
 		for (int64 j = entries[i]->n; j < 0; j++)
 			remove_edge(&lookup, alias, lead, latest);
 		for (int64 j = 0; j < entries[i]->n; j++)
-			add_edge(added, alias, lead, latest);
+			add_edge(&added, alias, lead, latest);
 		remember_edges(alias, entries[i]->n < 0);
 	}
-	add_edges(added);
+	add_end(&added);
 	lookup_close(&lookup);
 	table_close(table, NoLock);
 	CommandCounterIncrement();

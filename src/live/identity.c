@@ -799,17 +799,42 @@ give_up(Stores *stores, text *alias)
 	}
 }
 
+/*
+ * Which of some names can have a row of lead_timeline, for it has an entry in the index, whatever has become of it. Most
+ * names that become aliases, such as those of orders that are loaded, never had one. NULL: any of them can.
+ */
+static bool *
+with_entries(Relation timelines, text **names, int n)
+{
+	Lookup		lookup;
+	bool	   *can;
+
+	if (n == 1 || timelines->rd_rel->relhassubclass || !lookup_open_sorted(&lookup, timelines, 1, SnapshotAny))
+		return NULL;
+	can = palloc(n * sizeof(bool));
+	for (int i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		lookup_begin(&lookup, names[i]);
+		can[i] = lookup_has_entry(&lookup);
+	}
+	lookup_close(&lookup);
+	return can;
+}
+
 void
 give_up_rows(text **aliases, int n)
 {
 	Relation	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
 	Stores	   *stores = stores_open(timelines, false);
 	bool		watched = segments_logged() != NULL;
+	bool	   *can = with_entries(timelines, aliases, n);
 
 	for (int i = 0; i < n; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		give_up(stores, aliases[i]);
+		if (can == NULL || can[i])
+			give_up(stores, aliases[i]);
 		if (watched)
 			remember_touched(aliases[i], CAUSE_IDENTITY);
 	}

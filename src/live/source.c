@@ -14,6 +14,7 @@
 #include "session_cache.h"
 #include "live/delta.h"
 #include "live/order_key.h"
+#include "live/row_query.h"
 
 #include <ctype.h>
 
@@ -944,23 +945,49 @@ reader_destroy(DestReceiver *self pg_attribute_unused())
 {
 }
 
-/* Read by a query, as the table's owner. SPI must not be connected. */
-static void
-read_by_query(TableReader *reader, Oid owner, const char *query, ParamListInfo params)
+/* A few leads, as of an alias that changes its own: the plan is kept. It is made when the table may have had no rows yet. */
+static bool
+is_few(Datum lead_ids, Datum kinds)
 {
-	SPIExecuteOptions options = {.params = params, .read_only = true, .dest = &reader->receiver};
-	Identity	before = switch_to_owner(owner, SECURITY_RESTRICTED_OPERATION);
+	ArrayType  *leads = lead_ids ? DatumGetArrayTypeP(lead_ids) : NULL;
 
+	if (leads == NULL || kinds || ArrayGetNItems(ARR_NDIM(leads), ARR_DIMS(leads)) > FEW_LEADS)
+		return false;
+	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	return true;
+}
+
+/* Read the rows of some leads and kinds by a query, as the table's owner; false: there is none. SPI must not be connected. */
+static bool
+read_by_query(TableReader *reader, Relation relation, Datum lead_ids, Datum kinds)
+{
+	Datum		values[2] = {lead_ids, kinds};
+	Oid			types[2] = {TEXTARRAYOID, TEXTARRAYOID};
+	SPIExecuteOptions options = {.params = makeParamList(2), .read_only = true, .dest = &reader->receiver};
+	bool		few = is_few(lead_ids, kinds);
+	SPIPlanPtr	plan = few ? few_leads_plan(relation, reader->mapping) : NULL;
+	char	   *query = few ? NULL : row_query(relation, reader->mapping, lead_ids != 0, kinds != 0);
+	Identity	before;
+
+	if (plan == NULL && query == NULL)
+		return false;
+	for (int i = 0; i < 2; i++)
+		options.params->params[i] = (ParamExternData) {values[i], values[i] == 0, PARAM_FLAG_CONST, TEXTARRAYOID};
 	reader->receiver.receiveSlot = reader_receive;
 	reader->receiver.rStartup = reader_startup;
 	reader->receiver.rShutdown = reader_shutdown;
 	reader->receiver.rDestroy = reader_destroy;
 	reader->receiver.mydest = DestTuplestore;
+	before = switch_to_owner(reader->owner, SECURITY_RESTRICTED_OPERATION);
 	SPI_connect();
-	if (SPI_execute_extended(query, &options) != SPI_OK_SELECT)
-		elog(ERROR, "could not execute \"%s\"", query);
+	if (plan == NULL && (plan = SPI_prepare(query, 2, types)) == NULL)
+		elog(ERROR, "could not prepare \"%s\"", query);
+	if (SPI_execute_plan_extended(plan, &options) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the rows of some leads");
 	SPI_finish();
 	restore_user(before);
+	return true;
 }
 
 /* Read one table, without its children, as its owner; false: no more. */
@@ -994,28 +1021,6 @@ read_one_table(TableReader *reader, Relation relation, Snapshot snapshot)
 	return more;
 }
 
-/* A condition for the rows of some leads and kinds, with parameters $1 and $2. */
-static char *
-condition_of(Relation relation, Jsonb *mapping, Datum lead_ids, Datum kinds)
-{
-	static const char *const query =
-		"SELECT leadscore_internal.row_condition($1::pg_catalog.regclass, $2, $3, $4)";
-	Oid			types[4] = {OIDOID, JSONBOID, BOOLOID, BOOLOID};
-	Datum		arguments[4] = {ObjectIdGetDatum(RelationGetRelid(relation)), JsonbPGetDatum(mapping),
-	BoolGetDatum(lead_ids != 0), BoolGetDatum(kinds != 0)};
-	MemoryContext context = CurrentMemoryContext;
-	char	   *condition;
-
-	SPI_connect();
-	if (SPI_execute_with_args(query, 4, types, arguments, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "could not make the condition of a source");
-	condition = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-	if (condition)
-		condition = MemoryContextStrdup(context, condition);
-	SPI_finish();
-	return condition;
-}
-
 /* Whether a table's owner can query it: he may have been denied that, and policies can bind him. */
 static bool
 may_query(Oid owner, Relation relation)
@@ -1036,7 +1041,7 @@ source_read_table(Relation relation, Jsonb *mapping, bool with_children, Datum l
 {
 	Oid			owner = relation->rd_rel->relowner;
 	TableReader reader = {.mapping = mapping, .owner = owner, .consume = consume, .argument = argument};
-	char	   *condition = NULL;
+	bool		found;
 	int			settings;
 
 	if (!RELKIND_HAS_STORAGE(relation->rd_rel->relkind) && relation->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
@@ -1049,19 +1054,8 @@ source_read_table(Relation relation, Jsonb *mapping, bool with_children, Datum l
 
 	settings = NewGUCNestLevel();
 	pin_settings();
-	if ((lead_ids || kinds) && with_children && may_query(owner, relation))
-		condition = condition_of(relation, mapping, lead_ids, kinds);
-
-	if (condition)
-	{
-		ParamListInfo params = makeParamList(2);
-		Datum		values[2] = {lead_ids, kinds};
-
-		for (int i = 0; i < 2; i++)
-			params->params[i] = (ParamExternData) {values[i], values[i] == 0, PARAM_FLAG_CONST, TEXTARRAYOID};
-		read_by_query(&reader, owner, psprintf("SELECT * FROM %s WHERE %s", relation_name(relation), condition), params);
-	}
-	else if (with_children)
+	found = (lead_ids || kinds) && with_children && may_query(owner, relation) && read_by_query(&reader, relation, lead_ids, kinds);
+	if (!found && with_children)
 	{
 		ListCell   *cell;
 		bool		more = true;
@@ -1074,7 +1068,7 @@ source_read_table(Relation relation, Jsonb *mapping, bool with_children, Datum l
 			table_close(child, NoLock);
 		}
 	}
-	else
+	else if (!found)
 		(void) read_one_table(&reader, relation, GetActiveSnapshot());
 	AtEOXact_GUC(false, settings);
 }

@@ -218,3 +218,97 @@ TABLE names; TABLE sums;
 SELECT leadscore.untrack('shop.orders'), leadscore.untrack('shop.customers'), leadscore.untrack('shop.identifies');
 TABLE names; TABLE sums;
 SELECT count(*) FROM leadscore_internal.alias_edge;
+
+-- how the rows of an alias are found follows the table: its index, its children, its name
+CREATE SCHEMA kept;
+CREATE TABLE kept.lines (n int, at date DEFAULT '2026-01-01', price int);
+CREATE INDEX of_part ON kept.lines (('part:' || 100 / n));
+CREATE TABLE kept.parts (id int PRIMARY KEY, customer_id int);
+SELECT leadscore.track('kept.lines', lead_id => '''part:'' || 100 / n', kind => 'line', occurred_at => 'at', value => 'price');
+SELECT leadscore.track_alias('kept.parts', alias => '''part:'' || id', lead_id => '''customer:'' || customer_id');
+INSERT INTO kept.lines VALUES (1, DEFAULT, 3), (2, DEFAULT, 4);
+INSERT INTO kept.parts VALUES (100, 1), (50, 2);
+UPDATE kept.parts SET customer_id = 3;
+TABLE sums;
+-- a row that the expression fails for, since the index is gone
+DROP INDEX kept.of_part;
+INSERT INTO kept.lines VALUES (0, DEFAULT, 5);
+UPDATE kept.parts SET customer_id = 4;
+TABLE sums;
+DELETE FROM kept.lines WHERE n = 0;
+CREATE INDEX of_part ON kept.lines (('part:' || 100 / n));
+UPDATE kept.parts SET customer_id = 5;
+-- another such row in a child
+CREATE TABLE kept.more_lines () INHERITS (kept.lines);
+INSERT INTO kept.more_lines VALUES (0, DEFAULT, 5), (1, DEFAULT, 6);
+UPDATE kept.parts SET customer_id = 6;
+TABLE sums;
+DROP TABLE kept.more_lines;
+UPDATE kept.parts SET customer_id = 7;
+-- another table of the old name
+ALTER SCHEMA kept RENAME TO renamed;
+CREATE SCHEMA kept;
+CREATE TABLE kept.lines (n int, at date DEFAULT '2026-01-01', price int);
+CREATE INDEX ON kept.lines (('part:' || 100 / n));
+INSERT INTO kept.lines VALUES (1, DEFAULT, 1000);
+UPDATE renamed.parts SET customer_id = 8;
+TABLE sums;
+-- another type
+ALTER TABLE renamed.lines ALTER n TYPE bigint;
+UPDATE renamed.parts SET customer_id = 9;
+TABLE sums;
+SELECT leadscore.untrack('renamed.parts'), leadscore.untrack('renamed.lines');
+SELECT count(*) FROM leadscore_internal.alias_edge;
+
+-- many at once: names of which some have edges, timelines, or aliases of their own, beside others that lie between them
+CREATE SCHEMA many;
+CREATE TABLE many.visits (name text, at date DEFAULT '2026-01-01');
+CREATE INDEX ON many.visits (name);
+CREATE TABLE many.first (name text PRIMARY KEY, lead_id text);
+CREATE TABLE many.second (name text PRIMARY KEY, lead_id text);
+SELECT leadscore.track('many.visits', lead_id => 'name', kind => 'visit', occurred_at => 'at');
+SELECT leadscore.track_alias('many.first', alias => 'name', lead_id => 'lead_id');
+SELECT leadscore.track_alias('many.second', alias => 'name', lead_id => 'lead_id');
+-- names that count for others than they did before, and rows that lead_timeline has under an alias
+CREATE VIEW wrong AS
+WITH RECURSIVE edge AS (SELECT name, min(lead_id COLLATE "C") AS lead_id FROM (TABLE many.first UNION ALL TABLE many.second) e GROUP BY 1),
+	way AS (SELECT name, lead_id FROM edge UNION ALL SELECT w.name, e.lead_id FROM way w JOIN edge e ON e.name = w.lead_id),
+	finish AS (SELECT name, lead_id FROM way w WHERE NOT EXISTS (SELECT FROM edge e WHERE e.name = w.lead_id))
+SELECT (SELECT count(*) FROM (TABLE finish EXCEPT ALL SELECT alias, lead_id FROM leadscore.lead_alias) d) AS missing,
+	(SELECT count(*) FROM (SELECT alias, lead_id FROM leadscore.lead_alias EXCEPT ALL TABLE finish) d) AS surplus,
+	(SELECT count(*) FROM leadscore.verify()) AS differences;
+INSERT INTO many.visits SELECT 'n' || i FROM generate_series(1, 12000, 5) i;
+INSERT INTO many.first SELECT 'n' || i, 'to' || i % 10 FROM generate_series(1, 12000, 7) i;
+INSERT INTO many.first SELECT 'm' || i, 'n' || i FROM generate_series(1, 12000, 11) i;
+INSERT INTO many.second SELECT 'n' || i, 'to' || i % 9 FROM generate_series(1, 12000) i WHERE i % 7 <> 1;
+TABLE wrong;
+DELETE FROM many.second WHERE length(name) = 4;
+UPDATE many.second SET lead_id = 'p' || name WHERE name LIKE '%9';
+TABLE wrong;
+SET client_min_messages = error;
+INSERT INTO many.second SELECT 'n' || i, 'p' || i FROM generate_series(1, 12000) i ON CONFLICT (name) DO UPDATE SET lead_id = excluded.lead_id;
+SET client_min_messages = warning;
+TABLE wrong;
+
+-- what others have made of our tables is seen to, and rules of derive() learn of names
+CREATE TABLE many.seen (n bigint);
+CREATE FUNCTION many.see() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO many.seen SELECT count(*) FROM new_rows; RETURN NULL; END';
+CREATE TRIGGER see AFTER INSERT ON leadscore.lead_alias REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION many.see();
+ALTER TABLE leadscore_internal.alias_edge ADD CHECK (alias <> 'refused');
+INSERT INTO many.first VALUES ('extra', 'to1'), ('extra2', 'to2');
+DROP TRIGGER see ON leadscore.lead_alias;
+INSERT INTO many.first VALUES ('refused', 'to1');
+ALTER TABLE leadscore_internal.alias_edge DROP CONSTRAINT alias_edge_alias_check;
+CREATE UNIQUE INDEX of_others ON leadscore.lead_alias (lower(alias)) WHERE alias LIKE 'x%';
+INSERT INTO many.first VALUES ('x', 'to1'), ('y', 'to2');
+TABLE wrong;
+EXPLAIN (COSTS off) SELECT FROM leadscore.lead_alias WHERE lower(alias) = 'x' AND alias LIKE 'x%';
+SELECT alias FROM leadscore.lead_alias WHERE lower(alias) = 'x' AND alias LIKE 'x%';
+DROP INDEX leadscore.of_others;
+TABLE many.seen;
+INSERT INTO leadscore.derivation (derivation, behaviour) VALUES ('come again', 'returned_visit');
+SELECT count(*) FROM leadscore_internal.changed_lead WHERE lead_id IN ('z', 'to3');
+INSERT INTO many.first VALUES ('z', 'to3');
+SELECT count(*) FROM leadscore_internal.changed_lead WHERE lead_id IN ('z', 'to3');
+SELECT leadscore.untrack('many.first'), leadscore.untrack('many.second'), leadscore.untrack('many.visits');
+SELECT count(*) FROM leadscore_internal.alias_edge;

@@ -1,0 +1,231 @@
+/*
+ * bulk.c: many rows that are added to a table of ours, past the executor.
+ *
+ * Rows are written some at a time, which takes less of the server's log. Their index entries follow, index by index, in
+ * the order of their keys: so those of one page come one after the other.
+ */
+#include "bulk.h"
+
+#include "label.h"
+
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/index.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+/* Rows that are written at a time. */
+#define AT_ONCE 256
+
+/* Rows whose index entries are made at a time, at most. */
+#define BATCH 10000
+
+/* A row that has been written. */
+typedef struct Row
+{
+	const Datum *values;
+	const bool *nulls;
+	ItemPointerData place;
+	const text *key;			/* by which they are ordered for an index */
+} Row;
+
+struct Bulk
+{
+	Relation	table;
+	EState	   *estate;
+	ResultRelInfo *result;		/* with its indexes open */
+	MemoryContext context;		/* holds the rows of a batch */
+	MemoryContext scratch;		/* holds what writing them takes */
+	int			n;				/* rows of the batch */
+	int			nwritten;		/* of them */
+	int			capacity;
+	Row		   *rows;
+	TupleTableSlot *slots[AT_ONCE]; /* NULL: not made yet */
+};
+
+/* Whether rows may be written that the executor does not see. */
+static bool
+is_plain(Relation table, int ncolumns)
+{
+	const TupleConstr *constraints = table->rd_att->constr;
+
+	return table->rd_rel->relkind == RELKIND_RELATION && RelationGetNumberOfAttributes(table) == ncolumns &&
+		table->rd_rules == NULL && !table->rd_rel->relforcerowsecurity &&
+		(constraints == NULL || (constraints->num_check == 0 && !constraints->has_generated_stored));
+}
+
+/* Likewise entries of its indexes. */
+static bool
+are_plain(const ResultRelInfo *result)
+{
+	for (int i = 0; i < result->ri_NumIndices; i++)
+	{
+		const IndexInfo *info = result->ri_IndexRelationInfo[i];
+
+		if (info->ii_Expressions != NIL || info->ii_Predicate != NIL || info->ii_ExclusionOps ||
+			!result->ri_IndexRelationDescs[i]->rd_index->indimmediate)
+			return false;
+	}
+	return true;
+}
+
+static void
+free_bulk(Bulk *bulk)
+{
+	for (int i = 0; i < AT_ONCE && bulk->slots[i]; i++)
+		ExecDropSingleTupleTableSlot(bulk->slots[i]);
+	ExecCloseIndices(bulk->result);
+	FreeExecutorState(bulk->estate);
+	MemoryContextDelete(bulk->scratch);
+	MemoryContextDelete(bulk->context);
+	pfree(bulk->rows);
+	pfree(bulk);
+}
+
+Bulk *
+bulk_open(Relation table, int ncolumns)
+{
+	Bulk	   *bulk;
+
+	if (!is_plain(table, ncolumns))
+		return NULL;
+	bulk = palloc0(sizeof(Bulk));
+	bulk->table = table;
+	bulk->capacity = 16;
+	bulk->rows = palloc(bulk->capacity * sizeof(Row));
+	bulk->context = AllocSetContextCreate(CurrentMemoryContext, "leadscore rows", ALLOCSET_DEFAULT_SIZES);
+	bulk->scratch = AllocSetContextCreate(CurrentMemoryContext, "leadscore row", ALLOCSET_DEFAULT_SIZES);
+	bulk->estate = CreateExecutorState();
+	bulk->result = makeNode(ResultRelInfo);
+	InitResultRelInfo(bulk->result, table, 0, NULL, 0);
+	ExecOpenIndices(bulk->result, false);
+	if (are_plain(bulk->result))
+		return bulk;
+	free_bulk(bulk);
+	return NULL;
+}
+
+static void
+fill_slot(const Bulk *bulk, TupleTableSlot *slot, const Row *row)
+{
+	int			columns = RelationGetNumberOfAttributes(bulk->table);
+
+	ExecClearTuple(slot);
+	memcpy(slot->tts_values, row->values, columns * sizeof(Datum));
+	memcpy(slot->tts_isnull, row->nulls, columns * sizeof(bool));
+	ExecStoreVirtualTuple(slot);
+}
+
+/* Write the rows that have come since. */
+static void
+write_rows(Bulk *bulk)
+{
+	int			n = bulk->n - bulk->nwritten;
+	MemoryContext old;
+
+	CHECK_FOR_INTERRUPTS();
+	if (n == 0)
+		return;
+	old = MemoryContextSwitchTo(bulk->scratch);
+	for (int i = 0; i < n; i++)
+		fill_slot(bulk, bulk->slots[i], &bulk->rows[bulk->nwritten + i]);
+	table_multi_insert(bulk->table, bulk->slots, n, GetCurrentCommandId(true), 0, NULL);
+	for (int i = 0; i < n; i++)
+		bulk->rows[bulk->nwritten + i].place = bulk->slots[i]->tts_tid;
+	bulk->nwritten = bulk->n;
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(bulk->scratch);
+}
+
+static int
+row_compare(const void *a, const void *b)
+{
+	return text_compare(((const Row *) a)->key, ((const Row *) b)->key);
+}
+
+/* Put the rows into the order of an index, nearly: in that of the bytes of its first column. */
+static void
+sort_for(Bulk *bulk, Relation index)
+{
+	int			column = index->rd_index->indkey.values[0] - 1;
+
+	if (column < 0 || TupleDescAttr(RelationGetDescr(bulk->table), column)->atttypid != TEXTOID)
+		return;
+	for (int i = 0; i < bulk->n; i++)
+		if (bulk->rows[i].nulls[column])
+			return;
+		else
+			bulk->rows[i].key = (const text *) DatumGetPointer(bulk->rows[i].values[column]);
+	qsort(bulk->rows, bulk->n, sizeof(Row), row_compare);
+}
+
+/* Make the entries of an index. */
+static void
+write_entries(Bulk *bulk, Relation index, IndexInfo *info)
+{
+	Datum		values[INDEX_MAX_KEYS];
+	bool		nulls[INDEX_MAX_KEYS];
+
+	sort_for(bulk, index);
+	for (int i = 0; i < bulk->n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		fill_slot(bulk, bulk->slots[0], &bulk->rows[i]);
+		FormIndexDatum(info, bulk->slots[0], bulk->estate, values, nulls);
+		(void) index_insert(index, values, nulls, &bulk->rows[i].place, bulk->table,
+							index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, info);
+		ResetPerTupleExprContext(bulk->estate);
+	}
+}
+
+/* Write a batch. */
+static void
+write_batch(Bulk *bulk)
+{
+	MemoryContext old;
+
+	if (bulk->n == 0)
+		return;
+	write_rows(bulk);
+	old = MemoryContextSwitchTo(GetPerTupleMemoryContext(bulk->estate));
+	for (int i = 0; i < bulk->result->ri_NumIndices; i++)
+		if (bulk->result->ri_IndexRelationDescs[i]->rd_index->indisready)
+			write_entries(bulk, bulk->result->ri_IndexRelationDescs[i], bulk->result->ri_IndexRelationInfo[i]);
+	MemoryContextSwitchTo(old);
+	ExecClearTuple(bulk->slots[0]);
+	bulk->n = bulk->nwritten = 0;
+	MemoryContextReset(bulk->context);
+}
+
+void
+bulk_add(Bulk *bulk, const Datum *values, const bool *nulls)
+{
+	int			columns = RelationGetNumberOfAttributes(bulk->table);
+	int			slot = bulk->n - bulk->nwritten;
+	Row		   *row;
+	Datum	   *copy = MemoryContextAlloc(bulk->context, columns * (sizeof(Datum) + sizeof(bool)));
+
+	if (bulk->n == bulk->capacity)
+	{
+		bulk->capacity *= 2;
+		bulk->rows = repalloc(bulk->rows, bulk->capacity * sizeof(Row));
+	}
+	row = &bulk->rows[bulk->n++];
+	row->values = memcpy(copy, values, columns * sizeof(Datum));
+	row->nulls = memcpy(copy + columns, nulls, columns * sizeof(bool));
+	if (bulk->slots[slot] == NULL)
+		bulk->slots[slot] = table_slot_create(bulk->table, NULL);
+	if (bulk->n == BATCH)
+		write_batch(bulk);
+	else if (slot + 1 == AT_ONCE)
+		write_rows(bulk);
+}
+
+void
+bulk_close(Bulk *bulk)
+{
+	write_batch(bulk);
+	free_bulk(bulk);
+}
