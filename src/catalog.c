@@ -121,13 +121,18 @@ forget_looks(void)
 	locking++;
 }
 
-bool
-has_pages_once(Relation table, Look *look)
+Relation
+open_once(const char *name, LOCKMODE mode, Look *look)
 {
-	bool		again = look->locking == locking;
-
+	look->again = look->locking == locking;
 	look->locking = locking;
-	return again ? had_pages(table) : has_pages(table);
+	return table_open(our_table(name), look->again ? NoLock : mode);
+}
+
+bool
+has_pages_once(Relation table, const Look *look)
+{
+	return look->again ? had_pages(table) : has_pages(table);
 }
 
 /* The table stays locked, so that the transaction's next look finds that it is. */
@@ -160,13 +165,12 @@ bool
 is_derived_from(Oid source)
 {
 	static Look look;
-	Oid			rules = our_table("derivation");
 	Relation	table;
 	bool		any;
 
-	if (!OidIsValid(rules))
+	if (!OidIsValid(our_table("derivation")))
 		return false;			/* the library may be newer than the extension's objects */
-	table = table_open(rules, AccessShareLock);
+	table = open_once("derivation", AccessShareLock, &look);
 	any = has_pages_once(table, &look);
 	table_close(table, NoLock);
 	return any && source != our_table("derived_event");

@@ -24,17 +24,22 @@ extern bool had_pages(Relation table);
 /* Whether a table, which is locked, has a block. */
 extern bool has_block(Relation table, BlockNumber block);
 
-/*
- * Whether a table can have rows, or could when this transaction first looked, for
- * those who need not know what others have done since: what this session has
- * done is seen. The static variable belongs to one table.
- */
+/* A static variable of one place in the code, which opens one table with one lock. */
 typedef struct Look
 {
-	uint64		locking;
+	uint64		locking;		/* when it last did */
+	bool		again;			/* in this transaction, which has the lock since */
 } Look;
 
-extern bool has_pages_once(Relation table, Look *look);
+/* Open one of our tables, and lock it if this transaction has not done so here before: to have a lock again costs as much as all the rest. */
+extern Relation open_once(const char *name, LOCKMODE mode, Look *look);
+
+/*
+ * Whether a table that has been opened so can have rows, or could when this
+ * transaction first opened it, for those who need not know what others have done
+ * since: what this session has done is seen.
+ */
+extern bool has_pages_once(Relation table, const Look *look);
 
 /* A transaction has ended, or a subtransaction has failed: locks are gone that later looks relied on. */
 extern void forget_looks(void);

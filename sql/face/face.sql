@@ -214,18 +214,19 @@ BEGIN
 	ELSIF NOT EXISTS (SELECT FROM leadscore.lead) AND NOT EXISTS (SELECT FROM leadscore.pending_profile)
 		AND NOT row_security_active('leadscore.lead') AND NOT row_security_active('leadscore.event')
 		AND NOT leadscore_internal.anybody_excluded() THEN
+		PERFORM leadscore_internal.check_timelines_seen();
 		SELECT 2 * count(DISTINCT p.lead_id) INTO pending FROM leadscore.pending_delta p;
 		RETURN QUERY
 		SELECT b.lead_id, b.score, (a.appraisal).engagement, (a.appraisal).fit, (a.appraisal).probability, (a.appraisal).grade,
 			(a.appraisal).stage, (a.appraisal).segment, (a.appraisal).last_active, (a.appraisal).segment_position
 		FROM (
-			-- so many more are ranked; who has something pending is left out of the few, and added with it
+			-- so many more are ranked; who has something pending is left out of the few, and added with it (what
+			-- is sorted by comes first in a row, where it is found at once)
 			SELECT r.lead_id, r.score
 			FROM (
-				SELECT t.lead_id, leadscore.score(card, t.timeline, NULL::jsonb, top.at) AS score
+				SELECT leadscore.score(card, t.timeline, NULL::jsonb, top.at) AS score, t.lead_id
 				FROM leadscore.lead_timeline t
-				WHERE (SELECT leadscore_internal.check_timelines_seen())
-				ORDER BY 2 DESC, 1
+				ORDER BY 1 DESC, 2
 				LIMIT top.n + pending
 			) r
 			WHERE NOT leadscore_internal.has_pending(r.lead_id)

@@ -99,16 +99,16 @@ COMMENT ON FUNCTION leadscore_internal.present_mappings(oid) IS 'the mappings of
 -- Our triggers, also those that lack the one by which the registry knows them.
 CREATE VIEW leadscore_internal.trigger_set AS
 SELECT t.tgrelid::regclass AS source, CASE p.proname WHEN 'record' THEN 'timeline' WHEN 'record_profile' THEN 'profile' ELSE 'alias' END AS feeds, m.mapping,
-	regexp_replace(t.tgname, '(_before)?_(insert|update|delete|truncate)$', '') AS trigger_prefix,
+	regexp_replace(t.tgname, '_(insert|update|delete|truncate|before)$', '') AS trigger_prefix,
 	bool_or(t.tgtype = 4) AS registered,
-	-- four before and four after; those of 0.1.0 had the latter only
-	count(*) >= CASE WHEN min(t.tgname) LIKE 'LEADSCORE%' THEN 8 ELSE 4 END AS complete,
+	-- one before and four after each statement; those of 0.1.0 had the latter only
+	count(*) >= CASE WHEN min(t.tgname) LIKE 'LEADSCORE%' THEN 5 ELSE 4 END AS complete,
 	bool_or(t.tgenabled IN ('D', 'R')) AS disabled
 FROM pg_trigger t
 JOIN pg_class c ON c.oid = t.tgrelid AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
 JOIN pg_proc p ON p.oid = t.tgfoid AND p.pronamespace = 'leadscore'::regnamespace AND p.proname IN ('record', 'record_profile', 'record_alias')
 CROSS JOIN LATERAL (SELECT leadscore_internal.trigger_mapping(t.tgargs) AS mapping OFFSET 0) m
-WHERE NOT t.tgisinternal AND t.tgname ~ '_(insert|update|delete|truncate)$' AND m.mapping IS NOT NULL
+WHERE NOT t.tgisinternal AND t.tgname ~ '_(insert|update|delete|truncate|before)$' AND m.mapping IS NOT NULL
 GROUP BY t.tgrelid, p.proname, m.mapping, 4;
 
 COMMENT ON VIEW leadscore_internal.trigger_set IS 'the triggers of each mapping of a tracked table, of its partitions and children: whether they are all there, and enabled';

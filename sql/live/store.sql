@@ -47,7 +47,7 @@ COMMENT ON COLUMN leadscore.lead.profile IS 'attributes that profile signals rea
 CREATE TABLE leadscore.lead_timeline (
 	lead_id text PRIMARY KEY,
 	timeline leadscore.timeline NOT NULL
-);
+) WITH (fillfactor = 90);		-- room for the versions that a transaction of several statements makes of a row
 
 COMMENT ON TABLE leadscore.lead_timeline IS 'each lead''s timeline, kept by record(); a lead that no signal has counted has no row';
 COMMENT ON COLUMN leadscore.lead_timeline.lead_id IS 'the lead';
@@ -739,9 +739,10 @@ BEGIN
 				WHEN 'update' THEN 'REFERENCING NEW TABLE AS leadscore_new OLD TABLE AS leadscore_old'
 				WHEN 'delete' THEN 'REFERENCING OLD TABLE AS leadscore_old' ELSE '' END,
 			function, mapping);
-		EXECUTE format('CREATE TRIGGER %I BEFORE %s ON %s FOR EACH STATEMENT EXECUTE FUNCTION leadscore.%I(%L)',
-			prefix || '_before_' || event, event, source, function, mapping);
 	END LOOP;
+	-- one for all: the server copies each trigger of a table for each statement on it
+	EXECUTE format('CREATE TRIGGER %I BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION leadscore.%I(%L)',
+		prefix || '_before', source, function, mapping);
 END
 $$;
 
@@ -752,11 +753,10 @@ CREATE FUNCTION leadscore_internal.drop_triggers(source regclass, prefix text) R
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET client_min_messages = 'warning'
 AS $$
 DECLARE
-	event text;
+	name text;
 BEGIN
-	FOREACH event IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate'] LOOP
-		EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', prefix || '_' || event, source);
-		EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', prefix || '_before_' || event, source);
+	FOREACH name IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate', 'before'] LOOP
+		EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', prefix || '_' || name, source);
 	END LOOP;
 END
 $$;

@@ -346,7 +346,58 @@ typedef struct AllPending
 	int			looked_up;		/* leads, by the index */
 	bool		exists;			/* something may be pending */
 	leads_hash *leads;			/* NULL: not read */
+	int			shift;			/* of a mark, to a bit of "marked" */
+	uint64	   *marked;			/* the bits of the leads' marks: most names that a query asks for are not there */
 } AllPending;
+
+/* Bits of "marked" for each lead. */
+#define BITS_A_LEAD 16
+
+/* A hash of both ends of a name, which costs far less than one of all of it; its upper bits are the good ones. */
+static inline uint64
+name_mark(Label name)
+{
+	uint64		first = 0;
+	uint64		last = name.length;
+
+	if (name.length >= 8)
+	{
+		memcpy(&first, name.text, 8);
+		memcpy(&last, name.text + name.length - 8, 8);
+	}
+	else
+		for (int i = 0; i < name.length; i++)
+			first = first << 8 | (unsigned char) name.text[i];
+	first = (first ^ (last * UINT64CONST(0x9e3779b97f4a7c15))) * UINT64CONST(0xff51afd7ed558ccd);
+	return (first ^ first >> 32) * UINT64CONST(0xc4ceb9fe1a85ec53);
+}
+
+static void
+mark_leads(AllPending *all)
+{
+	leads_iterator it;
+	PendingLead *lead;
+	uint64		bits = pg_nextpower2_64(Max(all->leads->members, 4) * (uint64) BITS_A_LEAD);
+
+	all->shift = 64 - pg_leftmost_one_pos64(bits);
+	all->marked = MemoryContextAllocExtended(all->cache.context, bits / 8, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	leads_start_iterate(all->leads, &it);
+	while ((lead = leads_iterate(all->leads, &it)) != NULL)
+	{
+		uint64		bit = name_mark(lead->lead_id) >> all->shift;
+
+		all->marked[bit / 64] |= UINT64CONST(1) << (bit % 64);
+	}
+}
+
+/* What is pending for a lead, once all has been read; NULL: nothing. */
+static inline PendingLead *
+find_lead(const AllPending *all, Label name)
+{
+	uint64		bit = name_mark(name) >> all->shift;
+
+	return all->marked[bit / 64] >> (bit % 64) & 1 ? leads_lookup(all->leads, name) : NULL;
+}
 
 static PendingLead *
 pending_lead(AllPending *all, const text *name)
@@ -414,6 +465,7 @@ read_all(AllPending *all, Snapshot snapshot)
 	table_endscan(scan);
 	current_close(current);
 	MemoryContextDelete(scratch);
+	mark_leads(all);
 	table_close(table, AccessShareLock);
 	table_close(timelines, AccessShareLock);
 }
@@ -461,7 +513,7 @@ is_one_of_few(AllPending *all)
 		all->looked_up++;
 		return true;
 	}
-	if (all->leads == NULL)
+	if (all->marked == NULL)
 		read_all(all, GetActiveSnapshot());
 	return false;
 }
@@ -495,11 +547,14 @@ has_pending(PG_FUNCTION_ARGS)
 	AllPending *all = all_pending(fcinfo);
 	text	   *lead_id = PG_GETARG_TEXT_PP(0);
 
-	if (!all->exists)
-		PG_RETURN_BOOL(false);
-	if (is_one_of_few(all))
-		PG_RETURN_BOOL(look_up(lead_id, NULL));
-	PG_RETURN_BOOL(leads_lookup(all->leads, text_label(lead_id)) != NULL);
+	if (all->marked == NULL)
+	{
+		if (!all->exists)
+			PG_RETURN_BOOL(false);
+		if (is_one_of_few(all))
+			PG_RETURN_BOOL(look_up(lead_id, NULL));
+	}
+	PG_RETURN_BOOL(find_lead(all, text_label(lead_id)) != NULL);
 }
 
 /*
@@ -520,7 +575,7 @@ with_pending(PG_FUNCTION_ARGS)
 	{
 		if (is_one_of_few(all))
 			(void) look_up(PG_GETARG_TEXT_PP(0), &timeline);
-		else if (!add_to(leads_lookup(all->leads, text_label(PG_GETARG_TEXT_PP(0))), &timeline))
+		else if (!add_to(find_lead(all, text_label(PG_GETARG_TEXT_PP(0))), &timeline))
 			timeline = (Datum) 0;
 	}
 	if (timeline == (Datum) 0)

@@ -80,7 +80,7 @@ typedef struct LeadDelta
 struct Deltas
 {
 	MemoryContext context;		/* holds the leads, and is emptied when they have been written */
-	delta_hash *leads;
+	delta_hash *leads;			/* NULL: none */
 	bool		noted;			/* in changed_lead, when they are written */
 };
 
@@ -90,7 +90,7 @@ deltas_create(MemoryContext context)
 	Deltas	   *deltas = MemoryContextAlloc(context, sizeof(Deltas));
 
 	deltas->context = AllocSetContextCreate(context, "leadscore deltas", ALLOCSET_DEFAULT_SIZES);
-	deltas->leads = delta_create(deltas->context, 8, NULL);
+	deltas->leads = NULL;
 	deltas->noted = false;
 	return deltas;
 }
@@ -110,8 +110,11 @@ TimelineBuilder **
 deltas_of(Deltas *deltas, const char *lead_id, int length, bool lenient)
 {
 	bool		found;
-	LeadDelta  *lead = delta_insert(deltas->leads, (Label) {lead_id, length}, &found);
+	LeadDelta  *lead;
 
+	if (deltas->leads == NULL)
+		deltas->leads = delta_create(deltas->context, 2, NULL);
+	lead = delta_insert(deltas->leads, (Label) {lead_id, length}, &found);
 	if (!found)
 	{
 		lead->lead_id.text = memcpy(MemoryContextAlloc(deltas->context, length), lead_id, length);
@@ -153,6 +156,9 @@ deltas_complete(Deltas *deltas, LeadDelta ***leads)
 	LeadDelta  *lead;
 	int			n = 0;
 
+	*leads = NULL;
+	if (deltas->leads == NULL)
+		return 0;
 	*leads = palloc_extended(Max(deltas->leads->members, 1) * sizeof(LeadDelta *), MCXT_ALLOC_HUGE);
 	delta_start_iterate(deltas->leads, &it);
 	while ((lead = delta_iterate(deltas->leads, &it)) != NULL)
@@ -228,12 +234,13 @@ append_rows(Store *store, LeadDelta **leads, int n)
 static void
 append_pending(LeadDelta **leads, int n)
 {
+	static Look look;
 	Relation	pending;
 	Store	   *store;
 
 	if (n == 0)
 		return;
-	pending = table_open(our_table("pending_delta"), RowExclusiveLock);
+	pending = open_once("pending_delta", RowExclusiveLock, &look);
 	store = store_open(pending, false, false);
 	if (store)
 	{
@@ -264,11 +271,12 @@ static void
 writer_open(Writer *writer, Relation timelines, bool recounts)
 {
 	static Look look;
+	static Look look_at_aliases;
 
 	memset(writer, 0, sizeof(Writer));
 	writer->recounts = recounts;
 	writer->stores = stores_open(timelines, false);
-	writer->aliases = table_open(our_table("lead_alias"), AccessShareLock);
+	writer->aliases = open_once("lead_alias", AccessShareLock, &look_at_aliases);
 	writer->watching = segments_logged();
 	writer->seen = IsolationUsesXactSnapshot() ? GetTransactionSnapshot() : NULL;
 	pending_open(&writer->pending, SnapshotSelf, &look);	/* what is missed is left to fold() */
@@ -613,9 +621,13 @@ note_everybody(void)
 void
 deltas_write(Deltas *deltas, Relation timelines, bool deferred)
 {
-	Identity	user = switch_to_owner(timelines->rd_rel->relowner, 0);
-	MemoryContext old = MemoryContextSwitchTo(deltas->context);
+	Identity	user;
+	MemoryContext old;
 
+	if (deltas->leads == NULL)
+		return;
+	user = switch_to_owner(timelines->rd_rel->relowner, 0);
+	old = MemoryContextSwitchTo(deltas->context);
 	if (deltas->noted)
 		append_noted(deltas);
 	if (deferred)
@@ -625,7 +637,7 @@ deltas_write(Deltas *deltas, Relation timelines, bool deferred)
 	MemoryContextSwitchTo(old);
 	restore_user(user);
 	MemoryContextReset(deltas->context);
-	deltas->leads = delta_create(deltas->context, 8, NULL);
+	deltas->leads = NULL;
 }
 
 /* ---------- holding leads ---------- */

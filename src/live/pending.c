@@ -21,7 +21,7 @@
 void
 pending_open_table(Pending *pending, const char *name, AttrNumber column, Snapshot snapshot, Look *look)
 {
-	Relation	table = table_open(our_table(name), AccessShareLock);
+	Relation	table = look ? open_once(name, AccessShareLock, look) : table_open(our_table(name), AccessShareLock);
 
 	memset(pending, 0, sizeof(Pending));
 	if (!(look ? has_pages_once(table, look) : has_pages(table)) && !must_look(snapshot))

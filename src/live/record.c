@@ -242,6 +242,7 @@ count_statement(TriggerData *data, Source *source, Relation timelines)
 static void
 count_rows_of(TriggerData *data, Source *source, bool with_partitions)
 {
+	static Look look;
 	MemoryContext context;
 	MemoryContext old;
 	Relation	timelines;
@@ -251,7 +252,7 @@ count_rows_of(TriggerData *data, Source *source, bool with_partitions)
 		return;
 	context = AllocSetContextCreate(CurrentMemoryContext, "leadscore record", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
-	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
+	timelines = open_once("lead_timeline", RowExclusiveLock, &look);
 	if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
 		add_table(data->tg_relation, mapping_of(data->tg_trigger), with_partitions, -1, timelines, tally);
 	else

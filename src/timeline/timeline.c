@@ -525,6 +525,14 @@ append_entries(const struct varlena *a, const TimelineEntry *b, uint32 nb)
 		}
 		if (in_a)
 			more = timeline_next_signal(&reader);
+		if (more && j == nb)	/* nothing is new behind this signal's number: that is the distance to the one before */
+		{
+			p = put_varint(p, reader.signal_id - previous);
+			p = put_varint(p, reader.left);
+			memcpy(p, reader.next, reader.end - reader.next);
+			p += reader.end - reader.next;
+			break;
+		}
 	}
 	SET_VARSIZE(result, p - (uint8 *) result);
 	Assert(timeline_fault((uint8 *) VARDATA(result), VARSIZE(result) - VARHDRSZ) == NULL);

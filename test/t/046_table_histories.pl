@@ -31,7 +31,7 @@ my @steps = map { s/\s+/ /gr } (
 	q{ALTER TABLE shop.%t RENAME TO spare; ALTER TABLE shop.%o RENAME TO %t; ALTER TABLE shop.spare RENAME TO %o}, q{ALTER TABLE shop.%t RENAME TO spare}, q{ALTER TABLE shop.spare RENAME TO %t},
 	q{ALTER TABLE shop.%t SET SCHEMA aside}, q{ALTER TABLE aside.%t SET SCHEMA shop}, q{DROP TABLE aside.%t}, q{DROP TABLE shop.spare},
 	q{ALTER TABLE shop.%t DISABLE TRIGGER ALL}, q{ALTER TABLE shop.%t ENABLE TRIGGER ALL}, q{ALTER TABLE shop.%t DISABLE TRIGGER "LEADSCORE_1_update"}, q{ALTER TABLE shop.%t ENABLE TRIGGER USER},
-	q{DROP TRIGGER "LEADSCORE_1_insert" ON shop.%t}, q{DROP TRIGGER "LEADSCORE_1_update" ON shop.%t}, q{DROP TRIGGER "LEADSCORE_1_before_delete" ON shop.%t},
+	q{DROP TRIGGER "LEADSCORE_1_insert" ON shop.%t}, q{DROP TRIGGER "LEADSCORE_1_update" ON shop.%t}, q{DROP TRIGGER "LEADSCORE_1_before" ON shop.%t},
 	q{ALTER EVENT TRIGGER leadscore_follow_children DISABLE}, q{ALTER EVENT TRIGGER leadscore_follow_children ENABLE}, q{ALTER EVENT TRIGGER leadscore_follow_drops DISABLE}, q{ALTER EVENT TRIGGER leadscore_follow_drops ENABLE},
 	q{CREATE TABLE shop.p2 PARTITION OF shop.parted FOR VALUES FROM ('2026-02-01') TO ('2026-03-01')}, q{ALTER TABLE shop.parted DETACH PARTITION shop.p1}, q{DROP TABLE shop.p1}, q{ALTER TABLE shop.parted DROP total}, q{ALTER TABLE shop.parted ADD total int DEFAULT 2},
 	q{ALTER TABLE shop.parted ATTACH PARTITION shop.p1 FOR VALUES FROM ('2026-01-01') TO ('2026-02-01')}, q{INSERT INTO shop.p1 (lead, at) VALUES ('l1', '2026-01-05')}, q{INSERT INTO shop.parted (lead, at) VALUES ('l2', '2026-01-06'), ('l2', '2026-02-06')},
