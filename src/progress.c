@@ -158,7 +158,7 @@ is_current(const char *command)
 Datum
 report_progress(PG_FUNCTION_ARGS)
 {
-	if (!is_current(text_to_cstring(PG_GETARG_TEXT_PP(0))))
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || !is_current(text_to_cstring(PG_GETARG_TEXT_PP(0))))
 		PG_RETURN_VOID();
 	release(&current.figures);
 	current.done = PG_ARGISNULL(2) ? 0 : Max(PG_GETARG_INT64(2), 0);

@@ -971,7 +971,7 @@ WHERE p.problem IS NOT NULL
 UNION ALL
 SELECT CASE k.reason WHEN 'in the future' THEN 'future_rows' ELSE 'skipped_rows' END, 'source', k.source::text,
 	format(CASE k.reason WHEN 'in the future' THEN 'rows in the future: %2$s' ELSE 'skipped rows (%s): %s' END, k.reason, k.rows),
-	format('SELECT leadscore_internal.forget_skipped(%L::regclass) -- ', k.source::text) || CASE k.reason
+	format('SELECT leadscore.forget_skipped(%L) -- ', k.source::text) || CASE k.reason
 		WHEN 'in the future' THEN coalesce((SELECT leadscore_internal.hint_of_future(k.source, s.occurred_at) FROM leadscore.source s WHERE s.source = k.source AND s.feeds = 'timeline' LIMIT 1), '')
 		ELSE 'after you have mended the rows by UPDATE, or tracked the table with an expression that reads them' END
 FROM leadscore.skipped_row k

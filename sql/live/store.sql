@@ -1156,6 +1156,14 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.forget_skipped(oid) IS 'forgets which rows of a table were skipped, or in the future';
 
+CREATE FUNCTION leadscore.forget_skipped(source regclass) RETURNS void
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT leadscore_internal.forget_skipped(source::oid)
+$$;
+
+COMMENT ON FUNCTION leadscore.forget_skipped(regclass) IS 'empties skipped_row of a table, whose rows have been mended or are as they are meant to be';
+
 CREATE FUNCTION leadscore_internal.condense_skipped() RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
