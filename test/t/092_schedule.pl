@@ -52,10 +52,10 @@ sub ill { return $node->safe_psql('shop', q{SELECT name, state, value, detail FR
 sub mend { return $node->safe_psql('shop', $node->safe_psql('shop', "SELECT action FROM leadscore.health WHERE name = '$_[0]'", extra_params => ['-U', 'monitor'])); }
 is(ill(), '', 'without pg_cron nothing is wrong with jobs');
 $node->safe_psql('shop', 'CREATE EXTENSION pg_cron');
-like(ill(), qr/^jobs\|warning\|7\|job "leadscore changes" is not scheduled; job "leadscore derive" is not scheduled/, 'with pg_cron, jobs that are not scheduled are missed');
+like(ill(), qr/^jobs\|warning\|8\|job "leadscore changes" is not scheduled; job "leadscore derive" is not scheduled/, 'with pg_cron, jobs that are not scheduled are missed');
 mend('jobs');
-like(ill(), qr/^job_runs\|warning\|7\|job "leadscore changes" has never run/, '... scheduled, they have yet to run');
-is($node->safe_psql('shop', 'SELECT bool_and(scheduled), count(*) FROM leadscore.schedule()'), 't|7', 'the jobs are scheduled');
+like(ill(), qr/^job_runs\|warning\|8\|job "leadscore changes" has never run/, '... scheduled, they have yet to run');
+is($node->safe_psql('shop', 'SELECT bool_and(scheduled), count(*) FROM leadscore.schedule()'), 't|8', 'the jobs are scheduled');
 $node->safe_psql('shop', q{SELECT cron.alter_job(jobid, active => false) FROM cron.job WHERE jobname = 'leadscore fold'});
 is(ill('jobs'), 'jobs|error|1|job "leadscore fold" is not active', 'a job that is not active is missed');
 mend('jobs');
