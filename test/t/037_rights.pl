@@ -24,9 +24,10 @@ my %functions = (
 		timeline_partition
 		score(jsonb) appraise contributions features next_segment template templates diff session_number(timestamptz) session_number(timestamp)
 		fit_clv(timeline) clv(timeline) roc_auc roc_auc_error average_precision ks log_loss brier logistic_regression
-		check_event check_condition check_scorecard is_time_zone day_start check_duration duration_hours check_part_exists check_model_exists subject_named rule_conditions refuse known our_schemas read_timestamp read_date},
+		check_event check_condition check_scorecard is_time_zone day_start check_duration duration_hours check_part_exists check_model_exists subject_named rule_conditions refuse known our_schemas read_timestamp read_date
+		sentence_placeholders sentence_filled},
 	reader => q{
-		signals scorecard make_document model_named lead_named is_excluded anybody_excluded is_visible model_cards served_models months_since model_stages stage_signals touch_signals
+		signals scorecard make_document model_named wording say lead_named is_excluded anybody_excluded is_visible model_cards served_models months_since model_stages stage_signals touch_signals
 		timeline_of has_pending check_timelines_seen with_pending with_pending_profile alias_profiles top score(text) score(bigint) score(uuid) score_by_query explain(text) explain(bigint) explain(uuid) score_history serving_model
 		rfm(text) rfm(text[]) rfm_groups conversion_of signals_named crm_changes crm_at crm_reasons month_of month_start segment_position stored_sum
 		is_visible model_cards served_models months_since model_stages stage_signals touch_signals
@@ -72,12 +73,12 @@ my %functions = (
 		mean_loss_deserialize mean_loss_final}
 	# ... what triggers call
 	  . q{
-		signals_changed configuration_changed keep_default_model document_changed check_position check_measure check_rule check_segment_rules rule_renamed rule_removed signal_renamed signal_removed tell_of_zero check_subject check_names check_event_signal check_offer offer_restored offer_changed
+		signals_changed configuration_changed keep_default_model document_changed check_position check_measure check_rule check_segment_rules rule_renamed rule_removed signal_renamed signal_removed tell_of_zero check_subject check_sentence check_names check_event_signal check_offer offer_restored offer_changed
 		offers_renamed segment_renamed note_signals note_uncounted_signals watching_changed model_gone fill_derivation derivations_changed alias_changed round_amount
 		warn_of_no_groups exclusion_changed guard_timelines source_restored query_restored forget_queries leave_references follow_drops follow_children}
 	# ... and what functions call that run as the owner
 	  . q{
-		query_refreshed insert_query key_columns difference_statement follow_tables follow_drop look_at_columns look_at_names look_at_own note_dropped note_subscribed check_trigger utf8 check_seen is_seen check_sources_seen lock_by_name release_timelines lock_lead_rows
+		query_refreshed deliver insert_query key_columns difference_statement follow_tables follow_drop look_at_columns look_at_names look_at_own note_dropped note_subscribed check_trigger utf8 check_seen is_seen check_sources_seen lock_by_name release_timelines lock_lead_rows
 		add_edges append_look_again change_edges has_edges identified_lead is_tracked keep_edges look_again make_aliases move_names point_aliases settle
 		give_up_row append_delta wait_for_names try_names try_aliases try_leads line_is_free lead_now has_aliases names_are_seen aliases_are_seen append_change remove_change change_waits
 		waiting_lead waiting_changes is_first_change statement_is_running change_problem moved_timelines begin_parting try_sources try_table try_change make_change
@@ -123,13 +124,13 @@ is($node->safe_psql('shop', q{SELECT count(*) FROM pg_proc WHERE pronamespace IN
 # ---------- tables ----------
 
 my %tables = (
-	'reader=r admin=arwd' => 'signal model weight rule category stage grade segment default_model compaction model_version experiment lead derivation conversion rfm_group spend channel
+	'reader=r admin=arwd' => 'signal model weight rule category stage grade segment default_model compaction sentence model_version experiment lead derivation conversion rfm_group spend channel
 		offer excluded_lead pending_identity changed_lead crm_state watched_model lead_state segment_change',
 	'admin=arwd' => 'voucher forgotten_voucher parted_lead derived_event derivation_due derivation_state change_consumer',
 	'writer=a admin=arwd' => 'event',		# and columns of it
 	'reader=r admin=rd' => 'lead_timeline known_source',
 	'reader=r admin=r' => 'lead_alias alias_edge pending_delta counted_signal snapshot_state model_document signal_definition skipped skipped_row source source_trigger trigger_set query_table tracked_query known_event_trigger known_collation own_column status current_timeline pending_timeline alias_profile current_profile visible_lead
-		lead_score lead_segment segment_summary model_conversion signal_use lead_start monthly_figure sales_cycle funnel attribution crm_lead',
+		lead_score lead_segment segment_summary delivered_sentence model_conversion signal_use lead_start monthly_figure sales_cycle funnel attribution crm_lead',
 	'admin=rd' => 'pending_profile seen_profile voucher_order',
 	'admin=r' => 'offer_slot offer_money offer_stop change_clock',
 	'admin=U' => 'weight_weight_id_seq crm_change_id_seq',
