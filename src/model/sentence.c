@@ -233,7 +233,7 @@ number_in_words(const Wording *wording, double number, NumberStyle style)
 	whole = strspn(c, "0123456789");
 	for (int left = whole; left > 0; left--)
 	{
-		if (left % 3 == 0 && left != whole && whole > 4)
+		if (left % 3 == 0 && left != whole)
 			appendStringInfoString(&words, wording->thousands);
 		appendStringInfoChar(&words, *c++);
 	}
