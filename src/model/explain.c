@@ -22,6 +22,8 @@ PG_FUNCTION_INFO_V1(crm_reasons);
 #define MOST_REASONS 3
 /* Signals that a sentence names of a category; beyond, it names the category. */
 #define MOST_MEMBERS 4
+/* The product of two above may be infinite. */
+#define LARGE_POINTS 1e150
 
 /* A document, compiled to be explained. */
 typedef struct Narrated
@@ -134,11 +136,14 @@ net_points(const Explanation *e, int32 term)
 {
 	int32		part = part_of_term(e->card, term);
 	double		points = e->contributions[term].points;
+	const Share *share = part < 0 ? NULL : &e->shares[part];
 
-	/* (multiplied last, so that it cannot overflow) */
-	if (part >= 0 && e->shares[part].limited && (points > 0) == e->shares[part].at_most)
-		points = points / e->shares[part].shared * e->shares[part].left;
-	return points;
+	if (points == 0 || share == NULL || !share->limited || (points > 0) != share->at_most)
+		return points;
+	/* (exact for round figures, and without an overflow for absurd ones) */
+	if (fabs(points) < LARGE_POINTS && fabs(share->left) < LARGE_POINTS)
+		return points * share->left / share->shared;
+	return points / share->shared * share->left;
 }
 
 /* Terms come first, then categories, then the score's limits; of each those that weigh most. */
@@ -232,7 +237,7 @@ members_of(const Explanation *e, int32 part, int *n)
 		Noun		noun;
 		bool		known = false;
 
-		if (part_of_term(e->card, i) != part)
+		if (part_of_term(e->card, i) != part || (i >= e->card->nweights && e->card->rules[i - e->card->nweights].points == 0))
 			continue;
 		if (i >= e->card->nweights || e->card->parts[part].profile)
 			return NULL;
@@ -262,7 +267,7 @@ category_in_words(const Explanation *e, int32 part)
 	if (!share->limited)
 		return pstrdup("");
 	members = members_of(e, part, &n);
-	return fill_in(&e->wording, members == NULL ? psprintf("%s.all", name) : plural_name(&e->wording, name, n),
+	return fill_in(&e->wording, members == NULL ? psprintf("%s.all", name) : plural_name(&e->wording, name, n == 1 ? "1" : ""),
 				   FILLINGS({"members", members}, {"category", e->card->parts[part].category},
 							{"limit", number_in_words(&e->wording, share->limit, NUMBER_EXACT)}));
 }
@@ -287,15 +292,16 @@ static char *
 finding_in_words(const Explanation *e, int32 term, NumberStyle style)
 {
 	const Wording *wording = &e->wording;
-	const Weight *w = &e->card->weights[term];
-	const Contribution *c = &e->contributions[term];
+	Weight		w = e->card->weights[term];
 
-	if (!c->active)
-		return psprintf("%s%s", absence_in_words(wording, w), window_in_words(wording, w));
-	return psprintf("%s%s%s%s%s", measured_in_words(wording, w, w->measure == MEASURE_PRESENT ? 1 : e->undecayed[term].measured, style),
-					window_in_words(wording, w), daily_limit_in_words(wording, w),
-					has_decay(w) ? fill_in(wording, "decay", 0, NULL) : "",
-					w->linear || w->banded ? "" : fill_in(wording, curve_name(w), 0, NULL));
+	/* where that signal never occurred, everything counts */
+	if (w.since && w.since->seen != e->card->turn)
+		w.since = NULL;
+	if (!e->contributions[term].active)
+		return absence_in_words(wording, &w);
+	return psprintf("%s%s%s%s", measured_in_words(wording, &w, w.measure == MEASURE_PRESENT ? 1 : e->undecayed[term].measured, style),
+					daily_limit_in_words(wording, &w), has_decay(&w) ? fill_in(wording, "decay", 0, NULL) : "",
+					w.linear || w.banded ? "" : fill_in(wording, curve_name(&w), 0, NULL));
 }
 
 /* A line, as a sentence. */
@@ -324,7 +330,9 @@ line_in_words(const Explanation *e, const Line *line, NumberStyle style)
 	{
 		const Rule *rule = &card->rules[line->term - card->nweights];
 
-		what = rule->description && *rule->description ? rule->description : conditions_in_words(wording, card, rule);
+		what = rule_label(rule);
+		if (what == rule->rule)
+			what = fill_in(wording, "rule", FILLINGS({"rule", what}, {"conditions", conditions_in_words(wording, card, rule)}));
 	}
 	return fill_in(wording, "line",
 				   FILLINGS({"what", what}, {"points", points}, {"limit", limit},
