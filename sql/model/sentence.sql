@@ -314,9 +314,10 @@ FROM (VALUES
 SELECT leadscore_internal.deliver('en'::text, name, english), leadscore_internal.deliver('de'::text, name, german)
 FROM (VALUES
 	('a_day', ', at most %n a day counted', ', h"ochstens %n pro Tag gez"ahlt'),
-	('decay', ', older ones worth less', ', "altere z"ahlen weniger'),
+	('decay.one', ', worth less over time', ', mit der Zeit weniger wert'),
+	('decay.many', ', older ones worth less', ', "altere z"ahlen weniger'),
 	('curve', ', each further one worth less', ', jedes weitere Mal weniger wert'),
-	('curve.other', ', the more, the less it adds', ', je mehr, desto weniger kommt hinzu')
+	('curve.other', ', rising ever more slowly', ', immer langsamer steigend')
 ) AS s (name, english, german);
 
 -- a line, and what has limited it

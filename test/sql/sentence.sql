@@ -131,3 +131,8 @@ SELECT refused($$SELECT publish(jsonb_set(template('funnel'), '{signals,0,label}
 SELECT publish(jsonb_set(scorecard('shop'), '{signals,1,label}', '"look|looks"'));
 SELECT label, scorecard('shop') #>> '{signals,1,label}' AS in_the_document FROM signal WHERE signal = 'view';
 SELECT count(*) = count(s ->> 'label') AS all_of_the_templates FROM templates() t, jsonb_array_elements(template(t.template) -> 'signals') s;
+UPDATE signal SET label = 'look|looks' WHERE signal = 'search';
+SELECT object, problem FROM lint('shop') WHERE problem ~ 'label';
+-- a document without labels leaves those that there are
+SELECT publish(jsonb_set(scorecard('shop'), '{signals}', (SELECT jsonb_agg(s - 'label') FROM jsonb_array_elements(scorecard('shop') -> 'signals') s)));
+SELECT signal, label FROM signal ORDER BY signal_id;
