@@ -31,6 +31,7 @@
 #include "live/nested.h"
 #include "live/profile.h"
 #include "live/source.h"
+#include "model/sentence.h"
 
 #include "access/table.h"
 #include "access/xact.h"
@@ -860,6 +861,7 @@ at_subtransaction(SubXactEvent event, SubTransactionId mine pg_attribute_unused(
 void
 _PG_init(void)
 {
+	define_language();
 	RegisterXactCallback(at_transaction, NULL);
 	RegisterSubXactCallback(at_subtransaction, NULL);
 }

@@ -26,6 +26,9 @@
 #include "model/signal.h"
 #include "timeline/local_day.h"
 
+/* What any weight is worth at the most. */
+#define MOST_POINTS 1e290
+
 typedef enum Measure
 {
 	MEASURE_COUNT,
@@ -77,6 +80,7 @@ typedef struct Weight
 	double		max_points;
 	/* for the rows of contributions() */
 	const char *signal;
+	const char *label;			/* of the signal, or NULL */
 	const char *measure_name;
 	const char *category;
 	const char *stage_name;
@@ -95,7 +99,7 @@ typedef struct SignalWeights
 {
 	const char *signal;
 	int32		signal_id;		/* of an event signal */
-	const char *description;	/* or NULL */
+	const char *label;			/* or NULL */
 	bool		needs_values;	/* something measures values */
 	PropertyMatcher matcher;	/* of a profile signal */
 	bool		any_profile;	/* a profile signal without a matcher */
