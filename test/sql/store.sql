@@ -53,3 +53,25 @@ INSERT INTO event (lead_id, kind, occurred_at) SELECT format('%s%s', first, lpad
 FROM (VALUES ('b', 250), ('c', 150), ('d', 250), ('p', 150)) AS v (first, leads), generate_series(1, v.leads) AS n;
 SELECT left(lead_id, 1) AS first, timeline, count(*) FROM lead_timeline WHERE lead_id LIKE '_0%' GROUP BY 1, 2 ORDER BY 1;
 SELECT * FROM verify();
+
+-- whoever reads all leads finds what who asks for one finds: names of all lengths, some of them with something pending, some without a row
+CREATE TABLE visited (lead text, at timestamptz);
+SELECT track('visited', 'lead', kind => 'visit', occurred_at => 'at', maintenance => 'deferred');
+CREATE TABLE named AS SELECT n, CASE WHEN n % 3 = 0 THEN repeat('x', n % 9) || n ELSE format('customer %s@example.com', n) END AS lead FROM generate_series(1, 300) n;
+INSERT INTO event (lead_id, kind, occurred_at) SELECT lead, 'visit', '2026-01-10' FROM named WHERE n % 5 > 0;
+INSERT INTO visited SELECT lead, '2026-01-11' FROM named WHERE n % 7 = 0;
+SELECT count(*) AS leads, count(*) FILTER (WHERE leadscore_internal.has_pending(n.lead)) AS pending,
+	count(*) FILTER (WHERE t.timeline IS DISTINCT FROM leadscore_internal.timeline_of(n.lead)) AS differ
+FROM named n LEFT JOIN current_timeline t ON t.lead_id = n.lead;
+-- and the rows of lead_timeline go through no more nodes than that: they become part of the query
+CREATE FUNCTION first_branch(query text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	plan jsonb;
+BEGIN
+	EXECUTE 'EXPLAIN (FORMAT json) ' || query INTO plan;
+	RETURN jsonb_path_query_first(plan, '$.**."Plans"[*] ? (@."Parent Relationship" == "Member")."Node Type"') #>> '{}';
+END
+$$;
+SET enable_indexscan = off;
+SET enable_bitmapscan = off;
+SELECT first_branch('SELECT sum(score(''{"model": "m"}''::jsonb, timeline, NULL::jsonb, now())) FROM leadscore.current_timeline');

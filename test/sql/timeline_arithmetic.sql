@@ -9,6 +9,11 @@ SELECT '{1: 2026-01-01T00Z 1 5, 2026-01-01T02Z 1; 3: 2026-01-01T00Z 1}'::timelin
 	+ '{1: 2026-01-01T00Z 2 -7, 2026-01-01T01Z 1; 2: 2025-12-31T23Z 4}' AS sum;
 SELECT '{1: 2026-01-01T00Z 1 5, 2026-01-01T02Z 1}'::timeline - '{1: 2026-01-01T00Z 1 4, 2026-01-01T02Z 1, 2026-01-01T03Z 2}' AS difference;
 
+-- a later hour, or an earlier one, of any of several signals or of one between them
+SELECT bool_and(o.t + n.t = (SELECT timeline_sum(x) FROM unnest(ARRAY[o.t, n.t]) x)) AS equal, count(*)
+FROM (VALUES ('{2: 2026-01-01T00Z 1 5; 4: 2026-01-01T00Z 3, 2026-01-02T00Z 1; 6: 2026-01-03T00Z 1}'::timeline)) o (t),
+	(SELECT format('{%s: 2026-01-0%sT00Z 1 7}', signal, day)::timeline FROM generate_series(1, 7) signal, generate_series(1, 4) day) n (t);
+
 -- signs
 SELECT + '{1: 2026-01-01T00Z 1 5}'::timeline AS plus, - '{1: 2026-01-01T00Z 1 5}'::timeline AS minus, - '{}'::timeline AS nothing;
 
