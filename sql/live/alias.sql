@@ -156,17 +156,31 @@ $$;
 COMMENT ON FUNCTION leadscore_internal.alias_key_problem(regclass, jsonb) IS 'why it is not known which row of an alias counts in a table, and what to do; NULL: it is known';
 
 -- To give an alias to another lead is to find its events.
-CREATE FUNCTION leadscore_internal.check_event_index(source regclass, lead_id text) RETURNS void
+CREATE FUNCTION leadscore_internal.event_index_problem(source regclass, lead_id text, OUT state text, OUT action text)
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	bare CONSTANT regclass := (SELECT min(c.oid) FROM pg_class c WHERE c.oid = ANY (leadscore_internal.family_below(ARRAY[source::oid])) AND c.relkind = 'r'
-		AND NOT leadscore_internal.has_lead_index(c.oid, check_event_index.lead_id, false));
+		AND NOT leadscore_internal.has_lead_index(c.oid, event_index_problem.lead_id, false));
 BEGIN
 	IF bare IS NOT NULL THEN
+		state := format('No index of %s begins with %s', bare, lead_id);
+		action := format('CREATE INDEX ON %s (%s)', bare, leadscore_internal.index_key(source, lead_id));
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.event_index_problem(regclass, text) IS 'why the events of an alias cannot be found by an index in a table, and what to do; NULL: they can';
+
+CREATE FUNCTION leadscore_internal.check_event_index(source regclass, lead_id text) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	problem CONSTANT record := leadscore_internal.event_index_problem(source, lead_id);
+BEGIN
+	IF problem.state IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('the events of an alias cannot be found in table %s', source),
-			DETAIL = format('No index of %s begins with %s. Where a tracked table names aliases, one that changes its lead takes its events along.', bare, lead_id),
-			HINT = format('CREATE INDEX ON %s (%s).', bare, leadscore_internal.index_key(source, lead_id));
+			DETAIL = problem.state || '. Where a tracked table names aliases, one that changes its lead takes its events along.', HINT = problem.action || '.';
 	END IF;
 END
 $$;

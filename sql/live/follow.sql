@@ -330,6 +330,16 @@ BEGIN
 	SELECT 'source', s.source::text, p.state, CASE WHEN s.latest_by IS NULL THEN format('SELECT leadscore.untrack(%L) -- then %s', s.source::text, p.action) ELSE p.action END
 	FROM leadscore.source s CROSS JOIN LATERAL leadscore_internal.lead_key_problem(s.source, s.mapping) p
 	WHERE s.feeds = 'profile' AND p.state IS NOT NULL AND leadscore_internal.source_problem(s.source, s.mapping) IS NULL ORDER BY 2;
+	-- an index that was there when the table was tracked
+	RETURN QUERY
+	SELECT 'source', s.source::text, p.state, CASE WHEN s.latest_by IS NULL THEN format('%s (after SELECT leadscore.untrack(%L))', p.action, s.source::text) ELSE p.action END
+	FROM leadscore.source s CROSS JOIN LATERAL leadscore_internal.alias_key_problem(s.source, s.mapping) p
+	WHERE s.feeds = 'alias' AND p.state IS NOT NULL AND leadscore_internal.source_problem(s.source, s.mapping) IS NULL ORDER BY 2;
+	RETURN QUERY
+	SELECT DISTINCT 'source', s.source::text, format('is read whole whenever an alias changes its lead: %s', lower(left(p.state, 1)) || substr(p.state, 2)), p.action
+	FROM leadscore.source s CROSS JOIN LATERAL leadscore_internal.event_index_problem(s.source, s.lead_id) p
+	WHERE s.feeds = 'timeline' AND p.state IS NOT NULL AND EXISTS (SELECT FROM leadscore.source a WHERE a.feeds = 'alias')
+	AND leadscore_internal.source_problem(s.source, s.mapping) IS NULL ORDER BY 2, 3;
 	RETURN QUERY
 	SELECT DISTINCT 'source', t.source::text, 'is filled by a subscription, whose rows fire no statement trigger',
 		'CALL leadscore.rebuild() -- from a schedule, and after the subscription has ended; or track the table on the publisher'

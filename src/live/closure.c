@@ -237,6 +237,14 @@ lock_node(Closure *c, text *name, bool exclusive)
 	return node;
 }
 
+/* Lock a name exclusively that is locked already; false: somebody else has it, too. */
+static bool
+own_node(NameNode *node)
+{
+	node->exclusive = node->exclusive || try_to_lock_name(node->name);
+	return node->exclusive;
+}
+
 /* Read what is to be known of a name that is locked. */
 static void
 read_node(Closure *c, NameNode *node)
@@ -271,10 +279,7 @@ node_of(Closure *c, text *name, bool exclusive)
 	if (node && (node->exclusive || !exclusive))
 		return node;
 	if (node)
-	{
-		node->exclusive = try_to_lock_name(name);
-		return node->exclusive ? node : NULL;
-	}
+		return own_node(node) ? node : NULL;
 	node = lock_node(c, name, exclusive);
 	if (node)
 		read_node(c, node);
@@ -415,18 +420,17 @@ set_roots(List *nodes, text *root)
  * strays of a name that becomes an alias itself.
  */
 static bool
-find_root(Closure *c, text *name)
+find_root(Closure *c, NameNode *node)
 {
-	NameNode   *node = node_of(c, name, true);
 	NameNode   *root;
 	List	   *along;
 	List	   *strays;
 	ListCell   *cell;
 
-	if (node == NULL || (root = walk(c, node)) == NULL)
+	if (!own_node(node) || (root = walk(c, node)) == NULL)
 		return false;
 	if (root->old && root != node)
-		return find_root(c, root->name);
+		return find_root(c, root);
 	if (!find_along(c, node, &along, &strays) || !all_are_seen(along))
 		return false;
 	set_roots(along, root->name);
@@ -434,7 +438,7 @@ find_root(Closure *c, text *name)
 	{
 		NameNode   *stray = lfirst(cell);
 
-		if (stray->root == NULL && stray->old && text_equal(stray->old, node->name) && !find_root(c, stray->name))
+		if (stray->root == NULL && stray->old && text_equal(stray->old, node->name) && !find_root(c, stray))
 		{
 			set_roots(along, NULL);
 			return false;
@@ -652,13 +656,19 @@ find_changes(Closure *c)
 /*
  * Lock the names that are to be settled, and then read what is to be known of them. They come in their order, mostly, so
  * each index is walked along rather than descended for each name; nobody else changes what is known of a name by then.
+ * NULL: somebody else has that one.
  */
-static void
+static NameNode **
 read_names(Closure *c, text **names, int n)
 {
+	NameNode  **nodes = palloc(n * sizeof(NameNode *));
+
 	for (int i = 0; i < n; i++)
-		if (known_node(c, names[i]) == NULL)
-			(void) lock_node(c, names[i], true);
+	{
+		nodes[i] = known_node(c, names[i]);
+		if (nodes[i] == NULL)
+			nodes[i] = lock_node(c, names[i], true);
+	}
 	steps_open(&c->edges, "alias_edge", true);
 	steps_open(&c->aliases, "lead_alias", true);
 	for (NameNode *node = c->first; node; node = node->following)
@@ -669,6 +679,7 @@ read_names(Closure *c, text **names, int n)
 	}
 	steps_close(&c->edges);
 	steps_close(&c->aliases);
+	return nodes;
 }
 
 /*
@@ -681,28 +692,23 @@ settle_some(text **names, int n, text **left, bool asked)
 {
 	Closure		c = {.nodes = node_create(CurrentMemoryContext, n, NULL)};
 	Changes		changes;
+	NameNode  **nodes;
 	int			nleft = 0;
 
-	read_names(&c, names, n);
+	nodes = read_names(&c, names, n);
 	steps_open(&c.edges, "alias_edge", false);
 	steps_open(&c.aliases, "lead_alias", false);
 	for (int i = 0; i < n; i++)
 	{
-		NameNode   *node = known_node(&c, names[i]);
-
 		CHECK_FOR_INTERRUPTS();
-		if (node == NULL || node->root == NULL)
-			(void) find_root(&c, names[i]);
+		if (nodes[i] && nodes[i]->root == NULL)
+			(void) find_root(&c, nodes[i]);
 	}
 	steps_close(&c.edges);
 	steps_close(&c.aliases);
 	for (int i = 0; i < n; i++)
-	{
-		NameNode   *node = known_node(&c, names[i]);
-
-		if (node == NULL || node->root == NULL)
+		if (nodes[i] == NULL || nodes[i]->root == NULL)
 			left[nleft++] = names[i];
-	}
 
 	changes = find_changes(&c);
 	if (!asked && IsolationIsSerializable())

@@ -33,7 +33,7 @@ my %functions = (
 		rfm(text) rfm(text[]) rfm_groups conversion_of signals_named crm_changes crm_at crm_reasons
 explained stored_sum
 		is_visible model_cards served_models
-		log_has signals_waiting children family_above family_below mapped_columns keeps_values table_problem known_source_problem own_problem collation_version event_trigger_state source_problem lead_key_problem has_lead_index split_problem transition_problem split_tables partitions column_type property_type trigger_mapping
+		log_has signals_waiting children family_above family_below mapped_columns keeps_values table_problem known_source_problem own_problem collation_version event_trigger_state source_problem lead_key_problem alias_key_problem event_index_problem index_key reads_one_unique_column has_lead_index split_problem transition_problem split_tables partitions column_type property_type trigger_mapping
 		has_column looks_like_name is_term_for_column term_type property_value property_name terms expression_type expression_columns expression_has_index hint_of_future
 		conversion_id check_outcome examples warn_of_censoring outcome past_score past_probability past_features past_points assess
 		compacted_day default_time_zone unbounded card_terms rounded with_points fit normal_tails student_tails student_bound profile_values with_profile profile_report
@@ -50,7 +50,7 @@ explained stored_sum
 		check_redefined keep_version set_default_model restore_version keep_documents keep_wordings
 		track track_query qualified_query make_query_table check_query_key note_query query_of query_named refresh_query query_failed refresh_queries
 		tell_of_size add_past tell_of_column equal_may_differ merge_duplicates track_profile is_ordered untrack check_source check_properties begin_tracking end_tracking check_children retrack check_mapping repair_triggers rename_source replace_source look_at_source note_due forget_mapping drop_trigger_sets present_mappings sources_due sources_counted create_triggers
-		drop_triggers record record_profile record_alias trigger_function track_alias alias_key_problem check_event_index index_key reads_one_unique_column add_aliases alias_rows
+		drop_triggers record record_profile record_alias trigger_function track_alias check_event_index add_aliases alias_rows
 		lock_alias_sources said_edges edge_differences alias_closure unsettled_names aliases_differ apply_edges correct_edges add_source add_profiles note_everybody
 		lock_sources lock_source source_timelines gather gather_parts rows_estimated source_events log_events row_condition column_text difference only
 		term_condition find_rows delete_rows gather_alone has_expression forget_skipped(oid) forget_skipped(regclass) attributes tell_of_attributes
