@@ -108,7 +108,10 @@ number_of(const char *name, const char *const *names, int n)
 	for (int i = 0; i < n; i++)
 		if (strcmp(names[i], name) == 0)
 			return i;
-	elog(ERROR, "\"%s\" has no progress", name);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("\"%s\" has no progress", name),
+			 errdetail("It is neither a command nor a phase of one that is shown.")));
 }
 
 static void

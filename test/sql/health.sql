@@ -233,6 +233,14 @@ SELECT leadscore.metrics();
 SELECT * FROM leadscore.progress;
 RESET ROLE;
 
+-- neither events nor timelines are read
+SELECT pg_stat_force_next_flush();
+SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) AS rows_read FROM pg_stat_all_tables WHERE relid IN ('event'::regclass, 'lead_timeline'::regclass) \gset
+SELECT count(*) FROM health;
+SELECT count(*) > 30 AS there_are_lines FROM regexp_split_to_table(metrics(), E'\n');
+SELECT pg_stat_force_next_flush();
+SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) - :rows_read AS rows_read FROM pg_stat_all_tables WHERE relid IN ('event'::regclass, 'lead_timeline'::regclass);
+
 -- metrics: each line, and names that are to be escaped
 CREATE TABLE shop."a ""b"" \ c" (lead text, at timestamptz, value numeric);
 SELECT track('shop."a ""b"" \ c"', lead_id => 'lead', kind => 'purchase', occurred_at => 'at', value => 'value');

@@ -347,7 +347,7 @@ my $connection = $node->connstr('publisher') =~ s/'/''/gr;
 $node->safe_psql('shop', qq{SET client_min_messages = error; CREATE SUBSCRIPTION orders CONNECTION '$connection' PUBLICATION orders WITH (create_slot = false, slot_name = 'orders', copy_data = false)});
 $node->safe_psql('publisher', q{INSERT INTO shop.orders VALUES (10, 'sent', '2026-01-01', 5)});
 $node->poll_query_until('shop', q{SELECT count(*) = 1 FROM shop.orders WHERE lead = 'sent'}) or die;
-like(status(), qr/^shop.orders\|is filled by a subscription, whose rows fire no statement trigger\|CALL leadscore.rebuild\(\) from a schedule/, 'status says so on a subscriber');
+like(status(), qr/^shop.orders\|is filled by a subscription, whose rows fire no statement trigger\|CALL leadscore.rebuild\(\) -- from a schedule/, 'status says so on a subscriber');
 $node->safe_psql('shop', q{SET client_min_messages = error; ALTER SUBSCRIPTION orders DISABLE; ALTER SUBSCRIPTION orders SET (slot_name = NONE); DROP SUBSCRIPTION orders});
 is(status(), q{shop.orders|timelines may differ from its rows: a subscription has written to it|CALL leadscore.rebuild()}, '... and when it has ended');
 rebuilt('promoted');
