@@ -196,7 +196,6 @@ BEGIN
 END $$;
 SELECT most_rows($$SELECT s.score FROM customers c JOIN leadscore.lead_score s ON s.lead_id = c.id::text WHERE c.email = 'c7@example.com'$$) < 20 AS with_a_timeline,
 	most_rows($$SELECT s.score FROM customers c JOIN leadscore.lead_score s ON s.lead_id = c.id::text WHERE c.email = 'c8@example.com'$$) < 20 AS with_a_profile_only,
-	most_rows($$SELECT s.score FROM customers c LEFT JOIN leadscore.lead_score s ON s.lead_id = c.id::text WHERE c.id IN (7, 8, 9)$$) < 40 AS a_few,
 	most_rows($$SELECT s.reason_1 FROM customers c JOIN leadscore.crm_lead s ON s.lead_id = c.id::text WHERE c.email = 'c7@example.com'$$) < 20 AS for_a_crm;
 SELECT (SELECT count(*) FROM customers c JOIN leadscore.lead_score s ON s.lead_id = c.id::text WHERE c.email IN ('c7@example.com', 'c8@example.com')) = 2 * (SELECT count(*) FROM model) AS found;
 ROLLBACK;
