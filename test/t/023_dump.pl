@@ -18,6 +18,10 @@ run_load($node, 2);
 $node->safe_psql('shop', q{
 	INSERT INTO shop.clicks VALUES (0, 'pending', '2026-01-01');
 	INSERT INTO leadscore.excluded_lead VALUES ('hot 3', 'staff', '2026-01-01'), ('nobody yet', NULL, '2026-01-02');
+	-- sentences: a changed one, and those of a dialect and of a language of the shop's own
+	UPDATE leadscore.sentence SET template = '%n Pkt.' WHERE language = 'de' AND name = 'points.many';
+	INSERT INTO leadscore.sentence VALUES ('de_AT', 'points.many', '%n Punkterl'), ('fr', 'points.many', '%n points');
+	UPDATE leadscore.signal SET label = 'look|looks' WHERE signal = 'visit';
 	INSERT INTO leadscore.derivation (derivation, behaviour, kinds, then_kinds) VALUES ('soon', 'sequence', '{visit}', '{order}');
 	SELECT shop.try($$SELECT leadscore.identify('v1', '5')$$);
 	-- versions of a model, and an experiment with it
@@ -53,6 +57,8 @@ my %state = (
 	pending => 'SELECT lead_id, delta::text FROM leadscore.pending_delta ORDER BY 1, 2',
 	aliases => 'SELECT * FROM leadscore.lead_alias ORDER BY 1',
 	leads => 'SELECT * FROM leadscore.lead ORDER BY 1',
+	sentences => 'SELECT * FROM leadscore.sentence ORDER BY 1, 2',
+	wordings => 'SELECT * FROM leadscore_internal.wording_document ORDER BY 1',
 	exclusions => 'SELECT * FROM leadscore.excluded_lead ORDER BY 1',
 	rules => 'SELECT * FROM leadscore.derivation ORDER BY 1',
 	'pending profiles' => 'SELECT * FROM leadscore.pending_profile ORDER BY 1',
