@@ -4,25 +4,23 @@
 -- changes when there is something to say; refresh_crm() writes down what has
 -- changed, numbered in the order in which it is committed.
 
--- Inlined, so that a condition on the lead reaches the timelines, and so that ORDER BY score ... LIMIT appraises, and words reasons for, the rows
--- that it returns only: the planner leaves columns of functions that have a cost until then.
+-- (inlined, so that a condition on the lead reaches the timelines)
 CREATE FUNCTION leadscore_internal.crm_at(at timestamptz)
 	RETURNS TABLE (model text, lead_id text, score numeric, grade text, segment text, stage text, probability numeric,
 		reason_1 text, reason_2 text, reason_3 text, segment_position integer)
 	LANGUAGE sql STABLE
 BEGIN ATOMIC
 	SELECT m.model, s.lead_id,
-		round(leadscore.score(m.scorecard, s.timeline, s.profile, crm_at.at)::numeric),
-		(leadscore.appraise(m.scorecard, s.timeline, s.profile, crm_at.at)).grade,
-		(leadscore.appraise(m.scorecard, s.timeline, s.profile, crm_at.at)).segment,
-		(leadscore.appraise(m.scorecard, s.timeline, s.profile, crm_at.at)).stage,
-		round((leadscore.appraise(m.scorecard, s.timeline, s.profile, crm_at.at)).probability::numeric, 2),
+		round((a.appraisal).score::numeric),
+		(a.appraisal).grade, (a.appraisal).segment, (a.appraisal).stage,
+		round((a.appraisal).probability::numeric, 2),
 		(leadscore_internal.crm_reasons(m.scorecard, s.timeline, s.profile, crm_at.at, (SELECT leadscore_internal.wording())))[1],
 		(leadscore_internal.crm_reasons(m.scorecard, s.timeline, s.profile, crm_at.at, (SELECT leadscore_internal.wording())))[2],
 		(leadscore_internal.crm_reasons(m.scorecard, s.timeline, s.profile, crm_at.at, (SELECT leadscore_internal.wording())))[3],
-		(leadscore.appraise(m.scorecard, s.timeline, s.profile, crm_at.at)).segment_position
+		(a.appraisal).segment_position
 	FROM leadscore_internal.model_cards() m
-	CROSS JOIN leadscore_internal.visible_lead s;
+	CROSS JOIN leadscore_internal.visible_lead s
+	CROSS JOIN LATERAL (SELECT leadscore.appraise(m.scorecard, s.timeline, s.profile, crm_at.at) AS appraisal OFFSET 0) a;
 END;
 
 COMMENT ON FUNCTION leadscore_internal.crm_at(timestamptz) IS 'the rows of crm_lead as of an instant';
