@@ -185,7 +185,8 @@ BEGIN
 		SELECT w.templates INTO templates FROM leadscore_internal.wording_document w
 		WHERE w.language IN (substring(chosen, '^[A-Za-z]+'), 'en') ORDER BY w.language = 'en' LIMIT 1;
 	END IF;
-	RETURN templates;
+	-- not compressed, as it is stored: it is read for each lead
+	RETURN templates || '{}';
 END
 $$;
 
