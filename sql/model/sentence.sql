@@ -144,19 +144,20 @@ AS $$
 	SELECT leadscore_internal.lock_by_name('wording'::text);
 
 	DELETE FROM leadscore_internal.wording_document w
-	WHERE w.language <> 'en' AND NOT EXISTS (SELECT FROM leadscore.sentence s WHERE s.language = w.language);
+	WHERE NOT EXISTS (SELECT FROM leadscore.sentence s WHERE s.language = w.language)
+	AND NOT EXISTS (SELECT FROM leadscore_internal.delivered_sentence d WHERE d.language = w.language);
 
 	INSERT INTO leadscore_internal.wording_document AS w (language, templates)
 	SELECT l.language, (
 		-- of one name the last counts
-		SELECT jsonb_object_agg(t.name, t.template ORDER BY t.place)
+		SELECT jsonb_object_agg(t.name, t.template ORDER BY t.language = l.language, t.language <> 'en', t.own)
 		FROM (
-			SELECT d.name, d.template, 0 AS place FROM leadscore_internal.delivered_sentence d WHERE d.language = 'en'
+			SELECT d.language, d.name, d.template, false AS own FROM leadscore_internal.delivered_sentence d
 			UNION ALL
-			SELECT s.name, s.template, CASE s.language WHEN 'en' THEN 1 WHEN l.language THEN 3 ELSE 2 END
-			FROM leadscore.sentence s WHERE s.language IN ('en', substring(l.language, '^[A-Za-z]+'), l.language)
-		) t)
-	FROM (SELECT s.language FROM leadscore.sentence s UNION SELECT 'en') l
+			SELECT s.language, s.name, s.template, true FROM leadscore.sentence s
+		) t
+		WHERE t.language IN ('en', substring(l.language, '^[A-Za-z]+'), l.language))
+	FROM (SELECT s.language FROM leadscore.sentence s UNION SELECT d.language FROM leadscore_internal.delivered_sentence d) l
 	ON CONFLICT (language) DO UPDATE SET templates = excluded.templates WHERE w.templates <> excluded.templates;
 $$;
 
@@ -185,7 +186,8 @@ BEGIN
 		SELECT w.templates INTO templates FROM leadscore_internal.wording_document w
 		WHERE w.language IN (substring(chosen, '^[A-Za-z]+'), 'en') ORDER BY w.language = 'en' LIMIT 1;
 	END IF;
-	RETURN templates;
+	-- not compressed, as it is stored: it is read for each lead
+	RETURN templates || '{}';
 END
 $$;
 

@@ -105,25 +105,29 @@ duration_in_words(const Wording *wording, const char *name, int32 hours)
 	return fill_in(wording, plural_name(wording, psprintf("%s.%s", name, unit), written), FILLINGS({"n", written}));
 }
 
+/* "a, b, c", put together by halves, so that long lists take no more than they must */
+static char *
+comma_list(const Wording *wording, const char *comma, int n, char *const *items)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (n == 1)
+		return items[0];
+	return fill_in(wording, comma, FILLINGS({"first", comma_list(wording, comma, n / 2, items)},
+											{"second", comma_list(wording, comma, n - n / 2, items + n / 2)}));
+}
+
 /* "a, b and c"; with semicolons where something has a comma of its own */
 char *
 list_in_words(const Wording *wording, const char *conjunction, int n, char *const *items)
 {
-	char	   *list = pstrdup(n > 0 ? items[0] : "");
-	const char *comma = "list.comma";
+	bool		has_comma = false;
 
-	bool		commas = false;
-
+	if (n < 2)
+		return pstrdup(n == 1 ? items[0] : "");
 	for (int i = 0; i < n; i++)
-		commas = commas || strchr(items[i], ',');
-	if (commas)
-	{
-		comma = "list.semicolon";
-		conjunction = psprintf("%s.semicolon", conjunction);
-	}
-	for (int i = 1; i < n; i++)
-		list = fill_in(wording, i + 1 < n ? comma : conjunction, FILLINGS({"first", list}, {"second", items[i]}));
-	return list;
+		has_comma = has_comma || strchr(items[i], ',');
+	return fill_in(wording, has_comma ? psprintf("%s.semicolon", conjunction) : conjunction,
+				   FILLINGS({"first", comma_list(wording, has_comma ? "list.semicolon" : "list.comma", n - 1, items)}, {"second", items[n - 1]}));
 }
 
 /* ---------- what is measured ---------- */

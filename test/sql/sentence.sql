@@ -117,7 +117,7 @@ SELECT say('points', '{"n": 3}');
 DELETE FROM sentence WHERE name = 'points.many';
 SELECT say('points', '{"n": 3}') AS as_delivered, (SELECT count(*) FROM wording_document WHERE language = 'de_AT') AS gone;
 TRUNCATE sentence;
-SELECT say('points', '{"n": 3}') AS as_delivered, (SELECT string_agg(language, ' ') FROM wording_document) AS languages;
+SELECT say('points', '{"n": 3}') AS as_delivered, (SELECT string_agg(language, ' ' ORDER BY language) FROM wording_document) AS languages;
 RESET leadscore.language;
 SELECT refused(c) FROM unnest(ARRAY[$$SET leadscore.language = 'd e'$$, $$SET leadscore.language = 'de; DROP'$$, $$SELECT say('nothing of the kind')$$,
 	$$INSERT INTO sentence VALUES ('de', 'line', '%what: %punkte')$$, $$INSERT INTO sentence VALUES ('de', 'line', '%what: 100 % sure')$$, $$INSERT INTO sentence VALUES ('de', 'line', '%what%')$$,

@@ -18,6 +18,10 @@ run_load($node, 2);
 $node->safe_psql('shop', q{
 	INSERT INTO shop.clicks VALUES (0, 'pending', '2026-01-01');
 	INSERT INTO leadscore.excluded_lead VALUES ('hot 3', 'staff', '2026-01-01'), ('nobody yet', NULL, '2026-01-02');
+	-- sentences: a changed one, and those of a dialect and of a language of the shop's own
+	UPDATE leadscore.sentence SET template = '%n Pkt.' WHERE language = 'de' AND name = 'points.many';
+	INSERT INTO leadscore.sentence VALUES ('de_AT', 'points.many', '%n Punkterl'), ('fr', 'points.many', '%n points');
+	UPDATE leadscore.signal SET label = 'look|looks' WHERE signal = 'visit';
 	INSERT INTO leadscore.derivation (derivation, behaviour, kinds, then_kinds) VALUES ('soon', 'sequence', '{visit}', '{order}');
 	SELECT shop.try($$SELECT leadscore.identify('v1', '5')$$);
 	-- versions of a model, and an experiment with it
@@ -53,6 +57,8 @@ my %state = (
 	pending => 'SELECT lead_id, delta::text FROM leadscore.pending_delta ORDER BY 1, 2',
 	aliases => 'SELECT * FROM leadscore.lead_alias ORDER BY 1',
 	leads => 'SELECT * FROM leadscore.lead ORDER BY 1',
+	sentences => 'SELECT * FROM leadscore.sentence ORDER BY 1, 2',
+	wordings => 'SELECT * FROM leadscore_internal.wording_document ORDER BY 1',
 	exclusions => 'SELECT * FROM leadscore.excluded_lead ORDER BY 1',
 	rules => 'SELECT * FROM leadscore.derivation ORDER BY 1',
 	'pending profiles' => 'SELECT * FROM leadscore.pending_profile ORDER BY 1',
@@ -199,7 +205,7 @@ for my $database (sort keys %restore)
 	$node->safe_psql('postgres', 'CREATE DATABASE data_only');
 	command_ok([ 'pg_dump', @connection, '-Fc', '--schema-only', '-f', "$dumps/schema", 'shop' ], 'dump of the schema');
 	command_ok([ 'pg_restore', @connection, '--exit-on-error', '-d', 'data_only', "$dumps/schema" ], 'restore of the schema');
-	$node->safe_psql('data_only', 'TRUNCATE leadscore_internal.counted_signal');
+	$node->safe_psql('data_only', 'TRUNCATE leadscore_internal.counted_signal, leadscore.sentence');
 	command_ok([ 'pg_restore', @connection, '--exit-on-error', '--data-only', '--disable-triggers', '-d', 'data_only', "$dumps/custom" ],
 		'restore of the data alone');
 	same(result('data_only', $state{$_}), $expected->{$_}, "data alone: $_") for qw(timelines signals versions experiments differences);
