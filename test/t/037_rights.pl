@@ -27,7 +27,8 @@ my %functions = (
 		check_event check_condition check_scorecard is_time_zone day_start check_duration duration_hours check_part_exists check_model_exists subject_named rule_conditions refuse known our_schemas read_timestamp read_date},
 	reader => q{
 		signals scorecard make_document model_named lead_named is_excluded anybody_excluded is_visible model_cards served_models months_since model_stages stage_signals touch_signals
-		timeline_of has_pending check_timelines_seen with_pending with_pending_profile alias_profiles top score(text) score(bigint) score(uuid) score_by_query explain(text) explain(bigint) explain(uuid) score_history serving_model
+		timeline_of has_pending check_timelines_seen with_pending with_pending_profile alias_profiles top score(text) score(bigint) score(uuid) score_by_query explain(text) explain(bigint) explain(uuid) score_history serving_model cards_at
+		score_change percentile_rank(text) percentile_rank(bigint) percentile_rank(uuid)
 		rfm(text) rfm(text[]) rfm_groups conversion_of signals_named crm_changes crm_at crm_reasons month_of month_start segment_position stored_sum
 		is_visible model_cards served_models months_since model_stages stage_signals touch_signals
 		log_has signals_waiting children family_above family_below mapped_columns keeps_values table_problem known_source_problem own_problem collation_version event_trigger_state source_problem lead_key_problem has_lead_index split_problem transition_problem split_tables partitions column_type property_type trigger_mapping
@@ -42,7 +43,7 @@ my %functions = (
 	redeemer => q{redeem unredeem},
 	backup => q{},
 	admin => q{
-		publish lint tell_of_findings lint_weights lint_caps lint_segments lint_signals document_weights document_categories document_rules document_segments highest_sums signals_never_met why_never properties_asked property_types
+		publish lint tell_of_findings lint_weights lint_caps lint_segments lint_signals document_weights document_categories document_rules document_segments highest_sums signals_never_met signals_unmet profile_signals_unmet why_never properties_asked property_types
 		check_redefined keep_version set_default_model restore_version keep_documents
 		track track_query qualified_query make_query_table check_query_key note_query query_of query_named refresh_query query_failed refresh_queries
 		tell_of_size add_past tell_of_column equal_may_differ merge_duplicates track_profile is_ordered untrack check_source check_properties begin_tracking end_tracking check_children retrack check_mapping repair_triggers rename_source replace_source look_at_source note_due forget_mapping drop_trigger_sets present_mappings sources_due sources_counted create_triggers
