@@ -88,7 +88,7 @@ BEGIN
 		' leadscore.score_history(text, text, timestamptz, timestamptz, interval), leadscore.score_change(text, interval, timestamptz),'
 		' leadscore.percentile_rank(text, text, timestamptz), leadscore.percentile_rank(bigint, text, timestamptz), leadscore.percentile_rank(uuid, text, timestamptz), leadscore.rfm_groups(), leadscore.rfm(text[], timestamptz, integer),'
 		' leadscore.rfm(text, timestamptz, integer), leadscore_internal.conversion_of(text), leadscore_internal.signals_named(text[]),'
-		' leadscore.crm_changes(bigint, integer), leadscore_internal.crm_at(timestamptz), leadscore_internal.crm_reasons(jsonb, leadscore.timeline, jsonb, timestamptz),'
+		' leadscore.crm_changes(bigint, integer), leadscore_internal.crm_at(timestamptz), leadscore_internal.crm_stays(leadscore_internal.crm_state, numeric, text, text, integer, text, float8), leadscore_internal.crm_reasons(jsonb, leadscore.timeline, jsonb, timestamptz),'
 		' leadscore_internal.conversion_id(jsonb, text), leadscore_internal.check_outcome(jsonb, text, interval, timestamptz[], interval),'
 		' leadscore_internal.examples(integer, integer, integer, boolean, timestamptz[]),'
 		' leadscore_internal.warn_of_censoring(integer, integer, integer, timestamptz[]),'
@@ -181,7 +181,7 @@ BEGIN
 		-- what is probably not meant
 		' leadscore.lint(text), leadscore_internal.tell_of_findings(text), leadscore_internal.lint_weights(jsonb), leadscore_internal.lint_caps(jsonb),'
 		' leadscore_internal.lint_segments(jsonb), leadscore_internal.lint_signals(jsonb), leadscore_internal.document_weights(jsonb), leadscore_internal.document_categories(jsonb),'
-		' leadscore_internal.document_rules(jsonb), leadscore_internal.document_segments(jsonb), leadscore_internal.highest_sums(jsonb), leadscore_internal.signals_never_met(jsonb), leadscore_internal.signals_unmet(integer[], bigint), leadscore_internal.profile_signals_unmet(jsonb[], bigint),'
+		' leadscore_internal.document_rules(jsonb), leadscore_internal.document_segments(jsonb), leadscore_internal.highest_sums(jsonb), leadscore_internal.lint_crm_step(jsonb), leadscore_internal.signals_never_met(jsonb), leadscore_internal.signals_unmet(integer[], bigint), leadscore_internal.profile_signals_unmet(jsonb[], bigint),'
 		' leadscore_internal.why_never(text, text, jsonb, jsonpath), leadscore_internal.properties_asked(jsonb, jsonpath), leadscore_internal.property_types(text, text),'
 		-- tracking
 		' leadscore.track(regclass, text, text, text, text, text, text[], text, text, boolean), leadscore_internal.tell_of_size(regclass), leadscore_internal.add_past(regclass, jsonb), leadscore_internal.tell_of_column(regclass, text), leadscore_internal.equal_may_differ(regclass, text), leadscore_internal.merge_duplicates(), leadscore.track_profile(regclass, text, text[], text, text), leadscore_internal.is_ordered(regtype),'
@@ -215,7 +215,7 @@ BEGIN
 		' leadscore_internal.try_unidentify(text), leadscore_internal.fold_leads(text[]), leadscore_internal.rebuild_is_at_work(), leadscore_internal.lock_derivations(),'
 		' leadscore_internal.lock_crm_numbers(), leadscore.derive(timestamptz, boolean), leadscore_internal.derive_once(timestamptz, boolean), leadscore_internal.duration(interval),'
 		' leadscore.affinity(text, timestamptz, interval, text[], float8), leadscore.make_signals(text, text, integer),'
-		' leadscore_internal.check_property(text, integer), leadscore_internal.check_kinds(text[]), leadscore.refresh_crm(), leadscore.crm_forget(bigint),'
+		' leadscore_internal.check_property(text, integer), leadscore_internal.check_kinds(text[]), leadscore.refresh_crm(), leadscore_internal.refresh_crm_at(timestamptz), leadscore.crm_forget(bigint),'
 		-- scores, transitions and offers
 		' leadscore.refresh_segments(boolean), leadscore.unwatch(text), leadscore_internal.begin_watching(text, boolean), leadscore_internal.finish_watching(text, jsonb),'
 		' leadscore_internal.leads_to_see(text, integer), leadscore_internal.see_written(), leadscore_internal.see_batch(text[], text, boolean), leadscore.drop_consumer(text),'

@@ -25,17 +25,17 @@ COMMENT ON FUNCTION leadscore_internal.is_visible(text)
 	IS 'whether row-level security shows the user the lead: its row of lead and one of its events, where policies bind the user on these tables';
 
 CREATE FUNCTION leadscore_internal.model_cards()
-	RETURNS TABLE (model text, scorecard jsonb, conversion_id integer, time_zone text)
+	RETURNS TABLE (model text, scorecard jsonb, conversion_id integer, time_zone text, crm_step float8)
 	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 2 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	RETURN QUERY
-	SELECT m.model, leadscore.scorecard(m.model), c.signal_id, coalesce(m.time_zone, 'UTC')
+	SELECT m.model, leadscore.scorecard(m.model), c.signal_id, coalesce(m.time_zone, 'UTC'), coalesce(m.crm_step, 5)
 	FROM leadscore.model m LEFT JOIN leadscore_internal.model_conversion c ON c.model = m.model;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.model_cards() IS 'each model with its scorecard, the number of the signal that is its conversion (NULL: it has none), and its time zone';
+COMMENT ON FUNCTION leadscore_internal.model_cards() IS 'each model with its scorecard, the number of the signal that is its conversion (NULL: it has none), its time zone, and how far a score moves before a CRM is told';
 
 CREATE FUNCTION leadscore_internal.served_models()
 	RETURNS TABLE (model text, scorecard jsonb, treated boolean, salt text, share float8)

@@ -124,6 +124,20 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.highest_sums(jsonb) IS 'what no lead can be above on a document: sums of its highest points, which may lie higher than any lead comes';
 
+CREATE FUNCTION leadscore_internal.lint_crm_step(document jsonb) RETURNS TABLE (severity text, object text, problem text, hint text)
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT 'warning', format('model "%s"', document ->> 'model'), CASE WHEN d.step < 1 THEN format('crm_step of %s is no less than 1: a CRM gets whole numbers', d.step)
+			ELSE format('crm_step of %s is never reached: scores lie between %s and %s', d.step, d.floor, d.most) END,
+		'Write a step that a salesperson would notice, such as 5 where scores go to 100.'
+	FROM (
+		SELECT (document ->> 'crm_step')::float8 AS step, (document ->> 'floor')::float8 AS floor, h.score AS most FROM leadscore_internal.highest_sums(document) h
+	) d
+	WHERE d.step > 0 AND d.step < 1 OR d.step > greatest(d.most, d.floor) - d.floor
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.lint_crm_step(jsonb) IS 'a crm_step of a document that means nothing';
+
 CREATE FUNCTION leadscore_internal.document_segments(document jsonb)
 	RETURNS TABLE (segment text, n bigint, min_score float8, above_score float8, min_fit float8, min_engagement float8, rules text[])
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 5 SET search_path = pg_catalog, pg_temp
@@ -350,6 +364,7 @@ BEGIN
 		SELECT * FROM leadscore_internal.lint_segments(document)
 		UNION ALL SELECT * FROM leadscore_internal.lint_weights(document)
 		UNION ALL SELECT * FROM leadscore_internal.lint_caps(document)
+		UNION ALL SELECT * FROM leadscore_internal.lint_crm_step(document)
 		UNION ALL SELECT * FROM leadscore_internal.lint_signals(document)
 		UNION ALL
 		SELECT 'warning', format('model "%s"', name), format('has almost the name of the experiment "%s"; each has rows of its own in lead_score', e.experiment), 'Rename one of them.'

@@ -29,7 +29,7 @@ my %functions = (
 		signals scorecard make_document model_named lead_named is_excluded anybody_excluded is_visible model_cards served_models months_since model_stages stage_signals touch_signals
 		timeline_of has_pending check_timelines_seen with_pending with_pending_profile alias_profiles top score(text) score(bigint) score(uuid) score_by_query explain(text) explain(bigint) explain(uuid) score_history serving_model cards_at
 		score_change percentile_rank(text) percentile_rank(bigint) percentile_rank(uuid)
-		rfm(text) rfm(text[]) rfm_groups conversion_of signals_named crm_changes crm_at crm_reasons month_of month_start segment_position stored_sum
+		rfm(text) rfm(text[]) rfm_groups conversion_of signals_named crm_changes crm_at crm_stays crm_reasons month_of month_start segment_position stored_sum
 		is_visible model_cards served_models months_since model_stages stage_signals touch_signals
 		log_has signals_waiting children family_above family_below mapped_columns keeps_values table_problem known_source_problem own_problem collation_version event_trigger_state source_problem lead_key_problem has_lead_index split_problem transition_problem split_tables partitions column_type property_type trigger_mapping
 		has_column looks_like_name is_term_for_column term_type property_value property_name terms expression_type expression_columns expression_has_index hint_of_future
@@ -43,7 +43,7 @@ my %functions = (
 	redeemer => q{redeem unredeem},
 	backup => q{},
 	admin => q{
-		publish lint tell_of_findings lint_weights lint_caps lint_segments lint_signals document_weights document_categories document_rules document_segments highest_sums signals_never_met signals_unmet profile_signals_unmet why_never properties_asked property_types
+		publish lint tell_of_findings lint_weights lint_caps lint_segments lint_signals document_weights document_categories document_rules document_segments highest_sums lint_crm_step signals_never_met signals_unmet profile_signals_unmet why_never properties_asked property_types
 		check_redefined keep_version set_default_model restore_version keep_documents
 		track track_query qualified_query make_query_table check_query_key note_query query_of query_named refresh_query query_failed refresh_queries
 		tell_of_size add_past tell_of_column equal_may_differ merge_duplicates track_profile is_ordered untrack check_source check_properties begin_tracking end_tracking check_children retrack check_mapping repair_triggers rename_source replace_source look_at_source note_due forget_mapping drop_trigger_sets present_mappings sources_due sources_counted create_triggers
@@ -55,7 +55,7 @@ my %functions = (
 		begin_compaction compaction_finished signal_definitions signals_counted in_transaction_block refuse_block wait_for_writers writers rebuilders transaction_name wait_for_partings take_parted correct_parted lock_rebuild
 		unlock_rebuild check_read_committed
 		forget count_rows check_lead_id lock_person try_unidentify fold_leads rebuild_is_at_work check_not_running postpone_rebuild lock_derivations lock_crm_numbers derive derive_once duration affinity make_signals check_property check_kinds
-		refresh_crm crm_forget refresh_segments see_changes look watch unwatch begin_watching finish_watching leads_to_see see_written see_batch
+		refresh_crm refresh_crm_at crm_forget refresh_segments see_changes look watch unwatch begin_watching finish_watching leads_to_see see_written see_batch
 		drop_consumer watched_documents look_completed prune_changes expire_vouchers offer_result money to_unit offer_named voucher_key issue_offer resume_offer revoke_vouchers in_restore schedule unschedule jobs cron_line shell_word},
 	# nobody but the owner: rights to others
 	internal => q{
