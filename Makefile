@@ -34,7 +34,7 @@ SQL_PARTS  = schema timeline/timeline model/score model/catalog model/template l
              live/follow live/partition live/maintenance live/identity live/alias live/exclusion live/derive act/experiment face/face face/change \
              face/rfm face/figures face/affinity face/crm learn/quality learn/learn learn/fit learn/bins \
              learn/profile_report learn/preview learn/segment_limits customer/clv act/transition \
-             act/offer model/lint admin/schedule admin/privileges
+             act/offer act/tombstone face/person model/lint admin/schedule admin/privileges
 DATA_built = sql/leadscore--$(EXTVERSION).sql
 DATA       = $(patsubst $(here)/%,%,$(wildcard $(here)/sql/leadscore--*--*.sql))
 

@@ -157,13 +157,16 @@ BEGIN
 		FROM leadscore_internal.visible_lead l
 		CROSS JOIN LATERAL (SELECT leadscore.timeline_first_hour(l.timeline, conversion_signal, since, until) IS NOT NULL AS converted OFFSET 0) c
 		WHERE leadscore.timeline_first_hour(l.timeline, NULL::integer, since, until) IS NOT NULL
+		-- of who was forgotten a part is known, of an earlier time or of this one
+		AND (NOT (SELECT leadscore_internal.anybody_forgotten()) OR NOT leadscore_internal.came_again(l.lead_id))
 		OFFSET 0	-- what is computed here is used by several aggregates, and is not to be computed for each
 	) x;
 	-- visitors who may have been treated in one way, and became a lead that is treated in the other
 	SELECT count(DISTINCT a.lead_id) INTO crossed
 	FROM leadscore.lead_alias a JOIN leadscore_internal.visible_lead l ON l.lead_id = a.lead_id
 	WHERE leadscore_internal.treated(e.salt, e.share, a.alias) <> leadscore_internal.treated(e.salt, e.share, a.lead_id)
-	AND leadscore.timeline_first_hour(l.timeline, NULL::integer, since, until) IS NOT NULL;
+	AND leadscore.timeline_first_hour(l.timeline, NULL::integer, since, until) IS NOT NULL
+	AND (NOT (SELECT leadscore_internal.anybody_forgotten()) OR NOT leadscore_internal.came_again(l.lead_id));
 	control_leads := r.n0;
 	treatment_leads := r.n1;
 	control_conversions := r.c0;

@@ -115,7 +115,7 @@ BEGIN
 		' leadscore.segment_limits(jsonb, jsonb, timestamptz), leadscore_internal.score_limit(jsonb, text, bigint, timestamptz), leadscore_internal.has_limit(jsonb),'
 		' leadscore_internal.check_shares(jsonb, text[]), leadscore_internal.shares_today(jsonb, timestamptz),'
 		' leadscore.stability_report(text, timestamptz, timestamptz, interval),'
-		' leadscore_internal.treated(text, float8, text), leadscore_internal.serving_model(text, text, timestamptz), leadscore_internal.cards_at(text, timestamptz), leadscore.arm(text, text), leadscore.experiment_result(text, text, float8, timestamptz),'
+		' leadscore_internal.anybody_forgotten(), leadscore_internal.came_again(text), leadscore_internal.treated(text, float8, text), leadscore_internal.serving_model(text, text, timestamptz), leadscore_internal.cards_at(text, timestamptz), leadscore.arm(text, text), leadscore.experiment_result(text, text, float8, timestamptz),'
 		' leadscore.training_set(jsonb, text, interval, timestamptz[], interval),'
 		' leadscore.evaluate(jsonb, text, interval, timestamptz[], interval),'
 		' leadscore.lift_table(jsonb, text, interval, timestamptz[], interval),'
@@ -170,12 +170,12 @@ BEGIN
 	EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON leadscore.signal, leadscore.model, leadscore.weight, leadscore.category, leadscore.stage,'
 		' leadscore.rule, leadscore.grade, leadscore.segment, leadscore.default_model, leadscore.compaction, leadscore.model_version, leadscore.experiment, leadscore.event, leadscore.lead, leadscore.excluded_lead,'
 		' leadscore.derivation, leadscore.conversion, leadscore.rfm_group, leadscore.spend, leadscore.channel, leadscore.offer,'
-		' leadscore.voucher, leadscore_internal.forgotten_voucher, leadscore_internal.changed_lead, leadscore.derived_event, leadscore_internal.derivation_due, leadscore_internal.derivation_state,'
+		' leadscore.voucher, leadscore_internal.changed_lead, leadscore.derived_event, leadscore_internal.derivation_due, leadscore_internal.derivation_state,'
 		' leadscore_internal.crm_state, leadscore_internal.pending_identity, leadscore_internal.parted_lead, leadscore.watched_model, leadscore.lead_state, leadscore.segment_change, leadscore.change_consumer TO %s', role);
 	-- (what a rebuild brings again)
 	EXECUTE format('GRANT DELETE ON leadscore.lead_timeline, leadscore.known_source TO %s', role);
 	EXECUTE format('GRANT SELECT, DELETE ON leadscore.pending_profile, leadscore_internal.seen_profile, leadscore_internal.voucher_order TO %s', role);
-	EXECUTE format('GRANT SELECT ON leadscore_internal.offer_slot, leadscore_internal.offer_money, leadscore_internal.offer_stop, leadscore_internal.change_clock TO %s', role);
+	EXECUTE format('GRANT SELECT ON leadscore_internal.tombstone, leadscore_internal.offer_slot, leadscore_internal.offer_money, leadscore_internal.offer_stop, leadscore_internal.change_clock TO %s', role);
 	EXECUTE format('GRANT USAGE ON SEQUENCE leadscore.weight_weight_id_seq, leadscore_internal.crm_change_id_seq TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.publish(jsonb, boolean), leadscore_internal.check_redefined(jsonb), leadscore_internal.keep_version(text, jsonb), leadscore.set_default_model(text), leadscore.restore_version(text, integer, boolean), leadscore_internal.keep_documents(text[]),'
 		-- what is probably not meant
@@ -211,6 +211,9 @@ BEGIN
 		' leadscore_internal.signal_definitions(text[]), leadscore_internal.signals_counted(jsonb), leadscore_internal.in_transaction_block(), leadscore_internal.refuse_block(text), leadscore_internal.wait_for_writers(), leadscore_internal.writers(regclass), leadscore_internal.rebuilders(bigint), leadscore_internal.transaction_name(integer, text), leadscore_internal.wait_for_partings(), leadscore_internal.take_parted(),'
 		' leadscore_internal.lock_rebuild(boolean), leadscore_internal.unlock_rebuild(), leadscore_internal.check_read_committed(text, text),'
 		-- identities and what follows from events
+		' leadscore.everything_about(text), leadscore_internal.person_tables(), leadscore_internal.row_as_json(regclass), leadscore_internal.rows_of_person(regclass, text, text[]),'
+		' leadscore_internal.scores_of_person(text), leadscore_internal.timeline_of_person(text), leadscore_internal.names_of(text), leadscore_internal.forgotten_at(text[]),'
+		' leadscore_internal.leave_tombstones(text[]), leadscore.drop_tombstone(text), leadscore.prune_tombstones(timestamptz),'
 		' leadscore.forget(text, boolean), leadscore_internal.count_rows(regclass, jsonb, text[]), leadscore_internal.find_rows(regclass, jsonb, text[]), leadscore_internal.delete_rows(regclass, text, text[]), leadscore_internal.check_lead_id(text, text), leadscore_internal.lock_person(text),'
 		' leadscore_internal.try_unidentify(text), leadscore_internal.fold_leads(text[]), leadscore_internal.rebuild_is_at_work(), leadscore_internal.lock_derivations(),'
 		' leadscore_internal.lock_crm_numbers(), leadscore.derive(timestamptz, boolean), leadscore_internal.derive_once(timestamptz, boolean), leadscore_internal.duration(interval),'

@@ -36,7 +36,7 @@ my %functions = (
 		conversion_id check_outcome examples warn_of_censoring outcome past_score past_probability past_features past_points assess
 		compacted_day default_time_zone unbounded card_terms rounded with_points profile_rules fit normal_tails student_tails student_bound profile_values with_profile profile_report
 		merge_bands likelihood measured_once with_bands with_half_lives sample_likelihood learn_decay information_value signal_report
-		compare with_signal_ids document_signals tell_of_uncounted stability_index preview voucher_preview vouchers_due segment_limits score_limit has_limit check_shares shares_today stability_report treated arm experiment_result training_set evaluate lift_table
+		compare with_signal_ids document_signals tell_of_uncounted stability_index preview voucher_preview vouchers_due segment_limits score_limit has_limit check_shares shares_today stability_report anybody_forgotten came_again treated arm experiment_result training_set evaluate lift_table
 		calibration_table gains bands fine_bands check_fit fit_clv(text) clv(text) not_a_timeline},
 	writer => q{take_changes acknowledge_changes},
 	identifier => q{identify(text) identify(text[]) unidentify},
@@ -54,6 +54,7 @@ my %functions = (
 		verify rebuild compact fold partition_timelines find_corrections leads_named apply_corrections add_corrections add_deltas find_hours compaction_zone check_compaction
 		begin_compaction compaction_finished signal_definitions signals_counted in_transaction_block refuse_block wait_for_writers writers rebuilders transaction_name wait_for_partings take_parted correct_parted lock_rebuild
 		unlock_rebuild check_read_committed
+		everything_about person_tables row_as_json rows_of_person scores_of_person timeline_of_person names_of forgotten_at leave_tombstones drop_tombstone prune_tombstones
 		forget count_rows check_lead_id lock_person try_unidentify fold_leads rebuild_is_at_work check_not_running postpone_rebuild lock_derivations lock_crm_numbers derive derive_once duration affinity make_signals check_property check_kinds
 		refresh_crm refresh_crm_at crm_forget refresh_segments see_changes look watch unwatch begin_watching finish_watching leads_to_see see_written see_batch
 		drop_consumer watched_documents look_completed prune_changes expire_vouchers offer_result money to_unit offer_named voucher_key issue_offer resume_offer revoke_vouchers in_restore schedule unschedule jobs cron_line shell_word},
@@ -83,7 +84,7 @@ my %functions = (
 		give_up_row append_delta wait_for_names try_names try_aliases try_leads line_is_free lead_now has_aliases names_are_seen aliases_are_seen append_change remove_change change_waits
 		waiting_lead waiting_changes is_first_change statement_is_running change_problem moved_timelines begin_parting try_sources try_table try_change make_change
 		carry_out_one carry_out change_name add_by_statement fold_by_statements
-		see_leads change_horizon set_clock run_latest edition names_of voucher_code is_held_out fill_slots history_exists has_rows has_events fold_rows fold_profiles fold_profile follow_tablespace by_bytes keyed_by_lead merge_rows merge_profile look_up_again profile_tables latest_profile add_delta note_skipped condense_skipped
+		see_leads change_horizon set_clock run_latest edition tombstone_keys voucher_code is_held_out fill_slots history_exists has_rows has_events fold_rows fold_profiles fold_profile follow_tablespace by_bytes keyed_by_lead merge_rows merge_profile look_up_again profile_tables latest_profile add_delta note_skipped condense_skipped
 		source_sample add_rows table_of_lead create_split_table changes_to_log models_watched offers_to_issue vouchers_to_issue condition_card issue_to give_back takes_slot
 		voucher_with check_voucher_owner lock_order check_redeemable discount_of take_money},
 );
@@ -126,15 +127,15 @@ is($node->safe_psql('shop', q{SELECT count(*) FROM pg_proc WHERE pronamespace IN
 my %tables = (
 	'reader=r admin=arwd' => 'signal model weight rule category stage grade segment default_model compaction model_version experiment lead derivation conversion rfm_group spend channel
 		offer excluded_lead pending_identity changed_lead crm_state watched_model lead_state segment_change',
-	'admin=arwd' => 'voucher forgotten_voucher parted_lead derived_event derivation_due derivation_state change_consumer',
+	'admin=arwd' => 'voucher parted_lead derived_event derivation_due derivation_state change_consumer',
 	'writer=a admin=arwd' => 'event',		# and columns of it
 	'reader=r admin=rd' => 'lead_timeline known_source',
 	'reader=r admin=r' => 'lead_alias alias_edge pending_delta counted_signal snapshot_state model_document signal_definition skipped skipped_row source source_trigger trigger_set query_table tracked_query known_event_trigger known_collation own_column status current_timeline pending_timeline alias_profile current_profile visible_lead
 		lead_score lead_segment segment_summary model_conversion signal_use lead_start monthly_figure sales_cycle funnel attribution crm_lead',
 	'admin=rd' => 'pending_profile seen_profile voucher_order',
-	'admin=r' => 'offer_slot offer_money offer_stop change_clock',
+	'admin=r' => 'tombstone offer_slot offer_money offer_stop change_clock',
 	'admin=U' => 'weight_weight_id_seq crm_change_id_seq',
-	'nobody' => 'timeline_move signal_signal_id_seq event_event_id_seq pending_identity_change_id_seq pending_profile_change_id_seq derived_event_derived_event_id_seq segment_change_change_id_seq voucher_voucher_id_seq offer_slot_seq',
+	'nobody' => 'timeline_move tombstone_salt signal_signal_id_seq event_event_id_seq pending_identity_change_id_seq pending_profile_change_id_seq derived_event_derived_event_id_seq segment_change_change_id_seq voucher_voucher_id_seq offer_slot_seq',
 );
 my $letters = join ', ', map {
 	my $role = $_;
