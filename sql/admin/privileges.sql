@@ -41,10 +41,11 @@ GRANT EXECUTE ON FUNCTION leadscore.timeline_agg(jsonb, text, timestamptz, numer
 	leadscore.logistic_regression(float8[], boolean, float8, float8[]) TO PUBLIC;
 
 -- what constraints call, and hints: with the rights of whoever writes
-GRANT EXECUTE ON FUNCTION leadscore_internal.check_event(text, text, timestamptz, numeric, jsonb), leadscore_internal.check_condition(jsonpath),
+GRANT EXECUTE ON FUNCTION leadscore_internal.check_event(text, text, timestamptz, numeric, jsonb), leadscore_internal.check_condition(jsonpath), leadscore_internal.label_fault(text),
 	leadscore_internal.check_scorecard(jsonb), leadscore_internal.is_time_zone(text), leadscore_internal.day_start(timestamptz, text), leadscore_internal.check_duration(text, interval, text), leadscore_internal.duration_hours(text, interval, text),
 	leadscore_internal.refuse(text, text, text), leadscore_internal.known(text, text[]), leadscore_internal.our_schemas(), leadscore_internal.read_timestamp(text), leadscore_internal.read_date(text), leadscore_internal.check_part_exists(text, text, text, text, text, text[]),
-	leadscore_internal.check_model_exists(text, text), leadscore_internal.subject_named(text, text), leadscore_internal.rule_conditions(jsonb, jsonb, jsonb) TO PUBLIC;
+	leadscore_internal.check_model_exists(text, text), leadscore_internal.subject_named(text, text), leadscore_internal.rule_conditions(jsonb, jsonb, jsonb),
+	leadscore_internal.sentence_placeholders(text), leadscore_internal.sentence_filled(jsonb, text, jsonb) TO PUBLIC;
 
 CREATE FUNCTION leadscore_internal.check_role(role regrole) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -72,7 +73,7 @@ BEGIN
 		' leadscore.rule, leadscore_internal.signal_use, leadscore.grade, leadscore.segment, leadscore.default_model, leadscore.compaction, leadscore.model_document, leadscore.lead, leadscore.lead_timeline,'
 		' leadscore.lead_alias, leadscore.pending_delta, leadscore_internal.pending_identity, leadscore_internal.alias_edge, leadscore_internal.changed_lead, leadscore_internal.counted_signal, leadscore_internal.snapshot_state, leadscore_internal.signal_definition,'
 		' leadscore_internal.source_trigger, leadscore.source, leadscore_internal.trigger_set, leadscore_internal.query_table, leadscore.tracked_query, leadscore_internal.own_column, leadscore.known_source, leadscore_internal.known_event_trigger, leadscore_internal.known_collation, leadscore_internal.skipped, leadscore.skipped_row, leadscore.status, leadscore.current_timeline, leadscore_internal.pending_timeline, leadscore_internal.alias_profile, leadscore.current_profile, leadscore_internal.visible_lead, leadscore.lead_score,'
-		' leadscore.lead_segment, leadscore.segment_summary, leadscore.model_version, leadscore.experiment, leadscore.watched_model,'
+		' leadscore.lead_segment, leadscore.segment_summary, leadscore.sentence, leadscore_internal.delivered_sentence, leadscore.model_version, leadscore.experiment, leadscore.watched_model,'
 		' leadscore.lead_state, leadscore.segment_change, leadscore.offer, leadscore.excluded_lead,'
 		' leadscore.derivation, leadscore.conversion, leadscore_internal.model_conversion,'
 		' leadscore.rfm_group, leadscore.spend, leadscore.channel, leadscore_internal.lead_start, leadscore.monthly_figure,'
@@ -80,7 +81,7 @@ BEGIN
 	EXECUTE format('GRANT SELECT (lead_id) ON leadscore.event TO %s', role);	-- for row-level security in lead_score
 	-- what is in it is shown to those whom policies on lead do not bind
 	EXECUTE format('GRANT SELECT (lead_id) ON leadscore.pending_profile TO %s', role);
-	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.signals(), leadscore.scorecard(text), leadscore_internal.make_document(text), leadscore_internal.model_named(text),'
+	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.signals(), leadscore.scorecard(text), leadscore_internal.make_document(text), leadscore_internal.model_named(text), leadscore_internal.wording(), leadscore_internal.say(text, jsonb),'
 		' leadscore_internal.is_excluded(text), leadscore_internal.anybody_excluded(),'
 		' leadscore_internal.lead_named(text), leadscore_internal.timeline_of(text), leadscore_internal.has_pending(text), leadscore_internal.with_pending(text, leadscore.timeline), leadscore_internal.check_timelines_seen(), leadscore_internal.with_pending_profile(text, jsonb, boolean), leadscore_internal.alias_profiles(), leadscore_internal.is_visible(text), leadscore_internal.model_cards(), leadscore_internal.served_models(), leadscore_internal.months_since(timestamptz, text), leadscore_internal.model_stages(), leadscore_internal.stage_signals(), leadscore_internal.touch_signals(), leadscore_internal.children(regclass), leadscore_internal.source_problem(regclass, jsonb), leadscore_internal.lead_key_problem(regclass, jsonb), leadscore_internal.has_lead_index(oid, text, boolean), leadscore_internal.split_problem(), leadscore_internal.log_has(text, boolean), leadscore_internal.signals_waiting(text[]), leadscore_internal.transition_problem(), leadscore_internal.table_problem(), leadscore_internal.known_source_problem(), leadscore_internal.own_problem(), leadscore_internal.collation_version(), leadscore_internal.event_trigger_state(), leadscore_internal.mapped_columns(oid, jsonb), leadscore_internal.keeps_values(text, text), leadscore_internal.family_above(oid[]), leadscore_internal.family_below(oid[]), leadscore_internal.split_tables(), leadscore.partitions(),'
 		' leadscore_internal.column_type(regclass, text), leadscore_internal.has_column(oid, text), leadscore_internal.looks_like_name(text), leadscore_internal.is_term_for_column(oid, text), leadscore_internal.term_type(regclass, text, text), leadscore_internal.property_value(oid, text), leadscore_internal.property_name(oid, text), leadscore_internal.terms(oid, jsonb), leadscore_internal.expression_type(regclass, text, text), leadscore_internal.expression_columns(text), leadscore_internal.expression_has_index(oid, text, boolean), leadscore_internal.hint_of_future(regclass, text), leadscore_internal.property_type(regtype), leadscore_internal.trigger_mapping(bytea), leadscore.top(integer, text, timestamptz), leadscore.score(text, text, timestamptz), leadscore_internal.score_by_query(text, text, timestamptz), leadscore.explain(text, text, timestamptz),'
@@ -88,7 +89,7 @@ BEGIN
 		' leadscore.score_history(text, text, timestamptz, timestamptz, interval), leadscore.score_change(text, interval, timestamptz),'
 		' leadscore.percentile_rank(text, text, timestamptz), leadscore.percentile_rank(bigint, text, timestamptz), leadscore.percentile_rank(uuid, text, timestamptz), leadscore.rfm_groups(), leadscore.rfm(text[], timestamptz, integer),'
 		' leadscore.rfm(text, timestamptz, integer), leadscore_internal.conversion_of(text), leadscore_internal.signals_named(text[]),'
-		' leadscore.crm_changes(bigint, integer), leadscore_internal.crm_at(timestamptz), leadscore_internal.crm_stays(leadscore_internal.crm_state, numeric, text, text, integer, text, float8), leadscore_internal.crm_reasons(jsonb, leadscore.timeline, jsonb, timestamptz),'
+		' leadscore.crm_changes(bigint, integer), leadscore_internal.crm_at(timestamptz), leadscore_internal.crm_stays(leadscore_internal.crm_state, numeric, text, text, integer, text, float8), leadscore_internal.crm_reasons(jsonb, leadscore.timeline, jsonb, timestamptz, jsonb), leadscore_internal.explained(jsonb, leadscore.timeline, jsonb, timestamptz, jsonb),'
 		' leadscore_internal.conversion_id(jsonb, text), leadscore_internal.check_outcome(jsonb, text, interval, timestamptz[], interval),'
 		' leadscore_internal.examples(integer, integer, integer, boolean, timestamptz[]),'
 		' leadscore_internal.warn_of_censoring(integer, integer, integer, timestamptz[]),'
@@ -96,7 +97,7 @@ BEGIN
 		' leadscore_internal.past_score(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore_internal.past_probability(jsonb, leadscore.timeline, jsonb, timestamptz),'
 		' leadscore_internal.assess(jsonb, leadscore.timeline, jsonb, timestamptz, boolean),'
 		' leadscore_internal.past_features(jsonb, leadscore.timeline, jsonb, timestamptz),'
-		' leadscore_internal.past_points(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore_internal.compacted_day(timestamptz), leadscore_internal.unbounded(jsonb), leadscore_internal.card_terms(jsonb), leadscore_internal.rounded(float8, float8), leadscore_internal.profile_rules(jsonb),'
+		' leadscore_internal.past_points(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore_internal.compacted_day(timestamptz), leadscore_internal.unbounded(jsonb), leadscore_internal.card_terms(jsonb), leadscore_internal.rounded(float8, float8),'
 		' leadscore_internal.with_points(jsonb, float8[], float8),'
 		' leadscore.fit(jsonb, text, interval, timestamptz[], float8, float8, boolean, float8, interval, boolean, text, boolean),'
 		' leadscore_internal.stored_sum(leadscore.timeline), leadscore_internal.month_of(timestamptz, text), leadscore_internal.month_start(date, text), leadscore_internal.segment_position(text, text),'
@@ -168,7 +169,7 @@ BEGIN
 	PERFORM leadscore.grant_reader(role), leadscore.grant_writer(role), leadscore.grant_identifier(role), leadscore.grant_redeemer(role);
 	-- what a person edits, and what functions change that run with his rights
 	EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON leadscore.signal, leadscore.model, leadscore.weight, leadscore.category, leadscore.stage,'
-		' leadscore.rule, leadscore.grade, leadscore.segment, leadscore.default_model, leadscore.compaction, leadscore.model_version, leadscore.experiment, leadscore.event, leadscore.lead, leadscore.excluded_lead,'
+		' leadscore.rule, leadscore.grade, leadscore.segment, leadscore.default_model, leadscore.compaction, leadscore.sentence, leadscore.model_version, leadscore.experiment, leadscore.event, leadscore.lead, leadscore.excluded_lead,'
 		' leadscore.derivation, leadscore.conversion, leadscore.rfm_group, leadscore.spend, leadscore.channel, leadscore.offer,'
 		' leadscore.voucher, leadscore_internal.changed_lead, leadscore.derived_event, leadscore_internal.derivation_due, leadscore_internal.derivation_state,'
 		' leadscore_internal.crm_state, leadscore_internal.pending_identity, leadscore_internal.parted_lead, leadscore.watched_model, leadscore.lead_state, leadscore.segment_change, leadscore.change_consumer TO %s', role);

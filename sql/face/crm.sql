@@ -5,13 +5,6 @@
 -- changes or their score has moved by crm_step, and numbers those that have changed
 -- in the order in which they are committed. crm_lead shows them as they are kept.
 
--- Views name it in their target lists, and it has a cost: so ORDER BY ... LIMIT words reasons for the rows that it returns only.
-
-CREATE FUNCTION leadscore_internal.crm_reasons(card jsonb, timeline leadscore.timeline, profile jsonb, at timestamptz) RETURNS text[]
-	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 20;
-
-COMMENT ON FUNCTION leadscore_internal.crm_reasons(jsonb, leadscore.timeline, jsonb, timestamptz) IS 'the three signals that weigh most, in words';
-
 -- (inlined, so that a condition on the lead reaches the timelines)
 CREATE FUNCTION leadscore_internal.crm_at(at timestamptz)
 	RETURNS TABLE (model text, lead_id text, score numeric, grade text, segment text, stage text, probability numeric,
@@ -22,9 +15,9 @@ BEGIN ATOMIC
 		round((a.appraisal).score::numeric),
 		(a.appraisal).grade, (a.appraisal).segment, (a.appraisal).stage,
 		round((a.appraisal).probability::numeric, 2),
-		(leadscore_internal.crm_reasons(m.scorecard, s.timeline, s.profile, crm_at.at))[1],
-		(leadscore_internal.crm_reasons(m.scorecard, s.timeline, s.profile, crm_at.at))[2],
-		(leadscore_internal.crm_reasons(m.scorecard, s.timeline, s.profile, crm_at.at))[3],
+		(leadscore_internal.crm_reasons(m.scorecard, s.timeline, s.profile, crm_at.at, (SELECT leadscore_internal.wording())))[1],
+		(leadscore_internal.crm_reasons(m.scorecard, s.timeline, s.profile, crm_at.at, (SELECT leadscore_internal.wording())))[2],
+		(leadscore_internal.crm_reasons(m.scorecard, s.timeline, s.profile, crm_at.at, (SELECT leadscore_internal.wording())))[3],
 		(a.appraisal).segment_position, m.crm_step
 	FROM leadscore_internal.model_cards() m
 	CROSS JOIN leadscore_internal.visible_lead s
@@ -63,7 +56,7 @@ COMMENT ON COLUMN leadscore_internal.crm_state.grade IS 'by fit';
 COMMENT ON COLUMN leadscore_internal.crm_state.segment IS 'the segment';
 COMMENT ON COLUMN leadscore_internal.crm_state.stage IS 'the stage';
 COMMENT ON COLUMN leadscore_internal.crm_state.probability IS 'of a conversion, rounded';
-COMMENT ON COLUMN leadscore_internal.crm_state.reason_1 IS 'the signal worth most';
+COMMENT ON COLUMN leadscore_internal.crm_state.reason_1 IS 'what weighs most';
 COMMENT ON COLUMN leadscore_internal.crm_state.reason_2 IS 'the second one';
 COMMENT ON COLUMN leadscore_internal.crm_state.reason_3 IS 'the third one';
 COMMENT ON COLUMN leadscore_internal.crm_state.deleted IS 'whether the lead has gone';
@@ -157,7 +150,7 @@ COMMENT ON COLUMN leadscore.crm_lead.grade IS 'by fit';
 COMMENT ON COLUMN leadscore.crm_lead.segment IS 'the first segment whose conditions hold';
 COMMENT ON COLUMN leadscore.crm_lead.stage IS 'the furthest stage reached within its window';
 COMMENT ON COLUMN leadscore.crm_lead.probability IS 'of a conversion, rounded to hundredths';
-COMMENT ON COLUMN leadscore.crm_lead.reason_1 IS 'the signal that weighs most, by its description, with its points, before categories and the model limit them';
+COMMENT ON COLUMN leadscore.crm_lead.reason_1 IS 'what weighs most, as explain() says it, its points net of categories and rounded';
 COMMENT ON COLUMN leadscore.crm_lead.reason_2 IS 'the second one';
 COMMENT ON COLUMN leadscore.crm_lead.reason_3 IS 'the third one';
 COMMENT ON COLUMN leadscore.crm_lead.changed_at IS 'when refresh_crm() found the row as it is; now() if it has moved since';

@@ -326,76 +326,21 @@ CREATE FUNCTION leadscore.score(lead_id text, model text DEFAULT 'default', at t
 COMMENT ON FUNCTION leadscore_internal.score_by_query(text, text, timestamptz) IS 'score(), where aliases, pending deltas or policies matter';
 COMMENT ON FUNCTION leadscore.score(text, text, timestamptz) IS 'the score of a lead at an instant';
 
-CREATE FUNCTION leadscore_internal.profile_rules(scorecard jsonb) RETURNS text[]
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT ARRAY(
-		SELECT r.rule
-		FROM jsonb_to_recordset(scorecard -> 'rules') AS r (rule text, all_of jsonb, any_of jsonb, none_of jsonb)
-		WHERE NOT EXISTS (
-			SELECT FROM leadscore_internal.rule_conditions(r.all_of, r.any_of, r.none_of) c
-			JOIN jsonb_to_recordset(scorecard -> 'signals') AS s (signal text, subject text) ON s.signal = c.condition ->> 'signal'
-			WHERE s.subject IS DISTINCT FROM 'profile'))
-$$;
-
-COMMENT ON FUNCTION leadscore_internal.profile_rules(jsonb) IS 'the rules of a scorecard that look at profiles only: their points are fit';
-
 CREATE FUNCTION leadscore.explain(lead_id text, model text DEFAULT 'default', at timestamptz DEFAULT now())
 	RETURNS TABLE (signal text, measure text, measured float8, points float8, uncapped_points float8,
-		category text, stage text, last_at timestamptz, reason text, weight_id integer, rule text)
-	LANGUAGE sql STABLE PARALLEL SAFE SET extra_float_digits = 1
+		category text, stage text, last_at timestamptz, reason text, weight_id integer, rule text, label text)
+	LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
 	WITH lead AS MATERIALIZED (
 		SELECT leadscore.scorecard(leadscore_internal.serving_model(model, leadscore_internal.lead_named(explain.lead_id), at)) AS card,
 			leadscore_internal.timeline_of(leadscore_internal.lead_named(explain.lead_id)) AS timeline,
 			(SELECT l.profile FROM leadscore.current_profile l WHERE l.lead_id = leadscore_internal.lead_named(explain.lead_id)) AS profile
 		WHERE NOT leadscore_internal.is_excluded(explain.lead_id)
-	), contribution AS MATERIALIZED (
-		SELECT c.*
-		FROM lead CROSS JOIN LATERAL leadscore.contributions(lead.card, lead.timeline, lead.profile, at) c
-	), part AS (
-		-- a category clamps its event weights and its profile weights separately
-		SELECT c.category, sum(c.points) AS points, least(greatest(sum(c.points), d.min_points), d.max_points) AS clamped,
-			d.min_points, d.max_points
-		FROM contribution c
-		JOIN (SELECT r.category, r.min_points, r.max_points
-			FROM lead CROSS JOIN LATERAL jsonb_to_recordset(lead.card -> 'categories')
-				AS r (category text, min_points float8, max_points float8)) d ON d.category = c.category
-		CROSS JOIN lead
-		-- a rule's points are fit if it looks at profiles only
-		GROUP BY c.category, c.measure = 'present' OR c.rule = ANY (leadscore_internal.profile_rules(lead.card)), d.min_points, d.max_points
-	), total AS (
-		SELECT (a.appraisal).score AS score, (a.appraisal).engagement + (a.appraisal).fit AS points, a.card
-		FROM (SELECT leadscore.appraise(lead.card, lead.timeline, lead.profile, at) AS appraisal, lead.card FROM lead OFFSET 0) a
-	), line AS (
-		SELECT 1 AS part, c.signal, c.measure, c.measured, c.points, c.uncapped_points, c.category, c.stage, c.last_at, c.weight_id, c.rule,
-			format('%s: %s', coalesce(c.signal, c.rule), CASE WHEN c.rule IS NOT NULL THEN 'the rule holds' WHEN c.measured IS NULL THEN 'none' ELSE CASE c.measure
-				WHEN 'count' THEN format('counts %s', round(c.measured::numeric, 2))
-				WHEN 'value' THEN format('value %s', round(c.measured::numeric, 2))
-				WHEN 'average_value' THEN format('%s on average', round(c.measured::numeric, 2))
-				WHEN 'active_days' THEN format('active days %s', c.measured)
-				WHEN 'days_since_last' THEN format('last %s days ago', round(c.measured::numeric, 1))
-				WHEN 'days_since_first' THEN format('first %s days ago', round(c.measured::numeric, 1))
-				ELSE 'the profile has it' END END)
-			|| CASE WHEN c.points <> c.uncapped_points
-				THEN format(', %s points limited to %s', round(c.uncapped_points::numeric, 2), round(c.points::numeric, 2))
-				ELSE '' END AS reason
-		FROM contribution c WHERE c.points <> 0 OR c.uncapped_points <> 0
-		UNION ALL
-		SELECT 2, NULL, NULL, NULL, p.clamped - p.points, NULL, p.category, NULL, NULL, NULL, NULL,
-			CASE WHEN p.clamped < p.points THEN format('category %s: at most %s points', p.category, p.max_points)
-			ELSE format('category %s: at least %s points', p.category, p.min_points) END
-		FROM part p WHERE p.clamped <> p.points
-		UNION ALL
-		SELECT 3, NULL, NULL, NULL, t.score - t.points, NULL, NULL, NULL, NULL, NULL, NULL,
-			CASE WHEN t.score < t.points THEN format('ceiling: the score is at most %s', t.score)
-			ELSE format('floor: the score is at least %s', t.score) END
-		FROM total t WHERE t.score <> t.points
 	)
-	SELECT line.signal, line.measure, line.measured, line.points, line.uncapped_points,
-		line.category, line.stage, line.last_at, line.reason, line.weight_id, line.rule
-	FROM line
-	ORDER BY line.part, abs(line.points) DESC, line.signal, line.measure, line.rule;
+	SELECT e.signal, e.measure, e.measured, e.points, e.uncapped_points, e.category, e.stage, e.last_at, e.reason, e.weight_id, e.rule, e.label
+	FROM lead CROSS JOIN LATERAL leadscore_internal.explained(lead.card, lead.timeline, lead.profile, at, (SELECT leadscore_internal.wording()))
+		WITH ORDINALITY AS e (signal, measure, measured, points, uncapped_points, category, stage, last_at, reason, weight_id, rule, label, place)
+	ORDER BY e.place;
 END;
 
 COMMENT ON FUNCTION leadscore.explain(text, text, timestamptz) IS 'a lead''s score, line by line: the points add up to the score';
@@ -416,7 +361,7 @@ END;
 
 CREATE FUNCTION leadscore.explain(lead_id bigint, model text DEFAULT 'default', at timestamptz DEFAULT now())
 	RETURNS TABLE (signal text, measure text, measured float8, points float8, uncapped_points float8,
-		category text, stage text, last_at timestamptz, reason text, weight_id integer, rule text)
+		category text, stage text, last_at timestamptz, reason text, weight_id integer, rule text, label text)
 	LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT * FROM leadscore.explain(explain.lead_id::text, model, at);
@@ -424,7 +369,7 @@ END;
 
 CREATE FUNCTION leadscore.explain(lead_id uuid, model text DEFAULT 'default', at timestamptz DEFAULT now())
 	RETURNS TABLE (signal text, measure text, measured float8, points float8, uncapped_points float8,
-		category text, stage text, last_at timestamptz, reason text, weight_id integer, rule text)
+		category text, stage text, last_at timestamptz, reason text, weight_id integer, rule text, label text)
 	LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT * FROM leadscore.explain(explain.lead_id::text, model, at);

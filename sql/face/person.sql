@@ -94,7 +94,7 @@ BEGIN
 	FROM (
 		SELECT k.source, k.key, k.feeds, leadscore_internal.rows_of_person(k.source, k.key, names) AS held
 		FROM (SELECT DISTINCT r.source, r.feeds, c.key FROM leadscore.source r CROSS JOIN LATERAL (VALUES (r.lead_id), (r.alias)) c (key)
-			WHERE c.key IS NOT NULL AND r.source <> 'leadscore.event'::regclass) k
+			WHERE c.key IS NOT NULL AND r.source <> 'leadscore.event'::regclass ORDER BY 1, 3) k
 	) s
 	WHERE s.held <> '{"rows": null}';
 	found := jsonb_build_object('sources', held, 'profile', (SELECT p.profile FROM leadscore.current_profile p WHERE p.lead_id = lead),

@@ -43,6 +43,11 @@ CREATE FUNCTION leadscore_internal.duration_hours(what text, duration interval, 
 COMMENT ON FUNCTION leadscore_internal.check_duration(text, interval, text) IS 'true, or an error if a duration in a table is under an hour or too long';
 COMMENT ON FUNCTION leadscore_internal.duration_hours(text, interval, text) IS 'a duration in hours, rounded up, or an error if an argument is under an hour or too long';
 
+CREATE FUNCTION leadscore_internal.label_fault(label text) RETURNS text
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore_internal.label_fault(text) IS 'what is the matter with the label of a signal; NULL: nothing';
+
 CREATE FUNCTION leadscore_internal.check_scorecard(document jsonb) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
@@ -92,6 +97,9 @@ CREATE TABLE leadscore.signal (
 	condition jsonpath
 		CONSTRAINT signal_condition_is_predicate CHECK (leadscore_internal.check_condition(condition)),
 	description text,
+	label text
+		CONSTRAINT signal_label_is_short_text CHECK (leadscore_internal.label_fault(label) IS NULL OR leadscore_internal.refuse(
+			'signal label ' || leadscore_internal.label_fault(label), to_json(label)::text, 'Write a name for people, such as "purchase" or "purchase|purchases", or NULL.')),
 	CONSTRAINT signal_profile_has_no_kind CHECK ((subject <> 'profile' OR kind IS NULL) IS NOT FALSE OR leadscore_internal.refuse(
 		'a profile signal has no kind', kind, 'Kinds belong to events; write NULL.'))
 );
@@ -104,6 +112,7 @@ COMMENT ON COLUMN leadscore.signal.kind IS 'the kind of event; NULL: any';
 COMMENT ON COLUMN leadscore.signal.match IS 'what the properties must contain, as with @>; NULL: anything';
 COMMENT ON COLUMN leadscore.signal.condition IS 'a predicate that the properties must satisfy, as with @@; NULL: none';
 COMMENT ON COLUMN leadscore.signal.description IS 'for people';
+COMMENT ON COLUMN leadscore.signal.label IS 'its short name for people, in explanations: one and, behind a bar, many, as in order|orders; NULL: its name';
 
 -- A session counts with the signals that it has compiled: changes must always
 -- reach it, also those made under session_replication_role = replica.
@@ -991,13 +1000,13 @@ $$;
 COMMENT ON FUNCTION leadscore.scorecard(text) IS 'a model as the document that score(), appraise() and publish() take';
 
 CREATE FUNCTION leadscore_internal.document_signals(document jsonb)
-	RETURNS TABLE (n bigint, signal text, subject text, kind text, match jsonb, condition jsonpath, description text)
+	RETURNS TABLE (n bigint, signal text, subject text, kind text, match jsonb, condition jsonpath, description text, label text)
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 20 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT d.n, d.signal, coalesce(d.subject, 'event'), d.kind, nullif(d.match, 'null'), d.condition, d.description
+	SELECT d.n, d.signal, coalesce(d.subject, 'event'), d.kind, nullif(d.match, 'null'), d.condition, d.description, d.label
 	FROM ROWS FROM (jsonb_to_recordset(nullif(document -> 'signals', 'null'))
-		AS (signal text, subject text, kind text, match jsonb, condition jsonpath, description text))
-		WITH ORDINALITY AS d (signal, subject, kind, match, condition, description, n)
+		AS (signal text, subject text, kind text, match jsonb, condition jsonpath, description text, label text))
+		WITH ORDINALITY AS d (signal, subject, kind, match, condition, description, label, n)
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.document_signals(jsonb) IS 'the signals of a scorecard document as rows of signal';
@@ -1060,17 +1069,17 @@ BEGIN
 	DELETE FROM leadscore.stage t WHERE t.model = name;
 	DELETE FROM leadscore.grade g WHERE g.model = name;
 
-	INSERT INTO leadscore.signal AS s (signal, subject, kind, match, condition, description)
-	SELECT w.signal, w.subject, w.kind, w.match, w.condition, w.description FROM leadscore_internal.document_signals(document) w
+	INSERT INTO leadscore.signal AS s (signal, subject, kind, match, condition, description, label)
+	SELECT w.signal, w.subject, w.kind, w.match, w.condition, w.description, w.label FROM leadscore_internal.document_signals(document) w
 	WHERE NOT EXISTS (
 		SELECT FROM leadscore.signal o
 		WHERE o.signal = w.signal
-		AND (o.subject, o.kind, o.match, o.condition::text, o.description)
-			IS NOT DISTINCT FROM (w.subject, w.kind, w.match, w.condition::text, w.description))
+		AND (o.subject, o.kind, o.match, o.condition::text, o.description, o.label)
+			IS NOT DISTINCT FROM (w.subject, w.kind, w.match, w.condition::text, w.description, w.label))
 	ORDER BY w.n
 	ON CONFLICT (signal) DO UPDATE
 	SET subject = excluded.subject, kind = excluded.kind, match = excluded.match,
-		condition = excluded.condition, description = excluded.description;
+		condition = excluded.condition, description = excluded.description, label = excluded.label;
 
 	INSERT INTO leadscore.category (model, category, min_points, max_points)
 	SELECT name, d.category, d.min_points, d.max_points

@@ -32,6 +32,7 @@
 #include "live/nested.h"
 #include "live/profile.h"
 #include "live/source.h"
+#include "model/sentence.h"
 
 #include "access/table.h"
 #include "access/xact.h"
@@ -862,6 +863,7 @@ void
 _PG_init(void)
 {
 	define_keep_tombstones();
+	define_language();
 	RegisterXactCallback(at_transaction, NULL);
 	RegisterSubXactCallback(at_subtransaction, NULL);
 }

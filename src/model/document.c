@@ -18,6 +18,8 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
+PG_FUNCTION_INFO_V1(label_fault);
+
 /* Compiled documents kept by a call site, and by the session: a query over several models has several. */
 #define MAX_COMPILED 8
 /* What the session keeps of documents that no query refers to, in bytes: of larger ones, none. */
@@ -157,6 +159,48 @@ doc_comment(JsonbContainer *object, const DocPath *path, const char *key)
 	if (v.type != jbvString)
 		member_fail(path, key, psprintf("It is %s.", words_of(&v)), "Write a string.");
 	return pnstrdup(v.val.string.val, v.val.string.len);
+}
+
+/* What is the matter with a name for people, as the end of a sentence, or NULL. One bar may part one from many. */
+static const char *
+fault_of_label(const char *label, int length)
+{
+	const char *bar = memchr(label, '|', length);
+
+	for (int i = 0; i < length; i++)
+		if ((unsigned char) label[i] < ' ' || label[i] == 0x7F)
+			return "has a control character";
+	if (bar == NULL)
+		return strspn(label, " ") >= (size_t) length ? "is empty" : NULL;
+	if (memchr(bar + 1, '|', label + length - bar - 1))
+		return "has two bars";
+	if (bar == label || bar == label + length - 1)
+		return "has nothing on one side of the bar";
+	return NULL;
+}
+
+/* label_fault(label): what is the matter with it, or NULL */
+Datum
+label_fault(PG_FUNCTION_ARGS)
+{
+	char	   *label = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	const char *fault = fault_of_label(label, strlen(label));
+
+	if (fault == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(fault));
+}
+
+/* A string member that is a name for people, or NULL. */
+char *
+doc_label(JsonbContainer *object, const DocPath *path, const char *key)
+{
+	char	   *label = doc_comment(object, path, key);
+	const char *fault = label ? fault_of_label(label, strlen(label)) : NULL;
+
+	if (fault)
+		member_fail(path, key, psprintf("It %s.", fault), "Write a name for people, such as \"purchase\" or \"purchase|purchases\".");
+	return label;
 }
 
 static bool

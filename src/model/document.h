@@ -36,6 +36,7 @@ extern void doc_check_members(JsonbContainer *object, const DocPath *path, const
 extern bool doc_member(JsonbContainer *object, const char *key, JsonbValue *value);
 extern char *doc_string(JsonbContainer *object, const DocPath *path, const char *key, bool required);
 extern char *doc_comment(JsonbContainer *object, const DocPath *path, const char *key);
+extern char *doc_label(JsonbContainer *object, const DocPath *path, const char *key);
 extern bool doc_number(JsonbContainer *object, const DocPath *path, const char *key, double *number);
 extern bool doc_integer(JsonbContainer *object, const DocPath *path, const char *key,
 						int32 least, int32 *integer);

@@ -177,7 +177,7 @@ static const char *const card_members[] = {
 	"signals", "weights", "rules", "categories", "stages", "grades", "segments", NULL
 };
 static const char *const signal_members[] = {
-	"signal", "signal_id", "subject", "kind", "match", "condition", "description", NULL
+	"signal", "signal_id", "subject", "kind", "match", "condition", "description", "label", NULL
 };
 static const char *const weight_members[] = {
 	"weight_id", "signal", "measure", "points", "curve", "half_life", "fades_over", "within",
@@ -207,7 +207,7 @@ static const char *const subjects[] = {"event", "profile", NULL};
 typedef struct CardSignal
 {
 	const char *signal;
-	const char *description;	/* or NULL */
+	const char *label;			/* or NULL */
 	bool		profile;
 	int32		signal_id;		/* -1: none */
 	PropertyMatcher matcher;
@@ -280,7 +280,8 @@ read_signals(CardReader *reader, JsonbContainer *document, const DocPath *root)
 		if (signal->profile && kind)
 			doc_fail(&path, psprintf("A profile signal has the kind \"%s\".", kind),
 					 "Kinds belong to events; leave the kind out.");
-		signal->description = doc_comment(object, &path, "description");
+		(void) doc_comment(object, &path, "description");
+		signal->label = doc_label(object, &path, "label");
 		property_matcher_compile(&signal->matcher, object, &path);
 		signal->group = -1;
 	}
@@ -543,7 +544,7 @@ group_of(CardReader *reader, CardSignal *signal)
 	group = &groups[signal->group];
 	group->signal = signal->signal;
 	group->signal_id = signal->signal_id;
-	group->description = signal->description;
+	group->label = signal->label;
 	group->matcher = signal->matcher;
 	group->any_profile = signal->profile && !signal->matcher.match && !signal->matcher.condition;
 	group->nobody_matches = signal->profile && !group->any_profile && property_matcher_matches_nothing(&signal->matcher);
@@ -573,6 +574,7 @@ read_measure(CardReader *reader, JsonbContainer *object, const DocPath *path, We
 		doc_fail(&member, psprintf("There is no signal \"%s\" in the document.", w->signal),
 				 "Add it to the document's signals.");
 	signal = &reader->signals[found];
+	w->label = signal->label;
 	if (reader->needs_ids && !signal->profile && signal->signal_id < 0)
 		doc_fail(&member, psprintf("The signal \"%s\" has no signal_id.", w->signal),
 				 "Score with leadscore.scorecard(model), or publish() the document first.");

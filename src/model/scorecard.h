@@ -76,6 +76,7 @@ typedef struct Weight
 	double		max_points;
 	/* for the rows of contributions() */
 	const char *signal;
+	const char *label;			/* of the signal, or NULL */
 	const char *measure_name;
 	const char *category;
 	const char *stage_name;
@@ -94,7 +95,7 @@ typedef struct SignalWeights
 {
 	const char *signal;
 	int32		signal_id;		/* of an event signal */
-	const char *description;	/* or NULL */
+	const char *label;			/* or NULL */
 	bool		needs_values;	/* something measures values */
 	PropertyMatcher matcher;	/* of a profile signal */
 	bool		any_profile;	/* a profile signal without a matcher */

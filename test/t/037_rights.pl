@@ -24,17 +24,18 @@ my %functions = (
 		timeline_partition
 		score(jsonb) appraise contributions features next_segment template templates diff session_number(timestamptz) session_number(timestamp)
 		fit_clv(timeline) clv(timeline) roc_auc roc_auc_error average_precision ks log_loss brier logistic_regression
-		check_event check_condition check_scorecard is_time_zone day_start check_duration duration_hours check_part_exists check_model_exists subject_named rule_conditions refuse known our_schemas read_timestamp read_date},
+		check_event check_condition label_fault check_scorecard is_time_zone day_start check_duration duration_hours check_part_exists check_model_exists subject_named rule_conditions refuse known our_schemas read_timestamp read_date
+		sentence_placeholders sentence_filled},
 	reader => q{
-		signals scorecard make_document model_named lead_named is_excluded anybody_excluded is_visible model_cards served_models months_since model_stages stage_signals touch_signals
+		signals scorecard make_document model_named wording say lead_named is_excluded anybody_excluded is_visible model_cards served_models months_since model_stages stage_signals touch_signals
 		timeline_of has_pending check_timelines_seen with_pending with_pending_profile alias_profiles top score(text) score(bigint) score(uuid) score_by_query explain(text) explain(bigint) explain(uuid) score_history serving_model cards_at
 		score_change percentile_rank(text) percentile_rank(bigint) percentile_rank(uuid)
-		rfm(text) rfm(text[]) rfm_groups conversion_of signals_named crm_changes crm_at crm_stays crm_reasons month_of month_start segment_position stored_sum
+		rfm(text) rfm(text[]) rfm_groups conversion_of signals_named crm_changes crm_at crm_stays crm_reasons explained month_of month_start segment_position stored_sum
 		is_visible model_cards served_models months_since model_stages stage_signals touch_signals
 		log_has signals_waiting children family_above family_below mapped_columns keeps_values table_problem known_source_problem own_problem collation_version event_trigger_state source_problem lead_key_problem has_lead_index split_problem transition_problem split_tables partitions column_type property_type trigger_mapping
 		has_column looks_like_name is_term_for_column term_type property_value property_name terms expression_type expression_columns expression_has_index hint_of_future
 		conversion_id check_outcome examples warn_of_censoring outcome past_score past_probability past_features past_points assess
-		compacted_day default_time_zone unbounded card_terms rounded with_points profile_rules fit normal_tails student_tails student_bound profile_values with_profile profile_report
+		compacted_day default_time_zone unbounded card_terms rounded with_points fit normal_tails student_tails student_bound profile_values with_profile profile_report
 		merge_bands likelihood measured_once with_bands with_half_lives sample_likelihood learn_decay information_value signal_report
 		compare with_signal_ids document_signals tell_of_uncounted stability_index preview voucher_preview vouchers_due segment_limits score_limit has_limit check_shares shares_today stability_report anybody_forgotten came_again treated arm experiment_result training_set evaluate lift_table
 		calibration_table gains bands fine_bands check_fit fit_clv(text) clv(text) not_a_timeline},
@@ -74,12 +75,12 @@ my %functions = (
 		mean_loss_deserialize mean_loss_final}
 	# ... what triggers call
 	  . q{
-		signals_changed configuration_changed keep_default_model document_changed check_position check_measure check_rule check_segment_rules rule_renamed rule_removed signal_renamed signal_removed tell_of_zero check_subject check_names check_event_signal check_offer offer_restored offer_changed
+		signals_changed configuration_changed keep_default_model document_changed check_position check_measure check_rule check_segment_rules rule_renamed rule_removed signal_renamed signal_removed tell_of_zero check_subject check_sentence check_names check_event_signal check_offer offer_restored offer_changed
 		offers_renamed segment_renamed note_signals note_uncounted_signals watching_changed model_gone fill_derivation derivations_changed alias_changed round_amount
 		warn_of_no_groups exclusion_changed guard_timelines source_restored query_restored forget_queries leave_references follow_drops follow_children}
 	# ... and what functions call that run as the owner
 	  . q{
-		query_refreshed insert_query key_columns difference_statement follow_tables follow_drop look_at_columns look_at_names look_at_own note_dropped note_subscribed check_trigger utf8 check_seen is_seen check_sources_seen lock_by_name release_timelines lock_lead_rows
+		query_refreshed deliver insert_query key_columns difference_statement follow_tables follow_drop look_at_columns look_at_names look_at_own note_dropped note_subscribed check_trigger utf8 check_seen is_seen check_sources_seen lock_by_name release_timelines lock_lead_rows
 		add_edges append_look_again change_edges has_edges identified_lead is_tracked keep_edges look_again make_aliases move_names point_aliases settle
 		give_up_row append_delta wait_for_names try_names try_aliases try_leads line_is_free lead_now has_aliases names_are_seen aliases_are_seen append_change remove_change change_waits
 		waiting_lead waiting_changes is_first_change statement_is_running change_problem moved_timelines begin_parting try_sources try_table try_change make_change
@@ -125,13 +126,13 @@ is($node->safe_psql('shop', q{SELECT count(*) FROM pg_proc WHERE pronamespace IN
 # ---------- tables ----------
 
 my %tables = (
-	'reader=r admin=arwd' => 'signal model weight rule category stage grade segment default_model compaction model_version experiment lead derivation conversion rfm_group spend channel
+	'reader=r admin=arwd' => 'signal model weight rule category stage grade segment default_model compaction sentence model_version experiment lead derivation conversion rfm_group spend channel
 		offer excluded_lead pending_identity changed_lead crm_state watched_model lead_state segment_change',
 	'admin=arwd' => 'voucher parted_lead derived_event derivation_due derivation_state change_consumer',
 	'writer=a admin=arwd' => 'event',		# and columns of it
 	'reader=r admin=rd' => 'lead_timeline known_source',
 	'reader=r admin=r' => 'lead_alias alias_edge pending_delta counted_signal snapshot_state model_document signal_definition skipped skipped_row source source_trigger trigger_set query_table tracked_query known_event_trigger known_collation own_column status current_timeline pending_timeline alias_profile current_profile visible_lead
-		lead_score lead_segment segment_summary model_conversion signal_use lead_start monthly_figure sales_cycle funnel attribution crm_lead',
+		lead_score lead_segment segment_summary delivered_sentence model_conversion signal_use lead_start monthly_figure sales_cycle funnel attribution crm_lead',
 	'admin=rd' => 'pending_profile seen_profile voucher_order',
 	'admin=r' => 'tombstone offer_slot offer_money offer_stop change_clock',
 	'admin=U' => 'weight_weight_id_seq crm_change_id_seq',

@@ -1,0 +1,49 @@
+/*
+ * sentence.h: templates of sentences, filled in.
+ *
+ * A wording is a jsonb object from the name of a sentence to its template, in
+ * one language: leadscore_internal.wording() makes it. A template is text with
+ * placeholders: a percent sign and a name ("%points"). "%%" is a percent sign.
+ */
+#ifndef LEADSCORE_SENTENCE_H
+#define LEADSCORE_SENTENCE_H
+
+#include "compat.h"
+
+#include "lib/stringinfo.h"
+
+typedef struct Wording
+{
+	JsonbContainer *templates;
+	const char *decimal;		/* point or comma */
+	const char *thousands;		/* between groups of three digits */
+} Wording;
+
+/* What stands for a placeholder. */
+typedef struct Filling
+{
+	const char *name;
+	const char *text;
+} Filling;
+
+/* How a number is rounded. */
+typedef enum NumberStyle
+{
+	NUMBER_EXACT,				/* as it was configured */
+	NUMBER_ROUNDED,				/* to tenths, small ones to hundredths */
+	NUMBER_AMOUNT,				/* to hundredths, which are written unless it is whole */
+	NUMBER_WHOLE
+} NumberStyle;
+
+#define FILLINGS(...) lengthof(((const Filling[]) {__VA_ARGS__})), (const Filling[]) {__VA_ARGS__}
+
+extern void wording_read(Wording *wording, Jsonb *templates);
+extern bool wording_has(const Wording *wording, const char *name);
+extern char *fill_in(const Wording *wording, const char *name, int n, const Filling *fillings);
+extern const char *plural_name(const Wording *wording, const char *name, double n);
+extern char *number_in_words(const Wording *wording, double number, NumberStyle style);
+
+/* The setting leadscore.language. */
+extern void define_language(void);
+
+#endif							/* LEADSCORE_SENTENCE_H */
