@@ -29,7 +29,7 @@ my %functions = (
 	reader => q{
 		signals scorecard make_document model_named wording say lead_named is_excluded anybody_excluded is_visible model_cards served_models months_since model_stages stage_signals touch_signals
 		timeline_of has_pending check_timelines_seen with_pending with_pending_profile alias_profiles top score(text) score(bigint) score(uuid) score_by_query explain(text) explain(bigint) explain(uuid) score_history serving_model cards_at
-		score_change percentile_rank(text) percentile_rank(bigint) percentile_rank(uuid)
+		explain_change(text) explain_change(bigint) explain_change(uuid) score_lines events_of_change weight_change change_in_words weights_in_words score_change percentile_rank(text) percentile_rank(bigint) percentile_rank(uuid)
 		rfm(text) rfm(text[]) rfm_groups conversion_of signals_named crm_changes crm_at crm_stays crm_reasons explained month_of month_start segment_position stored_sum
 		is_visible model_cards served_models months_since model_stages stage_signals touch_signals
 		log_has signals_waiting children family_above family_below mapped_columns keeps_values table_problem known_source_problem own_problem collation_version event_trigger_state source_problem lead_key_problem has_lead_index split_problem transition_problem split_tables partitions column_type property_type trigger_mapping
