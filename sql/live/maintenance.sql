@@ -534,7 +534,7 @@ BEGIN
 	CALL leadscore_internal.correct_parted('rebuild'::pg_catalog.text, document, may_commit);
 	IF lead_ids IS NULL THEN
 		PERFORM leadscore_internal.signals_counted(counting);
-		PERFORM leadscore_internal.keep_documents(NULL::pg_catalog.text[]);
+		PERFORM leadscore_internal.keep_documents(NULL::pg_catalog.text[]), leadscore_internal.keep_wordings();
 		IF signals IS NULL THEN
 			PERFORM leadscore_internal.compaction_finished();
 			PERFORM leadscore_internal.sources_counted(sources);

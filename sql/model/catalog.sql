@@ -1075,11 +1075,12 @@ BEGIN
 		SELECT FROM leadscore.signal o
 		WHERE o.signal = w.signal
 		AND (o.subject, o.kind, o.match, o.condition::text, o.description, o.label)
-			IS NOT DISTINCT FROM (w.subject, w.kind, w.match, w.condition::text, w.description, w.label))
+			IS NOT DISTINCT FROM (w.subject, w.kind, w.match, w.condition::text, w.description, coalesce(w.label, o.label)))
 	ORDER BY w.n
 	ON CONFLICT (signal) DO UPDATE
 	SET subject = excluded.subject, kind = excluded.kind, match = excluded.match,
-		condition = excluded.condition, description = excluded.description, label = excluded.label;
+		condition = excluded.condition, description = excluded.description,
+		label = coalesce(excluded.label, s.label);	-- a model that does not name it takes no other's name away
 
 	INSERT INTO leadscore.category (model, category, min_points, max_points)
 	SELECT name, d.category, d.min_points, d.max_points

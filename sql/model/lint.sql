@@ -344,6 +344,10 @@ AS $$
 	UNION ALL
 	SELECT 'warning', format('signal "%s"', n.signal), y.problem, y.hint
 	FROM leadscore_internal.signals_never_met(document) n CROSS JOIN LATERAL leadscore_internal.why_never(n.subject, n.kind, n.match, n.condition) y
+	UNION ALL
+	SELECT 'warning', format('signal "%s"', d.signal), format('has the label of the signal "%s"', min(o.signal)), 'Give each a label of its own, so that explanations tell them apart.'
+	FROM leadscore_internal.document_signals(document) d JOIN leadscore_internal.document_signals(document) o ON o.label = d.label AND o.n < d.n
+	GROUP BY d.signal
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.lint_signals(jsonb) IS 'what is probably not meant in the signals of a document';

@@ -21,6 +21,14 @@ CREATE FUNCTION leadscore_internal.explained(scorecard jsonb, timeline leadscore
 CREATE FUNCTION leadscore_internal.crm_reasons(scorecard jsonb, timeline leadscore.timeline, profile jsonb, at timestamptz, wording jsonb) RETURNS text[]
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 20;
 
+CREATE FUNCTION leadscore_internal.described(scorecard jsonb, wording jsonb, OUT section text, OUT item text, OUT "text" text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 50;
+
+CREATE FUNCTION leadscore_internal.signal_noun(wording jsonb, signal text, label text) RETURNS text
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore_internal.signal_noun(jsonb, text, text) IS 'what a signal is called: many, if its plural is known';
+COMMENT ON FUNCTION leadscore_internal.described(jsonb, jsonb) IS 'what a scorecard says, in words';
 COMMENT ON FUNCTION leadscore_internal.explained(jsonb, leadscore.timeline, jsonb, timestamptz, jsonb) IS 'a score, line by line, in words';
 COMMENT ON FUNCTION leadscore_internal.crm_reasons(jsonb, leadscore.timeline, jsonb, timestamptz, jsonb) IS 'the three lines that weigh most, in words';
 
@@ -119,22 +127,65 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.deliver(text, text, text) IS 'brings a sentence with the extension';
 
+-- The templates of a language together, so that an explanation need not gather them.
+CREATE TABLE leadscore_internal.wording_document (
+	language text PRIMARY KEY,
+	templates jsonb NOT NULL
+);
+
+COMMENT ON TABLE leadscore_internal.wording_document IS 'the sentences of each language, with those of its main language and English where it has none; maintained by triggers on sentence';
+COMMENT ON COLUMN leadscore_internal.wording_document.language IS 'the language';
+COMMENT ON COLUMN leadscore_internal.wording_document.templates IS 'the template of each name';
+
+CREATE FUNCTION leadscore_internal.keep_wordings() RETURNS void
+	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	-- one after the other, each seeing those before it
+	SELECT leadscore_internal.lock_by_name('wording'::text);
+
+	DELETE FROM leadscore_internal.wording_document w
+	WHERE w.language <> 'en' AND NOT EXISTS (SELECT FROM leadscore.sentence s WHERE s.language = w.language);
+
+	INSERT INTO leadscore_internal.wording_document AS w (language, templates)
+	SELECT l.language, (
+		-- of one name the last counts
+		SELECT jsonb_object_agg(t.name, t.template ORDER BY t.place)
+		FROM (
+			SELECT d.name, d.template, 0 AS place FROM leadscore_internal.delivered_sentence d WHERE d.language = 'en'
+			UNION ALL
+			SELECT s.name, s.template, CASE s.language WHEN 'en' THEN 1 WHEN l.language THEN 3 ELSE 2 END
+			FROM leadscore.sentence s WHERE s.language IN ('en', substring(l.language, '^[A-Za-z]+'), l.language)
+		) t)
+	FROM (SELECT s.language FROM leadscore.sentence s UNION SELECT 'en') l
+	ON CONFLICT (language) DO UPDATE SET templates = excluded.templates WHERE w.templates <> excluded.templates;
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.keep_wordings() IS 'brings wording_document up to date';
+
+CREATE FUNCTION leadscore_internal.sentences_changed() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM leadscore_internal.keep_wordings();
+	RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.sentences_changed() IS 'trigger: keeps wording_document up to date';
+
 CREATE FUNCTION leadscore_internal.wording() RETURNS jsonb
 	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	language CONSTANT text := coalesce(nullif(current_setting('leadscore.language'::text, true), ''), 'en');
+	chosen CONSTANT text := coalesce(current_setting('leadscore.language'::text, true), 'en');
+	templates jsonb;
 BEGIN
-	-- of one name the last counts
-	RETURN (
-		SELECT jsonb_object_agg(s.name, s.template ORDER BY s.place)
-		FROM (
-			SELECT d.name, d.template, 0 AS place FROM leadscore_internal.delivered_sentence d WHERE d.language = 'en'
-			UNION ALL
-			SELECT o.name, o.template, l.place
-			FROM (VALUES ('en', 1), (substring(language, '^[A-Za-z]+'), 2), (language, 3)) AS l (language, place)
-			JOIN leadscore.sentence o ON o.language = l.language
-		) s);
+	SELECT w.templates INTO templates FROM leadscore_internal.wording_document w WHERE w.language = chosen;
+	IF NOT FOUND THEN
+		SELECT w.templates INTO templates FROM leadscore_internal.wording_document w
+		WHERE w.language IN (substring(chosen, '^[A-Za-z]+'), 'en') ORDER BY w.language = 'en' LIMIT 1;
+	END IF;
+	RETURN templates;
 END
 $$;
 
@@ -157,8 +208,11 @@ FROM (VALUES
 	('number.tiny', 'almost 0', 'fast 0'),
 	('noun.ending', 's', ''),
 	('list.comma', '%first, %second', '%first, %second'),
+	('list.semicolon', '%first; %second', '%first; %second'),
 	('list.and', '%first and %second', '%first und %second'),
 	('list.or', '%first or %second', '%first oder %second'),
+	('list.and.semicolon', '%first; and %second', '%first; und %second'),
+	('list.or.semicolon', '%first; or %second', '%first; oder %second'),
 	('list.either', '(%what)', '(%what)'),
 	('not', 'not: %what', 'nicht: %what'),
 	('points.one', '%n point', '%n Punkt'),
@@ -183,8 +237,8 @@ FROM (VALUES
 	('window.years.many', ' in the last %n years', ' in den letzten %n Jahren'),
 	('since', ' since the last %noun', ' seit dem letzten Mal "%noun"'),
 	('since.label', ' since the last "%label"', ' seit dem letzten Mal "%label"'),
-	('since.counted', ', counted since the last %noun', ', gez"ahlt seit dem letzten Mal "%noun"'),
-	('since.counted.label', ', counted since the last "%label"', ', gez"ahlt seit dem letzten Mal "%label"')
+	('since.counted', ', counted since the last %noun', ', seit dem letzten Mal "%noun"'),
+	('since.counted.label', ', counted since the last "%label"', ', seit dem letzten Mal "%label"')
 ) AS s (name, english, german);
 
 -- how many: of a signal with a plural, of one without, of days and hours, and amounts
@@ -193,24 +247,33 @@ SELECT leadscore_internal.deliver('en'::text, name, english), leadscore_internal
 FROM (VALUES
 	('count.one', '%n %noun', '%n %noun'),
 	('count.many', '%n %nouns', '%n %nouns'),
-	('count.from', '%from or more %nouns', '%from oder mehr %nouns'),
-	('count.most', 'at most %to %nouns', 'h"ochstens %to %nouns'),
+	('count.from.one', 'at least one %noun', 'mindestens 1 %noun'),
+	('count.from.many', '%from or more %nouns', '%from oder mehr %nouns'),
+	('count.most.one', 'at most %to %noun', 'h"ochstens %to %noun'),
+	('count.most.many', 'at most %to %nouns', 'h"ochstens %to %nouns'),
 	('count.between', '%from to %to %nouns', '%from bis %to %nouns'),
-	('count.below', 'fewer than %below %nouns', 'weniger als %below %nouns'),
+	('count.below.one', 'less than %below %noun', 'weniger als %below %noun'),
+	('count.below.many', 'fewer than %below %nouns', 'weniger als %below %nouns'),
 	('count.span', 'at least %from and fewer than %below %nouns', 'mindestens %from und weniger als %below %nouns'),
 	('times.one', '%label, once', '%label, einmal'),
 	('times.many', '%label, %n times', '%label, %n-mal'),
-	('times.from', '%label, %from or more times', '%label, %from-mal oder "ofter'),
-	('times.most', '%label, at most %to times', '%label, h"ochstens %to-mal'),
+	('times.from.one', '%label, at least once', '%label, mindestens einmal'),
+	('times.from.many', '%label, %from or more times', '%label, %from-mal oder "ofter'),
+	('times.most.one', '%label, at most once', '%label, h"ochstens einmal'),
+	('times.most.many', '%label, at most %to times', '%label, h"ochstens %to-mal'),
 	('times.between', '%label, %from to %to times', '%label, %from- bis %to-mal'),
-	('times.below', '%label, fewer than %below times', '%label, weniger als %below-mal'),
+	('times.below.one', '%label, less than once', '%label, weniger als einmal'),
+	('times.below.many', '%label, fewer than %below times', '%label, weniger als %below-mal'),
 	('times.span', '%label, at least %from and fewer than %below times', '%label, mindestens %from- und weniger als %below-mal'),
 	('days.one', '%n day', '%n Tag'),
 	('days.many', '%n days', '%n Tagen'),
-	('days.from', '%from or more days', '%from oder mehr Tagen'),
-	('days.most', 'at most %to days', 'h"ochstens %to Tagen'),
+	('days.from.one', 'at least one day', 'mindestens 1 Tag'),
+	('days.from.many', '%from or more days', '%from oder mehr Tagen'),
+	('days.most.one', 'at most %to day', 'h"ochstens %to Tag'),
+	('days.most.many', 'at most %to days', 'h"ochstens %to Tagen'),
 	('days.between', '%from to %to days', '%from bis %to Tagen'),
-	('days.below', 'less than %below days', 'weniger als %below Tagen'),
+	('days.below.one', 'less than %below day', 'weniger als %below Tag'),
+	('days.below.many', 'less than %below days', 'weniger als %below Tagen'),
 	('days.span', '%from to under %below days', '%from bis unter %below Tagen'),
 	('hours.none', 'less than an hour', 'weniger als einer Stunde'),
 	('hours.one', '%n hour', '%n Stunde'),
@@ -231,9 +294,13 @@ FROM (VALUES
 	('active_days', '%nouns on %what', '%nouns an %what'),
 	('active_days.label', '%label, on %what', '%label, an %what'),
 	('days_since_last', 'last %noun %what ago', '%noun, zuletzt vor %what'),
-	('days_since_last.label', '%label, last %what ago', '%label, zuletzt vor %what'),
+	('days_since_last.window', 'last %noun%window, %what ago', '%noun, zuletzt vor %what (gez"ahlt%window)'),
+	('days_since_last.label', '%label, last time %what ago', '%label, zuletzt vor %what'),
+	('days_since_last.window.label', '%label, last time%window, %what ago', '%label, zuletzt vor %what (gez"ahlt%window)'),
 	('days_since_first', 'first %noun %what ago', '%noun, zum ersten Mal vor %what'),
-	('days_since_first.label', '%label, first %what ago', '%label, zum ersten Mal vor %what'),
+	('days_since_first.window', 'first %noun%window, %what ago', '%noun, zum ersten Mal vor %what (gez"ahlt%window)'),
+	('days_since_first.label', '%label, first time %what ago', '%label, zum ersten Mal vor %what'),
+	('days_since_first.window.label', '%label, first time%window, %what ago', '%label, zum ersten Mal vor %what (gez"ahlt%window)'),
 	('present', '%label', '%label'),
 	('present.name', 'the profile matches "%label"', 'das Profil passt zu "%label"'),
 	('none', 'no %noun', 'ohne %noun'),
@@ -247,9 +314,10 @@ FROM (VALUES
 SELECT leadscore_internal.deliver('en'::text, name, english), leadscore_internal.deliver('de'::text, name, german)
 FROM (VALUES
 	('a_day', ', at most %n a day counted', ', h"ochstens %n pro Tag gez"ahlt'),
-	('decay', ', older ones worth less', ', "altere z"ahlen weniger'),
+	('decay.one', ', worth less over time', ', mit der Zeit weniger wert'),
+	('decay.many', ', older ones worth less', ', "altere z"ahlen weniger'),
 	('curve', ', each further one worth less', ', jedes weitere Mal weniger wert'),
-	('curve.other', ', each further one worth less than the one before', ', mit abnehmendem Zuwachs')
+	('curve.other', ', rising ever more slowly', ', immer langsamer steigend')
 ) AS s (name, english, german);
 
 -- a line, and what has limited it
@@ -257,18 +325,130 @@ FROM (VALUES
 SELECT leadscore_internal.deliver('en'::text, name, english), leadscore_internal.deliver('de'::text, name, german)
 FROM (VALUES
 	('line', '%what: %points%limit%category', '%what: %points%limit%category'),
+	('rule', '%rule (%conditions)', '%rule (%conditions)'),
 	('limit', ' (%n without the limit)', ' (%n ohne die Grenze)'),
 	('category.most.one', '; %members count %limit at most in all', '; %members z"ahlen insgesamt h"ochstens %limit'),
 	('category.most.many', '; %members count %limit at most together', '; %members z"ahlen zusammen h"ochstens %limit'),
-	('category.most.all', '; all of "%category" counts %limit at most together', '; "%category" z"ahlt insgesamt h"ochstens %limit'),
+	('category.most.all', '; everything in "%category" counts %limit at most together', '; "%category" z"ahlt insgesamt h"ochstens %limit'),
 	('category.least.one', '; %members count %limit at least in all', '; %members z"ahlen insgesamt mindestens %limit'),
 	('category.least.many', '; %members count %limit at least together', '; %members z"ahlen zusammen mindestens %limit'),
-	('category.least.all', '; all of "%category" counts %limit at least together', '; "%category" z"ahlt insgesamt mindestens %limit'),
-	('category.most.rest', 'all of "%category" counts %limit at most: %points', '"%category" z"ahlt insgesamt h"ochstens %limit: %points'),
-	('category.least.rest', 'all of "%category" counts %limit at least: %points', '"%category" z"ahlt insgesamt mindestens %limit: %points'),
-	('ceiling', 'the score is %limit at most: %points', 'der Score ist h"ochstens %limit: %points'),
-	('floor', 'the score is %limit at least: %points', 'der Score ist mindestens %limit: %points')
+	('category.least.all', '; everything in "%category" counts %limit at least together', '; "%category" z"ahlt insgesamt mindestens %limit'),
+	('category.most.rest', 'everything in "%category" counts %limit at most together: %points', '"%category" z"ahlt insgesamt h"ochstens %limit: %points'),
+	('category.least.rest', 'everything in "%category" counts %limit at least together: %points', '"%category" z"ahlt insgesamt mindestens %limit: %points'),
+	('ceiling', 'the score is never above %limit: %points', 'der Score ist nie "uber %limit: %points'),
+	('floor', 'the score is never below %limit: %points', 'der Score ist nie unter %limit: %points')
 ) AS s (name, english, german);
+
+-- describe(): what counts
+
+SELECT leadscore_internal.deliver('en'::text, name, english), leadscore_internal.deliver('de'::text, name, german)
+FROM (VALUES
+	('each.count', 'each %noun', 'je %noun'),
+	('each.count.label', '%label, each time', '%label, jedes Mal'),
+	('each.value', '%nouns, for each 1.00 of their value', '%nouns, je 1,00 ihres Werts'),
+	('each.value.label', '%label, for each 1.00 of the value', '%label, je 1,00 des Werts'),
+	('each.average_value', '%nouns, for each 1.00 of their average value', '%nouns, je 1,00 ihres durchschnittlichen Werts'),
+	('each.average_value.label', '%label, for each 1.00 of the average value', '%label, je 1,00 des durchschnittlichen Werts'),
+	('each.active_days', '%nouns, for each day with at least one', '%nouns, je aktivem Tag'),
+	('each.active_days.label', '%label, for each day with it', '%label, je aktivem Tag'),
+	('each.days_since_last', 'for each day since the last %noun', '%noun, je Tag seit dem letzten Mal'),
+	('each.days_since_last.window', 'for each day since the last %noun%window', '%noun, je Tag seit dem letzten Mal (gez"ahlt%window)'),
+	('each.days_since_last.label', '%label, for each day since the last time', '%label, je Tag seit dem letzten Mal'),
+	('each.days_since_last.window.label', '%label, for each day since the last time%window', '%label, je Tag seit dem letzten Mal (gez"ahlt%window)'),
+	('each.days_since_first', 'for each day since the first %noun', '%noun, je Tag seit dem ersten Mal'),
+	('each.days_since_first.window', 'for each day since the first %noun%window', '%noun, je Tag seit dem ersten Mal (gez"ahlt%window)'),
+	('each.days_since_first.label', '%label, for each day since the first time', '%label, je Tag seit dem ersten Mal'),
+	('each.days_since_first.window.label', '%label, for each day since the first time%window', '%label, je Tag seit dem ersten Mal (gez"ahlt%window)'),
+	('half_life', ', worth half as much every %duration', ', alle %duration nur noch halb so viel wert'),
+	('fades_over', ', fading to nothing over %duration', ', "uber %duration bis auf nichts verblassend'),
+	('weight', '%what: %points%terms', '%what: %points%terms'),
+	('weight.log', '%points times the natural logarithm of (1 + %figure)', '%points mal dem nat"urlichen Logarithmus von (1 + %figure)'),
+	('figure.count', 'number', 'Anzahl'),
+	('figure.value', 'value', 'Wert'),
+	('figure.average_value', 'average value', 'durchschnittlicher Wert'),
+	('figure.active_days', 'days', 'Tage'),
+	('figure.days_since_last', 'days', 'Tage'),
+	('figure.days_since_first', 'days', 'Tage'),
+	('weight.most', '; never above %points', '; nie "uber %points'),
+	('weight.least', '; never below %points', '; nie unter %points'),
+	('weight.none', '; %points if there is none', '; %points, wenn es nichts davon gibt'),
+	('weight.category', '; limited together with everything in "%category"', '; begrenzt zusammen mit allem aus "%category"'),
+	('weight.stage', '; shows the stage "%stage"', '; zeigt die Stufe "%stage"')
+) AS s (name, english, german);
+
+-- describe(): limits, and what follows from the score
+
+SELECT leadscore_internal.deliver('en'::text, name, english), leadscore_internal.deliver('de'::text, name, german)
+FROM (VALUES
+	('limits.most', '%members: together never above %most', '%members: zusammen nie "uber %most'),
+	('limits.least', '%members: together never below %least', '%members: zusammen nie unter %least'),
+	('limits.both', '%members: together never below %least and never above %most', '%members: zusammen nie unter %least und nie "uber %most'),
+	('limits.none', '%members: no limit', '%members: keine Grenze'),
+	('stage', 'shown by %members%window', 'gezeigt durch %members%window'),
+	('stage.none', 'shown by nothing', 'durch nichts gezeigt'),
+	('otherwise', 'otherwise: %what', 'sonst: %what'),
+	('segment.all', 'everybody', 'alle'),
+	('segment.others', 'all others', 'alle "Ubrigen'),
+	('segment.score', 'a score of %n or more', 'ein Score von mindestens %n'),
+	('segment.above', 'a score above %n', 'ein Score "uber %n'),
+	('segment.fit', '%n or more points from the profile (fit)', 'mindestens %n Punkte aus dem Profil (Fit)'),
+	('segment.engagement', '%n or more points from events (engagement)', 'mindestens %n Punkte aus Ereignissen (Engagement)'),
+	('segment.rule', 'the rule "%rule"', 'die Regel "%rule"'),
+	('segment.hysteresis', '; left only when %points short of that', '; verlassen erst, wenn %points dazu fehlen'),
+	('segment.cool_down', '; kept for %duration at least', '; mindestens %duration lang behalten'),
+	('score.both', 'the sum of all points, never below %least and never above %most', 'die Summe aller Punkte, nie unter %least und nie "uber %most'),
+	('score.most', 'the sum of all points, never above %most', 'die Summe aller Punkte, nie "uber %most'),
+	('score.least', 'the sum of all points, never below %least', 'die Summe aller Punkte, nie unter %least'),
+	('score.free', 'the sum of all points', 'die Summe aller Punkte'),
+	('probability', '1 / (1 + exp(-(%intercept + %slope * points)))', '1 / (1 + exp(-(%intercept + %slope * Punkte)))')
+) AS s (name, english, german);
+
+-- describe(): the model, its signals and its versions
+
+SELECT leadscore_internal.deliver('en'::text, name, english), leadscore_internal.deliver('de'::text, name, german)
+FROM (VALUES
+	('section.model', 'Model', 'Modell'),
+	('section.signals', 'Signals', 'Signale'),
+	('section.points', 'Points', 'Punkte'),
+	('section.limits', 'Limits', 'Grenzen'),
+	('section.rules', 'Rules', 'Regeln'),
+	('section.stages', 'Stages', 'Stufen'),
+	('section.grades', 'Grades', 'Noten'),
+	('section.segments', 'Segments', 'Segmente'),
+	('section.versions', 'Versions', 'Versionen'),
+	('item.name', 'name', 'Name'),
+	('item.description', 'purpose', 'Zweck'),
+	('item.score', 'score', 'Score'),
+	('item.probability', 'probability of a conversion', 'Wahrscheinlichkeit einer Conversion'),
+	('item.time_zone', 'time zone', 'Zeitzone'),
+	('time_zone', 'days begin at midnight in %zone', 'Tage beginnen um Mitternacht in %zone'),
+	('signal.kind', 'events of the kind "%kind"', 'Ereignisse der Art "%kind"'),
+	('signal.any', 'events of any kind', 'Ereignisse jeder Art'),
+	('signal.profile', 'profiles', 'Profile'),
+	('signal.match', ' that contain %match', ' mit %match'),
+	('signal.condition', ' for which %condition', ', wenn %condition'),
+	('signal.description', '; %description', '; %description'),
+	('version', 'since %date, by %by', 'seit dem %date, von %by'),
+	('date', '%day %month %year', '%day. %month %year'),
+	('month.1', 'January', 'Januar'),
+	('month.2', 'February', 'Februar'),
+	('month.3', 'March', 'M"arz'),
+	('month.4', 'April', 'April'),
+	('month.5', 'May', 'Mai'),
+	('month.6', 'June', 'Juni'),
+	('month.7', 'July', 'Juli'),
+	('month.8', 'August', 'August'),
+	('month.9', 'September', 'September'),
+	('month.10', 'October', 'Oktober'),
+	('month.11', 'November', 'November'),
+	('month.12', 'December', 'Dezember')
+) AS s (name, english, german);
+
+-- (from here on, so that the sentences above are gathered once)
+CREATE TRIGGER keep_wordings AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON leadscore.sentence
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.sentences_changed();
+ALTER TABLE leadscore.sentence ENABLE ALWAYS TRIGGER keep_wordings;
+SELECT leadscore_internal.keep_wordings();
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore.sentence',
 	'WHERE (language, name, template) NOT IN (SELECT d.language, d.name, d.template FROM leadscore_internal.delivered_sentence d)');

@@ -22,12 +22,15 @@ PG_FUNCTION_INFO_V1(crm_reasons);
 #define MOST_REASONS 3
 /* Signals that a sentence names of a category; beyond, it names the category. */
 #define MOST_MEMBERS 4
+/* The product of two above may be infinite. */
+#define LARGE_POINTS 1e150
 
 /* A document, compiled to be explained. */
 typedef struct Narrated
 {
 	Scorecard  *card;
 	Scorecard  *undecayed;
+	Scorecard  *unlimited;		/* nor is there a limit by day; NULL: there never was */
 } Narrated;
 
 /* What a category's limit leaves of its lines. */
@@ -56,6 +59,7 @@ typedef struct Explanation
 	Appraisal	appraisal;
 	Contribution *contributions;
 	Contribution *undecayed;
+	Contribution *unlimited;	/* or NULL */
 	Share	   *shares;			/* of each part */
 	Line	   *lines;
 	int32		nlines;
@@ -63,17 +67,33 @@ typedef struct Explanation
 
 /* ---------- the figures ---------- */
 
+/* A card without decay, and perhaps without limits by day. */
+static Scorecard *
+plainer_card(Jsonb *document, bool limited)
+{
+	Scorecard  *card = scorecard_compile(document);
+
+	for (int32 i = 0; i < card->nweights; i++)
+	{
+		card->weights[i].decay = NULL;
+		if (!limited)
+			card->weights[i].max_per_day = 0;
+	}
+	for (int32 i = 0; i < card->ngroups; i++)
+		card->groups[i].one_sum = false;
+	return card;
+}
+
 static void *
 narrated_compile(Jsonb *document)
 {
-	Narrated   *narrated = palloc(sizeof(Narrated));
+	Narrated   *narrated = palloc0(sizeof(Narrated));
 
 	narrated->card = scorecard_compile(document);
-	narrated->undecayed = scorecard_compile(document);
-	for (int32 i = 0; i < narrated->undecayed->nweights; i++)
-		narrated->undecayed->weights[i].decay = NULL;
-	for (int32 i = 0; i < narrated->undecayed->ngroups; i++)
-		narrated->undecayed->groups[i].one_sum = false;
+	narrated->undecayed = plainer_card(document, true);
+	for (int32 i = 0; i < narrated->card->nweights && narrated->unlimited == NULL; i++)
+		if (narrated->card->weights[i].max_per_day > 0)
+			narrated->unlimited = plainer_card(document, false);
 	return narrated;
 }
 
@@ -134,11 +154,14 @@ net_points(const Explanation *e, int32 term)
 {
 	int32		part = part_of_term(e->card, term);
 	double		points = e->contributions[term].points;
+	const Share *share = part < 0 ? NULL : &e->shares[part];
 
-	/* (multiplied last, so that it cannot overflow) */
-	if (part >= 0 && e->shares[part].limited && (points > 0) == e->shares[part].at_most)
-		points = points / e->shares[part].shared * e->shares[part].left;
-	return points;
+	if (points == 0 || share == NULL || !share->limited || (points > 0) != share->at_most)
+		return points;
+	/* (exact for round figures, and without an overflow for absurd ones) */
+	if (fabs(points) < LARGE_POINTS && fabs(share->left) < LARGE_POINTS)
+		return points * share->left / share->shared;
+	return points / share->shared * share->left;
 }
 
 /* Terms come first, then categories, then the score's limits; of each those that weigh most. */
@@ -184,6 +207,15 @@ find_lines(Explanation *e)
 	qsort(e->lines, e->nlines, sizeof(Line), line_compare);
 }
 
+static Contribution *
+appraised(Scorecard *card, const struct varlena *timeline, Jsonb *profile, int32 hour, Appraisal *appraisal)
+{
+	Contribution *contributions = palloc(Max(nterms(card), 1) * sizeof(Contribution));
+
+	appraise_lead(card, timeline, profile, hour, hour, appraisal, contributions);
+	return contributions;
+}
+
 /* Read (scorecard, timeline, profile, at, wording); false if the scorecard, the instant or the wording is NULL. */
 static bool
 explain_arguments(FunctionCallInfo fcinfo, Explanation *e)
@@ -192,7 +224,6 @@ explain_arguments(FunctionCallInfo fcinfo, Explanation *e)
 	struct varlena *timeline;
 	Jsonb	   *profile;
 	int32		hour;
-	Appraisal	ignored;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(3) || PG_ARGISNULL(4))
 		return false;
@@ -203,10 +234,10 @@ explain_arguments(FunctionCallInfo fcinfo, Explanation *e)
 	wording_read(&e->wording, PG_GETARG_JSONB_P(4));
 
 	e->card = narrated->card;
-	e->contributions = palloc(Max(nterms(e->card), 1) * sizeof(Contribution));
-	e->undecayed = palloc(Max(nterms(e->card), 1) * sizeof(Contribution));
-	appraise_lead(e->card, timeline, profile, hour, hour, &e->appraisal, e->contributions);
-	appraise_lead(narrated->undecayed, timeline, NULL, hour, hour, &ignored, e->undecayed);
+	/* (the last one is the card's own) */
+	e->unlimited = narrated->unlimited ? appraised(narrated->unlimited, timeline, NULL, hour, &e->appraisal) : NULL;
+	e->undecayed = appraised(narrated->undecayed, timeline, NULL, hour, &e->appraisal);
+	e->contributions = appraised(e->card, timeline, profile, hour, &e->appraisal);
 	find_lines(e);
 	return true;
 }
@@ -232,7 +263,7 @@ members_of(const Explanation *e, int32 part, int *n)
 		Noun		noun;
 		bool		known = false;
 
-		if (part_of_term(e->card, i) != part)
+		if (part_of_term(e->card, i) != part || (i >= e->card->nweights && e->card->rules[i - e->card->nweights].points == 0))
 			continue;
 		if (i >= e->card->nweights || e->card->parts[part].profile)
 			return NULL;
@@ -262,7 +293,7 @@ category_in_words(const Explanation *e, int32 part)
 	if (!share->limited)
 		return pstrdup("");
 	members = members_of(e, part, &n);
-	return fill_in(&e->wording, members == NULL ? psprintf("%s.all", name) : plural_name(&e->wording, name, n),
+	return fill_in(&e->wording, members == NULL ? psprintf("%s.all", name) : plural_name(&e->wording, name, n == 1 ? "1" : ""),
 				   FILLINGS({"members", members}, {"category", e->card->parts[part].category},
 							{"limit", number_in_words(&e->wording, share->limit, NUMBER_EXACT)}));
 }
@@ -287,15 +318,19 @@ static char *
 finding_in_words(const Explanation *e, int32 term, NumberStyle style)
 {
 	const Wording *wording = &e->wording;
-	const Weight *w = &e->card->weights[term];
-	const Contribution *c = &e->contributions[term];
+	Weight		w = e->card->weights[term];
+	double		measured = e->undecayed[term].measured;
 
-	if (!c->active)
-		return psprintf("%s%s", absence_in_words(wording, w), window_in_words(wording, w));
-	return psprintf("%s%s%s%s%s", measured_in_words(wording, w, w->measure == MEASURE_PRESENT ? 1 : e->undecayed[term].measured, style),
-					window_in_words(wording, w), daily_limit_in_words(wording, w),
-					has_decay(w) ? fill_in(wording, "decay", 0, NULL) : "",
-					w->linear || w->banded ? "" : fill_in(wording, curve_name(w), 0, NULL));
+	/* where that signal never occurred, everything counts */
+	if (w.since && w.since->seen != e->card->turn)
+		w.since = NULL;
+	if (!e->contributions[term].active)
+		return absence_in_words(wording, &w);
+	if (e->unlimited && e->unlimited[term].measured == measured)
+		w.max_per_day = 0;		/* it has limited nothing */
+	return psprintf("%s%s%s%s", measured_in_words(wording, &w, measured, style), daily_limit_in_words(wording, &w),
+					has_decay(&w) ? fill_in(wording, plural_name(wording, "decay", w.measure == MEASURE_COUNT && measured == 1 ? "1" : ""), 0, NULL) : "",
+					w.linear || w.banded ? "" : fill_in(wording, curve_name(&w), 0, NULL));
 }
 
 /* A line, as a sentence. */
@@ -324,7 +359,9 @@ line_in_words(const Explanation *e, const Line *line, NumberStyle style)
 	{
 		const Rule *rule = &card->rules[line->term - card->nweights];
 
-		what = rule->description && *rule->description ? rule->description : conditions_in_words(wording, card, rule);
+		what = rule_label(rule);
+		if (what == rule->rule)
+			what = fill_in(wording, "rule", FILLINGS({"rule", what}, {"conditions", conditions_in_words(wording, card, rule)}));
 	}
 	return fill_in(wording, "line",
 				   FILLINGS({"what", what}, {"points", points}, {"limit", limit},

@@ -75,19 +75,12 @@ noun_of(const Wording *wording, const char *signal, const char *label)
 
 /* ---------- numbers of things ---------- */
 
-/* Of a name with a number: "one" if the number is written so. */
-static const char *
-name_for(const Wording *wording, const char *name, const char *written)
-{
-	return plural_name(wording, name, strcmp(written, "1") == 0 || strcmp(written, "-1") == 0 ? 1 : 2);
-}
-
 char *
 points_in_words(const Wording *wording, double points, NumberStyle style)
 {
 	const char *n = number_in_words(wording, points, style);
 
-	return fill_in(wording, name_for(wording, "points", n), FILLINGS({"n", n}));
+	return fill_in(wording, plural_name(wording, "points", n), FILLINGS({"n", n}));
 }
 
 /* Hours, days or years, by templates of which "name" is the beginning: "in the last 90 days", "90 days". */
@@ -109,17 +102,27 @@ duration_in_words(const Wording *wording, const char *name, int32 hours)
 		n = hours / HOURS_A_DAY;
 	}
 	written = number_in_words(wording, n, NUMBER_WHOLE);
-	return fill_in(wording, name_for(wording, psprintf("%s.%s", name, unit), written), FILLINGS({"n", written}));
+	return fill_in(wording, plural_name(wording, psprintf("%s.%s", name, unit), written), FILLINGS({"n", written}));
 }
 
-/* "a, b and c" */
+/* "a, b and c"; with semicolons where something has a comma of its own */
 char *
 list_in_words(const Wording *wording, const char *conjunction, int n, char *const *items)
 {
 	char	   *list = pstrdup(n > 0 ? items[0] : "");
+	const char *comma = "list.comma";
 
+	bool		commas = false;
+
+	for (int i = 0; i < n; i++)
+		commas = commas || strchr(items[i], ',');
+	if (commas)
+	{
+		comma = "list.semicolon";
+		conjunction = psprintf("%s.semicolon", conjunction);
+	}
 	for (int i = 1; i < n; i++)
-		list = fill_in(wording, i + 1 < n ? "list.comma" : conjunction, FILLINGS({"first", list}, {"second", items[i]}));
+		list = fill_in(wording, i + 1 < n ? comma : conjunction, FILLINGS({"first", list}, {"second", items[i]}));
 	return list;
 }
 
@@ -144,14 +147,41 @@ has_band(const Weight *weight)
 	return !isinf(weight->at_least) || !isinf(weight->below);
 }
 
-/* A template whose name gets ".label" where the signal has no plural. */
+/*
+ * A template about a signal: its name gets ".window" where what is measured does not come last, and there is a window, and
+ * ".label" where the signal has no plural.
+ */
 static char *
-about(const Wording *wording, const char *name, const Noun *noun, const char *what)
+about(const Wording *wording, const char *name, const Noun *noun, const char *what, const char *window)
 {
-	const char *labelled = psprintf("%s.label", name);
+	const char *windowed = psprintf("%s.window", name);
+	const char *behind = window;
+	const char *labelled;
 
-	return fill_in(wording, noun->many == NULL && wording_has(wording, labelled) ? labelled : name,
-				   FILLINGS({"what", what}, {"noun", noun->one}, {"nouns", noun->many ? noun->many : noun->one}, {"label", noun->one}));
+	if (wording_has(wording, windowed))
+	{
+		name = *window ? windowed : name;
+		behind = "";
+	}
+	labelled = psprintf("%s.label", name);
+	return psprintf("%s%s",
+					fill_in(wording, noun->many == NULL && wording_has(wording, labelled) ? labelled : name,
+							FILLINGS({"what", what}, {"window", window}, {"noun", noun->one},
+									 {"nouns", noun->many ? noun->many : noun->one}, {"label", noun->one})),
+					behind);
+}
+
+/* " in the last 90 days, counted since the last purchase" */
+static char *
+window_in_words(const Wording *wording, const Weight *weight)
+{
+	const char *window = weight->within ? duration_in_words(wording, "window", weight->within) : "";
+	Noun		since;
+
+	if (weight->since == NULL)
+		return pstrdup(window);
+	since = noun_of(wording, weight->since->signal, weight->since->label);
+	return psprintf("%s%s", window, about(wording, weight->within ? "since.counted" : "since", &since, "", ""));
 }
 
 /* So many things, exactly. */
@@ -160,7 +190,7 @@ number_of(const Wording *wording, const char *name, const Noun *noun, double num
 {
 	const char *n = number_in_words(wording, number, style);
 
-	return fill_in(wording, name_for(wording, name, n),
+	return fill_in(wording, plural_name(wording, name, n),
 				   FILLINGS({"n", n}, {"noun", noun->one}, {"nouns", noun->many ? noun->many : noun->one}, {"label", noun->one}));
 }
 
@@ -172,6 +202,7 @@ range(const Wording *wording, const char *name, const Noun *noun, const Weight *
 	double		below = weight->below;
 	double		to = ceil(below) - 1;
 	const char *kind;
+	const char *written[3];
 
 	if (is_whole(weight) && to >= Max(ceil(from), 1))
 	{
@@ -193,10 +224,11 @@ range(const Wording *wording, const char *name, const Noun *noun, const Weight *
 		else
 			kind = isinf(below) ? "from" : isinf(from) ? "below" : "span";
 	}
-	return fill_in(wording, psprintf("%s.%s", name, kind),
-				   FILLINGS({"from", isinf(from) ? "" : number_in_words(wording, from, NUMBER_EXACT)},
-							{"to", isinf(to) ? "" : number_in_words(wording, to, NUMBER_EXACT)},
-							{"below", isinf(below) ? "" : number_in_words(wording, below, NUMBER_EXACT)},
+	written[0] = isinf(from) ? "" : number_in_words(wording, from, NUMBER_EXACT);
+	written[1] = isinf(to) ? "" : number_in_words(wording, to, NUMBER_EXACT);
+	written[2] = isinf(below) ? "" : number_in_words(wording, below, NUMBER_EXACT);
+	return fill_in(wording, plural_name(wording, psprintf("%s.%s", name, kind), written[strcmp(kind, "most") == 0 ? 1 : isinf(from) ? 2 : 0]),
+				   FILLINGS({"from", written[0]}, {"to", written[1]}, {"below", written[2]},
 							{"noun", noun->one}, {"nouns", noun->many ? noun->many : noun->one}, {"label", noun->one}));
 }
 
@@ -213,14 +245,16 @@ age_in_words(const Wording *wording, const Noun *noun, double days, NumberStyle 
 static char *
 measure_of(const Wording *wording, const Weight *weight, const Noun *noun, const char *what)
 {
+	const char *window = window_in_words(wording, weight);
+
 	switch (weight->measure)
 	{
 		case MEASURE_COUNT:
-			return pstrdup(what);
+			return psprintf("%s%s", what, window);
 		case MEASURE_PRESENT:
 			return fill_in(wording, noun->labelled ? "present" : "present.name", FILLINGS({"label", noun->one}));
 		default:
-			return about(wording, weight->measure_name, noun, what);
+			return about(wording, weight->measure_name, noun, what, window);
 	}
 }
 
@@ -264,7 +298,7 @@ absence_in_words(const Wording *wording, const Weight *weight)
 {
 	Noun		noun = noun_of(wording, weight->signal, weight->label);
 
-	return about(wording, weight->within == 0 && weight->since == NULL ? "none.ever" : "none", &noun, "");
+	return about(wording, weight->within == 0 && weight->since == NULL ? "none.ever" : "none", &noun, "", window_in_words(wording, weight));
 }
 
 char *
@@ -274,22 +308,10 @@ unit_in_words(const Wording *wording, const Weight *weight)
 
 	if (has_band(weight) || weight->measure == MEASURE_PRESENT)
 		return band_in_words(wording, weight);
-	return about(wording, psprintf("each.%s", weight->measure_name), &noun, "");
+	return about(wording, psprintf("each.%s", weight->measure_name), &noun, "", window_in_words(wording, weight));
 }
 
 /* ---------- behind it ---------- */
-
-char *
-window_in_words(const Wording *wording, const Weight *weight)
-{
-	const char *window = weight->within ? duration_in_words(wording, "window", weight->within) : "";
-	Noun		since;
-
-	if (weight->since == NULL)
-		return pstrdup(window);
-	since = noun_of(wording, weight->since->signal, weight->since->label);
-	return psprintf("%s%s", window, about(wording, weight->within ? "since.counted" : "since", &since, ""));
-}
 
 /* Whether what happened longer ago counts less. */
 bool
@@ -317,7 +339,7 @@ condition_in_words(const Wording *wording, const Weight *condition, bool holds)
 	char	   *words;
 
 	if (happened && !holds)
-		return psprintf("%s%s", absence_in_words(wording, condition), window_in_words(wording, condition));
+		return absence_in_words(wording, condition);
 	if (happened)
 	{
 		once.measure = MEASURE_COUNT;
@@ -325,7 +347,7 @@ condition_in_words(const Wording *wording, const Weight *condition, bool holds)
 		once.at_least = 1;
 		once.decay = NULL;
 	}
-	words = psprintf("%s%s", band_in_words(wording, &once), window_in_words(wording, &once));
+	words = band_in_words(wording, &once);
 	return holds ? words : fill_in(wording, "not", FILLINGS({"what", words}));
 }
 

@@ -20,15 +20,16 @@ extern char *points_in_words(const Wording *wording, double points, NumberStyle 
 extern char *duration_in_words(const Wording *wording, const char *name, int32 hours);
 extern char *list_in_words(const Wording *wording, const char *conjunction, int n, char *const *items);
 
-/* What a weight has measured ("12 visits"), the band that it asks for ("4 or more visits"), and its absence ("no visit"). */
+/*
+ * What a weight has measured ("12 visits in the last 90 days"), the band that it asks for ("4 or more visits"), and its
+ * absence ("no visit"); and what it is worth points for, each time ("each visit").
+ */
 extern char *measured_in_words(const Wording *wording, const Weight *weight, double measured, NumberStyle style);
 extern char *band_in_words(const Wording *wording, const Weight *weight);
 extern char *absence_in_words(const Wording *wording, const Weight *weight);
-/* What a weight is worth points for, each time ("each visit"). */
 extern char *unit_in_words(const Wording *wording, const Weight *weight);
 
-/* Behind that: " in the last 90 days, counted since the last purchase". */
-extern char *window_in_words(const Wording *wording, const Weight *weight);
+/* Behind that. */
 extern bool has_decay(const Weight *weight);
 extern char *daily_limit_in_words(const Wording *wording, const Weight *weight);
 

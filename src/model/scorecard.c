@@ -24,9 +24,6 @@ PG_FUNCTION_INFO_V1(check_scorecard);
 /* Rules that segments name: each has a bit. */
 #define MOST_SEGMENT_RULES 64
 
-/* What any weight is worth at the most. */
-#define MOST_POINTS 1e290
-
 /* ---------- decay ---------- */
 
 static double

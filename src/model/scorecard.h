@@ -26,6 +26,9 @@
 #include "model/signal.h"
 #include "timeline/local_day.h"
 
+/* What any weight is worth at the most. */
+#define MOST_POINTS 1e290
+
 typedef enum Measure
 {
 	MEASURE_COUNT,

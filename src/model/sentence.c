@@ -147,7 +147,11 @@ fill_in(const Wording *wording, const char *name, int n, const Filling *fillings
 	const char *end;
 
 	if (!find_template(wording, name, &template))
-		elog(ERROR, "no sentence \"%s\"", name);
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("there is no sentence \"%s\"", name),
+				 errdetail("Sentences have names, and templates by language."),
+				 errhint("SELECT name, template FROM leadscore.sentence WHERE language = 'en' lists them.")));
 	initStringInfo(&words);
 	c = template.val.string.val;
 	end = c + template.val.string.len;
@@ -171,11 +175,12 @@ fill_in(const Wording *wording, const char *name, int n, const Filling *fillings
 	return words.data;
 }
 
-/* The name of the template for a number of things: with ".one" or ".many" behind it, if there are both. */
+/* The name of the template for a number of things, as it is written: with ".one" or ".many" behind it, if there are both. */
 const char *
-plural_name(const Wording *wording, const char *name, double n)
+plural_name(const Wording *wording, const char *name, const char *n)
 {
-	const char *numbered = psprintf("%s.%s", name, fabs(n) == 1 ? "one" : "many");
+	bool		one = strcmp(n, "1") == 0 || strcmp(n, "-1") == 0;
+	const char *numbered = psprintf("%s.%s", name, one ? "one" : "many");
 
 	return wording_has(wording, numbered) ? numbered : name;
 }
@@ -195,7 +200,7 @@ digits(double number, NumberStyle style)
 		return pstrdup(shortest);
 	}
 	if (style == NUMBER_WHOLE)
-		written = psprintf("%.0f", number);
+		written = psprintf("%.0f", round(number));
 	else if (style == NUMBER_AMOUNT)
 	{
 		written = psprintf("%.2f", number);
@@ -260,6 +265,8 @@ filling_text(const Wording *wording, const JsonbValue *value)
 			return number_in_words(wording, DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(value->val.numeric))), NUMBER_ROUNDED);
 		case jbvBool:
 			return value->val.boolean ? "true" : "false";
+		case jbvBinary:
+			return JsonbToCString(NULL, value->val.binary.data, value->val.binary.len);
 		default:
 			return "";
 	}
@@ -278,7 +285,7 @@ sentence_filled(PG_FUNCTION_ARGS)
 	JsonbIterator *it = JsonbIteratorInit(&arguments->root);
 	Filling    *fillings = palloc(Max(JB_ROOT_COUNT(arguments), 1) * sizeof(Filling));
 	int			n = 0;
-	double		number = 0;
+	const char *number;
 	JsonbValue	v;
 	JsonbIteratorToken token;
 
@@ -289,9 +296,8 @@ sentence_filled(PG_FUNCTION_ARGS)
 		else if (token == WJB_VALUE && JB_ROOT_IS_OBJECT(arguments))
 		{
 			fillings[n].text = filling_text(&wording, &v);
-			if (strcmp(fillings[n].name, "n") == 0 && v.type == jbvNumeric)
-				number = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(v.val.numeric)));
 			n++;
 		}
-	PG_RETURN_TEXT_P(cstring_to_text(fill_in(&wording, plural_name(&wording, name, number), n, fillings)));
+	number = find_filling("n", 1, n, fillings);
+	PG_RETURN_TEXT_P(cstring_to_text(fill_in(&wording, plural_name(&wording, name, number ? number : ""), n, fillings)));
 }

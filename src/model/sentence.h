@@ -40,7 +40,7 @@ typedef enum NumberStyle
 extern void wording_read(Wording *wording, Jsonb *templates);
 extern bool wording_has(const Wording *wording, const char *name);
 extern char *fill_in(const Wording *wording, const char *name, int n, const Filling *fillings);
-extern const char *plural_name(const Wording *wording, const char *name, double n);
+extern const char *plural_name(const Wording *wording, const char *name, const char *n);
 extern char *number_in_words(const Wording *wording, double number, NumberStyle style);
 
 /* The setting leadscore.language. */

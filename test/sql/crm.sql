@@ -5,8 +5,8 @@
 \set ECHO all
 -- crm_lead: leads as a CRM takes them over, and what has changed since a change.
 SELECT publish('{"model": "shop", "intercept": -2, "slope": 0.1, "floor": 0, "ceiling": 100, "crm_step": 0,
-	"signals": [{"signal": "visit", "kind": "visit"}, {"signal": "order", "kind": "order", "description": "Placed an order"}, {"signal": "complaint", "kind": "complaint", "description": "Complained"},
-		{"signal": "german", "subject": "profile", "match": {"country": "DE"}, "description": "Is in Germany"}, {"signal": "tiny", "kind": "visit"}],
+	"signals": [{"signal": "visit", "kind": "visit"}, {"signal": "order", "kind": "order", "label": "order|orders"}, {"signal": "complaint", "kind": "complaint", "label": "complaint|complaints"},
+		{"signal": "german", "subject": "profile", "match": {"country": "DE"}, "label": "lives in Germany"}, {"signal": "tiny", "kind": "visit"}],
 	"weights": [{"signal": "visit", "points": 1, "stage": "looks"}, {"signal": "order", "points": 20, "stage": "buys"}, {"signal": "order", "measure": "value", "points": 0.1}, {"signal": "complaint", "points": -15},
 		{"signal": "german", "points": 10}, {"signal": "tiny", "points": 0.1}],
 	"stages": [{"stage": "looks", "position": 1}, {"stage": "buys", "position": 2}],
@@ -15,7 +15,7 @@ SELECT publish('{"model": "shop", "intercept": -2, "slope": 0.1, "floor": 0, "ce
 INSERT INTO event (lead_id, kind, occurred_at, value) VALUES ('anna', 'visit', '2026-01-01', NULL), ('anna', 'order', '2026-01-02', 54), ('anna', 'complaint', '2026-01-03', NULL),
 	('ben', 'visit', '2026-01-01', NULL), ('ben', 'visit', '2026-01-02', NULL);
 INSERT INTO lead VALUES ('anna', '{"country": "DE"}'), ('carla', NULL);
--- anna: 1 + 20 + 5.4 - 15 + 10 + 0.1 = 21.5; her order counts 25.4 points; what is less than half a point is no reason
+-- anna: 1 + 20 + 5.4 - 15 + 10 + 0.1 = 21.5; the reasons are the three lines of explain() that weigh most; what is less than half a point is none
 SELECT model, lead_id, score, grade, segment, stage, probability, reason_1, reason_2, reason_3 FROM crm_lead ORDER BY lead_id;
 SELECT refresh_crm(), refresh_crm();
 SELECT change_id, model, lead_id, score, segment, reason_1, deleted FROM crm_changes();

@@ -155,7 +155,7 @@ INSERT INTO event (lead_id, kind, occurred_at) SELECT 'lea', 'mail', '2026-07-04
 SELECT signal, rule, points, category, reason FROM explain('lea', 'rules', '2026-07-04 11:00Z');
 SELECT lead_id, score, fit, grade, segment FROM lead_score WHERE model = 'rules' AND lead_id IN ('max', 'hugo', 'gina') ORDER BY 1;
 SELECT features(scorecard('rules'), timeline_of('lea'), NULL, '2026-07-04 10:00Z');
-SELECT reasons FROM (SELECT crm_reasons(scorecard('rules'), timeline_of('lea'), '{"country": "DE"}', '2026-07-04 10:00Z') AS reasons) r;
+SELECT reasons FROM (SELECT crm_reasons(scorecard('rules'), timeline_of('lea'), '{"country": "DE"}', '2026-07-04 10:00Z', wording()) AS reasons) r;
 
 -- a model of rules alone is watched, and has offers; a band of a rule that includes 0 does not hold for none
 SELECT publish('{"model": "only rules", "signals": [{"signal": "cart", "kind": "cart"}, {"signal": "purchase", "kind": "purchase"}],

@@ -44,7 +44,10 @@ $node->safe_psql('shop', q{
 wait_for_changes($node, 'shop');
 $node->safe_psql('shop', q{
 	BEGIN; SELECT count(*) FROM leadscore.take_changes('crm', 5); SELECT leadscore.acknowledge_changes('crm'); COMMIT;
+	SELECT leadscore_internal.leave_tombstones('{gone}');
+	UPDATE leadscore.model SET crm_step = 7 WHERE model = 'challenger';
 	SELECT count(leadscore.redeem(code, lead_id, 'order of ' || lead_id, 10)) FROM leadscore.voucher WHERE code IS NOT NULL AND voucher_id < 5});
+is($node->safe_psql('shop', q{SELECT count(*) FROM leadscore_internal.tombstone CROSS JOIN leadscore_internal.tombstone_salt CROSS JOIN leadscore.model WHERE crm_step = 7}), '1', 'somebody was forgotten');
 cmp_ok($node->safe_psql('shop', 'SELECT count(*) FROM leadscore.voucher WHERE redeemed_at IS NOT NULL'), '>', 0, 'a voucher is redeemed');
 
 # What must come back the same.

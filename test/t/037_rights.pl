@@ -25,9 +25,9 @@ my %functions = (
 		score(jsonb) appraise contributions features next_segment template templates diff session_number(timestamptz) session_number(timestamp)
 		fit_clv(timeline) clv(timeline) roc_auc roc_auc_error average_precision ks log_loss brier logistic_regression
 		check_event check_condition label_fault check_scorecard is_time_zone day_start check_duration duration_hours check_part_exists check_model_exists subject_named rule_conditions refuse known our_schemas read_timestamp read_date
-		sentence_placeholders sentence_filled},
+		sentence_placeholders sentence_filled described signal_noun signal_in_words},
 	reader => q{
-		signals scorecard make_document model_named wording say lead_named is_excluded anybody_excluded is_visible model_cards served_models months_since model_stages stage_signals touch_signals
+		signals scorecard make_document model_named wording say describe date_in_words lead_named is_excluded anybody_excluded is_visible model_cards served_models months_since model_stages stage_signals touch_signals
 		timeline_of has_pending check_timelines_seen with_pending with_pending_profile alias_profiles top score(text) score(bigint) score(uuid) score_by_query explain(text) explain(bigint) explain(uuid) score_history serving_model cards_at
 		explain_change(text) explain_change(bigint) explain_change(uuid) score_lines events_of_change weight_change change_in_words weights_in_words score_change percentile_rank(text) percentile_rank(bigint) percentile_rank(uuid)
 		rfm(text) rfm(text[]) rfm_groups conversion_of signals_named crm_changes crm_at crm_stays crm_reasons explained month_of month_start segment_position stored_sum
@@ -45,7 +45,7 @@ my %functions = (
 	backup => q{},
 	admin => q{
 		publish lint tell_of_findings lint_weights lint_caps lint_segments lint_signals document_weights document_categories document_rules document_segments highest_sums lint_crm_step signals_never_met signals_unmet profile_signals_unmet why_never properties_asked property_types
-		check_redefined keep_version set_default_model restore_version keep_documents
+		check_redefined keep_version set_default_model restore_version keep_documents keep_wordings
 		track track_query qualified_query make_query_table check_query_key note_query query_of query_named refresh_query query_failed refresh_queries
 		tell_of_size add_past tell_of_column equal_may_differ merge_duplicates track_profile is_ordered untrack check_source check_properties begin_tracking end_tracking check_children retrack check_mapping repair_triggers rename_source replace_source look_at_source note_due forget_mapping drop_trigger_sets present_mappings sources_due sources_counted create_triggers
 		drop_triggers record record_profile record_alias trigger_function track_alias alias_key_problem check_event_index index_key reads_one_unique_column add_aliases alias_rows
@@ -75,7 +75,7 @@ my %functions = (
 		mean_loss_deserialize mean_loss_final}
 	# ... what triggers call
 	  . q{
-		signals_changed configuration_changed keep_default_model document_changed check_position check_measure check_rule check_segment_rules rule_renamed rule_removed signal_renamed signal_removed tell_of_zero check_subject check_sentence check_names check_event_signal check_offer offer_restored offer_changed
+		signals_changed configuration_changed keep_default_model document_changed check_position check_measure check_rule check_segment_rules rule_renamed rule_removed signal_renamed signal_removed tell_of_zero check_subject check_sentence sentences_changed check_names check_event_signal check_offer offer_restored offer_changed
 		offers_renamed segment_renamed note_signals note_uncounted_signals watching_changed model_gone fill_derivation derivations_changed alias_changed round_amount
 		warn_of_no_groups exclusion_changed guard_timelines source_restored query_restored forget_queries leave_references follow_drops follow_children}
 	# ... and what functions call that run as the owner
@@ -132,7 +132,7 @@ my %tables = (
 	'writer=a admin=arwd' => 'event',		# and columns of it
 	'reader=r admin=rd' => 'lead_timeline known_source',
 	'reader=r admin=r' => 'lead_alias alias_edge pending_delta counted_signal snapshot_state model_document signal_definition skipped skipped_row source source_trigger trigger_set query_table tracked_query known_event_trigger known_collation own_column status current_timeline pending_timeline alias_profile current_profile visible_lead
-		lead_score lead_segment segment_summary delivered_sentence model_conversion signal_use lead_start monthly_figure sales_cycle funnel attribution crm_lead',
+		lead_score lead_segment segment_summary delivered_sentence wording_document model_conversion signal_use lead_start monthly_figure sales_cycle funnel attribution crm_lead',
 	'admin=rd' => 'pending_profile seen_profile voucher_order',
 	'admin=r' => 'tombstone offer_slot offer_money offer_stop change_clock',
 	'admin=U' => 'weight_weight_id_seq crm_change_id_seq',
