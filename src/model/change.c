@@ -8,13 +8,6 @@
 
 PG_FUNCTION_INFO_V1(weights_in_words);
 
-static Datum
-words_or_null(const char *words, bool *isnull)
-{
-	*isnull = words == NULL;
-	return words ? CStringGetTextDatum(words) : (Datum) 0;
-}
-
 /* weights_in_words(scorecard, wording): weight_id, noun, nouns, band, absence, since_noun */
 Datum
 weights_in_words(PG_FUNCTION_ARGS)
@@ -35,11 +28,11 @@ weights_in_words(PG_FUNCTION_ARGS)
 		CHECK_FOR_INTERRUPTS();
 		nulls[0] = !w->has_weight_id;
 		values[0] = Int32GetDatum(w->weight_id);
-		values[1] = words_or_null(noun.one, &nulls[1]);
-		values[2] = words_or_null(noun.many, &nulls[2]);
-		values[3] = words_or_null(w->banded ? band_in_words(&wording, w) : NULL, &nulls[3]);
-		values[4] = words_or_null(w->has_if_none ? absence_in_words(&wording, w) : NULL, &nulls[4]);
-		values[5] = words_or_null(w->since ? noun_of(&wording, w->since->signal, w->since->label).one : NULL, &nulls[5]);
+		values[1] = text_or_null(noun.one, &nulls[1]);
+		values[2] = text_or_null(noun.many, &nulls[2]);
+		values[3] = text_or_null(w->banded ? band_in_words(&wording, w) : NULL, &nulls[3]);
+		values[4] = text_or_null(w->has_if_none ? absence_in_words(&wording, w) : NULL, &nulls[4]);
+		values[5] = text_or_null(w->since ? noun_of(&wording, w->since->signal, w->since->label).one : NULL, &nulls[5]);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;
