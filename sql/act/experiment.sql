@@ -18,15 +18,13 @@ CREATE TABLE leadscore.experiment (
 	salt text NOT NULL DEFAULT gen_random_uuid()::text,
 	description text,
 	CONSTRAINT experiment_starts_before_it_ends CHECK ((starts_at < ends_at) IS NOT FALSE OR leadscore_internal.refuse(
-		'experiment starts_at is not before ends_at', format('starts_at %s, ends_at %s', starts_at, ends_at), 'Swap the two, or write NULL for no end.')),
-	CONSTRAINT experiment_compares_two CHECK ((control <> treatment) IS NOT FALSE OR leadscore_internal.refuse(
-		'experiment compares a model with itself', control, 'Name two models.'))
+		'experiment starts_at is not before ends_at', format('starts_at %s, ends_at %s', starts_at, ends_at), 'Swap the two, or write NULL for no end.'))
 );
 
-COMMENT ON TABLE leadscore.experiment IS 'two models, each for its share of the leads';
+COMMENT ON TABLE leadscore.experiment IS 'two models, each for its share of the leads; the same one twice compares what a shop does with each arm()';
 COMMENT ON COLUMN leadscore.experiment.experiment IS 'name; also that of its rows in lead_score, so no model may have it; not default';
 COMMENT ON COLUMN leadscore.experiment.control IS 'the model to compare with';
-COMMENT ON COLUMN leadscore.experiment.treatment IS 'the model to try';
+COMMENT ON COLUMN leadscore.experiment.treatment IS 'the model to try; may be the control';
 COMMENT ON COLUMN leadscore.experiment.share IS 'the share of leads that get the treatment';
 COMMENT ON COLUMN leadscore.experiment.starts_at IS 'when it starts; before that all leads get the control';
 COMMENT ON COLUMN leadscore.experiment.ends_at IS 'when it ends; NULL: no end; after that all leads get the control';
@@ -109,7 +107,7 @@ CREATE FUNCTION leadscore.experiment_result(experiment text, conversion text, ef
 	OUT rate_difference float8, OUT rate_low float8, OUT rate_high float8, OUT rate_p float8,
 	OUT control_revenue numeric, OUT treatment_revenue numeric, OUT control_mean float8, OUT treatment_mean float8,
 	OUT mean_difference float8, OUT mean_low float8, OUT mean_high float8, OUT mean_p float8,
-	OUT leads_needed bigint, OUT leads_missing bigint)
+	OUT leads_needed bigint, OUT leads_missing bigint, OUT crossed bigint)
 	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
@@ -159,8 +157,16 @@ BEGIN
 		FROM leadscore_internal.visible_lead l
 		CROSS JOIN LATERAL (SELECT leadscore.timeline_first_hour(l.timeline, conversion_signal, since, until) IS NOT NULL AS converted OFFSET 0) c
 		WHERE leadscore.timeline_first_hour(l.timeline, NULL::integer, since, until) IS NOT NULL
+		-- of who was forgotten a part is known, of an earlier time or of this one
+		AND (NOT (SELECT leadscore_internal.anybody_forgotten()) OR NOT leadscore_internal.came_again(l.lead_id))
 		OFFSET 0	-- what is computed here is used by several aggregates, and is not to be computed for each
 	) x;
+	-- visitors who may have been treated in one way, and became a lead that is treated in the other
+	SELECT count(DISTINCT a.lead_id) INTO crossed
+	FROM leadscore.lead_alias a JOIN leadscore_internal.visible_lead l ON l.lead_id = a.lead_id
+	WHERE leadscore_internal.treated(e.salt, e.share, a.alias) <> leadscore_internal.treated(e.salt, e.share, a.lead_id)
+	AND leadscore.timeline_first_hour(l.timeline, NULL::integer, since, until) IS NOT NULL
+	AND (NOT (SELECT leadscore_internal.anybody_forgotten()) OR NOT leadscore_internal.came_again(l.lead_id));
 	control_leads := r.n0;
 	treatment_leads := r.n1;
 	control_conversions := r.c0;
@@ -212,4 +218,4 @@ END
 $$;
 
 COMMENT ON FUNCTION leadscore.experiment_result(text, text, float8, timestamptz)
-	IS 'conversions and revenue of both arms, their differences, how sure they are, and how many leads it takes';
+	IS 'conversions and revenue of both arms, their differences, how sure they are, how many leads it takes, and how many have a name in each arm';

@@ -10,7 +10,7 @@ COMMENT ON FUNCTION leadscore_internal.voucher_code() IS 'a new code, of 80 rand
 CREATE FUNCTION leadscore_internal.voucher_key(offer text, lead_id text) RETURNS text
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-COMMENT ON FUNCTION leadscore_internal.voucher_key(text, text) IS 'a hash of an offer and a name, the same on every server: who is held out, and who was forgotten';
+COMMENT ON FUNCTION leadscore_internal.voucher_key(text, text) IS 'a hash of an offer, or a salt, and a name, the same on every server: who is held out, and who was forgotten';
 
 CREATE FUNCTION leadscore_internal.is_held_out(offer text, lead_id text, holdout_share numeric) RETURNS boolean
 	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -208,16 +208,6 @@ COMMENT ON COLUMN leadscore.voucher.discount IS 'its cost for the shop; NULL: no
 COMMENT ON COLUMN leadscore.voucher.revoked_at IS 'when revoke_vouchers() revoked it; NULL: it was not';
 COMMENT ON COLUMN leadscore.voucher.change_id IS 'the row of segment_change for which it was issued; NULL: issued by issue_offer()';
 COMMENT ON COLUMN leadscore.voucher.already IS 'what the lead had done on that UTC day before it was issued: not a result of the voucher';
-
--- A person who was forgotten and comes again gets no second voucher.
-CREATE TABLE leadscore_internal.forgotten_voucher (
-	key text PRIMARY KEY,
-	issued_at timestamptz NOT NULL
-);
-
-COMMENT ON TABLE leadscore_internal.forgotten_voucher IS 'hashes of offers and names of forgotten persons who got a voucher';
-COMMENT ON COLUMN leadscore_internal.forgotten_voucher.key IS 'voucher_key()';
-COMMENT ON COLUMN leadscore_internal.forgotten_voucher.issued_at IS 'when the last voucher was issued';
 
 -- An order belongs to one lead, and gives no more than it is worth: its row is locked by who redeems for it.
 CREATE TABLE leadscore_internal.voucher_order (
@@ -728,6 +718,7 @@ AS $$
 DECLARE
 	o leadscore.offer;
 	lead CONSTANT text := names[cardinality(names)];
+	forgotten_at CONSTANT timestamptz := leadscore_internal.forgotten_at(names);
 BEGIN
 	IF voucher.revoked_at IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = 'the voucher has been revoked',
@@ -738,6 +729,11 @@ BEGIN
 			AND (o.again_after IS NULL OR v.issued_at < voucher.issued_at + o.again_after AND voucher.issued_at < v.issued_at + o.again_after)) THEN
 		RAISE EXCEPTION USING ERRCODE = 'unique_violation', MESSAGE = 'the lead has redeemed a voucher of this offer already',
 			DETAIL = format('It got another as "%s", before it was known by one name.', left(voucher.lead_id, 100)), HINT = 'A lead can redeem one voucher of an offer.';
+	END IF;
+	-- issued to a new name of a person who had been forgotten before: see tombstone.sql
+	IF voucher.issued_at >= forgotten_at AND (o.again_after IS NULL OR voucher.issued_at < forgotten_at + o.again_after) THEN
+		RAISE EXCEPTION USING ERRCODE = 'unique_violation', MESSAGE = 'the lead has been forgotten, and gets no voucher as somebody new',
+			DETAIL = format('One of its names has a tombstone of %s.', forgotten_at), HINT = 'leadscore.drop_tombstone() removes it.';
 	END IF;
 	IF voucher.expired OR voucher.expires_at <= clock_timestamp() THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = 'the voucher has expired',
@@ -913,6 +909,9 @@ BEGIN
 	AND NOT EXISTS (SELECT FROM (
 			SELECT coalesce(a.lead_id, v.lead_id) AS lead_id FROM leadscore.voucher v LEFT JOIN leadscore.lead_alias a ON a.alias = v.lead_id
 			WHERE v.offer = o.offer AND v.revoked_at IS NULL AND (o.again_after IS NULL OR v.issued_at + o.again_after > at)) h WHERE h.lead_id = l.lead_id)
+	AND (NOT (SELECT leadscore_internal.anybody_forgotten()) OR NOT EXISTS (
+		SELECT FROM leadscore_internal.forgotten_at(leadscore_internal.names_of(l.lead_id)) AS f (forgotten_at)
+		WHERE f.forgotten_at IS NOT NULL AND (o.again_after IS NULL OR f.forgotten_at + o.again_after > at)))
 	AND (o.condition IS NULL OR leadscore.score(leadscore_internal.condition_card(o.condition), NULL::leadscore.timeline,
 		(SELECT p.profile FROM leadscore.current_profile p WHERE p.lead_id = l.lead_id), at) >= 1);
 	RETURN least(n, o.brake,
@@ -1032,7 +1031,6 @@ SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.offer_slot', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.offer_slot_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.offer_money', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.offer_stop', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.forgotten_voucher', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.voucher_order', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.voucher', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.voucher_voucher_id_seq', '');

@@ -104,9 +104,13 @@ BEGIN
 		' leadscore.segment_history(text, timestamptz, timestamptz, interval), leadscore.segment_flow(text, timestamptz, timestamptz), leadscore_internal.check_span(text, timestamptz, timestamptz),'
 		' leadscore_internal.instants(timestamptz, timestamptz, interval, text), leadscore_internal.serving_cards(text, timestamptz[]), leadscore_internal.card_segments(jsonb),'
 		' leadscore_internal.segment_counts(text, timestamptz[]), leadscore_internal.census(jsonb, leadscore.timeline, jsonb, timestamptz[]),'
-		' leadscore.score_history(text, text, timestamptz, timestamptz, interval), leadscore.rfm_groups(), leadscore.rfm(text[], timestamptz, integer),'
+		' leadscore.score_history(text, text, timestamptz, timestamptz, interval), leadscore.score_change(text, interval, timestamptz),'
+		' leadscore.explain_change(text, text, timestamptz, timestamptz), leadscore.explain_change(bigint, text, timestamptz, timestamptz), leadscore.explain_change(uuid, text, timestamptz, timestamptz),'
+		' leadscore_internal.score_lines(jsonb, leadscore.timeline, jsonb, timestamptz, jsonb), leadscore_internal.events_of_change(jsonb, jsonb, leadscore.timeline, timestamptz, timestamptz),'
+		' leadscore_internal.weight_change(jsonb, jsonb, jsonb, jsonb, jsonb, jsonb), leadscore_internal.change_in_words(jsonb, leadscore.timeline, timestamptz, timestamptz, jsonb, jsonb, jsonb), leadscore_internal.weights_in_words(jsonb, jsonb),'
+		' leadscore.percentile_rank(text, text, timestamptz), leadscore.percentile_rank(bigint, text, timestamptz), leadscore.percentile_rank(uuid, text, timestamptz), leadscore.rfm_groups(), leadscore.rfm(text[], timestamptz, integer),'
 		' leadscore.rfm(text, timestamptz, integer), leadscore_internal.conversion_of(text), leadscore_internal.signals_named(text[]),'
-		' leadscore.crm_changes(bigint, integer), leadscore_internal.crm_at(timestamptz), leadscore_internal.crm_reasons(jsonb, leadscore.timeline, jsonb, timestamptz, jsonb), leadscore_internal.explained(jsonb, leadscore.timeline, jsonb, timestamptz, jsonb),'
+		' leadscore.crm_changes(bigint, integer), leadscore_internal.crm_at(timestamptz), leadscore_internal.crm_stays(leadscore_internal.crm_state, numeric, text, text, integer, text, float8), leadscore_internal.crm_reasons(jsonb, leadscore.timeline, jsonb, timestamptz, jsonb), leadscore_internal.explained(jsonb, leadscore.timeline, jsonb, timestamptz, jsonb),'
 		' leadscore_internal.conversion_id(jsonb, text), leadscore_internal.check_outcome(jsonb, text, interval, timestamptz[], interval),'
 		' leadscore_internal.examples(integer, integer, integer, boolean, timestamptz[]),'
 		' leadscore_internal.warn_of_censoring(integer, integer, integer, timestamptz[]),'
@@ -133,7 +137,7 @@ BEGIN
 		' leadscore.segment_limits(jsonb, jsonb, timestamptz), leadscore_internal.score_limit(jsonb, text, bigint, timestamptz), leadscore_internal.has_limit(jsonb),'
 		' leadscore_internal.check_shares(jsonb, text[]), leadscore_internal.shares_today(jsonb, timestamptz),'
 		' leadscore.stability_report(text, timestamptz, timestamptz, interval, float8),'
-		' leadscore_internal.treated(text, float8, text), leadscore_internal.serving_model(text, text, timestamptz), leadscore.arm(text, text), leadscore.experiment_result(text, text, float8, timestamptz),'
+		' leadscore_internal.anybody_forgotten(), leadscore_internal.came_again(text), leadscore_internal.treated(text, float8, text), leadscore_internal.serving_model(text, text, timestamptz), leadscore_internal.cards_at(text, timestamptz), leadscore.arm(text, text), leadscore.experiment_result(text, text, float8, timestamptz),'
 		' leadscore.training_set(jsonb, text, interval, timestamptz[], interval),'
 		' leadscore.evaluate(jsonb, text, interval, timestamptz[], interval),'
 		' leadscore.lift_table(jsonb, text, interval, timestamptz[], interval),'
@@ -188,18 +192,18 @@ BEGIN
 	EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON leadscore.signal, leadscore.model, leadscore.weight, leadscore.category, leadscore.stage,'
 		' leadscore.rule, leadscore.grade, leadscore.segment, leadscore.default_model, leadscore.compaction, leadscore.sentence, leadscore.model_version, leadscore.experiment, leadscore.event, leadscore.lead, leadscore.excluded_lead,'
 		' leadscore.derivation, leadscore.conversion, leadscore.rfm_group, leadscore.spend, leadscore.channel, leadscore.offer,'
-		' leadscore.voucher, leadscore_internal.forgotten_voucher, leadscore_internal.changed_lead, leadscore.derived_event, leadscore_internal.derivation_due, leadscore_internal.derivation_state,'
+		' leadscore.voucher, leadscore_internal.changed_lead, leadscore.derived_event, leadscore_internal.derivation_due, leadscore_internal.derivation_state,'
 		' leadscore_internal.crm_state, leadscore_internal.pending_identity, leadscore_internal.parted_lead, leadscore.watched_model, leadscore.lead_state, leadscore.segment_change, leadscore.change_consumer TO %s', role);
 	-- (what a rebuild, or refresh_figures(), brings again)
 	EXECUTE format('GRANT DELETE ON leadscore.lead_timeline, leadscore.known_source, leadscore.segment_day, leadscore.model_quality, leadscore.rfm_lead TO %s', role);
 	EXECUTE format('GRANT SELECT, DELETE ON leadscore.pending_profile, leadscore_internal.seen_profile, leadscore_internal.voucher_order TO %s', role);
-	EXECUTE format('GRANT SELECT ON leadscore_internal.offer_slot, leadscore_internal.offer_money, leadscore_internal.offer_stop, leadscore_internal.change_clock TO %s', role);
+	EXECUTE format('GRANT SELECT ON leadscore_internal.tombstone, leadscore_internal.offer_slot, leadscore_internal.offer_money, leadscore_internal.offer_stop, leadscore_internal.change_clock TO %s', role);
 	EXECUTE format('GRANT USAGE ON SEQUENCE leadscore.weight_weight_id_seq, leadscore_internal.crm_change_id_seq TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.publish(jsonb, boolean), leadscore_internal.check_redefined(jsonb), leadscore_internal.keep_version(text, jsonb), leadscore.set_default_model(text), leadscore.restore_version(text, integer, boolean), leadscore_internal.keep_documents(text[]), leadscore_internal.keep_wordings(),'
 		-- what is probably not meant
 		' leadscore.lint(text), leadscore_internal.tell_of_findings(text), leadscore_internal.lint_weights(jsonb), leadscore_internal.lint_caps(jsonb),'
 		' leadscore_internal.lint_segments(jsonb), leadscore_internal.lint_signals(jsonb), leadscore_internal.document_weights(jsonb), leadscore_internal.document_categories(jsonb),'
-		' leadscore_internal.document_rules(jsonb), leadscore_internal.document_segments(jsonb), leadscore_internal.highest_sums(jsonb), leadscore_internal.signals_never_met(jsonb),'
+		' leadscore_internal.document_rules(jsonb), leadscore_internal.document_segments(jsonb), leadscore_internal.highest_sums(jsonb), leadscore_internal.lint_crm_step(jsonb), leadscore_internal.signals_never_met(jsonb), leadscore_internal.signals_unmet(integer[], bigint), leadscore_internal.profile_signals_unmet(jsonb[], bigint),'
 		' leadscore_internal.why_never(text, text, jsonb, jsonpath), leadscore_internal.properties_asked(jsonb, jsonpath), leadscore_internal.property_types(text, text),'
 		-- tracking
 		' leadscore.track(regclass, text, text, text, text, text, text[], text, text, boolean), leadscore_internal.tell_of_size(regclass), leadscore_internal.add_past(regclass, jsonb), leadscore_internal.tell_of_column(regclass, text), leadscore_internal.equal_may_differ(regclass, text), leadscore_internal.merge_duplicates(), leadscore.track_profile(regclass, text, text[], text, text), leadscore_internal.is_ordered(regtype),'
@@ -229,11 +233,14 @@ BEGIN
 		' leadscore_internal.signal_definitions(text[]), leadscore_internal.signals_counted(jsonb), leadscore_internal.in_transaction_block(), leadscore_internal.refuse_block(text), leadscore_internal.wait_for_writers(), leadscore_internal.writers(regclass), leadscore_internal.rebuilders(bigint), leadscore_internal.transaction_name(integer, text), leadscore_internal.wait_for_partings(), leadscore_internal.take_parted(),'
 		' leadscore_internal.lock_rebuild(boolean), leadscore_internal.unlock_rebuild(), leadscore_internal.check_read_committed(text, text),'
 		-- identities and what follows from events
+		' leadscore.everything_about(text), leadscore_internal.person_tables(), leadscore_internal.row_as_json(regclass), leadscore_internal.rows_of_person(regclass, text, text[]),'
+		' leadscore_internal.scores_of_person(text), leadscore_internal.timeline_of_person(text), leadscore_internal.names_of(text), leadscore_internal.forgotten_at(text[]),'
+		' leadscore_internal.leave_tombstones(text[]), leadscore.drop_tombstone(text), leadscore.prune_tombstones(timestamptz),'
 		' leadscore.forget(text, boolean), leadscore_internal.count_rows(regclass, jsonb, text[]), leadscore_internal.find_rows(regclass, jsonb, text[]), leadscore_internal.delete_rows(regclass, text, text[]), leadscore_internal.check_lead_id(text, text), leadscore_internal.lock_person(text),'
 		' leadscore_internal.try_unidentify(text), leadscore_internal.fold_leads(text[]), leadscore_internal.rebuild_is_at_work(), leadscore_internal.lock_derivations(),'
 		' leadscore_internal.lock_crm_numbers(), leadscore.derive(timestamptz, boolean), leadscore_internal.derive_once(timestamptz, boolean), leadscore_internal.duration(interval),'
 		' leadscore.affinity(text, timestamptz, interval, text[], float8), leadscore.make_signals(text, text, integer),'
-		' leadscore_internal.check_property(text, integer), leadscore_internal.check_kinds(text[]), leadscore.refresh_crm(), leadscore.crm_forget(bigint),'
+		' leadscore_internal.check_property(text, integer), leadscore_internal.check_kinds(text[]), leadscore.refresh_crm(), leadscore_internal.refresh_crm_at(timestamptz), leadscore.crm_forget(bigint),'
 		-- scores, transitions and offers
 		' leadscore.refresh_segments(boolean), leadscore.refresh_figures(), leadscore.unwatch(text), leadscore_internal.begin_watching(text, boolean), leadscore_internal.finish_watching(text, jsonb),'
 		' leadscore_internal.leads_to_see(text, integer), leadscore_internal.see_written(), leadscore_internal.see_batch(text[], text, boolean), leadscore.drop_consumer(text),'

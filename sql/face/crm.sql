@@ -1,13 +1,14 @@
 -- crm.sql: leads as a CRM takes them over
 --
--- A score decays by the hour. What a CRM is told is rounded, so that a row
--- changes when there is something to say; refresh_crm() writes down what has
--- changed, numbered in the order in which it is committed.
+-- A score decays by the hour, and a CRM is to be told when there is something to
+-- say: refresh_crm() keeps rows as they are until their segment, stage or grade
+-- changes or their score has moved by crm_step, and numbers those that have changed
+-- in the order in which they are committed. crm_lead shows them as they are kept.
 
 -- (inlined, so that a condition on the lead reaches the timelines)
 CREATE FUNCTION leadscore_internal.crm_at(at timestamptz)
 	RETURNS TABLE (model text, lead_id text, score numeric, grade text, segment text, stage text, probability numeric,
-		reason_1 text, reason_2 text, reason_3 text, segment_position integer)
+		reason_1 text, reason_2 text, reason_3 text, segment_position integer, crm_step float8)
 	LANGUAGE sql STABLE
 BEGIN ATOMIC
 	SELECT m.model, s.lead_id,
@@ -17,14 +18,14 @@ BEGIN ATOMIC
 		(leadscore_internal.crm_reasons(m.scorecard, s.timeline, s.profile, crm_at.at, (SELECT leadscore_internal.wording())))[1],
 		(leadscore_internal.crm_reasons(m.scorecard, s.timeline, s.profile, crm_at.at, (SELECT leadscore_internal.wording())))[2],
 		(leadscore_internal.crm_reasons(m.scorecard, s.timeline, s.profile, crm_at.at, (SELECT leadscore_internal.wording())))[3],
-		(a.appraisal).segment_position
+		(a.appraisal).segment_position, m.crm_step
 	FROM leadscore_internal.served_models() m
 	CROSS JOIN leadscore_internal.visible_lead s
 	CROSS JOIN LATERAL (SELECT leadscore.appraise(m.scorecard, s.timeline, s.profile, crm_at.at) AS appraisal OFFSET 0) a
 	WHERE m.treated IS NULL OR leadscore_internal.treated(m.salt, m.share, s.lead_id) = m.treated;
 END;
 
-COMMENT ON FUNCTION leadscore_internal.crm_at(timestamptz) IS 'the rows of crm_lead as of an instant';
+COMMENT ON FUNCTION leadscore_internal.crm_at(timestamptz) IS 'the rows of crm_lead as of an instant, as they would be if all were told then';
 
 CREATE TABLE leadscore_internal.crm_state (
 	model text NOT NULL,
@@ -72,24 +73,31 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.lock_crm_numbers() IS 'locks the numbering of changes until the transaction ends';
 
-CREATE FUNCTION leadscore.refresh_crm() RETURNS bigint
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
+-- (inlined; whole numbers that differ do so by 1)
+CREATE FUNCTION leadscore_internal.crm_stays(told leadscore_internal.crm_state, score numeric, grade text, segment text, segment_position integer, stage text, crm_step float8)
+	RETURNS boolean
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT NOT told.deleted AND (told.grade, told.segment, told.segment_position, told.stage) IS NOT DISTINCT FROM (grade, segment, segment_position, stage)
+		AND abs(told.score - score)::float8 < greatest(crm_step, 1);
+END;
+
+COMMENT ON FUNCTION leadscore_internal.crm_stays(leadscore_internal.crm_state, numeric, text, text, integer, text, float8)
+	IS 'whether a row that a CRM was told is near enough to what the lead is now; NULL: it was not told';
+
+CREATE FUNCTION leadscore_internal.refresh_crm_at(at timestamptz) RETURNS bigint
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
-	at timestamptz;
 	n bigint;
 BEGIN
-	-- one at a time, so that numbers are committed in their order
-	PERFORM leadscore_internal.check_read_committed('refresh_crm()'::text, 'passed over'::text);
-	PERFORM leadscore_internal.lock_crm_numbers();
-	at := clock_timestamp();
 	WITH difference AS (
 		SELECT coalesce(c.model, s.model) AS model, coalesce(c.lead_id, s.lead_id) AS lead_id,
 			c.score, c.grade, c.segment, c.segment_position, c.stage, c.probability, c.reason_1, c.reason_2, c.reason_3, c.lead_id IS NULL AS deleted
 		FROM leadscore_internal.crm_at(at) c
 		FULL JOIN leadscore_internal.crm_state s ON s.model = c.model AND s.lead_id = c.lead_id
-		WHERE (c.score, c.grade, c.segment, c.segment_position, c.stage, c.probability, c.reason_1, c.reason_2, c.reason_3, c.lead_id IS NULL)
-			IS DISTINCT FROM (s.score, s.grade, s.segment, s.segment_position, s.stage, s.probability, s.reason_1, s.reason_2, s.reason_3, s.deleted)
+		WHERE CASE WHEN c.lead_id IS NULL THEN NOT s.deleted
+			ELSE leadscore_internal.crm_stays(s, c.score, c.grade, c.segment, c.segment_position, c.stage, c.crm_step) IS NOT TRUE END
 		ORDER BY 1, 2
 	)
 	INSERT INTO leadscore_internal.crm_state AS t (model, lead_id, score, grade, segment, segment_position, stage, probability, reason_1, reason_2, reason_3, deleted, change_id, changed_at)
@@ -104,21 +112,42 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.refresh_crm() IS 'records which rows of crm_lead have changed, for crm_changes(), and returns how many';
+COMMENT ON FUNCTION leadscore_internal.refresh_crm_at(timestamptz) IS 'keeps the rows of crm_lead as of an instant, where they have changed, and returns how many have; changes must be locked';
+
+CREATE FUNCTION leadscore.refresh_crm() RETURNS bigint
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	-- one at a time, so that numbers are committed in their order
+	PERFORM leadscore_internal.check_read_committed('refresh_crm()'::text, 'passed over'::text);
+	PERFORM leadscore_internal.lock_crm_numbers();
+	RETURN leadscore_internal.refresh_crm_at(clock_timestamp());
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.refresh_crm() IS 'records which rows of crm_lead have moved, for crm_changes(), and returns how many';
 
 CREATE VIEW leadscore.crm_lead AS
-SELECT c.model, c.lead_id, c.score, c.grade, c.segment, c.stage, c.probability, c.reason_1, c.reason_2, c.reason_3,
-	CASE WHEN (c.score, c.grade, c.segment, c.segment_position, c.stage, c.probability, c.reason_1, c.reason_2, c.reason_3, false)
-		IS NOT DISTINCT FROM (s.score, s.grade, s.segment, s.segment_position, s.stage, s.probability, s.reason_1, s.reason_2, s.reason_3, s.deleted)
-		THEN s.changed_at ELSE now() END AS changed_at,
-	c.segment_position
+SELECT c.model, c.lead_id,
+	CASE WHEN t.stays THEN s.score ELSE c.score END AS score,
+	CASE WHEN t.stays THEN s.grade ELSE c.grade END AS grade,
+	CASE WHEN t.stays THEN s.segment ELSE c.segment END AS segment,
+	CASE WHEN t.stays THEN s.stage ELSE c.stage END AS stage,
+	CASE WHEN t.stays THEN s.probability ELSE c.probability END AS probability,
+	CASE WHEN t.stays THEN s.reason_1 ELSE c.reason_1 END AS reason_1,
+	CASE WHEN t.stays THEN s.reason_2 ELSE c.reason_2 END AS reason_2,
+	CASE WHEN t.stays THEN s.reason_3 ELSE c.reason_3 END AS reason_3,
+	CASE WHEN t.stays THEN s.changed_at ELSE now() END AS changed_at,
+	CASE WHEN t.stays THEN s.segment_position ELSE c.segment_position END AS segment_position
 FROM leadscore_internal.crm_at(now()) c
-LEFT JOIN leadscore_internal.crm_state s ON s.model = c.model AND s.lead_id = c.lead_id;
+LEFT JOIN leadscore_internal.crm_state s ON s.model = c.model AND s.lead_id = c.lead_id
+CROSS JOIN LATERAL (SELECT leadscore_internal.crm_stays(s, c.score, c.grade, c.segment, c.segment_position, c.stage, c.crm_step) AS stays) t;
 
-COMMENT ON VIEW leadscore.crm_lead IS 'every lead on every model, live, and in every experiment by the model of its arm, in the columns for a CRM';
+COMMENT ON VIEW leadscore.crm_lead
+	IS 'every lead on every model, and in every experiment by the model of its arm, in the columns for a CRM: as the last refresh_crm() has found it, or live where it has moved since';
 COMMENT ON COLUMN leadscore.crm_lead.model IS 'the model, or the experiment';
 COMMENT ON COLUMN leadscore.crm_lead.lead_id IS 'the lead';
-COMMENT ON COLUMN leadscore.crm_lead.score IS 'the score, rounded to a whole number';
+COMMENT ON COLUMN leadscore.crm_lead.score IS 'the score, rounded to a whole number; it moves by crm_step at least, or with segment, stage or grade';
 COMMENT ON COLUMN leadscore.crm_lead.grade IS 'by fit';
 COMMENT ON COLUMN leadscore.crm_lead.segment IS 'the first segment whose conditions hold';
 COMMENT ON COLUMN leadscore.crm_lead.stage IS 'the furthest stage reached within its window';
@@ -126,7 +155,7 @@ COMMENT ON COLUMN leadscore.crm_lead.probability IS 'of a conversion, rounded to
 COMMENT ON COLUMN leadscore.crm_lead.reason_1 IS 'what weighs most, as explain() says it, its points net of categories and rounded';
 COMMENT ON COLUMN leadscore.crm_lead.reason_2 IS 'the second one';
 COMMENT ON COLUMN leadscore.crm_lead.reason_3 IS 'the third one';
-COMMENT ON COLUMN leadscore.crm_lead.changed_at IS 'when refresh_crm() first found the row as it is; now() if it has not yet';
+COMMENT ON COLUMN leadscore.crm_lead.changed_at IS 'when refresh_crm() found the row as it is; now() if it has moved since';
 COMMENT ON COLUMN leadscore.crm_lead.segment_position IS 'the position of the segment';
 
 CREATE FUNCTION leadscore.crm_changes(since bigint DEFAULT 0, n integer DEFAULT NULL)

@@ -38,23 +38,24 @@ $$;
 COMMENT ON FUNCTION leadscore_internal.model_cards() IS 'each model with its scorecard, the number of the signal that is its conversion (NULL: it has none), its time zone, and how long before it a touch counts';
 
 CREATE FUNCTION leadscore_internal.served_models()
-	RETURNS TABLE (model text, scorecard jsonb, treated boolean, salt text, share float8)
+	RETURNS TABLE (model text, scorecard jsonb, treated boolean, salt text, share float8, crm_step float8)
 	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 2 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	RETURN QUERY
-	SELECT d.model, leadscore.scorecard(d.model), NULL::boolean, NULL::text, NULL::float8 FROM leadscore.model d
+	SELECT d.model, leadscore.scorecard(d.model), NULL::boolean, NULL::text, NULL::float8, coalesce(d.crm_step, 5) FROM leadscore.model d
 	UNION ALL
 	-- an experiment's rows: the leads of each arm by its model, while it runs; else all by the control
-	SELECT e.experiment, leadscore.scorecard(CASE WHEN a.treated THEN e.treatment ELSE e.control END), CASE WHEN r.running THEN a.treated END, e.salt, e.share
-	FROM leadscore.experiment e CROSS JOIN (VALUES (false), (true)) AS a (treated)
+	SELECT e.experiment, leadscore.scorecard(CASE WHEN a.treated THEN e.treatment ELSE e.control END), CASE WHEN r.running THEN a.treated END, e.salt, e.share,
+		coalesce(c.crm_step, 5)
+	FROM leadscore.experiment e JOIN leadscore.model c ON c.model = e.control CROSS JOIN (VALUES (false), (true)) AS a (treated)
 	CROSS JOIN LATERAL (SELECT now() >= e.starts_at AND (now() < e.ends_at) IS NOT FALSE AS running) r
 	WHERE r.running OR NOT a.treated;
 END
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.served_models()
-	IS 'each model and experiment with the scorecard that it serves, to all leads or (treated) to one arm of an experiment';
+	IS 'each model and experiment with the scorecard that it serves, to all leads or (treated) to one arm of an experiment, and how far a score moves before a CRM is told';
 
 -- live
 
@@ -215,6 +216,26 @@ COMMENT ON COLUMN leadscore.segment_summary.highest_score IS 'their highest scor
 COMMENT ON COLUMN leadscore.segment_summary.scored_at IS 'the hour as of which they were scored';
 COMMENT ON COLUMN leadscore.segment_summary.segment_position IS 'the position, under the name that it has everywhere';
 
+-- Without an experiment the salt is NULL, and no lead is treated.
+CREATE FUNCTION leadscore_internal.cards_at(name text, at timestamptz, OUT control jsonb, OUT treatment jsonb, OUT salt text, OUT share float8)
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	e leadscore.experiment;
+BEGIN
+	control := leadscore.scorecard(leadscore_internal.serving_model(name, NULL::text, at));
+	SELECT x.* INTO e FROM leadscore.experiment x WHERE x.experiment = name AND at >= x.starts_at AND (at < x.ends_at) IS NOT FALSE;
+	IF FOUND THEN
+		treatment := leadscore.scorecard(e.treatment);
+		salt := e.salt;
+		share := e.share;
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.cards_at(text, timestamptz)
+	IS 'the scorecard of a model or experiment at an instant, and that of the treated while an experiment runs';
+
 -- Ranking needs the score alone; only those who come out on top are appraised.
 
 CREATE FUNCTION leadscore.top(n integer, model text DEFAULT 'default', at timestamptz DEFAULT now())
@@ -224,20 +245,16 @@ CREATE FUNCTION leadscore.top(n integer, model text DEFAULT 'default', at timest
 AS $$
 #variable_conflict use_column
 DECLARE
-	card CONSTANT jsonb := CASE WHEN at IS NOT NULL THEN leadscore.scorecard(leadscore_internal.serving_model(model, NULL::text, at)) END;
-	treatment jsonb;
-	e leadscore.experiment;
+	cards record;
 	-- rows of lead_timeline that may not stand for themselves: that of a name and, if it is an alias, that of its lead
 	pending bigint;
 BEGIN
 	IF at IS NULL THEN
 		RETURN;
 	END IF;
-	SELECT x.* INTO e FROM leadscore.experiment x WHERE x.experiment = top.model AND top.at >= x.starts_at AND (top.at < x.ends_at) IS NOT FALSE;
-	IF FOUND THEN
-		treatment := leadscore.scorecard(e.treatment);
+	cards := leadscore_internal.cards_at(model, at);
 	-- all that there is of a lead is its timeline: the name is enough to rank, and finds the timelines of the few again
-	ELSIF NOT EXISTS (SELECT FROM leadscore.lead) AND NOT EXISTS (SELECT FROM leadscore.pending_profile)
+	IF cards.treatment IS NULL AND NOT EXISTS (SELECT FROM leadscore.lead) AND NOT EXISTS (SELECT FROM leadscore.pending_profile)
 		AND NOT row_security_active('leadscore.lead') AND NOT row_security_active('leadscore.event')
 		AND NOT leadscore_internal.anybody_excluded() THEN
 		PERFORM leadscore_internal.check_timelines_seen();
@@ -250,19 +267,19 @@ BEGIN
 			-- is sorted by comes first in a row, where it is found at once)
 			SELECT r.lead_id, r.score
 			FROM (
-				SELECT leadscore.score(card, t.timeline, NULL::jsonb, top.at) AS score, t.lead_id
+				SELECT leadscore.score(cards.control, t.timeline, NULL::jsonb, top.at) AS score, t.lead_id
 				FROM leadscore.lead_timeline t
 				ORDER BY 1 DESC, 2
 				LIMIT top.n + pending
 			) r
 			WHERE NOT leadscore_internal.has_pending(r.lead_id)
 			UNION ALL
-			SELECT p.lead_id, leadscore.score(card, p.timeline, NULL::jsonb, top.at)
+			SELECT p.lead_id, leadscore.score(cards.control, p.timeline, NULL::jsonb, top.at)
 			FROM leadscore_internal.pending_timeline p
 			ORDER BY 2 DESC, 1
 			LIMIT top.n
 		) b
-		CROSS JOIN LATERAL (SELECT leadscore.appraise(card, leadscore_internal.timeline_of(b.lead_id), NULL::jsonb, top.at) AS appraisal OFFSET 0) a
+		CROSS JOIN LATERAL (SELECT leadscore.appraise(cards.control, leadscore_internal.timeline_of(b.lead_id), NULL::jsonb, top.at) AS appraisal OFFSET 0) a
 		ORDER BY 2 DESC, 1;
 		RETURN;
 	END IF;
@@ -271,15 +288,15 @@ BEGIN
 		(a.appraisal).stage, (a.appraisal).segment, (a.appraisal).last_active, (a.appraisal).segment_position
 	FROM (
 		SELECT s.lead_id, s.timeline, s.profile, t.treated,
-			leadscore.score(CASE WHEN t.treated THEN treatment ELSE card END, s.timeline, s.profile, top.at) AS score
+			leadscore.score(CASE WHEN t.treated THEN cards.treatment ELSE cards.control END, s.timeline, s.profile, top.at) AS score
 		FROM leadscore_internal.visible_lead s
 		-- without an experiment the salt is NULL, and none is treated
-		CROSS JOIN LATERAL (SELECT leadscore_internal.treated(e.salt, e.share, s.lead_id) AS treated) t
+		CROSS JOIN LATERAL (SELECT leadscore_internal.treated(cards.salt, cards.share, s.lead_id) AS treated) t
 		ORDER BY 5 DESC, 1
 		LIMIT top.n
 	) b
 	CROSS JOIN LATERAL (
-		SELECT leadscore.appraise(CASE WHEN b.treated THEN treatment ELSE card END, b.timeline, b.profile, top.at) AS appraisal OFFSET 0
+		SELECT leadscore.appraise(CASE WHEN b.treated THEN cards.treatment ELSE cards.control END, b.timeline, b.profile, top.at) AS appraisal OFFSET 0
 	) a
 	ORDER BY 2 DESC, 1;
 END

@@ -674,13 +674,7 @@ BEGIN
 	removed := greatest(timelines - remaining, 0);
 	RETURN NEXT;
 
-	-- who comes again, under whatever name, gets no second one; nothing else is known from a hash
-	INSERT INTO leadscore_internal.forgotten_voucher AS f (key, issued_at)
-	SELECT leadscore_internal.voucher_key(v.offer, n.name), max(v.issued_at)
-	FROM leadscore.voucher v CROSS JOIN unnest(names) AS n (name)
-	WHERE v.lead_id = ANY (names) AND v.revoked_at IS NULL
-	GROUP BY 1
-	ON CONFLICT ON CONSTRAINT forgotten_voucher_pkey DO UPDATE SET issued_at = greatest(f.issued_at, excluded.issued_at);
+	PERFORM leadscore_internal.leave_tombstones(names);
 	-- whoever still has events is still a lead, in a segment
 	source := 'leadscore.segment_change';
 	IF remaining = 0 THEN

@@ -142,6 +142,9 @@ CREATE TABLE leadscore.model (
 	time_zone text
 		CONSTRAINT model_time_zone_known CHECK (leadscore_internal.is_time_zone(time_zone) IS NOT FALSE OR leadscore_internal.refuse(
 			'model time_zone is unknown', time_zone, 'Write a name from pg_timezone_names, such as Europe/Berlin, or NULL for UTC.')),
+	crm_step float8
+		CONSTRAINT model_crm_step_in_range CHECK ((crm_step >= 0 AND crm_step < 'Infinity') IS NOT FALSE OR leadscore_internal.refuse(
+			'model crm_step is out of range', crm_step::text, 'Write how far a score moves before a CRM is told, from 0, or NULL for 5.')),
 	CONSTRAINT model_floor_below_ceiling CHECK ((floor < ceiling) IS NOT FALSE OR leadscore_internal.refuse(
 		'model floor is not below its ceiling', format('floor %s, ceiling %s', floor, ceiling), 'Lower the floor, or raise the ceiling.'))
 );
@@ -154,6 +157,7 @@ COMMENT ON COLUMN leadscore.model.ceiling IS 'the highest score; NULL: none';
 COMMENT ON COLUMN leadscore.model.intercept IS 'probability = 1 / (1 + exp(-(intercept + slope * (engagement + fit))))';
 COMMENT ON COLUMN leadscore.model.slope IS 'probability = 1 / (1 + exp(-(intercept + slope * (engagement + fit))))';
 COMMENT ON COLUMN leadscore.model.time_zone IS 'whose days max_per_day and active_days count, such as Europe/Berlin; NULL: UTC';
+COMMENT ON COLUMN leadscore.model.crm_step IS 'how far a score moves before its row of crm_lead does; NULL: 5';
 
 -- category
 
@@ -1049,13 +1053,13 @@ BEGIN
 		PERFORM leadscore_internal.check_redefined(document);
 	END IF;
 
-	INSERT INTO leadscore.model (model, description, floor, ceiling, intercept, slope, time_zone)
-	SELECT d.model, d.description, d.floor, d.ceiling, d.intercept, d.slope, d.time_zone
+	INSERT INTO leadscore.model (model, description, floor, ceiling, intercept, slope, time_zone, crm_step)
+	SELECT d.model, d.description, d.floor, d.ceiling, d.intercept, d.slope, d.time_zone, d.crm_step
 	FROM jsonb_to_record(document)
-		AS d (model text, description text, floor float8, ceiling float8, intercept float8, slope float8, time_zone text)
+		AS d (model text, description text, floor float8, ceiling float8, intercept float8, slope float8, time_zone text, crm_step float8)
 	ON CONFLICT (model) DO UPDATE
 	SET description = excluded.description, floor = excluded.floor, ceiling = excluded.ceiling,
-		intercept = excluded.intercept, slope = excluded.slope, time_zone = excluded.time_zone;
+		intercept = excluded.intercept, slope = excluded.slope, time_zone = excluded.time_zone, crm_step = excluded.crm_step;
 
 	WITH gone AS (DELETE FROM leadscore.weight w WHERE w.model = name RETURNING w.weight_id)
 	SELECT array_agg(weight_id) INTO kept FROM gone;

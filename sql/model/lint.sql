@@ -124,6 +124,20 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.highest_sums(jsonb) IS 'what no lead can be above on a document: sums of its highest points, which may lie higher than any lead comes';
 
+CREATE FUNCTION leadscore_internal.lint_crm_step(document jsonb) RETURNS TABLE (severity text, object text, problem text, hint text)
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT 'warning', format('model "%s"', document ->> 'model'), CASE WHEN d.step < 1 THEN format('crm_step of %s is no less than 1: a CRM gets whole numbers', d.step)
+			ELSE format('crm_step of %s is never reached: scores lie between %s and %s', d.step, d.floor, d.most) END,
+		'Write a step that a salesperson would notice, such as 5 where scores go to 100.'
+	FROM (
+		SELECT (document ->> 'crm_step')::float8 AS step, (document ->> 'floor')::float8 AS floor, h.score AS most FROM leadscore_internal.highest_sums(document) h
+	) d
+	WHERE d.step > 0 AND d.step < 1 OR d.step > greatest(d.most, d.floor) - d.floor
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.lint_crm_step(jsonb) IS 'a crm_step of a document that means nothing';
+
 CREATE FUNCTION leadscore_internal.document_segments(document jsonb)
 	RETURNS TABLE (segment text, n bigint, min_score float8, above_score float8, min_fit float8, min_engagement float8, rules text[])
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 5 SET search_path = pg_catalog, pg_temp
@@ -252,25 +266,67 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.why_never(text, text, jsonb, jsonpath) IS 'why a signal may have counted nothing, by the first rows';
 
-CREATE FUNCTION leadscore_internal.signals_never_met(document jsonb) RETURNS TABLE (signal text, subject text, kind text, match jsonb, condition jsonpath)
+-- Most signals are found in the first rows: all rows are read for the others only, and once for all of these.
+
+CREATE FUNCTION leadscore_internal.signals_unmet(signal_ids integer[], n bigint) RETURNS integer[]
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
-	SELECT d.signal, d.subject, d.kind, d.match, d.condition
-	FROM leadscore_internal.document_signals(document) d JOIN leadscore.signal s ON s.signal = d.signal
-	WHERE d.subject = 'event'
-	AND EXISTS (SELECT FROM leadscore.current_timeline)
-	-- what waits for a rebuild is told by status
-	AND d.signal NOT IN (SELECT w.signal FROM leadscore_internal.signals_waiting(ARRAY[d.signal]) w)
-	AND NOT EXISTS (SELECT FROM leadscore.current_timeline t WHERE leadscore.timeline_first_hour(t.timeline, s.signal_id, '-infinity'::timestamptz, 'infinity'::timestamptz) IS NOT NULL)
-	UNION ALL
-	SELECT d.signal, d.subject, NULL, d.match, d.condition
-	FROM leadscore_internal.document_signals(document) d
-	CROSS JOIN LATERAL (SELECT jsonb_build_object('model', 'm', 'signals', jsonb_build_array(jsonb_strip_nulls(jsonb_build_object('signal', d.signal, 'subject', 'profile', 'condition', d.condition::text))
-			|| CASE WHEN d.match IS NULL THEN '{}' ELSE jsonb_build_object('match', d.match) END),
-		'weights', jsonb_build_array(jsonb_build_object('signal', d.signal, 'points', 1))) AS card OFFSET 0) c
-	WHERE d.subject = 'profile'
-	AND EXISTS (SELECT FROM leadscore.current_profile p WHERE p.profile IS NOT NULL)
-	AND NOT EXISTS (SELECT FROM leadscore.current_profile p WHERE leadscore.score(c.card, NULL::leadscore.timeline, p.profile, now()) >= 1)
+	SELECT ARRAY(
+		SELECT unnest(signal_ids)
+		EXCEPT
+		SELECT m.signal_id
+		FROM (SELECT t.timeline FROM leadscore.current_timeline t WHERE signal_ids <> '{}' LIMIT n) t
+		CROSS JOIN LATERAL (
+			SELECT u.signal_id FROM unnest(signal_ids) u (signal_id)
+			WHERE leadscore.timeline_first_hour(t.timeline, u.signal_id, '-infinity'::timestamptz, 'infinity'::timestamptz) IS NOT NULL
+			OFFSET 0	-- so that the timelines are the outer side of the join
+		) m)
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.signals_unmet(integer[], bigint) IS 'those of some event signals that have counted nothing in the first n timelines (NULL: in all)';
+
+CREATE FUNCTION leadscore_internal.profile_signals_unmet(signals jsonb[], n bigint) RETURNS jsonb[]
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+	WITH met AS (
+		SELECT DISTINCT c.signal
+		FROM (SELECT p.profile FROM leadscore.current_profile p WHERE p.profile IS NOT NULL AND signals <> '{}' LIMIT n) p
+		CROSS JOIN LATERAL leadscore.contributions((SELECT jsonb_build_object('model', 'm', 'signals', to_jsonb(signals), 'weights',
+				(SELECT jsonb_agg(jsonb_build_object('signal', s ->> 'signal', 'points', 1)) FROM unnest(signals) s))),
+			NULL::leadscore.timeline, p.profile, now()) c
+		WHERE c.points > 0
+	)
+	SELECT ARRAY(SELECT s FROM unnest(signals) s WHERE s ->> 'signal' NOT IN (SELECT m.signal FROM met m))
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.profile_signals_unmet(jsonb[], bigint) IS 'those of some profile signals that none of the first n profiles has (NULL: of all)';
+
+CREATE FUNCTION leadscore_internal.signals_never_met(document jsonb) RETURNS TABLE (signal text, subject text, kind text, match jsonb, condition jsonpath)
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+	event_ids integer[] := '{}';
+	profile_signals jsonb[] := '{}';
+BEGIN
+	IF EXISTS (SELECT FROM leadscore.current_timeline) THEN
+		-- what waits for a rebuild is told by status
+		event_ids := ARRAY(SELECT s.signal_id FROM leadscore_internal.document_signals(document) d JOIN leadscore.signal s ON s.signal = d.signal
+			WHERE d.subject = 'event' AND d.signal NOT IN (SELECT w.signal FROM leadscore_internal.signals_waiting(ARRAY[d.signal]) w));
+		event_ids := leadscore_internal.signals_unmet(leadscore_internal.signals_unmet(event_ids, 1000::bigint), NULL::bigint);
+	END IF;
+	IF EXISTS (SELECT FROM leadscore.current_profile p WHERE p.profile IS NOT NULL) THEN
+		profile_signals := ARRAY(SELECT jsonb_strip_nulls(jsonb_build_object('signal', d.signal, 'subject', 'profile', 'condition', d.condition::text))
+				|| CASE WHEN d.match IS NULL THEN '{}' ELSE jsonb_build_object('match', d.match) END
+			FROM leadscore_internal.document_signals(document) d WHERE d.subject = 'profile');
+		profile_signals := leadscore_internal.profile_signals_unmet(leadscore_internal.profile_signals_unmet(profile_signals, 1000::bigint), NULL::bigint);
+	END IF;
+	RETURN QUERY
+	SELECT d.signal, d.subject, CASE d.subject WHEN 'event' THEN d.kind END, d.match, d.condition
+	FROM leadscore_internal.document_signals(document) d LEFT JOIN leadscore.signal s ON s.signal = d.signal
+	WHERE CASE d.subject WHEN 'event' THEN s.signal_id = ANY (event_ids)
+		ELSE EXISTS (SELECT FROM unnest(profile_signals) p WHERE p ->> 'signal' = d.signal) END;
+END
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.signals_never_met(jsonb) IS 'the signals of a document that no event, or no profile, has met, though there are some';
@@ -312,6 +368,7 @@ BEGIN
 		SELECT * FROM leadscore_internal.lint_segments(document)
 		UNION ALL SELECT * FROM leadscore_internal.lint_weights(document)
 		UNION ALL SELECT * FROM leadscore_internal.lint_caps(document)
+		UNION ALL SELECT * FROM leadscore_internal.lint_crm_step(document)
 		UNION ALL SELECT * FROM leadscore_internal.lint_signals(document)
 		UNION ALL
 		SELECT 'warning', format('model "%s"', name), format('has almost the name of the experiment "%s"; each has rows of its own in lead_score', e.experiment), 'Rename one of them.'

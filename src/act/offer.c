@@ -77,7 +77,7 @@ voucher_code(PG_FUNCTION_ARGS)
 
 /* ---------- hashes ---------- */
 
-/* A hash of an offer and a name, the same on every server. */
+/* A hash of an offer, or a salt, and a name, the same on every server. */
 static void
 hash_of(const text *offer, const text *name, uint8 hash[PG_SHA256_DIGEST_LENGTH])
 {
@@ -126,6 +126,19 @@ is_held_out(const Offer *offer, const text *lead_id)
 		return false;
 	hash_of(offer->offer, lead_id, hash);
 	return (int64) ((uint32) hash[0] << 24 | (uint32) hash[1] << 16 | (uint32) hash[2] << 8 | hash[3]) < offer->held_out_below;
+}
+
+/* ---------- tombstones ---------- */
+
+/* The setting is read by leave_tombstones(). */
+static bool keep_tombstones = true;
+
+void
+define_keep_tombstones(void)
+{
+	DefineCustomBoolVariable("leadscore.keep_tombstones", "Whether forget() keeps hashes of the names.",
+							 "A person who comes back is not taken for somebody new by offers and experiments.",
+							 &keep_tombstones, true, PGC_USERSET, 0, NULL, NULL, NULL);
 }
 
 /* ---------- offers ---------- */
@@ -241,6 +254,15 @@ done_lately(const struct varlena *timeline, TimestampTz at)
 	return builder->n > 0 ? timeline_encode(builder->entries, builder->n) : NULL;
 }
 
+/* Run a statement on what is there now, and say how many rows it had. */
+static int64
+run(SPIPlanPtr plan, Datum *values, Snapshot now, bool read_only, int expected)
+{
+	if (SPI_execute_snapshot(plan, values, NULL, now, InvalidSnapshot, read_only, true, 0) != expected)
+		elog(ERROR, "could not issue vouchers");
+	return (int64) SPI_processed;
+}
+
 /* ---------- who had a voucher ---------- */
 
 /* What is looked up for each lead. */
@@ -248,11 +270,25 @@ typedef struct History
 {
 	Relation	aliases;		/* NULL: there are none */
 	Relation	vouchers;
-	Relation	forgotten;		/* NULL: nobody was */
+	Relation	tombstones;		/* NULL: there are none */
+	text	   *salt;			/* of their keys */
 	Lookup		names;			/* of a lead */
 	Lookup		by_lead;
 	Lookup		by_key;
 } History;
+
+/* The salt of tombstones; NULL: it is not there yet, and neither is a tombstone. */
+static text *
+read_salt(Snapshot now)
+{
+	static SPIPlanPtr plan = NULL;
+	bool		isnull;
+
+	session_plan(&plan, "SELECT s.salt FROM leadscore_internal.tombstone_salt s", 0, NULL);
+	if (run(plan, NULL, now, true, SPI_OK_SELECT) == 0)
+		return NULL;
+	return DatumGetTextPCopy(column_of(SPI_tuptable->vals[0], 1, &isnull));
+}
 
 static void
 history_open(History *history, Snapshot now)
@@ -267,13 +303,13 @@ history_open(History *history, Snapshot now)
 		history->aliases = table_open(our_table("lead_alias"), AccessShareLock);
 		found = found && lookup_open(&history->names, history->aliases, 2, now);
 	}
-	if (table_has_pages("forgotten_voucher"))
+	if (table_has_pages("tombstone") && (history->salt = read_salt(now)) != NULL)
 	{
-		history->forgotten = table_open(our_table("forgotten_voucher"), AccessShareLock);
-		found = found && lookup_open(&history->by_key, history->forgotten, 1, now);
+		history->tombstones = table_open(our_table("tombstone"), AccessShareLock);
+		found = found && lookup_open(&history->by_key, history->tombstones, 1, now);
 	}
 	if (!found)
-		fail_for_index("voucher and lead_alias have an index on lead_id, forgotten_voucher has a primary key.");
+		fail_for_index("voucher and lead_alias have an index on lead_id, tombstone has a primary key.");
 }
 
 static void
@@ -286,10 +322,10 @@ history_close(History *history)
 		lookup_close(&history->names);
 		table_close(history->aliases, NoLock);
 	}
-	if (history->forgotten)
+	if (history->tombstones)
 	{
 		lookup_close(&history->by_key);
-		table_close(history->forgotten, NoLock);
+		table_close(history->tombstones, NoLock);
 	}
 }
 
@@ -303,7 +339,7 @@ is_recent(const Offer *offer, TimestampTz issued_at, TimestampTz at)
 												   IntervalPGetDatum(offer->again_after))) > at;
 }
 
-/* Whether somebody has got a voucher of an offer under one name, or was forgotten after that. */
+/* Whether somebody has got a voucher of an offer under one name; a tombstone counts as one of every offer. */
 static bool
 name_had(History *history, const Offer *offer, const text *name, TimestampTz at)
 {
@@ -318,7 +354,7 @@ name_had(History *history, const Offer *offer, const text *name, TimestampTz at)
 			is_recent(offer, DatumGetTimestampTz(slot->tts_values[6]), at);
 	}
 	ExecClearTuple(slot);
-	if (!had && history->forgotten && lookup_unique(&history->by_key, key_of(offer->offer, name)))
+	if (!had && history->tombstones && lookup_unique(&history->by_key, key_of(history->salt, name)))
 	{
 		bool		isnull;
 
@@ -378,15 +414,6 @@ choose(const Offer *offer, Recipient *leads, int n, TimestampTz at, Snapshot now
 }
 
 /* ---------- issuing ---------- */
-
-/* Run a statement on what is there now, and say how many rows it had. */
-static int64
-run(SPIPlanPtr plan, Datum *values, Snapshot now, bool read_only, int expected)
-{
-	if (SPI_execute_snapshot(plan, values, NULL, now, InvalidSnapshot, read_only, true, 0) != expected)
-		elog(ERROR, "could not issue vouchers");
-	return (int64) SPI_processed;
-}
 
 /* How many more vouchers the brake lets through; whoever wants more stops the offer. */
 static int64

@@ -69,4 +69,7 @@ extern int64 issue_vouchers(const Offer *offer, Recipient *leads, int n, int64 m
  */
 extern int	pin_plans(void);
 
+/* Make the setting leadscore.keep_tombstones known. */
+extern void define_keep_tombstones(void);
+
 #endif							/* LEADSCORE_OFFER_H */

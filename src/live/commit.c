@@ -21,6 +21,7 @@
  */
 #include "live/commit.h"
 
+#include "act/offer.h"
 #include "attempt.h"
 #include "catalog.h"
 #include "label.h"
@@ -861,6 +862,7 @@ at_subtransaction(SubXactEvent event, SubTransactionId mine pg_attribute_unused(
 void
 _PG_init(void)
 {
+	define_keep_tombstones();
 	define_language();
 	RegisterXactCallback(at_transaction, NULL);
 	RegisterSubXactCallback(at_subtransaction, NULL);

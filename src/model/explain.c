@@ -370,13 +370,6 @@ line_in_words(const Explanation *e, const Line *line, NumberStyle style)
 
 /* ---------- SQL functions: (scorecard, timeline, profile, at, wording) ---------- */
 
-static Datum
-text_or_null(const char *s, bool *isnull)
-{
-	*isnull = s == NULL;
-	return s ? CStringGetTextDatum(s) : (Datum) 0;
-}
-
 /* The columns of a line that belong to a weight. */
 static void
 put_weight(const Explanation *e, int32 term, Datum *values, bool *nulls)

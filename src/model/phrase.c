@@ -9,6 +9,8 @@
 
 #include <math.h>
 
+#include "utils/builtins.h"
+
 #define HOURS_A_YEAR 8766
 /* From so many hours on, whole days are days: 24 hours are no day of the calendar. */
 #define LEAST_DAYS (2 * HOURS_A_DAY)
@@ -378,4 +380,11 @@ conditions_in_words(const Wording *wording, const Scorecard *card, const Rule *r
 	for (int32 i = rule->none_of; i < rule->end; i++)
 		parts[n++] = condition_in_words(wording, &card->conditions[i], false);
 	return list_in_words(wording, "list.and", n, parts);
+}
+
+Datum
+text_or_null(const char *s, bool *isnull)
+{
+	*isnull = s == NULL;
+	return s ? CStringGetTextDatum(s) : (Datum) 0;
 }

@@ -35,4 +35,7 @@ extern char *daily_limit_in_words(const Wording *wording, const Weight *weight);
 
 extern char *conditions_in_words(const Wording *wording, const Scorecard *card, const Rule *rule);
 
+/* A column of a result. */
+extern Datum text_or_null(const char *s, bool *isnull);
+
 #endif							/* LEADSCORE_PHRASE_H */

@@ -170,7 +170,7 @@ find_repeated(PlacedNumber *numbers, int32 n, int32 *second, int32 *first)
 /* ---------- the document ---------- */
 
 static const char *const card_members[] = {
-	"model", "description", "floor", "ceiling", "intercept", "slope", "time_zone", "report",
+	"model", "description", "floor", "ceiling", "intercept", "slope", "time_zone", "crm_step", "report",
 	"signals", "weights", "rules", "categories", "stages", "grades", "segments", NULL
 };
 static const char *const signal_members[] = {
@@ -854,6 +854,7 @@ read_card(Jsonb *document, bool needs_ids)
 	JsonbContainer *object = &document->root;
 	bool		has_intercept;
 	bool		has_slope;
+	double		crm_step;
 
 	card->context = CurrentMemoryContext;
 	if (!JB_ROOT_IS_OBJECT(document))
@@ -868,6 +869,8 @@ read_card(Jsonb *document, bool needs_ids)
 	has_slope = doc_number(object, &root, "slope", &card->slope);
 	card->has_probability = has_intercept && has_slope;
 	card->days = doc_time_zone(object, &root, "time_zone");
+	if (doc_number(object, &root, "crm_step", &crm_step) && crm_step < 0)
+		doc_fail(&root, psprintf("crm_step (%g) is below zero.", crm_step), "Write how far a score moves before a CRM is told, from 0.");
 
 	read_signals(&reader, object, &root);
 	read_categories(&reader, object, &root);

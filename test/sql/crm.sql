@@ -4,7 +4,7 @@
 \i :helper
 \set ECHO all
 -- crm_lead: leads as a CRM takes them over, and what has changed since a change.
-SELECT publish('{"model": "shop", "intercept": -2, "slope": 0.1, "floor": 0, "ceiling": 100,
+SELECT publish('{"model": "shop", "intercept": -2, "slope": 0.1, "floor": 0, "ceiling": 100, "crm_step": 0,
 	"signals": [{"signal": "visit", "kind": "visit"}, {"signal": "order", "kind": "order", "label": "order|orders"}, {"signal": "complaint", "kind": "complaint", "label": "complaint|complaints"},
 		{"signal": "german", "subject": "profile", "match": {"country": "DE"}, "label": "lives in Germany"}, {"signal": "tiny", "kind": "visit"}],
 	"weights": [{"signal": "visit", "points": 1, "stage": "looks"}, {"signal": "order", "points": 20, "stage": "buys"}, {"signal": "order", "measure": "value", "points": 0.1}, {"signal": "complaint", "points": -15},
@@ -53,3 +53,62 @@ SELECT lead_id, deleted FROM crm_changes();
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT refresh_crm();
 ROLLBACK;
+
+-- The rhythm: what only decays moves when it has gone a whole step. Points halve in 30 days: 100 becomes 50, in 30 steps of some points each;
+-- 40 becomes 20, and 4 becomes 2.
+TRUNCATE event, lead;
+SELECT refresh_crm();
+SELECT crm_forget(1000);
+SELECT publish('{"model": "shop", "signals": [{"signal": "order", "kind": "order"}, {"signal": "german", "subject": "profile", "match": {"country": "DE"}}],
+	"weights": [{"signal": "order", "points": 1, "measure": "value", "half_life": "30 days"}, {"signal": "german", "points": 10}],
+	"grades": [{"grade": "A", "min_fit": 10}, {"grade": "B"}], "segments": [{"segment": "high", "position": 1, "min_score": 45}, {"segment": "low", "position": 2}]}');
+INSERT INTO event (lead_id, kind, occurred_at, value) SELECT l, 'order', date_trunc('hour', now(), 'UTC'), v FROM (VALUES ('hot', 100), ('warm', 40), ('cold', 4)) AS x (l, v);
+CREATE TABLE seen (change_id bigint PRIMARY KEY, lead_id text, score numeric);
+CREATE FUNCTION days(step float8) RETURNS TABLE (lead_id text, changes bigint, told text) LANGUAGE plpgsql AS $$
+BEGIN
+	DELETE FROM crm_state;
+	DELETE FROM seen;
+	UPDATE model SET crm_step = step;
+	FOR day IN 0 .. 30 LOOP
+		PERFORM refresh_crm_at(date_trunc('hour', now(), 'UTC') + day * interval '1 day');
+		INSERT INTO seen SELECT s.change_id, s.lead_id, s.score FROM crm_state s ON CONFLICT DO NOTHING;
+	END LOOP;
+	RETURN QUERY SELECT s.lead_id, count(*), string_agg(s.score::text, ' ' ORDER BY s.change_id) FROM seen s GROUP BY 1;
+END
+$$;
+-- by 5, the default: at most 50 / 5, 20 / 5 and no steps after the first; by 0 each whole point; by 1000 none
+SELECT * FROM days(NULL) ORDER BY 1;
+SELECT * FROM days(0) ORDER BY 1;
+SELECT * FROM days(20) ORDER BY 1;
+SELECT * FROM days(1000) ORDER BY 1;
+-- a segment changes it, however little the score moves
+UPDATE segment SET min_score = 90 WHERE segment = 'high';
+SELECT * FROM days(1000) WHERE lead_id = 'hot';
+-- the view shows what was told until the row moves, and is live from then on
+DELETE FROM crm_state;
+UPDATE model SET crm_step = NULL;
+SELECT refresh_crm();
+INSERT INTO event (lead_id, kind, occurred_at, value) SELECT l, 'order', date_trunc('hour', now(), 'UTC'), v FROM (VALUES ('warm', 4), ('cold', 5)) AS x (l, v);
+SELECT lead_id, score, reason_1, changed_at < now() AS told FROM crm_lead ORDER BY 1;
+SELECT refresh_crm();
+SELECT lead_id, score, reason_1, changed_at < clock_timestamp() AS told FROM crm_lead ORDER BY 1;
+-- so do a grade and a stage
+UPDATE weight SET points = 0.001 WHERE signal = 'german';
+UPDATE grade SET min_fit = 0.001 WHERE grade = 'A';
+INSERT INTO lead VALUES ('warm', '{"country": "DE"}');
+SELECT lead_id, score, grade FROM crm_lead WHERE lead_id = 'warm';
+SELECT refresh_crm(), refresh_crm();
+INSERT INTO stage (model, stage, position) VALUES ('shop', 'buys', 1);
+UPDATE weight SET stage = 'buys' WHERE signal = 'order';
+SELECT refresh_crm(), refresh_crm(), count(*), count(stage) FROM crm_lead;
+-- in documents, and out of them
+SELECT refused(ARRAY['UPDATE model SET crm_step = -1', 'UPDATE model SET crm_step = ''Infinity''', 'UPDATE model SET crm_step = ''NaN''', 'SELECT publish(scorecard(''shop'') || ''{"crm_step": -1}'')', 'SELECT publish(scorecard(''shop'') || ''{"crm_step": "5"}'')']);
+SELECT publish(scorecard('shop') || '{"crm_step": 7.5}');
+SELECT scorecard('shop') -> 'crm_step' AS step, (SELECT crm_step FROM model), (SELECT array_agg(d) FROM diff(scorecard('shop'), scorecard('shop') || '{"crm_step": 8}') d) AS differs;
+SELECT publish(scorecard('shop') - 'crm_step');
+SELECT scorecard('shop') ? 'crm_step' AS step, crm_step FROM model;
+-- a step below a point is one of a point, and one above the range is never reached
+SELECT s.step, l.problem, l.hint FROM unnest('{0.5,150,100,1,0}'::float8[]) AS s (step), lint_crm_step(jsonb_build_object('model', 'm', 'floor', 0, 'ceiling', 100, 'crm_step', s.step,
+	'signals', '[{"signal": "a", "kind": "a"}]'::jsonb, 'weights', '[{"signal": "a", "points": 1}]'::jsonb)) l;
+UPDATE model SET crm_step = 0.5;
+SELECT problem FROM lint('shop') WHERE problem LIKE 'crm_step%';

@@ -88,6 +88,20 @@ SELECT round((student_tails(1.96, 1e15) - normal_tails(1.96))::numeric, 12) AS a
 SELECT student_tails(0, 3) AS zero, student_tails('Infinity', 3) AS never, student_tails(1, 0) AS none, student_tails('NaN', 1) AS nan, student_bound(0, 3) AS p_0, student_bound(0.05, -1) AS no_degrees;
 
 SELECT refused(ARRAY['SELECT arm(''none'', ''x'')', 'SELECT experiment_result(''none'', ''purchase'')', 'SELECT experiment_result(''spring'', ''none'')', 'SELECT experiment_result(''spring'', NULL)', 'SELECT experiment_result(''spring'', ''purchase'', 0)', 'SELECT experiment_result(''spring'', ''purchase'', 2)', 'SELECT experiment_result(''spring'', ''purchase'', at => NULL)',
-	'INSERT INTO experiment VALUES (''a'', ''a'', ''b'')', 'INSERT INTO experiment VALUES ('''', ''a'', ''b'')', 'INSERT INTO experiment VALUES (''x'', ''a'', ''a'')', 'INSERT INTO experiment VALUES (''x'', ''a'', ''none'')',
+	'INSERT INTO experiment VALUES (''a'', ''a'', ''b'')', 'INSERT INTO experiment VALUES ('''', ''a'', ''b'')', 'INSERT INTO experiment VALUES (''x'', ''a'', ''none'')',
 	'INSERT INTO experiment VALUES (''x'', ''a'', ''b'', 1.5)', 'INSERT INTO experiment VALUES (''x'', ''a'', ''b'', 0.5, ''2026-01-02'', ''2026-01-01'')', 'INSERT INTO experiment VALUES (''x'', ''a'', ''b'', 0.5, ''-infinity'')',
 	'SELECT publish(''{"model": "spring"}'')', 'DELETE FROM model WHERE model = ''a''']);
+
+-- Visitors who crossed: of 2000, each an alias of the lead of its number, about 2 * 0.5 * 0.5 have a hash that gives the other arm
+TRUNCATE event; DELETE FROM lead_alias; DELETE FROM experiment;
+-- the same model twice: the arms differ in what the shop does with them, and in nothing else
+INSERT INTO experiment VALUES ('call', 'a', 'a', 0.5, '2026-01-05', NULL, 'salt');
+INSERT INTO event (lead_id, kind, occurred_at) SELECT 'lead ' || n, 'visit', '2026-01-06' FROM generate_series(1, 2000) n;
+SELECT arm('call', 'lead 1') AS one, arm('call', 'lead 2') AS two, score('lead 1', 'call') AS score_1, score('lead 2', 'call') AS score_2, count(*) AS leads, count(DISTINCT score) AS scores FROM lead_score WHERE model = 'call';
+SELECT crossed FROM experiment_result('call', 'purchase');
+SELECT count(identify('visitor ' || n, 'lead ' || n)) FROM generate_series(1, 2000) n;
+-- two visitors of one lead are one lead that crossed; a lead that was not there during the experiment has not crossed
+SELECT count(identify('other ' || n, 'lead ' || n)) FROM generate_series(1, 100) n;
+DELETE FROM event WHERE lead_id = 'lead 7';
+SELECT control_leads + treatment_leads AS leads, crossed BETWEEN 900 AND 1150 AS about_half, crossed - (SELECT count(DISTINCT n) FROM generate_series(1, 2000) n, LATERAL (VALUES ('visitor ' || n), ('other ' || n)) v (name)
+	WHERE n <> 7 AND (n <= 100 OR name LIKE 'v%') AND treated('salt', 0.5, name) <> treated('salt', 0.5, 'lead ' || n)) AS differs FROM experiment_result('call', 'purchase');

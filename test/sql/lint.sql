@@ -116,3 +116,19 @@ DROP OWNED BY regress_admin, regress_reader;
 DROP ROLE regress_admin, regress_reader;
 SELECT * FROM lint(NULL);
 SELECT refused('SELECT lint(''nosuch'')');
+
+-- signals that have never counted: the timelines are read once for all of them, and the profiles, too
+SELECT publish(jsonb_build_object('model', 'wide', 'signals', jsonb_agg(jsonb_build_object('signal', 'never ' || n, 'kind', 'never ' || n)) || jsonb_agg(jsonb_build_object('signal', 'nobody ' || n, 'subject', 'profile', 'match', jsonb_build_object('x', n)))
+	|| '[{"signal": "view", "kind": "view"}, {"signal": "late", "kind": "late"}, {"signal": "rare", "subject": "profile", "match": {"y": 1}}]',
+	'weights', jsonb_agg(jsonb_build_object('signal', 'never ' || n, 'points', 1)) || jsonb_agg(jsonb_build_object('signal', 'nobody ' || n, 'points', 1)) || '[{"signal": "view", "points": 1}, {"signal": "late", "points": 1}, {"signal": "rare", "points": 1}]')) FROM generate_series(1, 30) n;
+-- what is late or rare is past the first rows
+INSERT INTO event (lead_id, kind) SELECT 'l' || n, 'view' FROM generate_series(1, 2000) n;
+INSERT INTO event (lead_id, kind) VALUES ('last', 'late');
+INSERT INTO lead SELECT 'l' || n, '{"z": 1}' FROM generate_series(1, 2000) n;
+INSERT INTO lead VALUES ('last', '{"y": 1}');
+CALL rebuild();
+BEGIN;
+SELECT count(*), count(*) FILTER (WHERE object LIKE 'signal "never %'), count(*) FILTER (WHERE object LIKE 'signal "nobody %') FROM lint('wide');
+-- (of profiles each finding reads the first 1000 once more)
+SELECT relname, seq_tup_read < CASE relname WHEN 'lead' THEN 30 * 1000 + 10000 ELSE 10000 END AS few_rows FROM pg_stat_xact_user_tables WHERE relname IN ('lead_timeline', 'lead') ORDER BY 1;
+COMMIT;

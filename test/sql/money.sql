@@ -192,7 +192,7 @@ SELECT identify('pam cookie', 'pam');
 SELECT source, removed FROM forget('pam') WHERE removed > 0;
 SELECT visits('pam', 5), visits('pam cookie', 5), visits('stranger', 5);
 SELECT lead_id FROM voucher WHERE offer = 'again';
-SELECT count(*) FROM forgotten_voucher WHERE key ~ 'pam';
+SELECT count(*) FROM tombstone WHERE key ~ 'pam';
 UPDATE offer SET ends_at = now() WHERE offer = 'again';
 
 -- the brake

@@ -48,7 +48,10 @@ $node->safe_psql('shop', q{
 wait_for_changes($node, 'shop');
 $node->safe_psql('shop', q{
 	BEGIN; SELECT count(*) FROM leadscore.take_changes('crm', 5); SELECT leadscore.acknowledge_changes('crm'); COMMIT;
+	SELECT leadscore_internal.leave_tombstones('{gone}');
+	UPDATE leadscore.model SET crm_step = 7 WHERE model = 'challenger';
 	SELECT count(leadscore.redeem(code, lead_id, 'order of ' || lead_id, 10)) FROM leadscore.voucher WHERE code IS NOT NULL AND voucher_id < 5});
+is($node->safe_psql('shop', q{SELECT count(*) FROM leadscore_internal.tombstone CROSS JOIN leadscore_internal.tombstone_salt CROSS JOIN leadscore.model WHERE crm_step = 7}), '1', 'somebody was forgotten');
 cmp_ok($node->safe_psql('shop', 'SELECT count(*) FROM leadscore.voucher WHERE redeemed_at IS NOT NULL'), '>', 0, 'a voucher is redeemed');
 
 # What must come back the same.
@@ -87,7 +90,7 @@ my %state = (
 	money => 'SELECT * FROM leadscore_internal.offer_money ORDER BY 1, 2',
 	stops => 'SELECT * FROM leadscore_internal.offer_stop ORDER BY 1, 2',
 	orders => 'SELECT * FROM leadscore_internal.voucher_order ORDER BY 1',
-	'forgotten vouchers' => 'SELECT * FROM leadscore_internal.forgotten_voucher ORDER BY 1',
+	'tombstones' => 'SELECT t.*, s.salt FROM leadscore_internal.tombstone t CROSS JOIN leadscore_internal.tombstone_salt s ORDER BY 1',
 	'seen profiles' => 'SELECT * FROM leadscore_internal.seen_profile ORDER BY 1',
 	'known sources' => 'SELECT source::regclass, mappings, due, dropped FROM leadscore.known_source ORDER BY schema_name, table_name',
 	'sources' => 'SELECT * FROM leadscore_internal.source_trigger ORDER BY source::text, trigger_prefix',

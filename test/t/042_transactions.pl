@@ -227,8 +227,8 @@ BEGIN
 			IS DISTINCT FROM c.from_segment, 'it was elsewhere'),
 		(c.score IS NOT NULL AND shop.next(c.model, c.from_segment, c.score) IS DISTINCT FROM c.to_segment, 'that is not where the score leads'),
 		(o.offer IS NOT NULL AND NOT EXISTS (SELECT FROM leadscore.voucher v LEFT JOIN shop.been a ON a.alias = v.lead_id WHERE v.offer = o.offer AND c.lead_id IN (v.lead_id, a.lead_id))
-			-- (who was forgotten gets no second one)
-			AND NOT EXISTS (SELECT FROM leadscore_internal.forgotten_voucher f LEFT JOIN shop.been a ON a.lead_id = c.lead_id WHERE f.key IN (leadscore_internal.voucher_key(o.offer, c.lead_id), leadscore_internal.voucher_key(o.offer, a.alias))), 'no voucher')) AS w (wrong, what)
+			-- (who was forgotten gets none)
+			AND NOT EXISTS (SELECT FROM leadscore_internal.tombstone f CROSS JOIN leadscore_internal.tombstone_salt t LEFT JOIN shop.been a ON a.lead_id = c.lead_id WHERE f.key IN (leadscore_internal.voucher_key(t.salt, c.lead_id), leadscore_internal.voucher_key(t.salt, a.alias))), 'no voucher')) AS w (wrong, what)
 	WHERE w.wrong;
 	RETURN QUERY
 	SELECT format('voucher: %s of %s without a change', v.offer, v.lead_id)
