@@ -355,8 +355,8 @@ const layout = [
 	{ name: 'calibration', width: 4, draw: drawCalibration },
 	{ name: 'lift', width: 4, draw: drawLift },
 	{ name: 'drift', width: 4, draw: drawDrift },
-	{ name: 'offers', width: 7, make: (rows, caption) => table(rows, caption, offerColumns) },
-	{ name: 'experiment', width: 5, make: experimentTable },
+	{ name: 'offers', width: 6, make: (rows, caption) => table(rows, caption, offerColumns) },
+	{ name: 'experiment', width: 6, make: experimentTable },
 	{ name: 'health', width: 12, make: (rows, caption) => table(rows, caption, Object.keys(rows[0]).map((key) => [key, title(key), key === 'state' || key === 'action' ? key : ''])) },
 ];
 

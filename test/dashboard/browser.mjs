@@ -45,9 +45,9 @@ export async function browse(program, work)
 			next: (method) => new Promise((resolve) => listeners.push((message) => message.method === method && resolve(message.params))),
 		});
 	} finally {
-		chromium.kill();
+		send('Browser.close').catch(() => {});
 		await ended;
-		rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+		rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
 	}
 }
 
