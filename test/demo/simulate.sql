@@ -1,14 +1,7 @@
 -- A shop that never was: 20,000 leads, 400,000 events in the 120 days up to now. The same at every run (but for the
 -- end of time): chance is a hash of the row's number.
 
--- evenly spread in 0 <= chance < 1, for row n; each use has its own salt
-CREATE FUNCTION pg_temp.chance(n bigint, salt bigint) RETURNS float8
-	IMMUTABLE LANGUAGE sql
-RETURN (hashint8extended(n, salt) & ((1::bigint << 52) - 1)) / (1::bigint << 52)::float8;
-
-CREATE FUNCTION pg_temp.choice(choices text[], chance float8) RETURNS text
-	IMMUTABLE LANGUAGE sql
-RETURN choices[1 + floor(chance * cardinality(choices))];
+\ir chance.sql
 
 -- the channels that leads come through, and what they cost
 INSERT INTO leadscore.signal (signal, kind, match, description)
