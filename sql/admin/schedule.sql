@@ -6,7 +6,7 @@ AS $$
 	-- what is not there is not run
 	SELECT 'leadscore ' || j.job, format('%s leadscore.%s()', CASE p.prokind WHEN 'p' THEN 'CALL' ELSE 'SELECT' END, p.proname)
 	FROM (VALUES (1, 'queries', 'refresh_queries'), (2, 'derive', 'derive'), (3, 'fold', 'fold'), (4, 'changes', 'see_changes'), (5, 'refresh', 'refresh_segments'),
-		(6, 'expire', 'expire_vouchers')) AS j (n, job, name)
+		(6, 'figures', 'refresh_figures'), (7, 'expire', 'expire_vouchers')) AS j (n, job, name)
 	JOIN pg_proc p ON p.proname = j.name AND p.pronamespace = 'leadscore'::regnamespace
 	WHERE p.pronargs = p.pronargdefaults
 	ORDER BY j.n
@@ -58,11 +58,12 @@ BEGIN
 			HINT = 'Write minutes that divide an hour, hours that divide a day, or 1 day; with pg_cron 1.5 also seconds that divide a minute.';
 	END IF;
 	FOR job, command IN SELECT j.job, j.command FROM leadscore_internal.jobs() j LOOP
-		schedule := line;
+		-- figures read everything, and change by the hour
+		schedule := CASE job WHEN 'leadscore figures' THEN leadscore_internal.cron_line(greatest(every, '1 hour')) ELSE line END;
 		scheduled := here;
 		IF here THEN
 			-- a job of that name is replaced
-			EXECUTE 'SELECT cron.schedule($1, $2, $3)' USING job, line, command;
+			EXECUTE 'SELECT cron.schedule($1, $2, $3)' USING job, schedule, command;
 		ELSE
 			-- in a crontab, % is the end of a line unless it is escaped
 			command := replace(format('psql -X -q -p %s -d %s -c %s', current_setting('port'),
@@ -89,7 +90,7 @@ DECLARE
 BEGIN
 	IF EXISTS (SELECT FROM pg_extension x WHERE x.extname = 'pg_cron') THEN
 		EXECUTE 'SELECT count(cron.unschedule(j.jobid)) FROM cron.job j WHERE j.jobname = ANY ($1) AND j.database = current_database() AND j.username = current_user'
-			INTO n USING ARRAY['leadscore queries', 'leadscore derive', 'leadscore fold', 'leadscore changes', 'leadscore refresh', 'leadscore expire'];
+			INTO n USING ARRAY['leadscore queries', 'leadscore derive', 'leadscore fold', 'leadscore changes', 'leadscore refresh', 'leadscore figures', 'leadscore expire'];
 	END IF;
 	RETURN n;
 END

@@ -25,9 +25,10 @@ BEGIN ATOMIC
 		(leadscore_internal.crm_reasons(m.scorecard, s.timeline, s.profile, crm_at.at))[2],
 		(leadscore_internal.crm_reasons(m.scorecard, s.timeline, s.profile, crm_at.at))[3],
 		(a.appraisal).segment_position
-	FROM leadscore_internal.model_cards() m
+	FROM leadscore_internal.served_models() m
 	CROSS JOIN leadscore_internal.visible_lead s
-	CROSS JOIN LATERAL (SELECT leadscore.appraise(m.scorecard, s.timeline, s.profile, crm_at.at) AS appraisal OFFSET 0) a;
+	CROSS JOIN LATERAL (SELECT leadscore.appraise(m.scorecard, s.timeline, s.profile, crm_at.at) AS appraisal OFFSET 0) a
+	WHERE m.treated IS NULL OR leadscore_internal.treated(m.salt, m.share, s.lead_id) = m.treated;
 END;
 
 COMMENT ON FUNCTION leadscore_internal.crm_at(timestamptz) IS 'the rows of crm_lead as of an instant';
@@ -121,8 +122,8 @@ SELECT c.model, c.lead_id, c.score, c.grade, c.segment, c.stage, c.probability, 
 FROM leadscore_internal.crm_at(now()) c
 LEFT JOIN leadscore_internal.crm_state s ON s.model = c.model AND s.lead_id = c.lead_id;
 
-COMMENT ON VIEW leadscore.crm_lead IS 'every lead on every model, live, in the columns for a CRM';
-COMMENT ON COLUMN leadscore.crm_lead.model IS 'the model';
+COMMENT ON VIEW leadscore.crm_lead IS 'every lead on every model, live, and in every experiment by the model of its arm, in the columns for a CRM';
+COMMENT ON COLUMN leadscore.crm_lead.model IS 'the model, or the experiment';
 COMMENT ON COLUMN leadscore.crm_lead.lead_id IS 'the lead';
 COMMENT ON COLUMN leadscore.crm_lead.score IS 'the score, rounded to a whole number';
 COMMENT ON COLUMN leadscore.crm_lead.grade IS 'by fit';

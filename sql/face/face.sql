@@ -25,17 +25,17 @@ COMMENT ON FUNCTION leadscore_internal.is_visible(text)
 	IS 'whether row-level security shows the user the lead: its row of lead and one of its events, where policies bind the user on these tables';
 
 CREATE FUNCTION leadscore_internal.model_cards()
-	RETURNS TABLE (model text, scorecard jsonb, conversion_id integer, time_zone text)
+	RETURNS TABLE (model text, scorecard jsonb, conversion_id integer, time_zone text, look_back interval)
 	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 2 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	RETURN QUERY
-	SELECT m.model, leadscore.scorecard(m.model), c.signal_id, coalesce(m.time_zone, 'UTC')
+	SELECT m.model, leadscore.scorecard(m.model), c.signal_id, coalesce(m.time_zone, 'UTC'), c.look_back
 	FROM leadscore.model m LEFT JOIN leadscore_internal.model_conversion c ON c.model = m.model;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.model_cards() IS 'each model with its scorecard, the number of the signal that is its conversion (NULL: it has none), and its time zone';
+COMMENT ON FUNCTION leadscore_internal.model_cards() IS 'each model with its scorecard, the number of the signal that is its conversion (NULL: it has none), its time zone, and how long before it a touch counts';
 
 CREATE FUNCTION leadscore_internal.served_models()
 	RETURNS TABLE (model text, scorecard jsonb, treated boolean, salt text, share float8)
@@ -164,16 +164,17 @@ COMMENT ON FUNCTION leadscore.refresh_segments(boolean)
 CREATE VIEW leadscore.segment_summary AS
 WITH found AS (
 	SELECT s.model, s.segment, count(*) AS leads, avg(s.score) AS average_score,
-		min(s.score) AS lowest_score, max(s.score) AS highest_score, max(s.scored_at) AS scored_at
+		min(s.score) AS lowest_score, max(s.score) AS highest_score, max(s.scored_at) AS scored_at, min(s.segment_position) AS position
 	FROM leadscore.lead_segment s
 	GROUP BY s.model, s.segment
 )
 SELECT coalesce(d.model, f.model) AS model,
 	coalesce(d.segment, f.segment) AS segment,
-	d.position,
+	-- (an experiment has no segments of its own, but those of its models)
+	coalesce(d.position, f.position) AS position,
 	coalesce(f.leads, 0) AS leads,
 	round(coalesce(f.leads, 0) / nullif(sum(f.leads) OVER (PARTITION BY coalesce(d.model, f.model)), 0), 4) AS share,
-	f.average_score, f.lowest_score, f.highest_score, f.scored_at, d.position AS segment_position
+	f.average_score, f.lowest_score, f.highest_score, f.scored_at, coalesce(d.position, f.position) AS segment_position
 FROM leadscore.segment d FULL JOIN found f ON f.model = d.model AND f.segment = d.segment
 ORDER BY 1, 3;
 

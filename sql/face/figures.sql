@@ -16,6 +16,9 @@ CREATE TABLE leadscore.spend (
 	amount numeric NOT NULL
 		CONSTRAINT spend_amount_in_range CHECK ((amount >= 0 AND amount < 1e12) IS NOT FALSE OR leadscore_internal.refuse(
 			'spend amount is negative or out of range', amount::text, 'Write an amount of money from 0 to below 10^12.')),
+	margin numeric
+		CONSTRAINT spend_margin_in_range CHECK ((margin >= 0 AND margin <= 1) IS NOT FALSE OR leadscore_internal.refuse(
+			'spend margin is not between 0 and 1', margin::text, 'Write the share of revenue that is left after the cost of goods, such as 0.4.')),
 	PRIMARY KEY (channel, day)
 );
 
@@ -23,6 +26,7 @@ COMMENT ON TABLE leadscore.spend IS 'the cost of marketing';
 COMMENT ON COLUMN leadscore.spend.channel IS 'the channel';
 COMMENT ON COLUMN leadscore.spend.day IS 'the UTC day';
 COMMENT ON COLUMN leadscore.spend.amount IS 'money; rounded to six decimals';
+COMMENT ON COLUMN leadscore.spend.margin IS 'the share of revenue that is left after the cost of goods, 0 to 1; NULL: not known';
 
 CREATE FUNCTION leadscore_internal.round_amount() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -120,7 +124,44 @@ COMMENT ON FUNCTION leadscore_internal.segment_position(text, text) IS 'the posi
 
 -- conversion, revenue, orders
 
-CREATE VIEW leadscore.monthly_figure AS
+CREATE TABLE leadscore.monthly_figure (
+	model text NOT NULL,
+	month date NOT NULL,
+	segment text,
+	is_new boolean,
+	leads bigint,
+	customers bigint,
+	conversion_rate numeric,
+	orders bigint,
+	revenue numeric,
+	revenue_per_lead numeric,
+	average_order_value numeric,
+	repeat_rate numeric,
+	segment_position integer,
+	computed_at timestamptz NOT NULL
+);
+
+COMMENT ON TABLE leadscore.monthly_figure IS 'conversion rate, revenue, order value and repeat rate, by month and by the segment when the month began';
+COMMENT ON COLUMN leadscore.monthly_figure.model IS 'the model: its segments, its conversion';
+COMMENT ON COLUMN leadscore.monthly_figure.month IS 'the first day of the month in the model''s time zone';
+COMMENT ON COLUMN leadscore.monthly_figure.segment IS 'the segment when the month began; NULL: none, or not yet a lead';
+COMMENT ON COLUMN leadscore.monthly_figure.is_new IS 'whether their first activity was in this month';
+COMMENT ON COLUMN leadscore.monthly_figure.leads IS 'leads that had done something by the end of the month';
+COMMENT ON COLUMN leadscore.monthly_figure.customers IS 'leads that bought in the month';
+COMMENT ON COLUMN leadscore.monthly_figure.conversion_rate IS 'customers / leads';
+COMMENT ON COLUMN leadscore.monthly_figure.orders IS 'orders of the month';
+COMMENT ON COLUMN leadscore.monthly_figure.revenue IS 'their value, exact';
+COMMENT ON COLUMN leadscore.monthly_figure.revenue_per_lead IS 'revenue / leads';
+COMMENT ON COLUMN leadscore.monthly_figure.average_order_value IS 'revenue / orders; NULL without orders';
+COMMENT ON COLUMN leadscore.monthly_figure.repeat_rate IS 'share of the customers that have ordered more than once; NULL without customers';
+COMMENT ON COLUMN leadscore.monthly_figure.segment_position IS 'the position of the segment';
+COMMENT ON COLUMN leadscore.monthly_figure.computed_at IS 'when refresh_figures() computed it';
+
+SELECT pg_catalog.pg_extension_config_dump('leadscore.monthly_figure', '');
+
+CREATE FUNCTION leadscore_internal.monthly_figure_now() RETURNS SETOF leadscore.monthly_figure
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
 WITH lead AS MATERIALIZED (
 	SELECT s.lead_id, s.timeline, s.profile, s.started_at FROM leadscore_internal.lead_start s
 ), month AS (
@@ -137,7 +178,8 @@ SELECT c.model, m.month, f.segment, f.is_new, f.leads, f.customers,
 	round(f.revenue / f.leads, 6) AS revenue_per_lead,
 	round(f.revenue / nullif(f.orders, 0), 6) AS average_order_value,
 	round(f.repeaters::numeric / nullif(f.customers, 0), 6) AS repeat_rate,
-	leadscore_internal.segment_position(c.model, f.segment) AS segment_position
+	leadscore_internal.segment_position(c.model, f.segment) AS segment_position,
+	now() AS computed_at
 FROM leadscore_internal.model_cards() c
 JOIN month m ON m.time_zone = c.time_zone
 -- (a month at a time, so that its few groups are known to be few)
@@ -154,33 +196,51 @@ CROSS JOIN LATERAL (
 	) s
 	GROUP BY s.segment, s.is_new
 ) f
-WHERE c.conversion_id IS NOT NULL;
+WHERE c.conversion_id IS NOT NULL
+$$;
 
-COMMENT ON VIEW leadscore.monthly_figure IS 'conversion rate, revenue, order value and repeat rate, by month and by the segment when the month began';
-COMMENT ON COLUMN leadscore.monthly_figure.model IS 'the model: its segments, its conversion';
-COMMENT ON COLUMN leadscore.monthly_figure.month IS 'the first day of the month in the model''s time zone';
-COMMENT ON COLUMN leadscore.monthly_figure.segment IS 'the segment when the month began; NULL: none, or not yet a lead';
-COMMENT ON COLUMN leadscore.monthly_figure.is_new IS 'whether their first activity was in this month';
-COMMENT ON COLUMN leadscore.monthly_figure.leads IS 'leads that had done something by the end of the month';
-COMMENT ON COLUMN leadscore.monthly_figure.customers IS 'leads that bought in the month';
-COMMENT ON COLUMN leadscore.monthly_figure.conversion_rate IS 'customers / leads';
-COMMENT ON COLUMN leadscore.monthly_figure.orders IS 'orders of the month';
-COMMENT ON COLUMN leadscore.monthly_figure.revenue IS 'their value, exact';
-COMMENT ON COLUMN leadscore.monthly_figure.revenue_per_lead IS 'revenue / leads';
-COMMENT ON COLUMN leadscore.monthly_figure.average_order_value IS 'revenue / orders; NULL without orders';
-COMMENT ON COLUMN leadscore.monthly_figure.repeat_rate IS 'share of the customers that have ordered more than once; NULL without customers';
-COMMENT ON COLUMN leadscore.monthly_figure.segment_position IS 'the position of the segment';
+COMMENT ON FUNCTION leadscore_internal.monthly_figure_now() IS 'the rows of monthly_figure as of now';
 
 -- the sales cycle
 
-CREATE VIEW leadscore.sales_cycle AS
-SELECT f.model, leadscore_internal.month_of(f.bought_at, f.time_zone) AS month, f.segment, count(*) AS customers,
+CREATE TABLE leadscore.sales_cycle (
+	model text NOT NULL,
+	month date NOT NULL,
+	segment text,
+	customers bigint,
+	lower_quartile float8,
+	median float8,
+	upper_quartile float8,
+	segment_position integer,
+	all_segments boolean,
+	computed_at timestamptz NOT NULL
+);
+
+COMMENT ON TABLE leadscore.sales_cycle IS 'days from the first touch to the first purchase, by month of the purchase and by the segment just before it';
+COMMENT ON COLUMN leadscore.sales_cycle.model IS 'the model: its segments, its conversion';
+COMMENT ON COLUMN leadscore.sales_cycle.month IS 'the month of the first purchase';
+COMMENT ON COLUMN leadscore.sales_cycle.segment IS 'the segment in the hour before it; NULL: none, or nothing had been done before';
+COMMENT ON COLUMN leadscore.sales_cycle.customers IS 'leads that bought for the first time';
+COMMENT ON COLUMN leadscore.sales_cycle.lower_quartile IS 'a quarter of them took at most so many days';
+COMMENT ON COLUMN leadscore.sales_cycle.median IS 'half of them did';
+COMMENT ON COLUMN leadscore.sales_cycle.upper_quartile IS 'three quarters of them did';
+COMMENT ON COLUMN leadscore.sales_cycle.segment_position IS 'the position of the segment';
+COMMENT ON COLUMN leadscore.sales_cycle.all_segments IS 'true: the row of all segments of the month together';
+COMMENT ON COLUMN leadscore.sales_cycle.computed_at IS 'when refresh_figures() computed it';
+
+SELECT pg_catalog.pg_extension_config_dump('leadscore.sales_cycle', '');
+
+CREATE FUNCTION leadscore_internal.sales_cycle_now() RETURNS SETOF leadscore.sales_cycle
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+SELECT f.model, f.month, f.segment, count(*) AS customers,
 	percentile_cont(0.25) WITHIN GROUP (ORDER BY f.days) AS lower_quartile,
 	percentile_cont(0.5) WITHIN GROUP (ORDER BY f.days) AS median,
 	percentile_cont(0.75) WITHIN GROUP (ORDER BY f.days) AS upper_quartile,
-	leadscore_internal.segment_position(f.model, f.segment) AS segment_position
+	leadscore_internal.segment_position(f.model, f.segment) AS segment_position,
+	grouping(f.segment) = 1 AS all_segments, now() AS computed_at
 FROM (
-	SELECT c.model, c.time_zone, o.bought_at, (extract(epoch FROM o.bought_at - s.started_at) / 86400)::float8 AS days,
+	SELECT c.model, leadscore_internal.month_of(o.bought_at, c.time_zone) AS month, (extract(epoch FROM o.bought_at - s.started_at) / 86400)::float8 AS days,
 		CASE WHEN s.started_at < o.bought_at
 			THEN (leadscore.appraise(c.scorecard, s.timeline, s.profile, o.bought_at - interval '1 hour')).segment END AS segment
 	FROM leadscore_internal.model_cards() c
@@ -190,17 +250,10 @@ FROM (
 	) o
 	WHERE c.conversion_id IS NOT NULL AND o.bought_at IS NOT NULL
 ) f
-GROUP BY f.model, leadscore_internal.month_of(f.bought_at, f.time_zone), f.segment;
+GROUP BY GROUPING SETS ((f.model, f.month, f.segment), (f.model, f.month))
+$$;
 
-COMMENT ON VIEW leadscore.sales_cycle IS 'days from the first touch to the first purchase, by month of the purchase and by the segment just before it';
-COMMENT ON COLUMN leadscore.sales_cycle.model IS 'the model: its segments, its conversion';
-COMMENT ON COLUMN leadscore.sales_cycle.month IS 'the month of the first purchase';
-COMMENT ON COLUMN leadscore.sales_cycle.segment IS 'the segment in the hour before it; NULL: none, or nothing had been done before';
-COMMENT ON COLUMN leadscore.sales_cycle.customers IS 'leads that bought for the first time';
-COMMENT ON COLUMN leadscore.sales_cycle.lower_quartile IS 'a quarter of them took at most so many days';
-COMMENT ON COLUMN leadscore.sales_cycle.median IS 'half of them did';
-COMMENT ON COLUMN leadscore.sales_cycle.upper_quartile IS 'three quarters of them did';
-COMMENT ON COLUMN leadscore.sales_cycle.segment_position IS 'the position of the segment';
+COMMENT ON FUNCTION leadscore_internal.sales_cycle_now() IS 'the rows of sales_cycle as of now';
 
 -- the funnel
 
@@ -228,7 +281,36 @@ $$;
 COMMENT ON FUNCTION leadscore_internal.model_stages() IS 'the stages of all models';
 COMMENT ON FUNCTION leadscore_internal.stage_signals() IS 'the furthest stage that each signal shows, of each model';
 
-CREATE VIEW leadscore.funnel AS
+CREATE TABLE leadscore.funnel (
+	model text NOT NULL,
+	month date NOT NULL,
+	segment text,
+	stage text,
+	position integer,
+	leads bigint,
+	share numeric,
+	drop_off numeric,
+	segment_position integer,
+	computed_at timestamptz NOT NULL
+);
+
+COMMENT ON TABLE leadscore.funnel IS 'how far leads have come, by the month of their first touch and their segment at its end';
+COMMENT ON COLUMN leadscore.funnel.model IS 'the model of the stages';
+COMMENT ON COLUMN leadscore.funnel.month IS 'the month of their first touch';
+COMMENT ON COLUMN leadscore.funnel.segment IS 'the segment in the last hour of that month, or now, if it has not yet ended; NULL: none';
+COMMENT ON COLUMN leadscore.funnel.stage IS 'the stage';
+COMMENT ON COLUMN leadscore.funnel.position IS 'a higher one is further along';
+COMMENT ON COLUMN leadscore.funnel.leads IS 'leads that have ever reached it, or a later one';
+COMMENT ON COLUMN leadscore.funnel.share IS 'leads / leads of the first stage';
+COMMENT ON COLUMN leadscore.funnel.drop_off IS 'the share of the previous stage that has not reached it; NULL for the first';
+COMMENT ON COLUMN leadscore.funnel.segment_position IS 'the position of the segment';
+COMMENT ON COLUMN leadscore.funnel.computed_at IS 'when refresh_figures() computed it';
+
+SELECT pg_catalog.pg_extension_config_dump('leadscore.funnel', '');
+
+CREATE FUNCTION leadscore_internal.funnel_now() RETURNS SETOF leadscore.funnel
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
 WITH came AS (
 	SELECT m.model, leadscore_internal.month_of(l.started_at, m.time_zone) AS month, r.position,
 		(leadscore.appraise(m.scorecard, l.timeline, l.profile,
@@ -252,20 +334,13 @@ WITH came AS (
 SELECT c.model, c.month, c.segment, c.stage, c.position, c.leads,
 	round(c.leads::numeric / nullif(first_value(c.leads) OVER w, 0), 6) AS share,
 	round(1 - c.leads::numeric / nullif(lag(c.leads) OVER w, 0), 6) AS drop_off,
-	leadscore_internal.segment_position(c.model, c.segment) AS segment_position
+	leadscore_internal.segment_position(c.model, c.segment) AS segment_position,
+	now() AS computed_at
 FROM counted c
-WINDOW w AS (PARTITION BY c.model, c.month, c.segment ORDER BY c.position);
+WINDOW w AS (PARTITION BY c.model, c.month, c.segment ORDER BY c.position)
+$$;
 
-COMMENT ON VIEW leadscore.funnel IS 'how far leads have come, by the month of their first touch and their segment at its end';
-COMMENT ON COLUMN leadscore.funnel.model IS 'the model of the stages';
-COMMENT ON COLUMN leadscore.funnel.month IS 'the month of their first touch';
-COMMENT ON COLUMN leadscore.funnel.segment IS 'the segment in the last hour of that month, or now, if it has not yet ended; NULL: none';
-COMMENT ON COLUMN leadscore.funnel.stage IS 'the stage';
-COMMENT ON COLUMN leadscore.funnel.position IS 'a higher one is further along';
-COMMENT ON COLUMN leadscore.funnel.leads IS 'leads that have ever reached it, or a later one';
-COMMENT ON COLUMN leadscore.funnel.share IS 'leads / leads of the first stage';
-COMMENT ON COLUMN leadscore.funnel.drop_off IS 'the share of the previous stage that has not reached it; NULL for the first';
-COMMENT ON COLUMN leadscore.funnel.segment_position IS 'the position of the segment';
+COMMENT ON FUNCTION leadscore_internal.funnel_now() IS 'the rows of funnel as of now';
 
 -- attribution
 
@@ -282,7 +357,48 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.touch_signals() IS 'the signals that show a channel, by their numbers';
 
-CREATE VIEW leadscore.attribution AS
+CREATE TABLE leadscore.attribution (
+	model text NOT NULL,
+	attribution text,
+	month date NOT NULL,
+	channel text,
+	segment text,
+	new_customers bigint,
+	orders bigint,
+	revenue numeric,
+	spend numeric,
+	acquisition_cost numeric,
+	return_on_spend numeric,
+	segment_position integer,
+	leads bigint,
+	margin numeric,
+	profit numeric,
+	computed_at timestamptz NOT NULL
+);
+
+COMMENT ON TABLE leadscore.attribution IS 'the cost and return of each channel, by first and by last touch, and by segment';
+COMMENT ON COLUMN leadscore.attribution.model IS 'the model of the conversion';
+COMMENT ON COLUMN leadscore.attribution.attribution IS 'first: an order counts for the lead''s first touch; last: for the last one before it';
+COMMENT ON COLUMN leadscore.attribution.month IS 'the month of the order, and of the spend';
+COMMENT ON COLUMN leadscore.attribution.channel IS 'the channel; NULL: orders without a touch before them';
+COMMENT ON COLUMN leadscore.attribution.segment IS 'the segment in the hour before the order; NULL: none, nothing had been done before, or there was no order';
+COMMENT ON COLUMN leadscore.attribution.new_customers IS 'leads with their first order';
+COMMENT ON COLUMN leadscore.attribution.orders IS 'orders';
+COMMENT ON COLUMN leadscore.attribution.revenue IS 'their value, exact';
+COMMENT ON COLUMN leadscore.attribution.spend IS 'the cost of the channel in the month, distributed over the segments by new customers';
+COMMENT ON COLUMN leadscore.attribution.acquisition_cost IS 'spend / new customers (CAC); NULL without any';
+COMMENT ON COLUMN leadscore.attribution.return_on_spend IS 'revenue / spend (ROAS); NULL without spend';
+COMMENT ON COLUMN leadscore.attribution.segment_position IS 'the position of the segment';
+COMMENT ON COLUMN leadscore.attribution.leads IS 'leads whose first hour lies in the month, by their first or last touch until it ends; they were in no segment before';
+COMMENT ON COLUMN leadscore.attribution.margin IS 'what is left of the revenue: revenue * the margin of spend; NULL: spend has none';
+COMMENT ON COLUMN leadscore.attribution.profit IS 'margin - spend; NULL without a margin';
+COMMENT ON COLUMN leadscore.attribution.computed_at IS 'when refresh_figures() computed it';
+
+SELECT pg_catalog.pg_extension_config_dump('leadscore.attribution', '');
+
+CREATE FUNCTION leadscore_internal.attribution_now() RETURNS SETOF leadscore.attribution
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
 WITH bought AS (
 	SELECT c.model, o.occurrences AS orders, o.value AS revenue, leadscore_internal.month_of(o.hour, c.time_zone) AS month, t.channels,
 		o.hour = min(o.hour) FILTER (WHERE o.occurrences > 0) OVER (PARTITION BY c.model, s.lead_id) AS is_first,
@@ -294,16 +410,40 @@ WITH bought AS (
 		-- of the first touch, and of the last before the order
 		SELECT ARRAY[(array_agg(t.channel ORDER BY e.hour, t.channel))[1], (array_agg(t.channel ORDER BY e.hour DESC, t.channel))[1]] AS channels
 		FROM leadscore.timeline_entries(s.timeline) e JOIN leadscore_internal.touch_signals() t ON t.signal_id = e.signal_id
-		WHERE e.occurrences > 0 AND e.hour <= o.hour
+		WHERE e.occurrences > 0 AND e.hour <= o.hour AND (e.hour > o.hour - c.look_back) IS NOT FALSE
 	) t
 	WHERE o.signal_id = c.conversion_id AND o.hour <= now()
+), came AS (
+	-- before their first hour they were in no segment
+	SELECT c.model, leadscore_internal.month_of(s.started_at, c.time_zone) AS month, t.channels
+	FROM leadscore_internal.model_cards() c
+	CROSS JOIN leadscore_internal.lead_start s
+	CROSS JOIN LATERAL (
+		SELECT ARRAY[(array_agg(t.channel ORDER BY e.hour, t.channel))[1], (array_agg(t.channel ORDER BY e.hour DESC, t.channel))[1]] AS channels
+		FROM leadscore.timeline_entries(s.timeline) e JOIN leadscore_internal.touch_signals() t ON t.signal_id = e.signal_id
+		WHERE e.occurrences > 0 AND e.hour <= now()
+		AND e.hour < leadscore_internal.month_start((leadscore_internal.month_of(s.started_at, c.time_zone) + interval '1 month')::date, c.time_zone)
+	) t
+	WHERE c.conversion_id IS NOT NULL
 ), credited AS (
-	SELECT b.model, a.attribution, b.month, b.channels[a.n] AS channel, b.segment,
-		count(*) FILTER (WHERE b.is_first) AS new_customers, sum(b.orders)::bigint AS orders, sum(b.revenue) AS revenue
-	FROM bought b CROSS JOIN (VALUES (1, 'first'), (2, 'last')) a (n, attribution)
-	GROUP BY b.model, a.attribution, b.month, b.channels[a.n], b.segment
+	SELECT f.model, f.attribution, f.month, f.channel, f.segment,
+		sum(f.new_customers)::bigint AS new_customers, sum(f.orders)::bigint AS orders, sum(f.revenue) AS revenue, sum(f.leads)::bigint AS leads
+	FROM (
+		SELECT b.model, a.attribution, b.month, b.channels[a.n] AS channel, b.segment,
+			count(*) FILTER (WHERE b.is_first) AS new_customers, sum(b.orders) AS orders, sum(b.revenue) AS revenue, 0 AS leads
+		FROM bought b CROSS JOIN (VALUES (1, 'first'), (2, 'last')) a (n, attribution)
+		GROUP BY b.model, a.attribution, b.month, b.channels[a.n], b.segment
+		UNION ALL
+		SELECT m.model, a.attribution, m.month, m.channels[a.n], NULL, 0, 0, 0, count(*)
+		FROM came m CROSS JOIN (VALUES (1, 'first'), (2, 'last')) a (n, attribution)
+		GROUP BY m.model, a.attribution, m.month, m.channels[a.n]
+	) f
+	GROUP BY f.model, f.attribution, f.month, f.channel, f.segment
 ), spent AS (
-	SELECT c.model, a.attribution, date_trunc('month', s.day::timestamp)::date AS month, s.channel, sum(s.amount) AS amount
+	SELECT c.model, a.attribution, date_trunc('month', s.day::timestamp)::date AS month, s.channel, sum(s.amount) AS amount,
+		-- a margin of days that differ is theirs by what they have cost
+		CASE WHEN sum(s.amount) FILTER (WHERE s.margin IS NOT NULL) > 0
+			THEN sum(s.amount * s.margin) / sum(s.amount) FILTER (WHERE s.margin IS NOT NULL) ELSE avg(s.margin) END AS margin
 	FROM leadscore.spend s CROSS JOIN leadscore_internal.model_cards() c CROSS JOIN (VALUES ('first'), ('last')) a (attribution)
 	WHERE c.conversion_id IS NOT NULL
 	GROUP BY c.model, a.attribution, date_trunc('month', s.day::timestamp)::date, s.channel
@@ -311,6 +451,7 @@ WITH bought AS (
 	SELECT coalesce(c.model, s.model) AS model, coalesce(c.attribution, s.attribution) AS attribution, coalesce(c.month, s.month) AS month,
 		coalesce(c.channel, s.channel) AS channel, c.segment,
 		coalesce(c.new_customers, 0) AS new_customers, coalesce(c.orders, 0) AS orders, coalesce(c.revenue, 0) AS revenue, coalesce(s.amount, 0) AS amount,
+		coalesce(c.leads, 0) AS leads, s.margin,
 		-- a month that has brought nobody new has paid for its orders
 		CASE WHEN sum(c.new_customers) OVER (PARTITION BY c.model, c.attribution, c.month, c.channel) > 0 THEN c.new_customers ELSE c.orders END AS part
 	FROM credited c FULL JOIN spent s ON s.model = c.model AND s.attribution = c.attribution AND s.month = c.month AND s.channel = c.channel
@@ -324,22 +465,12 @@ WITH bought AS (
 SELECT f.model, f.attribution, f.month, f.channel, f.segment, f.new_customers, f.orders, f.revenue, f.spend,
 	round(f.spend / nullif(f.new_customers, 0), 6) AS acquisition_cost,
 	round(f.revenue / nullif(f.spend, 0), 6) AS return_on_spend,
-	leadscore_internal.segment_position(f.model, f.segment) AS segment_position
-FROM figure f;
+	leadscore_internal.segment_position(f.model, f.segment) AS segment_position,
+	f.leads, round(f.revenue * f.margin, 6) AS margin, round(f.revenue * f.margin, 6) - f.spend AS profit, now() AS computed_at
+FROM figure f
+$$;
 
-COMMENT ON VIEW leadscore.attribution IS 'the cost and return of each channel, by first and by last touch, and by segment';
-COMMENT ON COLUMN leadscore.attribution.model IS 'the model of the conversion';
-COMMENT ON COLUMN leadscore.attribution.attribution IS 'first: an order counts for the lead''s first touch; last: for the last one before it';
-COMMENT ON COLUMN leadscore.attribution.month IS 'the month of the order, and of the spend';
-COMMENT ON COLUMN leadscore.attribution.channel IS 'the channel; NULL: orders without a touch before them';
-COMMENT ON COLUMN leadscore.attribution.segment IS 'the segment in the hour before the order; NULL: none, nothing had been done before, or there was no order';
-COMMENT ON COLUMN leadscore.attribution.new_customers IS 'leads with their first order';
-COMMENT ON COLUMN leadscore.attribution.orders IS 'orders';
-COMMENT ON COLUMN leadscore.attribution.revenue IS 'their value, exact';
-COMMENT ON COLUMN leadscore.attribution.spend IS 'the cost of the channel in the month, distributed over the segments by new customers';
-COMMENT ON COLUMN leadscore.attribution.acquisition_cost IS 'spend / new customers (CAC); NULL without any';
-COMMENT ON COLUMN leadscore.attribution.return_on_spend IS 'revenue / spend (ROAS); NULL without spend';
-COMMENT ON COLUMN leadscore.attribution.segment_position IS 'the position of the segment';
+COMMENT ON FUNCTION leadscore_internal.attribution_now() IS 'the rows of attribution as of now';
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore.spend', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.channel', '');

@@ -4,12 +4,36 @@
 
 CREATE TABLE leadscore.conversion (
 	model text PRIMARY KEY REFERENCES leadscore.model ON UPDATE CASCADE ON DELETE CASCADE,
-	signal text NOT NULL REFERENCES leadscore.signal ON UPDATE CASCADE
+	signal text NOT NULL REFERENCES leadscore.signal ON UPDATE CASCADE,
+	look_back interval
+		CONSTRAINT conversion_look_back_positive CHECK ((extract(epoch FROM look_back) > 0 AND extract(epoch FROM look_back) <= 1e12) IS NOT FALSE OR leadscore_internal.refuse(
+			'conversion look_back is not above zero, or too long', look_back::text, 'Write a duration such as 30 days, or NULL for no limit.')),
+	horizon interval NOT NULL DEFAULT '30 days'
+		CONSTRAINT conversion_horizon_positive CHECK ((extract(epoch FROM horizon) > 0 AND extract(epoch FROM horizon) <= 1e9) IS NOT FALSE OR leadscore_internal.refuse(
+			'conversion horizon is not above zero, or too long', horizon::text, 'Write a duration such as 30 days.')),
+	recency_cuts interval[]
+		CONSTRAINT conversion_recency_cuts_descend CHECK ((array_ndims(recency_cuts) = 1 AND cardinality(recency_cuts) = 4 AND array_position(recency_cuts, NULL) IS NULL
+			AND recency_cuts[1] > recency_cuts[2] AND recency_cuts[2] > recency_cuts[3] AND recency_cuts[3] > recency_cuts[4] AND recency_cuts[4] > '0') IS NOT FALSE
+			OR leadscore_internal.refuse('conversion recency_cuts are not four that descend', recency_cuts::text,
+			'Write the longest first, such as ARRAY[''365 days'', ''180 days'', ''90 days'', ''30 days'']::interval[].')),
+	frequency_cuts bigint[]
+		CONSTRAINT conversion_frequency_cuts_ascend CHECK ((array_ndims(frequency_cuts) = 1 AND cardinality(frequency_cuts) = 4 AND array_position(frequency_cuts, NULL) IS NULL
+			AND frequency_cuts[1] < frequency_cuts[2] AND frequency_cuts[2] < frequency_cuts[3] AND frequency_cuts[3] < frequency_cuts[4]) IS NOT FALSE
+			OR leadscore_internal.refuse('conversion frequency_cuts are not four that ascend', frequency_cuts::text, 'Write the lowest first, such as ''{2,3,5,10}''.')),
+	monetary_cuts numeric[]
+		CONSTRAINT conversion_monetary_cuts_ascend CHECK ((array_ndims(monetary_cuts) = 1 AND cardinality(monetary_cuts) = 4 AND array_position(monetary_cuts, NULL) IS NULL
+			AND monetary_cuts[1] < monetary_cuts[2] AND monetary_cuts[2] < monetary_cuts[3] AND monetary_cuts[3] < monetary_cuts[4]) IS NOT FALSE
+			OR leadscore_internal.refuse('conversion monetary_cuts are not four that ascend', monetary_cuts::text, 'Write the lowest first, such as ''{50,100,250,1000}''.'))
 );
 
 COMMENT ON TABLE leadscore.conversion IS 'the signal that is a conversion to a model, for rfm() and the key figures; without a row it is the signal purchase';
 COMMENT ON COLUMN leadscore.conversion.model IS 'the model';
 COMMENT ON COLUMN leadscore.conversion.signal IS 'an event signal: its occurrences are orders, its value is money';
+COMMENT ON COLUMN leadscore.conversion.look_back IS 'how long before an order a touch may lie to be credited with it in attribution; NULL: no limit';
+COMMENT ON COLUMN leadscore.conversion.horizon IS 'within what time a conversion is predicted, for model_quality';
+COMMENT ON COLUMN leadscore.conversion.recency_cuts IS 'for rfm_lead, instead of quintiles: the longest times since the last order for the tiles 2, 3, 4 and 5; NULL: quintiles';
+COMMENT ON COLUMN leadscore.conversion.frequency_cuts IS 'the fewest orders for the tiles 2, 3, 4 and 5; NULL: quintiles';
+COMMENT ON COLUMN leadscore.conversion.monetary_cuts IS 'the least money for the tiles 2, 3, 4 and 5; NULL: quintiles';
 
 -- (a signal that does not exist is the foreign key's business)
 CREATE FUNCTION leadscore_internal.check_event_signal() RETURNS trigger
@@ -30,7 +54,7 @@ CREATE TRIGGER check_event_signal BEFORE INSERT OR UPDATE OF signal ON leadscore
 	FOR EACH ROW EXECUTE FUNCTION leadscore_internal.check_event_signal();
 
 CREATE VIEW leadscore_internal.model_conversion AS
-SELECT m.model, s.signal, s.signal_id
+SELECT m.model, s.signal, s.signal_id, c.look_back, coalesce(c.horizon, '30 days') AS horizon, c.recency_cuts, c.frequency_cuts, c.monetary_cuts
 FROM leadscore.model m LEFT JOIN leadscore.conversion c ON c.model = m.model
 JOIN leadscore.signal s ON s.signal = coalesce(c.signal, 'purchase') AND s.subject = 'event';
 
@@ -38,6 +62,11 @@ COMMENT ON VIEW leadscore_internal.model_conversion IS 'the conversion of each m
 COMMENT ON COLUMN leadscore_internal.model_conversion.model IS 'the model';
 COMMENT ON COLUMN leadscore_internal.model_conversion.signal IS 'the signal that is its conversion';
 COMMENT ON COLUMN leadscore_internal.model_conversion.signal_id IS 'its number in timelines';
+COMMENT ON COLUMN leadscore_internal.model_conversion.look_back IS 'how long before an order a touch counts';
+COMMENT ON COLUMN leadscore_internal.model_conversion.horizon IS 'within what time it is predicted';
+COMMENT ON COLUMN leadscore_internal.model_conversion.recency_cuts IS 'cut points of recency; NULL: quintiles';
+COMMENT ON COLUMN leadscore_internal.model_conversion.frequency_cuts IS 'cut points of frequency; NULL: quintiles';
+COMMENT ON COLUMN leadscore_internal.model_conversion.monetary_cuts IS 'cut points of money; NULL: quintiles';
 
 -- groups
 
@@ -152,7 +181,8 @@ CREATE FUNCTION leadscore_internal.conversion_of(model text) RETURNS text
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	name CONSTANT text := leadscore_internal.model_named(model);
+	-- an experiment has the conversion of its control
+	name CONSTANT text := leadscore_internal.model_named(coalesce((SELECT e.control FROM leadscore.experiment e WHERE e.experiment = conversion_of.model), model));
 	signal text;
 BEGIN
 	SELECT c.signal INTO signal FROM leadscore_internal.model_conversion c WHERE c.model = name;
@@ -165,7 +195,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.conversion_of(text) IS 'the signal that is a model''s conversion';
+COMMENT ON FUNCTION leadscore_internal.conversion_of(text) IS 'the signal that is a model''s conversion; of an experiment that of its control';
 
 CREATE FUNCTION leadscore.rfm(model text DEFAULT 'default', at timestamptz DEFAULT now(), n integer DEFAULT 5)
 	RETURNS TABLE (lead_id text, last_at timestamptz, frequency bigint, monetary numeric,

@@ -2,13 +2,13 @@
  * learn.c: what was known at an instant of the past, and what came after it.
  */
 #include "learn/quality.h"
+#include "learn/wide_sum.h"
 #include "model/appraise.h"
 
 #include <math.h>
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
-#include "common/int.h"
 #include "funcapi.h"
 #include "libpq/pqformat.h"
 #include "utils/array.h"
@@ -115,50 +115,6 @@ timeline_last_hour(PG_FUNCTION_ARGS)
 	PG_RETURN_TIMESTAMPTZ(instant_of(last));
 }
 
-/* A sum of 64-bit numbers, each with so many decimals, that may itself need more. */
-typedef struct WideSum
-{
-	int			decimals;
-	int64		low;
-	Numeric		high;			/* NULL: 0 */
-} WideSum;
-
-static Numeric
-wide_sum(const WideSum *sum)
-{
-	Numeric		low = int64_div_fast_to_numeric(sum->low, sum->decimals);
-
-	return sum->high == NULL ? low :
-		DatumGetNumeric(DirectFunctionCall2(numeric_add, NumericGetDatum(sum->high), NumericGetDatum(low)));
-}
-
-static void
-wide_add(WideSum *sum, int64 number)
-{
-	int64		total;
-
-	if (pg_add_s64_overflow(sum->low, number, &total))
-	{
-		sum->high = wide_sum(sum);
-		total = number;
-	}
-	sum->low = total;
-}
-
-/* The decimals of an amount in millionths. */
-static int32
-decimals_of(int64 millionths)
-{
-	int32		decimals = 6;
-
-	while (decimals > 0 && millionths % 10 == 0)
-	{
-		millionths /= 10;
-		decimals--;
-	}
-	return decimals;
-}
-
 /*
  * (timeline, signal_id, since, until): occurrences and value of a signal from
  * the hour of "since" on and before that of "until" (NULL: no bound), 0 if
@@ -169,9 +125,8 @@ timeline_total(PG_FUNCTION_ARGS)
 {
 	int32		since = PG_ARGISNULL(2) ? PG_INT32_MIN : hour_of(PG_GETARG_TIMESTAMPTZ(2));
 	int32		until = PG_ARGISNULL(3) ? PG_INT32_MAX : hour_of(PG_GETARG_TIMESTAMPTZ(3));
-	WideSum		occurred = {0, 0, NULL};
-	WideSum		worth = {6, 0, NULL};
-	int32		decimals = 0;
+	WideSum		occurred = {.scale = 0};
+	WideSum		worth = {.scale = MONEY_SCALE};
 	TupleDesc	type;
 	Datum		values[2];
 	bool		nulls[2] = {false, false};
@@ -195,12 +150,11 @@ timeline_total(PG_FUNCTION_ARGS)
 					continue;
 				wide_add(&occurred, occurrences);
 				wide_add(&worth, value);
-				decimals = Max(decimals, decimals_of(value));
 			}
 		}
 	}
-	values[0] = NumericGetDatum(wide_sum(&occurred));
-	values[1] = DirectFunctionCall2(numeric_round, NumericGetDatum(wide_sum(&worth)), Int32GetDatum(decimals));
+	values[0] = wide_total(&occurred);
+	values[1] = wide_total(&worth);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(type), values, nulls)));
 }
 

@@ -11,9 +11,7 @@
  * the rules. Most leads have few hours of each signal, so what costs
  * is the branches that a processor cannot foresee: there are few.
  */
-#include "model/appraise.h"
-
-#include <math.h>
+#include "model/measure.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
@@ -28,190 +26,14 @@ PG_FUNCTION_INFO_V1(contributions);
 PG_FUNCTION_INFO_V1(features);
 PG_FUNCTION_INFO_V1(next_segment);
 
-/* The hours of one signal up to the instant, oldest first: the scorecard's scratch arrays. */
-typedef struct Activity
-{
-	int32		n;
-	int32		hour;			/* of the instant */
-	const int32 *ages;			/* hours, descending, all >= 0 */
-	const double *occurrences;
-	const double *values;
-	LocalDays  *days;			/* or NULL: UTC days */
-} Activity;
-
 /* Hours that a scorecard keeps room for: 640 kB. */
 #define MOST_SCRATCH 32768
-
-/* ---------- one weight ---------- */
-
-/* The first of the hours that are younger than a window: a binary search that does not branch. */
-static inline int32
-first_within(const Activity *a, int32 within)
-{
-	int32		first = 0;
-
-	if (within == 0)
-		return 0;
-	for (int32 left = a->n; left > 0;)
-	{
-		int32		half = (left + 1) / 2;
-
-		first += a->ages[first + half - 1] >= within ? half : 0;
-		left -= half;
-	}
-	return first;
-}
-
-/* The first of the hours that a weight measures: those after the last of another signal, within its window. */
-static int32
-first_since(const Weight *w, const Activity *a, uint64 turn)
-{
-	int32		age;
-
-	if (w->since->seen != turn)
-		return first_within(a, w->within);
-	age = a->hour - w->since->last_hour;
-	if (age == 0)
-		return a->n;
-	return first_within(a, w->within == 0 ? age : Min(w->within, age));
-}
-
-/* The occurrences from hour "first" on, decayed, at most so many a day. */
-static pg_attribute_always_inline double
-measure_count(const Weight *w, const Activity *a, int32 first)
-{
-	double		sum = 0;
-	int32		day = PG_INT32_MIN;
-	double		left = 0;
-
-	if (w->max_per_day == 0)
-	{
-		if (w->decay == NULL)
-			for (int32 i = first; i < a->n; i++)
-				sum += a->occurrences[i];
-		else
-			for (int32 i = first; i < a->n; i++)
-				sum += a->occurrences[i] * decay_factor(w->decay, a->ages[i]);
-		return sum;
-	}
-
-	for (int32 i = first; i < a->n; i++)
-	{
-		int32		this_day = day_of_hour(a->days, a->hour - a->ages[i]);
-		double		counted;
-
-		if (this_day != day)
-		{
-			day = this_day;
-			left = w->max_per_day;
-		}
-		counted = Min(a->occurrences[i], left);
-		left -= counted;
-		sum += w->decay ? counted * decay_factor(w->decay, a->ages[i]) : counted;
-	}
-	return sum;
-}
-
-static double
-measure_value(const Weight *w, const Activity *a, int32 first)
-{
-	double		sum = 0;
-
-	if (w->decay == NULL)
-		for (int32 i = first; i < a->n; i++)
-			sum += a->values[i];
-	else
-		for (int32 i = first; i < a->n; i++)
-			sum += a->values[i] * decay_factor(w->decay, a->ages[i]);
-	return sum;
-}
-
-static double
-measure_active_days(const Activity *a, int32 first)
-{
-	int32		days = 0;
-	int32		day = PG_INT32_MIN;
-
-	for (int32 i = first; i < a->n; i++)
-	{
-		int32		this_day = day_of_hour(a->days, a->hour - a->ages[i]);
-
-		if (this_day != day)
-		{
-			day = this_day;
-			days++;
-		}
-	}
-	return days;
-}
-
-/* What a weight measures from hour "first" on; false if there is none. */
-static pg_attribute_always_inline bool
-measure(const Weight *w, const Activity *a, int32 first, double *measured)
-{
-	double		value;
-	double		occurrences;
-
-	if (first == a->n)
-		return false;
-
-	switch (w->measure)
-	{
-		case MEASURE_COUNT:
-			*measured = measure_count(w, a, first);
-			return true;
-		case MEASURE_VALUE:
-			*measured = measure_value(w, a, first);
-			return true;
-		case MEASURE_AVERAGE_VALUE:
-			value = occurrences = 0;
-			for (int32 i = first; i < a->n; i++)
-			{
-				value += a->values[i];
-				occurrences += a->occurrences[i];
-			}
-			if (occurrences == 0)
-				return false;
-			*measured = value / occurrences;
-			return true;
-		case MEASURE_ACTIVE_DAYS:
-			*measured = measure_active_days(a, first);
-			return true;
-		case MEASURE_DAYS_SINCE_LAST:
-			*measured = a->ages[a->n - 1] / (double) HOURS_A_DAY;
-			return true;
-		case MEASURE_DAYS_SINCE_FIRST:
-			*measured = a->ages[first] / (double) HOURS_A_DAY;
-			return true;
-		case MEASURE_PRESENT:
-			break;
-	}
-	return false;
-}
 
 /* The same for those that are not the rule, so that the loop over weights has the code to itself. */
 static pg_noinline bool
 measure_apart(const Weight *w, const Activity *a, int32 first, double *measured)
 {
 	return measure(w, a, first, measured);
-}
-
-/* What a measured figure is worth, before the weight's own clamp. */
-static inline double
-worth(const Weight *w, double measured)
-{
-	if (w->linear)
-		return w->points * measured;
-	if (w->banded)
-		return measured >= w->at_least && measured < w->below ? w->points : 0;
-	return w->points * log1p(Max(0.0, measured));
-}
-
-static inline double
-clamp(double x, double low, double high)
-{
-	x = low > x ? low : x;		/* maximum and minimum to the compiler, */
-	return high < x ? high : x; /* which need no branch */
 }
 
 /* Book a weight's worth: into its category's part, or straight into the total. */
@@ -245,16 +67,9 @@ book_absence(Scorecard *card, int32 index, double *total, Contribution *contribu
 	}
 }
 
-/* Whether a measured figure lies in a condition's band. */
-static inline bool
-condition_holds(const Weight *condition, double measured)
-{
-	return measured >= condition->at_least && measured < condition->below;
-}
-
 /* ---------- one lead ---------- */
 
-static pg_noinline void
+pg_noinline void
 scratch_enlarge(Scorecard *card, uint32 n)
 {
 	Size		capacity = 64;
@@ -275,7 +90,7 @@ scratch_enlarge(Scorecard *card, uint32 n)
 }
 
 /* Give back the room that an unusual lead took. */
-static void
+void
 scratch_release(Scorecard *card)
 {
 	if (card->scratch_capacity <= MOST_SCRATCH)
@@ -284,41 +99,6 @@ scratch_release(Scorecard *card)
 	pfree(card->occurrences);
 	pfree(card->values);
 	card->scratch_capacity = 0;
-}
-
-/*
- * Unpack the reader's signal as far as it is known, with values if they are
- * needed; returns how many hours there are.
- */
-static inline int32
-unpack_signal(Scorecard *card, TimelineReader *reader, int32 hour, int32 known, bool needs_values)
-{
-	TimelineReader r = *reader; /* stays in registers, whatever is stored below */
-	int32	   *ages;
-	double	   *occurrences;
-	double	   *values;
-	int32		n = 0;
-
-	if (unlikely(r.left > (uint32) card->scratch_capacity))
-		scratch_enlarge(card, r.left);
-	ages = card->ages;
-	occurrences = card->occurrences;
-	values = card->values;
-	while (r.left > 0)
-	{
-		int64		o;
-		int64		v;
-
-		timeline_next_entry(&r, &o, &v);
-		/* later hours are written too, but not kept */
-		ages[n] = hour - r.hour;
-		occurrences[n] = (double) o;
-		if (needs_values)
-			values[n] = (double) v / MILLIONTHS;
-		n += r.hour <= known;
-	}
-	*reader = r;
-	return n;
 }
 
 /*
@@ -356,24 +136,6 @@ sum_signal(const Weight *w, TimelineReader *reader, int32 hour, int32 known, int
 	return sum;
 }
 
-/* Read over the reader's signal; returns its last hour up to an hour, or NO_HOUR. */
-static inline int32
-skip_signal(TimelineReader *reader, int32 hour)
-{
-	int32		last = NO_HOUR;
-
-	while (reader->left > 0)
-	{
-		int64		occurrences;
-		int64		value;
-
-		timeline_next_entry(reader, &occurrences, &value);
-		if (reader->hour <= hour)
-			last = reader->hour;
-	}
-	return last;
-}
-
 /* A weight's signal has occurred, that many hours ago: the lead may have come a stage further. */
 static inline void
 reach_stage(const Scorecard *card, const Weight *w, int32 age, Appraisal *appraisal)
@@ -387,27 +149,6 @@ reach_stage(const Scorecard *card, const Weight *w, int32 age, Appraisal *apprai
 		return;
 	if (appraisal->stage < 0 || stage->position > card->stages[appraisal->stage].position)
 		appraisal->stage = w->stage;
-}
-
-/* The weights of a signal, or NULL. */
-static inline SignalWeights *
-group_of_signal(const Scorecard *card, int32 signal_id)
-{
-	int32		low = 0;
-	int32		high = card->ngroups;
-
-	if (likely(signal_id < card->nsignal_ids))
-		return card->group_of[signal_id];
-	while (low < high)
-	{
-		int32		middle = low + (high - low) / 2;
-
-		if (card->groups[middle].signal_id < signal_id)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < card->ngroups && card->groups[low].signal_id == signal_id ? &card->groups[low] : NULL;
 }
 
 /* Unpack the reader's signal as far as it is known; false if nothing is. */
@@ -531,7 +272,7 @@ appraise_timeline(Scorecard *card, const struct varlena *timeline, int32 hour, i
 }
 
 /* What a profile has. Of one that is not known only that it has nothing. */
-static void
+void
 appraise_profile(Scorecard *card, Jsonb *profile, Appraisal *appraisal, Contribution *contributions)
 {
 	if (profile && card->nprofiles > 0)
@@ -600,8 +341,7 @@ appraise_rules(Scorecard *card, Appraisal *appraisal, Contribution *contribution
 }
 
 void
-appraise_lead(Scorecard *card, const struct varlena *timeline, Jsonb *profile,
-			  int32 hour, int32 known, Appraisal *appraisal, Contribution *contributions)
+appraise_begin(Scorecard *card, Appraisal *appraisal)
 {
 	appraisal->engagement = appraisal->fit = 0;
 	appraisal->stage = -1;
@@ -610,17 +350,14 @@ appraise_lead(Scorecard *card, const struct varlena *timeline, Jsonb *profile,
 	card->turn++;
 	for (int32 i = 0; i < card->nparts; i++)
 		card->parts[i].sum = 0;
-	if (contributions)
-		for (int32 i = 0; i < card->nweights; i++)
-			contributions[i] = (Contribution) {.last_hour = NO_HOUR};
+}
 
-	if (timeline)
-		appraise_timeline(card, timeline, hour, known, appraisal, contributions);
-	scratch_release(card);
+void
+appraise_end(Scorecard *card, Appraisal *appraisal, Contribution *contributions)
+{
 	for (int32 i = 0; i < card->absences.n; i++)
 		if (card->weights[card->absences.items[i]].happened != card->turn)
 			book_absence(card, card->absences.items[i], &appraisal->engagement, contributions);
-	appraise_profile(card, profile, appraisal, contributions);
 	appraise_rules(card, appraisal, contributions);
 
 	for (int32 i = 0; i < card->nparts; i++)
@@ -634,6 +371,22 @@ appraise_lead(Scorecard *card, const struct varlena *timeline, Jsonb *profile,
 			appraisal->engagement += sum;
 	}
 	appraisal->score = clamp(appraisal->engagement + appraisal->fit, card->floor, card->ceiling);
+}
+
+void
+appraise_lead(Scorecard *card, const struct varlena *timeline, Jsonb *profile,
+			  int32 hour, int32 known, Appraisal *appraisal, Contribution *contributions)
+{
+	appraise_begin(card, appraisal);
+	if (contributions)
+		for (int32 i = 0; i < card->nweights; i++)
+			contributions[i] = (Contribution) {.last_hour = NO_HOUR};
+
+	if (timeline)
+		appraise_timeline(card, timeline, hour, known, appraisal, contributions);
+	scratch_release(card);
+	appraise_profile(card, profile, appraisal, contributions);
+	appraise_end(card, appraisal, contributions);
 }
 
 int32

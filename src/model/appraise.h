@@ -39,6 +39,14 @@ extern void appraise_lead(Scorecard *card, const struct varlena *timeline, Jsonb
 						  int32 hour, int32 known, Appraisal *appraisal, Contribution *contributions);
 
 /*
+ * The steps of appraise_lead(): a turn begins, timeline and profile are
+ * booked, and then what needs all of it: absence, rules, limits.
+ */
+extern void appraise_begin(Scorecard *card, Appraisal *appraisal);
+extern void appraise_profile(Scorecard *card, Jsonb *profile, Appraisal *appraisal, Contribution *contributions);
+extern void appraise_end(Scorecard *card, Appraisal *appraisal, Contribution *contributions);
+
+/*
  * The number of the first segment by position whose conditions hold, counted
  * from 1, or 0. A lead that has been in a segment ("current", or NULL) for so
  * many microseconds leaves it for one of a higher position, or for none, only

@@ -26,37 +26,41 @@ INSERT INTO spend VALUES ('search', '2026-01-10', 30), ('search', '2026-02-01', 
 -- In February anna is warm: she has put something in the cart by then. ben is cold: what he did in the first hour of February was
 -- not known when the month began, though it lies in the hour that his score at the month's beginning counts.
 -- In March anna, ben and dora are customers, and of them anna buys: it is her third order.
+SELECT refresh_figures();
 SELECT month, segment, is_new, leads, customers, conversion_rate, orders, revenue, revenue_per_lead, average_order_value, repeat_rate
 	FROM monthly_figure WHERE month < '2026-04-01' ORDER BY month, segment, is_new;
 -- money adds up to the last decimal
 SELECT (SELECT sum(revenue) FROM monthly_figure) = (SELECT sum(value) FROM event WHERE kind = 'purchase') AS months,
 	(SELECT bool_and(revenue = (SELECT sum(value) FROM event)) FROM (SELECT sum(revenue) AS revenue FROM attribution GROUP BY attribution) a) AS channels;
 -- days from the first touch to the first purchase: anna 31; ben 1.25 and dora 0.5, who were cold just before
-SELECT * FROM sales_cycle ORDER BY month, segment;
+SELECT model, month, segment, customers, lower_quartile, median, upper_quartile, segment_position, all_segments FROM sales_cycle ORDER BY month, segment, all_segments;
 -- of the three who came in January, two have chosen, and both have bought: anna, who was warm at its end, and ben, who was cold, as was carla.
 -- dora was a customer when February ended
 SELECT month, segment, stage, leads, share, drop_off FROM funnel ORDER BY month, segment, position;
 -- first touch: anna's orders are search's, ben's are mail's; last touch: anna's later ones are mail's, ben's is search's; dora's is nobody's.
 -- anna was warm when she bought first, then a customer. By last touch search has brought anna and ben for 20, who count for half of it each, she warm, he cold.
-SELECT attribution, month, channel, segment, new_customers, orders, revenue, spend, acquisition_cost, return_on_spend FROM attribution ORDER BY attribution, month, channel, segment;
+SELECT attribution, month, channel, segment, new_customers, orders, revenue, spend, acquisition_cost, return_on_spend, leads FROM attribution ORDER BY attribution, month, channel, segment;
 SELECT attribution, month, channel, round(sum(spend) / nullif(sum(new_customers), 0), 6) AS acquisition_cost FROM attribution WHERE spend > 0 GROUP BY attribution, month, channel ORDER BY attribution, month, channel;
 -- thirds of a cent: what is shared out adds up to what was spent
 BEGIN;
 INSERT INTO event (lead_id, kind, occurred_at, value, properties) SELECT l, k, t::timestamptz, 1, '{"channel": "mail"}' FROM unnest('{x,y,z}'::text[]) l, (VALUES ('visit', '2026-05-01 12:00Z'), ('purchase', '2026-05-02 12:00Z')) e (k, t);
 INSERT INTO event (lead_id, kind, occurred_at) VALUES ('y', 'add_to_cart', '2026-05-01 12:00Z'), ('z', 'purchase', '2026-05-01 11:00Z');
 INSERT INTO spend VALUES ('mail', '2026-05-03', 0.01), ('mail', '2026-05-04', 0.000001);
+SELECT refresh_figures();
 SELECT attribution, channel, segment, new_customers, orders, spend FROM attribution WHERE month = '2026-05-01' ORDER BY attribution, channel, segment;
 ROLLBACK;
 -- what lies in the future has not happened
 BEGIN;
 INSERT INTO event (lead_id, kind, occurred_at, value) VALUES ('anna', 'purchase', now() + interval '3 hours', 1000), ('eve', 'purchase', now() + interval '1 year', 1000);
-SELECT (SELECT sum(revenue) FROM monthly_figure) AS months, (SELECT sum(revenue) FROM attribution WHERE attribution = 'last') AS channels, (SELECT sum(customers) FROM sales_cycle) AS buyers,
+SELECT refresh_figures();
+SELECT (SELECT sum(revenue) FROM monthly_figure) AS months, (SELECT sum(revenue) FROM attribution WHERE attribution = 'last') AS channels, (SELECT sum(customers) FROM sales_cycle WHERE NOT all_segments) AS buyers,
 	(SELECT sum(leads) FROM funnel WHERE stage = 'looks') AS leads;
 ROLLBACK;
 
 -- a model of another conversion, and one without any
 SELECT publish('{"model": "carts", "signals": [{"signal": "add_to_cart", "kind": "add_to_cart"}], "weights": [{"signal": "add_to_cart", "points": 1}]}');
 INSERT INTO conversion VALUES ('carts', 'add_to_cart');
+SELECT refresh_figures();
 SELECT model, month, customers, orders, revenue, average_order_value FROM monthly_figure WHERE month < '2026-04-01' AND orders > 0 ORDER BY model, month, segment;
 
 -- money with more than six decimals is rounded, and that is said

@@ -15,6 +15,7 @@ my %plan = (
 	live => [ 'model', 'act', 'timeline' ],
 	act => [ 'model', 'timeline' ],
 	learn => [ 'model', 'math', 'timeline' ],
+	face => [ 'learn', 'model', 'timeline' ],
 	customer => [ 'learn', 'math', 'model', 'timeline' ],
 	math => [],
 	'' => []);

@@ -45,7 +45,7 @@ like($error, qr/cron cannot run jobs at that interval/, 'seven minutes do not di
 
 # with it
 $node->safe_psql('shop', 'CREATE EXTENSION pg_cron');
-is($node->safe_psql('shop', 'SELECT bool_and(scheduled), count(*) FROM leadscore.schedule()'), 't|6', 'the jobs are scheduled');
+is($node->safe_psql('shop', 'SELECT bool_and(scheduled), count(*) FROM leadscore.schedule()'), 't|7', 'the jobs are scheduled');
 $node->safe_psql('shop', q{SELECT cron.schedule('leadscore of mine', '0 0 1 1 *', 'SELECT 1')});
 my $jobs = $node->safe_psql('shop', q{SELECT count(*) FROM cron.job});
 $node->safe_psql('shop', q{SELECT leadscore.schedule('1 minute')});

@@ -1,0 +1,273 @@
+/*
+ * measure.h: what one weight measures of the hours of a signal, and what that is worth.
+ *
+ * In a header, so that scoring at one instant (appraise.c) and at many (over_time.c) compile the same code
+ * into their loops and cannot disagree.
+ */
+#ifndef LEADSCORE_MEASURE_H
+#define LEADSCORE_MEASURE_H
+
+#include "model/appraise.h"
+
+#include <math.h>
+
+/* The hours of one signal up to the instant, oldest first: the scorecard's scratch arrays. */
+typedef struct Activity
+{
+	int32		n;
+	int32		hour;			/* of the instant */
+	const int32 *ages;			/* hours, descending, all >= 0 */
+	const double *occurrences;
+	const double *values;
+	LocalDays  *days;			/* or NULL: UTC days */
+} Activity;
+
+/* Room for the hours of one signal: of an unusual lead it is given back. */
+extern void scratch_enlarge(Scorecard *card, uint32 n);
+extern void scratch_release(Scorecard *card);
+
+/* The first of the hours that are younger than a window: a binary search that does not branch. */
+static inline int32
+first_within(const Activity *a, int32 within)
+{
+	int32		first = 0;
+
+	if (within == 0)
+		return 0;
+	for (int32 left = a->n; left > 0;)
+	{
+		int32		half = (left + 1) / 2;
+
+		first += a->ages[first + half - 1] >= within ? half : 0;
+		left -= half;
+	}
+	return first;
+}
+
+/* The first of the hours that a weight measures: those after the last of another signal, within its window. */
+static inline int32
+first_since(const Weight *w, const Activity *a, uint64 turn)
+{
+	int32		age;
+
+	if (w->since->seen != turn)
+		return first_within(a, w->within);
+	age = a->hour - w->since->last_hour;
+	if (age == 0)
+		return a->n;
+	return first_within(a, w->within == 0 ? age : Min(w->within, age));
+}
+
+/* The occurrences from hour "first" on, decayed, at most so many a day. */
+static pg_attribute_always_inline double
+measure_count(const Weight *w, const Activity *a, int32 first)
+{
+	double		sum = 0;
+	int32		day = PG_INT32_MIN;
+	double		left = 0;
+
+	if (w->max_per_day == 0)
+	{
+		if (w->decay == NULL)
+			for (int32 i = first; i < a->n; i++)
+				sum += a->occurrences[i];
+		else
+			for (int32 i = first; i < a->n; i++)
+				sum += a->occurrences[i] * decay_factor(w->decay, a->ages[i]);
+		return sum;
+	}
+
+	for (int32 i = first; i < a->n; i++)
+	{
+		int32		this_day = day_of_hour(a->days, a->hour - a->ages[i]);
+		double		counted;
+
+		if (this_day != day)
+		{
+			day = this_day;
+			left = w->max_per_day;
+		}
+		counted = Min(a->occurrences[i], left);
+		left -= counted;
+		sum += w->decay ? counted * decay_factor(w->decay, a->ages[i]) : counted;
+	}
+	return sum;
+}
+
+static inline double
+measure_value(const Weight *w, const Activity *a, int32 first)
+{
+	double		sum = 0;
+
+	if (w->decay == NULL)
+		for (int32 i = first; i < a->n; i++)
+			sum += a->values[i];
+	else
+		for (int32 i = first; i < a->n; i++)
+			sum += a->values[i] * decay_factor(w->decay, a->ages[i]);
+	return sum;
+}
+
+static inline double
+measure_active_days(const Activity *a, int32 first)
+{
+	int32		days = 0;
+	int32		day = PG_INT32_MIN;
+
+	for (int32 i = first; i < a->n; i++)
+	{
+		int32		this_day = day_of_hour(a->days, a->hour - a->ages[i]);
+
+		if (this_day != day)
+		{
+			day = this_day;
+			days++;
+		}
+	}
+	return days;
+}
+
+/* What a weight measures from hour "first" on; false if there is none. */
+static pg_attribute_always_inline bool
+measure(const Weight *w, const Activity *a, int32 first, double *measured)
+{
+	double		value;
+	double		occurrences;
+
+	if (first == a->n)
+		return false;
+
+	switch (w->measure)
+	{
+		case MEASURE_COUNT:
+			*measured = measure_count(w, a, first);
+			return true;
+		case MEASURE_VALUE:
+			*measured = measure_value(w, a, first);
+			return true;
+		case MEASURE_AVERAGE_VALUE:
+			value = occurrences = 0;
+			for (int32 i = first; i < a->n; i++)
+			{
+				value += a->values[i];
+				occurrences += a->occurrences[i];
+			}
+			if (occurrences == 0)
+				return false;
+			*measured = value / occurrences;
+			return true;
+		case MEASURE_ACTIVE_DAYS:
+			*measured = measure_active_days(a, first);
+			return true;
+		case MEASURE_DAYS_SINCE_LAST:
+			*measured = a->ages[a->n - 1] / (double) HOURS_A_DAY;
+			return true;
+		case MEASURE_DAYS_SINCE_FIRST:
+			*measured = a->ages[first] / (double) HOURS_A_DAY;
+			return true;
+		case MEASURE_PRESENT:
+			break;
+	}
+	return false;
+}
+
+/* What a measured figure is worth, before the weight's own clamp. */
+static inline double
+worth(const Weight *w, double measured)
+{
+	if (w->linear)
+		return w->points * measured;
+	if (w->banded)
+		return measured >= w->at_least && measured < w->below ? w->points : 0;
+	return w->points * log1p(Max(0.0, measured));
+}
+
+static inline double
+clamp(double x, double low, double high)
+{
+	x = low > x ? low : x;		/* maximum and minimum to the compiler, */
+	return high < x ? high : x; /* which need no branch */
+}
+
+/* Whether a measured figure lies in a condition's band. */
+static inline bool
+condition_holds(const Weight *condition, double measured)
+{
+	return measured >= condition->at_least && measured < condition->below;
+}
+
+/*
+ * Unpack the reader's signal as far as it is known, with values if they are
+ * needed; returns how many hours there are.
+ */
+static inline int32
+unpack_signal(Scorecard *card, TimelineReader *reader, int32 hour, int32 known, bool needs_values)
+{
+	TimelineReader r = *reader; /* stays in registers, whatever is stored below */
+	int32	   *ages;
+	double	   *occurrences;
+	double	   *values;
+	int32		n = 0;
+
+	if (unlikely(r.left > (uint32) card->scratch_capacity))
+		scratch_enlarge(card, r.left);
+	ages = card->ages;
+	occurrences = card->occurrences;
+	values = card->values;
+	while (r.left > 0)
+	{
+		int64		o;
+		int64		v;
+
+		timeline_next_entry(&r, &o, &v);
+		/* later hours are written too, but not kept */
+		ages[n] = hour - r.hour;
+		occurrences[n] = (double) o;
+		if (needs_values)
+			values[n] = (double) v / MILLIONTHS;
+		n += r.hour <= known;
+	}
+	*reader = r;
+	return n;
+}
+
+/* Read over the reader's signal; returns its last hour up to an hour, or NO_HOUR. */
+static inline int32
+skip_signal(TimelineReader *reader, int32 hour)
+{
+	int32		last = NO_HOUR;
+
+	while (reader->left > 0)
+	{
+		int64		occurrences;
+		int64		value;
+
+		timeline_next_entry(reader, &occurrences, &value);
+		if (reader->hour <= hour)
+			last = reader->hour;
+	}
+	return last;
+}
+
+/* The weights of a signal, or NULL. */
+static inline SignalWeights *
+group_of_signal(const Scorecard *card, int32 signal_id)
+{
+	int32		low = 0;
+	int32		high = card->ngroups;
+
+	if (likely(signal_id < card->nsignal_ids))
+		return card->group_of[signal_id];
+	while (low < high)
+	{
+		int32		middle = low + (high - low) / 2;
+
+		if (card->groups[middle].signal_id < signal_id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < card->ngroups && card->groups[low].signal_id == signal_id ? &card->groups[low] : NULL;
+}
+
+#endif							/* LEADSCORE_MEASURE_H */

@@ -1,0 +1,351 @@
+/*
+ * over_time.c: scoring at many instants.
+ *
+ * The same as appraise_lead() at each of them, to the bit: the same figures are
+ * added up in the same order. But the loop over instants is the innermost one.
+ * Each signal is unpacked once; a decayed sum adds each hour to all instants
+ * that come after it, with the factors of its decay read from one table, and a
+ * weight whose window holds the same hours as an instant before is not
+ * measured again.
+ */
+#include "model/over_time.h"
+#include "model/measure.h"
+
+/* Hours of one signal that room is kept for: 128 kB. */
+#define MOST_HOURS 32768
+
+OverTime *
+over_time_create(MemoryContext context, Scorecard *card, int32 n, const int32 *hours)
+{
+	OverTime   *over = MemoryContextAllocZero(context, sizeof(OverTime));
+	bool		starts = false;
+
+	over->card = card;
+	over->context = context;
+	over->n = n;
+	over->hours = MemoryContextAlloc(context, n * sizeof(int32));
+	memcpy(over->hours, hours, n * sizeof(int32));
+	over->appraisals = MemoryContextAlloc(context, n * sizeof(Appraisal));
+	over->engagement = MemoryContextAlloc(context, n * sizeof(double));
+	over->parts = MemoryContextAllocHuge(context, Max((Size) card->nparts * n, 1) * sizeof(double));
+	over->measured = MemoryContextAlloc(context, n * sizeof(double));
+	over->found = MemoryContextAlloc(context, n * sizeof(bool));
+	over->conditions = MemoryContextAllocHuge(context, Max((Size) card->nconditions * n, 1) * sizeof(bool));
+	if (card->absences.n > 0)
+		over->happened = MemoryContextAllocHuge(context, (Size) card->nweights * n * sizeof(bool));
+	for (int32 i = 0; i < card->ngroups; i++)
+		starts |= card->groups[i].is_start;
+	if (starts)
+		over->last_hours = MemoryContextAllocHuge(context, (Size) card->ngroups * n * sizeof(int32));
+	return over;
+}
+
+/* ---------- one weight ---------- */
+
+/* Whether a weight adds up all hours, decayed or not. */
+static inline bool
+adds_all(const Weight *w)
+{
+	return (w->measure == MEASURE_COUNT || w->measure == MEASURE_VALUE) && w->within == 0 && w->max_per_day == 0 && w->since == NULL;
+}
+
+/* Such a sum at each instant; returns the first at which there is an hour to add. */
+static int32
+measure_sum(OverTime *over, const Weight *w, const Activity *a)
+{
+	const double *amounts = w->measure == MEASURE_COUNT ? a->occurrences : a->values;
+	double	   *sums = over->measured;
+	int32		first = over->first;
+	int32		from;
+
+	while (first < over->n && over->hours[first] < over->signal_hours[0])
+		first++;
+	for (int32 k = first; k < over->n; k++)
+		sums[k] = 0;
+	from = first;
+	for (int32 i = 0; i < a->n; i++)
+	{
+		int32		hour = over->signal_hours[i];
+
+		while (over->hours[from] < hour)
+			from++;
+		if (w->decay == NULL)
+			for (int32 k = from; k < over->n; k++)
+				sums[k] += amounts[i];
+		else if (a->hour - hour < w->decay->capacity)
+		{
+			const double *factors = w->decay->factors;
+
+			for (int32 k = from; k < over->n; k++)
+				sums[k] += amounts[i] * factors[over->hours[k] - hour];
+		}
+		else
+			for (int32 k = from; k < over->n; k++)
+				sums[k] += amounts[i] * decay_factor(w->decay, over->hours[k] - hour);
+	}
+	return first;
+}
+
+/* What any weight, or condition, measures at each instant, and whether it does. */
+static void
+measure_each(OverTime *over, const Weight *w, const Activity *a)
+{
+	/* what is measured depends on the hours alone, and not on their ages */
+	bool		ageless = w->decay == NULL && w->measure != MEASURE_DAYS_SINCE_LAST && w->measure != MEASURE_DAYS_SINCE_FIRST;
+	const int32 *since = w->since ? over->last_hours + (w->since - over->card->groups) * over->n : NULL;
+	Activity	part = *a;
+	int32		first = 0;
+	int32		measured_first = -1;
+	int32		measured_n = -1;
+	bool		found = false;
+	double		measured = 0;
+
+	part.n = 0;
+	for (int32 k = over->first; k < over->n; k++)
+	{
+		int32		border = w->within == 0 ? NO_HOUR : over->hours[k] - w->within;
+
+		if (since)
+			border = Max(border, since[k]);
+		while (part.n < a->n && over->signal_hours[part.n] <= over->hours[k])
+			part.n++;
+		while (first < part.n && over->signal_hours[first] <= border)
+			first++;
+		if (!ageless || first != measured_first || part.n != measured_n)
+		{
+			part.hour = over->hours[k];
+			for (int32 i = first; i < part.n; i++)
+				over->card->ages[i] = part.hour - over->signal_hours[i];
+			found = measure(w, &part, first, &measured);
+			measured_first = first;
+			measured_n = part.n;
+		}
+		over->found[k] = found;
+		over->measured[k] = measured;
+	}
+}
+
+/* Book what a weight measured from an instant on: into its category's part, or straight into the total. */
+static void
+book_from(OverTime *over, int32 index, int32 first)
+{
+	const Weight *w = &over->card->weights[index];
+	double	   *total = w->part >= 0 ? over->parts + (Size) w->part * over->n : over->engagement;
+
+	for (int32 k = first; k < over->n; k++)
+		total[k] += clamp(worth(w, over->measured[k]), w->min_points, w->max_points);
+	if (w->has_if_none)
+		memset(over->happened + (Size) index * over->n + first, true, over->n - first);
+}
+
+/* The same where something was found. */
+static void
+book_found(OverTime *over, int32 index)
+{
+	const Weight *w = &over->card->weights[index];
+	double	   *total = w->part >= 0 ? over->parts + (Size) w->part * over->n : over->engagement;
+
+	for (int32 k = over->first; k < over->n; k++)
+		if (over->found[k])
+			total[k] += clamp(worth(w, over->measured[k]), w->min_points, w->max_points);
+	if (w->has_if_none)
+		memcpy(over->happened + (Size) index * over->n + over->first, over->found + over->first, over->n - over->first);
+}
+
+/* ---------- one signal ---------- */
+
+/* Unpack the reader's signal up to the last instant; false if there is nothing. */
+static bool
+read_signal(OverTime *over, TimelineReader *reader, bool needs_values, Activity *activity)
+{
+	Scorecard  *card = over->card;
+	int32		hour = over->hours[over->n - 1];
+
+	activity->n = unpack_signal(card, reader, hour, hour, needs_values);
+	activity->hour = hour;
+	activity->ages = card->ages;
+	activity->occurrences = card->occurrences;
+	activity->values = card->values;
+	activity->days = card->days;
+	if (activity->n > over->capacity)
+	{
+		if (over->signal_hours)
+			pfree(over->signal_hours);
+		over->capacity = card->scratch_capacity;
+		over->signal_hours = MemoryContextAllocHuge(over->context, over->capacity * sizeof(int32));
+	}
+	for (int32 i = 0; i < activity->n; i++)
+		over->signal_hours[i] = hour - card->ages[i];
+	return activity->n > 0;
+}
+
+static void
+appraise_indexes(OverTime *over, const Indexes *weights, const Activity *activity)
+{
+	for (int32 i = 0; i < weights->n; i++)
+	{
+		int32		index = weights->items[i];
+		const Weight *w = &over->card->weights[index];
+
+		CHECK_FOR_INTERRUPTS();
+		if (adds_all(w))
+			book_from(over, index, measure_sum(over, w, activity));
+		else
+		{
+			measure_each(over, w, activity);
+			book_found(over, index);
+		}
+	}
+}
+
+/* The last hour of the signal at each instant, for the weights that count from it. */
+static void
+note_last_hours(OverTime *over, const SignalWeights *group, const Activity *activity)
+{
+	int32	   *last_hours = over->last_hours + (group - over->card->groups) * over->n;
+	int32		n = 0;
+
+	for (int32 k = over->first; k < over->n; k++)
+	{
+		while (n < activity->n && over->signal_hours[n] <= over->hours[k])
+			n++;
+		last_hours[k] = n == 0 ? NO_HOUR : over->signal_hours[n - 1];
+	}
+}
+
+static void
+check_conditions_over_time(OverTime *over, const SignalWeights *group, const Activity *activity)
+{
+	for (int32 i = 0; i < group->conditions.n; i++)
+	{
+		int32		index = group->conditions.items[i];
+		const Weight *condition = &over->card->conditions[index];
+		bool	   *holds = over->conditions + (Size) index * over->n;
+
+		CHECK_FOR_INTERRUPTS();
+		measure_each(over, condition, activity);
+		for (int32 k = over->first; k < over->n; k++)
+			holds[k] = over->found[k] && condition_holds(condition, over->measured[k]);
+	}
+}
+
+/* ---------- one lead ---------- */
+
+static void
+clear_lead(OverTime *over)
+{
+	Scorecard  *card = over->card;
+	Size		n = over->n;
+
+	memset(over->engagement, 0, n * sizeof(double));
+	memset(over->parts, 0, card->nparts * n * sizeof(double));
+	memset(over->conditions, false, card->nconditions * n);
+	if (over->happened)
+		memset(over->happened, false, card->nweights * n);
+	for (int32 i = 0; over->last_hours && i < card->ngroups; i++)
+		for (int32 k = 0; card->groups[i].is_start && k < over->n; k++)
+			over->last_hours[i * n + k] = NO_HOUR;
+}
+
+static void
+walk_timeline(OverTime *over, const struct varlena *timeline)
+{
+	Scorecard  *card = over->card;
+	TimelineReader reader;
+	Activity	activity;
+
+	card->nwaiting = 0;
+	timeline_read(&reader, timeline);
+	while (timeline_next_signal(&reader))
+	{
+		SignalWeights *group = group_of_signal(card, reader.signal_id);
+
+		if (group == NULL)
+		{
+			(void) skip_signal(&reader, NO_HOUR);
+			continue;
+		}
+		if (group->later.n > 0)
+			card->waiting[card->nwaiting++] = (Waiting) {group, reader};
+		if (!read_signal(over, &reader, group->needs_values, &activity))
+			continue;
+		if (group->is_start)
+			note_last_hours(over, group, &activity);
+		appraise_indexes(over, &group->weights, &activity);
+		check_conditions_over_time(over, group, &activity);
+	}
+	for (int32 i = 0; i < card->nwaiting; i++)
+		if (read_signal(over, &card->waiting[i].reader, card->waiting[i].group->needs_values, &activity))
+			appraise_indexes(over, &card->waiting[i].group->later, &activity);
+	scratch_release(card);
+	if (over->capacity > MOST_HOURS)
+	{
+		pfree(over->signal_hours);
+		over->signal_hours = NULL;
+		over->capacity = 0;
+	}
+}
+
+/* A profile is the same at every instant. Returns its points that belong to no category. */
+static double
+walk_profile(OverTime *over, Jsonb *profile)
+{
+	Scorecard  *card = over->card;
+	Appraisal	once;
+
+	appraise_begin(card, &once);
+	appraise_profile(card, profile, &once, NULL);
+	for (int32 i = 0; i < card->nparts; i++)
+		for (int32 k = over->first; card->parts[i].profile && k < over->n; k++)
+			over->parts[(Size) i * over->n + k] = card->parts[i].sum;
+	for (int32 i = 0; i < card->nconditions; i++)
+		if (card->conditions[i].happened == card->turn)
+			memset(over->conditions + (Size) i * over->n, true, over->n);
+	return once.fit;
+}
+
+/* What the walks have found at one instant, as appraise_end() expects it. */
+static void
+finish_instant(OverTime *over, int32 k, double fit)
+{
+	Scorecard  *card = over->card;
+	Appraisal  *appraisal = &over->appraisals[k];
+
+	appraise_begin(card, appraisal);
+	appraisal->engagement = over->engagement[k];
+	appraisal->fit = fit;
+	for (int32 i = 0; i < card->nparts; i++)
+		card->parts[i].sum = over->parts[(Size) i * over->n + k];
+	for (int32 i = 0; i < card->nconditions; i++)
+		if (over->conditions[(Size) i * over->n + k])
+			card->conditions[i].happened = card->turn;
+	for (int32 i = 0; i < card->absences.n; i++)
+		if (over->happened[(Size) card->absences.items[i] * over->n + k])
+			card->weights[card->absences.items[i]].happened = card->turn;
+	appraise_end(card, appraisal, NULL);
+}
+
+int32
+over_time_lead(OverTime *over, const struct varlena *timeline, Jsonb *profile)
+{
+	double		fit;
+
+	over->first = 0;
+	if (timeline && !timeline_is_empty(timeline))
+	{
+		TimelineReader reader;
+
+		timeline_read(&reader, timeline);
+		while (over->first < over->n && over->hours[over->first] < reader.base)
+			over->first++;
+		if (over->first == over->n)
+			return over->n;
+	}
+	clear_lead(over);
+	if (timeline)
+		walk_timeline(over, timeline);
+	fit = walk_profile(over, profile);
+	for (int32 k = over->first; k < over->n; k++)
+		finish_instant(over, k, fit);
+	return over->first;
+}
