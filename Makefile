@@ -41,7 +41,7 @@ SQL_PARTS  = schema timeline/timeline model/score model/catalog model/template l
              live/follow live/partition live/maintenance live/identity live/alias live/exclusion live/derive act/experiment face/face \
              face/rfm face/figures face/history face/affinity face/crm learn/quality learn/learn learn/fit learn/bins \
              learn/profile_report learn/preview learn/segment_limits customer/clv act/transition \
-             act/offer face/snapshot model/lint admin/schedule admin/privileges
+             act/offer face/snapshot model/lint admin/schedule admin/progress admin/health admin/privileges
 DATA_built = sql/leadscore--$(EXTVERSION).sql
 DATA       = $(patsubst $(here)/%,%,$(wildcard $(here)/sql/leadscore--*--*.sql))
 

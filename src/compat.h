@@ -207,6 +207,17 @@ lock_is_held(const LOCKTAG *lock, LOCKMODE mode)
 #endif
 }
 
+/* Take a lock for the session, if nobody has it and there is room for it; 18 added an argument. */
+static inline bool
+try_session_lock(const LOCKTAG *lock, LOCKMODE mode)
+{
+#if PG_VERSION_NUM >= 180000
+	return LockAcquireExtended(lock, mode, true, true, false, NULL, false) != LOCKACQUIRE_NOT_AVAIL;
+#else
+	return LockAcquireExtended(lock, mode, true, true, false, NULL) != LOCKACQUIRE_NOT_AVAIL;
+#endif
+}
+
 /* The sequence of an identity column; 17 wants the table itself. */
 static inline Oid
 identity_sequence(Relation table, AttrNumber column)

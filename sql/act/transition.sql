@@ -361,8 +361,10 @@ DECLARE
 	size CONSTANT integer := 10000;
 	after pg_catalog.text := '';
 	busy pg_catalog.text[] := '{}';
+	done pg_catalog.int8 := 0;
 BEGIN
 	LOOP
+		PERFORM leadscore_internal.report_progress('refresh_segments'::pg_catalog.text, 'comparing'::pg_catalog.text, done, NULL::pg_catalog.int8);
 		page := leadscore_internal.leads_to_see(after, n);
 		FOR i IN 0 .. pg_catalog.cardinality(page) OPERATOR(pg_catalog./) size LOOP
 			-- who waits for nobody, and is the last to come, is in no circle
@@ -372,6 +374,7 @@ BEGIN
 				COMMIT;
 			END IF;
 		END LOOP;
+		done := done OPERATOR(pg_catalog.+) pg_catalog.cardinality(page);
 		EXIT WHEN pg_catalog.cardinality(page) OPERATOR(pg_catalog.<) n;
 		after := page[n];
 	END LOOP;

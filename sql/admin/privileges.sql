@@ -1,7 +1,7 @@
 -- privileges.sql: who may do what
 --
 -- Each function is of one class. PUBLIC may call what is pure: the type, the
--- core, and the checks of tables. Readers, writers, identifiers, redeemers and
+-- core, and the checks of tables. Monitors, readers, writers, identifiers, redeemers and
 -- admins may call what is listed for them, and what functions that run with
 -- their rights call in turn. All else is the owner's: functions of triggers and
 -- of aggregates, for which nobody else needs a right, and what SECURITY DEFINER
@@ -63,15 +63,28 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.check_role(regrole) IS 'refuses roles that do not exist';
 
-CREATE FUNCTION leadscore.grant_reader(role regrole) RETURNS void
+CREATE FUNCTION leadscore.grant_monitor(role regrole) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	PERFORM leadscore_internal.check_role(role);
+	EXECUTE format('GRANT SELECT ON leadscore.health, leadscore.progress TO %s', role);
+	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.metrics(), leadscore_internal.health_checks(), leadscore_internal.samples(),'
+		' leadscore_internal.progress_names(integer), leadscore_internal.progress_object(text, oid) TO %s', role);
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.grant_monitor(regrole) IS 'lets a role read health, progress and metrics(), which name no lead';
+
+CREATE FUNCTION leadscore.grant_reader(role regrole) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM leadscore.grant_monitor(role);
 	EXECUTE format('GRANT SELECT ON leadscore.signal, leadscore.model, leadscore.weight, leadscore.category, leadscore.stage,'
 		' leadscore.rule, leadscore_internal.signal_use, leadscore.grade, leadscore.segment, leadscore.default_model, leadscore.compaction, leadscore.model_document, leadscore.lead, leadscore.lead_timeline,'
 		' leadscore.lead_alias, leadscore.pending_delta, leadscore_internal.pending_identity, leadscore_internal.alias_edge, leadscore_internal.changed_lead, leadscore_internal.counted_signal, leadscore_internal.snapshot_state, leadscore_internal.signal_definition,'
-		' leadscore_internal.source_trigger, leadscore.source, leadscore_internal.trigger_set, leadscore_internal.query_table, leadscore.tracked_query, leadscore_internal.own_column, leadscore.known_source, leadscore_internal.known_event_trigger, leadscore_internal.known_collation, leadscore_internal.skipped, leadscore.skipped_row, leadscore.status, leadscore.current_timeline, leadscore_internal.pending_timeline, leadscore_internal.alias_profile, leadscore.current_profile, leadscore_internal.visible_lead, leadscore.lead_score,'
+		' leadscore_internal.source_trigger, leadscore.source, leadscore_internal.trigger_set, leadscore_internal.query_table, leadscore.tracked_query, leadscore_internal.own_column, leadscore.known_source, leadscore_internal.known_event_trigger, leadscore_internal.known_collation, leadscore_internal.skipped, leadscore.skipped_row, leadscore_internal.task, leadscore.status, leadscore.current_timeline, leadscore_internal.pending_timeline, leadscore_internal.alias_profile, leadscore.current_profile, leadscore_internal.visible_lead, leadscore.lead_score,'
 		' leadscore.lead_segment, leadscore.segment_summary, leadscore.model_version, leadscore.experiment, leadscore.watched_model,'
 		' leadscore.lead_state, leadscore.segment_change, leadscore.offer, leadscore.excluded_lead,'
 		' leadscore.derivation, leadscore.conversion, leadscore_internal.model_conversion,'
@@ -82,6 +95,7 @@ BEGIN
 	-- what is in it is shown to those whom policies on lead do not bind
 	EXECUTE format('GRANT SELECT (lead_id) ON leadscore.pending_profile TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.signals(), leadscore.scorecard(text), leadscore_internal.make_document(text), leadscore_internal.model_named(text),'
+		' leadscore_internal.begin_progress(text, oid), leadscore_internal.report_progress(text, text, bigint, bigint), leadscore_internal.end_progress(text),'
 		' leadscore_internal.is_excluded(text), leadscore_internal.anybody_excluded(),'
 		' leadscore_internal.lead_named(text), leadscore_internal.timeline_of(text), leadscore_internal.has_pending(text), leadscore_internal.with_pending(text, leadscore.timeline), leadscore_internal.check_timelines_seen(), leadscore_internal.with_pending_profile(text, jsonb, boolean), leadscore_internal.alias_profiles(), leadscore_internal.is_visible(text), leadscore_internal.model_cards(), leadscore_internal.served_models(), leadscore_internal.children(regclass), leadscore_internal.source_problem(regclass, jsonb), leadscore_internal.lead_key_problem(regclass, jsonb), leadscore_internal.has_lead_index(oid, text, boolean), leadscore_internal.split_problem(), leadscore_internal.log_has(text, boolean), leadscore_internal.signals_waiting(text[]), leadscore_internal.transition_problem(), leadscore_internal.table_problem(), leadscore_internal.known_source_problem(), leadscore_internal.own_problem(), leadscore_internal.collation_version(), leadscore_internal.event_trigger_state(), leadscore_internal.mapped_columns(oid, jsonb), leadscore_internal.keeps_values(text, text), leadscore_internal.family_above(oid[]), leadscore_internal.family_below(oid[]), leadscore_internal.split_tables(), leadscore.partitions(),'
 		' leadscore_internal.column_type(regclass, text), leadscore_internal.has_column(oid, text), leadscore_internal.looks_like_name(text), leadscore_internal.is_term_for_column(oid, text), leadscore_internal.term_type(regclass, text, text), leadscore_internal.property_value(oid, text), leadscore_internal.property_name(oid, text), leadscore_internal.terms(oid, jsonb), leadscore_internal.expression_type(regclass, text, text), leadscore_internal.expression_columns(text), leadscore_internal.expression_has_index(oid, text, boolean), leadscore_internal.hint_of_future(regclass, text), leadscore_internal.property_type(regtype), leadscore_internal.trigger_mapping(bytea), leadscore.top(integer, text, timestamptz), leadscore.score(text, text, timestamptz), leadscore_internal.score_by_query(text, text, timestamptz), leadscore.explain(text, text, timestamptz),'
@@ -203,7 +217,7 @@ BEGIN
 		' leadscore_internal.add_profiles(regclass, jsonb, boolean, boolean), leadscore_internal.note_everybody(),'
 		-- sources, read whole: each looks at the rights of the caller
 		' leadscore_internal.lock_sources(), leadscore_internal.lock_source(regclass), leadscore_internal.source_timelines(text[], jsonb, boolean),'
-		' leadscore_internal.gather(regclass[], jsonb[], jsonb, text[], text[], integer, integer), leadscore_internal.gather_alone(regclass[], jsonb[], jsonb, text[], text[], integer, integer), leadscore_internal.has_expression(oid, jsonb), leadscore_internal.gather_parts(regclass[]),'
+		' leadscore_internal.gather(regclass[], jsonb[], jsonb, text[], text[], integer, integer), leadscore_internal.gather_alone(regclass[], jsonb[], jsonb, text[], text[], integer, integer), leadscore_internal.has_expression(oid, jsonb), leadscore_internal.gather_parts(regclass[]), leadscore_internal.rows_estimated(regclass[]),'
 		' leadscore_internal.source_events(regclass[], jsonb[], text[], text[]), leadscore_internal.log_events(text[]),'
 		' leadscore_internal.row_condition(regclass, jsonb, boolean, boolean), leadscore_internal.term_condition(regclass, text, text), leadscore_internal.column_text(regclass, text),'
 		' leadscore_internal.difference(leadscore.timeline, leadscore.timeline), leadscore_internal.only(leadscore.timeline, integer[]),'
@@ -225,7 +239,7 @@ BEGIN
 		' leadscore_internal.watched_documents(), leadscore_internal.look_completed(jsonb), leadscore.prune_changes(timestamptz), leadscore.expire_vouchers(), leadscore.offer_result(text, text), leadscore_internal.money(numeric, text),'
 		' leadscore_internal.to_unit(numeric, numeric), leadscore_internal.offer_named(text), leadscore_internal.voucher_key(text, text), leadscore.issue_offer(text, integer),'
 		' leadscore.resume_offer(text), leadscore.revoke_vouchers(text, timestamptz),'
-		' leadscore_internal.in_restore(), leadscore.schedule(interval), leadscore.unschedule(), leadscore_internal.jobs(), leadscore_internal.cron_line(interval),'
+		' leadscore_internal.in_restore(), leadscore.schedule(interval), leadscore.unschedule(), leadscore.prune_runs(interval), leadscore_internal.has_cron(), leadscore_internal.job_problem(), leadscore_internal.jobs(), leadscore_internal.cron_line(interval),'
 		' leadscore_internal.shell_word(text) TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON PROCEDURE leadscore.refresh_queries(text), leadscore.rebuild(text[], text[]), leadscore.compact(timestamptz, text), leadscore.watch(text, boolean),'
 		' leadscore.see_changes(), leadscore_internal.look(text), leadscore_internal.add_corrections(text, bigint, boolean), leadscore_internal.correct_parted(text, jsonb, boolean) TO %s', role);
@@ -255,7 +269,7 @@ $$;
 
 COMMENT ON FUNCTION leadscore.grant_backup(regrole) IS 'lets a role that is not a superuser run pg_dump';
 
-REVOKE ALL ON FUNCTION leadscore_internal.check_role(regrole), leadscore.grant_reader(regrole), leadscore.grant_writer(regrole), leadscore.grant_identifier(regrole),
+REVOKE ALL ON FUNCTION leadscore_internal.check_role(regrole), leadscore.grant_monitor(regrole), leadscore.grant_reader(regrole), leadscore.grant_writer(regrole), leadscore.grant_identifier(regrole),
 	leadscore.grant_redeemer(regrole), leadscore.grant_admin(regrole), leadscore.grant_backup(regrole) FROM PUBLIC;
 
 -- Views read with the rights of the user, so that row-level security on our

@@ -144,17 +144,21 @@ CREATE FUNCTION leadscore.refresh_segments("concurrently" boolean DEFAULT true) 
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off SET jit = off
 AS $$
 BEGIN
+	PERFORM leadscore_internal.begin_progress('refresh_segments'::text, 'leadscore.lead_segment'::regclass::oid);
+	PERFORM leadscore_internal.report_progress('refresh_segments'::text, 'folding'::text, NULL::bigint, NULL::bigint);
 	PERFORM leadscore.fold(NULL::bigint);
 	PERFORM leadscore_internal.see_written();
+	PERFORM leadscore_internal.report_progress('refresh_segments'::text, 'refreshing'::text, NULL::bigint, NULL::bigint);
 	-- a snapshot that holds nothing yet cannot be compared with
 	IF "concurrently" AND (SELECT c.relispopulated FROM pg_class c WHERE c.oid = 'leadscore.lead_segment'::regclass) THEN
 		REFRESH MATERIALIZED VIEW CONCURRENTLY leadscore.lead_segment;
 	ELSE
 		REFRESH MATERIALIZED VIEW leadscore.lead_segment;
 	END IF;
-	INSERT INTO leadscore_internal.snapshot_state (first_refreshed_at)
-	SELECT now() WHERE NOT EXISTS (SELECT FROM leadscore_internal.snapshot_state) ON CONFLICT (only_row) DO NOTHING;
+	INSERT INTO leadscore_internal.snapshot_state AS s (first_refreshed_at, refreshed_at) VALUES (now(), now())
+	ON CONFLICT (only_row) DO UPDATE SET refreshed_at = greatest(s.refreshed_at, excluded.refreshed_at);
 	CALL leadscore_internal.look('time'::text);
+	PERFORM leadscore_internal.end_progress('refresh_segments'::text);
 END
 $$;
 

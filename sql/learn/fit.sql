@@ -164,6 +164,9 @@ DECLARE
 	trial jsonb;
 	intercept float8;
 	auc record;
+	-- passes over the timelines, as the view progress tells
+	done bigint := 0;
+	steps CONSTANT bigint := 2 + coalesce(profile, false)::integer + coalesce(decay = 'learn', false)::integer + coalesce(bins, false)::integer;
 BEGIN
 	q := leadscore_internal.check_outcome(scorecard, conversion, horizon, cutoffs, active_within);
 	IF NOT (l2 >= 0 AND l2 < 'Infinity') OR l2 IS NULL THEN
@@ -183,6 +186,7 @@ BEGIN
 			DETAIL = format('The value is %s.', decay), HINT = 'Write keep or learn.';
 	END IF;
 	PERFORM leadscore_internal.warn_of_censoring(q.signal_id, q.horizon_hours, q.active_hours, cutoffs);
+	PERFORM leadscore_internal.begin_progress('fit'::text, q.signal_id::oid), leadscore_internal.report_progress('fit'::text, 'choosing'::text, 0::bigint, steps);
 
 	-- what is chosen by the outcomes is chosen again for the part, which is to be judged by leads that had no say in it
 	IF profile THEN
@@ -192,6 +196,8 @@ BEGIN
 		card := choice.card;
 		choice := leadscore_internal.with_profile(scorecard, q.signal_id, q.horizon_hours, q.active_hours, cutoffs, true);
 		card_part := choice.card;
+		done := done + 1;
+		PERFORM leadscore_internal.report_progress('fit'::text, 'choosing'::text, done, steps);
 	END IF;
 	bare := leadscore_internal.unbounded(card);
 	IF NOT EXISTS (SELECT FROM leadscore_internal.card_terms(bare) t WHERE t.unit IS NOT NULL) THEN
@@ -209,6 +215,8 @@ BEGIN
 		chosen := chosen || jsonb_build_object('decay', choice.decay);
 		choice := leadscore_internal.learn_decay(card_part, q.signal_id, q.horizon_hours, q.active_hours, q.profiles, cutoffs, l2, true);
 		card_part := choice.card;
+		done := done + 1;
+		PERFORM leadscore_internal.report_progress('fit'::text, 'choosing'::text, done, steps);
 	END IF;
 	IF bins THEN
 		choice := leadscore_internal.with_bands(card, q.signal_id, q.horizon_hours, q.active_hours, q.profiles, cutoffs, false);
@@ -216,6 +224,7 @@ BEGIN
 		chosen := chosen || jsonb_build_object('bins', choice.bins);
 		choice := leadscore_internal.with_bands(card_part, q.signal_id, q.horizon_hours, q.active_hours, q.profiles, cutoffs, true);
 		card_part := choice.card;
+		done := done + 1;
 	END IF;
 	bare := leadscore_internal.unbounded(card);
 	bare_part := leadscore_internal.unbounded(card_part);
@@ -225,6 +234,7 @@ BEGIN
 		SELECT array_agg(CASE WHEN t.unit <> 0 THEN 1 ELSE 0 END ORDER BY t.n) INTO signs_part FROM leadscore_internal.card_terms(card_part) t;
 	END IF;
 
+	PERFORM leadscore_internal.report_progress('fit'::text, 'fitting'::text, done, steps);
 	SELECT count(*) AS leads, count(*) FILTER (WHERE x.converted) AS conversions,
 		leadscore.logistic_regression(x.points, x.converted, l2, signs) AS whole,
 		leadscore.logistic_regression(coalesce(x.points_part, x.points), x.converted, l2, signs_part) FILTER (WHERE x.learned) AS part
@@ -249,6 +259,7 @@ BEGIN
 		trial := leadscore_internal.with_points(bare_part, ARRAY(SELECT f.b / slope FROM unnest(part.coefficients) WITH ORDINALITY AS f (b, i) ORDER BY f.i), round_to);
 	END IF;
 
+	PERFORM leadscore_internal.report_progress('fit'::text, 'judging'::text, done + 1, steps);
 	-- as they would be used: rounded points are given the intercept and slope that fit them; the part by what it has not seen
 	SELECT leadscore.logistic_regression(ARRAY[x.score], x.converted, l2, NULL::float8[]) FILTER (WHERE round_to IS NOT NULL) AS scale,
 		leadscore.roc_auc(x.score, x.converted) AS whole, leadscore.roc_auc(x.trial, x.converted) FILTER (WHERE x.learned) AS in_sample,
@@ -261,6 +272,7 @@ BEGIN
 		FROM leadscore_internal.examples(q.signal_id, q.horizon_hours, q.active_hours, q.profiles, fit.cutoffs) e OFFSET 0
 	) x;
 	scale := auc.scale;
+	PERFORM leadscore_internal.end_progress('fit'::text);
 	IF scale.rows IS NOT NULL THEN
 		intercept := scale.intercept;
 		-- where rounding has left no points, the base rate is all there is

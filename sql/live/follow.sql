@@ -310,7 +310,7 @@ AS $$
 #variable_conflict use_column
 BEGIN
 	RETURN QUERY
-	SELECT 'event_trigger', e.evtname::text, 'is disabled: tables that change are not followed', format('ALTER EVENT TRIGGER %I ENABLE, then CALL leadscore.rebuild()', e.evtname)
+	SELECT 'event_trigger', e.evtname::text, 'is disabled: tables that change are not followed', format('ALTER EVENT TRIGGER %I ENABLE; CALL leadscore.rebuild()', e.evtname)
 	FROM pg_event_trigger e JOIN pg_proc p ON p.oid = e.evtfoid AND p.pronamespace = 'leadscore_internal'::regnamespace
 	WHERE e.evtenabled NOT IN ('O', 'A') ORDER BY 2;
 	IF NOT FOUND THEN
@@ -321,18 +321,18 @@ BEGIN
 	END IF;
 	RETURN QUERY
 	SELECT 'source', t.source::text, CASE WHEN bool_or(t.disabled) THEN 'triggers of leadscore are disabled: its rows are not counted' ELSE 'triggers of leadscore are missing: its rows are not all counted' END,
-		CASE WHEN bool_or(t.disabled) THEN format('ALTER TABLE %s ENABLE TRIGGER USER, then CALL leadscore.rebuild()', t.source)
-			ELSE format('SELECT leadscore.retrack(%L), then CALL leadscore.rebuild()', coalesce(r.source, t.source)::text) END
+		CASE WHEN bool_or(t.disabled) THEN format('ALTER TABLE %s ENABLE TRIGGER USER; CALL leadscore.rebuild()', t.source)
+			ELSE format('SELECT leadscore.retrack(%L); CALL leadscore.rebuild()', coalesce(r.source, t.source)::text) END
 	FROM leadscore_internal.trigger_set t
 	LEFT JOIN leadscore.source r ON t.mapping ? 'partition' AND r.source::oid = ANY (leadscore_internal.family_above(ARRAY[t.source::oid]))
 	WHERE t.disabled OR NOT t.complete GROUP BY t.source, r.source ORDER BY 2;
 	RETURN QUERY
-	SELECT 'source', s.source::text, p.state, CASE WHEN s.latest_by IS NULL THEN format('%s (after SELECT leadscore.untrack(%L))', p.action, s.source::text) ELSE p.action END
+	SELECT 'source', s.source::text, p.state, CASE WHEN s.latest_by IS NULL THEN format('SELECT leadscore.untrack(%L) -- then %s', s.source::text, p.action) ELSE p.action END
 	FROM leadscore.source s CROSS JOIN LATERAL leadscore_internal.lead_key_problem(s.source, s.mapping) p
 	WHERE s.feeds = 'profile' AND p.state IS NOT NULL AND leadscore_internal.source_problem(s.source, s.mapping) IS NULL ORDER BY 2;
 	RETURN QUERY
 	SELECT DISTINCT 'source', t.source::text, 'is filled by a subscription, whose rows fire no statement trigger',
-		'CALL leadscore.rebuild() from a schedule, and after the subscription has ended; or track the table on the publisher'
+		'CALL leadscore.rebuild() -- from a schedule, and after the subscription has ended; or track the table on the publisher'
 	FROM pg_subscription_rel r JOIN leadscore_internal.trigger_set t ON t.source::oid = r.srrelid ORDER BY 2;
 	RETURN QUERY
 	SELECT 'source', k.name, k.state, k.action FROM leadscore_internal.known_source_problem() k;
@@ -364,10 +364,10 @@ AS $$
 		SELECT 'is gone, but its rows may still be counted', 'CALL leadscore.rebuild()'
 		WHERE NOT k.there AND (NOT k.dropped OR k.due IS NOT NULL)
 		UNION ALL
-		SELECT format('is tracked; %s, which has its former name, is not', k.namesake), format('SELECT leadscore.retrack(%L), or, to leave it so, SELECT leadscore.retrack(%L)', k.namesake::text, k.source::regclass::text)
+		SELECT format('is tracked; %s, which has its former name, is not', k.namesake), format('SELECT leadscore.retrack(%L) -- or, to leave it so, retrack(%L)', k.namesake::text, k.source::regclass::text)
 		WHERE k.there AND k.namesake IS NOT NULL AND NOT k.namesake_tracked AND k.mappings <> '[]'
 		UNION ALL
-		SELECT 'has no triggers of leadscore any more: its rows are not counted', format('SELECT leadscore.retrack(%L), then CALL leadscore.rebuild()', k.source::regclass::text)
+		SELECT 'has no triggers of leadscore any more: its rows are not counted', format('SELECT leadscore.retrack(%L); CALL leadscore.rebuild()', k.source::regclass::text)
 		WHERE k.there AND EXISTS (SELECT FROM jsonb_array_elements(k.mappings) m WHERE NOT EXISTS (SELECT FROM leadscore_internal.trigger_set t
 			WHERE t.source::oid = k.source AND t.feeds = m ->> 'feeds' AND t.mapping = m -> 'mapping'))
 		UNION ALL
@@ -403,13 +403,13 @@ AS $$
 	UNION ALL
 	-- pg_dump writes all columns of a table, but a restore begins with those that CREATE EXTENSION makes
 	SELECT c.relname::text, format('has the column "%s", which is not ours: all rows would be lost when a dump is restored', a.attname),
-		format('keep it in a table of your own, and ALTER TABLE %s DROP COLUMN %I', c.oid::regclass, a.attname)
+		format('ALTER TABLE %s DROP COLUMN %I -- after copying it to a table of your own', c.oid::regclass, a.attname)
 	FROM pg_extension x CROSS JOIN unnest(x.extconfig) e JOIN pg_class c ON c.oid = e AND c.relkind = 'r'
 	JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 	WHERE x.extname = 'leadscore' AND NOT EXISTS (SELECT FROM leadscore_internal.own_column o WHERE o.table_name = c.relname AND o.column_name = a.attname)
 	UNION ALL
 	SELECT 'lead_timeline', format('was sorted by another version of the database''s collation (%s, now %s): there may be two rows of a lead', k.version, leadscore_internal.collation_version()),
-		format('CALL leadscore.rebuild() mends our tables; REINDEX DATABASE and ALTER DATABASE %I REFRESH COLLATION VERSION are for those of others', current_database())
+		format('CALL leadscore.rebuild() -- mends our tables; REINDEX DATABASE and ALTER DATABASE %I REFRESH COLLATION VERSION are for those of others', current_database())
 	FROM leadscore_internal.known_collation k WHERE k.version IS DISTINCT FROM leadscore_internal.collation_version()
 	ORDER BY 1, 2
 $$;

@@ -194,6 +194,16 @@ END;
 
 COMMENT ON FUNCTION leadscore_internal.gather_parts(regclass[]) IS 'how many processes are worth while to gather the timelines of some tables';
 
+CREATE FUNCTION leadscore_internal.rows_estimated(sources regclass[]) RETURNS bigint
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT sum(greatest(c.reltuples, 0))::bigint
+	FROM unnest(leadscore_internal.family_below(sources::oid[])) f JOIN pg_class c ON c.oid = f
+	WHERE c.relkind <> 'p'		-- (an ANALYZE writes the sum of its partitions there)
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.rows_estimated(regclass[]) IS 'about how many rows some tables have, as of the last VACUUM or ANALYZE';
+
 CREATE FUNCTION leadscore_internal.source_timelines(lead_ids text[] DEFAULT NULL, signals jsonb DEFAULT NULL, resolve boolean DEFAULT true)
 	RETURNS TABLE (lead_id text, timeline leadscore.timeline)
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET row_security = off SET jit = off
@@ -332,6 +342,8 @@ DECLARE
 	signal_ids CONSTANT integer[] := ARRAY(SELECT (s ->> 'signal_id')::integer FROM jsonb_array_elements(signals -> 'signals') s);
 	n bigint;
 BEGIN
+	PERFORM leadscore_internal.report_progress('rebuild'::text, 'reading'::text, 0::bigint, (
+		SELECT leadscore_internal.rows_estimated(array_agg(s.source)) FROM leadscore_internal.source_trigger s WHERE s.feeds = 'timeline' AND NOT s.mapping ? 'partition'));
 	PERFORM leadscore_internal.lock_sources();
 	-- before the snapshot is taken that it is read with
 	LOCK TABLE leadscore.lead_timeline IN ACCESS SHARE MODE;
@@ -439,12 +451,14 @@ DECLARE
 	began CONSTANT pg_catalog.timestamptz := pg_catalog.clock_timestamp();
 	reported pg_catalog.timestamptz := began;
 BEGIN
+	PERFORM leadscore_internal.report_progress(what, 'correcting'::pg_catalog.text, 0::pg_catalog.int8, total);
 	WHILE page OPERATOR(pg_catalog.<) pages LOOP
 		IF may_commit THEN
 			COMMIT;
 		END IF;
 		done := done OPERATOR(pg_catalog.+) leadscore_internal.apply_corrections(page, batch);
 		page := page OPERATOR(pg_catalog.+) batch;
+		PERFORM leadscore_internal.report_progress(what, 'correcting'::pg_catalog.text, done, total);
 		IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) (reported OPERATOR(pg_catalog.+) '1 second'::interval) THEN
 			reported := pg_catalog.clock_timestamp();
 			RAISE NOTICE '%: % of % leads corrected, % a second', what, done, total,
@@ -506,10 +520,12 @@ BEGIN
 	IF leadscore_internal.postpone_rebuild(lead_ids, signals) THEN
 		RETURN;
 	END IF;
+	PERFORM leadscore_internal.begin_progress('rebuild'::pg_catalog.text, 0::pg_catalog.oid);
 	PERFORM leadscore_internal.merge_duplicates() WHERE lead_ids IS NULL AND signals IS NULL;
 	IF may_commit THEN
 		COMMIT;
 	END IF;
+	PERFORM leadscore_internal.report_progress('rebuild'::pg_catalog.text, 'folding'::pg_catalog.text, NULL::pg_catalog.int8, NULL::pg_catalog.int8);
 	PERFORM leadscore.fold(NULL::pg_catalog.int8);
 	PERFORM leadscore_internal.correct_edges() WHERE lead_ids IS NULL;
 	IF signals IS NOT NULL THEN
@@ -518,6 +534,7 @@ BEGIN
 	IF may_commit THEN
 		COMMIT;
 	END IF;
+	PERFORM leadscore_internal.report_progress('rebuild'::pg_catalog.text, 'waiting for another rebuild'::pg_catalog.text, NULL::pg_catalog.int8, NULL::pg_catalog.int8);
 	PERFORM leadscore_internal.lock_rebuild(false);
 	IF may_commit THEN
 		COMMIT;
@@ -529,6 +546,7 @@ BEGIN
 	IF may_commit THEN
 		COMMIT;
 	END IF;
+	PERFORM leadscore_internal.report_progress('rebuild'::pg_catalog.text, 'waiting for writers'::pg_catalog.text, NULL::pg_catalog.int8, NULL::pg_catalog.int8);
 	PERFORM leadscore_internal.wait_for_writers();
 	CALL leadscore_internal.add_corrections('rebuild'::pg_catalog.text, leadscore_internal.find_corrections(lead_ids, document), may_commit);
 	CALL leadscore_internal.correct_parted('rebuild'::pg_catalog.text, document, may_commit);
@@ -542,6 +560,7 @@ BEGIN
 	END IF;
 	DROP TABLE pg_temp.leadscore_correction;
 	PERFORM leadscore_internal.unlock_rebuild();
+	PERFORM leadscore_internal.end_progress('rebuild'::pg_catalog.text);
 END
 $$;
 
@@ -674,18 +693,23 @@ BEGIN
 		PERFORM leadscore_internal.refuse_block('compact()'::pg_catalog.text);
 	END IF;
 	COMMIT;
+	PERFORM leadscore_internal.begin_progress('compact'::pg_catalog.text, 0::pg_catalog.oid),
+		leadscore_internal.report_progress('compact'::pg_catalog.text, 'waiting for another rebuild'::pg_catalog.text, NULL::pg_catalog.int8, NULL::pg_catalog.int8);
 	PERFORM leadscore_internal.lock_rebuild(false);
 	COMMIT;
 	PERFORM leadscore_internal.begin_compaction(before, time_zone);
 	COMMIT;
 	PERFORM leadscore_internal.take_parted();
 	COMMIT;
+	PERFORM leadscore_internal.report_progress('compact'::pg_catalog.text, 'waiting for writers'::pg_catalog.text, NULL::pg_catalog.int8, NULL::pg_catalog.int8);
 	PERFORM leadscore_internal.wait_for_writers();
+	PERFORM leadscore_internal.report_progress('compact'::pg_catalog.text, 'reading'::pg_catalog.text, NULL::pg_catalog.int8, NULL::pg_catalog.int8);
 	CALL leadscore_internal.add_corrections('compact'::pg_catalog.text, leadscore_internal.find_hours(), true);
 	CALL leadscore_internal.correct_parted('compact'::pg_catalog.text, NULL::pg_catalog.jsonb, true);
 	PERFORM leadscore_internal.compaction_finished();
 	DROP TABLE pg_temp.leadscore_correction;
 	PERFORM leadscore_internal.unlock_rebuild();
+	PERFORM leadscore_internal.end_progress('compact'::pg_catalog.text);
 END
 $$;
 
@@ -883,27 +907,27 @@ BEGIN
 		RETURN QUERY
 		SELECT 'segment_change', t.name, 'consumers wait for a transaction that is older than the changes', t.action
 		FROM (
-			SELECT format('process %s', a.pid) AS name, 'end its transaction' AS action, age(a.backend_xid) AS age
+			SELECT format('process %s', a.pid) AS name, format('SELECT pg_terminate_backend(%s) -- or end its transaction', a.pid) AS action, age(a.backend_xid) AS age
 			FROM pg_stat_activity a WHERE a.backend_xid IS NOT NULL AND a.pid <> pg_backend_pid()
 			UNION ALL
-			SELECT format('prepared transaction %L', p.gid), format('COMMIT PREPARED %L or ROLLBACK PREPARED %L in database %I', p.gid, p.gid, p.database), age(p.transaction)
+			SELECT format('prepared transaction %L', p.gid), format('ROLLBACK PREPARED %L -- or COMMIT PREPARED, in database %I', p.gid, p.database), age(p.transaction)
 			FROM pg_prepared_xacts p
 		) t
 		ORDER BY t.age DESC LIMIT 1;
 	END IF;
 	RETURN QUERY
-	SELECT 'offer', o.offer, format('model "%s" has no segment "%s": nobody gets a voucher', o.model, o.segment), 'UPDATE leadscore.offer, or set its ends_at'
+	SELECT 'offer', o.offer, format('model "%s" has no segment "%s": nobody gets a voucher', o.model, o.segment), format('UPDATE leadscore.offer SET ends_at = now() WHERE offer = %L -- or give it another segment', o.offer)
 	FROM leadscore.offer o
 	WHERE (o.ends_at > now()) IS NOT FALSE AND NOT EXISTS (SELECT FROM leadscore.segment s WHERE s.model = o.model AND s.segment = o.segment)
 	ORDER BY 2;
 	RETURN QUERY
-	SELECT 'offer', o.offer, format('model "%s" is not watched: nobody gets a voucher', o.model), format('CALL leadscore.watch(%L), or set ends_at', o.model)
+	SELECT 'offer', o.offer, format('model "%s" is not watched: nobody gets a voucher', o.model), format('CALL leadscore.watch(%L) -- or set ends_at', o.model)
 	FROM leadscore.offer o
 	WHERE (o.ends_at > now()) IS NOT FALSE AND NOT EXISTS (SELECT FROM leadscore.watched_model w WHERE w.model = o.model AND w.active)
 	ORDER BY 2;
 	RETURN QUERY
 	SELECT 'offer', o.offer, format('has stopped: more than %s vouchers were due within an hour', o.brake),
-		format('SELECT leadscore.resume_offer(%L); leadscore.revoke_vouchers() takes vouchers back', o.offer)
+		format('SELECT leadscore.resume_offer(%L) -- revoke_vouchers() takes vouchers back', o.offer)
 	FROM leadscore.offer o
 	WHERE EXISTS (SELECT FROM leadscore_internal.offer_stop s WHERE s.offer = o.offer)
 	ORDER BY 2;
@@ -915,83 +939,89 @@ COMMENT ON FUNCTION leadscore_internal.transition_problem() IS 'problems with tr
 -- A dump has this row, but not the snapshot.
 CREATE TABLE leadscore_internal.snapshot_state (
 	only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
-	first_refreshed_at timestamptz NOT NULL
+	first_refreshed_at timestamptz NOT NULL,
+	refreshed_at timestamptz
 );
 
 COMMENT ON TABLE leadscore_internal.snapshot_state IS 'whether lead_segment is used: one row, or none before the first refresh_segments()';
 COMMENT ON COLUMN leadscore_internal.snapshot_state.only_row IS 'true';
 COMMENT ON COLUMN leadscore_internal.snapshot_state.first_refreshed_at IS 'when refresh_segments() was first called';
+COMMENT ON COLUMN leadscore_internal.snapshot_state.refreshed_at IS 'when it was last called; NULL: before it was noted';
 
-CREATE VIEW leadscore.status AS
-SELECT 'signal' AS object, w.signal AS name, 'past events are not yet counted' AS state,
+-- What status lists, each with the check of health that it belongs to. An action is a statement as it can be executed; what
+-- else is to be said stands behind it as a comment.
+
+CREATE VIEW leadscore_internal.task AS
+SELECT 'signals' AS health, 'signal' AS object, w.signal AS name, 'past events are not yet counted' AS state,
 	format('CALL leadscore.rebuild(signals => %L)', ARRAY[w.signal]) AS action
 FROM leadscore_internal.signals_waiting(NULL::text[]) w
 UNION ALL
-SELECT 'signal', 'number ' || c.signal_id, 'was deleted, but is still in timelines', 'CALL leadscore.rebuild()'
+SELECT 'signals', 'signal', 'number ' || c.signal_id, 'was deleted, but is still in timelines', 'CALL leadscore.rebuild()'
 FROM leadscore_internal.counted_signal c
 WHERE NOT EXISTS (SELECT FROM leadscore_internal.signal_definition d WHERE d.signal_id = c.signal_id)
 UNION ALL
-SELECT 'model', 'default', 'there are several models, and none of them is the default: calls without a model fail',
-	format('SELECT leadscore.set_default_model(%L), or another model', min(m.model))
+SELECT 'models', 'model', 'default', 'there are several models, and none of them is the default: calls without a model fail',
+	format('SELECT leadscore.set_default_model(%L) -- or another model', min(m.model))
 FROM leadscore.model m
 HAVING count(*) > 1 AND NOT EXISTS (SELECT FROM leadscore.default_model) AND NOT bool_or(m.model = 'default')
 UNION ALL
-SELECT 'source', s.source::text, p.problem, format('SELECT leadscore.untrack(%L), then track() it again', s.source)
+SELECT 'sources', 'source', s.source::text, p.problem, format('SELECT leadscore.untrack(%L) -- then track() it again', s.source)
 FROM leadscore.source s CROSS JOIN leadscore_internal.source_problem(s.source, s.mapping) AS p (problem)
 WHERE p.problem IS NOT NULL
 UNION ALL
-SELECT 'source', k.source::text,
+SELECT CASE k.reason WHEN 'in the future' THEN 'future_rows' ELSE 'skipped_rows' END, 'source', k.source::text,
 	format(CASE k.reason WHEN 'in the future' THEN 'rows in the future: %2$s' ELSE 'skipped rows (%s): %s' END, k.reason, k.rows),
-	CASE k.reason WHEN 'in the future' THEN (SELECT leadscore_internal.hint_of_future(k.source, s.occurred_at) FROM leadscore.source s WHERE s.source = k.source AND s.feeds = 'timeline' LIMIT 1)
-	ELSE 'mend the rows by UPDATE, or track the table with an expression that reads them; see leadscore.skipped_row' END
+	format('SELECT leadscore_internal.forget_skipped(%L::regclass) -- ', k.source::text) || CASE k.reason
+		WHEN 'in the future' THEN coalesce((SELECT leadscore_internal.hint_of_future(k.source, s.occurred_at) FROM leadscore.source s WHERE s.source = k.source AND s.feeds = 'timeline' LIMIT 1), '')
+		ELSE 'after you have mended the rows by UPDATE, or tracked the table with an expression that reads them' END
 FROM leadscore.skipped_row k
 -- a row without a lead, kind or time is nothing wrong: a guest, or what has not come to pass
 WHERE k.reason NOT IN ('no lead', 'no kind', 'no time') AND k.last_at > now() - interval '7 days'
 UNION ALL
-SELECT 'source', c.child::text, format('is a partition or child of %s, but has no triggers', s.source),
-	format('SELECT leadscore.untrack(%L), then track() it again', s.source)
+SELECT 'sources', 'source', c.child::text, format('is a partition or child of %s, but has no triggers', s.source),
+	format('SELECT leadscore.untrack(%L) -- then track() it again', s.source)
 FROM leadscore.source s CROSS JOIN LATERAL leadscore_internal.children(s.source) AS c (child)
 WHERE NOT EXISTS (SELECT FROM leadscore_internal.source_trigger t
 	WHERE t.source = c.child AND t.feeds = s.feeds AND t.mapping = s.mapping || '{"partition": true}')
 UNION ALL
-SELECT 'compaction', d.day, 'some timelines still hold hours before that day',
+SELECT 'timelines', 'compaction', d.day, 'some timelines still hold hours before that day',
 	format('CALL leadscore.compact(%L)', CASE WHEN c.time_zone IS NULL THEN d.day ELSE to_jsonb(c.compacted_before AT TIME ZONE 'UTC') #>> '{}' END || 'Z')
 FROM leadscore.compaction c
 CROSS JOIN LATERAL (SELECT to_jsonb((c.compacted_before AT TIME ZONE coalesce(c.time_zone, 'UTC'))::date) #>> '{}' AS day) d
 WHERE NOT c.finished
 UNION ALL
-SELECT 'lead_timeline', 'lead_timeline', p.state, p.action
+SELECT 'timelines', 'lead_timeline', 'lead_timeline', p.state, p.action
 FROM leadscore_internal.split_problem() p
 UNION ALL
-SELECT 'query', q.target::text, format('is not refreshed: its query has failed since %s, and its rows are those of %s', date_trunc('second', q.failed_at),
-	coalesce(date_trunc('second', q.refreshed_at)::text, 'no time')), format('CALL leadscore.refresh_queries(%L) says why', q.target::text)
+SELECT 'queries', 'query', q.target::text, format('is not refreshed: its query has failed since %s, and its rows are those of %s', date_trunc('second', q.failed_at),
+	coalesce(date_trunc('second', q.refreshed_at)::text, 'no time')), format('CALL leadscore.refresh_queries(%L) -- says why', q.target::text)
 FROM leadscore.tracked_query q
 WHERE q.failed_at IS NOT NULL
 UNION ALL
-SELECT p.object, p.name, p.state, p.action
+SELECT CASE p.object WHEN 'own_table' THEN 'timelines' ELSE 'sources' END, p.object, p.name, p.state, p.action
 FROM leadscore_internal.table_problem() p
 UNION ALL
-SELECT p.object, p.name, p.state, p.action
+SELECT CASE p.object WHEN 'offer' THEN 'offers' ELSE 'transitions' END, p.object, p.name, p.state, p.action
 FROM leadscore_internal.transition_problem() p
 UNION ALL
-SELECT 'pending_delta', p.leads || ' leads', 'deltas wait to be merged; reads include them', 'SELECT leadscore.fold()'
+SELECT 'pending', 'pending_delta', p.leads || ' leads', 'deltas wait to be merged; reads include them', 'SELECT leadscore.fold()'
 FROM (SELECT count(DISTINCT lead_id) AS leads FROM leadscore.pending_delta) p
 WHERE p.leads > 0
 UNION ALL
-SELECT 'pending_profile', p.leads || ' leads', 'profiles wait to be merged; reads include them', 'SELECT leadscore.fold()'
+SELECT 'pending', 'pending_profile', p.leads || ' leads', 'profiles wait to be merged; reads include them', 'SELECT leadscore.fold()'
 FROM (SELECT count(DISTINCT lead_id) AS leads FROM leadscore.pending_profile) p
 WHERE p.leads > 0
 UNION ALL
-SELECT 'lead_alias', format('%s changes of names', p.changes), 'wait for a transaction that changed the same names', 'SELECT leadscore.fold()'
+SELECT 'pending', 'lead_alias', format('%s changes of names', p.changes), 'wait for a transaction that changed the same names', 'SELECT leadscore.fold()'
 FROM (SELECT count(*) AS changes FROM leadscore_internal.pending_identity) p
 WHERE p.changes > 0
 UNION ALL
-SELECT 'changed_lead', CASE WHEN c.everybody THEN 'all leads' ELSE c.leads || ' leads' END,
+SELECT 'pending', 'changed_lead', CASE WHEN c.everybody THEN 'all leads' ELSE c.leads || ' leads' END,
 	'what follows from their events is not yet derived', 'SELECT * FROM leadscore.derive()'
 FROM (SELECT count(DISTINCT lead_id) AS leads, bool_or(lead_id IS NULL) AS everybody FROM leadscore_internal.changed_lead) c
 WHERE c.leads > 0 OR c.everybody
 UNION ALL
-SELECT 'lead_segment', 'lead_segment', CASE WHEN c.relispopulated THEN 'is empty, as after a restore' ELSE 'cannot be read before it is refreshed' END,
+SELECT 'snapshot', 'lead_segment', 'lead_segment', CASE WHEN c.relispopulated THEN 'is empty, as after a restore' ELSE 'cannot be read before it is refreshed' END,
 	'SELECT leadscore.refresh_segments()'
 FROM pg_class c
 WHERE c.relnamespace = 'leadscore'::regnamespace AND c.relname = 'lead_segment'
@@ -999,6 +1029,16 @@ AND (NOT c.relispopulated
 	OR pg_relation_size(c.oid) = 0 AND EXISTS (SELECT FROM leadscore_internal.snapshot_state) AND EXISTS (SELECT FROM leadscore.model)
 		AND (EXISTS (SELECT FROM leadscore.lead_timeline) OR EXISTS (SELECT FROM leadscore.pending_delta) OR EXISTS (SELECT FROM leadscore.lead)
 			OR EXISTS (SELECT FROM leadscore.pending_profile)));
+
+COMMENT ON VIEW leadscore_internal.task IS 'the rows of status, with the check of health that each belongs to';
+COMMENT ON COLUMN leadscore_internal.task.health IS 'the row of health';
+COMMENT ON COLUMN leadscore_internal.task.object IS 'see status';
+COMMENT ON COLUMN leadscore_internal.task.name IS 'see status';
+COMMENT ON COLUMN leadscore_internal.task.state IS 'see status';
+COMMENT ON COLUMN leadscore_internal.task.action IS 'see status';
+
+CREATE VIEW leadscore.status AS
+SELECT t.object, t.name, t.state, t.action FROM leadscore_internal.task t;
 
 COMMENT ON VIEW leadscore.status IS 'open tasks for the DBA; empty if there are none';
 COMMENT ON COLUMN leadscore.status.object IS 'signal, model, source, query, event_trigger, own_table, compaction, lead_timeline, watched_model, segment_change, offer, pending_delta, pending_profile, lead_alias, changed_lead or lead_segment';

@@ -70,11 +70,11 @@ BEGIN
 		RETURN;
 	END IF;
 	IF EXISTS (SELECT FROM ONLY leadscore.lead_timeline) THEN
-		RETURN QUERY SELECT 'is split, but has rows itself', 'DELETE FROM ONLY leadscore.lead_timeline, then CALL leadscore.rebuild()';
+		RETURN QUERY SELECT 'is split, but has rows itself', 'DELETE FROM ONLY leadscore.lead_timeline; CALL leadscore.rebuild()';
 	END IF;
 	IF EXISTS (SELECT FROM leadscore_internal.split_tables() t HAVING count(*) <> max(t.of) OR min(t.of) IS DISTINCT FROM max(t.of)
 			OR max(t.number) <> count(*) - 1 OR count(t.of) <> count(*)) THEN
-		RETURN QUERY SELECT 'is split, but some of its tables are missing', 'SELECT leadscore.partition_timelines(1), then CALL leadscore.rebuild()';
+		RETURN QUERY SELECT 'is split, but some of its tables are missing', 'SELECT leadscore.partition_timelines(1); CALL leadscore.rebuild()';
 	END IF;
 END
 $$;

@@ -68,7 +68,8 @@ COMMENT ON COLUMN leadscore.lead_alias.tracked IS 'whether rows of a tracked tab
 
 CREATE TABLE leadscore.pending_delta (
 	lead_id text NOT NULL,
-	delta leadscore.timeline NOT NULL
+	delta leadscore.timeline NOT NULL,
+	since timestamptz NOT NULL DEFAULT now()
 );
 
 CREATE INDEX pending_delta_lead_id_idx ON leadscore.pending_delta (lead_id);
@@ -80,6 +81,7 @@ ALTER TABLE leadscore.pending_delta SET (autovacuum_vacuum_scale_factor = 0, aut
 COMMENT ON TABLE leadscore.pending_delta IS 'changes that fold() has not merged yet: those of deferred sources, and those to leads that another transaction was writing; reads include them';
 COMMENT ON COLUMN leadscore.pending_delta.lead_id IS 'the lead, as the event names it';
 COMMENT ON COLUMN leadscore.pending_delta.delta IS 'what is added to its timeline';
+COMMENT ON COLUMN leadscore.pending_delta.since IS 'when the transaction that appended it began';
 
 -- neither has a key: a publication of all tables could not delete from them
 ALTER TABLE leadscore.pending_delta REPLICA IDENTITY FULL;
@@ -1027,7 +1029,10 @@ BEGIN
 	PERFORM leadscore_internal.tell_of_column(source, lead_id);
 	IF past THEN
 		PERFORM leadscore_internal.tell_of_size(source);
+		PERFORM leadscore_internal.begin_progress('track'::text, source::oid);
+		PERFORM leadscore_internal.report_progress('track'::text, 'reading'::text, 0::bigint, leadscore_internal.rows_estimated(ARRAY[source]));
 		PERFORM leadscore_internal.add_past(source, mapping);
+		PERFORM leadscore_internal.end_progress('track'::text);
 	ELSIF leadscore_internal.has_rows(source) THEN
 		PERFORM leadscore_internal.note_due(source::oid, 'the rows that were there when it was tracked are not yet counted'::text);
 		RAISE NOTICE USING MESSAGE = format('no row of %s is counted yet', source),
@@ -1149,7 +1154,7 @@ AS $$
 	WHERE k.ctid = ANY (ARRAY(SELECT o.ctid FROM leadscore_internal.skipped o WHERE o.source = forget_skipped.source FOR UPDATE SKIP LOCKED))
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.forget_skipped(oid) IS 'a table is no longer tracked';
+COMMENT ON FUNCTION leadscore_internal.forget_skipped(oid) IS 'forgets which rows of a table were skipped, or in the future';
 
 CREATE FUNCTION leadscore_internal.condense_skipped() RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

@@ -19,6 +19,7 @@
 #include "live/gather.h"
 
 #include "catalog.h"
+#include "progress.h"
 
 #include "access/table.h"
 #include "access/xact.h"
@@ -80,6 +81,7 @@ struct Gathering
 	/* rows */
 	MemoryContext row_context;	/* what reading a row needs */
 	MemoryContext batch_context;	/* what stays of a batch's rows */
+	int			nread;			/* rows since the progress was told */
 	int			npending;
 	PendingRow	pending[BATCH];
 
@@ -305,6 +307,11 @@ gather_row(Reading *reading, TupleTableSlot *slot, void *argument)
 	SourceRow	read;
 	bool		is_event = source_read(reading, slot, &read);
 
+	if (++g->nread == PROGRESS_ROWS)
+	{
+		progress_advance("reading", g->nread);
+		g->nread = 0;
+	}
 	row->nsignals = 0;
 	if (is_event &&
 		is_ours(g, row->hash = hash_bytes((const unsigned char *) read.lead_id, read.lead_id_length)))
@@ -367,6 +374,8 @@ gather_table(Gathering *g, Relation relation, Jsonb *mapping, bool with_children
 	source_read_table(relation, mapping, with_children, lead_ids, kinds,
 					  g->part == 0 ? "its rows are left out" : NULL, gather_row, g);
 	batch_count(g);
+	progress_advance("reading", g->nread);
+	g->nread = 0;
 }
 
 /* All tables are gathered. */
@@ -488,6 +497,7 @@ gather(PG_FUNCTION_ARGS)
 	g = gather_begin(doc_compiled(fcinfo, 2, signal_set_compile), false);
 	g->part = PG_GETARG_INT32(5);
 	g->parts = PG_GETARG_INT32(6);
+	progress_restart("reading");
 	for (int i = 0; i < Min(nsources, nmappings); i++)
 	{
 		Relation	relation = source_open(DatumGetObjectId(sources[i]));

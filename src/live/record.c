@@ -17,6 +17,7 @@
  * owner. Only our own tables are written as our owner.
  */
 #include "catalog.h"
+#include "progress.h"
 #include "live/commit.h"
 #include "live/delta.h"
 #include "live/gather.h"
@@ -153,6 +154,7 @@ add_table(Relation relation, Jsonb *mapping, bool with_children, int sign, Relat
 	gather_table(gathering, relation, mapping, with_children, 0, 0);
 	PopActiveSnapshot();
 	gather_complete(gathering);
+	progress_phase("track", "writing");
 	while (more)
 	{
 		MemoryContext batch = AllocSetContextCreate(CurrentMemoryContext, "leadscore batch", ALLOCSET_DEFAULT_SIZES);
@@ -161,14 +163,16 @@ add_table(Relation relation, Jsonb *mapping, bool with_children, int sign, Relat
 		const char *lead_id;
 		int			length;
 		TimelineBuilder *gathered;
+		int			n;
 
-		for (int i = 0; i < BATCH && (more = gather_next(gathering, &lead_id, &length, &gathered)); i++)
+		for (n = 0; n < BATCH && (more = gather_next(gathering, &lead_id, &length, &gathered)); n++)
 		{
 			TimelineBuilder **builder = deltas_of(deltas, lead_id, length, true);
 
 			*builder = timeline_builder_add_builder(*builder, gathered, sign);
 		}
 		deltas_apply(deltas, timelines);
+		progress_advance("writing", n);
 		MemoryContextSwitchTo(old);
 		MemoryContextDelete(batch);
 	}

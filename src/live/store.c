@@ -86,6 +86,7 @@ struct Store
 	MemoryContext context;		/* a scan allocates when it likes to, and keeps that */
 	MemoryContext row_context;	/* lasts as long as the row that was taken */
 	bool		newest;			/* take rows that the transaction's snapshot does not see, too */
+	bool		dated;			/* it is pending_delta, whose third column says since when */
 	EState	   *estate;			/* NULL: no index has been written to */
 	ResultRelInfo *result;		/* with its indexes open */
 	Relation	key;			/* the primary key's index; NULL: not opened yet */
@@ -183,8 +184,8 @@ store_open(Relation table, bool keyed, bool newest)
 	Store	   *store;
 	Oid			key = primary_key_index(table);
 
-	/* two columns, no trigger, no partitions */
-	if (OidIsValid(key) != keyed || table->rd_rel->relkind != RELKIND_RELATION || has_triggers(table) || !has_columns(table, 2))
+	/* its columns, no trigger, no partitions */
+	if (OidIsValid(key) != keyed || table->rd_rel->relkind != RELKIND_RELATION || has_triggers(table) || !has_columns(table, keyed ? 2 : 3))
 		return NULL;
 
 	CommandCounterIncrement();
@@ -193,6 +194,7 @@ store_open(Relation table, bool keyed, bool newest)
 	store->context = CurrentMemoryContext;
 	store->row_context = AllocSetContextCreate(CurrentMemoryContext, "leadscore row", ALLOCSET_DEFAULT_SIZES);
 	store->newest = newest;
+	store->dated = !keyed;
 	InitDirtySnapshot(store->now);
 	if (keyed && table->rd_rel->relam == HEAP_TABLE_AM_OID)
 		store->fetch = begin_index_fetch(table);
@@ -236,7 +238,7 @@ free_row_memory(Store *store)
 		ResetPerTupleExprContext(store->estate);
 }
 
-/* Fill a row that is written, and check it. (Neither column is NULL.) */
+/* Fill a row that is written, and check it. (No column is NULL.) */
 static void
 set_row(Store *store, TupleTableSlot *row, Datum lead_id, struct varlena *timeline)
 {
@@ -247,6 +249,11 @@ set_row(Store *store, TupleTableSlot *row, Datum lead_id, struct varlena *timeli
 	row->tts_values[1] = PointerGetDatum(timeline);
 	memset(row->tts_isnull, true, RelationGetNumberOfAttributes(store->table) * sizeof(bool));	/* columns that were dropped */
 	row->tts_isnull[0] = row->tts_isnull[1] = false;
+	if (store->dated)
+	{
+		row->tts_values[2] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+		row->tts_isnull[2] = false;
+	}
 	ExecStoreVirtualTuple(row);
 	if (constraints && constraints->num_check > 0)
 	{

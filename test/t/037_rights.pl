@@ -26,6 +26,7 @@ my %functions = (
 		fit_clv(timeline) clv(timeline) roc_auc roc_auc_error average_precision ks log_loss brier logistic_regression
 		check_event check_condition check_scorecard is_time_zone day_start check_duration duration_hours check_part_exists check_model_exists subject_named rule_conditions refuse known our_schemas read_timestamp read_date},
 	reader => q{
+		begin_progress report_progress end_progress
 		signals scorecard make_document model_named lead_named is_excluded anybody_excluded is_visible model_cards served_models
 		timeline_of has_pending check_timelines_seen with_pending with_pending_profile alias_profiles top score(text) score(bigint) score(uuid) score_by_query explain(text) explain(bigint) explain(uuid) segment_history segment_flow check_span instants serving_cards card_segments segment_counts census score_history serving_model
 		rfm(text) rfm(text[]) rfm_groups conversion_of signals_named crm_changes crm_at crm_reasons stored_sum
@@ -37,6 +38,7 @@ my %functions = (
 		merge_bands likelihood measured_once with_bands with_half_lives sample_likelihood learn_decay information_value signal_report
 		compare with_signal_ids document_signals tell_of_uncounted stability_index preview voucher_preview vouchers_due segment_limits score_limit has_limit check_shares shares_today stability_report treated arm experiment_result training_set evaluate lift_table
 		calibration_table gains bands fine_bands check_fit fit_clv(text) clv(text) not_a_timeline},
+	monitor => q{metrics health_checks samples progress_names progress_object},
 	writer => q{take_changes acknowledge_changes},
 	identifier => q{identify(text) identify(text[]) unidentify},
 	redeemer => q{redeem unredeem},
@@ -48,17 +50,17 @@ my %functions = (
 		tell_of_size add_past tell_of_column equal_may_differ merge_duplicates track_profile is_ordered untrack check_source check_properties begin_tracking end_tracking check_children retrack check_mapping repair_triggers rename_source replace_source look_at_source note_due forget_mapping drop_trigger_sets present_mappings sources_due sources_counted create_triggers
 		drop_triggers record record_profile record_alias trigger_function track_alias alias_key_problem check_event_index index_key reads_one_unique_column add_aliases alias_rows
 		lock_alias_sources said_edges edge_differences alias_closure unsettled_names aliases_differ apply_edges correct_edges add_source add_profiles note_everybody
-		lock_sources lock_source source_timelines gather gather_parts source_events log_events row_condition column_text difference only
+		lock_sources lock_source source_timelines gather gather_parts rows_estimated source_events log_events row_condition column_text difference only
 		term_condition find_rows delete_rows gather_alone has_expression forget_skipped attributes tell_of_attributes
 		verify rebuild compact fold partition_timelines find_corrections leads_named apply_corrections add_corrections add_deltas find_hours compaction_zone check_compaction
 		begin_compaction compaction_finished signal_definitions signals_counted in_transaction_block refuse_block wait_for_writers writers rebuilders transaction_name wait_for_partings take_parted correct_parted lock_rebuild
 		unlock_rebuild check_read_committed
 		forget count_rows check_lead_id lock_person try_unidentify fold_leads rebuild_is_at_work check_not_running postpone_rebuild lock_derivations lock_crm_numbers derive derive_once duration affinity make_signals check_property check_kinds
 		refresh_crm crm_forget refresh_segments refresh_figures see_changes look watch unwatch begin_watching finish_watching leads_to_see see_written see_batch
-		drop_consumer watched_documents look_completed prune_changes expire_vouchers offer_result money to_unit offer_named voucher_key issue_offer resume_offer revoke_vouchers in_restore schedule unschedule jobs cron_line shell_word},
+		drop_consumer watched_documents look_completed prune_changes expire_vouchers offer_result money to_unit offer_named voucher_key issue_offer resume_offer revoke_vouchers in_restore schedule unschedule prune_runs has_cron job_problem jobs cron_line shell_word},
 	# nobody but the owner: rights to others
 	internal => q{
-		grant_reader grant_writer grant_identifier grant_redeemer grant_admin grant_backup check_role}
+		grant_monitor grant_reader grant_writer grant_identifier grant_redeemer grant_admin grant_backup check_role}
 	# ... what aggregates call
 	  . q{
 		timeline_agg_transition timeline_agg_inverse timeline_agg_final timeline_sum_transition timeline_sum_inverse timeline_sum_final
@@ -87,10 +89,13 @@ my %functions = (
 		carry_out_one carry_out change_name add_by_statement fold_by_statements
 		see_leads change_horizon set_clock run_latest edition names_of voucher_code is_held_out fill_slots history_exists has_rows has_events fold_rows fold_profiles fold_profile follow_tablespace by_bytes keyed_by_lead merge_rows merge_profile look_up_again profile_tables latest_profile add_delta note_skipped condense_skipped
 		source_sample add_rows table_of_lead create_split_table changes_to_log models_watched offers_to_issue vouchers_to_issue condition_card issue_to give_back takes_slot
+		cron_interval cron_jobs server_setting server_problem default_for patience our_sizes document_findings kinds_uncounted metric_label
+		health_of_tasks health_of_jobs health_of_ages health_of_sizes health_of_models health_of_kinds health_of_version
 		voucher_with check_voucher_owner lock_order check_redeemable discount_of take_money},
 );
 
-my @roles = qw(reader writer identifier redeemer backup admin);
+# (a reader is a monitor, too)
+my @roles = qw(monitor reader writer identifier redeemer backup admin);
 $node->safe_psql('shop', join ';', 'CREATE ROLE anybody', map { "CREATE ROLE $_; SELECT leadscore.grant_$_('$_')" } @roles);
 
 # Two lists have the same lines.
@@ -118,9 +123,10 @@ my @got = split /\n/, $node->safe_psql('shop', qq{
 	SELECT concat_ws(' ', CASE WHEN has_function_privilege('anybody', p.oid, 'EXECUTE') THEN 'core' ELSE coalesce(nullif(concat_ws(' ', $may), ''), 'internal') END, p.name)
 	FROM function p});
 # an administrator may do what the others may
+s/^monitor reader /monitor / for @got;
 same([ map { s/^(?!admin )(.*?) admin /$1 /r } @got ],
 	[ map { my $class = $_; map { "$class $_" } split ' ', $functions{$class} } keys %functions ], 'each function is of one class');
-same([ grep { /^(reader|writer|identifier|redeemer|backup) (?!admin )/ } @got ], [], '... and administrators may call all but the owner\'s');
+same([ grep { /^(monitor|reader|writer|identifier|redeemer|backup) (?!admin )/ } @got ], [], '... and administrators may call all but the owner\'s');
 is($node->safe_psql('shop', q{SELECT count(*) FROM pg_proc WHERE pronamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace)}), scalar @got, 'the schema has no other functions');
 
 # ---------- tables ----------
@@ -131,8 +137,9 @@ my %tables = (
 	'admin=arwd' => 'voucher forgotten_voucher parted_lead derived_event derivation_due derivation_state change_consumer',
 	'writer=a admin=arwd' => 'event',		# and columns of it
 	'reader=r admin=rd' => 'lead_timeline known_source segment_day model_quality',
-	'reader=r admin=r' => 'lead_alias alias_edge pending_delta counted_signal snapshot_state model_document signal_definition skipped skipped_row source source_trigger trigger_set query_table tracked_query known_event_trigger known_collation own_column status current_timeline pending_timeline alias_profile current_profile visible_lead
+	'reader=r admin=r' => 'lead_alias alias_edge pending_delta counted_signal snapshot_state model_document signal_definition skipped skipped_row source source_trigger trigger_set query_table tracked_query known_event_trigger known_collation own_column task status current_timeline pending_timeline alias_profile current_profile visible_lead
 		lead_score lead_segment segment_summary model_conversion signal_use lead_start monthly_figure sales_cycle funnel attribution rfm_lead rfm_grid offer_figure experiment_figure crm_lead',
+	'monitor=r reader=r admin=r' => 'health progress',
 	'admin=rd' => 'pending_profile seen_profile voucher_order',
 	'admin=r' => 'offer_slot offer_money offer_stop change_clock',
 	'admin=U' => 'weight_weight_id_seq crm_change_id_seq',

@@ -143,7 +143,7 @@ for my $change ([ 'ALTER TABLE shop.orders DROP total', 'column "total" of table
 	is(told('writing', q{INSERT INTO shop.orders (id, lead) SELECT i, 'x' FROM generate_series(1, 3) i; UPDATE shop.orders SET id = 1; DELETE FROM shop.orders WHERE id = 2}), '', '... and none for writers');
 	$node->safe_psql('shop', "INSERT INTO shop.orders (id) VALUES ($_)") for 1 .. 20;
 	cmp_ok((-s $node->logfile) - $size, '<', 3000, '... nor in the log');
-	is(status(), qq{shop.orders|$change->[1]|SELECT leadscore.untrack('shop.orders'), then track() it again}, '... status has it');
+	is(status(), qq{shop.orders|$change->[1]|SELECT leadscore.untrack('shop.orders') -- then track() it again}, '... status has it');
 	# undone: what was written meanwhile has not been counted
 	$node->safe_psql('shop', q{SET client_min_messages = error; ALTER TABLE shop.orders RENAME placed TO at}) if $change->[0] =~ /RENAME/;
 	$node->safe_psql('shop', q{SET client_min_messages = error; ALTER TABLE shop.orders ADD total int}) if $change->[0] =~ /DROP/;
@@ -154,7 +154,7 @@ for my $change ([ 'ALTER TABLE shop.orders DROP total', 'column "total" of table
 # Even where our event trigger did not see it.
 fresh();
 $node->safe_psql('shop', q{ALTER EVENT TRIGGER leadscore_follow_children DISABLE; ALTER TABLE shop.orders DROP total, ADD total numeric; ALTER TABLE shop.orders ADD x int});
-like(status(), qr/^leadscore_follow_children\|is disabled: tables that change are not followed\|ALTER EVENT TRIGGER leadscore_follow_children ENABLE, then CALL leadscore.rebuild\(\)$/m, 'an event trigger that is disabled');
+like(status(), qr/^leadscore_follow_children\|is disabled: tables that change are not followed\|ALTER EVENT TRIGGER leadscore_follow_children ENABLE; CALL leadscore.rebuild\(\)$/m, 'an event trigger that is disabled');
 like(status(), qr/^shop.orders\|timelines may differ from its rows: a column is another one/m, 'a column, unseen');
 $node->safe_psql('shop', q{ALTER EVENT TRIGGER leadscore_follow_children ENABLE});
 like(status(), qr/^leadscore\|event triggers have been disabled for a while/, 'enabled again: nobody knows what was done meanwhile');
@@ -184,7 +184,7 @@ for my $name ('shop.orders', 'leadscore.event')
 	fresh();
 	like(told("$name: disabled", "ALTER TABLE $name DISABLE TRIGGER ALL"), qr/WARNING:  the rows of $name are not counted: triggers of leadscore are disabled/, '... warned');
 	$node->safe_psql('shop', $name eq 'shop.orders' ? q{INSERT INTO shop.orders VALUES (5, 'dora', '2026-01-01', 1)} : q{INSERT INTO leadscore.event (lead_id, kind) VALUES ('dora', 'purchase')});
-	like(status(), qr/^$name\|triggers of leadscore are disabled: its rows are not counted\|ALTER TABLE $name ENABLE TRIGGER USER, then CALL leadscore.rebuild\(\)$/m, '... status says so');
+	like(status(), qr/^$name\|triggers of leadscore are disabled: its rows are not counted\|ALTER TABLE $name ENABLE TRIGGER USER; CALL leadscore.rebuild\(\)$/m, '... status says so');
 	$node->safe_psql('shop', "SET client_min_messages = error; $rebuild");
 	like(status(), qr/^$name\|triggers of leadscore are disabled/m, '... a rebuild is not enough');
 	$node->safe_psql('shop', "ALTER TABLE $name ENABLE TRIGGER ALL");
@@ -201,7 +201,7 @@ $node->safe_psql('shop', 'ALTER TABLE shop.parted_1 ENABLE TRIGGER ALL');
 like(status(), qr/^shop.parted\|timelines may differ/m, '... enabled again, the past is due');
 rebuilt('a partition');
 $node->safe_psql('shop', q{DROP TRIGGER "LEADSCORE_1_update" ON shop.parted_1});
-is(status(), q{shop.parted_1|triggers of leadscore are missing: its rows are not all counted|SELECT leadscore.retrack('shop.parted'), then CALL leadscore.rebuild()}, 'a trigger of a partition is dropped');
+is(status(), q{shop.parted_1|triggers of leadscore are missing: its rows are not all counted|SELECT leadscore.retrack('shop.parted'); CALL leadscore.rebuild()}, 'a trigger of a partition is dropped');
 $node->safe_psql('shop', q{SET client_min_messages = warning; SELECT leadscore.retrack('shop.parted')});
 rebuilt('... mended');
 $node->safe_psql('shop', q{UPDATE shop.parted_1 SET lead = 'q'; SET client_min_messages = error; DROP TABLE shop.parted; DELETE FROM leadscore.known_source});
@@ -232,7 +232,7 @@ for my $trigger (qw(insert update delete truncate before_insert before_update be
 $node->safe_psql('shop', q{SET client_min_messages = error; CREATE TABLE shop.customers (lead text PRIMARY KEY, country text); INSERT INTO shop.customers VALUES ('anna', 'DE'); SELECT leadscore.track_profile('shop.customers', 'lead', '{country}')});
 is(status() =~ s/^shop.orders.*\n?//gmr, '', 'a table of customers');
 $node->safe_psql('shop', q{DROP TRIGGER "LEADSCORE_1_before_update" ON shop.customers});
-is(status() =~ s/^shop.orders.*\n?//gmr, q{shop.customers|triggers of leadscore are missing: its rows are not all counted|SELECT leadscore.retrack('shop.customers'), then CALL leadscore.rebuild()}, '... a trigger of it dropped');
+is(status() =~ s/^shop.orders.*\n?//gmr, q{shop.customers|triggers of leadscore are missing: its rows are not all counted|SELECT leadscore.retrack('shop.customers'); CALL leadscore.rebuild()}, '... a trigger of it dropped');
 $node->safe_psql('shop', q{SET client_min_messages = error; SELECT leadscore.retrack('shop.customers'); CALL leadscore.rebuild(); UPDATE shop.customers SET country = 'AT'});
 is(status() =~ s/^shop.orders.*\n?//gmr, '', '... mended');
 is($node->safe_psql('shop', q{SELECT leadscore.fold(); SELECT profile FROM leadscore.lead WHERE lead_id = 'anna'}) =~ s/^\d+\n//r, '{"country": "AT"}', '... and goes on');
@@ -265,7 +265,7 @@ my $before = $node->safe_psql('shop', $changes);
 $node->safe_psql('shop', q{SELECT shop.make('orders_new'); INSERT INTO shop.orders_new VALUES (3, 'cleo', '2026-01-03', 1)});
 my $said = told('swapped', q{BEGIN; ALTER TABLE shop.orders RENAME TO orders_old; ALTER TABLE shop.orders_new RENAME TO orders; COMMIT});
 like($said, qr/WARNING:  shop.orders is not tracked: it has the name of a table that is tracked, and is now shop.orders_old\nHINT:  SELECT leadscore.retrack\('shop.orders'\)/, '... warned');
-is(status(), q{shop.orders_old|is tracked; shop.orders, which has its former name, is not|SELECT leadscore.retrack('shop.orders'), or, to leave it so, SELECT leadscore.retrack('shop.orders_old')}, '... and status says so');
+is(status(), q{shop.orders_old|is tracked; shop.orders, which has its former name, is not|SELECT leadscore.retrack('shop.orders') -- or, to leave it so, retrack('shop.orders_old')}, '... and status says so');
 is(told('moved', q{SELECT leadscore.retrack('shop.orders'); DROP TABLE shop.orders_old}), '', 'retrack() says nothing, nor does the drop of the old one');
 is(status(), '', '... and status is empty');
 is_right('moved');
@@ -298,8 +298,8 @@ sub all_status { return $node->safe_psql('shop', q{SELECT object, name, state, a
 is(all_status(), '', 'status is empty');
 for my $case ([ 'ALTER TABLE leadscore.lead_timeline SET UNLOGGED', 'own_table|lead_timeline|is unlogged: a crash empties it|ALTER TABLE leadscore.lead_timeline SET LOGGED', 'ALTER TABLE leadscore.lead_timeline SET LOGGED' ],
 	[ 'ALTER TABLE leadscore.pending_delta SET UNLOGGED', 'own_table|pending_delta|is unlogged: a crash empties it|ALTER TABLE leadscore.pending_delta SET LOGGED', 'ALTER TABLE leadscore.pending_delta SET LOGGED' ],
-	[ 'ALTER TABLE leadscore.event ADD campaign text', 'own_table|event|has the column "campaign", which is not ours: all rows would be lost when a dump is restored|keep it in a table of your own, and ALTER TABLE leadscore.event DROP COLUMN campaign', 'ALTER TABLE leadscore.event DROP campaign' ],
-	[ 'ALTER TABLE leadscore.weight ADD "my note" text', 'own_table|weight|has the column "my note", which is not ours: all rows would be lost when a dump is restored|keep it in a table of your own, and ALTER TABLE leadscore.weight DROP COLUMN "my note"', 'ALTER TABLE leadscore.weight DROP "my note"' ])
+	[ 'ALTER TABLE leadscore.event ADD campaign text', 'own_table|event|has the column "campaign", which is not ours: all rows would be lost when a dump is restored|ALTER TABLE leadscore.event DROP COLUMN campaign -- after copying it to a table of your own', 'ALTER TABLE leadscore.event DROP campaign' ],
+	[ 'ALTER TABLE leadscore.weight ADD "my note" text', 'own_table|weight|has the column "my note", which is not ours: all rows would be lost when a dump is restored|ALTER TABLE leadscore.weight DROP COLUMN "my note" -- after copying it to a table of your own', 'ALTER TABLE leadscore.weight DROP "my note"' ])
 {
 	my ($do, $says, $undo) = @$case;
 

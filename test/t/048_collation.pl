@@ -60,7 +60,7 @@ for my $tables (1, 3)
 	$node->safe_psql('shop', q{CREATE TABLE shop.customers (id text PRIMARY KEY, country text); SELECT leadscore.track_profile('shop.customers', 'id', '{country}');
 		INSERT INTO leadscore.event (lead_id, kind, value) SELECT 'l' || i, 'purchase', 3 FROM generate_series(1, 40) i; INSERT INTO leadscore.lead SELECT 'l' || i, '{"city": "Ulm"}' FROM generate_series(1, 40) i;
 		INSERT INTO shop.customers SELECT 'l' || i, 'DE' FROM generate_series(1, 40) i; SELECT leadscore.identify('x' || i, 'l' || i) FROM generate_series(1, 40) i; UPDATE leadscore_internal.known_collation SET version = '0.1'});
-	like(all_status(), qr/^own_table\|lead_timeline\|was sorted by another version of the database's collation \(0\.1, now [^)]*\): there may be two rows of a lead\|CALL leadscore.rebuild\(\) mends our tables; REINDEX DATABASE/, '... of the collation');
+	like(all_status(), qr/^own_table\|lead_timeline\|was sorted by another version of the database's collation \(0\.1, now [^)]*\): there may be two rows of a lead\|CALL leadscore.rebuild\(\) -- mends our tables; REINDEX DATABASE/, '... of the collation');
 	$node->safe_psql('shop', "UPDATE pg_index SET indoption = CASE WHEN indoption[0] = 0 THEN CASE indnkeyatts WHEN 1 THEN '3' ELSE '3 3' END ELSE CASE indnkeyatts WHEN 1 THEN '0' ELSE '0 0' END END::int2vector WHERE indexrelid IN ($indexes)");
 	$node->safe_psql('shop', q{SET client_min_messages = error; INSERT INTO leadscore.event (lead_id, kind, value) SELECT 'l' || i, 'purchase', 3 FROM generate_series(1, 40) i; UPDATE shop.customers SET country = 'AT';
 		INSERT INTO leadscore.lead_alias SELECT 'x' || i, 'l' || i FROM generate_series(1, 40) i ON CONFLICT DO NOTHING});
