@@ -195,7 +195,7 @@ function drawFunnel(rows)
 				value: row.leads,
 				label: {
 					show: true, position: row.leads > most / 2 ? 'insideLeft' : 'right', color: row.leads > most / 2 ? theme.accentText : theme.text,
-					formatter: () => `${formats.count(row.leads)}${isNumber(row.went_on) ? `   ${formats.share(row.went_on)} went on` : ''}`,
+					formatter: () => `${formats.count(row.leads)}${isNumber(row.went_on) ? `  (${formats.share(row.went_on)})` : ''}`,
 				},
 			})),
 		}],
@@ -339,6 +339,17 @@ function experimentTable(rows, caption)
 	})), caption, [['experiment', 'Experiment'], ['models', 'Control, treatment'], ['leads', 'Leads', 'whole'], ['bought', 'Bought', 'whole'], ['difference', 'Difference (95 %)', 'whole'], ['p', 'p', 'chance'], ['missing', 'Leads missing', 'count']], 'cards');
 }
 
+// What is well needs no lines of its own.
+function healthTable(rows, caption)
+{
+	const wrong = rows.filter((row) => row.state !== 'ok');
+	const well = rows.length - wrong.length;
+
+	return element('div', {},
+		...(wrong.length ? [table(wrong, caption, [['name', 'Name'], ['state', 'State', 'state'], ['detail', 'Detail', 'wide'], ['action', 'Action', 'action']], 'cards')] : []),
+		element('p', { class: 'fine' }, wrong.length ? `The other ${well} checks are fine.` : `All ${well} checks are fine.`));
+}
+
 // Without names, there is no column for them.
 const callTable = (rows, caption) => table(rows, caption, callColumns.filter(([key]) => key !== 'name' || rows.some((row) => row.name)), 'cards');
 
@@ -355,9 +366,9 @@ const layout = [
 	{ name: 'calibration', width: 4, draw: drawCalibration },
 	{ name: 'lift', width: 4, draw: drawLift },
 	{ name: 'drift', width: 4, draw: drawDrift },
-	{ name: 'offers', width: 6, make: (rows, caption) => table(rows, caption, offerColumns) },
+	{ name: 'offers', width: 6, make: (rows, caption) => table(rows, caption, offerColumns, 'cards') },
 	{ name: 'experiment', width: 6, make: experimentTable },
-	{ name: 'health', width: 12, make: (rows, caption) => table(rows, caption, Object.keys(rows[0]).map((key) => [key, title(key), key === 'state' || key === 'action' ? key : ''])) },
+	{ name: 'health', width: 12, make: healthTable, details: true },
 ];
 
 const panelOf = (name) => page.panels[name] || { rows: [], answer: { sql: '', error: 'The panel was not read.' } };
@@ -373,7 +384,7 @@ function advice(name)
 		return steps.slice(0, 1).map((step) => element('p', { class: 'empty' }, step.problem, element('code', { class: 'action' }, step.action)));
 	if (answer.error)
 		return [element('p', { class: 'problem' }, [answer.error, answer.detail].filter(Boolean).join('. '), ...(answer.hint ? [element('code', { class: 'action' }, answer.hint)] : []))];
-	return [element('p', { class: `empty${name === 'health' ? ' fine' : ''}` }, head(answer.sql).empty)];
+	return [element('p', { class: 'empty' }, head(answer.sql).empty)];
 }
 
 function draw(panel, box)
@@ -406,8 +417,9 @@ function show(panel)
 	} else {
 		section.append(panel.make(rows, heading));
 	}
-	section.append(element('details', {}, element('summary', {}, panel.draw && rows.length ? 'Table and statement' : 'Statement'),
-		...(panel.draw && rows.length ? [table(rows, heading)] : []), element('pre', { tabindex: 0 }, answer.sql)));
+	const hasTable = rows.length > 0 && (panel.draw || panel.details);
+	section.append(element('details', {}, element('summary', {}, hasTable ? 'Table and statement' : 'Statement'),
+		...(hasTable ? [table(rows, heading)] : []), element('pre', { tabindex: 0 }, answer.sql)));
 }
 
 function tile(label, value, note)
@@ -467,7 +479,8 @@ showTiles();
 layout.forEach(show);
 document.getElementById('foot').textContent = `The statements of this page took ${decimals(1).format(Object.values(page.panels).reduce((sum, panel) => sum + (panel ? panel.answer.milliseconds : 0), 0) / 1000)} s.`;
 
-new ResizeObserver(() => charts.forEach(({ chart }) => chart.resize())).observe(document.getElementById('panels'));
+const resized = new ResizeObserver((boxes) => boxes.forEach(({ target }) => echarts.getInstanceByDom(target)?.resize()));
+charts.forEach(({ box }) => resized.observe(box));
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', redraw);
 addEventListener('beforeprint', () => forPaper(true));
 addEventListener('afterprint', () => forPaper(false));

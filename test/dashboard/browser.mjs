@@ -67,6 +67,10 @@ export async function open(tab, url, { width, height = 900, dark = false })
 	const loaded = tab.next('Page.loadEventFired');
 	await tab.send('Page.navigate', { url });
 	await loaded;
+	// (charts follow the size of the window in the frame after it)
+	await evaluate(tab, `(async () => {
+		do await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))); while (innerWidth !== ${width});
+	})()`);
 	return { asked, complaints };
 }
 

@@ -19,7 +19,8 @@ const look = () => {
 		return {
 			heading: section.querySelector('h2').textContent, how: section.querySelector('.how').textContent,
 			named: Boolean(document.getElementById(section.getAttribute('aria-labelledby'))), width, height,
-			chart: box && { label: box.getAttribute('aria-label'), role: box.getAttribute('role'), shapes: svg ? svg.querySelectorAll('path, text').length : 0,
+			chart: box && { drawnWidth: svg ? svg.getBoundingClientRect().width : 0,
+				label: box.getAttribute('aria-label'), role: box.getAttribute('role'), shapes: svg ? svg.querySelectorAll('path, text').length : 0,
 				series: svg ? echarts.getInstanceByDom(box).getOption().series.map((s) => (s.links || s.data).map((d) => d.value ?? d)) : [] },
 			head: cells(section, 'thead')[0], rows: cells(section, 'tbody'),
 			advice: [...section.querySelectorAll('.empty, .problem')].map((p) => p.textContent).join(' '),
@@ -74,7 +75,7 @@ function checkPanel(say, name, panel, rows)
 	}
 	if (panel.advice)
 		say(`${name} complains: ${panel.advice}`);
-	if (panel.chart && (panel.chart.shapes < Math.min(rows.length, 10) || panel.height < 200 || panel.width < 200))
+	if (panel.chart && (panel.chart.shapes < Math.min(rows.length, 10) || panel.height < 200 || panel.width < 200 || panel.chart.drawnWidth < panel.width - 1))
 		say(`${name} is not drawn: ${panel.chart.shapes} shapes, ${panel.width} by ${panel.height}`);
 	if (panel.chart && (panel.chart.role !== 'img' || !panel.chart.label.includes(panel.heading)))
 		say(`${name} is not named for screen readers`);

@@ -45,7 +45,7 @@ SELECT lead_id, 'purchase', now() - interval '12 days' * pg_temp.chance(n, 53), 
 SELECT leadscore.redeem(code, lead_id, 'order ' || n, total) FROM comeback \g /dev/null
 SELECT arm, leads, redeemed, round(100 * conversion_rate, 1) AS "bought, %", round(revenue_per_lead, 2) AS "revenue a lead", discount AS discounts, round(earned, 2) AS earned
 FROM leadscore.offer_result('comeback', 'purchase');
-SELECT leadscore.refresh_segments() \g /dev/null
+SELECT leadscore.refresh_segments(), leadscore.refresh_figures() \g /dev/null
 
 \echo '== how far leads have come'
 \pset format unaligned

@@ -99,7 +99,7 @@ shop('shop', qq{
 	INSERT INTO leadscore.experiment (experiment, control, treatment, starts_at) VALUES ('$hostile', 'ecommerce', 'learnt', now() - interval '20 days');
 	INSERT INTO leadscore.offer (offer, model, segment, discount, valid_for, budget, holdout_share) VALUES ('$hostile', 'ecommerce', 'medium', 10, '14 days', 100, 0.2)});
 $node->safe_psql('shop', q{CALL leadscore.watch('ecommerce')});
-$node->safe_psql('shop', qq{SELECT leadscore.issue_offer('$hostile'); SELECT leadscore.refresh_segments()});
+$node->safe_psql('shop', qq{SELECT leadscore.issue_offer('$hostile'); SELECT leadscore.refresh_segments(), leadscore.refresh_figures()});
 
 my ($page, $data, $rows);
 for (1 .. 3)
@@ -110,7 +110,7 @@ for (1 .. 3)
 	last if $hour == int(time / 3600);    # scores are of the hour
 }
 is($data->{model} . $data->{fitted}, 'ecommerce' . 'learnt', 'the models that the page is about');
-is(join(' ', grep { $_ && @{ $data->{panels}{$_}{rows} } == 0 } sort keys %{ $data->{panels} }), 'health offers setup', 'a reader sees every panel filled but the vouchers');
+is(join(' ', grep { $_ && @{ $data->{panels}{$_}{rows} } == 0 } sort keys %{ $data->{panels} }), 'setup', 'a reader sees every panel filled');
 my %full = (page => $page, rows => $rows, texts => [ $hostile, 'email <b>', "$hostile 1" ]);
 is(look({ %full, width => 1400, dark => JSON::PP::false }, { %full, width => 390, dark => JSON::PP::true }),
 	'', 'every panel is drawn with the numbers of SQL, light and wide, dark and narrow; nothing is asked for, nothing hurts');
@@ -139,9 +139,9 @@ my $one = q{INSERT INTO leadscore.event (lead_id, kind) VALUES ('only', 'visit')
 my %bare = (
 	no_model => [ '', 'There is no model yet.' ],
 	no_events => [ $model, 'there are no events' ],
-	one_lead => [ "$model $one SELECT leadscore.refresh_segments()", 'There is one lead only.' ],
-	no_segments => [ "$model $one DELETE FROM leadscore.segment; SELECT leadscore.refresh_segments()", 'The model has no segments.' ],
-	unwatched => [ "$model $one SELECT leadscore.refresh_segments()", 'The model is not watched' ],
+	one_lead => [ "$model $one SELECT leadscore.refresh_segments(), leadscore.refresh_figures()", 'There is one lead only.' ],
+	no_segments => [ "$model $one DELETE FROM leadscore.segment; SELECT leadscore.refresh_segments(), leadscore.refresh_figures()", 'The model has no segments.' ],
+	unwatched => [ "$model $one SELECT leadscore.refresh_segments(), leadscore.refresh_figures()", 'The model is not watched' ],
 );
 my @visits;
 for my $name (sort keys %bare)

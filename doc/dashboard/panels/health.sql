@@ -1,6 +1,6 @@
 -- Health
--- What needs a hand, and the statement that mends it.
--- Empty: All is well: nothing waits for you.
-SELECT s.object, s.name, s.state, s.action
-FROM leadscore.status s
-ORDER BY 1, 2
+-- What a monitor looks at. Where something is wrong, the action is the statement that mends it.
+-- Empty: The view health has no rows. Is the extension up to date? ALTER EXTENSION leadscore UPDATE;
+SELECT h.name, h.state, h.detail, h.action
+FROM leadscore.health h
+ORDER BY h.state = 'ok', h.state, h.name

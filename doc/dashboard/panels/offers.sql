@@ -1,8 +1,8 @@
 -- Offers
--- Leads with a voucher beside those that were held out. Earned is the revenue that the vouchers brought beyond the holdout's, less their discounts.
+-- Leads with a voucher beside those that were held out. Earned is what the vouchers brought beyond the holdout, less their discounts.
 -- Empty: There is no offer of this model. Make one: INSERT INTO leadscore.offer (offer, model, segment, discount, valid_for, budget, holdout_share) VALUES (...);
-SELECT o.offer, r.arm, r.leads, r.redeemed, r.buyers, r.conversion_rate, r.revenue_per_lead, r.discount, r.earned
-FROM leadscore.offer o
-CROSS JOIN LATERAL leadscore.offer_result(o.offer, coalesce((SELECT c.signal FROM leadscore.conversion c WHERE c.model = o.model), 'purchase')) r
+SELECT o.offer, o.arm, o.leads, o.redeemed, o.conversion_rate, o.revenue_per_lead, o.discount, o.earned
+FROM leadscore.offer_figure o
 WHERE o.model = :'model'
-ORDER BY 1, 2
+ORDER BY o.last_issued_at DESC NULLS LAST, o.offer, o.arm DESC
+LIMIT 12

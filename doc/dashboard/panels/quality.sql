@@ -1,7 +1,8 @@
 -- Model quality
--- AUC: how often a lead that bought had a higher score 30 days earlier than one that did not. 0.5 is chance, 1 is perfect.
--- Empty: No purchase could have been predicted yet. Wait until there are events of 60 days.
-SELECT :'fitted' AS model, e.auc, e.auc_low, e.auc_high, e.lift_10, e.leads, e.conversions
-FROM leadscore.evaluate(leadscore.scorecard(:'fitted'), coalesce((SELECT c.signal FROM leadscore.conversion c WHERE c.model = :'fitted'), 'purchase'),
-	'30 days', ARRAY[date_trunc('day', now(), 'UTC') - interval '30 days']) e
-WHERE e.auc IS NOT NULL
+-- AUC: how often a lead that bought had the higher score a month before than one that did not. 0.5 is chance, 1 is perfect.
+-- Empty: Nothing could be compared yet. The model needs events of two months, and purchases among them.
+SELECT q.model, q.auc, q.auc_low, q.auc_high, q.lift_10, q.leads, q.conversions, q.cutoff
+FROM leadscore.model_quality q
+WHERE q.model = :'fitted' AND q.auc IS NOT NULL
+ORDER BY q.cutoff DESC
+LIMIT 1

@@ -9,6 +9,7 @@ FROM (
 		NOT EXISTS (SELECT FROM leadscore.stage s WHERE s.model = :'model') AS no_stages,
 		NOT EXISTS (SELECT FROM leadscore.model m WHERE m.model = :'fitted' AND m.slope IS NOT NULL) AS no_probability,
 		NOT EXISTS (SELECT FROM leadscore.watched_model w WHERE w.model = :'model') AS unwatched,
+		NOT EXISTS (SELECT FROM leadscore.segment_day) AND NOT EXISTS (SELECT FROM leadscore.monthly_figure) AS no_figures,
 		(SELECT NOT c.relispopulated FROM pg_catalog.pg_class c WHERE c.oid = 'leadscore.lead_segment'::regclass) AS no_snapshot
 ) f
 CROSS JOIN LATERAL (VALUES
@@ -24,9 +25,12 @@ CROSS JOIN LATERAL (VALUES
 		format('INSERT INTO leadscore.stage (model, stage, position) VALUES (%L, ''awareness'', 1), (%1$L, ''decision'', 2); UPDATE leadscore.weight SET stage = ...;', :'model'),
 		'{funnel}'),
 	(6, no_snapshot AND NOT no_model, 'The snapshot has never been refreshed.', 'SELECT leadscore.refresh_segments();', '{tiles,distribution}'),
-	(7, no_probability AND NOT no_model, 'No model gives a probability. Learn one from past conversions.',
-		format('SELECT leadscore.publish(leadscore.propose(''purchase'', model => %L));', :'model'), '{calibration}'),
-	(8, unwatched AND NOT no_model AND NOT no_segments, 'The model is not watched, so no offer can issue vouchers.',
+	(7, no_figures AND NOT no_model, 'The figures have never been computed.', 'SELECT leadscore.refresh_figures();',
+		'{tiles,quality,sizes,funnel,rfm,channels,offers,experiment}'),
+	(8, no_probability AND NOT no_model, 'No model gives a probability. Learn one from past conversions.',
+		format('SELECT leadscore.publish(leadscore.fit(leadscore.scorecard(%L) || ''{"model": "learnt"}'', ''purchase'', ''30 days'', ARRAY[now() - interval ''60 days'', now() - interval ''30 days'']));', :'model'),
+		'{calibration}'),
+	(9, unwatched AND NOT no_model AND NOT no_segments, 'The model is not watched, so no offer can issue vouchers.',
 		format('CALL leadscore.watch(%L);', :'model'), '{offers}')
 ) s (position, holds, problem, action, panels)
 WHERE s.holds
