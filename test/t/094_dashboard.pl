@@ -73,7 +73,6 @@ sub look
 {
 	my @plan = @_;
 
-	append_to_file("$files/plan.json", '');
 	open my $file, '>', "$files/plan.json" or die $!;
 	print $file $json->encode(\@plan);
 	close $file;
@@ -153,7 +152,24 @@ for my $name (sort keys %bare)
 }
 is(look(@visits), '', 'no model, no events, one lead, no segments, unwatched: each panel draws, or says what to do');
 
-# one panel fails, or takes too long
+# ---------------------------------------------------------------- Grafana
+
+my $grafana = "$build/grafana/leadscore.json";
+system("cd '$tree/test/dashboard' && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error > '$files/npm.log' 2>&1") == 0 or die slurp_file("$files/npm.log");
+is(`node '$tree/test/dashboard/grafana.mjs' '$grafana' 2>&1`, '', 'the dashboard for Grafana is of the types that Grafana has');
+append_to_file("$files/wrong.json", slurp_file($grafana) =~ s/"drawStyle"/"draw"/r =~ s/"cellHeight": "sm"/"cellHeight": "small"/r);
+like(`node '$tree/test/dashboard/grafana.mjs' '$files/wrong.json' 2>&1`, qr/"small"' is not assignable/, '... and one that is not is found');
+my @empty;
+for (split /\n/, `node '$tree/test/dashboard/grafana.mjs' '$grafana' 2000-01-01T00:00:00Z 2100-01-01T00:00:00Z ecommerce`)
+{
+	my ($title, $sql) = @{ $json->decode($_) };
+	my ($status, $out, $error) = $node->psql('shop', "SELECT count(*) FROM ($sql) AS p", extra_params => [ '-U', 'reader' ]);
+	push @empty, "$title: $out$error" if $status != 0 || !$out;
+}
+is("@empty", '', 'each of its statements gives rows to a reader');
+
+# ---------------------------------------------------------------- one panel fails
+
 $node->safe_psql('shop', 'REVOKE SELECT ON leadscore.funnel FROM reader');
 (undef, $data) = draw('shop');
 like($data->{panels}{funnel}{answer}{error}, qr/^permission denied/, 'an error of one panel is its own');
