@@ -208,15 +208,20 @@ COMMENT ON FUNCTION leadscore.diff(jsonb, jsonb) IS 'the differences between two
 -- drift
 
 CREATE FUNCTION leadscore.stability_report(model text DEFAULT 'default', since timestamptz DEFAULT now() - interval '30 days', until timestamptz DEFAULT now(),
-	active_within interval DEFAULT '90 days')
+	active_within interval DEFAULT '90 days', sample integer DEFAULT NULL)
 	RETURNS TABLE (weight_id integer, signal text, measure text, leads_from bigint, leads_to bigint, measured_from bigint, measured_to bigint,
 		mean_from float8, mean_to float8, psi float8, verdict text, rule text)
 	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 30 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
 	card CONSTANT jsonb := leadscore.scorecard(model);
+	share CONSTANT float8 := CASE WHEN sample IS NOT NULL THEN least(1, sample / (SELECT greatest(1, count(*)) FROM leadscore.lead_timeline)::float8) END;
 	active_hours integer;
 BEGIN
+	IF sample < 1 THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'sample is not above zero', DETAIL = format('It is %s.', sample),
+			HINT = 'Write about how many leads to look at, such as 10000, or NULL for all leads.';
+	END IF;
 	IF model IS NULL OR since IS NULL OR until IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('the argument "%s" is NULL', CASE WHEN model IS NULL THEN 'model' WHEN since IS NULL THEN 'since' ELSE 'until' END),
 			DETAIL = 'The report compares a model''s scores as of two instants.', HINT = 'Such as leadscore.stability_report(''shop'', now() - interval ''30 days'', now()).';
@@ -234,7 +239,9 @@ BEGIN
 			FROM (
 				SELECT c.after, leadscore_internal.past_score(card, e.timeline, e.profile, c.at) AS score, leadscore_internal.past_features(card, e.timeline, e.profile, c.at) AS features
 				FROM leadscore_internal.visible_lead e CROSS JOIN (VALUES (false, since), (true, until)) AS c (after, at)
-				WHERE leadscore_internal.outcome(e.timeline, -1, c.at, 1, active_hours) IS NOT NULL OFFSET 0
+				WHERE leadscore_internal.outcome(e.timeline, -1, c.at, 1, active_hours) IS NOT NULL
+				-- (by a hash of the lead, so that the next report looks at the same ones)
+				AND (share IS NULL OR leadscore_internal.treated('stability'::text, share, e.lead_id)) OFFSET 0
 			) x
 			CROSS JOIN LATERAL unnest(x.score || x.features) WITH ORDINALITY AS u (value, n)
 			GROUP BY u.n
@@ -248,7 +255,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.stability_report(text, timestamptz, timestamptz, interval)
+COMMENT ON FUNCTION leadscore.stability_report(text, timestamptz, timestamptz, interval, integer)
 	IS 'how much the scores and measures have shifted between two instants';
 
 -- versions

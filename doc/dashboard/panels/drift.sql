@@ -1,9 +1,13 @@
 -- Drift over 30 days
 -- How much the leads' behaviour has changed (population stability index). From 0.1 on, watch it; above 0.25, learn the model anew.
 -- Empty: There is nothing to compare. The model needs weights and events of more than 30 days.
-SELECT coalesce(d.signal, d.rule, 'the score itself') AS signal, d.measure, max(d.psi) AS psi, max(d.verdict) AS verdict, max(d.mean_from) AS mean_from, max(d.mean_to) AS mean_to
-FROM leadscore.stability_report(:'model') d
-WHERE d.psi IS NOT NULL
-GROUP BY 1, 2
-ORDER BY 3 DESC, 1, 2
+SELECT m.signal, m.measure, m.psi, m.verdict, m.mean_from, m.mean_to
+FROM (
+	-- (a signal may have several weights)
+	SELECT DISTINCT ON (1, 2) coalesce(d.signal, d.rule, 'the score itself') AS signal, d.measure, d.psi, d.verdict, d.mean_from, d.mean_to
+	FROM leadscore.stability_report(:'model', sample => 10000) d
+	WHERE d.psi IS NOT NULL
+	ORDER BY 1, 2, d.psi DESC
+) m
+ORDER BY m.psi DESC, m.signal, m.measure
 LIMIT 10
