@@ -190,7 +190,7 @@ BEGIN
 		' leadscore.voucher, leadscore_internal.forgotten_voucher, leadscore_internal.changed_lead, leadscore.derived_event, leadscore_internal.derivation_due, leadscore_internal.derivation_state,'
 		' leadscore_internal.crm_state, leadscore_internal.pending_identity, leadscore_internal.parted_lead, leadscore.watched_model, leadscore.lead_state, leadscore.segment_change, leadscore.change_consumer TO %s', role);
 	-- (what a rebuild, or refresh_figures(), brings again)
-	EXECUTE format('GRANT DELETE ON leadscore.lead_timeline, leadscore.known_source, leadscore.segment_day, leadscore.model_quality TO %s', role);
+	EXECUTE format('GRANT DELETE ON leadscore.lead_timeline, leadscore.known_source, leadscore.segment_day, leadscore.model_quality, leadscore.rfm_lead TO %s', role);
 	EXECUTE format('GRANT SELECT, DELETE ON leadscore.pending_profile, leadscore_internal.seen_profile, leadscore_internal.voucher_order TO %s', role);
 	EXECUTE format('GRANT SELECT ON leadscore_internal.offer_slot, leadscore_internal.offer_money, leadscore_internal.offer_stop, leadscore_internal.change_clock TO %s', role);
 	EXECUTE format('GRANT USAGE ON SEQUENCE leadscore.weight_weight_id_seq, leadscore_internal.crm_change_id_seq TO %s', role);

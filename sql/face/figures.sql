@@ -96,31 +96,8 @@ BEGIN ATOMIC
 	SELECT date_trunc('hour', (month::timestamp AT TIME ZONE time_zone) + interval '59 minutes 59.999999 seconds', 'UTC');
 END;
 
-CREATE FUNCTION leadscore_internal.months_since(instant timestamptz, time_zone text) RETURNS TABLE (month date, begins_at timestamptz, next_at timestamptz)
-	LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE ROWS 12 SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	RETURN QUERY
-	SELECT g.month::date, leadscore_internal.month_start(g.month::date, time_zone), leadscore_internal.month_start((g.month + interval '1 month')::date, time_zone)
-	FROM generate_series(leadscore_internal.month_of(instant, time_zone)::timestamp, leadscore_internal.month_of(now(), time_zone)::timestamp, '1 month') AS g (month);
-END
-$$;
-
-COMMENT ON FUNCTION leadscore_internal.months_since(timestamptz, text) IS 'the months of a time zone from that of an instant to the present one, and when they and the next ones begin';
 COMMENT ON FUNCTION leadscore_internal.month_of(timestamptz, text) IS 'the first day of the month in a time zone';
 COMMENT ON FUNCTION leadscore_internal.month_start(date, text) IS 'the first hour that begins on a day of a time zone, or after it has begun';
-
--- Asked for once a group. (Its cost is that of a look-up in few rows; a query in the view would be charged for every
--- lead.)
-CREATE FUNCTION leadscore_internal.segment_position(model text, segment text) RETURNS integer
-	LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 1 SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	RETURN (SELECT s.position FROM leadscore.segment s WHERE s.model = segment_position.model AND s.segment = segment_position.segment);
-END
-$$;
-
-COMMENT ON FUNCTION leadscore_internal.segment_position(text, text) IS 'the position of a segment of a model; NULL: there is none';
 
 -- conversion, revenue, orders
 
@@ -159,48 +136,6 @@ COMMENT ON COLUMN leadscore.monthly_figure.computed_at IS 'when refresh_figures(
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore.monthly_figure', '');
 
-CREATE FUNCTION leadscore_internal.monthly_figure_now() RETURNS SETOF leadscore.monthly_figure
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
-AS $$
-WITH lead AS MATERIALIZED (
-	SELECT s.lead_id, s.timeline, s.profile, s.started_at FROM leadscore_internal.lead_start s
-), month AS (
-	-- the present month ends with the present hour
-	SELECT z.time_zone, g.month, g.begins_at, g.next_at, least(g.next_at, now() + interval '1 hour') AS ends_at
-	FROM (SELECT min(l.started_at) AS started_at FROM lead l) s
-	CROSS JOIN (SELECT DISTINCT c.time_zone FROM leadscore_internal.model_cards() c) z
-	CROSS JOIN LATERAL leadscore_internal.months_since(s.started_at, z.time_zone) g
-)
-SELECT c.model, m.month, f.segment, f.is_new, f.leads, f.customers,
-	round(f.customers::numeric / f.leads, 6) AS conversion_rate,
-	f.orders::bigint AS orders,
-	f.revenue,
-	round(f.revenue / f.leads, 6) AS revenue_per_lead,
-	round(f.revenue / nullif(f.orders, 0), 6) AS average_order_value,
-	round(f.repeaters::numeric / nullif(f.customers, 0), 6) AS repeat_rate,
-	leadscore_internal.segment_position(c.model, f.segment) AS segment_position,
-	now() AS computed_at
-FROM leadscore_internal.model_cards() c
-JOIN month m ON m.time_zone = c.time_zone
--- (a month at a time, so that its few groups are known to be few)
-CROSS JOIN LATERAL (
-	SELECT s.segment, s.is_new, count(*) AS leads, count(*) FILTER (WHERE s.orders > 0) AS customers,
-		sum(s.orders) AS orders, sum(s.revenue) AS revenue, count(*) FILTER (WHERE s.orders > 0 AND s.orders_so_far > 1) AS repeaters
-	FROM (
-		SELECT l.started_at >= m.begins_at AS is_new, t.occurrences AS orders, t.value AS revenue,
-			(leadscore_internal.timeline_total(l.timeline, c.conversion_id, NULL, m.ends_at)).occurrences AS orders_so_far,
-			CASE WHEN l.started_at < m.begins_at
-				THEN (leadscore.appraise(c.scorecard, l.timeline, l.profile, m.begins_at - interval '1 hour')).segment END AS segment
-		FROM lead l CROSS JOIN LATERAL leadscore_internal.timeline_total(l.timeline, c.conversion_id, m.begins_at, m.ends_at) t
-		WHERE l.started_at < m.next_at
-	) s
-	GROUP BY s.segment, s.is_new
-) f
-WHERE c.conversion_id IS NOT NULL
-$$;
-
-COMMENT ON FUNCTION leadscore_internal.monthly_figure_now() IS 'the rows of monthly_figure as of now';
-
 -- the sales cycle
 
 CREATE TABLE leadscore.sales_cycle (
@@ -230,56 +165,8 @@ COMMENT ON COLUMN leadscore.sales_cycle.computed_at IS 'when refresh_figures() c
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore.sales_cycle', '');
 
-CREATE FUNCTION leadscore_internal.sales_cycle_now() RETURNS SETOF leadscore.sales_cycle
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
-AS $$
-SELECT f.model, f.month, f.segment, count(*) AS customers,
-	percentile_cont(0.25) WITHIN GROUP (ORDER BY f.days) AS lower_quartile,
-	percentile_cont(0.5) WITHIN GROUP (ORDER BY f.days) AS median,
-	percentile_cont(0.75) WITHIN GROUP (ORDER BY f.days) AS upper_quartile,
-	leadscore_internal.segment_position(f.model, f.segment) AS segment_position,
-	grouping(f.segment) = 1 AS all_segments, now() AS computed_at
-FROM (
-	SELECT c.model, leadscore_internal.month_of(o.bought_at, c.time_zone) AS month, (extract(epoch FROM o.bought_at - s.started_at) / 86400)::float8 AS days,
-		CASE WHEN s.started_at < o.bought_at
-			THEN (leadscore.appraise(c.scorecard, s.timeline, s.profile, o.bought_at - interval '1 hour')).segment END AS segment
-	FROM leadscore_internal.model_cards() c
-	CROSS JOIN leadscore_internal.lead_start s
-	CROSS JOIN LATERAL (
-		SELECT leadscore.timeline_first_hour(s.timeline, c.conversion_id, NULL, now() + interval '1 hour') AS bought_at OFFSET 0
-	) o
-	WHERE c.conversion_id IS NOT NULL AND o.bought_at IS NOT NULL
-) f
-GROUP BY GROUPING SETS ((f.model, f.month, f.segment), (f.model, f.month))
-$$;
-
-COMMENT ON FUNCTION leadscore_internal.sales_cycle_now() IS 'the rows of sales_cycle as of now';
-
 -- the funnel
 
-CREATE FUNCTION leadscore_internal.model_stages() RETURNS TABLE (model text, stage text, "position" integer)
-	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 5 SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	RETURN QUERY SELECT s.model, s.stage, s.position FROM leadscore.stage s;
-END
-$$;
-
-CREATE FUNCTION leadscore_internal.stage_signals() RETURNS TABLE (model text, signal_id integer, "position" integer)
-	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 10 SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	RETURN QUERY
-	SELECT s.model, g.signal_id, max(s.position)
-	FROM leadscore.stage s
-	JOIN leadscore.weight w ON w.model = s.model AND w.stage = s.stage
-	JOIN leadscore.signal g ON g.signal = w.signal
-	GROUP BY s.model, g.signal_id;
-END
-$$;
-
-COMMENT ON FUNCTION leadscore_internal.model_stages() IS 'the stages of all models';
-COMMENT ON FUNCTION leadscore_internal.stage_signals() IS 'the furthest stage that each signal shows, of each model';
 
 CREATE TABLE leadscore.funnel (
 	model text NOT NULL,
@@ -308,54 +195,7 @@ COMMENT ON COLUMN leadscore.funnel.computed_at IS 'when refresh_figures() comput
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore.funnel', '');
 
-CREATE FUNCTION leadscore_internal.funnel_now() RETURNS SETOF leadscore.funnel
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
-AS $$
-WITH came AS (
-	SELECT m.model, leadscore_internal.month_of(l.started_at, m.time_zone) AS month, r.position,
-		(leadscore.appraise(m.scorecard, l.timeline, l.profile,
-			least(leadscore_internal.month_start((leadscore_internal.month_of(l.started_at, m.time_zone) + interval '1 month')::date, m.time_zone) - interval '1 hour', now()))).segment
-	FROM leadscore_internal.model_cards() m
-	CROSS JOIN leadscore_internal.lead_start l
-	CROSS JOIN LATERAL (
-		SELECT max(s.position) AS position
-		FROM leadscore.timeline_entries(l.timeline) e JOIN leadscore_internal.stage_signals() s ON s.signal_id = e.signal_id AND s.model = m.model
-		WHERE e.occurrences > 0 AND e.hour <= now()
-	) r
-	WHERE r.position IS NOT NULL
-), furthest AS (
-	-- (counted before stages are joined, so that a lead is looked at once, not for each stage)
-	SELECT c.model, c.month, c.segment, c.position, count(*) AS leads FROM came c GROUP BY c.model, c.month, c.segment, c.position
-), counted AS (
-	SELECT s.model, f.month, f.segment, s.stage, s.position, coalesce(sum(f.leads) FILTER (WHERE f.position >= s.position), 0)::bigint AS leads
-	FROM leadscore_internal.model_stages() s JOIN furthest f ON f.model = s.model
-	GROUP BY s.model, f.month, f.segment, s.stage, s.position
-)
-SELECT c.model, c.month, c.segment, c.stage, c.position, c.leads,
-	round(c.leads::numeric / nullif(first_value(c.leads) OVER w, 0), 6) AS share,
-	round(1 - c.leads::numeric / nullif(lag(c.leads) OVER w, 0), 6) AS drop_off,
-	leadscore_internal.segment_position(c.model, c.segment) AS segment_position,
-	now() AS computed_at
-FROM counted c
-WINDOW w AS (PARTITION BY c.model, c.month, c.segment ORDER BY c.position)
-$$;
-
-COMMENT ON FUNCTION leadscore_internal.funnel_now() IS 'the rows of funnel as of now';
-
 -- attribution
-
--- What a channel has spent is shared out by the borders of running sums, which
--- lose nothing.
-
-CREATE FUNCTION leadscore_internal.touch_signals() RETURNS TABLE (signal_id integer, channel text)
-	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 5 SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	RETURN QUERY SELECT g.signal_id, c.channel FROM leadscore.channel c JOIN leadscore.signal g ON g.signal = c.signal;
-END
-$$;
-
-COMMENT ON FUNCTION leadscore_internal.touch_signals() IS 'the signals that show a channel, by their numbers';
 
 CREATE TABLE leadscore.attribution (
 	model text NOT NULL,
@@ -396,81 +236,203 @@ COMMENT ON COLUMN leadscore.attribution.computed_at IS 'when refresh_figures() c
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore.attribution', '');
 
-CREATE FUNCTION leadscore_internal.attribution_now() RETURNS SETOF leadscore.attribution
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
-AS $$
-WITH bought AS (
-	SELECT c.model, o.occurrences AS orders, o.value AS revenue, leadscore_internal.month_of(o.hour, c.time_zone) AS month, t.channels,
-		o.hour = min(o.hour) FILTER (WHERE o.occurrences > 0) OVER (PARTITION BY c.model, s.lead_id) AS is_first,
-		CASE WHEN s.started_at < o.hour THEN (leadscore.appraise(c.scorecard, s.timeline, s.profile, o.hour - interval '1 hour')).segment END AS segment
-	FROM leadscore_internal.model_cards() c
-	CROSS JOIN leadscore_internal.lead_start s
-	CROSS JOIN LATERAL leadscore.timeline_entries(s.timeline) o
-	CROSS JOIN LATERAL (
-		-- of the first touch, and of the last before the order
-		SELECT ARRAY[(array_agg(t.channel ORDER BY e.hour, t.channel))[1], (array_agg(t.channel ORDER BY e.hour DESC, t.channel))[1]] AS channels
-		FROM leadscore.timeline_entries(s.timeline) e JOIN leadscore_internal.touch_signals() t ON t.signal_id = e.signal_id
-		WHERE e.occurrences > 0 AND e.hour <= o.hour AND (e.hour > o.hour - c.look_back) IS NOT FALSE
-	) t
-	WHERE o.signal_id = c.conversion_id AND o.hour <= now()
-), came AS (
-	-- before their first hour they were in no segment
-	SELECT c.model, leadscore_internal.month_of(s.started_at, c.time_zone) AS month, t.channels
-	FROM leadscore_internal.model_cards() c
-	CROSS JOIN leadscore_internal.lead_start s
-	CROSS JOIN LATERAL (
-		SELECT ARRAY[(array_agg(t.channel ORDER BY e.hour, t.channel))[1], (array_agg(t.channel ORDER BY e.hour DESC, t.channel))[1]] AS channels
-		FROM leadscore.timeline_entries(s.timeline) e JOIN leadscore_internal.touch_signals() t ON t.signal_id = e.signal_id
-		WHERE e.occurrences > 0 AND e.hour <= now()
-		AND e.hour < leadscore_internal.month_start((leadscore_internal.month_of(s.started_at, c.time_zone) + interval '1 month')::date, c.time_zone)
-	) t
-	WHERE c.conversion_id IS NOT NULL
-), credited AS (
-	SELECT f.model, f.attribution, f.month, f.channel, f.segment,
-		sum(f.new_customers)::bigint AS new_customers, sum(f.orders)::bigint AS orders, sum(f.revenue) AS revenue, sum(f.leads)::bigint AS leads
-	FROM (
-		SELECT b.model, a.attribution, b.month, b.channels[a.n] AS channel, b.segment,
-			count(*) FILTER (WHERE b.is_first) AS new_customers, sum(b.orders) AS orders, sum(b.revenue) AS revenue, 0 AS leads
-		FROM bought b CROSS JOIN (VALUES (1, 'first'), (2, 'last')) a (n, attribution)
-		GROUP BY b.model, a.attribution, b.month, b.channels[a.n], b.segment
-		UNION ALL
-		SELECT m.model, a.attribution, m.month, m.channels[a.n], NULL, 0, 0, 0, count(*)
-		FROM came m CROSS JOIN (VALUES (1, 'first'), (2, 'last')) a (n, attribution)
-		GROUP BY m.model, a.attribution, m.month, m.channels[a.n]
-	) f
-	GROUP BY f.model, f.attribution, f.month, f.channel, f.segment
-), spent AS (
-	SELECT c.model, a.attribution, date_trunc('month', s.day::timestamp)::date AS month, s.channel, sum(s.amount) AS amount,
-		-- a margin of days that differ is theirs by what they have cost
-		CASE WHEN sum(s.amount) FILTER (WHERE s.margin IS NOT NULL) > 0
-			THEN sum(s.amount * s.margin) / sum(s.amount) FILTER (WHERE s.margin IS NOT NULL) ELSE avg(s.margin) END AS margin
-	FROM leadscore.spend s CROSS JOIN leadscore_internal.model_cards() c CROSS JOIN (VALUES ('first'), ('last')) a (attribution)
-	WHERE c.conversion_id IS NOT NULL
-	GROUP BY c.model, a.attribution, date_trunc('month', s.day::timestamp)::date, s.channel
-), shared AS (
-	SELECT coalesce(c.model, s.model) AS model, coalesce(c.attribution, s.attribution) AS attribution, coalesce(c.month, s.month) AS month,
-		coalesce(c.channel, s.channel) AS channel, c.segment,
-		coalesce(c.new_customers, 0) AS new_customers, coalesce(c.orders, 0) AS orders, coalesce(c.revenue, 0) AS revenue, coalesce(s.amount, 0) AS amount,
-		coalesce(c.leads, 0) AS leads, s.margin,
-		-- a month that has brought nobody new has paid for its orders
-		CASE WHEN sum(c.new_customers) OVER (PARTITION BY c.model, c.attribution, c.month, c.channel) > 0 THEN c.new_customers ELSE c.orders END AS part
-	FROM credited c FULL JOIN spent s ON s.model = c.model AND s.attribution = c.attribution AND s.month = c.month AND s.channel = c.channel
-), figure AS (
-	SELECT s.*, CASE WHEN sum(s.part) OVER w > 0
-		THEN trim_scale(round(s.amount * sum(s.part) OVER up_to / sum(s.part) OVER w, 6) - round(s.amount * (sum(s.part) OVER up_to - s.part) / sum(s.part) OVER w, 6))
-		WHEN row_number() OVER up_to = 1 THEN s.amount ELSE 0 END AS spend
-	FROM shared s
-	WINDOW w AS (PARTITION BY s.model, s.attribution, s.month, s.channel), up_to AS (w ORDER BY s.segment)
-)
-SELECT f.model, f.attribution, f.month, f.channel, f.segment, f.new_customers, f.orders, f.revenue, f.spend,
-	round(f.spend / nullif(f.new_customers, 0), 6) AS acquisition_cost,
-	round(f.revenue / nullif(f.spend, 0), 6) AS return_on_spend,
-	leadscore_internal.segment_position(f.model, f.segment) AS segment_position,
-	f.leads, round(f.revenue * f.margin, 6) AS margin, round(f.revenue * f.margin, 6) - f.spend AS profit, now() AS computed_at
-FROM figure f
-$$;
-
-COMMENT ON FUNCTION leadscore_internal.attribution_now() IS 'the rows of attribution as of now';
-
 SELECT pg_catalog.pg_extension_config_dump('leadscore.spend', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.channel', '');
+
+-- one walk over all leads for each model
+
+CREATE TYPE leadscore_internal.figures AS (
+	monthly float8[],
+	monthly_revenue numeric[],
+	cycle float8[],
+	funnel float8[],
+	attribution float8[],
+	attribution_revenue numeric[]
+);
+
+COMMENT ON TYPE leadscore_internal.figures IS 'key figures of a model; months by their number since December 1969, segments by position and channels by name from 1, 0: none';
+COMMENT ON COLUMN leadscore_internal.figures.monthly IS 'month, segment, whether they are new, leads, customers, orders, customers that have ordered more than once';
+COMMENT ON COLUMN leadscore_internal.figures.monthly_revenue IS 'the value of the orders';
+COMMENT ON COLUMN leadscore_internal.figures.cycle IS 'month, segment, days from the first hour to the first order: a row for each customer';
+COMMENT ON COLUMN leadscore_internal.figures.funnel IS 'month, segment, number of the furthest stage, leads';
+COMMENT ON COLUMN leadscore_internal.figures.attribution IS '0 (first touch) or 1 (last), month, channel, segment, new customers, orders, new leads';
+COMMENT ON COLUMN leadscore_internal.figures.attribution_revenue IS 'the value of the orders';
+
+CREATE FUNCTION leadscore_internal.figures_transition(internal, jsonb, leadscore.timeline, jsonb, timestamptz, timestamptz[], integer, integer, integer[], integer[], integer[], integer[]) RETURNS internal
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50;
+
+CREATE FUNCTION leadscore_internal.figures_final(internal) RETURNS leadscore_internal.figures
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore_internal.figures_transition(internal, jsonb, leadscore.timeline, jsonb, timestamptz, timestamptz[], integer, integer, integer[], integer[], integer[], integer[])
+	IS 'aggregate transition function';
+COMMENT ON FUNCTION leadscore_internal.figures_final(internal) IS 'aggregate final function';
+
+CREATE AGGREGATE leadscore_internal.gather_figures(scorecard jsonb, timeline leadscore.timeline, profile jsonb, at timestamptz, months timestamptz[],
+	conversion_id integer, look_back_hours integer, stage_signals integer[], stages integer[], touch_signals integer[], channels integer[]) (
+	SFUNC = leadscore_internal.figures_transition,
+	STYPE = internal,
+	SSPACE = 65536,
+	FINALFUNC = leadscore_internal.figures_final
+);
+
+COMMENT ON AGGREGATE leadscore_internal.gather_figures(jsonb, leadscore.timeline, jsonb, timestamptz, timestamptz[], integer, integer, integer[], integer[], integer[], integer[])
+	IS 'the key figures of timelines up to an instant';
+
+-- (an event of the first hours of 1970 may lie in the year before)
+CREATE FUNCTION leadscore_internal.month_number(n integer) RETURNS date
+	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT (date '1969-12-01' + make_interval(months => n))::date;
+END;
+
+COMMENT ON FUNCTION leadscore_internal.month_number(integer) IS 'the first day of a month by its number since December 1969';
+
+CREATE FUNCTION leadscore_internal.channel_names() RETURNS TABLE (n bigint, channel text)
+	LANGUAGE sql STABLE PARALLEL SAFE ROWS 5 SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT row_number() OVER (ORDER BY c.channel), c.channel FROM (SELECT DISTINCT c.channel FROM leadscore.channel c) c
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.channel_names() IS 'the channels in the order of their names, numbered from 1';
+
+CREATE FUNCTION leadscore_internal.model_stages(model text) RETURNS TABLE (n bigint, stage text, "position" integer)
+	LANGUAGE sql STABLE PARALLEL SAFE ROWS 5 SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT row_number() OVER (ORDER BY s.position) - 1, s.stage, s.position FROM leadscore.stage s WHERE s.model = model_stages.model
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.model_stages(text) IS 'the stages of a model by position, numbered from 0';
+
+CREATE FUNCTION leadscore_internal.figures_of(model text) RETURNS leadscore_internal.figures
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+DECLARE
+	card record;
+	months timestamptz[];
+	stage_signals integer[];
+	stages integer[];
+	touch_signals integer[];
+	channels integer[];
+	result leadscore_internal.figures;
+BEGIN
+	SELECT c.scorecard, c.conversion_id, c.time_zone, leadscore_internal.duration_hours('look_back'::text, c.look_back, 'Write a duration such as 30 days.'::text) AS look_back INTO card
+	FROM leadscore_internal.model_cards() c WHERE c.model = figures_of.model;
+	months := ARRAY(SELECT leadscore_internal.month_start(leadscore_internal.month_number(n), card.time_zone)
+		FROM generate_series(0, (extract(year FROM now() AT TIME ZONE card.time_zone)::integer - 1970) * 12 + extract(month FROM now() AT TIME ZONE card.time_zone)::integer) n ORDER BY n);
+	-- a signal that shows several stages shows the furthest of them
+	SELECT array_agg(s.signal_id ORDER BY s.signal_id), array_agg(s.n ORDER BY s.signal_id) INTO stage_signals, stages
+	FROM (SELECT g.signal_id, max(t.n)::integer AS n
+		FROM leadscore_internal.model_stages(figures_of.model) t
+		JOIN leadscore.weight w ON w.model = figures_of.model AND w.stage = t.stage
+		JOIN leadscore.signal g ON g.signal = w.signal
+		GROUP BY g.signal_id) s;
+	SELECT array_agg(g.signal_id ORDER BY g.signal_id, n.n), array_agg(n.n::integer ORDER BY g.signal_id, n.n) INTO touch_signals, channels
+	FROM leadscore.channel c JOIN leadscore_internal.channel_names() n ON n.channel = c.channel JOIN leadscore.signal g ON g.signal = c.signal;
+	result := (
+		SELECT leadscore_internal.gather_figures(card.scorecard, v.timeline, v.profile, now(), months, card.conversion_id, card.look_back,
+			coalesce(stage_signals, '{}'), coalesce(stages, '{}'), coalesce(touch_signals, '{}'), coalesce(channels, '{}'))
+		FROM leadscore_internal.visible_lead v);
+	RETURN result;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.figures_of(text) IS 'the key figures of a model as of now';
+
+-- the rows of each figure
+
+CREATE FUNCTION leadscore_internal.monthly_figure_rows(model text, f leadscore_internal.figures) RETURNS SETOF leadscore.monthly_figure
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+	SELECT monthly_figure_rows.model, leadscore_internal.month_number(c.month), s.segment, c.is_new, c.leads, c.customers,
+		round(c.customers::numeric / c.leads, 6), c.orders, c.revenue, round(c.revenue / c.leads, 6), round(c.revenue / nullif(c.orders, 0), 6),
+		round(c.repeaters::numeric / nullif(c.customers, 0), 6), s.position, now()
+	FROM (
+		SELECT f.monthly[i][1]::integer AS month, f.monthly[i][2] AS segment, f.monthly[i][3] = 1 AS is_new, f.monthly[i][4]::bigint AS leads,
+			f.monthly[i][5]::bigint AS customers, f.monthly[i][6]::bigint AS orders, f.monthly[i][7]::bigint AS repeaters, f.monthly_revenue[i] AS revenue
+		FROM generate_series(1, array_length(f.monthly, 1)) i
+	) c
+	LEFT JOIN leadscore_internal.card_segments(leadscore.scorecard(monthly_figure_rows.model)) s ON s.n = c.segment
+$$;
+
+CREATE FUNCTION leadscore_internal.sales_cycle_rows(model text, f leadscore_internal.figures) RETURNS SETOF leadscore.sales_cycle
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+	SELECT sales_cycle_rows.model, leadscore_internal.month_number(g.month), s.segment, g.customers, g.quartiles[1], g.quartiles[2], g.quartiles[3],
+		s.position, g.all_segments, now()
+	FROM (
+		SELECT c.month, c.segment, count(*) AS customers, percentile_cont(ARRAY[0.25, 0.5, 0.75]) WITHIN GROUP (ORDER BY c.days) AS quartiles,
+			grouping(c.segment) = 1 AS all_segments
+		FROM (
+			SELECT f.cycle[i][1]::integer AS month, f.cycle[i][2] AS segment, f.cycle[i][3] AS days
+			FROM generate_series(1, array_length(f.cycle, 1)) i
+		) c
+		GROUP BY GROUPING SETS ((c.month, c.segment), (c.month))
+	) g
+	LEFT JOIN leadscore_internal.card_segments(leadscore.scorecard(sales_cycle_rows.model)) s ON s.n = g.segment
+$$;
+
+CREATE FUNCTION leadscore_internal.funnel_rows(model text, f leadscore_internal.figures) RETURNS SETOF leadscore.funnel
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+	WITH furthest AS MATERIALIZED (
+		SELECT f.funnel[i][1]::integer AS month, f.funnel[i][2] AS segment, f.funnel[i][3] AS stage, f.funnel[i][4]::bigint AS leads
+		FROM generate_series(1, array_length(f.funnel, 1)) i
+	), counted AS (
+		SELECT c.month, c.segment, t.stage, t.position, coalesce(sum(c.leads) FILTER (WHERE c.stage >= t.n), 0)::bigint AS leads
+		FROM leadscore_internal.model_stages(funnel_rows.model) t CROSS JOIN furthest c
+		GROUP BY c.month, c.segment, t.stage, t.position
+	)
+	SELECT funnel_rows.model, leadscore_internal.month_number(c.month), s.segment, c.stage, c.position, c.leads,
+		round(c.leads::numeric / nullif(first_value(c.leads) OVER w, 0), 6), round(1 - c.leads::numeric / nullif(lag(c.leads) OVER w, 0), 6), s.position, now()
+	FROM counted c
+	LEFT JOIN leadscore_internal.card_segments(leadscore.scorecard(funnel_rows.model)) s ON s.n = c.segment
+	WINDOW w AS (PARTITION BY c.month, c.segment ORDER BY c.position)
+$$;
+
+-- What a channel has spent is shared out by the borders of running sums, which lose nothing.
+CREATE FUNCTION leadscore_internal.attribution_rows(model text, f leadscore_internal.figures) RETURNS SETOF leadscore.attribution
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+	WITH credited AS MATERIALIZED (
+		SELECT CASE c.attribution WHEN 0 THEN 'first' ELSE 'last' END AS attribution, leadscore_internal.month_number(c.month) AS month, n.channel, s.segment,
+			c.new_customers, c.orders, c.revenue, c.leads, s.position
+		FROM (
+			SELECT f.attribution[i][1] AS attribution, f.attribution[i][2]::integer AS month, f.attribution[i][3] AS channel, f.attribution[i][4] AS segment,
+				f.attribution[i][5]::bigint AS new_customers, f.attribution[i][6]::bigint AS orders, f.attribution[i][7]::bigint AS leads, f.attribution_revenue[i] AS revenue
+			FROM generate_series(1, array_length(f.attribution, 1)) i
+		) c
+		LEFT JOIN leadscore_internal.card_segments(leadscore.scorecard(attribution_rows.model)) s ON s.n = c.segment
+		LEFT JOIN leadscore_internal.channel_names() n ON n.n = c.channel
+	), spent AS MATERIALIZED (
+		SELECT a.attribution, date_trunc('month', s.day::timestamp)::date AS month, s.channel, sum(s.amount) AS amount,
+			-- of days whose margins differ, each has the weight of what it has cost
+			CASE WHEN sum(s.amount) FILTER (WHERE s.margin IS NOT NULL) > 0
+				THEN sum(s.amount * s.margin) / sum(s.amount) FILTER (WHERE s.margin IS NOT NULL) ELSE avg(s.margin) END AS margin
+		FROM leadscore.spend s CROSS JOIN (VALUES ('first'), ('last')) a (attribution)
+		WHERE EXISTS (SELECT FROM leadscore_internal.model_conversion c WHERE c.model = attribution_rows.model)
+		GROUP BY a.attribution, date_trunc('month', s.day::timestamp)::date, s.channel
+	), shared AS (
+		SELECT coalesce(c.attribution, s.attribution) AS attribution, coalesce(c.month, s.month) AS month,
+			coalesce(c.channel, s.channel) AS channel, c.segment, c.position, coalesce(c.new_customers, 0) AS new_customers, coalesce(c.orders, 0) AS orders,
+			coalesce(c.revenue, 0) AS revenue, coalesce(c.leads, 0) AS leads, coalesce(s.amount, 0) AS amount, s.margin,
+			-- a month that has brought nobody new has paid for its orders
+			CASE WHEN sum(c.new_customers) OVER (PARTITION BY c.attribution, c.month, c.channel) > 0 THEN c.new_customers ELSE c.orders END AS part
+		FROM credited c FULL JOIN spent s ON s.attribution = c.attribution AND s.month = c.month AND s.channel = c.channel
+	), figure AS (
+		SELECT s.*, CASE WHEN sum(s.part) OVER w > 0
+			THEN trim_scale(round(s.amount * sum(s.part) OVER up_to / sum(s.part) OVER w, 6) - round(s.amount * (sum(s.part) OVER up_to - s.part) / sum(s.part) OVER w, 6))
+			WHEN row_number() OVER up_to = 1 THEN s.amount ELSE 0 END AS spend
+		FROM shared s
+		WINDOW w AS (PARTITION BY s.attribution, s.month, s.channel), up_to AS (w ORDER BY s.segment)
+	)
+	SELECT attribution_rows.model, f.attribution, f.month, f.channel, f.segment, f.new_customers, f.orders, f.revenue, f.spend,
+		round(f.spend / nullif(f.new_customers, 0), 6), round(f.revenue / nullif(f.spend, 0), 6), f.position,
+		f.leads, round(f.revenue * f.margin, 6), round(f.revenue * f.margin, 6) - f.spend, now()
+	FROM figure f
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.monthly_figure_rows(text, leadscore_internal.figures) IS 'the rows of monthly_figure of a model';
+COMMENT ON FUNCTION leadscore_internal.sales_cycle_rows(text, leadscore_internal.figures) IS 'the rows of sales_cycle of a model';
+COMMENT ON FUNCTION leadscore_internal.funnel_rows(text, leadscore_internal.figures) IS 'the rows of funnel of a model';
+COMMENT ON FUNCTION leadscore_internal.attribution_rows(text, leadscore_internal.figures) IS 'the rows of attribution of a model';

@@ -340,18 +340,29 @@ CREATE FUNCTION leadscore.refresh_figures() RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off SET jit = off
 AS $$
 DECLARE
-	figure text;
 	model text;
+	figures leadscore_internal.figures;
 BEGIN
 	-- one at a time: the next one replaces what this one has committed
 	PERFORM leadscore_internal.lock_by_name('figures'::text);
+	DELETE FROM leadscore.monthly_figure;
+	DELETE FROM leadscore.sales_cycle;
+	DELETE FROM leadscore.funnel;
+	DELETE FROM leadscore.attribution;
 	FOR model IN SELECT m.model FROM leadscore.model m ORDER BY 1 LOOP
 		PERFORM leadscore_internal.write_segment_days(model);
+		figures := leadscore_internal.figures_of(model);
+		INSERT INTO leadscore.monthly_figure SELECT r.* FROM leadscore_internal.monthly_figure_rows(model, figures) r;
+		INSERT INTO leadscore.sales_cycle SELECT r.* FROM leadscore_internal.sales_cycle_rows(model, figures) r;
+		INSERT INTO leadscore.funnel SELECT r.* FROM leadscore_internal.funnel_rows(model, figures) r;
+		INSERT INTO leadscore.attribution SELECT r.* FROM leadscore_internal.attribution_rows(model, figures) r;
 	END LOOP;
-	FOREACH figure IN ARRAY '{monthly_figure,sales_cycle,funnel,attribution,rfm_lead,offer_figure,experiment_figure}'::text[] LOOP
-		EXECUTE format('DELETE FROM leadscore.%I', figure);
-		EXECUTE format('INSERT INTO leadscore.%1$I SELECT * FROM leadscore_internal.%2$I()', figure, figure || '_now');
-	END LOOP;
+	DELETE FROM leadscore.rfm_lead;
+	INSERT INTO leadscore.rfm_lead SELECT r.* FROM leadscore_internal.rfm_lead_now() r;
+	DELETE FROM leadscore.offer_figure;
+	INSERT INTO leadscore.offer_figure SELECT r.* FROM leadscore_internal.offer_figure_now() r;
+	DELETE FROM leadscore.experiment_figure;
+	INSERT INTO leadscore.experiment_figure SELECT r.* FROM leadscore_internal.experiment_figure_now() r;
 	PERFORM leadscore_internal.write_model_quality(3);
 END
 $$;

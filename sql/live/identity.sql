@@ -706,6 +706,14 @@ BEGIN
 		RETURN NEXT;
 	END IF;
 
+	-- (a snapshot, which is written again)
+	source := 'leadscore.rfm_lead';
+	removed := 0;
+	remaining := 0;
+	DELETE FROM leadscore.rfm_lead r WHERE r.lead_id = ANY (names);
+	GET DIAGNOSTICS removed = ROW_COUNT;
+	RETURN NEXT;
+
 	source := 'leadscore.lead_segment';
 	removed := 0;
 	remaining := 0;

@@ -1,13 +1,25 @@
 /*
- * figures.c: what key figures find in a timeline.
+ * figures.c: the key figures that are found in timelines: the aggregate figures, in one walk over all leads.
+ *
+ * A month is a range of hours. The instants that a lead is appraised at are the last hour of each month, and now: so the
+ * first instant at which there is the lead ends the month in which it came, and each other month begins with the segment
+ * of the instant before.
+ *
+ *     months      | 0        | 1        | 2   ... now
+ *     instants             0 |        1 |          2
  */
+#include "learn/quality.h"
 #include "learn/wide_sum.h"
-#include "model/appraise.h"
+#include "model/over_time.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "utils/array.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(bought);
+PG_FUNCTION_INFO_V1(figures_transition);
+PG_FUNCTION_INFO_V1(figures_final);
 
 /* The row type that a function returns, kept for its call site. */
 static TupleDesc
@@ -60,4 +72,551 @@ bought(PG_FUNCTION_ARGS)
 	values[1] = wide_total(&revenue);
 	values[2] = TimestampTzGetDatum(instant_of(last));
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(row_of_call(fcinfo), values, nulls)));
+}
+
+/* ---------- the aggregate figures ---------- */
+
+enum
+{
+	FIRST_TOUCH,
+	LAST_TOUCH,
+	ATTRIBUTIONS
+};
+
+/* Of a segment when the month began, or of those that came in it. */
+typedef struct MonthCell
+{
+	int64		leads;
+	int64		customers;
+	int64		orders;
+	int64		repeaters;
+	WideSum		revenue;
+} MonthCell;
+
+/* What a channel is credited with. */
+typedef struct ChannelCell
+{
+	int64		new_customers;
+	int64		orders;
+	int64		leads;
+	WideSum		revenue;
+} ChannelCell;
+
+/* Segments are numbered from 1, 0 is none; channels as well. */
+typedef struct Month
+{
+	MonthCell  *segments;		/* of leads that had come before, then one of those that came in it */
+	int64	   *stages;			/* segments by stages */
+	ChannelCell *channels[ATTRIBUTIONS];	/* segments by channels */
+} Month;
+
+/* A first purchase. */
+typedef struct Cycle
+{
+	int32		month;
+	int32		segment;
+	double		days;
+} Cycle;
+
+typedef struct Touch
+{
+	int32		hour;
+	int32		channel;
+} Touch;
+
+typedef struct Order
+{
+	int32		hour;
+	int64		occurrences;
+	int64		value;
+} Order;
+
+typedef struct Figures
+{
+	MemoryContext context;
+	OverTime   *over;
+	int32		segments;		/* and none */
+	int32		now;			/* hour */
+	int32		n_months;
+	int32	   *months;			/* the first hour of each */
+	int32		conversion;		/* signal_id, or -1 */
+	int32		look_back;		/* hours; PG_INT32_MAX: for ever */
+	int32		n_stages;
+	int32		n_stage_signals;
+	int32	   *stage_signals;	/* ascending signal_ids */
+	int32	   *stages;			/* the number of the furthest stage of each, from 0 */
+	int32		n_touch_signals;
+	int32	   *touch_signals;
+	int32	   *channels;		/* of each, from 1, in the order of their names */
+	int32		n_channels;		/* and none */
+	Month	  **of_month;		/* NULL: nobody was there */
+	int32		n_cycles;
+	int32		cycle_capacity;
+	Cycle	   *cycles;
+
+	/* of one lead */
+	int32		start;
+	int32		furthest;		/* stage, or -1 */
+	int32		n_orders;
+	int32		order_capacity;
+	Order	   *orders;			/* by hour */
+	int32		n_touches;
+	int32		touch_capacity;
+	Touch	   *touches;		/* by hour and channel */
+} Figures;
+
+static int32 *
+int32_array(FunctionCallInfo fcinfo, int argument, MemoryContext context, int32 *n)
+{
+	Datum	   *values;
+	bool	   *nulls;
+	int32	   *result;
+
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(argument), INT4OID, sizeof(int32), true, TYPALIGN_INT, &values, &nulls, n);
+	result = MemoryContextAlloc(context, Max(*n, 1) * sizeof(int32));
+	for (int32 i = 0; i < *n; i++)
+		result[i] = nulls[i] ? 0 : DatumGetInt32(values[i]);
+	return result;
+}
+
+/* (state, scorecard, timeline, profile, at, months, conversion_id, look_back, stage_signals, stages, touch_signals, channels) */
+static Figures *
+figures_create(FunctionCallInfo fcinfo, MemoryContext context)
+{
+	Figures    *f = MemoryContextAllocZero(context, sizeof(Figures));
+	Scorecard  *card = scorecard_compile_in(context, PG_GETARG_DATUM(1));
+	Datum	   *months;
+	bool	   *nulls;
+	int32	   *instants;
+	int32		n;
+
+	for (int i = 4; i < 12; i++)
+		if (i != 6 && i != 7 && PG_ARGISNULL(i))
+			elog(ERROR, "argument %d of figures is NULL", i);
+	f->context = context;
+	f->segments = card->nsegments + 1;
+	f->now = hour_of(PG_GETARG_TIMESTAMPTZ(4));
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(5), TIMESTAMPTZOID, sizeof(TimestampTz), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &months, &nulls, &f->n_months);
+	f->months = MemoryContextAlloc(context, Max(f->n_months, 1) * sizeof(int32));
+	instants = palloc(Max(f->n_months, 1) * sizeof(int32));
+	for (int32 i = 0; i < f->n_months; i++)
+	{
+		f->months[i] = hour_of(DatumGetTimestampTz(months[i]));
+		if (i > 0)
+			instants[i - 1] = f->months[i] - 1;
+	}
+	if (f->n_months == 0 || f->now < f->months[f->n_months - 1])
+		elog(ERROR, "the last month of figures lies in the future");
+	instants[f->n_months - 1] = f->now;
+	f->over = over_time_create(context, card, f->n_months, instants);
+	f->of_month = MemoryContextAllocZero(context, f->n_months * sizeof(Month *));
+	f->conversion = PG_ARGISNULL(6) ? -1 : PG_GETARG_INT32(6);
+	f->look_back = PG_ARGISNULL(7) ? PG_INT32_MAX : PG_GETARG_INT32(7);
+	f->stage_signals = int32_array(fcinfo, 8, context, &f->n_stage_signals);
+	f->stages = int32_array(fcinfo, 9, context, &n);
+	for (int32 i = 0; i < n; i++)
+		f->n_stages = Max(f->n_stages, f->stages[i] + 1);
+	f->touch_signals = int32_array(fcinfo, 10, context, &f->n_touch_signals);
+	f->channels = int32_array(fcinfo, 11, context, &n);
+	f->n_channels = 1;
+	for (int32 i = 0; i < n; i++)
+		f->n_channels = Max(f->n_channels, f->channels[i] + 1);
+	return f;
+}
+
+static Month *
+month_cells(Figures *f, int32 number)
+{
+	Month	   *month = f->of_month[number];
+
+	if (month)
+		return month;
+	month = f->of_month[number] = MemoryContextAllocZero(f->context, sizeof(Month));
+	month->segments = MemoryContextAllocZero(f->context, (f->segments + 1) * sizeof(MonthCell));
+	for (int32 i = 0; i <= f->segments; i++)
+		month->segments[i].revenue.scale = MONEY_SCALE;
+	month->stages = MemoryContextAllocZero(f->context, Max(f->segments * f->n_stages, 1) * sizeof(int64));
+	for (int a = 0; a < ATTRIBUTIONS; a++)
+	{
+		month->channels[a] = MemoryContextAllocZero(f->context, f->segments * f->n_channels * sizeof(ChannelCell));
+		for (int32 i = 0; i < f->segments * f->n_channels; i++)
+			month->channels[a][i].revenue.scale = MONEY_SCALE;
+	}
+	return month;
+}
+
+/* The month of an hour, which is not before the first. */
+static int32
+month_of_hour(const Figures *f, int32 hour)
+{
+	int32		low = 0;
+	int32		high = f->n_months - 1;
+
+	while (low < high)
+	{
+		int32		middle = (low + high + 1) / 2;
+
+		if (f->months[middle] <= hour)
+			low = middle;
+		else
+			high = middle - 1;
+	}
+	return low;
+}
+
+/* ---------- one lead ---------- */
+
+static int
+compare_touches(const void *a, const void *b)
+{
+	const Touch *one = a;
+	const Touch *other = b;
+
+	if (one->hour != other->hour)
+		return one->hour < other->hour ? -1 : 1;
+	return one->channel < other->channel ? -1 : one->channel > other->channel;
+}
+
+/* Room for one more item of an array in the state. */
+#define make_room(f, array, n, capacity) \
+	do { \
+		if ((n) == (capacity)) \
+		{ \
+			(capacity) = Max(2 * (capacity), 64); \
+			(array) = (array) ? repalloc_huge((array), (Size) (capacity) * sizeof(*(array))) \
+				: MemoryContextAllocHuge((f)->context, (Size) (capacity) * sizeof(*(array))); \
+		} \
+	} while (0)
+
+/* Read a lead's orders, touches and furthest stage up to now. */
+static void
+read_figures(Figures *f, const struct varlena *timeline)
+{
+	TimelineReader reader;
+	int32		stage = 0;
+
+	f->furthest = -1;
+	f->n_orders = f->n_touches = 0;
+	timeline_read(&reader, timeline);
+	f->start = reader.base;
+	while (timeline_next_signal(&reader))
+	{
+		bool		order = reader.signal_id == f->conversion;
+		bool		occurred = false;
+		int32		first_touch = 0;
+
+		CHECK_FOR_INTERRUPTS();
+		while (first_touch < f->n_touch_signals && f->touch_signals[first_touch] != reader.signal_id)
+			first_touch++;
+		while (reader.left > 0)
+		{
+			int64		occurrences;
+			int64		value;
+
+			timeline_next_entry(&reader, &occurrences, &value);
+			if (reader.hour > f->now)
+				continue;
+			occurred |= occurrences > 0;
+			if (order)
+			{
+				make_room(f, f->orders, f->n_orders, f->order_capacity);
+				f->orders[f->n_orders++] = (Order) {reader.hour, occurrences, value};
+			}
+			/* a signal may show several channels */
+			for (int32 i = first_touch; i < f->n_touch_signals && occurrences > 0; i++)
+				if (f->touch_signals[i] == reader.signal_id)
+				{
+					make_room(f, f->touches, f->n_touches, f->touch_capacity);
+					f->touches[f->n_touches++] = (Touch) {reader.hour, f->channels[i]};
+				}
+		}
+		while (stage < f->n_stage_signals && f->stage_signals[stage] < reader.signal_id)
+			stage++;
+		if (occurred && stage < f->n_stage_signals && f->stage_signals[stage] == reader.signal_id)
+			f->furthest = Max(f->furthest, f->stages[stage]);
+	}
+	if (f->n_touches > 1)
+		qsort(f->touches, f->n_touches, sizeof(Touch), compare_touches);
+}
+
+/* The segment that a lead was in before an hour; 0 if it was in none, or not yet a lead. */
+static int32
+segment_before(Figures *f, const struct varlena *timeline, Jsonb *profile, int32 hour)
+{
+	Appraisal	appraisal;
+
+	if (f->start >= hour)
+		return 0;
+	appraise_lead(f->over->card, timeline, profile, hour - 1, hour - 1, &appraisal, NULL);
+	return segment_number(f->over->card, &appraisal, NULL, 0);
+}
+
+/* How many touches lie before an hour. */
+static int32
+touches_before(const Figures *f, int32 hour)
+{
+	int32		low = 0;
+	int32		high = f->n_touches;
+
+	while (low < high)
+	{
+		int32		middle = (low + high) / 2;
+
+		if (f->touches[middle].hour < hour)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* The channels of the first and the last touch in a range of hours; 0: there is none. In one hour the first by name counts. */
+static void
+find_channels(const Figures *f, int32 from, int32 until, int32 channels[ATTRIBUTIONS])
+{
+	int32		first = touches_before(f, from);
+	int32		end = touches_before(f, until);
+
+	channels[FIRST_TOUCH] = channels[LAST_TOUCH] = 0;
+	if (first == end)
+		return;
+	channels[FIRST_TOUCH] = f->touches[first].channel;
+	channels[LAST_TOUCH] = f->touches[touches_before(f, f->touches[end - 1].hour)].channel;
+}
+
+/* A sum of the state: what needs more than 64 bits lies in its memory. */
+static void
+add_revenue(const Figures *f, WideSum *sum, int64 value)
+{
+	MemoryContext old = MemoryContextSwitchTo(f->context);
+
+	wide_add(sum, value);
+	MemoryContextSwitchTo(old);
+}
+
+static ChannelCell *
+channel_cell(Figures *f, int32 month, int attribution, int32 channel, int32 segment)
+{
+	return &month_cells(f, month)->channels[attribution][segment * f->n_channels + channel];
+}
+
+/* The channels that brought a lead, and its orders; its first order, too. */
+static void
+add_orders(Figures *f, const struct varlena *timeline, Jsonb *profile, int32 came)
+{
+	int32		channels[ATTRIBUTIONS];
+	bool		has_bought = false;
+
+	find_channels(f, f->start, came + 1 < f->n_months ? f->months[came + 1] : PG_INT32_MAX, channels);
+	for (int a = 0; a < ATTRIBUTIONS; a++)
+		channel_cell(f, came, a, channels[a], 0)->leads++;
+
+	for (int32 i = 0; i < f->n_orders; i++)
+	{
+		const Order *order = &f->orders[i];
+		int32		month = month_of_hour(f, order->hour);
+		int32		segment = segment_before(f, timeline, profile, order->hour);
+		bool		is_first = !has_bought && order->occurrences > 0;
+
+		CHECK_FOR_INTERRUPTS();
+		find_channels(f, f->look_back == PG_INT32_MAX ? PG_INT32_MIN : order->hour - f->look_back + 1, order->hour + 1, channels);
+		for (int a = 0; a < ATTRIBUTIONS; a++)
+		{
+			ChannelCell *cell = channel_cell(f, month, a, channels[a], segment);
+
+			cell->new_customers += is_first;
+			cell->orders += order->occurrences;
+			add_revenue(f, &cell->revenue, order->value);
+		}
+		if (is_first)
+		{
+			has_bought = true;
+			make_room(f, f->cycles, f->n_cycles, f->cycle_capacity);
+			f->cycles[f->n_cycles++] = (Cycle) {month, segment, (order->hour - f->start) / (double) HOURS_A_DAY};
+		}
+	}
+}
+
+/* The months since a lead came. */
+static void
+add_months(Figures *f, int32 came)
+{
+	int64		orders_so_far = 0;
+	int32		next = 0;
+
+	for (int32 m = came; m < f->n_months; m++)
+	{
+		int32		end = m + 1 < f->n_months ? f->months[m + 1] : PG_INT32_MAX;
+		int32		number = m == came ? f->segments : segment_number(f->over->card, &f->over->appraisals[m - 1], NULL, 0);
+		MonthCell  *cell = &month_cells(f, m)->segments[number];
+		int64		orders = 0;
+
+		for (; next < f->n_orders && f->orders[next].hour < end; next++)
+		{
+			orders += f->orders[next].occurrences;
+			add_revenue(f, &cell->revenue, f->orders[next].value);
+		}
+		orders_so_far += orders;
+		cell->leads++;
+		cell->orders += orders;
+		if (orders > 0)
+		{
+			cell->customers++;
+			cell->repeaters += orders_so_far > 1;
+		}
+	}
+}
+
+/* (state, scorecard, timeline, profile, ...) -> state; all but timeline and profile are those of the first row */
+Datum
+figures_transition(PG_FUNCTION_ARGS)
+{
+	MemoryContext context = aggregate_context(fcinfo);
+	Figures    *f = PG_ARGISNULL(0) ? NULL : (Figures *) PG_GETARG_POINTER(0);
+	struct varlena *timeline;
+	Jsonb	   *profile;
+	int32		came;
+
+	if (f == NULL)
+	{
+		if (PG_ARGISNULL(1))
+			PG_RETURN_NULL();
+		f = figures_create(fcinfo, context);
+	}
+	if (PG_ARGISNULL(2))
+		PG_RETURN_POINTER(f);
+	timeline = PG_GETARG_TIMELINE(2);
+	if (timeline_is_empty(timeline))
+		PG_RETURN_POINTER(f);
+	profile = PG_ARGISNULL(3) || f->over->card->nprofiles == 0 ? NULL : PG_GETARG_JSONB_P(3);
+	came = over_time_lead(f->over, timeline, profile);
+	if (came == f->n_months)
+		PG_RETURN_POINTER(f);
+
+	read_figures(f, timeline);
+	if (f->furthest >= 0)
+		month_cells(f, came)->stages[segment_number(f->over->card, &f->over->appraisals[came], NULL, 0) * f->n_stages + f->furthest]++;
+	if (f->conversion >= 0)
+	{
+		add_months(f, came);
+		add_orders(f, timeline, profile, came);
+	}
+	PG_RETURN_POINTER(f);
+}
+
+/* ---------- the result ---------- */
+
+/* A matrix of figures that grows by rows, and money beside it. */
+typedef struct Matrix
+{
+	int			columns;
+	int			rows;
+	int			capacity;
+	Datum	   *figures;
+	Datum	   *money;
+} Matrix;
+
+static Datum *
+next_row(Matrix *matrix)
+{
+	if (matrix->rows == matrix->capacity)
+	{
+		matrix->capacity = Max(2 * matrix->capacity, 256);
+		matrix->figures = matrix->figures ? repalloc_huge(matrix->figures, (Size) matrix->capacity * matrix->columns * sizeof(Datum))
+			: palloc_extended((Size) matrix->capacity * matrix->columns * sizeof(Datum), MCXT_ALLOC_HUGE);
+		matrix->money = matrix->money ? repalloc_huge(matrix->money, (Size) matrix->capacity * sizeof(Datum))
+			: palloc_extended((Size) matrix->capacity * sizeof(Datum), MCXT_ALLOC_HUGE);
+	}
+	return matrix->figures + (Size) matrix->rows++ * matrix->columns;
+}
+
+static Datum
+array_of_figures(const Matrix *matrix, bool *isnull)
+{
+	int			sizes[2] = {matrix->rows, matrix->columns};
+	int			lower[2] = {1, 1};
+
+	*isnull = matrix->rows == 0;
+	return *isnull ? (Datum) 0 :
+		PointerGetDatum(construct_md_array(matrix->figures, NULL, 2, sizes, lower, FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+static Datum
+array_of_money(const Matrix *matrix, bool *isnull)
+{
+	*isnull = matrix->rows == 0;
+	return *isnull ? (Datum) 0 : PointerGetDatum(construct_array(matrix->money, matrix->rows, NUMERICOID, -1, false, TYPALIGN_INT));
+}
+
+static void
+put_row(Matrix *matrix, const double *figures)
+{
+	Datum	   *row = next_row(matrix);
+
+	for (int i = 0; i < matrix->columns; i++)
+		row[i] = Float8GetDatum(figures[i]);
+}
+
+static void
+put_month(const Figures *f, int32 m, Matrix *monthly, Matrix *funnel, Matrix *attribution)
+{
+	const Month *month = f->of_month[m];
+
+	for (int32 s = 0; s <= f->segments; s++)
+	{
+		const MonthCell *cell = &month->segments[s];
+		bool		is_new = s == f->segments;
+
+		if (cell->leads == 0)
+			continue;
+		put_row(monthly, (double[]) {m, is_new ? 0 : s, is_new, cell->leads, cell->customers, cell->orders, cell->repeaters});
+		monthly->money[monthly->rows - 1] = wide_total(&cell->revenue);
+	}
+	for (int32 i = 0; i < f->segments * f->n_stages; i++)
+		if (month->stages[i] > 0)
+			put_row(funnel, (double[]) {m, i / f->n_stages, i % f->n_stages, month->stages[i]});
+	for (int a = 0; a < ATTRIBUTIONS; a++)
+		for (int32 i = 0; i < f->segments * f->n_channels; i++)
+		{
+			const ChannelCell *cell = &month->channels[a][i];
+
+			if (cell->leads == 0 && cell->orders == 0 && cell->new_customers == 0 && cell->revenue.low == 0 && cell->revenue.high == NULL)
+				continue;
+			put_row(attribution, (double[]) {a, m, i % f->n_channels, i / f->n_channels, cell->new_customers, cell->orders, cell->leads});
+			attribution->money[attribution->rows - 1] = wide_total(&cell->revenue);
+		}
+}
+
+/*
+ * state -> (monthly, monthly_revenue, cycle, funnel, attribution, attribution_revenue); months, stages and attributions
+ * (first, last) by number from 0, segments and channels from 1 (0: none)
+ */
+Datum
+figures_final(PG_FUNCTION_ARGS)
+{
+	Figures    *f = PG_ARGISNULL(0) ? NULL : (Figures *) PG_GETARG_POINTER(0);
+	Matrix		monthly = {.columns = 7};
+	Matrix		cycle = {.columns = 3};
+	Matrix		funnel = {.columns = 4};
+	Matrix		attribution = {.columns = 7};
+	Datum		values[6];
+	bool		nulls[6];
+	TupleDesc	row;
+
+	if (f == NULL)
+		PG_RETURN_NULL();
+	for (int32 m = 0; m < f->n_months; m++)
+		if (f->of_month[m])
+			put_month(f, m, &monthly, &funnel, &attribution);
+	for (int32 i = 0; i < f->n_cycles; i++)
+		put_row(&cycle, (double[]) {f->cycles[i].month, f->cycles[i].segment, f->cycles[i].days});
+	values[0] = array_of_figures(&monthly, &nulls[0]);
+	values[1] = array_of_money(&monthly, &nulls[1]);
+	values[2] = array_of_figures(&cycle, &nulls[2]);
+	values[3] = array_of_figures(&funnel, &nulls[3]);
+	values[4] = array_of_figures(&attribution, &nulls[4]);
+	values[5] = array_of_money(&attribution, &nulls[5]);
+	if (get_call_result_type(fcinfo, NULL, &row) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(row), values, nulls)));
 }

@@ -49,17 +49,34 @@ adds_all(const Weight *w)
 	return (w->measure == MEASURE_COUNT || w->measure == MEASURE_VALUE) && w->within == 0 && w->max_per_day == 0 && w->since == NULL;
 }
 
+/* The first instant that is not before an hour: a binary search. */
+static int32
+first_instant(const OverTime *over, int32 hour)
+{
+	int32		low = 0;
+	int32		high = over->n;
+
+	while (low < high)
+	{
+		int32		middle = (low + high) / 2;
+
+		if (over->hours[middle] < hour)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
 /* Such a sum at each instant; returns the first at which there is an hour to add. */
 static int32
 measure_sum(OverTime *over, const Weight *w, const Activity *a)
 {
 	const double *amounts = w->measure == MEASURE_COUNT ? a->occurrences : a->values;
 	double	   *sums = over->measured;
-	int32		first = over->first;
+	int32		first = first_instant(over, over->signal_hours[0]);
 	int32		from;
 
-	while (first < over->n && over->hours[first] < over->signal_hours[0])
-		first++;
 	for (int32 k = first; k < over->n; k++)
 		sums[k] = 0;
 	from = first;
@@ -231,19 +248,23 @@ check_conditions_over_time(OverTime *over, const SignalWeights *group, const Act
 
 /* ---------- one lead ---------- */
 
+/* Of the instants at which there is the lead. */
 static void
 clear_lead(OverTime *over)
 {
 	Scorecard  *card = over->card;
 	Size		n = over->n;
+	Size		length = over->n - over->first;
 
-	memset(over->engagement, 0, n * sizeof(double));
-	memset(over->parts, 0, card->nparts * n * sizeof(double));
-	memset(over->conditions, false, card->nconditions * n);
-	if (over->happened)
-		memset(over->happened, false, card->nweights * n);
+	memset(over->engagement + over->first, 0, length * sizeof(double));
+	for (int32 i = 0; i < card->nparts; i++)
+		memset(over->parts + i * n + over->first, 0, length * sizeof(double));
+	for (int32 i = 0; i < card->nconditions; i++)
+		memset(over->conditions + i * n + over->first, false, length);
+	for (int32 i = 0; i < card->absences.n; i++)
+		memset(over->happened + card->absences.items[i] * n + over->first, false, length);
 	for (int32 i = 0; over->last_hours && i < card->ngroups; i++)
-		for (int32 k = 0; card->groups[i].is_start && k < over->n; k++)
+		for (Size k = over->first; card->groups[i].is_start && k < n; k++)
 			over->last_hours[i * n + k] = NO_HOUR;
 }
 
@@ -300,7 +321,7 @@ walk_profile(OverTime *over, Jsonb *profile)
 			over->parts[(Size) i * over->n + k] = card->parts[i].sum;
 	for (int32 i = 0; i < card->nconditions; i++)
 		if (card->conditions[i].happened == card->turn)
-			memset(over->conditions + (Size) i * over->n, true, over->n);
+			memset(over->conditions + (Size) i * over->n + over->first, true, over->n - over->first);
 	return once.fit;
 }
 
@@ -336,8 +357,7 @@ over_time_lead(OverTime *over, const struct varlena *timeline, Jsonb *profile)
 		TimelineReader reader;
 
 		timeline_read(&reader, timeline);
-		while (over->first < over->n && over->hours[over->first] < reader.base)
-			over->first++;
+		over->first = first_instant(over, reader.base);
 		if (over->first == over->n)
 			return over->n;
 	}

@@ -55,7 +55,7 @@ END
 $$;
 CREATE FUNCTION figures() RETURNS TABLE (figure text, n numeric) LANGUAGE sql AS $$
 	SELECT 'segment_summary', sum(leads) FROM leadscore.segment_summary WHERE model = 'm'
-	UNION ALL SELECT 'monthly_figure', sum(orders) FROM leadscore_internal.monthly_figure_now() WHERE model = 'm'
+	UNION ALL SELECT 'monthly_figure', sum(orders) FROM leadscore_internal.monthly_figure_rows('m', leadscore_internal.figures_of('m'))
 	UNION ALL SELECT 'evaluate', leads FROM leadscore.evaluate(leadscore.scorecard('m'), 'purchase', '30 days', ARRAY[now() - interval '31 days'], NULL)
 	UNION ALL SELECT 'preview', sum(leads) FROM leadscore.preview(leadscore.scorecard('m')) WHERE part = 'move'
 	UNION ALL SELECT 'fit_clv', (leadscore.fit_clv('purchase') #>> '{bg_nbd,customers}')::numeric

@@ -38,8 +38,9 @@ SELECT publish('{"model": "berlin", "time_zone": "Europe/Berlin", "signals": [{"
 SELECT publish('{"model": "utc", "signals": [{"signal": "order", "kind": "order"}], "weights": [{"signal": "order", "points": 1}], "segments": [{"segment": "all", "position": 1}]}');
 INSERT INTO conversion (model, signal) VALUES ('berlin', 'order'), ('utc', 'order');
 INSERT INTO event (lead_id, kind, occurred_at, value) VALUES ('a', 'order', '2026-05-31 22:30Z', 7), ('a', 'order', '2026-06-30 22:30Z', 10), ('b', 'order', '2026-06-30 21:59Z', 5), ('b', 'order', '2026-07-31 21:00Z', 1);
-SELECT model, month, is_new, customers, orders, revenue FROM leadscore_internal.monthly_figure_now() WHERE month BETWEEN '2026-05-01' AND '2026-08-01' AND (orders > 0 OR customers > 0) ORDER BY 1, 2, 3;
-SELECT model, month, customers FROM leadscore_internal.sales_cycle_now() WHERE NOT all_segments ORDER BY 1, 2;
+SELECT refresh_figures();
+SELECT model, month, is_new, customers, orders, revenue FROM monthly_figure WHERE month BETWEEN '2026-05-01' AND '2026-08-01' AND (orders > 0 OR customers > 0) ORDER BY 1, 2, 3;
+SELECT model, month, customers FROM sales_cycle WHERE NOT all_segments ORDER BY 1, 2;
 
 -- purchases: those of two hours on two UTC days are one in Berlin; the parameters have the zone, and clv() counts by it
 SELECT set_default_model('berlin');

@@ -67,6 +67,7 @@ my %functions = (
 		timeline_builder_merge timeline_builder_serialize timeline_builder_deserialize stored_sum_transition stored_sum_merge
 		regression_transition regression_merge regression_serialize regression_deserialize regression_final
 		assess_transition assess_merge assess_serialize assess_deserialize assess_final
+		figures_transition figures_final gather_figures
 		census_transition census_merge census_serialize census_deserialize census_final
 		compare_transition compare_merge compare_serialize compare_deserialize compare_final
 		fit_clv_transition(internal) fit_clv_merge fit_clv_serialize fit_clv_deserialize fit_clv_final
@@ -80,7 +81,7 @@ my %functions = (
 		warn_of_no_groups exclusion_changed guard_timelines source_restored query_restored forget_queries leave_references follow_drops follow_children}
 	# ... and what functions call that run as the owner
 	  . q{
-		months_since model_stages stage_signals touch_signals month_of month_start segment_position conversions bought monthly_figure_now sales_cycle_now funnel_now attribution_now
+		figures_of month_number channel_names model_stages month_of month_start conversions bought monthly_figure_rows sales_cycle_rows funnel_rows attribution_rows
 		rfm_lead_now offer_figure_now experiment_figure_now write_segment_days write_model_quality
 		query_refreshed insert_query key_columns difference_statement follow_tables follow_drop look_at_columns look_at_names look_at_own note_dropped note_subscribed check_trigger utf8 check_seen is_seen check_sources_seen lock_by_name release_timelines lock_lead_rows
 		add_edges append_look_again change_edges has_edges identified_lead is_tracked keep_edges look_again make_aliases move_names point_aliases settle
@@ -136,9 +137,9 @@ my %tables = (
 		offer excluded_lead pending_identity changed_lead crm_state watched_model lead_state segment_change',
 	'admin=arwd' => 'voucher forgotten_voucher parted_lead derived_event derivation_due derivation_state change_consumer',
 	'writer=a admin=arwd' => 'event',		# and columns of it
-	'reader=r admin=rd' => 'lead_timeline known_source segment_day model_quality',
+	'reader=r admin=rd' => 'lead_timeline known_source segment_day model_quality rfm_lead',
 	'reader=r admin=r' => 'lead_alias alias_edge pending_delta counted_signal snapshot_state model_document signal_definition skipped skipped_row source source_trigger trigger_set query_table tracked_query known_event_trigger known_collation own_column task status current_timeline pending_timeline alias_profile current_profile visible_lead
-		lead_score lead_segment segment_summary model_conversion signal_use lead_start monthly_figure sales_cycle funnel attribution rfm_lead rfm_grid offer_figure experiment_figure crm_lead',
+		lead_score lead_segment segment_summary model_conversion signal_use lead_start monthly_figure sales_cycle funnel attribution rfm_grid offer_figure experiment_figure crm_lead',
 	'monitor=r reader=r admin=r' => 'health progress',
 	'admin=rd' => 'pending_profile seen_profile voucher_order',
 	'admin=r' => 'offer_slot offer_money offer_stop change_clock',

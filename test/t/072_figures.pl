@@ -25,10 +25,14 @@ $node->init;
 $node->append_conf('postgresql.conf', "fsync = off\ntimezone = 'America/New_York'\nsearch_path = 'public, leadscore, leadscore_internal'");
 $node->start;
 
+# The figures as of now, of all models.
+my $now = join ';', map { qq{CREATE FUNCTION ${_}_now() RETURNS SETOF leadscore.$_ LANGUAGE sql AS 'SELECT r.* FROM leadscore.model m CROSS JOIN LATERAL leadscore_internal.${_}_rows(m.model, leadscore_internal.figures_of(m.model)) r'} } qw(monthly_figure sales_cycle funnel attribution);
+
 sub query { return $node->safe_psql('postgres', $_[0]) }
 
 query(<<"SQL");
 CREATE EXTENSION leadscore;
+$now;
 CREATE TABLE sale (customer int, day date, quantity int, amount numeric);
 $sales
 CREATE INDEX ON sale ((customer::text));
@@ -92,6 +96,7 @@ query('CREATE DATABASE web');
 sub web { return $node->safe_psql('web', $_[0]) }
 web(<<"SQL");
 CREATE EXTENSION leadscore;
+$now;
 CREATE TABLE sale (customer int, day date, quantity int, amount numeric);
 $sales
 DELETE FROM sale WHERE customer % 3 = 0;
