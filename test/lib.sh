@@ -56,6 +56,24 @@ provide_available_packages()
     done
 }
 
+# Unpacks packages into a folder without installing them, for what depends on other packages than the machine has.
+unpack_packages()
+{
+    local folder=$1 package
+
+    mkdir -p "$folder"
+    (
+        cd "$folder"
+        for package in "${@:2}"; do
+            apt-get -qq download "$package" > /dev/null 2>&1 || { as_root apt-get -qq update && apt-get -qq download "$package"; } || exit 1
+        done
+        for package in *.deb; do
+            dpkg -x "$package" .
+        done
+    )
+    chmod -R a+rX "$folder"
+}
+
 # Installs those of the named packages that are missing.
 provide_packages()
 {

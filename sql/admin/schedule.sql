@@ -102,6 +102,8 @@ DECLARE
 	host CONSTANT text := leadscore_internal.server_setting('cron.host'::text);
 	listens CONSTANT text[] := string_to_array(replace(current_setting('listen_addresses'), ' ', ''), ',');
 	sockets CONSTANT text[] := string_to_array(replace(leadscore_internal.server_setting('unix_socket_directories'::text), ' ', ''), ',');
+	is_reached CONSTANT boolean := CASE WHEN host = '' OR host LIKE '/%' THEN host = ANY (sockets || ''::text)
+		ELSE listens && (ARRAY['*', '0.0.0.0', '::', host] || CASE host WHEN 'localhost' THEN '{127.0.0.1,::1}'::text[] ELSE '{}' END) END;
 BEGIN
 	-- nothing of all this is shown to an owner who may not see it; a standby runs no jobs
 	IF libraries IS NULL OR pg_is_in_recovery() THEN
@@ -113,8 +115,7 @@ BEGIN
 		RETURN QUERY SELECT format('pg_cron reads the jobs of another database: %s', reads),
 			format('ALTER SYSTEM SET cron.database_name = %L -- then restart the server', current_database());
 	ELSIF leadscore_internal.server_setting('cron.use_background_workers'::text) IS DISTINCT FROM 'on'
-		AND CASE WHEN host = '' OR host LIKE '/%' THEN host <> ALL (sockets || ''::text)
-			ELSE NOT listens && (ARRAY['*', '0.0.0.0', '::', host] || CASE host WHEN 'localhost' THEN '{127.0.0.1,::1}'::text[] ELSE '{}' END) END THEN
+		AND NOT is_reached THEN
 		RETURN QUERY SELECT format('pg_cron connects to "%s", where the server does not listen', host),
 			'ALTER SYSTEM SET cron.use_background_workers = on -- then restart the server';
 	END IF;
@@ -130,9 +131,9 @@ AS $$
 	SELECT coalesce((
 		SELECT substring(c FROM '=(.*)$')
 		FROM pg_db_role_setting s LEFT JOIN pg_roles r ON r.oid = s.setrole LEFT JOIN pg_database d ON d.oid = s.setdatabase CROSS JOIN unnest(s.setconfig) c
-		WHERE (s.setrole = 0 OR r.rolname = role) AND (s.setdatabase = 0 OR d.datname = current_database()) AND c LIKE setting || '=%'
+		WHERE (s.setrole = 0 OR r.rolname = default_for.role) AND (s.setdatabase = 0 OR d.datname = current_database()) AND c LIKE default_for.setting || '=%'
 		ORDER BY s.setrole = 0, s.setdatabase = 0 LIMIT 1),
-		(SELECT CASE WHEN g.source IN ('configuration file', 'command line', 'environment variable') THEN g.reset_val ELSE g.boot_val END FROM pg_settings g WHERE g.name = setting))
+		(SELECT CASE WHEN g.source IN ('configuration file', 'command line', 'environment variable') THEN g.reset_val ELSE g.boot_val END FROM pg_settings g WHERE g.name = default_for.setting))
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.default_for(text, name) IS 'what a setting is in a new session of a role in this database';

@@ -185,8 +185,8 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'decay is unknown',
 			DETAIL = format('The value is %s.', decay), HINT = 'Write keep or learn.';
 	END IF;
-	PERFORM leadscore_internal.warn_of_censoring(q.signal_id, q.horizon_hours, q.active_hours, cutoffs);
 	PERFORM leadscore_internal.begin_progress('fit'::text, q.signal_id::oid), leadscore_internal.report_progress('fit'::text, 'choosing'::text, 0::bigint, steps);
+	PERFORM leadscore_internal.warn_of_censoring(q.signal_id, q.horizon_hours, q.active_hours, cutoffs);
 
 	-- what is chosen by the outcomes is chosen again for the part, which is to be judged by leads that had no say in it
 	IF profile THEN

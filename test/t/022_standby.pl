@@ -48,6 +48,9 @@ my %read = (
 	'lead_segment' => q{SELECT count(*) > 0 FROM leadscore.lead_segment},
 	'segment_summary' => q{SELECT sum(leads) > 0 FROM leadscore.segment_summary},
 	'status' => q{SELECT count(*) >= 0 FROM leadscore.status},
+	'health' => q{SELECT name, state FROM leadscore.health WHERE name IN ('jobs', 'lint', 'version')},
+	'metrics()' => q{SELECT leadscore.metrics()},
+	'progress' => q{SELECT count(*) >= 0 FROM leadscore.progress},
 	'scorecard()' => q{SELECT leadscore.scorecard('default') IS NOT NULL},
 	'source' => q{SELECT count(*) FROM leadscore.source});
 for my $name (sort keys %read)

@@ -139,6 +139,20 @@ sleep 0.5;
 cmp_ok(scans('shop.refund'), '>', $before{'shop.refund'}, 'rebuild(signals) reads the table that has events of the kind');
 is(scans($_), $before{$_}, "... and not $_") for qw(shop.orders shop.clicks shop.small);
 is_true($node, 'one signal');
+
+# ---------- its progress ----------
+
+# It is seen while it waits for a writer, and gone with the process.
+$node->safe_psql('shop', q{BEGIN; INSERT INTO leadscore.event (lead_id, kind) VALUES ('writer', 'visit'); PREPARE TRANSACTION 'writer'});
+my %rebuild;
+my $handle = IPC::Run::start([ 'psql', '-XAtq', '-h', $node->host, '-p', $node->port, '-d', 'shop', '-c', 'CALL leadscore.rebuild()' ], '<', \undef, '>', \$rebuild{out}, '2>', \$rebuild{err});
+ok($node->poll_query_until('shop', q{SELECT count(*) = 1 FROM leadscore.progress WHERE command = 'rebuild' AND phase = 'waiting for writers'}), 'other sessions see what a rebuild does');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid > 255 AND mode <> 'AccessShareLock'}), '0', '... by locks that nobody waits for');
+$node->safe_psql('shop', 'SELECT pg_terminate_backend(pid) FROM leadscore.progress');
+$handle->finish;
+like($rebuild{err}, qr/terminating connection/, 'its process is ended');
+ok($node->poll_query_until('shop', 'SELECT count(*) = 0 FROM leadscore.progress'), '... and nothing stays');
+$node->safe_psql('shop', q{ROLLBACK PREPARED 'writer'});
 $node->stop;
 
 done_testing();
