@@ -7,6 +7,7 @@ use warnings FATAL => 'all';
 use Cwd;
 use File::Basename;
 use FindBin;
+use HTTP::Tiny;
 use JSON::PP;
 use lib $FindBin::Bin;
 use PostgreSQL::Test::Utils;
@@ -167,6 +168,17 @@ for (split /\n/, `node '$tree/test/dashboard/grafana.mjs' '$grafana' 2000-01-01T
 	push @empty, "$title: $out$error" if $status != 0 || !$out;
 }
 is("@empty", '', 'each of its statements gives rows to a reader');
+
+# ---------------------------------------------------------------- served
+
+my $server = open(my $said, '-|', 'node', "$build/serve.mjs", $page, 0) or die $!;
+my ($url) = <$said> =~ m{(http://127\.0\.0\.1:\d+/) } or die 'not served';
+my $http = HTTP::Tiny->new;
+my %got = map { $_ => $http->get("$url$_") } '', '?still', 'etc/passwd';
+is($got{''}{content}, slurp_file($page), 'the page is served');
+is(join(' ', map { $_ // 'none' } $got{''}{headers}{refresh}, $got{'?still'}{headers}{refresh}, $got{'etc/passwd'}{status}), '60 none 404', '... anew every minute or once, and nothing else is');
+is($http->get($url =~ s/127\.0\.0\.1/127.1/r)->{status}, 403, '... not under another name, which a page from elsewhere could have pointed here');
+kill 'TERM', $server;
 
 # ---------------------------------------------------------------- one panel fails
 

@@ -5,7 +5,7 @@ SELECT m.signal, m.measure, m.psi, m.verdict, m.mean_from, m.mean_to
 FROM (
 	-- (a signal may have several weights)
 	SELECT DISTINCT ON (1, 2) coalesce(d.signal, d.rule, 'the score itself') AS signal, d.measure, d.psi, d.verdict, d.mean_from, d.mean_to
-	FROM leadscore.stability_report(:'model', sample => 10000) d
+	FROM leadscore.stability_report(:'model', sample => 5000) d
 	WHERE d.psi IS NOT NULL
 	ORDER BY 1, 2, d.psi DESC
 ) m

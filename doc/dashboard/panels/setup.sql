@@ -3,6 +3,7 @@
 SELECT problem, action, panels
 FROM (
 	SELECT (SELECT count(*) FROM leadscore.model m WHERE m.model = :'model') = 0 AS no_model,
+		(SELECT string_agg(m.model, ', ' ORDER BY m.model) FROM leadscore.model m) AS models,
 		NOT EXISTS (SELECT FROM leadscore.lead_timeline) AND NOT EXISTS (SELECT FROM leadscore.pending_delta) AS no_events,
 		(SELECT count(*) FROM leadscore.lead_timeline) = 1 AS one_lead,
 		NOT EXISTS (SELECT FROM leadscore.segment s WHERE s.model = :'model') AS no_segments,
@@ -13,7 +14,8 @@ FROM (
 		(SELECT NOT c.relispopulated FROM pg_catalog.pg_class c WHERE c.oid = 'leadscore.lead_segment'::regclass) AS no_snapshot
 ) f
 CROSS JOIN LATERAL (VALUES
-	(1, no_model, 'There is no model yet.', 'SELECT leadscore.publish(leadscore.template(''ecommerce''));', '{*}'::text[]),
+	(1, no_model AND models IS NULL, 'There is no model yet.', 'SELECT leadscore.publish(leadscore.template(''ecommerce''));', '{*}'::text[]),
+	(1, no_model AND models IS NOT NULL, format('There is no model %s.', :'model'), 'MODEL=... make dashboard, with one of: ' || models, '{*}'),
 	(2, no_events AND NOT no_model, 'Nothing has been counted yet: there are no events.',
 		'SELECT leadscore.track(''shop.orders'', lead_id => ''customer_id'', kind => ''purchase'', occurred_at => ''placed_at'', value => ''total'');', '{*}'),
 	(3, one_lead, 'There is one lead only. Shares, tenths and quality need many.',
