@@ -131,7 +131,7 @@ BEGIN
 		' leadscore_internal.stability_index(float8[], float8, float8), leadscore.preview(jsonb, text, timestamptz), leadscore_internal.voucher_preview(jsonb, text, timestamptz), leadscore_internal.vouchers_due(text, text[], timestamptz),'
 		' leadscore.segment_limits(jsonb, jsonb, timestamptz), leadscore_internal.score_limit(jsonb, text, bigint, timestamptz), leadscore_internal.has_limit(jsonb),'
 		' leadscore_internal.check_shares(jsonb, text[]), leadscore_internal.shares_today(jsonb, timestamptz),'
-		' leadscore.stability_report(text, timestamptz, timestamptz, interval, integer),'
+		' leadscore.stability_report(text, timestamptz, timestamptz, interval, float8),'
 		' leadscore_internal.treated(text, float8, text), leadscore_internal.serving_model(text, text, timestamptz), leadscore.arm(text, text), leadscore.experiment_result(text, text, float8, timestamptz),'
 		' leadscore.training_set(jsonb, text, interval, timestamptz[], interval),'
 		' leadscore.evaluate(jsonb, text, interval, timestamptz[], interval),'

@@ -58,21 +58,42 @@ COMMENT ON FUNCTION leadscore_internal.served_models()
 
 -- live
 
+-- Names come from scans of one table each, so that a condition on the name, also one of a join with a shop's customers,
+-- reaches their indexes. What a name needs to be a lead is looked at behind them. Keys of joins are NULL where a part has
+-- no use for them.
 CREATE VIEW leadscore_internal.visible_lead AS
-SELECT s.lead_id, s.timeline, s.profile
+SELECT s.lead_id, s.timeline,
+	CASE WHEN (SELECT EXISTS (SELECT FROM leadscore.pending_profile) OR EXISTS (SELECT FROM leadscore.lead_alias))
+		THEN nullif(leadscore_internal.with_pending_profile(s.lead_id, coalesce(s.profile, l.profile), s.part = 2 OR l.lead_id IS NOT NULL), 'null')
+		ELSE coalesce(s.profile, l.profile) END AS profile
 FROM (
-	-- (lead, not current_profile, so that the planner knows that there is one row of each)
-	SELECT t.lead_id, t.timeline, CASE WHEN (SELECT EXISTS (SELECT FROM leadscore.pending_profile) OR EXISTS (SELECT FROM leadscore.lead_alias))
-		THEN nullif(leadscore_internal.with_pending_profile(t.lead_id, l.profile, l.lead_id IS NOT NULL), 'null') ELSE l.profile END AS profile
-	FROM leadscore.current_timeline t LEFT JOIN leadscore.lead l ON l.lead_id = t.lead_id
+	SELECT t.lead_id, t.timeline, NULL::jsonb AS profile, 1 AS part FROM leadscore.lead_timeline t
 	UNION ALL
-	SELECT l.lead_id, NULL, l.profile
-	FROM leadscore.current_profile l
-	WHERE NOT EXISTS (SELECT FROM leadscore.current_timeline t WHERE t.lead_id = l.lead_id)
-	AND NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.alias = l.lead_id)
+	SELECT p.lead_id, NULL, p.profile, 2 FROM leadscore.lead p
+	UNION ALL
+	SELECT p.lead_id, p.timeline, NULL, 3 FROM leadscore_internal.pending_timeline p
+	UNION ALL
+	-- who has a profile only by what is pending, or by an alias
+	SELECT n.lead_id, NULL, NULL, 4
+	FROM (SELECT p.lead_id FROM leadscore.pending_profile p UNION SELECT a.lead_id FROM leadscore_internal.alias_profile a) n
+	WHERE NOT EXISTS (SELECT FROM leadscore.lead p WHERE p.lead_id = n.lead_id)
+	AND NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.alias = n.lead_id)
+	AND leadscore_internal.timeline_of(n.lead_id) IS NULL
+	AND leadscore_internal.with_pending_profile(n.lead_id, NULL, false) IS NOT NULL
 ) s
+LEFT JOIN leadscore.lead l ON l.lead_id = CASE WHEN s.part <> 2 THEN s.lead_id END
+LEFT JOIN (SELECT t.lead_id FROM leadscore.lead_timeline t WHERE (SELECT EXISTS (SELECT FROM leadscore.lead))) d ON d.lead_id = CASE WHEN s.part = 2 THEN s.lead_id END
+LEFT JOIN (SELECT a.alias FROM leadscore.lead_alias a WHERE (SELECT EXISTS (SELECT FROM leadscore.lead))) a ON a.alias = CASE WHEN s.part = 2 THEN s.lead_id END
+WHERE (SELECT leadscore_internal.check_timelines_seen())
+AND CASE s.part
+	WHEN 1 THEN NOT (SELECT EXISTS (SELECT FROM leadscore.pending_delta)) OR NOT leadscore_internal.has_pending(s.lead_id)
+	WHEN 2 THEN a.alias IS NULL
+		AND CASE WHEN (SELECT EXISTS (SELECT FROM leadscore.pending_delta)) AND leadscore_internal.has_pending(s.lead_id)
+			THEN leadscore_internal.timeline_of(s.lead_id) IS NULL ELSE d.lead_id IS NULL END
+		AND (NOT (SELECT EXISTS (SELECT FROM leadscore.pending_profile)) OR leadscore_internal.with_pending_profile(s.lead_id, s.profile, true) IS NOT NULL)
+	ELSE true END
 -- where row-level security hides leads or events from the user, it hides their scores
-WHERE (NOT (SELECT row_security_active('leadscore.lead') OR row_security_active('leadscore.event'))
+AND (NOT (SELECT row_security_active('leadscore.lead') OR row_security_active('leadscore.event'))
 	OR leadscore_internal.is_visible(s.lead_id))
 AND (NOT (SELECT leadscore_internal.anybody_excluded()) OR NOT leadscore_internal.is_excluded(s.lead_id));
 

@@ -249,7 +249,7 @@ CREATE FUNCTION leadscore_internal.experiment_figure_now() RETURNS SETOF leadsco
 	-- (experiment_result() warns of uneven arms; here sample_ratio_p says so)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET client_min_messages = error
 AS $$
-	SELECT e.experiment, e.control, e.treatment, e.share, e.starts_at, e.ends_at, c.signal,
+	SELECT e.experiment, e.control, e.treatment, e.share, e.starts_at, CASE WHEN isfinite(e.ends_at) THEN e.ends_at END, c.signal,
 		r.control_leads, r.treatment_leads, r.sample_ratio_p, r.control_conversions, r.treatment_conversions, r.control_rate, r.treatment_rate,
 		r.rate_difference, r.rate_low, r.rate_high, r.rate_p, r.control_revenue, r.treatment_revenue, r.control_mean, r.treatment_mean,
 		r.mean_difference, r.mean_low, r.mean_high, r.mean_p, r.leads_needed, r.leads_missing, now()

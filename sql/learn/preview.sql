@@ -208,20 +208,15 @@ COMMENT ON FUNCTION leadscore.diff(jsonb, jsonb) IS 'the differences between two
 -- drift
 
 CREATE FUNCTION leadscore.stability_report(model text DEFAULT 'default', since timestamptz DEFAULT now() - interval '30 days', until timestamptz DEFAULT now(),
-	active_within interval DEFAULT '90 days', sample integer DEFAULT NULL)
+	active_within interval DEFAULT '90 days', share float8 DEFAULT 1)
 	RETURNS TABLE (weight_id integer, signal text, measure text, leads_from bigint, leads_to bigint, measured_from bigint, measured_to bigint,
 		mean_from float8, mean_to float8, psi float8, verdict text, rule text)
 	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 30 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
 	card CONSTANT jsonb := leadscore.scorecard(model);
-	share CONSTANT float8 := CASE WHEN sample IS NOT NULL THEN least(1, sample / (SELECT greatest(1, count(*)) FROM leadscore.lead_timeline)::float8) END;
 	active_hours integer;
 BEGIN
-	IF sample < 1 THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'sample is not above zero', DETAIL = format('It is %s.', sample),
-			HINT = 'Write about how many leads to look at, such as 10000, or NULL for all leads.';
-	END IF;
 	IF model IS NULL OR since IS NULL OR until IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('the argument "%s" is NULL', CASE WHEN model IS NULL THEN 'model' WHEN since IS NULL THEN 'since' ELSE 'until' END),
 			DETAIL = 'The report compares a model''s scores as of two instants.', HINT = 'Such as leadscore.stability_report(''shop'', now() - interval ''30 days'', now()).';
@@ -229,6 +224,10 @@ BEGIN
 	IF NOT (since < until) OR NOT isfinite(since) OR NOT isfinite(until) THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'since is not before until',
 			DETAIL = format('The instants are %s and %s.', since, until), HINT = 'Write the earlier first.';
+	END IF;
+	IF NOT coalesce(share > 0 AND share <= 1, false) THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'share is not above 0 and at most 1',
+			DETAIL = format('It is %s.', coalesce(share::text, 'NULL')), HINT = 'Write the share of leads to compare, such as 0.1 for a tenth of them, or 1 for all.';
 	END IF;
 	active_hours := leadscore_internal.duration_hours('active_within'::text, active_within, 'Write a duration such as 90 days, or NULL for all leads.'::text);
 	RETURN QUERY
@@ -239,9 +238,8 @@ BEGIN
 			FROM (
 				SELECT c.after, leadscore_internal.past_score(card, e.timeline, e.profile, c.at) AS score, leadscore_internal.past_features(card, e.timeline, e.profile, c.at) AS features
 				FROM leadscore_internal.visible_lead e CROSS JOIN (VALUES (false, since), (true, until)) AS c (after, at)
-				WHERE leadscore_internal.outcome(e.timeline, -1, c.at, 1, active_hours) IS NOT NULL
-				-- (by a hash of the lead, so that the next report looks at the same ones)
-				AND (share IS NULL OR leadscore_internal.treated('stability'::text, share, e.lead_id)) OFFSET 0
+				WHERE (share = 1 OR leadscore_internal.treated('stability', share, e.lead_id))
+				AND leadscore_internal.outcome(e.timeline, -1, c.at, 1, active_hours) IS NOT NULL OFFSET 0
 			) x
 			CROSS JOIN LATERAL unnest(x.score || x.features) WITH ORDINALITY AS u (value, n)
 			GROUP BY u.n
@@ -255,8 +253,8 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.stability_report(text, timestamptz, timestamptz, interval, integer)
-	IS 'how much the scores and measures have shifted between two instants';
+COMMENT ON FUNCTION leadscore.stability_report(text, timestamptz, timestamptz, interval, float8)
+	IS 'how much the scores and measures have shifted between two instants, of all leads or of a share of them, always the same';
 
 -- versions
 

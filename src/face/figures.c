@@ -175,7 +175,7 @@ int32_array(FunctionCallInfo fcinfo, int argument, MemoryContext context, int32 
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(argument), INT4OID, sizeof(int32), true, TYPALIGN_INT, &values, &nulls, n);
 	result = MemoryContextAlloc(context, Max(*n, 1) * sizeof(int32));
 	for (int32 i = 0; i < *n; i++)
-		result[i] = nulls[i] ? 0 : DatumGetInt32(values[i]);
+		result[i] = nulls[i] ? 0 : Max(0, Min(DatumGetInt32(values[i]), PG_INT16_MAX));
 	return result;
 }
 
@@ -192,7 +192,11 @@ figures_create(FunctionCallInfo fcinfo, MemoryContext context)
 
 	for (int i = 4; i < 12; i++)
 		if (i != 6 && i != 7 && PG_ARGISNULL(i))
-			elog(ERROR, "argument %d of figures is NULL", i);
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("argument %d of gather_figures is NULL", i),
+					 errdetail("Only timeline, profile, conversion and look-back may be NULL."),
+					 errhint("Pass empty arrays where there is nothing.")));
 	f->context = context;
 	f->segments = card->nsegments + 1;
 	f->now = hour_of(PG_GETARG_TIMESTAMPTZ(4));
@@ -206,7 +210,11 @@ figures_create(FunctionCallInfo fcinfo, MemoryContext context)
 			instants[i - 1] = f->months[i] - 1;
 	}
 	if (f->n_months == 0 || f->now < f->months[f->n_months - 1])
-		elog(ERROR, "the last month of figures lies in the future");
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the months of gather_figures do not end with the present one"),
+				 errdetail("There are %d months.", f->n_months),
+				 errhint("Pass the beginning of each month up to that of the instant.")));
 	instants[f->n_months - 1] = f->now;
 	f->over = over_time_create(context, card, f->n_months, instants);
 	f->of_month = MemoryContextAllocZero(context, f->n_months * sizeof(Month *));
@@ -214,10 +222,12 @@ figures_create(FunctionCallInfo fcinfo, MemoryContext context)
 	f->look_back = PG_ARGISNULL(7) ? PG_INT32_MAX : PG_GETARG_INT32(7);
 	f->stage_signals = int32_array(fcinfo, 8, context, &f->n_stage_signals);
 	f->stages = int32_array(fcinfo, 9, context, &n);
+	f->n_stage_signals = Min(f->n_stage_signals, n);
 	for (int32 i = 0; i < n; i++)
 		f->n_stages = Max(f->n_stages, f->stages[i] + 1);
 	f->touch_signals = int32_array(fcinfo, 10, context, &f->n_touch_signals);
 	f->channels = int32_array(fcinfo, 11, context, &n);
+	f->n_touch_signals = Min(f->n_touch_signals, n);
 	f->n_channels = 1;
 	for (int32 i = 0; i < n; i++)
 		f->n_channels = Max(f->n_channels, f->channels[i] + 1);

@@ -176,3 +176,26 @@ SELECT count(*) FROM lead_score;
 SELECT refresh_segments();
 SELECT count(*) FROM lead_segment;
 SELECT * FROM segment_summary;
+
+-- A join with the shop's customers finds its way to the index of their leads, and scores them alone: tables that were never
+-- analyzed, and compiling as it is by default.
+BEGIN;
+CREATE TABLE customers (id integer PRIMARY KEY, email text UNIQUE);
+INSERT INTO customers SELECT n, 'c' || n || '@example.com' FROM generate_series(1, 3000) n;
+INSERT INTO lead SELECT n::text, '{"country": "DE"}' FROM generate_series(1, 3000) n;
+INSERT INTO event (lead_id, kind) SELECT n::text, 'visit' FROM generate_series(1, 3000, 2) n;
+SELECT publish(template('ecommerce'));
+SET LOCAL jit = on;
+-- rows that a node of the plan has read, at the most
+CREATE FUNCTION most_rows(query text) RETURNS numeric LANGUAGE plpgsql AS $$
+DECLARE
+	plan json;
+BEGIN
+	EXECUTE 'EXPLAIN (ANALYZE, TIMING OFF, SUMMARY OFF, FORMAT json) ' || query INTO plan;
+	RETURN (SELECT max(((m.node)[1])::numeric) FROM regexp_matches(plan::text, '"(?:Actual Rows|Rows Removed by Filter|Rows Removed by Join Filter)": ([0-9.]+)', 'g') AS m (node));
+END $$;
+SELECT most_rows($$SELECT s.score FROM customers c JOIN leadscore.lead_score s ON s.lead_id = c.id::text WHERE c.email = 'c7@example.com'$$) < 20 AS with_a_timeline,
+	most_rows($$SELECT s.score FROM customers c JOIN leadscore.lead_score s ON s.lead_id = c.id::text WHERE c.email = 'c8@example.com'$$) < 20 AS with_a_profile_only,
+	most_rows($$SELECT s.reason_1 FROM customers c JOIN leadscore.crm_lead s ON s.lead_id = c.id::text WHERE c.email = 'c7@example.com'$$) < 20 AS for_a_crm;
+SELECT (SELECT count(*) FROM customers c JOIN leadscore.lead_score s ON s.lead_id = c.id::text WHERE c.email IN ('c7@example.com', 'c8@example.com')) = 2 * (SELECT count(*) FROM model) AS found;
+ROLLBACK;

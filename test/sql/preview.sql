@@ -126,15 +126,13 @@ SELECT round(2 * 0.3 * ln(2.5), 9) AS psi;
 -- against itself nothing moves; without a window all count, at both instants
 SELECT signal, psi, verdict FROM stability_report('shop', '2026-03-01', '2026-03-02', '30 days');
 SELECT signal, leads_from, leads_to, measured_from, measured_to, psi > 1 AS psi FROM stability_report('shop', '2026-03-01', '2026-05-01', NULL);
--- of a sample: about so many of the leads, and the same ones again; more than there are is all
-SELECT every.leads_from AS of_all, sampled.leads_from BETWEEN 20 AND 80 AS about_half, sampled.leads_from = again.leads_from AND sampled.psi = again.psi AS the_same, more.psi = every.psi AS all
-FROM stability_report('shop', '2026-03-01', '2026-05-01', '30 days') every, stability_report('shop', '2026-03-01', '2026-05-01', '30 days', 100) sampled,
-	stability_report('shop', '2026-03-01', '2026-05-01', '30 days', 100) again, stability_report('shop', '2026-03-01', '2026-05-01', '30 days', 1000) more
-WHERE every.weight_id IS NULL AND sampled.weight_id IS NULL AND again.weight_id IS NULL AND more.weight_id IS NULL;
-SELECT refused('SELECT * FROM stability_report(''shop'', sample => 0)');
 -- a band with nobody in it counts as half a lead: (0.5 - 1) ln 0.5 + 0.5 ln(0.5 / (0.5 / 4))
 SELECT round((stability_index('{{4, 2}, {0, 2}}', 0, 0) - (-0.5 * ln(0.5) + 0.5 * ln(0.5 / 0.125)))::numeric, 9) AS difference, round((stability_index('{{4, 2}, {0, 2}}', 0, 0) - stability_index('{{2, 4}, {2, 0}}', 0, 0))::numeric, 9) AS mirrored, stability_index('{{4, 0}}', 0, 0) AS nobody, stability_index(NULL, 0, 0) AS nothing, stability_index(NULL, 8, 4) AS missing;
 SELECT count(*) FROM stability_report('shop', '2020-03-01', '2020-05-01');
+-- of a share of the leads, always the same
+SELECT a.leads_to AS of_all, s.leads_to = (SELECT count(*) FROM visible_lead v WHERE treated('stability', 0.5, v.lead_id) AND timeline_start(v.timeline) < '2026-05-01') AS of_a_half
+FROM stability_report('shop', '2026-03-01', '2026-05-01', NULL) a, stability_report('shop', '2026-03-01', '2026-05-01', NULL, 0.5) s WHERE a.signal IS NULL AND a.rule IS NULL AND s.signal IS NULL AND s.rule IS NULL;
+SELECT refused(ARRAY['SELECT stability_report(''shop'', share => 0)', 'SELECT stability_report(''shop'', share => 1.1)', 'SELECT stability_report(''shop'', share => NULL)', 'SELECT stability_report(''shop'', share => ''NaN'')']);
 SELECT refused(ARRAY['SELECT stability_report(''shop'', ''2026-03-01'', ''2026-03-01'')', 'SELECT stability_report(''none'')', 'SELECT stability_report(NULL)', 'SELECT stability_report(''shop'', NULL)',
 	'SELECT stability_report(''shop'', ''2026-03-01'', ''2026-03-02'', ''-1 day'')', 'SELECT stability_report(''shop'', ''-infinity'', ''2026-03-01'')']);
 

@@ -75,7 +75,9 @@ SELECT count(*) FROM (SELECT * FROM rfm('try') EXCEPT SELECT * FROM rfm('shop'))
 SET client_min_messages = warning;
 INSERT INTO event (lead_id, kind, occurred_at) SELECT 'u' || n, 'visit', now() - interval '2 hours' FROM generate_series(1, 400) n WHERE arm('try', 'u' || n) = 'control';
 SELECT refresh_figures();
-SELECT sample_ratio_p < 0.001 AS uneven FROM experiment_figure;
+UPDATE experiment SET ends_at = 'infinity' WHERE experiment = 'try';
+SELECT refresh_figures();
+SELECT sample_ratio_p < 0.001 AS uneven, ends_at FROM experiment_figure;
 DELETE FROM experiment;
 
 -- offers, without names
