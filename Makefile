@@ -3,13 +3,20 @@
 #   make, make install, make installcheck, make clean      need a server and its development files (PGXS)
 #                                                           (installcheck: a running one, as a superuser)
 #   make check, make demo and the others of HARNESS         need nothing: see test/run
+#   make dashboard                                          draws the page of a database: see doc/dashboard/build
 #
 # WERROR=1 turns the compiler's warnings about our files into errors.
 
 HARNESS = check check-long check-assert check-sanitize check-valgrind check-versions check-vendure lint fuzz sqlsmith \
           demo bench profile
 
-ifneq (,$(filter $(HARNESS),$(MAKECMDGOALS)))
+ifneq (,$(filter dashboard,$(MAKECMDGOALS)))
+
+.PHONY: dashboard
+dashboard:
+	@CALLER=$(CURDIR) doc/dashboard/build
+
+else ifneq (,$(filter $(HARNESS),$(MAKECMDGOALS)))
 
 .PHONY: $(HARNESS)
 $(HARNESS):
