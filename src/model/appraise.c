@@ -78,14 +78,16 @@ scratch_enlarge(Scorecard *card, uint32 n)
 		capacity *= 2;
 	if (card->scratch_capacity > 0)
 	{
-		pfree(card->ages);
-		pfree(card->occurrences);
-		pfree(card->values);
-		card->scratch_capacity = 0;
+		card->ages = repalloc_huge(card->ages, capacity * sizeof(int32));
+		card->occurrences = repalloc_huge(card->occurrences, capacity * sizeof(double));
+		card->values = repalloc_huge(card->values, capacity * sizeof(double));
 	}
-	card->ages = MemoryContextAllocHuge(card->context, capacity * sizeof(int32));
-	card->occurrences = MemoryContextAllocHuge(card->context, capacity * sizeof(double));
-	card->values = MemoryContextAllocHuge(card->context, capacity * sizeof(double));
+	else
+	{
+		card->ages = MemoryContextAllocHuge(card->context, capacity * sizeof(int32));
+		card->occurrences = MemoryContextAllocHuge(card->context, capacity * sizeof(double));
+		card->values = MemoryContextAllocHuge(card->context, capacity * sizeof(double));
+	}
 	card->scratch_capacity = capacity;
 }
 
@@ -151,17 +153,11 @@ reach_stage(const Scorecard *card, const Weight *w, int32 age, Appraisal *apprai
 		appraisal->stage = w->stage;
 }
 
-/* Unpack the reader's signal as far as it is known; false if nothing is. */
-static inline bool
-read_activity(Scorecard *card, TimelineReader *reader, int32 hour, int32 known, bool needs_values, Activity *activity)
+/* Hours of a signal that have been unpacked. */
+static inline Activity
+activity_at(const Scorecard *card, int32 first, int32 n, int32 hour)
 {
-	activity->n = unpack_signal(card, reader, hour, known, needs_values);
-	activity->hour = hour;
-	activity->ages = card->ages;
-	activity->occurrences = card->occurrences;
-	activity->values = card->values;
-	activity->days = card->days;
-	return activity->n > 0;
+	return (Activity) {n, hour, card->ages + first, card->occurrences + first, card->values + first, card->days};
 }
 
 /* The last hour of a signal, for weights that count from it. */
@@ -237,15 +233,14 @@ appraise_weights(Scorecard *card, const Indexes *weights, bool later, const Acti
 
 /* The weights that count from the last hour of another signal, which is known now. */
 static pg_noinline void
-appraise_waiting(Scorecard *card, int32 hour, int32 known, Appraisal *appraisal, Contribution *contributions)
+appraise_waiting(Scorecard *card, int32 hour, Appraisal *appraisal, Contribution *contributions)
 {
 	for (int32 i = 0; i < card->nwaiting; i++)
 	{
-		Waiting    *waiting = &card->waiting[i];
-		Activity	activity;
+		const Waiting *waiting = &card->waiting[i];
+		Activity	activity = activity_at(card, waiting->first, waiting->n, hour);
 
-		if (read_activity(card, &waiting->reader, hour, known, waiting->group->needs_values, &activity))
-			appraise_weights(card, &waiting->group->later, true, &activity, appraisal, contributions);
+		appraise_weights(card, &waiting->group->later, true, &activity, appraisal, contributions);
 	}
 }
 
@@ -254,13 +249,15 @@ appraise_timeline(Scorecard *card, const struct varlena *timeline, int32 hour, i
 				  Appraisal *appraisal, Contribution *contributions)
 {
 	TimelineReader reader;
-	Activity	activity;
 
 	card->nwaiting = 0;
+	card->scratch_used = 0;
 	timeline_read(&reader, timeline);
 	while (timeline_next_signal(&reader))
 	{
 		SignalWeights *group;
+		Activity	activity;
+		int32		n;
 		int32		last;
 
 		CHECK_FOR_INTERRUPTS();
@@ -288,20 +285,29 @@ appraise_timeline(Scorecard *card, const struct varlena *timeline, int32 hour, i
 			continue;
 		}
 
-		if (group->later.n > 0)
-			card->waiting[card->nwaiting++] = (Waiting) {group, reader};
-		if (!read_activity(card, &reader, hour, known, group->needs_values, &activity))
+		n = unpack_signal(card, &reader, hour, known, group->needs_values);
+		if (n == 0)
 			continue;
+		activity = activity_at(card, card->scratch_used, n, hour);
 		last = hour - activity.ages[activity.n - 1];
 		appraisal->last_hour = Max(appraisal->last_hour, last);
 		note_start(card, group, last);
 		appraise_weights(card, &group->weights, false, &activity, appraisal, contributions);
 		if (group->conditions.n > 0)
 			check_conditions(card, group, &activity);
+		if (group->later.n > 0)
+		{
+			Waiting    *waiting = &card->waiting[card->nwaiting++];
+
+			waiting->group = group;
+			waiting->first = card->scratch_used;
+			waiting->n = n;
+			card->scratch_used += n;
+		}
 	}
 
 	if (card->nwaiting > 0)
-		appraise_waiting(card, hour, known, appraisal, contributions);
+		appraise_waiting(card, hour, appraisal, contributions);
 }
 
 /* What a profile has. Of one that is not known only that it has nothing. */

@@ -198,7 +198,8 @@ condition_holds(const Weight *condition, double measured)
 
 /*
  * Unpack the reader's signal as far as it is known, with values if they are
- * needed; returns how many hours there are.
+ * needed, behind what is used of the scratch arrays; returns how many hours
+ * there are.
  */
 static inline int32
 unpack_signal(Scorecard *card, TimelineReader *reader, int32 hour, int32 known, bool needs_values)
@@ -209,11 +210,11 @@ unpack_signal(Scorecard *card, TimelineReader *reader, int32 hour, int32 known, 
 	double	   *values;
 	int32		n = 0;
 
-	if (unlikely(r.left > (uint32) card->scratch_capacity))
-		scratch_enlarge(card, r.left);
-	ages = card->ages;
-	occurrences = card->occurrences;
-	values = card->values;
+	if (unlikely(r.left > (uint32) (card->scratch_capacity - card->scratch_used)))
+		scratch_enlarge(card, card->scratch_used + r.left);
+	ages = card->ages + card->scratch_used;
+	occurrences = card->occurrences + card->scratch_used;
+	values = card->values + card->scratch_used;
 	while (r.left > 0)
 	{
 		int64		o;

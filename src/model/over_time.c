@@ -276,6 +276,7 @@ walk_timeline(OverTime *over, const struct varlena *timeline)
 	Activity	activity;
 
 	card->nwaiting = 0;
+	card->scratch_used = 0;
 	timeline_read(&reader, timeline);
 	while (timeline_next_signal(&reader))
 	{
@@ -287,7 +288,7 @@ walk_timeline(OverTime *over, const struct varlena *timeline)
 			continue;
 		}
 		if (group->later.n > 0)
-			card->waiting[card->nwaiting++] = (Waiting) {group, reader};
+			card->waiting[card->nwaiting++] = (Waiting) {.group = group, .reader = reader};
 		if (!read_signal(over, &reader, group->needs_values, &activity))
 			continue;
 		if (group->is_start)

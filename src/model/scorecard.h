@@ -120,7 +120,9 @@ typedef struct SignalWeights
 typedef struct Waiting
 {
 	SignalWeights *group;
-	TimelineReader reader;
+	int32		first;			/* its hours in the scratch arrays, in appraise.c */
+	int32		n;
+	TimelineReader reader;		/* or as they are before they are read, in over_time.c */
 } Waiting;
 
 /* A category's event or profile part, clamped by itself. */
@@ -222,6 +224,7 @@ typedef struct Scorecard
 
 	/* room for the hours of one signal */
 	int32		scratch_capacity;
+	int32		scratch_used;	/* by signals that wait */
 	int32	   *ages;
 	double	   *occurrences;
 	double	   *values;
