@@ -177,8 +177,13 @@ BEGIN
 	ELSE
 		REFRESH MATERIALIZED VIEW leadscore.lead_segment;
 	END IF;
-	INSERT INTO leadscore_internal.snapshot_state AS s (first_refreshed_at, refreshed_at) VALUES (now(), now())
-	ON CONFLICT (only_row) DO UPDATE SET refreshed_at = greatest(s.refreshed_at, excluded.refreshed_at);
+	INSERT INTO leadscore_internal.snapshot_state (first_refreshed_at)
+	SELECT now() WHERE NOT EXISTS (SELECT FROM leadscore_internal.snapshot_state) ON CONFLICT (only_row) DO NOTHING;
+	BEGIN
+		UPDATE leadscore_internal.snapshot_state SET refreshed_at = now();
+	EXCEPTION WHEN serialization_failure THEN
+		NULL;	-- above read committed: another refresh has just noted that
+	END;
 	CALL leadscore_internal.look('time'::text);
 	PERFORM leadscore_internal.end_progress('refresh_segments'::text);
 END
