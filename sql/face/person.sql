@@ -13,7 +13,7 @@ AS $$
 		('derivations_due', 'leadscore_internal.derivation_due', '{lead_id}'), ('exclusions', 'leadscore.excluded_lead', '{lead_id}'),
 		('segments', 'leadscore.lead_state', '{lead_id}'), ('segment_changes', 'leadscore.segment_change', '{lead_id}'),
 		('snapshots', 'leadscore.lead_segment', '{lead_id}'), ('crm', 'leadscore_internal.crm_state', '{lead_id}'),
-		('vouchers', 'leadscore.voucher', '{lead_id}'), ('voucher_orders', 'leadscore_internal.voucher_order', '{lead_id}')
+		('rfm', 'leadscore.rfm_lead', '{lead_id}'), ('vouchers', 'leadscore.voucher', '{lead_id}'), ('voucher_orders', 'leadscore_internal.voucher_order', '{lead_id}')
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.person_tables() IS 'our tables that name leads, in which columns, and what everything_about() calls their rows';

@@ -211,6 +211,7 @@ CREATE TABLE leadscore.experiment_figure (
 	mean_p float8,
 	leads_needed bigint,
 	leads_missing bigint,
+	crossed bigint,
 	computed_at timestamptz NOT NULL
 );
 
@@ -243,6 +244,7 @@ COMMENT ON COLUMN leadscore.experiment_figure.mean_high IS 'the upper end';
 COMMENT ON COLUMN leadscore.experiment_figure.mean_p IS 'how likely such a difference is if there is none';
 COMMENT ON COLUMN leadscore.experiment_figure.leads_needed IS 'leads of both arms together needed to detect a change of the rate by a tenth';
 COMMENT ON COLUMN leadscore.experiment_figure.leads_missing IS 'how many of them are missing';
+COMMENT ON COLUMN leadscore.experiment_figure.crossed IS 'leads of which an alias has a hash that gives the other arm';
 COMMENT ON COLUMN leadscore.experiment_figure.computed_at IS 'when refresh_figures() computed it';
 
 CREATE FUNCTION leadscore_internal.experiment_figure_now() RETURNS SETOF leadscore.experiment_figure
@@ -252,7 +254,7 @@ AS $$
 	SELECT e.experiment, e.control, e.treatment, e.share, e.starts_at, CASE WHEN isfinite(e.ends_at) THEN e.ends_at END, c.signal,
 		r.control_leads, r.treatment_leads, r.sample_ratio_p, r.control_conversions, r.treatment_conversions, r.control_rate, r.treatment_rate,
 		r.rate_difference, r.rate_low, r.rate_high, r.rate_p, r.control_revenue, r.treatment_revenue, r.control_mean, r.treatment_mean,
-		r.mean_difference, r.mean_low, r.mean_high, r.mean_p, r.leads_needed, r.leads_missing, now()
+		r.mean_difference, r.mean_low, r.mean_high, r.mean_p, r.leads_needed, r.leads_missing, r.crossed, now()
 	FROM leadscore.experiment e
 	JOIN leadscore_internal.conversions() c ON c.model = e.control
 	CROSS JOIN LATERAL leadscore.experiment_result(e.experiment, c.signal) r

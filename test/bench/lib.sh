@@ -232,7 +232,7 @@ beside_base()
 make_workload()
 {
     sql -c 'CREATE EXTENSION leadscore' > /dev/null
-    sql -f test/bench/model.sql > /dev/null
+    sql -f test/bench/model.sql -f test/bench/rules.sql > /dev/null
     sql -v events="$1" -f test/bench/workload.sql
     sql -c 'VACUUM ANALYZE'
 }

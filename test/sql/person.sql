@@ -9,7 +9,7 @@
 SELECT c.oid::regclass AS source, a.attname AS column
 FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE c.relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND c.relkind IN ('r', 'p', 'm', 'f')
-AND a.attname ~ '(^|_)(lead|alias|person|customer|visitor|contact|user)s?(_|$)'
+AND a.attname ~ '(^|_)(lead|alias|person|customer|visitor|contact|user)s?(_|$)' AND a.atttypid NOT IN ('bigint'::regtype, 'numeric'::regtype)
 EXCEPT
 SELECT p.source, unnest(p.columns) FROM person_tables() p
 ORDER BY 1, 2;
@@ -50,6 +50,7 @@ INSERT INTO pending_delta SELECT 'cookie', timeline_agg(signals(), 'visit', '202
 INSERT INTO pending_profile (lead_id, attributes, removed) VALUES ('anna@x', '{"city": "Bonn"}', '{}');
 INSERT INTO parted_lead VALUES ('cookie');
 INSERT INTO derivation_due VALUES ('cookie', now());
+INSERT INTO rfm_lead VALUES ('m', 'anna@x', now(), 1, 79.9, 5, 1, 1, NULL, NULL, now()), ('m', 'other', now(), 1, 1, 5, 1, 1, NULL, NULL, now());
 INSERT INTO changed_lead VALUES ('anna@x');
 INSERT INTO pending_identity (alias, lead_id, look_again) VALUES ('watch', 'anna@x', false);
 
