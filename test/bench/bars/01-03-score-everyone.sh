@@ -14,7 +14,9 @@ for how in serial '2 workers'; do
         contest "uncapped by kind, $how" "SELECT sum(score) FROM bench.plain_uncapped"
     fi
 done
+make_rules
 contest 'score everyone by rules and all else, serial' "$(everyone bench_rules)"
+drop_rules
 race 1
 if wanted 1 || wanted 2; then
     wait_for 100 1

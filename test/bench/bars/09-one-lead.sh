@@ -1,5 +1,7 @@
-# 9: one lead's live score by key, beside reading its timeline; by a model with rules and all else; and where 100 deltas of other leads are pending.
+# 9: one lead's live score by key, beside reading its timeline; by a model with rules and all else; and where 100 deltas
+# of other leads are pending.
 
+make_rules
 for pending in '' ', 100 deltas of others pending'; do
     [ -z "$pending" ] || wait_for 100 1
     contest "one lead: score$pending" "\\set lead random(101, :leads)
@@ -14,3 +16,4 @@ SELECT leadscore.score(:lead::text, '"'bench_rules')"
 done
 verdict 9 'by rules and all else' 'one lead: score by rules and all else, 1 client' 'one lead: score, 1 client' 'at most' 1.5
 wait_no_more
+drop_rules
