@@ -61,13 +61,21 @@ AS $$
 	INSERT INTO leadscore.lead_alias (alias, lead_id, tracked) SELECT * FROM unnest(aliases, lead_ids, tracked)
 $$;
 
+-- (One look-up a name. A join is planned by what lead_alias held when the session planned it, and of few rows it would
+-- read all of them for each name.)
 CREATE FUNCTION leadscore_internal.point_aliases(aliases text[], lead_ids text[], tracked boolean[]) RETURNS void
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
 AS $$
+DECLARE
+	n record;
 BEGIN
-	DELETE FROM leadscore.lead_alias a USING unnest(aliases, lead_ids) n (alias, lead_id) WHERE a.alias = n.alias AND n.lead_id = n.alias;
-	UPDATE leadscore.lead_alias a SET lead_id = n.lead_id, tracked = n.tracked
-	FROM unnest(point_aliases.aliases, point_aliases.lead_ids, point_aliases.tracked) n (alias, lead_id, tracked) WHERE a.alias = n.alias AND n.lead_id <> n.alias;
+	FOR n IN SELECT u.alias, u.lead_id, u.tracked FROM unnest(aliases, lead_ids, tracked) u (alias, lead_id, tracked) LOOP
+		IF n.lead_id = n.alias THEN
+			DELETE FROM leadscore.lead_alias a WHERE a.alias = n.alias;
+		ELSE
+			UPDATE leadscore.lead_alias a SET lead_id = n.lead_id, tracked = n.tracked WHERE a.alias = n.alias;
+		END IF;
+	END LOOP;
 END
 $$;
 
