@@ -99,21 +99,21 @@ SET client_min_messages = warning;
 SELECT * FROM found;
 
 -- an administrator may, who cannot read the tables; a reader may not
-CREATE ROLE regress_admin;
-CREATE ROLE regress_reader;
-SELECT grant_admin('regress_admin'), grant_reader('regress_reader');
-SET ROLE regress_admin;
+CREATE ROLE regress_lint_admin;
+CREATE ROLE regress_lint_reader;
+SELECT grant_admin('regress_lint_admin'), grant_reader('regress_lint_reader');
+SET ROLE regress_lint_admin;
 SELECT count(*) FROM leadscore.lint('m');
 SELECT leadscore.publish('{"model": "mine", "signals": [{"signal": "huge", "kind": "sale", "match": {"size": 44}}], "weights": [{"signal": "huge", "points": 1}]}');
 RESET ROLE;
 CALL rebuild();
-SET ROLE regress_admin;
+SET ROLE regress_lint_admin;
 SELECT object, problem FROM leadscore.lint('mine');
-SET ROLE regress_reader;
+SET ROLE regress_lint_reader;
 SELECT refused('SELECT leadscore.lint(''m'')');
 RESET ROLE;
-DROP OWNED BY regress_admin, regress_reader;
-DROP ROLE regress_admin, regress_reader;
+DROP OWNED BY regress_lint_admin, regress_lint_reader;
+DROP ROLE regress_lint_admin, regress_lint_reader;
 SELECT * FROM lint(NULL);
 SELECT refused('SELECT lint(''nosuch'')');
 

@@ -73,27 +73,27 @@ INSERT INTO excluded_lead (lead_id, reason) VALUES ('tablet', 'objects to profil
 
 -- ---------- the rights of forget() ----------
 
-CREATE ROLE regress_admin;
-CREATE ROLE regress_reader;
-SELECT grant_admin('regress_admin'), grant_reader('regress_reader');
-SET ROLE regress_reader;
+CREATE ROLE regress_person_admin;
+CREATE ROLE regress_person_reader;
+SELECT grant_admin('regress_person_admin'), grant_reader('regress_person_reader');
+SET ROLE regress_person_reader;
 SELECT refused('SELECT leadscore.everything_about(''anna@x'')');
-SET ROLE regress_admin;
+SET ROLE regress_person_admin;
 SELECT refused('SELECT leadscore.everything_about(''anna@x'')');
 RESET ROLE;
-GRANT USAGE ON SCHEMA shop TO regress_admin;
-GRANT SELECT ON ALL TABLES IN SCHEMA shop TO regress_admin;
-SET ROLE regress_admin;
+GRANT USAGE ON SCHEMA shop TO regress_person_admin;
+GRANT SELECT ON ALL TABLES IN SCHEMA shop TO regress_person_admin;
+SET ROLE regress_person_admin;
 SELECT jsonb_array_length(leadscore.everything_about('anna@x') -> 'sources') AS sources;
 RESET ROLE;
 -- a policy that hides rows is no answer
 ALTER TABLE shop.orders ENABLE ROW LEVEL SECURITY;
-SET ROLE regress_admin;
+SET ROLE regress_person_admin;
 SELECT refused('SELECT leadscore.everything_about(''anna@x'')');
 RESET ROLE;
 ALTER TABLE shop.orders DISABLE ROW LEVEL SECURITY;
-DROP OWNED BY regress_admin, regress_reader;
-DROP ROLE regress_admin, regress_reader;
+DROP OWNED BY regress_person_admin, regress_person_reader;
+DROP ROLE regress_person_admin, regress_person_reader;
 -- a cast to json is a function of somebody else's, and is not called
 CREATE FUNCTION shop.to_json(shop.colour) RETURNS json LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'called'; END $$;
 CREATE CAST (shop.colour AS json) WITH FUNCTION shop.to_json(shop.colour);

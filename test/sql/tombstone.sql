@@ -74,17 +74,17 @@ SELECT control_leads + treatment_leads AS leads FROM experiment_result('e', 'pur
 SELECT drop_tombstone('lead 1');
 SELECT control_leads + treatment_leads AS leads FROM experiment_result('e', 'purchase', at => now() + interval '1 hour');
 -- a reader learns of nobody who is not there
-CREATE ROLE regress_reader;
-CREATE ROLE regress_admin;
-SELECT grant_reader('regress_reader'), grant_admin('regress_admin');
-SET ROLE regress_reader;
+CREATE ROLE regress_tombstone_reader;
+CREATE ROLE regress_tombstone_admin;
+SELECT grant_reader('regress_tombstone_reader'), grant_admin('regress_tombstone_admin');
+SET ROLE regress_tombstone_reader;
 SELECT leadscore_internal.came_again('lead 2') AS there, leadscore_internal.came_again('lead 7') AS gone, leadscore_internal.came_again('lead 50') AS other;
 SELECT control_leads + treatment_leads AS leads FROM leadscore.experiment_result('e', 'purchase', at => now() + interval '1 hour');
 SELECT refused(ARRAY['SELECT * FROM leadscore_internal.tombstone', 'SELECT * FROM leadscore_internal.tombstone_salt', 'SELECT leadscore_internal.forgotten_at(''{lead 7}'')', 'SELECT leadscore.drop_tombstone(''lead 7'')', 'SELECT leadscore.prune_tombstones(now())']);
-SET ROLE regress_admin;
+SET ROLE regress_tombstone_admin;
 SELECT count(*) > 0 AS forgotten FROM leadscore.forget('lead 50');
 SELECT leadscore.drop_tombstone('lead 50');
 SELECT refused('SELECT * FROM leadscore_internal.tombstone_salt');
 RESET ROLE;
-DROP OWNED BY regress_admin, regress_reader;
-DROP ROLE regress_admin, regress_reader;
+DROP OWNED BY regress_tombstone_admin, regress_tombstone_reader;
+DROP ROLE regress_tombstone_admin, regress_tombstone_reader;
