@@ -79,7 +79,7 @@ SELECT grant_admin('regress_person_admin'), grant_reader('regress_person_reader'
 SET ROLE regress_person_reader;
 SELECT refused('SELECT leadscore.everything_about(''anna@x'')');
 SET ROLE regress_person_admin;
-SELECT refused('SELECT leadscore.everything_about(''anna@x'')');
+SELECT refused('SELECT leadscore.everything_about(''anna@x'')') ~ '^42501 permission denied for table (orders|logins)' AS refused;
 RESET ROLE;
 GRANT USAGE ON SCHEMA shop TO regress_person_admin;
 GRANT SELECT ON ALL TABLES IN SCHEMA shop TO regress_person_admin;
