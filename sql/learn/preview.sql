@@ -89,11 +89,16 @@ CREATE FUNCTION leadscore_internal.tell_of_uncounted(document jsonb) RETURNS voi
 AS $$
 DECLARE
 	waiting CONSTANT text[] := ARRAY(
-		SELECT d.signal FROM leadscore_internal.document_signals(document) d
-		WHERE d.subject = 'event'
-		AND NOT EXISTS (SELECT FROM leadscore.signal s JOIN leadscore_internal.counted_signal c ON c.signal_id = s.signal_id
-			WHERE s.signal = d.signal AND c.definition = jsonb_build_object('kind', d.kind, 'match', d.match, 'condition', d.condition))
-		AND leadscore_internal.log_has(d.kind, true) IS NOT FALSE
+		-- (first what is not counted: a look into the log costs most)
+		WITH uncounted AS MATERIALIZED (
+			SELECT d.signal, d.kind FROM leadscore_internal.document_signals(document) d
+			WHERE d.subject = 'event'
+			AND NOT EXISTS (SELECT FROM leadscore.signal s JOIN leadscore_internal.counted_signal c ON c.signal_id = s.signal_id
+				WHERE s.signal = d.signal AND c.definition = jsonb_build_object('kind', d.kind, 'match', d.match, 'condition', d.condition))
+		)
+		SELECT u.signal FROM uncounted u
+		WHERE EXISTS (SELECT FROM leadscore_internal.log_has(ARRAY(SELECT DISTINCT k.kind FROM uncounted k), true) l
+			WHERE l.kind IS NOT DISTINCT FROM u.kind AND l.is_there IS NOT FALSE)
 		ORDER BY 1);
 BEGIN
 	IF waiting <> '{}' THEN

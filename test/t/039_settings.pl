@@ -85,7 +85,9 @@ my @queries = (
 	q{SELECT object, state, action FROM leadscore.status ORDER BY 1, 2, 3}, 'SELECT number, of FROM leadscore_internal.split_tables()', 'SELECT * FROM leadscore_internal.split_problem()',
 	q{SELECT lead_id, kind, occurred_at, value, properties FROM leadscore.derived_event ORDER BY 1, 2, 3},
 	q{SELECT * FROM leadscore.rfm('m', '2026-02-01 00:00Z')}, 
-	(map { "SELECT pg_catalog.to_jsonb(f) - 'computed_at' AS figure FROM leadscore_internal.${_}_rows('m', leadscore_internal.figures_of('m')) f ORDER BY 1" } qw(monthly_figure funnel sales_cycle attribution)),
+	(map { "SELECT pg_catalog.to_jsonb(f) - 'computed_at' AS figure FROM leadscore_internal.${_}_rows('m', leadscore_internal.figures_of('m')) f ORDER BY 1" } qw(monthly_figure funnel attribution)),
+	# (what a float is printed with is the caller's)
+	q{SELECT f.month, f.segment, f.all_segments, f.customers, f.lower_quartile::numeric, f.median::numeric, f.upper_quartile::numeric FROM leadscore_internal.sales_cycle_rows('m', leadscore_internal.figures_of('m')) f ORDER BY 1, 2, 3},
 	q{SELECT * FROM leadscore.segment_history('m', '2026-01-01 00:00Z', '2026-03-01 00:00Z', '1 day 3 hours')}, q{SELECT * FROM leadscore.segment_flow('x', '2025-12-30 00:00Z', '2026-02-01 00:00Z')},
 	q{SELECT * FROM leadscore.affinity('category', '2026-02-01 00:00Z') ORDER BY 1, 2}, q{SELECT * FROM leadscore.make_signals('category', 'purchase')},
 	map({ "SELECT * FROM leadscore.$_($fit)" } qw(training_set evaluate lift_table calibration_table signal_report)),

@@ -119,7 +119,7 @@ $node->safe_psql('shop', q{
 	SELECT j.jobid, nextval('cron.runid_seq'), j.database, j.username, j.command, 'failed', 'ERROR:  broken', now(), now() FROM cron.job j WHERE j.jobname = 'leadscore fold'
 	UNION ALL SELECT j.jobid, nextval('cron.runid_seq'), j.database, j.username, j.command, 'succeeded', '1 row', now() - interval '3 days', now() - interval '3 days' FROM cron.job j WHERE j.jobname = 'leadscore derive'
 	UNION ALL SELECT 0, nextval('cron.runid_seq'), current_database(), current_user, 'SELECT 1', 'succeeded', '1 row', now() - interval '3 days', now() - interval '3 days'});
-like(ill('job_runs'), qr/^job_runs\|error\|7\|.*job "leadscore derive" has not run since [^()]* \(0 failures within a day\);.* job "leadscore fold" failed at [^()]*: ERROR:  broken \(1 failures within a day\)/, 'a run that failed, and one that is long ago');
+like(ill('job_runs'), qr/^job_runs\|error\|8\|.*job "leadscore derive" has not run since [^()]* \(0 failures within a day\);.* job "leadscore fold" failed at [^()]*: ERROR:  broken \(1 failures within a day\)/, 'a run that failed, and one that is long ago');
 like($node->safe_psql('shop', q{SELECT action FROM leadscore.health WHERE name = 'job_runs'}), qr/SELECT leadscore.derive\(\);.* SELECT leadscore.fold\(\)/, '... are run by hand, to see why, until pg_cron runs them');
 
 $node->safe_psql('shop', 'CALL leadscore.watch()');
