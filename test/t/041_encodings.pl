@@ -60,7 +60,7 @@ sub lives
 		SELECT (SELECT count(*) FROM leadscore.segment_change WHERE lead_id = $name), (SELECT count(*) FROM leadscore.voucher WHERE lead_id = $name),
 			leadscore.score($name, 'm'), leadscore.score($name, 'x'), (SELECT count(*) FROM leadscore.lead_score WHERE lead_id = $name AND model = 'x'),
 			(SELECT points FROM leadscore.explain($name, 'm')), (SELECT count(*) FROM leadscore.crm_lead WHERE lead_id = $name AND reason_1 <> '')}),
-		'1|1|2|2|1|2|2', "$what: its segment, voucher and scores");
+		'1|1|2|2|1|2|3', "$what: its segment, voucher and scores");
 	is_true($node, $what, $database);
 	is($node->safe_psql($database, qq{SELECT sum(remaining) FILTER (WHERE source IN ('visits'::regclass, 'leadscore.event', 'leadscore.lead_timeline')) FROM leadscore.forget($name, tracked => true)}), '0', "$what: it is forgotten");
 }
