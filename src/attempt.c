@@ -1,5 +1,5 @@
 /*
- * attempt.c: what may fail alone, without the transaction that it is done in.
+ * attempt.c: steps that may fail without failing the surrounding transaction.
  */
 #include "postgres.h"
 
@@ -9,7 +9,7 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
-/* Say what has failed. */
+/* Report the failure as a WARNING. */
 static void
 warn(const ErrorData *error, const char *failure, const char *hint)
 {
@@ -54,7 +54,7 @@ attempt(void (*step) (void *argument), void *argument, const char *failure, cons
 	PG_END_TRY();
 }
 
-/* Leave the subtransaction, which has ended. */
+/* Switch back to the outer context and resource owner after the subtransaction has ended. */
 static void
 leave(Attempts *attempts, MemoryContext context)
 {
@@ -63,7 +63,7 @@ leave(Attempts *attempts, MemoryContext context)
 	attempts->inside = NULL;
 }
 
-/* Note why a step has failed; what has nothing to do with the step goes on. */
+/* Record why a step failed. Errors that the step did not cause are rethrown. */
 static void
 note_failure(Attempts *attempts)
 {
@@ -91,7 +91,7 @@ attempt_next(Attempts *attempts, void (*step) (void *argument), void *argument)
 		attempts->inside = CurrentResourceOwner;
 		MemoryContextSwitchTo(context);
 	}
-	/* what the caller opens between the steps is his */
+	/* resources that the caller opens between the steps belong to the outer resource owner */
 	CurrentResourceOwner = attempts->inside;
 	PG_TRY();
 	{

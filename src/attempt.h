@@ -1,5 +1,5 @@
 /*
- * attempt.h: what may fail alone, without the transaction that it is done in.
+ * attempt.h: steps that may fail without failing the surrounding transaction.
  */
 #ifndef LEADSCORE_ATTEMPT_H
 #define LEADSCORE_ATTEMPT_H
@@ -9,16 +9,18 @@
 #include "utils/resowner.h"
 
 /*
- * Do something in a subtransaction. If it fails, that is rolled back, and a
- * WARNING says why: after "failure" (NULL: nothing), with "hint" (NULL: that of
- * the error). A cancelled or terminated statement is no such failure.
+ * Run a step in a subtransaction. If it fails, roll the subtransaction back and
+ * emit a WARNING with the error message, prefixed with "failure" (NULL: no
+ * prefix), and with "hint" (NULL: the hint of the error). Cancellation and
+ * termination are rethrown.
  */
 extern void attempt(void (*step) (void *argument), void *argument, const char *failure, const char *hint);
 
 /*
  * Many small steps, each of which may fail alone. They share one subtransaction
- * until one of them fails, which costs it, and the next step begins another. Nothing
- * may be written before it has been ended. Begins as {0}.
+ * until a step fails: the failure rolls that subtransaction back, and the next step
+ * begins a new one. Do not write anything before attempts_end(). Initialize with
+ * {0}.
  */
 typedef struct Attempts
 {
@@ -28,7 +30,7 @@ typedef struct Attempts
 	char	   *message;
 } Attempts;
 
-/* Do a step; false if it has failed. A cancelled statement or one without memory is no such failure. */
+/* Run a step; false if it has failed. Cancellation and running out of memory are rethrown. */
 extern bool attempt_next(Attempts *attempts, void (*step) (void *argument), void *argument);
 extern void attempts_end(Attempts *attempts);
 

@@ -1,8 +1,8 @@
 /*
- * bulk.c: many rows that are added to a table of ours, past the executor.
+ * bulk.c: adds many rows to one of our tables, bypassing the executor.
  *
- * Rows are written some at a time, which takes less of the server's log. Their index entries follow, index by index, in
- * the order of their keys: so those of one page come one after the other.
+ * Rows are inserted in groups, which takes less WAL. Their index entries follow, index by index,
+ * sorted by key, so that the entries of one index page come one after the other.
  */
 #include "bulk.h"
 
@@ -16,19 +16,19 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-/* Rows that are written at a time. */
+/* Rows inserted at a time. */
 #define AT_ONCE 256
 
-/* Rows whose index entries are made at a time, at most. */
+/* Most rows whose index entries are made at a time. */
 #define BATCH 10000
 
-/* A row that has been written. */
+/* A row of the batch. */
 typedef struct Row
 {
 	const Datum *values;
 	const bool *nulls;
 	ItemPointerData place;
-	const text *key;			/* by which they are ordered for an index */
+	const text *key;			/* the sort key for an index */
 } Row;
 
 struct Bulk
@@ -37,15 +37,15 @@ struct Bulk
 	EState	   *estate;
 	ResultRelInfo *result;		/* with its indexes open */
 	MemoryContext context;		/* holds the rows of a batch */
-	MemoryContext scratch;		/* holds what writing them takes */
-	int			n;				/* rows of the batch */
-	int			nwritten;		/* of them */
+	MemoryContext scratch;		/* working memory for writing them */
+	int			n;				/* rows in the batch */
+	int			nwritten;		/* those already in the heap */
 	int			capacity;
 	Row		   *rows;
 	TupleTableSlot *slots[AT_ONCE]; /* NULL: not made yet */
 };
 
-/* Whether rows may be written that the executor does not see. */
+/* Whether rows can be inserted without the executor. */
 static bool
 is_plain(Relation table, int ncolumns)
 {
@@ -56,7 +56,7 @@ is_plain(Relation table, int ncolumns)
 		(constraints == NULL || (constraints->num_check == 0 && !constraints->has_generated_stored));
 }
 
-/* Likewise entries of its indexes. */
+/* The same for the entries of its indexes. */
 static bool
 are_plain(const ResultRelInfo *result)
 {
@@ -118,7 +118,7 @@ fill_slot(const Bulk *bulk, TupleTableSlot *slot, const Row *row)
 	ExecStoreVirtualTuple(slot);
 }
 
-/* Write the rows that have come since. */
+/* Insert the rows added since the last call. */
 static void
 write_rows(Bulk *bulk)
 {
@@ -145,7 +145,7 @@ row_compare(const void *a, const void *b)
 	return text_compare(((const Row *) a)->key, ((const Row *) b)->key);
 }
 
-/* Put the rows into the order of an index, nearly: in that of the bytes of its first column. */
+/* Sort the rows for an index, approximately: by the bytes of its first column. */
 static void
 sort_for(Bulk *bulk, Relation index)
 {
@@ -161,7 +161,7 @@ sort_for(Bulk *bulk, Relation index)
 	qsort(bulk->rows, bulk->n, sizeof(Row), row_compare);
 }
 
-/* Make the entries of an index. */
+/* Insert the entries of one index. */
 static void
 write_entries(Bulk *bulk, Relation index, IndexInfo *info)
 {

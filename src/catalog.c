@@ -1,5 +1,5 @@
 /*
- * catalog.c: our tables by their names, and whether there is anything in them.
+ * catalog.c: finds our tables by name, and tells whether they can have rows.
  */
 #include "catalog.h"
 #include "session_cache.h"
@@ -22,7 +22,7 @@ typedef struct NamedTable
 	Oid			oid;
 } NamedTable;
 
-/* More than there are; any others are looked up each time. */
+/* More than we have; any further tables are looked up each time. */
 #define MAX_TABLES 64
 
 typedef struct NamedTables
@@ -48,10 +48,10 @@ is_our_schema(Oid schema)
 }
 
 /*
- * The OID of one of our tables, InvalidOid if there is none. A trigger asks for
- * several of them, so those that have been found are kept until one of them is
- * renamed, moved, dropped or changed in any other way. Names are literals, which
- * their addresses tell apart; one that has two addresses is kept twice.
+ * The OID of one of our tables, or InvalidOid if it does not exist. A trigger
+ * needs several of them, so the OIDs are cached until one of the tables is
+ * renamed, moved, dropped or altered. Names are string literals and are compared
+ * by address; a name with two addresses is cached twice.
  */
 Oid
 our_table(const char *name)
@@ -65,7 +65,7 @@ our_table(const char *name)
 	oid = get_relname_relid(name, get_namespace_oid("leadscore", false));
 	if (!OidIsValid(oid))
 		oid = get_relname_relid(name, get_namespace_oid("leadscore_internal", true));
-	/* the look may have brought invalidations, and what was known with them */
+	/* the lookup may have processed invalidations, which discard the cached tables */
 	known = session_cache_get(&named_tables, InvalidOid, load_no_tables, NULL);
 	if (OidIsValid(oid) && known->n < MAX_TABLES)
 	{
@@ -75,11 +75,9 @@ our_table(const char *name)
 	return oid;
 }
 
-/* ---------- signals ---------- */
+/* ---------- whether a table can have rows ---------- */
 
-/* ---------- whether there is anything ---------- */
-
-/* A table without pages has no rows, which costs no look into it. */
+/* A table without pages has no rows; this check is cheaper than a scan. */
 bool
 has_pages(Relation table)
 {
@@ -88,9 +86,10 @@ has_pages(Relation table)
 
 /*
  * The storage manager remembers the size that a table had when this session last
- * looked or added a block to it. Asking for the size anew is a system call, which
- * can cost as much as a look into an index; so writers ask no more often than they
- * must. Truncation makes it forget: who has the table locked has heard of it.
+ * asked for it or added a block. Asking again is a system call, which can cost as
+ * much as an index lookup, so writers ask no more often than they must. Truncation
+ * resets the remembered size; a session that holds a lock on the table has
+ * processed that invalidation.
  */
 static BlockNumber
 blocks_known(Relation table)
@@ -112,7 +111,7 @@ had_pages(Relation table)
 	return BlockNumberIsValid(blocks_known(table)) ? blocks_known(table) > 0 : has_pages(table);
 }
 
-/* Counts transactions, and subtransactions that have failed. */
+/* The lock generation: counts ended transactions and failed subtransactions. */
 static uint64 locking = 1;
 
 void
@@ -135,7 +134,7 @@ has_pages_once(Relation table, const Look *look)
 	return look->again ? had_pages(table) : has_pages(table);
 }
 
-/* The table stays locked, so that the transaction's next look finds that it is. */
+/* Keeps the lock on the table, so that the next check in this transaction finds it locked. */
 bool
 table_has_pages(const char *name)
 {
@@ -147,8 +146,9 @@ table_has_pages(const char *name)
 }
 
 /*
- * Whether there can be an alias: one that is being made, too, once its row is
- * written. In shops without anonymous visitors there is none.
+ * Whether there can be an alias. This includes an alias that is being
+ * created, once its row is written. Shops without anonymous visitors have
+ * none.
  */
 bool
 aliases_exist(void)
@@ -157,9 +157,10 @@ aliases_exist(void)
 }
 
 /*
- * Whether anything can be derived from the events of a source: whoever writes
- * them then says whose they are. Nothing is derived from what is derived. A rule
- * that is being made counts as well; derive() waits for writers that began earlier.
+ * Whether events can be derived from the events of a source. If so, writers of
+ * such events note their leads for derive(). Nothing is derived from derived
+ * events. A rule that is being created counts as well; derive() waits for writers
+ * that began earlier.
  */
 bool
 is_derived_from(Oid source)
@@ -177,8 +178,9 @@ is_derived_from(Oid source)
 }
 
 /*
- * Whether pg_restore or a plain dump is being loaded, by the settings that
- * every dump begins with: what triggers would add is in the dump.
+ * Whether pg_restore or psql is loading a dump, judged by the settings that
+ * every dump begins with. The dump already contains the rows that triggers
+ * would add.
  */
 bool
 in_restore(void)
@@ -186,7 +188,7 @@ in_restore(void)
 	return !check_function_bodies && !row_security && namespace_search_path[0] == '\0';
 }
 
-/* Whom our tables belong to. */
+/* The owner of our tables. */
 Oid
 our_owner(void)
 {

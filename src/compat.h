@@ -1,5 +1,5 @@
 /*
- * compat.h: what differs between the server versions 15 to 19.
+ * compat.h: differences between PostgreSQL 15 to 19.
  *
  * The only file that looks at PG_VERSION_NUM.
  */
@@ -29,12 +29,12 @@
 #include "varatt.h"
 #endif
 
-/* 18 brought this spelling, which stands before a declaration. */
+/* 18 added this macro, which precedes a declaration. */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn __attribute__((noreturn))
 #endif
 
-/* 16 tells kinds of indexes apart when a row is updated. */
+/* 16 distinguishes kinds of indexes when a row is updated. */
 #if PG_VERSION_NUM >= 160000
 typedef TU_UpdateIndexes UpdateIndexes;
 #define INDEXES_ALL TU_All
@@ -43,7 +43,7 @@ typedef bool UpdateIndexes;
 #define INDEXES_ALL true
 #endif
 
-/* Insert a row into its table's indexes; with "conflict", a duplicate is noted there. */
+/* Insert a row into its table's indexes; if "conflict" is not NULL, it reports a duplicate. */
 static inline void
 insert_index_tuples(ResultRelInfo *result, TupleTableSlot *row, EState *estate, bool update, bool *conflict,
 					UpdateIndexes indexes pg_attribute_unused())
@@ -63,7 +63,7 @@ insert_index_tuples(ResultRelInfo *result, TupleTableSlot *row, EState *estate, 
 #endif
 }
 
-/* 18 added an argument, and 19 another. */
+/* 18 added an argument, 19 another. */
 static inline IndexScanDesc
 begin_index_scan(Relation table, Relation index, Snapshot snapshot, int nkeys)
 {
@@ -76,7 +76,7 @@ begin_index_scan(Relation table, Relation index, Snapshot snapshot, int nkeys)
 #endif
 }
 
-/* 19 added an argument to this and to the three that follow. */
+/* 19 added an argument to this function and the three that follow. */
 static inline TableScanDesc
 begin_table_scan(Relation table, Snapshot snapshot)
 {
@@ -97,7 +97,7 @@ begin_index_fetch(Relation table)
 #endif
 }
 
-/* Put a row in the place of the one at "tid". */
+/* Replace the row at "tid". */
 static inline TM_Result
 update_tuple(Relation table, ItemPointer tid, TupleTableSlot *row, CommandId command, Snapshot snapshot, bool wait,
 			 TM_FailureData *failure, LockTupleMode *lock, UpdateIndexes *indexes)
@@ -109,7 +109,7 @@ update_tuple(Relation table, ItemPointer tid, TupleTableSlot *row, CommandId com
 #endif
 }
 
-/* Remove the row at "tid". */
+/* Delete the row at "tid". */
 static inline TM_Result
 delete_tuple(Relation table, ItemPointer tid, CommandId command, Snapshot snapshot, bool wait, TM_FailureData *failure)
 {
@@ -120,7 +120,7 @@ delete_tuple(Relation table, ItemPointer tid, CommandId command, Snapshot snapsh
 #endif
 }
 
-/* To be called when all columns of a row type are there; 19 brought it. */
+/* Call it when a row type has all its columns; new in 19. */
 static inline void
 finish_row_type(TupleDesc row pg_attribute_unused())
 {
@@ -129,7 +129,7 @@ finish_row_type(TupleDesc row pg_attribute_unused())
 #endif
 }
 
-/* A jsonb value that is being built; 19 made one struct of it. Starts as {0}; "result" is what has been built. */
+/* A jsonb value under construction; 19 made it one struct. Initialize with {0}; "result" is the finished value. */
 #if PG_VERSION_NUM >= 190000
 typedef JsonbInState JsonbBuilder;
 #else
@@ -150,7 +150,7 @@ push_jsonb(JsonbBuilder *json, JsonbIteratorToken token, JsonbValue *value)
 #endif
 }
 
-/* 16 made one function of those that ask who owns an object. */
+/* 16 merged the functions that check ownership into one. */
 static inline bool
 owns(Oid class, Oid object)
 {
@@ -161,7 +161,7 @@ owns(Oid class, Oid object)
 #endif
 }
 
-/* Likewise of those that ask about rights. */
+/* The same for the functions that check privileges. */
 static inline bool
 may_use_schema(Oid role, Oid schema)
 {
@@ -172,7 +172,7 @@ may_use_schema(Oid role, Oid schema)
 #endif
 }
 
-/* Whether a query reads what other sessions do not see; 19 made a function of it that finds more. */
+/* Whether a query uses objects that other sessions do not see; 19 has a function for it that finds more. */
 static inline bool
 reads_temporary(Query *query)
 {
@@ -207,7 +207,10 @@ lock_is_held(const LOCKTAG *lock, LOCKMODE mode)
 #endif
 }
 
-/* Take a lock for the session, if nobody has it and there is room for it; 18 added an argument. */
+/*
+ * Take a session-level lock without waiting; false if there is a conflict or the lock table is
+ * full. 18 added an argument.
+ */
 static inline bool
 try_session_lock(const LOCKTAG *lock, LOCKMODE mode)
 {
@@ -218,7 +221,7 @@ try_session_lock(const LOCKTAG *lock, LOCKMODE mode)
 #endif
 }
 
-/* The sequence of an identity column; 17 wants the table itself. */
+/* The sequence of an identity column; 17 takes the relation itself. */
 static inline Oid
 identity_sequence(Relation table, AttrNumber column)
 {
@@ -229,7 +232,7 @@ identity_sequence(Relation table, AttrNumber column)
 #endif
 }
 
-/* 17 brought jsonpath methods that read dates and times beside .datetime(). */
+/* 17 added jsonpath methods besides .datetime() that read dates and times. */
 #if PG_VERSION_NUM >= 170000
 #define JSONPATH_READS_TIME(type) \
 	((type) == jpiDatetime || (type) == jpiDate || (type) == jpiTime || (type) == jpiTimeTz || \
@@ -238,14 +241,14 @@ identity_sequence(Relation table, AttrNumber column)
 #define JSONPATH_READS_TIME(type) ((type) == jpiDatetime)
 #endif
 
-/* 19 tells the planner whether it plans for EXPLAIN. */
+/* 19 passes the planner the EXPLAIN state. */
 #if PG_VERSION_NUM >= 190000
 #define plan_query(query, text) pg_plan_query(query, text, 0, NULL, NULL)
 #else
 #define plan_query(query, text) pg_plan_query(query, text, 0, NULL)
 #endif
 
-/* To its end; 18 no longer asks whether it is run once. */
+/* Run a query to its end; 18 removed the execute_once argument. */
 #if PG_VERSION_NUM >= 180000
 #define run_query(query) ExecutorRun(query, ForwardScanDirection, 0)
 #else

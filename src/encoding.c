@@ -1,10 +1,11 @@
 /*
  * encoding.c: the bytes of a name, the same in every database.
  *
- * What is decided by a hash of a name, such as who is held out, is to be the
- * same in every encoding, so the name is hashed as UTF-8. It is decided in
- * triggers, so it must not fail: a name that has no form in UTF-8, and any name
- * in SQL_ASCII, where nobody knows what its bytes mean, is hashed as it is.
+ * Decisions made by hashing a name, such as whether a lead is held out, must be
+ * the same in every encoding, so the name is hashed as UTF-8. Triggers make
+ * these decisions, so the conversion must not fail: a name that cannot be
+ * converted to UTF-8, and any name in SQL_ASCII, where the meaning of its bytes
+ * is unknown, is hashed as it is.
  */
 #include "encoding.h"
 
@@ -15,7 +16,7 @@
 
 PG_FUNCTION_INFO_V1(utf8);
 
-/* The name in UTF-8, allocated if it has other bytes there; or the name itself. */
+/* The name in UTF-8: newly allocated if its bytes differ there, otherwise the name itself. */
 const char *
 utf8_bytes(const char *name, int length, int *utf8_length)
 {
@@ -27,7 +28,7 @@ utf8_bytes(const char *name, int length, int *utf8_length)
 	*utf8_length = length;
 	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII || size > MaxAllocSize)
 		return name;
-	/* the server's own, whatever the user has put into his search_path */
+	/* the conversion of pg_catalog, whatever the user's search_path is */
 	conversion = FindDefaultConversion(PG_CATALOG_NAMESPACE, encoding, PG_UTF8);
 	if (!OidIsValid(conversion))
 		return name;
@@ -42,7 +43,7 @@ utf8_bytes(const char *name, int length, int *utf8_length)
 	return (char *) converted;
 }
 
-/* utf8(name): its bytes in UTF-8, or as they are where they have no form in it. */
+/* utf8(name): its bytes in UTF-8, or unchanged if it cannot be converted. */
 Datum
 utf8(PG_FUNCTION_ARGS)
 {

@@ -8,7 +8,7 @@
 
 #include "common/hashfn.h"
 
-/* Bytes that need not end with a zero. */
+/* A string that need not end with a zero byte. */
 typedef struct Label
 {
 	const char *text;
@@ -61,7 +61,7 @@ text_pointer_compare(const void *a, const void *b)
 	return text_compare(*(text *const *) a, *(text *const *) b);
 }
 
-/* Put names in order, and leave each once. Returns how many. */
+/* Sort names and remove duplicates. Returns how many are left. */
 static inline int
 sort_names(text **names, int n)
 {

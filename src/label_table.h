@@ -1,7 +1,7 @@
 /*
- * label_table.h: a hash table by label (lib/simplehash.h). Included once for each
- * table, after its SH_PREFIX, SH_ELEMENT_TYPE and SH_KEY. An element has, beside
- * its key, a uint32 hash and a char status.
+ * label_table.h: a hash table keyed by label (lib/simplehash.h). Include it once
+ * for each table, after defining its SH_PREFIX, SH_ELEMENT_TYPE and SH_KEY.
+ * Besides its key, an element has a uint32 hash and a char status.
  */
 #define SH_KEY_TYPE Label
 #define SH_HASH_KEY(tb, key) label_hash(key)

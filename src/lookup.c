@@ -1,5 +1,6 @@
 /*
- * lookup.c: rows of our tables by a text column that an index begins with.
+ * lookup.c: looks up rows of our tables by a text column that is the first
+ * column of an index.
  */
 #include "lookup.h"
 
@@ -31,7 +32,7 @@ fail_for_index(const char *detail)
 			 errhint("Make the index again that was dropped.")));
 }
 
-/* Whether an index has the equality of text on a column in the first place, and leaves out no row. */
+/* Whether the first column of an index is this column, compared by text equality, and the index is not partial. */
 static bool
 fits(Relation index, AttrNumber column)
 {
@@ -75,7 +76,7 @@ lookup_open_sorted(Lookup *lookup, Relation table, AttrNumber column, Snapshot s
 	if (!lookup_open(lookup, table, column, snapshot))
 		return false;
 	if (lookup->index->rd_indoption[0] & INDOPTION_DESC)
-		return true;			/* somebody has made another index */
+		return true;			/* the index was replaced by a descending one */
 	lookup->compare = index_getprocinfo(lookup->index, 1, BTORDER_PROC);
 	lookup->not_below = get_opcode(get_opfamily_member(lookup->index->rd_opfamily[0], TEXTOID, TEXTOID, BTGreaterEqualStrategyNumber));
 	lookup->scan->xs_want_itup = true;
@@ -93,7 +94,7 @@ lookup_close(Lookup *lookup)
 	lookup->scan = NULL;
 }
 
-/* Begin a scan at a key: of its entries, or of all from there on. */
+/* Begin a scan at a key: of its entries, or of all entries from there on. */
 static void
 rescan(Lookup *lookup, const text *key, bool from_here)
 {
@@ -104,9 +105,9 @@ rescan(Lookup *lookup, const text *key, bool from_here)
 	index_rescan(lookup->scan, &scan_key, 1, NULL, 0);
 }
 
-/* ---------- keys that come in their order ---------- */
+/* ---------- keys in ascending order ---------- */
 
-/* Entries that are passed over before the index is descended again. */
+/* Entries to skip before descending the index again. */
 #define FEW_ENTRIES 8
 
 static void
@@ -119,14 +120,14 @@ next_entry(Lookup *lookup)
 		index_getattr(lookup->scan->xs_itup, 1, lookup->scan->xs_itupdesc, &isnull);
 }
 
-/* A key beside one before it, or beside the entry where the scan stands. */
+/* Compare a key with the previous one, or with the current entry of the scan. */
 static int
 compare(const Lookup *lookup, const text *key, Datum other)
 {
 	return DatumGetInt32(FunctionCall2Coll(lookup->compare, lookup->index->rd_indcollation[0], PointerGetDatum(key), other));
 }
 
-/* Go to the first entry that is not below a key. */
+/* Go to the first entry that is not less than a key. */
 static void
 go_to(Lookup *lookup, const text *key)
 {
@@ -149,7 +150,10 @@ is_at_key(const Lookup *lookup)
 	return lookup->entry != (Datum) 0 && compare(lookup, lookup->key, lookup->entry) == 0;
 }
 
-/* The next row of the key. An entry may lead to several versions, of which a snapshot that is none of MVCC may see more than one. */
+/*
+ * The next row of the key. An entry may lead to several row versions, and a non-MVCC snapshot may
+ * see more than one of them.
+ */
 static bool
 next_of_key(Lookup *lookup)
 {
@@ -206,7 +210,7 @@ lookup_next_entry(Lookup *lookup, bool *found)
 	return entry;
 }
 
-/* What tells the entries apart that a scan has found. */
+/* Identifies an entry that a scan has found. */
 static uint64
 entry_hash(const ItemPointerData *entry)
 {
@@ -214,12 +218,13 @@ entry_hash(const ItemPointerData *entry)
 }
 
 /*
- * Snapshots that are no MVCC snapshots see each version as it is when it is
- * looked at, and that is after the index has been read. So a row that somebody
- * moves in between, with a new entry, would be found under neither entry: the old
- * version is gone by then, and the new one was not there. Where there are entries
- * and no row, the scan is repeated until it finds the same entries as before: who
- * has moved the row since has made another one. (No entry: no row.)
+ * A non-MVCC snapshot judges each row version when it is fetched from the heap,
+ * after the index has been read. If a concurrent transaction updates the row in
+ * between and adds a new entry, neither entry leads to a visible row: the old
+ * version is dead by then, and the scan has not seen the new entry. So if the
+ * scan finds entries but no row, it is repeated until it finds the same entries
+ * as before: a concurrent update would have added another entry. (No entries: no
+ * row.)
  */
 bool
 scan_unique(IndexScanDesc scan, const text *key, TupleTableSlot *slot, ItemPointer begin)

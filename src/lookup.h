@@ -1,8 +1,9 @@
 /*
- * lookup.h: rows of our tables by a text column that an index begins with.
+ * lookup.h: looks up rows of our tables by a text column that is the first
+ * column of an index.
  *
- * Whoever looks up chooses the snapshot. Triggers use SnapshotSelf: it shows
- * what is committed now and what the transaction has written itself, and a
+ * The caller chooses the snapshot. Triggers use SnapshotSelf: it shows what
+ * is committed now and what the transaction itself has written, and a
  * serializable transaction takes no predicate lock for it.
  */
 #ifndef LEADSCORE_LOOKUP_H
@@ -17,58 +18,66 @@
 typedef struct Lookup
 {
 	Relation	table;
-	Relation	index;			/* NULL: none that fits */
+	Relation	index;			/* NULL: no usable index */
 	IndexScanDesc scan;
-	TupleTableSlot *slot;		/* the row that was found */
-	MemoryContext context;		/* a scan allocates when it likes to, and keeps that */
+	TupleTableSlot *slot;		/* the row found */
+	MemoryContext context;		/* current when it was opened: a scan allocates memory at any time and keeps it */
 
-	/* of keys that come in their order: */
-	FmgrInfo   *compare;		/* two values of the index; NULL: keys come in any order */
+	/* for keys in ascending order: */
+	FmgrInfo   *compare;		/* compares two values of the index; NULL: keys come in any order */
 	RegProcedure not_below;		/* its operator >= */
-	const text *key;			/* the last one, which must stay where it is */
-	Datum		entry;			/* of the index, where the scan stands; 0: there are no more */
-	bool		is_read;		/* its row has been looked at */
+	const text *key;			/* the last key, which the caller must keep in place */
+	Datum		entry;			/* key of the current index entry; 0: no more entries */
+	bool		is_read;		/* the row of the entry has been fetched */
 } Lookup;
 
 /*
- * Whether a table has to be looked into, though it has no rows: what a
- * serializable transaction has not found, it must have looked for.
+ * Whether a lookup must scan a table even though it has no rows: a
+ * serializable transaction that finds no row needs the predicate lock that
+ * the scan takes.
  */
 extern bool must_look(Snapshot snapshot);
 
-/* The error of tables that lack what we have made; the detail is a sentence. */
+/* Raise an error because an index of our tables is missing; the detail is a sentence. */
 pg_noreturn extern void fail_for_index(const char *detail);
 
-/* Delete a row, if nobody else has it; returns whether it is done. */
+/* Delete a row unless another transaction has changed or locked it; returns whether it was deleted. */
 extern bool remove_row(Relation table, ItemPointer row);
 
-/* Open a table to look up by a column, numbered from 1; false if it has no index for that. */
+/* Open a table to look up rows by a column (numbered from 1); false if no index fits. */
 extern bool lookup_open(Lookup *lookup, Relation table, AttrNumber column, Snapshot snapshot);
 extern void lookup_close(Lookup *lookup);
 
 /*
- * The same for keys that come in their order, nearly: the entry that follows one
- * key tells, mostly, whether there is another. What is added to the index while keys
- * are looked up may not be found; entries of a key that the caller has locked are.
+ * The same for keys that come mostly in ascending order: the entry after one key
+ * usually tells whether the next key has one. The scan may miss entries that are
+ * added to the index while keys are looked up, but not the entries of a key that the
+ * caller has locked.
  */
 extern bool lookup_open_sorted(Lookup *lookup, Relation table, AttrNumber column, Snapshot snapshot);
 
 extern void lookup_begin(Lookup *lookup, const text *key);
 extern bool lookup_next(Lookup *lookup);
 
-/* The next entry of the index; "found": and its row is there, and is seen. */
+/* The next entry of the index; "found" tells whether it leads to a visible row. */
 extern bool lookup_next_entry(Lookup *lookup, bool *found);
 
-/* Whether the index has an entry of the key that lookup_begin() was called with, in whatever state its row is; keys come in their order. */
+/*
+ * Whether the index has an entry for the key passed to lookup_begin(), whether or not its row is
+ * visible. For lookups opened with lookup_open_sorted().
+ */
 extern bool lookup_has_entry(Lookup *lookup);
 
-/* The row of a key, where the index is unique; lookup->slot holds it. */
+/* The row of a key in a unique index; it is in lookup->slot. */
 extern bool lookup_unique(Lookup *lookup, const text *key);
 
-/* The same by a scan of a unique index with any snapshot; "begin" (or NULL): where the index entry points to. */
+/* The same, with a scan of a unique index and any snapshot; "begin" (or NULL) receives the TID in the index entry. */
 extern bool scan_unique(IndexScanDesc scan, const text *key, TupleTableSlot *slot, ItemPointer begin);
 
-/* A varlena column of the row of a key, where the index is unique, copied and detoasted; 0 if there is none, or it is NULL. */
+/*
+ * A varlena column of the row of a key in a unique index, copied and detoasted; 0 if there is no
+ * row or the column is NULL.
+ */
 extern Datum lookup_value(Lookup *lookup, const text *key, AttrNumber column);
 
 #endif							/* LEADSCORE_LOOKUP_H */

@@ -1,18 +1,17 @@
 /*
- * progress.c: how far the commands have come that take long.
+ * progress.c: progress reporting of long-running commands.
  *
  *     a command ──▶ two advisory locks, whose keys are the figures ──▶ pg_locks ──▶ the view progress
  *
- * The table of locks is memory that all sessions share, that each can read, on a
- * standby, too, and that the server clears of a session however that ends. (Its
- * own progress reporting has a fixed list of commands, and what runs inside ours,
- * such as the ANALYZE of a REFRESH, or a subtransaction that fails, ends it.)
+ * The lock table is in shared memory. Every session can read it, also on a standby, and the server
+ * removes a session's locks however the session ends. (The server's own progress reporting has a
+ * fixed list of commands. It is reset by commands that run inside ours, such as the ANALYZE of a
+ * REFRESH, and by a failed subtransaction.)
  *
- * Locks: of the session, in ACCESS SHARE mode, with which nothing conflicts that
- * anybody takes, of classes that SQL cannot take. So nobody waits for them, and
- * the commits of a procedure leave them. If the command ends in an error, the
- * callbacks below release them. A new one is taken before the old is released:
- * a reader sees one or both, never none.
+ * Locks: session-level, in ACCESS SHARE mode, which conflicts with no mode that anybody takes, and
+ * of classes that SQL cannot take. So nobody waits for them, and they survive the commits of a
+ * procedure. If the command fails, the callbacks below release them. The new lock is taken before
+ * the old one is released, so a reader sees one or both, never none.
  */
 #include "progress.h"
 
@@ -28,10 +27,10 @@ PG_FUNCTION_INFO_V1(end_progress);
 PG_FUNCTION_INFO_V1(progress_names);
 
 /*
- * The keys are two numbers of 32 bits and a class of 16:
+ * The lock keys are two 32-bit numbers and a 16-bit class:
  *
- *     object, seconds since 2000 when it began, CLASS_COMMAND + 16 * command + phase
- *     done, total, CLASS_FIGURES                    what is above 2^32 - 1 counts as that
+ *     object, start in seconds since 2000, CLASS_COMMAND + 16 * command + phase
+ *     done, total, CLASS_FIGURES                    values above 2^32 - 1 are capped
  */
 #define CLASS_FIGURES 255
 #define CLASS_COMMAND 256
@@ -46,11 +45,11 @@ typedef struct HeldLock
 	LOCKTAG		tag;
 } HeldLock;
 
-/* The command of this session that began first, if there is one: what others do inside it is part of it. */
+/* The outermost command of this session, if one is running: commands inside it are part of it. */
 static struct
 {
 	bool		runs;
-	int			nest_level;		/* of the (sub)transaction in which it began */
+	int			nest_level;		/* of the (sub)transaction that began it */
 	int			command;
 	int			phase;
 	int64		done;
@@ -67,7 +66,7 @@ release(HeldLock *lock)
 	lock->held = false;
 }
 
-/* Replace a lock by another. Where the table of locks is full, there is none. */
+/* Replace one lock with another. If the lock table is full, the command holds none. */
 static void
 replace(HeldLock *lock, uint32 first, uint32 second, uint16 class)
 {
@@ -127,7 +126,10 @@ show_phase(const char *phase)
 	replace(&current.what, current.what.tag.locktag_field2, current.what.tag.locktag_field3, CLASS_COMMAND + 16 * current.command + current.phase);
 }
 
-/* begin_progress(command, object): the command begins, unless another one has that it is part of. "object": a table or a number, 0 for none. */
+/*
+ * begin_progress(command, object): begin to report a command, unless it runs inside another one.
+ * "object": a table or a number, 0 for none.
+ */
 Datum
 begin_progress(PG_FUNCTION_ARGS)
 {
@@ -150,14 +152,14 @@ begin_progress(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Whether the command is the one that is told of. */
+/* Whether this command is the one reported. */
 static bool
 is_current(const char *command)
 {
 	return current.runs && strcmp(commands[current.command], command) == 0;
 }
 
-/* report_progress(command, phase, done, total): where the command is; done NULL: what it does is not counted. */
+/* report_progress(command, phase, done, total): report a phase; done NULL: its work is not counted. */
 Datum
 report_progress(PG_FUNCTION_ARGS)
 {
@@ -212,7 +214,7 @@ progress_restart(const char *phase)
 	progress_advance(phase, -current.done);
 }
 
-/* progress_names(class) -> (command, phase): what a lock's class stands for. */
+/* progress_names(class) -> (command, phase): decodes a lock's class. */
 Datum
 progress_names(PG_FUNCTION_ARGS)
 {

@@ -1,20 +1,20 @@
 /*
- * progress.h: how far the commands have come that take long, for other sessions to see.
+ * progress.h: progress reporting of long-running commands, visible to other sessions.
  *
- * All of this does nothing where no command has begun that tells of its progress.
+ * These functions do nothing unless a command that reports its progress is running.
  */
 #ifndef LEADSCORE_PROGRESS_H
 #define LEADSCORE_PROGRESS_H
 
 #include "compat.h"
 
-/* How often rows are told of. */
+/* Rows between two progress reports. */
 #define PROGRESS_ROWS 16384
 
-/* A command goes over to a phase, of whose units nothing is done yet. */
+/* Begin a phase of a command; none of its units are done yet. */
 extern void progress_phase(const char *command, const char *phase);
 
-/* So many more units of a phase are done; it may begin again from none. */
+/* Report more finished units of a phase; progress_restart() sets the count back to 0. */
 extern void progress_advance(const char *phase, int64 done);
 extern void progress_restart(const char *phase);
 

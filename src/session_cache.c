@@ -1,16 +1,16 @@
 /*
- * session_cache.c: what a session keeps between statements.
+ * session_cache.c: caches that a session keeps between statements.
  *
  * The server has ten slots for relcache callbacks, for all extensions together,
- * and ends a session that needs an eleventh. So the library has one callback,
- * which marks the caches that depend on the table that has changed.
+ * and a session that needs an eleventh ends with a FATAL error. So the library
+ * has one callback, which marks the caches that depend on the changed table.
  *
- * A value is loaded in memory that hangs below the caller's, and is kept once it
- * is complete: an error on the way leaves a cache that is not loaded, and no
- * memory. An invalidation that arrives while it is loaded marks it as changed:
- * then this caller gets it, and the next one loads it again. A value that is
- * replaced may be in use further up, so its memory stays until the transaction
- * ends.
+ * A value is loaded in a child of the caller's memory context, and is kept once
+ * it is complete: an error during loading leaves the cache unloaded and leaks no
+ * memory. An invalidation that arrives during loading marks the cache as
+ * changed: this caller still gets the value, and the next one loads it again. A
+ * replaced value may still be in use further up the call stack, so its memory is
+ * freed only when the transaction ends.
  */
 #include "session_cache.h"
 
@@ -29,7 +29,7 @@ depends_on(const SessionCache *cache, Oid table)
 	return false;
 }
 
-/* The relcache callback: a table, or (InvalidOid) any, has changed. */
+/* The relcache callback: a table has changed, or (InvalidOid) any table. */
 static void
 table_changed(Datum arg pg_attribute_unused(), Oid table)
 {
@@ -44,7 +44,7 @@ table_changed(Datum arg pg_attribute_unused(), Oid table)
 	}
 }
 
-/* The syscache callback: a cast has come or gone. */
+/* The syscache callback: a cast was created or dropped. */
 static void
 cast_changed(Datum arg pg_attribute_unused(), int cache_id pg_attribute_unused(), uint32 hash pg_attribute_unused())
 {
@@ -58,7 +58,7 @@ cast_changed(Datum arg pg_attribute_unused(), int cache_id pg_attribute_unused()
 	}
 }
 
-/* Have invalidations reach a cache. */
+/* Register a cache for invalidations. */
 static void
 list_cache(SessionCache *cache)
 {
@@ -75,7 +75,7 @@ list_cache(SessionCache *cache)
 	cache->listed = true;
 }
 
-/* Let go of the value; whoever uses it further up ends with the transaction. */
+/* Drop the value. Its memory lasts until the transaction ends, since callers further up may still use it. */
 static void
 discard(SessionCache *cache)
 {
@@ -120,7 +120,7 @@ session_cache_get(SessionCache *cache, Oid table, SessionCacheLoad load, void *a
 	value = load(cache, arg);
 	MemoryContextSwitchTo(old);
 	MemoryContextSetParent(context, TopMemoryContext);
-	discard(cache);				/* loading may have come here again */
+	discard(cache);				/* loading may have called this function recursively */
 	cache->context = context;
 	cache->value = value;
 	return value;

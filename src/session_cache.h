@@ -1,6 +1,6 @@
 /*
- * session_cache.h: what a session keeps between statements, until a table that
- * it was made from changes.
+ * session_cache.h: caches that a session keeps between statements, until a
+ * table that they were made from changes.
  */
 #ifndef LEADSCORE_SESSION_CACHE_H
 #define LEADSCORE_SESSION_CACHE_H
@@ -10,38 +10,38 @@
 #include "executor/spi.h"
 #include "lib/ilist.h"
 
-/* Something that is kept. The first two members are set by its owner, the others are private. */
+/* A cached value. The owner sets the first two members, the others are private. */
 typedef struct SessionCache
 {
 	const char *name;			/* shown in pg_backend_memory_contexts */
-	bool		uses_casts;		/* changes when a cast comes or goes, too */
+	bool		uses_casts;		/* a created or dropped cast invalidates it, too */
 
 	bool		listed;			/* in the list of all caches */
-	bool		changed;		/* since loading began */
+	bool		changed;		/* an invalidation arrived since loading began */
 	void	   *value;			/* NULL: not loaded */
 	MemoryContext context;		/* holds the value */
 	int			ntables;
 	int			capacity;
-	Oid		   *tables;			/* that the value depends on; the first was named by the caller */
+	Oid		   *tables;			/* tables that the value depends on; the caller named the first */
 	dlist_node	node;
 } SessionCache;
 
-/* Makes the value in the current memory context, which lasts as long as the value does; never NULL. */
+/* Makes the value in the current memory context, which lives as long as the value; never returns NULL. */
 typedef void *(*SessionCacheLoad) (SessionCache *cache, void *arg);
 
-/* The value that was made from a table, loaded if it must be; valid until the transaction ends. */
+/* The value made from a table, loaded if necessary; valid until the transaction ends. */
 extern void *session_cache_get(SessionCache *cache, Oid table, SessionCacheLoad load, void *arg);
 
-/* While it is loaded: the value depends on another table, too. */
+/* Call while loading: the value depends on another table, too. */
 extern void session_cache_depends_on(SessionCache *cache, Oid table);
 
-/* Forget a cache that will not be used again. */
+/* Discard a cache that is no longer needed. */
 extern void session_cache_forget(SessionCache *cache);
 
 /*
- * The plan of a command, made when it is first wanted, and kept in a static
- * variable for the session; SPI is connected. A command is a line or two, for it
- * stands in the CONTEXT of an error: long queries are functions in sql/.
+ * The plan of a command: prepared on first use and kept in a static variable for
+ * the session. SPI must be connected. Keep commands to a line or two, because
+ * they appear in the CONTEXT of errors; long queries are functions in sql/.
  */
 extern SPIPlanPtr session_plan(SPIPlanPtr *plan, const char *command, int nargs, Oid *types);
 

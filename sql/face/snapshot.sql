@@ -174,8 +174,11 @@ AS $$
 			count(v.revoked_at) AS revoked, min(v.issued_at) AS first_issued_at, max(v.issued_at) AS last_issued_at
 		FROM leadscore.voucher v WHERE v.offer = o.offer AND (v.code IS NOT NULL) = (a.arm = 'voucher')
 	) n
-	LEFT JOIN leadscore_internal.conversions() c ON c.model = o.model
-	LEFT JOIN LATERAL leadscore.offer_result(o.offer, c.signal) r ON c.signal IS NOT NULL AND r.arm = a.arm
+	-- (offer_result() raises an error where a model has no conversion)
+	LEFT JOIN (
+		SELECT o.offer, r.*
+		FROM leadscore.offer o JOIN leadscore_internal.conversions() c ON c.model = o.model CROSS JOIN LATERAL leadscore.offer_result(o.offer, c.signal) r
+	) r ON r.offer = o.offer AND r.arm = a.arm
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.offer_figure_now() IS 'the rows of offer_figure as of now';

@@ -7,8 +7,8 @@
 #include "compat.h"
 
 /*
- * Why a lead has changed its segment. Those that writers touch leads for come
- * first: of several in a transaction the first counts.
+ * Why a lead has changed its segment. The causes for which writers touch leads come first:
+ * of several in a transaction, the first in this order counts.
  */
 typedef enum Cause
 {
@@ -27,10 +27,10 @@ typedef enum Cause
 extern const char *cause_name(Cause cause);
 extern Cause cause_named(const char *name);
 
-/* The set of causes (1 << cause) that an array of their names holds. */
+/* The set of causes (bits 1 << cause) in an array of their names. */
 extern int	causes_of(Datum names);
 
-/* The cause of a change for which so much was added to a timeline: an event, or the load of older ones. */
+/* The cause of a change after adding a delta to a timeline: an event, or a load of older events. */
 extern Cause cause_of_delta(const struct varlena *delta);
 
 #endif							/* LEADSCORE_CAUSE_H */

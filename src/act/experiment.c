@@ -10,7 +10,7 @@
 
 PG_FUNCTION_INFO_V1(treated);
 
-/* Add a text to a hash, as UTF-8 where it has a form in it. */
+/* Add a text to a hash, converted to UTF-8 if possible. */
 static bool
 hash_text(pg_cryptohash_ctx *hash, text *value)
 {

@@ -3,20 +3,21 @@
  *
  *     change ──cause, condition──▶ leads ──had one?──▶ brake ──▶ slots ──▶ voucher
  *
- * They are issued by whoever writes the change, in the same transaction. That has
- * the lead's row of lead_timeline, so a lead's vouchers are issued by one after
- * the other, and each sees those before.
+ * The transaction that writes the change issues the vouchers. It holds the lock on the
+ * lead's row of lead_timeline until it ends, so transactions issue a lead's vouchers one
+ * after the other, and each sees the earlier ones.
  *
- * No writer updates a running total. A budget is a row of offer_slot for each
- * voucher that is still to be had: who takes one skips what others have, so that no
- * writer waits for another, and none takes what another has. (Rows with a slot below zero
- * are what a lowered budget has been overspent by: what expires takes them away
- * first.) Who changes a budget locks offer_slot; it is locked as writers lock it
- * before they take a snapshot. The brake counts the vouchers that are there, and
- * who meets it appends to offer_stop.
+ * No writer updates a running total. A budget has one row of offer_slot for each voucher
+ * that is still available. A writer that takes one skips the rows that other transactions
+ * have locked or deleted, so no writer waits for another, and no row is taken twice. (Rows
+ * with a slot below zero are what a lowered budget is overspent by: vouchers that expire
+ * remove these first.) A session that changes a budget locks offer_slot in SHARE ROW
+ * EXCLUSIVE mode until it commits; writers lock it in ROW EXCLUSIVE mode before they take
+ * a snapshot. The brake counts the vouchers that exist; a writer that reaches it appends
+ * to offer_stop.
  *
- * Leads are looked up by indexes, one by one, and statements are planned for
- * that: a plan is kept that was made when the tables were empty.
+ * Leads are looked up by index, one by one, and statements are planned for that, because a
+ * plan made while the tables were empty may be cached.
  */
 #include "act/offer.h"
 
@@ -47,12 +48,12 @@
 PG_FUNCTION_INFO_V1(voucher_code);
 PG_FUNCTION_INFO_V1(voucher_key);
 
-/* Hours of a day at the most, whatever its time zone: when clocks go back there are 25. */
+/* The most hours that a day has in any time zone: 25, when clocks go back. */
 #define LONGEST_DAY 26
 
 /*
- * voucher_code(): 80 bits that nobody can guess, as 16 digits to the base 32 (of
- * Crockford: without I, L, O and U), four by four.
+ * voucher_code(): 80 random bits that cannot be guessed, as 16 digits of Crockford's base 32
+ * (without I, L, O and U), in groups of four.
  */
 Datum
 voucher_code(PG_FUNCTION_ARGS)
@@ -77,7 +78,7 @@ voucher_code(PG_FUNCTION_ARGS)
 
 /* ---------- hashes ---------- */
 
-/* A hash of an offer, or a salt, and a name, the same on every server. */
+/* A hash of an offer or a salt, and a name; the same on every server. */
 static void
 hash_of(const text *offer, const text *name, uint8 hash[PG_SHA256_DIGEST_LENGTH])
 {
@@ -109,14 +110,14 @@ key_of(const text *offer, const text *name)
 	return cstring_to_text_with_len(hex, sizeof(hex));
 }
 
-/* voucher_key(offer, lead_id): the same as hexadecimal digits. */
+/* voucher_key(offer, lead_id): the same hash as hexadecimal digits. */
 Datum
 voucher_key(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_TEXT_P(key_of(PG_GETARG_TEXT_PP(0), PG_GETARG_TEXT_PP(1)));
 }
 
-/* Whether an offer is kept from a lead: is_held_out(). */
+/* Whether a lead is held out from an offer: is_held_out() in SQL. */
 static bool
 is_held_out(const Offer *offer, const text *lead_id)
 {
@@ -156,7 +157,7 @@ pin_plans(void)
 	return level;
 }
 
-/* One column of the row that has been read. */
+/* One column of a row that SPI has returned. */
 static Datum
 column_of(HeapTuple row, int column, bool *isnull)
 {
@@ -254,7 +255,7 @@ done_lately(const struct varlena *timeline, TimestampTz at)
 	return builder->n > 0 ? timeline_encode(builder->entries, builder->n) : NULL;
 }
 
-/* Run a statement on what is there now, and say how many rows it had. */
+/* Run a statement with the snapshot "now"; returns the number of rows. */
 static int64
 run(SPIPlanPtr plan, Datum *values, Snapshot now, bool read_only, int expected)
 {
@@ -263,21 +264,21 @@ run(SPIPlanPtr plan, Datum *values, Snapshot now, bool read_only, int expected)
 	return (int64) SPI_processed;
 }
 
-/* ---------- who had a voucher ---------- */
+/* ---------- earlier vouchers ---------- */
 
-/* What is looked up for each lead. */
+/* The tables that are looked up for each lead. */
 typedef struct History
 {
 	Relation	aliases;		/* NULL: there are none */
 	Relation	vouchers;
 	Relation	tombstones;		/* NULL: there are none */
-	text	   *salt;			/* of their keys */
-	Lookup		names;			/* of a lead */
+	text	   *salt;			/* of the tombstones' keys */
+	Lookup		names;			/* the aliases of a lead */
 	Lookup		by_lead;
 	Lookup		by_key;
 } History;
 
-/* The salt of tombstones; NULL: it is not there yet, and neither is a tombstone. */
+/* The salt of tombstones; NULL: there is none yet, and no tombstone either. */
 static text *
 read_salt(Snapshot now)
 {
@@ -329,7 +330,7 @@ history_close(History *history)
 	}
 }
 
-/* Whether a voucher that was issued at an instant keeps a lead from another. */
+/* Whether a voucher issued at an instant excludes a lead from another one. */
 static bool
 is_recent(const Offer *offer, TimestampTz issued_at, TimestampTz at)
 {
@@ -339,7 +340,7 @@ is_recent(const Offer *offer, TimestampTz issued_at, TimestampTz at)
 												   IntervalPGetDatum(offer->again_after))) > at;
 }
 
-/* Whether somebody has got a voucher of an offer under one name; a tombstone counts as one of every offer. */
+/* Whether a name has had a voucher of an offer; a tombstone counts as one of every offer. */
 static bool
 name_had(History *history, const Offer *offer, const text *name, TimestampTz at)
 {
@@ -364,7 +365,7 @@ name_had(History *history, const Offer *offer, const text *name, TimestampTz at)
 	return had;
 }
 
-/* The same of a lead, under whatever name. */
+/* The same for a lead under any of its names. */
 static bool
 lead_had(History *history, const Offer *offer, const text *lead_id, TimestampTz at)
 {
@@ -383,7 +384,7 @@ lead_had(History *history, const Offer *offer, const text *lead_id, TimestampTz 
 	return had;
 }
 
-/* Leave out those who had a voucher, and mark who is held out; returns how many are left. */
+/* Remove leads that have had a voucher, and mark those held out; returns the number of leads left. */
 static int
 choose(const Offer *offer, Recipient *leads, int n, TimestampTz at, Snapshot now, int64 *wanted)
 {
@@ -415,7 +416,7 @@ choose(const Offer *offer, Recipient *leads, int n, TimestampTz at, Snapshot now
 
 /* ---------- issuing ---------- */
 
-/* How many more vouchers the brake lets through; whoever wants more stops the offer. */
+/* The number of vouchers that the brake lets through; wanting more than that stops the offer. */
 static int64
 pass_brake(const Offer *offer, int64 wanted, TimestampTz at, Snapshot now)
 {
@@ -437,7 +438,7 @@ pass_brake(const Offer *offer, int64 wanted, TimestampTz at, Snapshot now)
 	return left;
 }
 
-/* The same where somebody has put a trigger on offer_slot. */
+/* take_slots() if there is a trigger on offer_slot. */
 static int64
 take_slots_by_statement(const Offer *offer, int64 n, Snapshot now)
 {
@@ -452,9 +453,9 @@ take_slots_by_statement(const Offer *offer, int64 n, Snapshot now)
 }
 
 /*
- * Take so many slots of an offer's budget, or as many as are free: by the index,
- * each by a delete that does not wait. (A statement with SKIP LOCKED would fail at
- * the stricter levels where another transaction has just taken one.)
+ * Take n slots of an offer's budget, or as many as are free: looked up by the index, each
+ * deleted without waiting. (At REPEATABLE READ and SERIALIZABLE, a statement with SKIP
+ * LOCKED would fail if another transaction has just taken one.)
  */
 static int64
 take_slots(const Offer *offer, int64 n, Snapshot now)
@@ -486,7 +487,7 @@ take_slots(const Offer *offer, int64 n, Snapshot now)
 	return taken;
 }
 
-/* Whether an offer's budget is not used up. */
+/* Whether an offer's budget has a slot left. */
 static bool
 has_slot(const Offer *offer, Snapshot now)
 {
@@ -552,10 +553,10 @@ issue_vouchers(const Offer *offer, Recipient *leads, int n, int64 most, Timestam
 		granted = pass_brake(offer, granted, at, now);
 	if (offer->has_slots)
 		granted = take_slots(offer, granted, now);
-	/* whoever is held out takes nothing, but from a budget that is not used up */
+	/* held-out leads take no slot; they are recorded only if the budget has one left */
 	if (granted == 0 && (wanted > 0 || (offer->has_slots && !has_slot(offer, now))))
 		return 0;
-	/* the first ones, until so many have got one */
+	/* the first leads, until enough of them get a voucher */
 	while (end < n && (granted == wanted || issued < granted))
 		issued += !leads[end++].held_out;
 	insert_vouchers(offer, leads, end, at, now);

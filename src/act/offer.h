@@ -9,7 +9,7 @@
 #include "datatype/timestamp.h"
 #include "utils/snapshot.h"
 
-/* An offer on a model that is watched, as a session keeps it. */
+/* An offer on a watched model, as cached by a session. */
 typedef struct Offer
 {
 	text	   *offer;
@@ -20,56 +20,57 @@ typedef struct Offer
 	int			causes;			/* 1 << cause */
 	Interval   *again_after;	/* NULL: never */
 	int64		held_out_below;
-	bool		has_slots;		/* there is a budget of pieces */
+	bool		has_slots;		/* the budget is a number of vouchers */
 	int32		brake;			/* 0: none */
 	TimestampTz resumed_at;
 	bool		stopped;
 	bool		has_condition;
-	Scorecard  *condition;		/* NULL: nobody can meet it */
+	Scorecard  *condition;		/* NULL: no lead can meet it */
 } Offer;
 
 typedef struct Offers
 {
 	int			n;
-	Offer	   *offers;			/* in the order of their names */
+	Offer	   *offers;			/* ordered by name */
 } Offers;
 
-/* Read them into the memory that lasts; SPI must be connected. */
+/* Read them into "context"; SPI must be connected. */
 extern void offers_read(Offers *offers, MemoryContext context, Snapshot now);
 
-/* Whether vouchers of an offer are due at an instant to those who enter a segment, or are in it. */
+/* Whether an offer is open at an instant for leads that enter a segment or are in it. */
 extern bool offer_is_for(const Offer *offer, const text *model, const char *segment, TimestampTz at);
 
 /* Whether a profile meets the condition of an offer. */
 extern bool offer_is_met(const Offer *offer, Jsonb *profile);
 
-/* Who is to get a voucher. */
+/* A lead to issue a voucher to. */
 typedef struct Recipient
 {
 	text	   *lead_id;
-	int64		change_id;		/* 0: issue_offer() */
-	struct varlena *already;	/* what the lead has done in the last day, as long as one can be; NULL: nothing */
+	int64		change_id;		/* 0: issued by issue_offer() */
+	struct varlena *already;	/* the lead's events of the longest possible last day; NULL: none */
 	bool		held_out;
 } Recipient;
 
-/* What a lead has done since the UTC day began; NULL: nothing. */
+/* A lead's events of the last day, taken at its longest (25 hours); NULL: none. */
 extern struct varlena *done_lately(const struct varlena *timeline, TimestampTz at);
 
 /*
- * Issue vouchers of an offer to leads whose rows of lead_timeline are ours, at
- * most so many, and say how many. offer_slot is locked as writers lock it, SPI is
- * connected; all is read as of "now", which may be newer than the transaction's
- * snapshot. The array is used up.
+ * Issue at most so many vouchers of an offer to leads; returns the number issued. The caller
+ * holds the locks on the leads' rows of lead_timeline and a ROW EXCLUSIVE lock on offer_slot
+ * until the transaction ends, and has connected SPI. Everything is read with the snapshot
+ * "now", which may be newer than the transaction's. Overwrites the array.
  */
 extern int64 issue_vouchers(const Offer *offer, Recipient *leads, int n, int64 most, TimestampTz at, Snapshot now);
 
 /*
- * Let our statements be planned for look-ups by index, whatever is known of the
- * tables, and days be UTC's. AtEOXact_GUC(false, what is returned) ends it.
+ * Make the planner use index look-ups for our statements, whatever the tables' statistics,
+ * and set the time zone to UTC. Returns the GUC nest level; AtEOXact_GUC(false, level)
+ * restores the settings.
  */
 extern int	pin_plans(void);
 
-/* Make the setting leadscore.keep_tombstones known. */
+/* Define the setting leadscore.keep_tombstones. */
 extern void define_keep_tombstones(void);
 
 #endif							/* LEADSCORE_OFFER_H */

@@ -3,26 +3,26 @@
  *
  * P. S. Fader, B. G. S. Hardie, K. L. Lee, "Counting Your Customers" the Easy
  * Way, Marketing Science 24 (2005) 275-284. A customer who is alive buys at
- * random at a rate lambda, and leaves after any repeat purchase with the
- * probability p. Over the customers lambda is Gamma(r, alpha), p is Beta(a, b).
- * A customer is known by x repeat purchases, the last of them at t_x, and the
- * time T since the first purchase.
+ * random at a rate lambda, and drops out after any repeat purchase with
+ * probability p. Across customers, lambda is Gamma(r, alpha) and p is Beta(a,
+ * b). The data on a customer are x repeat purchases, the time t_x of the last
+ * of them, and the time T since the first purchase.
  */
 #include "customer/clv.h"
 
 #include <float.h>
 #include <math.h>
 
-#define NEGLIGIBLE 40.0			/* what is smaller by exp of this */
-#define MOST_TERMS 100000		/* of a sum, or points of one side of an integral: some hundred are enough */
-#define NARROW 1e-7				/* a width of the peak whose square is lost in rounding */
+#define NEGLIGIBLE 40.0			/* terms smaller by exp of this are negligible */
+#define MOST_TERMS 100000		/* of a sum, or points on one side of an integral: a few hundred are enough */
+#define NARROW 1e-7				/* a peak width whose square is lost in rounding */
 
 /* ---------- fitting ---------- */
 
 /*
- * Rising factorial of v: ln(Gamma(v + x) / Gamma(v)) with its two derivatives,
- * added up as x grows. The sum keeps its digits where v is large, and the
- * difference of two lgamma() does not.
+ * Rising factorial of v: ln(Gamma(v + x) / Gamma(v)) with its first two
+ * derivatives, added up as x grows. The sum keeps its digits if v is large;
+ * the difference of two lgamma() would not.
  */
 typedef struct Rising
 {
@@ -44,7 +44,7 @@ rise(Rising *rising, int32 i)
 
 /*
  * ln(1 + exp(odds)), and the share of exp(odds) in 1 + exp(odds), without the
- * loss of digits that exp() of a large number would bring.
+ * loss of digits that exp() of a large number causes.
  */
 static inline double
 log_of_sum(double odds, double *share)
@@ -88,12 +88,12 @@ log_likelihood(const double *parameters, const void *data, double *gradient, dou
 		double		n = (double) c->customers;
 		double		at_T = alpha + c->age / all->unit;
 		double		log_T = log(at_T);
-		double		dead = 0;	/* the part of A4 in the sum of both */
+		double		dead = 0;	/* the share of A4 in the sum of both */
 		double		more = 0;	/* ln of the sum, less A3 */
 		double		by_t = 0;	/* 1 / (alpha + t_x) */
 		double		log_t = 0;
 		double		rx = r + c->repeats;
-		double		rate;		/* 1 / (alpha + T or t_x), by their parts */
+		double		rate;		/* 1 / (alpha + T or t_x), weighted by the shares */
 
 		if (i % 4096 == 0)
 			CHECK_FOR_INTERRUPTS();
@@ -130,7 +130,7 @@ log_likelihood(const double *parameters, const void *data, double *gradient, dou
 		hessian[3][3] += n * (of_b.second - of_ab.second);
 		if (x > 0)
 		{
-			/* A4' - A3': the logarithm of the sum bends by it */
+			/* A4' - A3': the curvature of the logarithm of the sum depends on it */
 			const double bend[4] = {log_T - log_t, rx * (1 / at_T - by_t), 1 / a, -1 / (b + (x - 1))};
 
 			gradient[3] += n * dead * bend[3];
@@ -157,7 +157,7 @@ bg_nbd_fit(const Customers *customers, Fit *fit)
 		time += (double) customers->customers[i].customers * customers->customers[i].age / customers->unit;
 	}
 
-	/* as many repeats as there are, of customers who differ more or less in their rates */
+	/* start from the observed repeat rate, with different spreads of the customers' rates */
 	mean = time / repeats;
 	return maximise(log_likelihood, customers, repeats, 4,
 					(const double[][MAX_PARAMETERS]) {{1, mean, 1, 3}, {0.2, 0.2 * mean, 1, 3}, {5, 5 * mean, 0.3, 0.3}}, 3, fit);
@@ -166,9 +166,9 @@ bg_nbd_fit(const Customers *customers, Fit *fit)
 /* ---------- forecasting ---------- */
 
 /*
- * The probability that a customer is still one (Fader and Hardie, Computing
- * P(alive) Using the BG/NBD Model, 2008). Without a repeat purchase there was
- * no occasion to leave.
+ * The probability that a customer is still alive (Fader and Hardie, Computing
+ * P(alive) Using the BG/NBD Model, 2008). Without a repeat purchase the
+ * customer had no opportunity to drop out.
  */
 double
 bg_nbd_alive(const BgNbd *m, double x, double t_x, double T)
@@ -179,15 +179,15 @@ bg_nbd_alive(const BgNbd *m, double x, double t_x, double T)
 }
 
 /*
- * How many purchases a customer who is alive at T will make by T + t: equation
- * (10) without its denominator, which is the probability above.
+ * The expected number of purchases by T + t of a customer who is alive at T:
+ * equation (10) without its denominator, which is the probability above.
  *
- * Its Gaussian hypergeometric function is not used: it cancels where a is near
- * 1, where the equation is 0 / 0. Were nobody to leave, the number of purchases
- * K would be negative binomial, of shape s = r + x and odds y = t / (alpha + T);
- * and the purchase j + 1 takes place if the customer did not leave after
- * one of the j before it, which has the probability
- * q(j) = prod (b + x + i) / (a + b + x + i), i < j. So it is
+ * Its Gaussian hypergeometric function is not used: it loses its digits if a is
+ * near 1, where the equation is 0 / 0. If no customer dropped out, the number of
+ * purchases K would be negative binomial, with shape s = r + x and odds
+ * y = t / (alpha + T). Purchase j + 1 takes place if the customer did not drop
+ * out after one of the j before it, which has the probability
+ * q(j) = prod (b + x + i) / (a + b + x + i), i < j. So the expected number is
  *
  *     sum over k > 0 of P(K = k) · (q(0) + … + q(k - 1))
  *
@@ -213,7 +213,7 @@ expected_by_sum(double s, double y, double a, double b)
 		term = probability * purchases;
 		sum += term;
 
-		/* the terms to come are less than a geometric series, once they fall */
+		/* the remaining terms are less than a geometric series, once they decrease */
 		ratio = Max(z, z * (s + k) / (k + 1)) * (k + 1) / k;
 		if (ratio < 1 && term * ratio <= 1e-16 * sum * (1 - ratio))
 			return sum;
@@ -223,7 +223,7 @@ expected_by_sum(double s, double y, double a, double b)
 	return NAN;
 }
 
-/* The same of a customer whose probability to leave is known: (1 - (1 + p y)^-s) / p. */
+/* The same for a customer whose p is known: (1 - (1 + p y)^-s) / p. */
 static double
 expected_if_known(double s, double y, double p)
 {
@@ -231,16 +231,16 @@ expected_if_known(double s, double y, double p)
 }
 
 /*
- * The same by integration over p, for where the sum has too many terms: the
- * mean of the above by the density of p, Beta(a, b). By v = ln(p / (1 - p))
- * the density is w = p^a (1 - p)^b without its constant, and all is smooth and
- * falls off exponentially, so that equidistant points give a mean as exact as
- * the numbers are (the trapezoidal rule on the real line; L. N. Trefethen,
- * J. A. C. Weideman, SIAM Review 56 (2014) 385-458). The points go from the peak
- * of w to both sides. Where it falls slowly, it is exp(a v) or exp(-b v) from
- * some point on and the other factor does not change, so that the rest is a
- * geometric series. The range is finite, and a peak that is too narrow for the
- * steps is a point: so the points are few, and there is a limit to them.
+ * The same by integration over p, for when the sum has too many terms: the mean
+ * of the above, weighted by the density Beta(a, b) of p. With
+ * v = ln(p / (1 - p)) the density is w = p^a (1 - p)^b without its constant. All
+ * functions are smooth and decrease exponentially, so equidistant points give the
+ * mean to full precision (the trapezoidal rule on the real line; L. N. Trefethen,
+ * J. A. C. Weideman, SIAM Review 56 (2014) 385-458). The points go from the peak of w to
+ * both sides. Where w decreases slowly, from some point on it is exp(a v) or
+ * exp(-b v) and the other factor is constant, so the rest is a geometric series.
+ * The range is finite, and a peak too narrow for the steps is treated as a
+ * point. So there are few points, and their number has a limit.
  */
 static double
 expected_by_integral(double s, double y, double a, double b)
@@ -289,7 +289,7 @@ expected_by_integral(double s, double y, double a, double b)
 	return sum / weights;
 }
 
-/* The same of our model; infinite or not a number where the parameters are beyond all reason. */
+/* The same for the model, by the sum or the integral; infinite or NaN if the parameters are unreasonable. */
 double
 bg_nbd_expected(const BgNbd *m, double x, double T, double t)
 {
@@ -298,13 +298,13 @@ bg_nbd_expected(const BgNbd *m, double x, double T, double t)
 
 	if (!isfinite((1 + s) * y))
 		return INFINITY;
-	/* with less than this the sum has some hundred terms, the first above 1e-270 */
+	/* below this, the sum has a few hundred terms, the first above 1e-270 */
 	return (s + 40) * y < 600 ? expected_by_sum(s, y, m->a, m->b + x) : expected_by_integral(s, y, m->a, m->b + x);
 }
 
 /*
- * The time within which half of those who are alive, of customers like this
- * one, buy: where (alpha + T)^s / (alpha + T + t)^s, with s = r + x, is a half.
+ * The time within which half of the customers like this one, if alive, buy:
+ * where (alpha + T)^s / (alpha + T + t)^s, with s = r + x, is one half.
  */
 double
 bg_nbd_median_wait(const BgNbd *m, double x, double T)

@@ -1,11 +1,11 @@
 /*
- * clv.c: customer value: the aggregate fit_clv (timelines -> the parameters of
- * the models, as a document) and the function clv (what a customer is worth by
- * such a document).
+ * clv.c: customer lifetime value: the aggregate fit_clv (timelines -> the
+ * parameters of the models, as a document) and the function clv (the value of
+ * a customer by such a document).
  *
- * Customers are collected in one pass. Those that are alike are kept as one
- * with their number, and sorted before they are fitted, so that the fit does
- * not depend on the order of the rows, nor on parallel workers.
+ * Customers are collected in one pass. Identical customers are kept as one
+ * entry with a count, and sorted before the fit, so that the fit depends
+ * neither on the order of the rows nor on parallel workers.
  */
 #include "customer/clv.h"
 
@@ -34,7 +34,7 @@ PG_FUNCTION_INFO_V1(fit_clv_final);
 PG_FUNCTION_INFO_V1(clv);
 
 #define FEWEST_CUSTOMERS 50
-/* Parameters of the models: what a fit can come to lies far within. */
+/* Limits on the parameters of the models; fitted values lie far within them. */
 #define SMALLEST_PARAMETER 1e-30
 #define LARGEST_PARAMETER 1e30
 #define MAX_HOURS 876600		/* of a unit or a horizon: 100 years */
@@ -42,9 +42,9 @@ PG_FUNCTION_INFO_V1(clv);
 #define MAX_DAY (TIMELINE_MAX_HOUR / HOURS_A_DAY)
 #define NO_DAY PG_INT32_MIN
 
-/* ---------- what a customer has bought ---------- */
+/* ---------- the purchases of a customer ---------- */
 
-/* The sum, exact as that of compacted hours is; what there is no room for is as much as there is room for. */
+/* An exact sum, like that of compacted hours; it saturates if it overflows. */
 static inline int64
 add_to_day(int64 sum, int64 more)
 {
@@ -55,7 +55,7 @@ add_to_day(int64 sum, int64 more)
 	return result;
 }
 
-/* A day has been read: it is a purchase if there were occurrences. */
+/* Ends a day: it is a purchase if there were occurrences. */
 static inline void
 close_day(Customer *customer, int32 day, int64 occurrences, int64 value, int32 today, int32 *first)
 {
@@ -73,9 +73,8 @@ close_day(Customer *customer, int32 day, int64 occurrences, int64 value, int32 t
 }
 
 /*
- * Read the purchases of a signal up to an hour: the days of a time zone on
- * which there were occurrences, and which of them was the first. False if there
- * is none.
+ * Read the purchases of a signal up to an hour: the days of a time zone with
+ * occurrences, and the first of them. False if there is none.
  */
 static bool
 read_customer(const struct varlena *timeline, int32 signal_id, int32 hour, LocalDays *days, Customer *customer, int32 *first)
@@ -125,7 +124,7 @@ read_customer(const struct varlena *timeline, int32 signal_id, int32 hour, Local
 	return *first != NO_DAY;
 }
 
-/* An interval argument in hours, rounded up: above zero, and no longer than 100 years. */
+/* An interval argument in hours, rounded up: above zero, and at most 100 years. */
 static int32
 hours_argument(const Interval *interval, const char *name, const char *hint)
 {
@@ -146,10 +145,10 @@ typedef struct FitState
 {
 	MemoryContext context;
 	int32		signal_id;
-	int32		hour;			/* until when purchases are looked at */
+	int32		hour;			/* end of the period in which purchases count */
 	int32		unit;			/* of time, in hours */
-	char	   *time_zone;		/* whose days are counted; "": UTC */
-	LocalDays  *days;			/* theirs; NULL: UTC days */
+	char	   *time_zone;		/* time zone of the days; "": UTC */
+	LocalDays  *days;			/* its local days; NULL: UTC days */
 	uint32		n;
 	uint32		capacity;
 	Customer   *customers;
@@ -189,7 +188,7 @@ customer_compare(const Customer *l, const Customer *r)
 #define ST_CHECK_FOR_INTERRUPTS
 #include "lib/sort_template.h"
 
-/* Sort the customers, and make one of those that are alike. */
+/* Sort the customers, and merge identical ones. */
 static void
 state_compact(FitState *state)
 {
@@ -321,7 +320,7 @@ fit_clv_serialize(PG_FUNCTION_ARGS)
 	PG_RETURN_BYTEA_P(pq_endtypsend(&buf));
 }
 
-/* bytea -> state; trusts the bytes no more than timeline_recv does */
+/* bytea -> state; trusts the bytes as little as timeline_recv does */
 Datum
 fit_clv_deserialize(PG_FUNCTION_ARGS)
 {
@@ -409,7 +408,7 @@ parameters_text(const char *const *names, const Fit *fit)
 	return text.data;
 }
 
-/* One model: how many customers it was fitted to, and how. */
+/* One model: its number of customers, log likelihood, parameters and standard errors. */
 static void
 push_fit(JsonbBuilder *json, const char *model, int64 customers, const char *const *names, const Fit *fit)
 {
@@ -529,7 +528,7 @@ typedef struct ClvModel
 	ResultRow	row;			/* of clv() */
 } ClvModel;
 
-/* The parameters of one model, all of them within their limits; false if there is none. */
+/* The parameters of one model, all within their limits; false if the document has none. */
 static bool
 read_parameters(JsonbContainer *document, const DocPath *root, const char *model, const char *const *names, double *parameters)
 {
@@ -594,11 +593,12 @@ clv_model_compile(Jsonb *document)
 	return model;
 }
 
-/* ---------- what a customer is worth ---------- */
+/* ---------- the value of a customer ---------- */
 
 /*
  * clv(timeline, params, horizon, at) -> (purchases, last_purchase, probability_alive,
- * expected_purchases, average_value, expected_value, next_order), or NULL for who has not bought yet
+ * expected_purchases, average_value, expected_value, next_order), or NULL for a lead without a
+ * purchase
  */
 Datum
 clv(PG_FUNCTION_ARGS)

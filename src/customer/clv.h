@@ -1,7 +1,7 @@
 /*
- * clv.h: what customers buy, and the two models of it.
+ * clv.h: the purchases of customers, and the two models of them.
  *
- * A customer is what remains of a timeline: a first purchase, that starts the
+ * A customer is a summary of a timeline: a first purchase, which starts the
  * clock, and what came after it. A purchase is a day of a time zone with at
  * least one occurrence of the signal.
  */
@@ -15,11 +15,11 @@ typedef struct Customer
 	int32		repeats;		/* x: purchases after the first */
 	int32		last;			/* t_x: days from the first to the last of them, or 0 */
 	int32		age;			/* T: days from the first purchase to the instant */
-	double		value;			/* of the repeats together */
-	int64		customers;		/* how many are alike */
+	double		value;			/* of all repeats */
+	int64		customers;		/* number of identical customers */
 } Customer;
 
-/* Customers to be fitted, by ascending repeats. */
+/* Customers to fit, by ascending repeats. */
 typedef struct Customers
 {
 	const Customer *customers;
@@ -27,7 +27,7 @@ typedef struct Customers
 	double		unit;			/* of time, in days */
 } Customers;
 
-/* BG/NBD: when they buy, and whether they still do. */
+/* BG/NBD: when customers buy, and whether they are still alive. */
 typedef struct BgNbd
 {
 	double		r;
@@ -41,7 +41,7 @@ extern double bg_nbd_alive(const BgNbd *model, double x, double t_x, double T);
 extern double bg_nbd_expected(const BgNbd *model, double x, double T, double t);
 extern double bg_nbd_median_wait(const BgNbd *model, double x, double T);
 
-/* Gamma-Gamma: what a purchase is worth. */
+/* Gamma-Gamma: the value of a purchase. */
 typedef struct GammaGamma
 {
 	double		p;

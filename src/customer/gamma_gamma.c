@@ -1,10 +1,10 @@
 /*
- * gamma_gamma.c: the Gamma-Gamma model of what a purchase is worth.
+ * gamma_gamma.c: the Gamma-Gamma model of the value of a purchase.
  *
  * P. S. Fader, B. G. S. Hardie, The Gamma-Gamma Model of Monetary Value, 2013.
- * A purchase of a customer is worth Gamma(p, nu); over the customers nu is
- * Gamma(q, gamma). A customer is known by the mean value z of x purchases. It
- * is to be independent of how often the customer buys.
+ * The value of a purchase is Gamma(p, nu); across customers, nu is Gamma(q,
+ * gamma). The data on a customer are the mean value z of x purchases. The
+ * model assumes that it is independent of how often the customer buys.
  */
 #include "customer/clv.h"
 
@@ -33,7 +33,7 @@ digamma(double v, double *first, double *second)
 		w / v * (1.0 / 6 - w * (1.0 / 30 - w * (1.0 / 42 - w * (1.0 / 30 - w * (5.0 / 66 - w * (691.0 / 2730 - w * 7.0 / 6))))));
 }
 
-/* Whether a customer takes part: there is a mean value, above zero. */
+/* Whether a customer is used: it has a mean value above zero. */
 static inline bool
 has_value(const Customer *c)
 {
@@ -46,7 +46,7 @@ has_value(const Customer *c)
  *     ln L = ln Gamma(px + q) - ln Gamma(px) - ln Gamma(q)
  *            + q ln gamma + (px - 1) ln z + px ln x - (px + q) ln(gamma + xz)
  *
- * xz is the sum of the values. The functions of x alone are found once for each x.
+ * xz is the sum of the values. Functions of x alone are computed once for each x.
  */
 static double
 log_likelihood(const double *parameters, const void *data, double *gradient, double hessian[][MAX_PARAMETERS])
@@ -55,7 +55,7 @@ log_likelihood(const double *parameters, const void *data, double *gradient, dou
 	double		p = parameters[0];
 	double		q = parameters[1];
 	double		gamma = parameters[2];
-	int32		of = 0;			/* the x of what follows */
+	int32		of = 0;			/* the x of the values below */
 	double		logarithm = 0;
 	double		psi_pxq = 0;
 	double		psi_px = 0;
@@ -130,8 +130,8 @@ gamma_gamma_fit(const Customers *customers, Fit *fit)
 /* ---------- forecasting ---------- */
 
 /*
- * What a purchase of a customer is worth on average, who has spent a value in
- * x repeat purchases (equation 5); NaN if that has no expectation.
+ * The expected average value of a purchase of a customer who has spent
+ * "value" in x repeat purchases (equation 5); NaN if it has no expectation.
  */
 double
 gamma_gamma_expected(const GammaGamma *m, double x, double value)

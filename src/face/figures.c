@@ -1,9 +1,9 @@
 /*
- * figures.c: the key figures that are found in timelines: the aggregate figures, in one walk over all leads.
+ * figures.c: the key figures that are computed from timelines: the aggregate figures, in one pass over all leads.
  *
- * A month is a range of hours. The instants that a lead is appraised at are the last hour of each month, and now: so the
- * first instant at which there is the lead ends the month in which it came, and each other month begins with the segment
- * of the instant before.
+ * A month is a range of hours. A lead is appraised at the last hour of each month, and now. So the first instant at
+ * which the lead exists ends the month in which it came, and each later month begins with the segment of the previous
+ * instant.
  *
  *     months      | 0        | 1        | 2   ... now
  *     instants             0 |        1 |          2
@@ -83,7 +83,7 @@ enum
 	ATTRIBUTIONS
 };
 
-/* Of a segment when the month began, or of those that came in it. */
+/* The figures of a segment at the start of a month, or of the leads that came in the month. */
 typedef struct MonthCell
 {
 	int64		leads;
@@ -102,12 +102,12 @@ typedef struct ChannelCell
 	WideSum		revenue;
 } ChannelCell;
 
-/* Segments are numbered from 1, 0 is none; channels as well. */
+/* Segments and channels are numbered from 1; 0 is none. */
 typedef struct Month
 {
-	MonthCell  *segments;		/* of leads that had come before, then one of those that came in it */
-	int64	   *stages;			/* segments by stages */
-	ChannelCell *channels[ATTRIBUTIONS];	/* segments by channels */
+	MonthCell  *segments;		/* of leads from earlier months, then one cell for leads that came in this one */
+	int64	   *stages;			/* one for each segment and stage */
+	ChannelCell *channels[ATTRIBUTIONS];	/* one for each segment and channel */
 } Month;
 
 /* A first purchase. */
@@ -135,21 +135,21 @@ typedef struct Figures
 {
 	MemoryContext context;
 	OverTime   *over;
-	int32		segments;		/* and none */
+	int32		segments;		/* including none */
 	int32		now;			/* hour */
 	int32		n_months;
 	int32	   *months;			/* the first hour of each */
 	int32		conversion;		/* signal_id, or -1 */
-	int32		look_back;		/* hours; PG_INT32_MAX: for ever */
+	int32		look_back;		/* hours; PG_INT32_MAX: unlimited */
 	int32		n_stages;
 	int32		n_stage_signals;
 	int32	   *stage_signals;	/* ascending signal_ids */
-	int32	   *stages;			/* the number of the furthest stage of each, from 0 */
+	int32	   *stages;			/* the number of each one's furthest stage, from 0 */
 	int32		n_touch_signals;
 	int32	   *touch_signals;
-	int32	   *channels;		/* of each, from 1, in the order of their names */
-	int32		n_channels;		/* and none */
-	Month	  **of_month;		/* NULL: nobody was there */
+	int32	   *channels;		/* of each one, from 1, ordered by name */
+	int32		n_channels;		/* including none */
+	Month	  **of_month;		/* NULL: no lead in this month */
 	int32		n_cycles;
 	int32		cycle_capacity;
 	Cycle	   *cycles;
@@ -349,7 +349,7 @@ read_figures(Figures *f, const struct varlena *timeline)
 		qsort(f->touches, f->n_touches, sizeof(Touch), compare_touches);
 }
 
-/* The segment that a lead was in before an hour; 0 if it was in none, or not yet a lead. */
+/* The segment of a lead before an hour; 0 if it was in none, or not yet a lead. */
 static int32
 segment_before(Figures *f, const struct varlena *timeline, Jsonb *profile, int32 hour)
 {
@@ -361,7 +361,7 @@ segment_before(Figures *f, const struct varlena *timeline, Jsonb *profile, int32
 	return segment_number(f->over->card, &appraisal, NULL, 0);
 }
 
-/* How many touches lie before an hour. */
+/* The number of touches before an hour. */
 static int32
 touches_before(const Figures *f, int32 hour)
 {
@@ -380,7 +380,7 @@ touches_before(const Figures *f, int32 hour)
 	return low;
 }
 
-/* The channels of the first and the last touch in a range of hours; 0: there is none. In one hour the first by name counts. */
+/* The channels of the first and last touch in a range of hours; 0: none. Within an hour, the first by name counts. */
 static void
 find_channels(const Figures *f, int32 from, int32 until, int32 channels[ATTRIBUTIONS])
 {
@@ -394,7 +394,7 @@ find_channels(const Figures *f, int32 from, int32 until, int32 channels[ATTRIBUT
 	channels[LAST_TOUCH] = f->touches[touches_before(f, f->touches[end - 1].hour)].channel;
 }
 
-/* A sum of the state: what needs more than 64 bits lies in its memory. */
+/* Add to a sum of the state: a sum of more than 64 bits is allocated in the state's context. */
 static void
 add_revenue(const Figures *f, WideSum *sum, int64 value)
 {
@@ -410,7 +410,7 @@ channel_cell(Figures *f, int32 month, int attribution, int32 channel, int32 segm
 	return &month_cells(f, month)->channels[attribution][segment * f->n_channels + channel];
 }
 
-/* The channels that brought a lead, and its orders; its first order, too. */
+/* Count the channels that brought a lead, its orders and its first order. */
 static void
 add_orders(Figures *f, const struct varlena *timeline, Jsonb *profile, int32 came)
 {
@@ -447,7 +447,7 @@ add_orders(Figures *f, const struct varlena *timeline, Jsonb *profile, int32 cam
 	}
 }
 
-/* The months since a lead came. */
+/* Count the months since a lead came. */
 static void
 add_months(Figures *f, int32 came)
 {
@@ -516,7 +516,7 @@ figures_transition(PG_FUNCTION_ARGS)
 
 /* ---------- the result ---------- */
 
-/* A matrix of figures that grows by rows, and money beside it. */
+/* A matrix of figures that grows by rows, with a column of money beside it. */
 typedef struct Matrix
 {
 	int			columns;

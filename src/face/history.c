@@ -1,6 +1,6 @@
 /*
  * history.c: the aggregate census (scorecard, timeline, profile, instants): how many leads each segment has at
- * each instant, the sum of their scores, and how many have come and gone since the instant before.
+ * each instant, the sum of their scores, and how many have entered and left since the previous instant.
  */
 #include "learn/quality.h"
 #include "model/over_time.h"
@@ -25,14 +25,14 @@ typedef struct Cell
 	int64		leads;
 	int64		entered;
 	int64		departed;
-	double		sum;			/* of their scores */
+	double		sum;			/* of the leads' scores */
 } Cell;
 
 typedef struct Census
 {
-	OverTime   *over;			/* NULL in a state that others are only added to */
+	OverTime   *over;			/* NULL in a state that is only merged into */
 	int32		rows;			/* instants */
-	int32		columns;		/* none, and the segments */
+	int32		columns;		/* no segment, then each segment */
 	Cell	   *cells;			/* rows by columns */
 } Census;
 
@@ -77,7 +77,7 @@ census_transition(PG_FUNCTION_ARGS)
 	MemoryContext context = aggregate_context(fcinfo);
 	Census	   *census = PG_ARGISNULL(0) ? NULL : (Census *) PG_GETARG_POINTER(0);
 	OverTime   *over;
-	int32		before = -1;	/* the segment at the instant before; -1: not yet a lead */
+	int32		before = -1;	/* the segment at the previous instant; -1: not yet a lead */
 
 	if (PG_ARGISNULL(1) || PG_ARGISNULL(4))
 	{
@@ -182,8 +182,8 @@ census_deserialize(PG_FUNCTION_ARGS)
 }
 
 /*
- * state -> a row for each segment at each instant that has leads, or had: {number of the instant, of the segment by
- * position (0: none), leads, sum of scores, entered, departed}; NULL: there is no lead
+ * state -> a row for each instant and segment that has leads, or has lost some: {number of the instant, number of the
+ * segment by position (0: none), leads, sum of scores, entered, departed}; NULL: there is no lead
  */
 Datum
 census_final(PG_FUNCTION_ARGS)

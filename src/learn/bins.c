@@ -1,14 +1,14 @@
 /*
- * bins.c: supervised binning: fine bands of a measure merged to the fewest
- * that keep what it tells of an outcome.
+ * bins.c: supervised binning: merges the fine bands of a measure into the
+ * fewest bands that still predict an outcome.
  *
- * Each way to merge neighbours is judged by the log likelihood of the outcome,
- * if each band has a probability of its own, less ln(n) / 2 for each band
- * (G. Schwarz, The Annals of Statistics 6, 1978): a band more has to tell more
- * than chance would. The best way is found by dynamic programming over the
- * last band, without conditions, and with rates of conversion that rise only,
- * or fall only. Monotone bands are preferred where they keep nearly all of
- * what the others tell.
+ * Each way to merge adjacent bands is rated by the log likelihood of the
+ * outcome with one probability per band, less ln(n) / 2 for each band (G.
+ * Schwarz, The Annals of Statistics 6, 1978): an additional band must explain
+ * more than chance would. Dynamic programming over the last band finds the
+ * best way: without constraints, with conversion rates that only rise, and
+ * with rates that only fall. Monotone bands are preferred if they keep nearly
+ * all of the gain of unconstrained ones.
  */
 #include "compat.h"
 
@@ -19,20 +19,20 @@
 
 PG_FUNCTION_INFO_V1(merge_bands);
 
-#define MOST_BANDS 200			/* fine ones: the cube of it is the work to be done */
+#define MOST_BANDS 200			/* fine bands: the work grows with their cube */
 #define FEWEST_ROWS 10			/* in a band, */
-#define SMALLEST_SHARE 0.01		/* and of all rows */
+#define SMALLEST_SHARE 0.01		/* and as a share of all rows */
 #define MONOTONE_KEEPS 0.95		/* of the gain, to be preferred */
 
 typedef struct Bands
 {
 	int			n;
-	double	   *rows[2];		/* by outcome, of all bands before each; n + 1 of them */
-	double		smallest;		/* band that is allowed */
-	double		price;			/* of a band */
+	double	   *rows[2];		/* by outcome, in all bands before each; n + 1 of them */
+	double		smallest;		/* rows that a band needs */
+	double		price;			/* per band */
 } Bands;
 
-/* A way to merge: what it is worth, and where each band begins. */
+/* A way to merge: its worth, and where each band begins. */
 typedef struct Merged
 {
 	double		worth;
@@ -40,7 +40,7 @@ typedef struct Merged
 	int		   *begins;
 } Merged;
 
-/* Rows of an outcome in the fine bands from one up to another. */
+/* The rows of an outcome in a range of fine bands. */
 static inline double
 rows_in(const Bands *bands, int outcome, int from, int to)
 {
@@ -69,9 +69,9 @@ worth_of(const Bands *bands, int from, int to)
 }
 
 /*
- * The best way to merge with rates that rise (direction 1), fall (-1) or do
- * as they like (0). best[from, to] is that of the bands up to "to" whose last
- * begins at "from"; before[from, to] is where the one before it begins.
+ * The best way to merge with rates that rise (direction 1), fall (-1) or are
+ * unconstrained (0). best[from, to] is that of the bands up to "to" whose
+ * last begins at "from"; before[from, to] is where the one before it begins.
  */
 static Merged
 merge(const Bands *bands, int direction)
@@ -119,14 +119,14 @@ merge(const Bands *bands, int direction)
 	{
 		int			previous = before[from * width + to];
 
-		merged.begins[merged.n++] = from;	/* the last first */
+		merged.begins[merged.n++] = from;	/* the last band first */
 		to = from;
 		from = previous;
 	}
 	return merged;
 }
 
-/* (fine bands as {rows without a conversion, with one, lower border}) -> the same of fewer bands */
+/* (fine bands as {rows without a conversion, with one, lower border}) -> fewer bands, in the same form */
 Datum
 merge_bands(PG_FUNCTION_ARGS)
 {

@@ -1,5 +1,6 @@
 /*
- * learn.c: what was known at an instant of the past, and what came after it.
+ * learn.c: what was known at an instant of the past, and what happened after
+ * it.
  */
 #include "learn/quality.h"
 #include "learn/wide_sum.h"
@@ -31,7 +32,7 @@ PG_FUNCTION_INFO_V1(assess_serialize);
 PG_FUNCTION_INFO_V1(assess_deserialize);
 PG_FUNCTION_INFO_V1(assess_final);
 
-/* (timeline, at): the hours before the one of the instant */
+/* (timeline, at): the part of the timeline before the hour of the instant */
 Datum
 timeline_before(PG_FUNCTION_ARGS)
 {
@@ -47,8 +48,9 @@ timeline_before(PG_FUNCTION_ARGS)
 }
 
 /*
- * (timeline, signal_id, since, until): the first hour, from that of since on and
- * before that of until, in which a signal occurred, or any if signal_id is NULL
+ * (timeline, signal_id, since, until): the first hour in which a signal occurred
+ * (any signal, if signal_id is NULL), from the hour of since until before the
+ * hour of until
  */
 Datum
 timeline_first_hour(PG_FUNCTION_ARGS)
@@ -117,8 +119,8 @@ timeline_last_hour(PG_FUNCTION_ARGS)
 
 /*
  * (timeline, signal_id, since, until): occurrences and value of a signal from
- * the hour of "since" on and before that of "until" (NULL: no bound), 0 if
- * there are none; what sum() gives for the rows of timeline_entries()
+ * the hour of "since" until before the hour of "until" (NULL: no bound); 0 if
+ * there are none. The same as sum() over the rows of timeline_entries().
  */
 Datum
 timeline_total(PG_FUNCTION_ARGS)
@@ -160,9 +162,9 @@ timeline_total(PG_FUNCTION_ARGS)
 
 /*
  * (timeline, signal_id, cutoff, horizon_hours, active_hours): the first hour
- * of a signal within the horizon from the cutoff's hour on, infinity if there
- * is none; NULL if nothing occurred in so many hours before (where
- * active_hours is not NULL)
+ * of a signal within the horizon that begins at the cutoff's hour; infinity
+ * if there is none. NULL if active_hours is not NULL and nothing occurred in
+ * that many hours before the cutoff.
  */
 Datum
 outcome(PG_FUNCTION_ARGS)
@@ -228,7 +230,7 @@ appraise_past(FunctionCallInfo fcinfo, Scorecard **card, Appraisal *appraisal, C
 	return true;
 }
 
-/* the score of what was known */
+/* the score at the cutoff */
 Datum
 past_score(PG_FUNCTION_ARGS)
 {
@@ -240,7 +242,7 @@ past_score(PG_FUNCTION_ARGS)
 	PG_RETURN_FLOAT8(appraisal.score);
 }
 
-/* the probability by what was known; NULL where the scorecard has none */
+/* the probability at the cutoff; NULL if the scorecard has none */
 Datum
 past_probability(PG_FUNCTION_ARGS)
 {
@@ -252,7 +254,7 @@ past_probability(PG_FUNCTION_ARGS)
 	PG_RETURN_FLOAT8(probability_of(card, &appraisal));
 }
 
-/* the features of what was known, as features() gives them */
+/* the features at the cutoff, in the form of features() */
 Datum
 past_features(PG_FUNCTION_ARGS)
 {
@@ -265,7 +267,7 @@ past_features(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(measured_array(card, contributions));
 }
 
-/* what each weight, then each rule, was worth by what was known */
+/* the points of each weight, then of each rule, at the cutoff */
 Datum
 past_points(PG_FUNCTION_ARGS)
 {
@@ -287,7 +289,7 @@ past_points(PG_FUNCTION_ARGS)
 /* Its state. */
 typedef struct Assessment
 {
-	Scorecard  *card;			/* NULL in a state that others are only added to */
+	Scorecard  *card;			/* NULL in a state that only merges other states */
 	Ranking    *ranking;
 	MeanLoss	log_loss;
 	MeanLoss	brier;

@@ -1,22 +1,23 @@
 /*
- * logistic.c: the aggregate logistic_regression (features, outcome, l2,
- * signs): regularised logistic regression by Newton's method.
+ * logistic.c: the aggregate logistic_regression (features, outcome, l2, signs):
+ * regularised logistic regression by Newton's method.
  *
- * The rows are kept, 10 bytes for each value that is not 0 (most are: a lead
- * does few of the things that count), and walked once an iteration. Inside,
- * features have the standard deviation 1, so that the penalty treats all alike
- * and the Hessian is well scaled; what is reported is in the features' own
- * units. What is maximised is
+ * The rows are kept in memory, 10 bytes for each value that is not 0 (most are 0:
+ * a lead does few of the things that count), and walked once per iteration.
+ * Internally, features have standard deviation 1, so that the penalty treats all
+ * alike and the Hessian is well scaled; the results are in the features' own
+ * units. The objective to maximise is
  *
  *     log likelihood − l2 / 2 × Σ (standardised coefficient)²
  *
- * without a penalty on the intercept, so it does not matter where a feature's
- * 0 lies. One that is seldom 0 is centred. One that is 0 in at least half of
- * the rows stays where it is, and costs nothing there; its mean is at most one
- * deviation from 0, so no digits are lost. A feature that is constant, or a linear
- * combination of those before it, is left out, and so is one whose sign comes
- * out wrong, where signs are asked for. Systems are small (a few hundred
- * unknowns), symmetric and positive definite: Cholesky's decomposition does.
+ * The intercept has no penalty, so it does not matter where a feature's 0 lies. A
+ * feature that is seldom 0 is centred. A feature that is 0 in at least half of the
+ * rows is not, and costs nothing in those rows; its mean is at most one deviation
+ * from 0, so no digits are lost. A feature is dropped if it is constant, if it is a
+ * linear combination of those before it, or if its coefficient has the wrong sign
+ * where signs are requested.
+ * Systems are small (a few hundred unknowns), symmetric and positive definite, so
+ * Cholesky decomposition is enough.
  */
 #include "array_of.h"
 #include "learn/quality.h"
@@ -39,15 +40,15 @@ PG_FUNCTION_INFO_V1(regression_final);
 
 #define MOST_FEATURES 1000
 #define MOST_ITERATIONS 100
-#define CHECK_EVERY 512			/* rows, for interrupts */
-#define SAMPLE 5000				/* rows of each outcome that a first climb is worth, where there are twice as many */
-#define LARGEST 1e150			/* feature: its square is a number, too */
+#define CHECK_EVERY 512			/* rows between two checks for interrupts */
+#define SAMPLE 5000				/* rows per outcome in the first fit, if there are at least twice as many */
+#define LARGEST 1e150			/* the largest feature: its square is finite, too */
 
-/* Newton's steps converge quadratically: after one this small, or with this small a gain, an error is left near the last digit. */
+/* Newton's steps converge quadratically: after a step or a gain this small, the error is near the last digit. */
 #define SMALL_STEP 1e-8
-#define ROUGH_STEP 1e-2			/* on a sample */
-#define SMALL_GAIN 1e-16		/* of the objective */
-/* What is left of a standardised feature's variance, given those before it, if it is a combination of them. */
+#define ROUGH_STEP 1e-2			/* for a fit to a sample */
+#define SMALL_GAIN 1e-16		/* relative to the objective */
+/* Variance of a standardised feature, given those before it, below which it counts as their linear combination. */
 #define COLLINEAR 1e-9
 
 /* The state: rows of n_features values each, and their outcomes. */
@@ -60,16 +61,16 @@ typedef struct Rows
 	int64		n_values;
 	int64		values_capacity;
 	double		l2;
-	double	   *signs;			/* of the coefficients that are wanted; 0: any; or NULL */
+	double	   *signs;			/* required signs of the coefficients; 0: any; or NULL */
 	bool	   *outcomes;
-	uint16	   *lengths;		/* how many values each row has */
-	double	   *values;			/* that are not 0, row after row */
-	uint16	   *features;		/* of the values, ascending in each row */
+	uint16	   *lengths;		/* number of values in each row */
+	double	   *values;			/* those that are not 0, row after row */
+	uint16	   *features;		/* feature of each value, ascending in each row */
 } Rows;
 
 /*
- * A fit under way. Vectors and matrices are of the unknowns: the intercept, the
- * features that are seldom 0, and those that often are.
+ * A fit in progress. Vectors and matrices are indexed by unknown: the
+ * intercept, the features that are seldom 0, then those that are often 0.
  */
 typedef struct Fit
 {
@@ -77,26 +78,26 @@ typedef struct Fit
 	double	   *means;			/* by feature */
 	double	   *deviations;
 	double	   *scales;			/* 1 / deviation */
-	bool	   *centred;		/* those that are seldom 0 */
-	double	   *offsets;		/* their means; of the others 0 */
-	double	   *shifts;			/* the same in deviations */
-	const char **dropped;		/* why, or NULL */
-	bool	   *separated;		/* features that tell the outcomes apart alone */
-	int		   *unknown;		/* of each feature, or -1 */
-	int			n;				/* unknowns */
-	int			n_dense;		/* of them are seldom 0 */
-	int		   *feature;		/* of each unknown; that of the intercept is -1 */
+	bool	   *centred;		/* features that are seldom 0 */
+	double	   *offsets;		/* their means; 0 for the others */
+	double	   *shifts;			/* the same in standard deviations */
+	const char **dropped;		/* the reason, or NULL */
+	bool	   *separated;		/* features that separate the outcomes by themselves */
+	int		   *unknown;		/* the unknown of each feature, or -1 */
+	int			n;				/* number of unknowns */
+	int			n_dense;		/* those that are seldom 0, and the intercept */
+	int		   *feature;		/* the feature of each unknown; -1 for the intercept */
 	double	   *beta;
 	double	   *gradient;
 	double	   *hessian;		/* n by n, the lower half */
 	double	   *step;
-	int64		every[2];		/* row of each outcome counts, for so many */
+	int64		every[2];		/* one row in this many of each outcome is read, and counts for all of them */
 	/* one row: 1 and the values that are seldom 0, then the others */
 	double	   *dense;
-	double	   *zeros;			/* a dense part whose values are all 0 */
+	double	   *zeros;			/* the dense part of a row whose values are all 0 */
 	int			n_sparse;
 	double	   *sparse;
-	int		   *at;				/* the unknowns of the latter, ascending */
+	int		   *at;				/* the unknowns of the sparse values, ascending */
 	double		objective;
 	double		log_likelihood;
 	int			iterations;
@@ -115,7 +116,7 @@ rows_create(MemoryContext context, int32 n_features, double l2)
 	return rows;
 }
 
-/* Room for so many of something, and then some; NULL where there is none yet. */
+/* Enlarge an array to at least this capacity, or allocate it if it is NULL. */
 static void *
 enlarge(const Rows *rows, void *array, int64 capacity, Size width)
 {
@@ -235,7 +236,7 @@ regression_transition(PG_FUNCTION_ARGS)
 				 errmsg("rows differ in the number of features"),
 				 errdetail("One has %d, another %d.", rows->n_features, n),
 				 errhint("Write the same features in each row, NULL where nothing was measured.")));
-	rows_reserve(rows, 1, n + 1);	/* one more: where it reads what it does not keep */
+	rows_reserve(rows, 1, n + 1);	/* one more: read_features() also writes a value that it does not keep */
 	rows->lengths[rows->n] = read_features(features, n, rows->values + rows->n_values, rows->features + rows->n_values);
 	rows->n_values += rows->lengths[rows->n];
 	rows->outcomes[rows->n++] = PG_GETARG_BOOL(2);
@@ -287,7 +288,7 @@ regression_merge(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(rows);
 }
 
-/* state -> bytea: a head, then the arrays as they lie in memory */
+/* state -> bytea: a header, then the arrays as they are in memory */
 typedef struct SerialHead
 {
 	int64		n;
@@ -321,7 +322,7 @@ regression_serialize(PG_FUNCTION_ARGS)
 	PG_RETURN_BYTEA_P(pq_endtypsend(&buf));
 }
 
-/* Whether each row's values are of features that there are, ascending. */
+/* Whether the features of each row are valid and ascending. */
 static bool
 rows_are_sound(const Rows *rows)
 {
@@ -345,7 +346,7 @@ rows_are_sound(const Rows *rows)
 	return next == rows->n_values;
 }
 
-/* bytea -> state; trusts nothing */
+/* bytea -> state; does not trust its input */
 Datum
 regression_deserialize(PG_FUNCTION_ARGS)
 {
@@ -383,9 +384,9 @@ regression_deserialize(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(rows);
 }
 
-/* ---------- which features take part ---------- */
+/* ---------- which features are used ---------- */
 
-/* Means and deviations, measured from 0 or from the first row, so that of a constant nothing is left. */
+/* Means and deviations, measured from 0 or from the first row, so that a constant has exactly none. */
 static void
 standardise(Fit *fit)
 {
@@ -431,13 +432,13 @@ standardise(Fit *fit)
 		fit->centred[j] = 2 * found[j] > rows->n;
 		fit->offsets[j] = fit->centred[j] ? fit->means[j] : 0;
 		fit->shifts[j] = fit->offsets[j] * fit->scales[j];
-		/* next to no deviation is as good as none */
+		/* a negligible deviation counts as none */
 		if (!(fit->deviations[j] > 1e-13 * fabs(fit->means[j])) || !isfinite(fit->deviations[j]))
 			fit->dropped[j] = "constant";
 	}
 }
 
-/* List the unknowns: the intercept, and the features that are kept, those that are centred first. */
+/* List the unknowns: the intercept and the features that are not dropped, centred ones first. */
 static void
 list_unknowns(Fit *fit)
 {
@@ -459,7 +460,7 @@ list_unknowns(Fit *fit)
 		}
 }
 
-/* Read a row, whose values begin at "next". */
+/* Read a row whose values begin at "next". */
 static inline void
 read_row(Fit *fit, int64 i, int64 next)
 {
@@ -485,7 +486,7 @@ read_row(Fit *fit, int64 i, int64 next)
 	}
 }
 
-/* Add the row that was read, with a weight. */
+/* Add the current row, with a weight. */
 static inline void
 add_to_hessian(Fit *fit, double weight)
 {
@@ -514,10 +515,10 @@ add_to_hessian(Fit *fit, double weight)
 }
 
 /*
- * Find the features of which no value of one outcome lies beyond any value of
- * the other: their likelihood grows with the coefficient for ever (A. Albert and
- * J. A. Anderson, Biometrika 71, 1984). Without a penalty that holds them, they
- * are left out.
+ * Find features whose ranges in the rows of the two outcomes overlap in at most
+ * one value: the likelihood increases with the coefficient without limit (A.
+ * Albert and J. A. Anderson, Biometrika 71, 1984). They are dropped unless a
+ * penalty bounds the coefficient.
  */
 static void
 find_separated(Fit *fit)
@@ -567,7 +568,7 @@ find_separated(Fit *fit)
 	}
 }
 
-/* Drop what is a linear combination of features before it: decompose the matrix of moments in the features' order. */
+/* Drop linear combinations of earlier features: decompose the matrix of moments in the features' order. */
 static void
 drop_collinear(Fit *fit)
 {
@@ -625,8 +626,9 @@ drop_collinear(Fit *fit)
 /* ---------- Newton's method ---------- */
 
 /*
- * Objective, gradient and Hessian at the coefficients, in one walk over the
- * rows, or one in so many of each outcome, which then counts for all of those.
+ * Compute objective, gradient and Hessian at the coefficients in one walk over
+ * the rows. In a sample, one row in so many of each outcome counts for all of
+ * them.
  */
 static void
 evaluate_rows(Fit *fit)
@@ -658,7 +660,7 @@ evaluate_rows(Fit *fit)
 			eta += fit->beta[j] * fit->dense[j];
 		for (int j = 0; j < fit->n_sparse; j++)
 			eta += fit->beta[fit->at[j]] * fit->sparse[j];
-		/* exp() of what is not positive cannot overflow */
+		/* the argument of exp() is not positive, so it cannot overflow */
 		e = exp(-fabs(eta));
 		residual = weight * ((converted ? 1 : 0) - (eta >= 0 ? 1 / (1 + e) : e / (1 + e)));
 		likelihood -= weight * (log1p(e) + (converted ? Max(-eta, 0) : Max(eta, 0)));
@@ -678,7 +680,7 @@ evaluate_rows(Fit *fit)
 	fit->objective = likelihood - penalty;
 }
 
-/* Climb to the maximum, where the Hessian is left decomposed. NULL, or what stands in the way. */
+/* Climb to the maximum and leave the Hessian decomposed. Returns NULL, or the reason for a failure. */
 static const char *
 climb(Fit *fit, double small_step)
 {
@@ -708,10 +710,13 @@ climb(Fit *fit, double small_step)
 		}
 		if (!isfinite(largest))
 			return "The coefficients grow beyond bounds";
-		/* next to no gain in steps that do not become small: outcomes that are separated, whose coefficients have no bounds */
+		/*
+		 * a negligible gain from steps that do not shrink: the outcomes are separated, and the
+		 * coefficients are unbounded
+		 */
 		there = largest <= small_step || (largest <= ROUGH_STEP && gain <= SMALL_GAIN * (1 + fabs(before)));
 		evaluate_rows(fit);
-		/* a step too far is taken back by halves; what rounding takes is none */
+		/* halve a step that went too far; a decrease by rounding does not count */
 		for (int half = 0; !(fit->objective >= before - 1e-9 * (1 + fabs(before))) && half < 50; half++)
 		{
 			for (int j = 0; j < n; j++)
@@ -725,9 +730,9 @@ climb(Fit *fit, double small_step)
 }
 
 /*
- * Find the coefficients. Steps on a sample of the rows, with as many of the
- * rarer outcome as can be, come near them at little cost; where they lead
- * astray, all rows are climbed from the base rate.
+ * Find the coefficients. First fit a sample of the rows, with as many of the
+ * rarer outcome as possible: it comes near the solution at little cost. If
+ * that fit fails, start with all rows from the base rate.
  */
 static void
 find_coefficients(Fit *fit, int64 conversions)
@@ -787,7 +792,7 @@ standard_error(const Fit *fit, const double *combination)
 	return sqrt(sum);
 }
 
-/* Room for what a fit computes: the intercept and each feature. */
+/* Allocate the results of a fit: for the intercept and each feature. */
 static void
 fit_init(Fit *fit, Rows *rows)
 {
@@ -815,7 +820,7 @@ fit_init(Fit *fit, Rows *rows)
 	fit->at = palloc(n * sizeof(int));
 }
 
-/* The intercept with its error, and both of each feature, in the features' own units. */
+/* The intercept and the coefficients, with their standard errors, in the features' own units. */
 static void
 report_coefficients(const Fit *fit, Datum *values)
 {
@@ -846,7 +851,7 @@ report_coefficients(const Fit *fit, Datum *values)
 	values[3] = array_of(errors, NULL, p, FLOAT8OID);
 }
 
-/* Why each feature was left out (NULL: it was not), and whether it separates the outcomes. */
+/* Why each feature was dropped (NULL: it was not), and whether it separates the outcomes. */
 static void
 report_features(const Fit *fit, Datum *values)
 {
@@ -868,7 +873,7 @@ report_features(const Fit *fit, Datum *values)
 /*
  * state -> (leads, conversions, intercept, intercept_error, coefficients,
  * standard_errors, dropped, separated, log_likelihood, iterations), in the features' own
- * units; NULL if the rows are not of both outcomes
+ * units; NULL unless there are rows of both outcomes
  */
 Datum
 regression_final(PG_FUNCTION_ARGS)

@@ -1,10 +1,11 @@
 /*
  * preview.c: the aggregate compare (before, after, lead_id, timeline, profile,
- * at): what two scorecards make of the same leads, in one walk over them.
+ * at): compares the results of two scorecards for the same leads, in one walk
+ * over them.
  *
- * The state holds how many leads go from which segment to which, the leads
- * that gain and lose most, and both scores of each lead, 16 bytes, for the
- * quantiles.
+ * The state holds the number of leads that move from each segment to each
+ * other, the leads that gain and lose most, and both scores of each lead, 16
+ * bytes, for the quantiles.
  */
 #include "learn/quality.h"
 #include "model/appraise.h"
@@ -26,17 +27,17 @@ PG_FUNCTION_INFO_V1(compare_serialize);
 PG_FUNCTION_INFO_V1(compare_deserialize);
 PG_FUNCTION_INFO_V1(compare_final);
 
-#define MOST_MOVERS 10			/* leads that gain, and that lose */
-#define QUANTILES 11			/* from the lowest score by tenths of the leads to the highest */
+#define MOST_MOVERS 10			/* leads listed in each direction: gainers and losers */
+#define QUANTILES 11			/* scores at 0 %, 10 %, ..., 100 % of the leads */
 
-/* Both figures of a lead, or of several. */
+/* A figure before and after, of one lead or several. */
 typedef struct Pair
 {
 	double		before;
 	double		after;
 } Pair;
 
-/* The leads that go from one segment to another. */
+/* The leads that move from one segment to another. */
 typedef struct Move
 {
 	int64		leads;
@@ -52,14 +53,14 @@ typedef struct Mover
 typedef struct Comparison
 {
 	MemoryContext context;
-	Scorecard  *before;			/* NULL in a state that others are only added to */
+	Scorecard  *before;			/* NULL in a state that only merges other states */
 	Scorecard  *after;
 	Ranking    *scores;
-	int32		rows;			/* segments before, and none */
-	int32		columns;		/* segments after, and none */
+	int32		rows;			/* number of segments before, plus 1 for none */
+	int32		columns;		/* number of segments after, plus 1 for none */
 	Move	   *moves;			/* rows by columns */
-	int32		n_movers[2];	/* who lose, who gain */
-	Mover		movers[2][MOST_MOVERS]; /* the farthest first, of equal ones by name */
+	int32		n_movers[2];	/* losers, gainers */
+	Mover		movers[2][MOST_MOVERS]; /* largest change first, ties by name */
 } Comparison;
 
 static Comparison *
@@ -75,7 +76,7 @@ comparison_create(MemoryContext context, int32 rows, int32 columns)
 	return comparison;
 }
 
-/* Whether a lead comes before another among those who gain (or lose) most. */
+/* Whether a lead ranks before another among those that gain (or lose) most. */
 static bool
 moves_farther(const Pair *score, text *lead_id, const Mover *other)
 {
@@ -88,7 +89,7 @@ moves_farther(const Pair *score, text *lead_id, const Mover *other)
 												 PointerGetDatum(other->lead_id))) < 0;
 }
 
-/* List a lead among those who gain or lose most, if it does. */
+/* List a lead if it is among those that gain or lose most. */
 static void
 list_mover(Comparison *comparison, const Pair *score, text *lead_id)
 {
@@ -192,7 +193,7 @@ compare_merge(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(comparison);
 }
 
-/* state -> bytea: the moves as they lie in memory, the movers, the scores */
+/* state -> bytea: the moves as they are in memory, the movers, the scores */
 Datum
 compare_serialize(PG_FUNCTION_ARGS)
 {
@@ -271,7 +272,7 @@ matrix_of(Datum *values, int rows, int columns)
 /*
  * state -> (leads, moves as {segment before, after, leads, mean score before,
  * after}, quantiles as {before, after}, movers, their scores as {before,
- * after}: those who gain first); segments by number, 0: none
+ * after}: gainers first); segments by number, 0: none
  */
 Datum
 compare_final(PG_FUNCTION_ARGS)

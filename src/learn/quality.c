@@ -1,14 +1,13 @@
 /*
- * quality.c: how good a score or a probability is: the aggregates roc_auc,
- * roc_auc_error, average_precision, ks, gains, bands and fine_bands (score, outcome), and
- * log_loss and brier (probability, outcome).
+ * quality.c: quality of a score or a probability: the aggregates roc_auc, roc_auc_error,
+ * average_precision, ks, gains, bands and fine_bands (score, outcome), and log_loss and
+ * brier (probability, outcome).
  *
- * Those of the first kind share one state, a Ranking: the scores of those who
- * converted and of those who did not, 8 bytes a row. It is sorted when it is
- * complete (in a parallel worker before it is sent, so that the leader merges
- * only), and all figures come from walking both arrays together, one distinct
- * score after the other. So ties are exact, and the order of rows means
- * nothing.
+ * Those over scores share one state, a Ranking: the scores of the converted and of the
+ * others, 8 bytes per row. It is sorted when it is complete (in a parallel worker before
+ * it is sent, so that the leader only merges). All figures come from walking both arrays
+ * together, one distinct score after the other, so ties are exact and the order of rows
+ * does not matter.
  */
 #include "learn/quality.h"
 
@@ -39,19 +38,19 @@ PG_FUNCTION_INFO_V1(mean_loss_serialize);
 PG_FUNCTION_INFO_V1(mean_loss_deserialize);
 PG_FUNCTION_INFO_V1(mean_loss_final);
 
-/* So that twice the number of pairs fits into 64 bits. */
+/* Twice the number of pairs fits into 64 bits. */
 #define MOST_ROWS (INT64CONST(1) << 31)
 
 #define DECILES 10
 #define BANDS 5
-#define FINE_BANDS 20			/* of those values that are not as frequent as such a band by themselves */
+#define FINE_BANDS 20			/* for the values that are not frequent enough to be a band of their own */
 
-/* The rows of one distinct score. */
+/* The rows with one distinct score. */
 typedef struct Tie
 {
 	double		score;
 	int64		n[2];			/* by outcome */
-	int64		before[2];		/* rows that were walked over before it */
+	int64		before[2];		/* rows already walked over */
 } Tie;
 
 #define ST_SORT sort_scores
@@ -74,7 +73,7 @@ aggregate_context(FunctionCallInfo fcinfo)
 	return context;
 }
 
-/* The bytes of a state, to be read where they lie. */
+/* The bytes of a state, read in place. */
 void
 message_of(StringInfo buf, bytea *bytes)
 {
@@ -93,7 +92,7 @@ ranking_create(MemoryContext context)
 	return ranking;
 }
 
-/* Make room for so many more scores. */
+/* Make room for this many more scores. */
 void
 ranking_reserve(Ranking *ranking, Scores *scores, int64 more)
 {
@@ -115,7 +114,7 @@ ranking_reserve(Ranking *ranking, Scores *scores, int64 more)
 	scores->capacity = capacity;
 }
 
-/* Sort what is not sorted yet; more rows may still come. */
+/* Sort the new scores; more rows may follow. */
 void
 ranking_sort(Ranking *ranking)
 {
@@ -153,7 +152,7 @@ ranking_transition(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(ranking);
 }
 
-/* Add scores to others; what is sorted on both sides stays so. */
+/* Append the scores of another state; parts sorted on both sides stay sorted. */
 static void
 scores_add(Ranking *ranking, Scores *scores, const Scores *other)
 {
@@ -199,7 +198,7 @@ ranking_merge(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(ranking);
 }
 
-/* Both numbers of rows, then both arrays, sorted, as they lie in memory. */
+/* Both numbers of rows, then both arrays, sorted, as they are in memory. */
 void
 ranking_send(StringInfo buf, Ranking *ranking)
 {
@@ -219,7 +218,7 @@ ranking_send(StringInfo buf, Ranking *ranking)
 			pq_sendbytes(buf, (char *) ranking->of[kind].values, ranking->of[kind].n * sizeof(double));
 }
 
-/* What ranking_send() wrote; trusts nothing. */
+/* Reads what ranking_send() wrote; does not trust its input. */
 Ranking *
 ranking_receive(StringInfo buf)
 {
@@ -281,7 +280,7 @@ ranking_deserialize(PG_FUNCTION_ARGS)
 
 /* ---------- walking over distinct scores ---------- */
 
-/* The next distinct score upwards; a tie that is all zero begins. */
+/* The next distinct score upwards; start with a tie of all zeros. */
 static bool
 next_higher(const Ranking *ranking, Tie *tie)
 {
@@ -348,7 +347,7 @@ next_lower(const Ranking *ranking, Tie *tie)
 	return found;
 }
 
-/* The state, sorted; NULL if there are not rows of both outcomes. */
+/* The state, sorted; NULL unless there are rows of both outcomes. */
 static Ranking *
 complete_ranking(FunctionCallInfo fcinfo)
 {
@@ -389,9 +388,10 @@ roc_auc_final(PG_FUNCTION_ARGS)
 
 /*
  * The standard error of the area (E. R. DeLong, D. M. DeLong and D. L.
- * Clarke-Pearson, Biometrics 44, 1988): from the variances, among those who
- * converted and among those who did not, of the share of the others that each
- * is ranked against rightly. NULL with only one of either.
+ * Clarke-Pearson, Biometrics 44, 1988). For each row, take the share of rows
+ * of the other outcome that it is ranked against correctly. The error follows
+ * from the variances of these shares among the converted and among the
+ * others. NULL if either outcome has only one row.
  */
 Datum
 roc_auc_error_final(PG_FUNCTION_ARGS)
@@ -419,7 +419,7 @@ roc_auc_error_final(PG_FUNCTION_ARGS)
 	PG_RETURN_FLOAT8(sqrt(squares[1] / (some - 1) / some + squares[0] / (none - 1) / none));
 }
 
-/* Precision at each distinct score, weighted with the recall that it adds. */
+/* Precision at each distinct score, weighted by the recall that it adds. */
 Datum
 average_precision_final(PG_FUNCTION_ARGS)
 {
@@ -438,7 +438,7 @@ average_precision_final(PG_FUNCTION_ARGS)
 	PG_RETURN_FLOAT8(sum / ranking->of[1].n);
 }
 
-/* The largest distance between both distribution functions (Kolmogorov and Smirnov). */
+/* The largest distance between the two distribution functions (Kolmogorov and Smirnov). */
 Datum
 ks_final(PG_FUNCTION_ARGS)
 {
@@ -459,10 +459,10 @@ ks_final(PG_FUNCTION_ARGS)
 }
 
 /*
- * For each tenth of the rows, the highest scores first: its rows, its
- * conversions, its lowest, highest and mean score, as an array of 10 by 5.
- * Rows of one score that lie in several tenths are shared out in proportion.
- * NULL without rows.
+ * For each tenth of the rows, highest scores first: its rows, conversions,
+ * lowest, highest and mean score, as an array of 10 by 5. Rows with the same
+ * score that fall into several tenths are shared out in proportion. NULL
+ * without rows.
  */
 Datum
 gains_final(PG_FUNCTION_ARGS)
@@ -482,7 +482,7 @@ gains_final(PG_FUNCTION_ARGS)
 	n = ranking->of[0].n + ranking->of[1].n;
 	while (next_lower(ranking, &tie))
 	{
-		/* counted in tenths of a row, a tenth of the rows is a whole number, too */
+		/* counted in tenths of a row, so that a tenth of the rows is a whole number */
 		int64		rows = tie.n[0] + tie.n[1];
 		int64		first = (tie.before[0] + tie.before[1]) * DECILES;
 		int64		last = first + rows * DECILES;
@@ -511,9 +511,9 @@ gains_final(PG_FUNCTION_ARGS)
 }
 
 /*
- * The rows without and with a conversion in each of at most five bands of like
- * size, the highest scores first, as an array of up to 5 by 2. Rows of one
- * score stay together. NULL without rows.
+ * The rows without and with a conversion in each of up to five bands of
+ * similar size, highest scores first, as an array of up to 5 by 2. Rows with
+ * the same score stay together. NULL without rows.
  */
 Datum
 bands_final(PG_FUNCTION_ARGS)
@@ -549,8 +549,8 @@ bands_final(PG_FUNCTION_ARGS)
 }
 
 /*
- * The shortest decimal number above one and up to another: a border between
- * the two that people can read.
+ * The shortest decimal number above one number and up to another: a readable
+ * border between the two.
  */
 static double
 border_between(double below, double upto)
@@ -568,8 +568,8 @@ border_between(double below, double upto)
 
 /*
  * state -> {rows without a conversion, with one, lower border}, lowest band
- * first: about a twentieth of the rows each. A value that has as many rows is
- * a band by itself, and the others are divided among themselves.
+ * first: about a twentieth of the rows each. A value with at least as many
+ * rows is a band of its own, and the others are divided among themselves.
  */
 Datum
 fine_bands_final(PG_FUNCTION_ARGS)
@@ -597,7 +597,7 @@ fine_bands_final(PG_FUNCTION_ARGS)
 		if (rows * FINE_BANDS < n)
 			others += rows;
 	}
-	/* frequent values, the others' bands, and what is left of one before each frequent value */
+	/* frequent values, the bands of the others, and the remainder of a band before each frequent value */
 	values = palloc((3 * FINE_BANDS + 2) * sizeof(*values));
 	memset(&tie, 0, sizeof(tie));
 	while (next_higher(ranking, &tie))
@@ -658,7 +658,7 @@ mean_loss_put(MeanLoss *state, double loss)
 	state->sum = sum;
 }
 
-/* Minus the natural logarithm of what was given to the outcome. */
+/* Minus the natural logarithm of the probability given to the outcome. */
 void
 log_loss_put(MeanLoss *loss, double probability, bool outcome)
 {
@@ -666,7 +666,7 @@ log_loss_put(MeanLoss *loss, double probability, bool outcome)
 	loss->n++;
 }
 
-/* The same of ln(p / (1 - p)), also where p is as good as 0 or 1. */
+/* The same, from ln(p / (1 - p)); exact even if p rounds to 0 or 1. */
 void
 logit_loss_put(MeanLoss *loss, double logit, bool outcome)
 {
@@ -674,7 +674,7 @@ logit_loss_put(MeanLoss *loss, double logit, bool outcome)
 	loss->n++;
 }
 
-/* The squared distance (G. W. Brier, Monthly Weather Review 78, 1950). */
+/* The squared error (G. W. Brier, Monthly Weather Review 78, 1950). */
 void
 brier_put(MeanLoss *loss, double probability, bool outcome)
 {

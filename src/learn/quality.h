@@ -1,5 +1,5 @@
 /*
- * quality.h: what the measures of quality add up, and the measures.
+ * quality.h: measures of quality, and their states.
  */
 #ifndef LEADSCORE_QUALITY_H
 #define LEADSCORE_QUALITY_H
@@ -10,7 +10,7 @@
 
 #include "lib/stringinfo.h"
 
-/* The scores of one kind. */
+/* The scores of one outcome. */
 typedef struct Scores
 {
 	double	   *values;
@@ -19,7 +19,7 @@ typedef struct Scores
 	bool		sorted;			/* ascending */
 } Scores;
 
-/* The scores by outcome, those without a conversion first; or those before and after a change. */
+/* The scores by outcome, those without a conversion first; or before and after a change. */
 typedef struct Ranking
 {
 	MemoryContext context;
@@ -66,7 +66,7 @@ ranking_put(Ranking *ranking, int kind, double score)
 	scores->values[scores->n++] = score;
 }
 
-/* Figures of such a state, their only argument; NULL where there is nothing to be said. */
+/* Figures of such a state, their only argument; NULL if undefined. */
 extern Datum roc_auc_final(PG_FUNCTION_ARGS);
 extern Datum roc_auc_error_final(PG_FUNCTION_ARGS);
 extern Datum average_precision_final(PG_FUNCTION_ARGS);

@@ -1,5 +1,6 @@
 /*
- * wide_sum.h: exact sums of 64-bit numbers, that may themselves need more: counts, and money in millionths.
+ * wide_sum.h: exact sums of 64-bit integers whose total may need more bits: counts, and money in
+ * millionths.
  */
 #ifndef LEADSCORE_WIDE_SUM_H
 #define LEADSCORE_WIDE_SUM_H
@@ -15,12 +16,12 @@
 typedef struct WideSum
 {
 	int32		scale;			/* decimals of the numbers: 0 or MONEY_SCALE */
-	int32		decimals;		/* of the total, as sum() would have them */
+	int32		decimals;		/* of the total, the same as sum() returns */
 	int64		low;
 	Numeric		high;			/* NULL: 0 */
 } WideSum;
 
-/* The decimals of an amount in millionths. */
+/* The number of decimals of an amount in millionths. */
 static inline int32
 decimals_of(int64 millionths)
 {
@@ -43,7 +44,7 @@ wide_sum(const WideSum *sum)
 		DatumGetNumeric(DirectFunctionCall2(numeric_add, NumericGetDatum(sum->high), NumericGetDatum(low)));
 }
 
-/* What needs more than 64 bits is kept in the current memory context. */
+/* If the sum needs more than 64 bits, the rest is kept in the current memory context. */
 static inline void
 wide_add(WideSum *sum, int64 number)
 {

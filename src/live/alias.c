@@ -1,16 +1,17 @@
 /*
- * alias.c: the trigger that keeps names true to a table.
+ * alias.c: the trigger that keeps aliases in step with a tracked table.
  *
- *     statement's rows ──source──▶ edges: alias, lead, latest ──▶ alias_edge ──closure.c──▶ lead_alias
+ *     rows ──source──▶ edges: alias, lead, latest ──▶ alias_edge ──closure.c──▶ lead_alias
  *
- * Each row that names an alias and a lead has its edge in alias_edge, written by
- * who writes the row. Edges of the same content are interchangeable, so nothing
- * says which row one belongs to: of new rows they are added, of old rows one each is
- * removed. Nobody else does that for the same row, for it is locked; so nobody is
- * waited for. What a statement takes away and brings again is not touched.
+ * Each row that names an alias and a lead has an edge in alias_edge. The statement that
+ * writes the row writes its edge. Edges with the same content are interchangeable, so an
+ * edge does not record which row it belongs to: the trigger adds one edge for each new
+ * row and removes one for each old row. No other transaction does that for the same row,
+ * because the statement's transaction holds the row lock; so the trigger waits for
+ * nobody. An edge that a statement removes and adds again is not touched.
  *
- * As in record.c, rows are read as the user who wrote them, whole tables as their
- * owner, and only our own tables are written as ours.
+ * As in record.c, rows of a statement are read as the user who wrote them, whole tables
+ * as their owner, and only our own tables are written as our owner.
  */
 #include "bulk.h"
 #include "catalog.h"
@@ -41,12 +42,12 @@ PG_FUNCTION_INFO_V1(record_alias);
 PG_FUNCTION_INFO_V1(add_aliases);
 PG_FUNCTION_INFO_V1(alias_rows);
 
-/* Edges that one statement adds. */
+/* Edges that one statement inserts. */
 #define BATCH 10000
 
 /* ---------- collecting ---------- */
 
-/* What is in alias_edge, as the key of a hash table: the lengths, then the bytes. */
+/* The content of a row of alias_edge, as the key of a hash table: the lengths, then the bytes. */
 typedef struct EdgeHeader
 {
 	uint16		alias;
@@ -59,7 +60,7 @@ typedef struct EdgeEntry
 	Label		edge;
 	uint32		hash;
 	char		status;
-	int64		n;				/* new rows less old ones */
+	int64		n;				/* new rows minus old rows */
 } EdgeEntry;
 
 #define SH_PREFIX edge
@@ -69,10 +70,10 @@ typedef struct EdgeEntry
 
 typedef struct Edges
 {
-	MemoryContext context;		/* holds them, and is emptied when they have been written */
-	MemoryContext scratch;		/* holds what reading a row takes */
+	MemoryContext context;		/* holds the edges; reset when they have been written */
+	MemoryContext scratch;		/* holds the memory for reading one row */
 	edge_hash  *edges;
-	int			sign;			/* of the rows of a table that are collected */
+	int			sign;			/* +1 or -1, for the rows of a whole table */
 	Skips		skips;			/* new rows whose expressions fail */
 } Edges;
 
@@ -124,7 +125,7 @@ unpack(Label edge, text **alias, text **lead, text **latest)
 	*latest = header.has_latest ? label_text(p + header.alias + header.lead, edge.length - sizeof(header) - header.alias - header.lead) : NULL;
 }
 
-/* Collect a row, if it has an edge. */
+/* Collect the edge of a row, if it has one. */
 static void
 collect(Edges *edges, Reading *reading, TupleTableSlot *slot, int sign)
 {
@@ -152,7 +153,7 @@ collect(Edges *edges, Reading *reading, TupleTableSlot *slot, int sign)
 
 /* ---------- writing ---------- */
 
-/* Remove one edge of a content; somebody else may be removing another of the same. */
+/* Remove one edge with this content; another transaction may be removing an equal one. */
 static void
 remove_edge(Lookup *lookup, const text *alias, const text *lead, const text *latest)
 {
@@ -172,10 +173,10 @@ remove_edge(Lookup *lookup, const text *alias, const text *lead, const text *lat
 	}
 }
 
-/* Edges that are added: past the executor or, where somebody has changed the table, by a statement. */
+/* Edges to add: in bulk past the executor or, if somebody has changed the table, by a statement. */
 typedef struct Added
 {
-	Bulk	   *bulk;			/* NULL: as arrays */
+	Bulk	   *bulk;			/* NULL: collect arrays for a statement */
 	int			n;
 	Datum	   *columns[3];
 	bool	   *nulls;
@@ -250,7 +251,7 @@ edge_compare(const void *a, const void *b)
 						 (Label) {y.text + sizeof(EdgeHeader), y.length - sizeof(EdgeHeader)});
 }
 
-/* The edges that have changed, nearly in the order of the index. */
+/* The edges whose number has changed, nearly in index order. */
 static int
 changed_edges(Edges *edges, EdgeEntry ***entries)
 {
@@ -267,7 +268,7 @@ changed_edges(Edges *edges, EdgeEntry ***entries)
 	return n;
 }
 
-/* Write what has been collected, as our owner, and have the names settled. None is left. */
+/* Write the collected edges as our owner, remember their names to be settled, and empty the collection. */
 static void
 edges_write(Edges *edges)
 {
@@ -306,7 +307,7 @@ edges_write(Edges *edges)
 	edges->edges = edge_create(edges->context, 8, NULL);
 }
 
-/* Nothing is written while rows are being read: see attempt_next(). */
+/* Write the edges when they fill their memory. Ends the reading first: see attempt_next(). */
 static void
 write_if_full(Edges *edges, Reading *reading)
 {
@@ -329,7 +330,7 @@ collect_rows(Edges *edges, Source *source, Tuplestorestate *rows, TupleDesc row_
 		return;
 	slot = MakeSingleTupleTableSlot(row_type, &TTSOpsMinimalTuple);
 	tuplestore_rescan(rows);
-	/* a row that was spilled is read into the current context, and must not lie in what is reset */
+	/* a spilled row is read into the current context, so that must not be one that collect() resets */
 	while (tuplestore_gettupleslot(rows, true, false, slot))
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -342,7 +343,7 @@ collect_rows(Edges *edges, Source *source, Tuplestorestate *rows, TupleDesc row_
 
 /* ---------- whole tables ---------- */
 
-/* A table is read as its owner. */
+/* Collect a row of a whole table, which is read as its owner. */
 static bool
 collect_table_row(Reading *reading, TupleTableSlot *slot, void *argument)
 {
@@ -364,7 +365,7 @@ collect_table(Edges *edges, Relation relation, Jsonb *mapping, bool with_childre
 
 /* ---------- the trigger ---------- */
 
-/* Write what a statement has changed or, before it is truncated, what a table holds. */
+/* Write what a statement has changed or, before a TRUNCATE, what the table holds. */
 static void
 write_statement(TriggerData *data, Source *source)
 {
@@ -396,9 +397,9 @@ write_statement(TriggerData *data, Source *source)
 }
 
 /*
- * BEFORE and AFTER INSERT/UPDATE/DELETE/TRUNCATE FOR EACH STATEMENT, on a table of
- * aliases. From the one to the other the statement is noted as running; then names
- * are settled, unless another statement is still running.
+ * BEFORE and AFTER INSERT/UPDATE/DELETE/TRUNCATE FOR EACH STATEMENT trigger on a table of
+ * aliases. The BEFORE trigger notes the statement as running. The AFTER trigger ends that
+ * and settles the names, unless another statement is still running.
  */
 Datum
 record_alias(PG_FUNCTION_ARGS)
@@ -408,9 +409,9 @@ record_alias(PG_FUNCTION_ARGS)
 }
 
 /*
- * add_aliases(source, mapping, with_children, subtract): add the edges of the rows
- * of a table, or take them away, and settle the names: those that have lost theirs
- * before the transaction commits, by when another table may say the same of them.
+ * add_aliases(source, mapping, with_children, subtract): add the edges of a table's rows,
+ * or subtract them, and settle the names. Names that have lost an edge are settled before
+ * the transaction commits: by then another table may have added the edge again.
  */
 Datum
 add_aliases(PG_FUNCTION_ARGS)
@@ -426,7 +427,7 @@ add_aliases(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* ---------- what the tables say ---------- */
+/* ---------- what the tables contain ---------- */
 
 typedef struct RowsOut
 {
@@ -456,8 +457,8 @@ return_row(Reading *reading, TupleTableSlot *slot, void *argument)
 }
 
 /*
- * alias_rows(source, mapping) -> setof (alias, lead_id, latest): the edges that the rows of a table
- * and its children say.
+ * alias_rows(source, mapping) -> setof (alias, lead_id, latest): the edges of the rows of
+ * a table and its children.
  */
 Datum
 alias_rows(PG_FUNCTION_ARGS)

@@ -1,29 +1,32 @@
 /*
- * closure.c: whom names count for.
+ * closure.c: which lead a name counts for.
  *
  *     line ──▶ order ──▶ guest ──▶ account        alias_edge: one step each
- *       └────────┴─────────┴──────────▲           lead_alias: the whole way, for readers and writers
+ *       └────────┴─────────┴──────────▲           lead_alias: the path, for readers and writers
  *
- * An edge says whom a name counts for: a row of a tracked table, in alias_edge, or
- * identify(), in lead_alias itself and, where that one is an alias of a tracked table,
- * in alias_edge, too. What identify() says wins; of several rows the latest, then
- * the one with the smallest lead. A writer of a tracked table writes the edges of its
- * rows, without waiting for anybody. Then names are settled: their way is walked,
- * from edge to edge, and lead_alias gets its end, for the name and for all names
- * whose way leads through it. Of names in a circle the smallest is the lead.
+ * An edge leads from a name to the name that it counts for. Rows of tracked tables have
+ * their edges in alias_edge. identify() has its edge in lead_alias itself and, if the
+ * lead is an alias of a tracked table, in alias_edge, too. The edge of identify() wins;
+ * of several rows the latest wins, then the one with the smallest lead. A writer of a
+ * tracked table writes the edges of its rows without waiting for anybody. Then the names
+ * are settled: each name's path is walked from edge to edge, and lead_alias gets the end
+ * of the path, for the name and for all names whose path leads through it. In a cycle the
+ * smallest name is the lead.
  *
- * Locks. A name that is settled is locked exclusively, and so are those that
- * come along; the names on the way are locked shared (see identity.c), to the
- * end of the transaction. All are tried. A name that does not get its locks is
- * left in pending_identity, to be looked at again.
+ * Locks. Settling a name locks the name, and all names whose path leads through it, in
+ * exclusive mode, and the names on its path in share mode (advisory locks, see
+ * identity.c). They are held to the end of the transaction. Every lock is taken
+ * conditionally. A name that does not get its locks is left in pending_identity, to be
+ * settled later.
  *
- * Why that is right. What is settled depends on the edges alone, as they are
- * now. An edge that is committed while somebody has its name is seen by him, or
- * has a row of pending_identity, by which the name is settled once more.
+ * Why this is correct. The result of settling depends only on the edges as they are now.
+ * If an edge commits while another transaction holds the lock on its name, that
+ * transaction sees the edge, or a row in pending_identity causes the name to be settled
+ * again.
  *
- * Moving. If a name was a lead, what its row holds is left pending under it
- * (identity.c). Else the old lead's row holds its events: that sum is taken from the one
- * and given to the other, see move_names() in alias.sql.
+ * Moving. If a name was a lead, what its row holds becomes pending under the name
+ * (identity.c). Otherwise its events are in the row of its old lead: move_names() in
+ * alias.sql subtracts their sum from the old lead and adds it to the new one.
  */
 #include "live/closure.h"
 
@@ -58,21 +61,21 @@ PG_FUNCTION_INFO_V1(settle);
 #define IDENTIFIED 4
 #define TRACKED 3
 
-/* What is known of a name, which is locked. */
+/* The state of a name that is locked. */
 typedef struct NameNode
 {
 	text	   *name;
-	bool		exclusive;		/* so is its lock */
-	text	   *old;			/* the lead that it is an alias of; NULL: it is none */
-	bool		was_tracked;	/* because a tracked table says so */
-	text	   *next;			/* whom its edge leads to; NULL: there is none */
+	bool		exclusive;		/* its lock is in exclusive mode */
+	text	   *old;			/* the lead that it is an alias of; NULL: it is not an alias */
+	bool		was_tracked;	/* because of a tracked table */
+	text	   *next;			/* the name that its edge leads to; NULL: it has no edge */
 	bool		is_tracked;
-	bool		is_flat;		/* the edge stands in lead_alias alone */
-	text	   *root;			/* whom it counts for from now on; NULL: that is not known yet */
-	int			walk;			/* the last one that came by */
-	bool		has_before;		/* "before" has been read: */
-	List	   *before;			/* names whose edges may lead here, and those that are its aliases now */
-	struct NameNode *following; /* in the order in which they were met */
+	bool		is_flat;		/* the edge is in lead_alias only */
+	text	   *root;			/* the lead that it counts for from now on; NULL: not known yet */
+	int			walk;			/* number of the last walk that visited it */
+	bool		has_before;		/* "before" has been read */
+	List	   *before;			/* names whose edges may lead here, and current aliases of this name */
+	struct NameNode *following; /* in the order in which they were first locked */
 } NameNode;
 
 typedef struct NodeEntry
@@ -88,7 +91,7 @@ typedef struct NodeEntry
 #define SH_KEY name
 #include "label_table.h"
 
-/* A table of names, to be looked up by alias and by lead; without rows it is closed. */
+/* A table of names with its look-ups by alias and by lead; the look-ups are open only if it has rows. */
 typedef struct Steps
 {
 	Relation	table;
@@ -100,17 +103,17 @@ typedef struct Steps
 typedef struct Closure
 {
 	node_hash  *nodes;
-	NameNode   *first;			/* of all */
+	NameNode   *first;			/* of all nodes */
 	NameNode   *last;
 	Steps		edges;
 	Steps		aliases;
 	int			walks;
-	NameNode   *circle;			/* a WARNING has told of */
+	NameNode   *circle;			/* the last one reported by a WARNING */
 } Closure;
 
 /* ---------- reading ---------- */
 
-/* Open a table of names; "sorted": they are looked up in their order, mostly. */
+/* Open a table of names; "sorted": most look-ups come in the order of the names. */
 static void
 steps_open(Steps *steps, const char *name, bool sorted)
 {
@@ -152,8 +155,8 @@ bool_column(TupleTableSlot *slot, AttrNumber column)
 }
 
 /*
- * Whether an edge comes before another of the same name: the latest does, nothing known is the
- * oldest, then the one with the smallest lead.
+ * Whether an edge takes precedence over another edge of the same name: the latest one
+ * does (NULL is the oldest), then the one with the smallest lead.
  */
 static bool
 comes_before(const text *lead, const text *latest, const text *than_lead, const text *than_latest)
@@ -178,7 +181,7 @@ warn_ambiguous(const NameNode *node, const text *other)
 			 errhint("Mend the rows, or track_alias() the table with latest_by.")));
 }
 
-/* Find the edge of a name in alias_edge. */
+/* Find the edge of a name in alias_edge that takes precedence. */
 static void
 read_edges(Closure *c, NameNode *node)
 {
@@ -216,7 +219,7 @@ known_node(Closure *c, const text *name)
 	return entry ? entry->node : NULL;
 }
 
-/* A name, locked as it must be, of which nothing more is known yet; NULL: somebody else has it. */
+/* Lock a name in exclusive or share mode and make its node, not read yet; NULL: the lock is not available. */
 static NameNode *
 lock_node(Closure *c, text *name, bool exclusive)
 {
@@ -237,7 +240,7 @@ lock_node(Closure *c, text *name, bool exclusive)
 	return node;
 }
 
-/* Lock a name exclusively that is locked already; false: somebody else has it, too. */
+/* Raise the lock on a name to exclusive mode; false: another transaction holds it, too. */
 static bool
 own_node(NameNode *node)
 {
@@ -245,7 +248,7 @@ own_node(NameNode *node)
 	return node->exclusive;
 }
 
-/* Read what is to be known of a name that is locked. */
+/* Read the state of a locked name. */
 static void
 read_node(Closure *c, NameNode *node)
 {
@@ -261,7 +264,7 @@ read_node(Closure *c, NameNode *node)
 	node->old = text_column(aliases->slot, LEAD);
 	node->was_tracked = bool_column(aliases->slot, TRACKED);
 	ExecClearTuple(aliases->slot);
-	/* of identify() */
+	/* the edge is one of identify() */
 	if (!node->was_tracked && (node->next == NULL || node->is_tracked))
 	{
 		node->next = node->old;
@@ -270,7 +273,7 @@ read_node(Closure *c, NameNode *node)
 	}
 }
 
-/* What is to be known of a name, locked as it must be; NULL: somebody else has it. */
+/* The node of a name, locked in the mode asked for, and read; NULL: the lock is not available. */
 static NameNode *
 node_of(Closure *c, text *name, bool exclusive)
 {
@@ -286,7 +289,7 @@ node_of(Closure *c, text *name, bool exclusive)
 	return node;
 }
 
-/* Names whose edges may lead to a name, and those that are aliases of it now. */
+/* Names whose edges may lead to a name, and its current aliases. */
 static List *
 names_before(Closure *c, NameNode *node)
 {
@@ -311,7 +314,7 @@ names_before(Closure *c, NameNode *node)
 
 /* ---------- walking ---------- */
 
-/* The smallest name of a circle that a name is in. */
+/* The smallest name of the cycle that a name is in. */
 static NameNode *
 smallest_of_circle(Closure *c, NameNode *node)
 {
@@ -331,7 +334,7 @@ smallest_of_circle(Closure *c, NameNode *node)
 	return smallest;
 }
 
-/* Whom a name counts for; NULL: a name on its way is being changed by somebody else. */
+/* Find the lead that a name counts for; NULL: another transaction is changing a name on the path. */
 static NameNode *
 walk(Closure *c, NameNode *node)
 {
@@ -350,7 +353,7 @@ walk(Closure *c, NameNode *node)
 	return node;
 }
 
-/* Whether a transaction at the stricter levels sees some names as they are now. */
+/* Whether the transaction's snapshot sees some names as they are now; always true at READ COMMITTED. */
 static bool
 all_are_seen(List *nodes)
 {
@@ -367,9 +370,9 @@ all_are_seen(List *nodes)
 }
 
 /*
- * All names whose way leads through one, itself first; "strays": those that are its
- * aliases now, though their way has become another. False: one of them is being changed by
- * somebody else.
+ * Find all names whose path leads through a name, itself first. "strays" are its current
+ * aliases whose path no longer leads through it. False: another transaction is changing
+ * one of them.
  */
 static bool
 find_along(Closure *c, NameNode *node, List **along, List **strays)
@@ -377,7 +380,7 @@ find_along(Closure *c, NameNode *node, List **along, List **strays)
 	*along = list_make1(node);
 	*strays = NIL;
 	node->walk = ++c->walks;
-	/* (the list grows while it is walked) */
+	/* the list grows during the loop */
 	for (int i = 0; i < list_length(*along); i++)
 	{
 		NameNode   *to = list_nth(*along, i);
@@ -401,7 +404,7 @@ find_along(Closure *c, NameNode *node, List **along, List **strays)
 	return true;
 }
 
-/* Note whom some names count for; NULL: not known. */
+/* Set the lead that some names count for; NULL: not known. */
 static void
 set_roots(List *nodes, text *root)
 {
@@ -412,12 +415,13 @@ set_roots(List *nodes, text *root)
 }
 
 /*
- * Find whom a name counts for, and all names whose way leads through it; false: it
- * did not get its locks, or must not.
+ * Find the lead that a name counts for, and all names whose path leads through it; false:
+ * it did not get its locks, or the transaction's snapshot does not see these names as
+ * they are now.
  *
- * An alias is never one of an alias. So if the end of the way is one now, because
- * its own edge has gone and it has yet to be settled, that is done at once; and so are the
- * strays of a name that becomes an alias itself.
+ * An alias never points to another alias. The end of the path may still be an alias,
+ * because its own edge has gone and it has yet to be settled: then it is settled at once.
+ * So are the strays of a name that becomes an alias itself.
  */
 static bool
 find_root(Closure *c, NameNode *node)
@@ -449,13 +453,13 @@ find_root(Closure *c, NameNode *node)
 
 /* ---------- writing ---------- */
 
-/* Names that change their leads in one way, as arrays. */
+/* Names whose lead changes in the same manner, as arrays. */
 typedef struct Change
 {
 	int			n;
 	Datum	   *names;
 	Datum	   *old;
-	Datum	   *leads;			/* the name itself: it is an alias no longer */
+	Datum	   *leads;			/* the name itself: it is no longer an alias */
 	Datum	   *tracked;
 } Change;
 
@@ -493,10 +497,10 @@ bool_array(Datum *elements, int n)
 
 typedef struct Changes
 {
-	Change		made;			/* were leads */
-	Change		renamed;		/* follow their old lead, or have changed their reason only */
+	Change		made;			/* new aliases, which were leads */
+	Change		renamed;		/* they follow their old lead, or only was_tracked has changed */
 	Change		moved;
-	Change		kept;			/* edges of identify() that lead_alias no longer tells */
+	Change		kept;			/* edges of identify() that lead_alias no longer holds */
 	bool		done;
 } Changes;
 
@@ -513,7 +517,7 @@ run(SPIPlanPtr *plan, const char *command, int nargs, const Change *change, bool
 		elog(ERROR, "could not run \"%s\"", command);
 }
 
-/* Move what names have done from one lead to another; this reads tracked tables. */
+/* Move the events of names from one lead to another; this reads tracked tables. */
 static void
 move(void *argument)
 {
@@ -527,7 +531,7 @@ move(void *argument)
 	SPI_finish();
 }
 
-/* Whether nothing would be done about new rows of lead_alias: our triggers note them for derive(), where it has rules. */
+/* Whether no trigger has anything to do for new rows of lead_alias: ours note them for derive(), if that has rules. */
 static bool
 nothing_fires(Relation aliases)
 {
@@ -541,7 +545,7 @@ nothing_fires(Relation aliases)
 	return !table_has_pages("derivation");
 }
 
-/* Add them past the executor; false: somebody has changed the table, or a trigger has something to do. */
+/* Add new aliases past the executor; false: somebody has changed the table, or a trigger has something to do. */
 static bool
 add_aliases_in_bulk(const Change *made)
 {
@@ -576,11 +580,11 @@ make(const Change *made)
 		run(&plan, "SELECT leadscore_internal.make_aliases($1, $2, $3)", 3, made, false);
 		SPI_finish();
 	}
-	/* the alias is there before its row is looked at: see give_up_rows() */
+	/* lead_alias must have the aliases before their rows of lead_timeline are read: see give_up_rows() */
 	give_up_rows((text **) made->names, made->n);
 }
 
-/* Write the edges of identify() down that are a part of a longer way from now on. */
+/* Write edges of identify() to alias_edge if they are now part of a longer path. */
 static void
 keep_edges(const Change *kept)
 {
@@ -605,7 +609,7 @@ rename_aliases(const Change *renamed)
 	SPI_finish();
 }
 
-/* What is pending under names that have been moved counts for other leads now. */
+/* Remember both leads of names that have been moved: what is pending for them has changed. */
 static void
 touch(const Change *moved)
 {
@@ -616,7 +620,7 @@ touch(const Change *moved)
 	}
 }
 
-/* Whom a name counts for when all is written. */
+/* The lead that a name counts for when all changes are written. */
 static const text *
 lead_of(Closure *c, const text *name)
 {
@@ -625,7 +629,7 @@ lead_of(Closure *c, const text *name)
 	return node && node->root ? node->root : name;
 }
 
-/* What is to be written. */
+/* Collect the changes to write. */
 static Changes
 find_changes(Closure *c)
 {
@@ -654,9 +658,10 @@ find_changes(Closure *c)
 }
 
 /*
- * Lock the names that are to be settled, and then read what is to be known of them. They come in their order, mostly, so
- * each index is walked along rather than descended for each name; nobody else changes what is known of a name by then.
- * NULL: somebody else has that one.
+ * Lock the names to settle, then read their state. The names mostly come in order, so
+ * each index is walked along instead of descended for each name. The locks ensure that
+ * nobody else changes the state of a name in the meantime. NULL: the lock on that name is
+ * not available.
  */
 static NameNode **
 read_names(Closure *c, text **names, int n)
@@ -683,9 +688,9 @@ read_names(Closure *c, text **names, int n)
 }
 
 /*
- * Settle some names; those that have to wait are put into "left". Moving reads tables
- * and aliases, for which a serializable transaction could fail: unless that was
- * asked for, it is left to others.
+ * Settle some names; put those that have to wait into "left". Moving reads tables and
+ * aliases, which could make a serializable transaction fail: it leaves moves to other
+ * transactions, unless the user asked for them.
  */
 static int
 settle_some(text **names, int n, text **left, bool asked)
@@ -734,7 +739,7 @@ settle_some(text **names, int n, text **left, bool asked)
 int
 settle_names(text **names, int n, text **left, bool asked)
 {
-	/* at the stricter levels one that the snapshot does not see as it is keeps no other waiting */
+	/* at REPEATABLE READ and above, a name that the snapshot does not see as it is must not delay others */
 	int			size = IsolationUsesXactSnapshot() ? 1 : BATCH;
 	int			nleft = 0;
 
@@ -753,8 +758,8 @@ settle_names(text **names, int n, text **left, bool asked)
 /* ---------- for SQL ---------- */
 
 /*
- * settle(names, wait): settle_names(); those that have to wait are left in pending_identity, if
- * they are to, and returned.
+ * settle(names, wait): call settle_names(), and return the names that have to wait.
+ * "wait": leave these in pending_identity, too.
  */
 Datum
 settle(PG_FUNCTION_ARGS)

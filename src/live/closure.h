@@ -1,5 +1,6 @@
 /*
- * closure.h: whom names count for, by the edges that identify() and tracked tables have made.
+ * closure.h: which lead a name counts for, by the edges of identify() and of tracked
+ * tables.
  */
 #ifndef LEADSCORE_CLOSURE_H
 #define LEADSCORE_CLOSURE_H
@@ -7,9 +8,10 @@
 #include "compat.h"
 
 /*
- * Bring lead_alias up to date for some names and for all whose way leads through
- * them, as the owner of our tables. Names that have to wait are put into "left", which
- * has room for all. Returns how many. "asked": by the user, not for a tracked table.
+ * Bring lead_alias up to date for some names and for all names whose path leads through
+ * them, as the owner of our tables. Puts names that have to wait into "left", which must
+ * have room for all names, and returns their number. "asked": by the user, not for a
+ * tracked table.
  */
 extern int	settle_names(text **names, int n, text **left, bool asked);
 

@@ -1,23 +1,24 @@
 /*
- * commit.c: what a transaction remembers of the leads that it has written, and
- * does before it commits.
+ * commit.c: what a transaction remembers about the leads that it has written, and does
+ * before it commits.
  *
- *     triggers ──names──▶ level (a subtransaction's) ──▶ its parent's ──▶ before commit:
- *                                                      1. rows that were busy, once more
- *                                                      2. segments compared and logged
- *                                                      3. deferred triggers that 2 has queued
+ *     triggers ──names──▶ level (of a subtransaction) ──▶ its parent's ──▶ before commit:
+ *                                                      1. try rows that were busy once more
+ *                                                      2. compare and log segments
+ *                                                      3. fire deferred triggers queued by 2
  *                                                      and again, until nothing is left
  *
- * What is remembered hangs on the subtransaction that has written it, and is
- * dropped with it. Names of leads lie in a tuplestore: work_mem, then disk.
+ * What is remembered belongs to the subtransaction that has written it, and is discarded
+ * if that is rolled back. Names of leads are kept in a tuplestore: in work_mem, then on
+ * disk.
  *
- * Nothing here waits for another transaction. Each round runs as our owner in a
- * subtransaction of its own: if it fails, the user's transaction goes on with a
- * warning, and refresh_segments() or see_changes() finds the leads later. A
- * cancelled or terminated statement is no such failure: it ends the transaction.
+ * Nothing here waits for another transaction. Each round runs as our owner in its own
+ * subtransaction: if it fails, the user's transaction continues with a warning, and
+ * refresh_segments() or see_changes() finds the leads later. A cancelled or terminated
+ * statement is not such a failure: it ends the transaction.
  *
- * A transaction that is prepared carries out what it has put off, and leaves the
- * rest to the next look.
+ * PREPARE TRANSACTION carries out what the transaction has put off, and leaves the rest
+ * to the next refresh_segments() or see_changes().
  */
 #include "live/commit.h"
 
@@ -63,7 +64,7 @@ void		_PG_init(void);
 
 /* ---------- names ---------- */
 
-/* A name may be there several times. */
+/* A list of names, which may contain duplicates. */
 typedef struct Names
 {
 	Tuplestorestate *store;
@@ -98,7 +99,7 @@ names_add(Names *names, const text *name)
 		MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
 		ResourceOwner owner = CurrentResourceOwner;
 
-		CurrentResourceOwner = TopTransactionResourceOwner;	/* a file may outlive the subtransaction */
+		CurrentResourceOwner = TopTransactionResourceOwner;	/* a temporary file may outlive the subtransaction */
 		names->store = tuplestore_begin_heap(false, false, work_mem);
 		CurrentResourceOwner = owner;
 		MemoryContextSwitchTo(old);
@@ -138,12 +139,12 @@ names_move(Names *from, Names *to)
 	from->n = 0;
 }
 
-/* Names in the order of their bytes, each once. */
+/* Names in byte order, without duplicates. */
 typedef struct SortedNames
 {
 	Tuplesortstate *sort;
 	TupleTableSlot *slot;
-	MemoryContext batch;		/* holds the names that were given last */
+	MemoryContext batch;		/* holds the names that were returned last */
 	text	   *last;
 } SortedNames;
 
@@ -173,7 +174,7 @@ sort_end(SortedNames *sorted)
 	MemoryContextDelete(sorted->batch);
 }
 
-/* The next names, at most so many; the ones returned last time are freed. */
+/* Return the next names, at most "most"; frees the names returned last time. */
 static int
 next_names(SortedNames *sorted, text **names, int most)
 {
@@ -202,19 +203,19 @@ next_names(SortedNames *sorted, text **names, int most)
 typedef struct Level
 {
 	struct Level *outer;
-	int			nest;			/* of transactions: 1 is the outermost */
+	int			nest;			/* nesting level of transactions: 1 is the outermost */
 	Names		appended;
 	Names		profiles;
-	Names		edges;			/* names to be settled once no statement is running */
-	Names		lost_edges;		/* before the transaction commits */
+	Names		edges;			/* names to settle once no statement is running */
+	Names		lost_edges;		/* names to settle before the transaction commits */
 	Names		touched[N_OF_WRITERS];
 	List	   *running;		/* of Running */
-	List	   *postponed;		/* of PostponedRebuild, in their order */
-	int64		put_off;		/* the first change of names that is left until no statement is running; 0: none */
-	int64		waiting;		/* the first that was left at all */
+	List	   *postponed;		/* of PostponedRebuild, in order */
+	int64		put_off;		/* first change of names that waits until no statement is running; 0: none */
+	int64		waiting;		/* first change of names that waits for any reason; 0: none */
 } Level;
 
-/* So many statements of the same kind: a trigger's function may run another one. */
+/* Running statements of the same kind: there may be several, as a trigger function may run another one. */
 typedef struct Running
 {
 	Statement	statement;
@@ -225,7 +226,7 @@ static void drop_postponed(List *postponed);
 
 static Level *level = NULL;		/* the innermost that remembers something */
 
-/* That of the current subtransaction. */
+/* The level of the current subtransaction; created if there is none. */
 static Level *
 current_level(void)
 {
@@ -265,14 +266,14 @@ drop_level(void)
 	pfree(dropped);
 }
 
-/* The first of two changes of names; 0: none. */
+/* The earlier of two changes of names; 0: none. */
 static int64
 first_change(int64 a, int64 b)
 {
 	return a == 0 ? b : b == 0 ? a : Min(a, b);
 }
 
-/* The subtransaction ends well: what it remembers is its parent's. */
+/* The subtransaction commits: its parent remembers what it has remembered. */
 static void
 merge_level(void)
 {
@@ -332,7 +333,7 @@ remember_edges(const text *name, bool lost)
 	names_add(lost ? &l->lost_edges : &l->edges, name);
 }
 
-/* Leave names in pending_identity, all of them. */
+/* Leave all names in pending_identity. */
 static void
 leave_remembered(Names *names)
 {
@@ -347,7 +348,7 @@ leave_remembered(Names *names)
 	pfree(batch);
 }
 
-/* Settle names, as our owner; those that have to wait are left in pending_identity. */
+/* Settle names, as our owner; leave those that have to wait in pending_identity. */
 static void
 settle_remembered(Names *names)
 {
@@ -364,7 +365,7 @@ settle_remembered(Names *names)
 	pfree(left);
 }
 
-/* Settle names whose edges have changed so far. */
+/* Settle the names whose edges have changed so far. */
 static void
 settle_now(Names *remembered)
 {
@@ -450,7 +451,7 @@ const Statement *
 running_on(Relation table, int kind, uint64 family)
 {
 	Oid			oid = RelationGetRelid(table);
-	List	   *ancestors = NIL;	/* looked up when they matter */
+	List	   *ancestors = NIL;	/* looked up only when needed */
 
 	for (Level *l = level; l; l = l->outer)
 	{
@@ -537,7 +538,7 @@ drop_postponed(List *postponed)
 	list_free(postponed);
 }
 
-/* A statement of a table without our BEFORE triggers has not begun for us, and does not end. */
+/* End a statement, if it was noted: a table without our BEFORE triggers notes none. */
 void
 running_end(Statement statement)
 {
@@ -555,7 +556,7 @@ running_end(Statement statement)
 			break;
 		}
 	}
-	/* a subtransaction's own are carried out in it; those of outer ones have been asked for since */
+	/* what a subtransaction has put off is carried out in it; what outer ones have put off was requested since */
 	while (level && (level->edges.store || level->postponed || level->put_off) && !is_running())
 	{
 		List	   *postponed = level->postponed;
@@ -595,7 +596,7 @@ statement_fired(TriggerData *data, void (*write) (TriggerData *data, Source *sou
 
 	if (before)
 		running_begin(statement);
-	/* rows that TRUNCATE removes can only be read before; from here on the table's own statements do not count */
+	/* rows that TRUNCATE removes are only there before it; until it ends, other statements on the table do not count */
 	if (before == truncates && (truncates || running_on(data->tg_relation, TRIGGER_EVENT_TRUNCATE, statement.family) == NULL))
 		write(data, source);
 	if (!before)
@@ -604,7 +605,7 @@ statement_fired(TriggerData *data, void (*write) (TriggerData *data, Source *sou
 
 /* ---------- before commit ---------- */
 
-/* Try rows once more; whoever had them has ended, perhaps. */
+/* Try rows once more: the transaction that held the row lock may have ended. */
 static void
 try_once_more(Names *names, int64 (*fold) (text **names, int n, bool newest))
 {
@@ -628,7 +629,7 @@ try_profiles_again(Names *names)
 	try_once_more(names, fold_profiles_of);
 }
 
-/* Compare the leads that have been touched, those of each cause. */
+/* Compare the leads that have been touched, cause by cause. */
 static void
 compare_touched(Names *touched)
 {
@@ -648,7 +649,7 @@ compare_touched(Names *touched)
 	}
 }
 
-/* What is done with names before the transaction commits. */
+/* A task for some names before the transaction commits. */
 typedef struct Step
 {
 	void		(*run) (Names *names);
@@ -656,7 +657,7 @@ typedef struct Step
 	bool		done;
 } Step;
 
-/* Do it as our owner, and fire the deferred triggers that it has queued, as the user. */
+/* Run the task as our owner, then fire the deferred triggers that it has queued, as the user. */
 static void
 run_as_owner(void *argument)
 {
@@ -674,7 +675,7 @@ run_as_owner(void *argument)
 	step->done = true;
 }
 
-/* An error in there is not the user's. */
+/* Run a task; an error becomes a warning, as it must not fail the user's transaction. */
 static bool
 run_step(void (*run) (Names *), Names *names, const char *failure, const char *hint)
 {
@@ -693,7 +694,7 @@ is_touched(void)
 	return false;
 }
 
-/* What has been touched so far, which the level then no longer knows. */
+/* Take the names touched so far from the level. */
 static void
 take_touched(Names *touched)
 {
@@ -702,8 +703,9 @@ take_touched(Names *touched)
 }
 
 /*
- * see_written(): compare the leads that this subtransaction has touched so far,
- * before a look does, so that the cause is told that it was.
+ * see_written(): compare the leads that this subtransaction has touched so far, before
+ * refresh_segments() or see_changes() compares all leads, so that the logged cause is the
+ * write.
  */
 Datum
 see_written(PG_FUNCTION_ARGS)
@@ -718,7 +720,7 @@ see_written(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Try changes of names once more; whoever had the names has ended, perhaps. */
+/* Try changes of names once more: the transactions that held the locks on the names may have ended. */
 static void
 try_changes(Names *names pg_attribute_unused())
 {
@@ -729,8 +731,8 @@ try_changes(Names *names pg_attribute_unused())
 }
 
 /*
- * All subtransactions have ended: what was left until no statement is running is
- * in the outermost level. (Rebuilds are there only if somebody has dropped the
+ * All subtransactions have ended, so the outermost level has everything that was left
+ * until no statement is running. (Rebuilds are left only if somebody has dropped the
  * trigger that would have carried them out.)
  */
 static void
@@ -804,7 +806,7 @@ do_before_prepare(void *argument pg_attribute_unused())
 	carry_out_postponed();
 }
 
-/* Whether the transaction has left anything to be done before it commits or is prepared. */
+/* Whether the transaction has left anything to do before it commits or is prepared. */
 static bool
 anything_left(void)
 {
@@ -835,7 +837,7 @@ at_transaction(XactEvent event, void *arg pg_attribute_unused())
 		case XACT_EVENT_ABORT:
 			forget_locked_names();
 			forget_looks();
-			level = NULL;		/* memory and files go with the transaction */
+			level = NULL;		/* memory and files are released with the transaction */
 			break;
 		default:
 			break;
@@ -858,7 +860,7 @@ at_subtransaction(SubXactEvent event, SubTransactionId mine pg_attribute_unused(
 	}
 }
 
-/* When the module is loaded. */
+/* Called when the module is loaded. */
 void
 _PG_init(void)
 {

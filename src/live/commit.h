@@ -1,6 +1,6 @@
 /*
- * commit.h: what a transaction remembers of the leads that it has written, and
- * does before it commits.
+ * commit.h: what a transaction remembers about the leads that it has written, and does
+ * before it commits.
  */
 #ifndef LEADSCORE_COMMIT_H
 #define LEADSCORE_COMMIT_H
@@ -10,36 +10,36 @@
 #include "utils/array.h"
 #include "utils/rel.h"
 
-/* A lead's timeline has changed: before the transaction commits, its segment is compared, if a model is watched. */
+/* A lead's timeline has changed: compare its segment before the transaction commits, if a model is watched. */
 extern void remember_touched(const text *lead_id, Cause cause);
 
-/* A delta has been appended under a name: before the transaction commits, its lead's row is tried once more. */
+/* A delta has been appended under a name: try its lead's row once more before the transaction commits. */
 extern void remember_appended(const text *name);
 
-/* A change of a lead's profile has been appended: likewise. */
+/* A change of a lead's profile has been appended: try its row once more before the transaction commits. */
 extern void remember_profile(const text *lead_id);
 
 /*
- * The edges of a name have changed: it is settled once no statement is running. If
- * it has only lost some, that is left to before the commit, by when a table that is
- * reloaded has it again.
+ * The edges of a name have changed: settle it once no statement is running. If the name
+ * has only lost edges, settle it before the commit: by then, a table that is reloaded has
+ * added them again.
  */
 extern void remember_edges(const text *name, bool lost);
 
-/* Settle now what has been remembered in this subtransaction, unless a statement is running. */
+/* Settle the names remembered in this subtransaction now, unless a statement is running. */
 extern void settle_edges(void);
 
 /*
- * Statements that are writing sources. From the BEFORE trigger of a statement to
- * the AFTER trigger that has counted its rows, its events are there and their
- * deltas are not. A table that is tracked in several ways has triggers of each.
+ * Statements that are writing sources. Between a statement's BEFORE trigger and the AFTER
+ * trigger that counts its rows, the events are in the table, but their deltas are not
+ * written yet. A table that is tracked in several ways has triggers for each.
  */
 typedef struct Statement
 {
 	Oid			table;
-	int			kind;			/* the trigger's event, without when it fires */
+	int			kind;			/* the event of the trigger, without its timing */
 	uint64		family;			/* of the mapping: see source.h */
-	bool		with_partitions;	/* what is done to partitions belongs to it */
+	bool		with_partitions;	/* it includes what is done to partitions */
 } Statement;
 
 /* The statement that fires a trigger; its partitions are not included. */
@@ -48,33 +48,33 @@ extern Statement statement_of(const struct TriggerData *data, uint64 family);
 
 extern void running_begin(Statement statement);
 extern void running_end(Statement statement);
-extern bool is_running(void);	/* any */
+extern bool is_running(void);	/* whether any statement is running */
 
-/* The call of a trigger of ours for a statement; an error, if it is none. "tracker" makes such triggers. */
+/* The TriggerData of a call as a statement trigger; raises an error if it is none. "tracker" creates such triggers. */
 extern struct TriggerData *statement_trigger(FunctionCallInfo fcinfo, const char *function, const char *tracker);
 
 /*
- * What the triggers of a source do that writes the rows of a statement: from BEFORE
- * to AFTER it is noted as running, and "write" is called once, with what the
- * statement has changed or, before a TRUNCATE, for what the table holds.
+ * The work of a source's statement triggers. The statement is noted as running from its
+ * BEFORE to its AFTER trigger. "write" is called once, with what the statement has
+ * changed or, before a TRUNCATE, for what the table holds.
  */
 struct Source;
 extern void statement_fired(struct TriggerData *data, void (*write) (struct TriggerData *data, struct Source *source));
 
-/* The statement that is running on a table, or on one that it is a partition of and that includes it; NULL: none. */
+/* The statement running on a table, or on a partitioned parent whose statement includes it; NULL: none. */
 extern const Statement *running_on(Relation table, int kind, uint64 family);
 
 /* Whether a statement is running on a partition of a table. */
 extern bool is_running_below(Relation table, int kind, uint64 family);
 
 /*
- * A change of names has been appended to pending_identity. It is tried once no
- * statement is running, if one is now, and once more before the transaction
- * commits.
+ * A change of names has been appended to pending_identity. If a statement is running now,
+ * try the change once none is running. In any case, try it once more before the
+ * transaction commits.
  */
 extern void remember_change(int64 change);
 
-/* A rebuild, to be carried out once no statement is running; it lies in memory of its own. */
+/* A rebuild to carry out once no statement is running; it has its own memory context. */
 typedef struct PostponedRebuild
 {
 	MemoryContext context;

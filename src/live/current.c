@@ -1,17 +1,17 @@
 /*
- * current.c: a lead's timeline as it is: its row of lead_timeline, and what is
+ * current.c: the current timeline of a lead: its row of lead_timeline, and what is
  * pending for it.
  *
  *     timeline of a lead =   its row
  *                          + what is pending under its name and its aliases
  *                          + the rows of aliases that have something pending
  *
- * The last is a writer's who had the row of a visitor when identify() made that an
- * alias: it could not be moved then. identify() leaves an empty delta, so that
- * something is pending until fold() has moved it.
+ * The third part exists if a writer held the lock on a visitor's row when identify() made
+ * the visitor an alias, so that the row could not be moved. identify() then leaves an
+ * empty delta, so that something is pending until fold() has moved the row.
  *
- * Who asks for one lead looks up each part by an index. Who asks for many, with
- * has_pending() and with_pending(), has a hash table made of all that is pending.
+ * For one lead, each part is looked up by an index. A query that asks for many leads,
+ * with has_pending() and with_pending(), reads all that is pending into a hash table.
  */
 #include "live/current.h"
 
@@ -36,16 +36,16 @@ PG_FUNCTION_INFO_V1(with_pending);
 struct Current
 {
 	Relation	timelines;
-	int			ntables;		/* that lead_timeline is split into */
+	int			ntables;		/* partitions of lead_timeline */
 	Oid		   *tables;
-	Lookup	   *rows;			/* of each of them, or of lead_timeline; its table is NULL: not opened yet */
+	Lookup	   *rows;			/* one per partition, or one for lead_timeline; its table is NULL: not opened yet */
 	Snapshot	snapshot;
-	Snapshot	newer;			/* than the caller's; NULL: it is the caller's */
+	Snapshot	newer;			/* a newer snapshot than the caller's; NULL: the caller's is used */
 	Relation	aliases;		/* NULL: there are none */
 	Lookup		leads;			/* by alias */
 	Lookup		names;			/* by lead */
 	Pending		pending;
-	Pending		excluded;		/* excluded_lead, once it is asked for */
+	Pending		excluded;		/* excluded_lead, opened when first needed */
 	bool		excluded_is_open;
 };
 
@@ -58,7 +58,7 @@ current_open(Relation timelines, Snapshot snapshot)
 	current->timelines = timelines;
 	if (!timelines_are_seen(timelines, snapshot))
 	{
-		/* at READ COMMITTED, a statement that has waited for the move reads what is there now */
+		/* at READ COMMITTED, a statement that has waited for the move reads the current rows */
 		if (IsolationUsesXactSnapshot() || IsInParallelMode())
 			fail_for_move();
 		current->newer = snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -145,7 +145,7 @@ current_aliases(Current *current, const text *lead_id, int *n)
 	return current->aliases ? aliases_of(&current->names, lead_id, n) : NULL;
 }
 
-/* The same where somebody has dropped the primary key. */
+/* Find a row by a sequential scan, if somebody has dropped the primary key. */
 static struct varlena *
 row_by_scan(Relation table, Snapshot snapshot, const text *name)
 {
@@ -174,7 +174,7 @@ row_of(Current *current, const text *name)
 
 	if (row->table == NULL)
 	{
-		MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(current));	/* it lasts as long as that does */
+		MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(current));	/* the context of current */
 		Relation	table = table_open(current->ntables > 0 ? current->tables[number] : RelationGetRelid(current->timelines), AccessShareLock);
 
 		(void) lookup_open(row, table, 1, current->snapshot);
@@ -185,7 +185,7 @@ row_of(Current *current, const text *name)
 	return (struct varlena *) DatumGetPointer(lookup_value(row, name, 2));
 }
 
-/* Add what is pending for a lead under its names, and the rows of those of its aliases that have something pending. */
+/* Add what is pending for a lead under all its names, and the rows of its aliases that have something pending. */
 static TimelineBuilder *
 add_names(Current *current, const text *lead_id, TimelineBuilder *builder)
 {
@@ -237,7 +237,7 @@ is_moved(Current *current, const text *name)
 	return current_lead_of(current, name) != NULL && pending_exist_for(&current->pending, name);
 }
 
-/* Whether a table has a row of a name, or of its aliases. */
+/* Whether a table has a row for a name or for one of its aliases. */
 static bool
 exist_for_names(Current *current, Pending *rows, const text *name)
 {
@@ -268,7 +268,7 @@ current_is_excluded(Current *current, const text *lead_id)
 {
 	if (!current->excluded_is_open)
 	{
-		MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(current));	/* it lasts as long as that does */
+		MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(current));	/* the context of current */
 
 		pending_open_table(&current->excluded, "excluded_lead", 1, current->snapshot, NULL);
 		current->excluded_is_open = true;
@@ -283,7 +283,7 @@ current_is_excluded(Current *current, const text *lead_id)
 
 /* ---------- functions ---------- */
 
-/* Whoever may read the tables may be told what they come to. */
+/* Require SELECT on the tables that timelines are computed from. */
 static void
 check_rights(void)
 {
@@ -305,7 +305,7 @@ current_open_or_fail(Relation timelines, Snapshot snapshot)
 	return current;
 }
 
-/* timeline_of(lead_id): by its own name, not an alias; as the query's snapshot has it. */
+/* timeline_of(lead_id): the timeline of a lead, not of an alias, as of the query's snapshot. */
 Datum
 timeline_of(PG_FUNCTION_ARGS)
 {
@@ -330,7 +330,7 @@ typedef struct PendingLead
 	Label		lead_id;
 	uint32		hash;
 	char		status;
-	bool		is_alias;		/* it is none: its row counts for another */
+	bool		is_alias;		/* it is an alias, not a lead: its row counts for its lead */
 	TimelineBuilder *builder;
 } PendingLead;
 
@@ -339,21 +339,21 @@ typedef struct PendingLead
 #define SH_KEY lead_id
 #include "label_table.h"
 
-/* All that is pending, as a snapshot sees it. */
+/* All that is pending, as of a snapshot. */
 typedef struct AllPending
 {
 	QueryCache	cache;
-	int			looked_up;		/* leads, by the index */
+	int			looked_up;		/* leads looked up by the index */
 	bool		exists;			/* something may be pending */
-	leads_hash *leads;			/* NULL: not read */
-	int			shift;			/* of a mark, to a bit of "marked" */
-	uint64	   *marked;			/* the bits of the leads' marks: most names that a query asks for are not there */
+	leads_hash *leads;			/* NULL: not read yet */
+	int			shift;			/* from a mark to a bit number of "marked" */
+	uint64	   *marked;			/* a bitmap of the leads' marks: most names that a query asks for are not in it */
 } AllPending;
 
-/* Bits of "marked" for each lead. */
+/* Bits of "marked" per lead. */
 #define BITS_A_LEAD 16
 
-/* A hash of both ends of a name, which costs far less than one of all of it; its upper bits are the good ones. */
+/* A hash of the first and last bytes of a name, much cheaper than one of the whole name; use its upper bits. */
 static inline uint64
 name_mark(Label name)
 {
@@ -390,7 +390,7 @@ mark_leads(AllPending *all)
 	}
 }
 
-/* What is pending for a lead, once all has been read; NULL: nothing. */
+/* What is pending for a lead, after read_all(); NULL: nothing. */
 static inline PendingLead *
 find_lead(const AllPending *all, Label name)
 {
@@ -416,7 +416,7 @@ pending_lead(AllPending *all, const text *name)
 	return lead;
 }
 
-/* Count a pending delta for its lead and, once, the row of its name if that is an alias. */
+/* Add a pending delta to its lead. If its name is an alias, add the alias's row, too, but only once. */
 static void
 add_pending(AllPending *all, Current *current, const text *name, const struct varlena *delta)
 {
@@ -470,7 +470,7 @@ read_all(AllPending *all, Snapshot snapshot)
 	table_close(timelines, AccessShareLock);
 }
 
-/* What is kept for the query. */
+/* The state kept for the duration of the query. */
 static AllPending *
 all_pending(FunctionCallInfo fcinfo)
 {
@@ -485,9 +485,9 @@ all_pending(FunctionCallInfo fcinfo)
 }
 
 /*
- * Look up one of the first leads that a query asks for: whether anything is
- * pending for it and, if the timeline is asked for, that ("timeline" is NULL: no;
- * what it points to is 0 if nothing is left, or the row counts for another).
+ * Look up one of the first leads that a query asks for. Returns whether anything is
+ * pending for it. If "timeline" is not NULL, sets it to the lead's timeline: 0 if that is
+ * empty, or if the row counts for another lead.
  */
 static bool
 look_up(const text *lead_id, Datum *timeline)
@@ -504,7 +504,7 @@ look_up(const text *lead_id, Datum *timeline)
 	return any;
 }
 
-/* Whether a lead is looked up by itself, because a query has asked for few so far; else all that is pending has been read. */
+/* Whether to look up a lead on its own, as one of the first of a query; otherwise all that is pending has been read. */
 static bool
 is_one_of_few(AllPending *all)
 {
@@ -518,7 +518,7 @@ is_one_of_few(AllPending *all)
 	return false;
 }
 
-/* The same from what has been read. */
+/* Add what read_all() has found for a lead to its timeline; false: nothing is left, or it is an alias. */
 static bool
 add_to(const PendingLead *lead, Datum *timeline)
 {
@@ -540,7 +540,10 @@ add_to(const PendingLead *lead, Datum *timeline)
 	return true;
 }
 
-/* has_pending(lead_id): whether the row of lead_timeline is not all that counts for the lead, or counts for another. */
+/*
+ * has_pending(lead_id): whether more counts for the lead than its row of lead_timeline,
+ * or its row counts for another.
+ */
 Datum
 has_pending(PG_FUNCTION_ARGS)
 {
@@ -558,9 +561,9 @@ has_pending(PG_FUNCTION_ARGS)
 }
 
 /*
- * with_pending(lead_id, timeline): a row of lead_timeline (NULL: there is none)
- * with what is pending for the lead; NULL if nothing is left, or if the name is an
- * alias, whose row is counted for its lead.
+ * with_pending(lead_id, timeline): a row of lead_timeline (NULL: there is none) plus what
+ * is pending for the lead; NULL if nothing is left, or if the name is an alias, whose row
+ * counts for its lead.
  */
 Datum
 with_pending(PG_FUNCTION_ARGS)

@@ -1,20 +1,20 @@
 /*
  * delta.c: adding deltas to the timelines of their leads.
  *
- * Whose row of lead_timeline is free gets its delta there, together with what is
- * pending under its name. Of all others, and of names that are aliases, the
- * delta is appended to pending_delta, under the name that the event has. So a
- * writer waits for nobody, and no order in which leads are written matters.
- * Adding commutes, so it is right to add to a version of the row that is newer
- * than the transaction's snapshot. Where somebody has changed lead_timeline, such
- * as by a trigger, everything is appended, and fold() writes it with statements.
+ * If nobody else holds the lock on a lead's row of lead_timeline, the delta is added to
+ * the row, together with what is pending under its name. Otherwise, and for names that
+ * are aliases, the delta is appended to pending_delta, under the name that the event has.
+ * So a writer waits for nobody, and the order in which leads are written does not matter.
+ * Addition commutes, so it is correct to add to a version of the row that is newer than
+ * the transaction's snapshot. If somebody has changed lead_timeline, for example by
+ * adding a trigger, all deltas are appended, and fold() writes them with statements.
  *
- * Aliases. A name that is an alias has no row, or one that only waits to be
- * moved: it counts for the lead while anything is pending under the name, be it
- * an empty delta. identify() takes the row away or, where a writer has it, leaves
- * such a delta. A writer looks a name up before it takes the row, and again after,
- * also among what is not committed; if it is an alias by then, or may be soon, the
- * writer leaves the delta itself.
+ * Aliases. A name that is an alias has no row, or one that is still to be moved: such a
+ * row counts for the lead while anything is pending under the name, even an empty delta.
+ * identify() removes the row or, if a writer holds its lock, appends an empty delta. A
+ * writer looks up a name in lead_alias before it locks the row, and again afterwards,
+ * then including uncommitted aliases. If the name has become an alias by then, or may
+ * become one, the writer appends the empty delta itself.
  */
 #include "live/delta.h"
 
@@ -50,10 +50,10 @@ PG_FUNCTION_INFO_V1(lock_lead_rows);
 /* Rows that one statement appends. */
 #define BATCH 10000
 
-/* Entries of the index of pending_delta that a writer looks at for a lead. */
+/* Limit of index entries of pending_delta that a writer reads for a lead. */
 #define TAKE_ALONG 100
 
-/* Bytes: a larger timeline is not rewritten for each event, but by fold(). */
+/* Bytes: a larger timeline is rewritten by fold() only, not for each event. */
 #define LARGE_TIMELINE (16 * 1024)
 
 /* ---------- collecting ---------- */
@@ -64,12 +64,12 @@ typedef struct LeadDelta
 	uint32		hash;
 	char		status;
 	TimelineBuilder *builder;
-	bool		lenient;		/* as the builder was */
-	text	   *name;			/* lead_id, once all is collected, */
-	struct varlena *delta;		/* and what is to be added */
+	bool		lenient;		/* copied from the builder */
+	text	   *name;			/* lead_id, set once all is collected */
+	struct varlena *delta;		/* what to add, set likewise */
 	bool		is_alias;
-	bool		written;		/* its row is ours, and has the delta */
-	bool		is_large;		/* its row is ours, and is left to fold() */
+	bool		written;		/* we hold the row lock, and the row has the delta */
+	bool		is_large;		/* the row is left to fold() */
 } LeadDelta;
 
 #define SH_PREFIX delta
@@ -79,9 +79,9 @@ typedef struct LeadDelta
 
 struct Deltas
 {
-	MemoryContext context;		/* holds the leads, and is emptied when they have been written */
+	MemoryContext context;		/* holds the leads; reset when they have been written */
 	delta_hash *leads;			/* NULL: none */
-	bool		noted;			/* in changed_lead, when they are written */
+	bool		noted;			/* append the names to changed_lead when the deltas are written */
 };
 
 Deltas *
@@ -102,9 +102,9 @@ deltas_are_full(const Deltas *deltas)
 }
 
 /*
- * The builder of a lead's delta, made when the lead is first seen; it may move
- * when it is added to. An hour that overflows is an error, unless all that is
- * added is lenient: a shop's statement does not fail because a total is absurd.
+ * The builder of a lead's delta, created when the lead is first seen; adding to it may
+ * move it. An hour that overflows is an error, unless all that is added is lenient: a
+ * statement of the shop must not fail because a total is absurd.
  */
 TimelineBuilder **
 deltas_of(Deltas *deltas, const char *lead_id, int length, bool lenient)
@@ -148,7 +148,7 @@ name_compare(const void *a, const void *b)
 	return label_compare((*(LeadDelta *const *) a)->lead_id, (*(LeadDelta *const *) b)->lead_id);
 }
 
-/* The leads whose delta is not empty, with the delta encoded, in the order of the index. */
+/* Encode the deltas, and return the leads whose delta is not empty, in index order. */
 static int
 deltas_complete(Deltas *deltas, LeadDelta ***leads)
 {
@@ -260,11 +260,11 @@ typedef struct Writer
 	Stores	   *stores;
 	Relation	aliases;
 	Pending		pending;
-	Relation	pending_table;	/* NULL: nothing can be taken along */
+	Relation	pending_table;	/* NULL: pending rows cannot be merged */
 	Store	   *pending_rows;
-	Snapshot	seen;			/* at the stricter levels, what is taken along must be seen by it */
+	Snapshot	seen;			/* at REPEATABLE READ and above, merge only pending rows that it sees */
 	const Watching *watching;
-	bool		recounts;		/* it is rebuild(), which leaves no large timelines to fold() */
+	bool		recounts;		/* called by rebuild(), which does not leave large timelines to fold() */
 } Writer;
 
 static void
@@ -279,7 +279,7 @@ writer_open(Writer *writer, Relation timelines, bool recounts)
 	writer->aliases = open_once("lead_alias", AccessShareLock, &look_at_aliases);
 	writer->watching = segments_logged();
 	writer->seen = IsolationUsesXactSnapshot() ? GetTransactionSnapshot() : NULL;
-	pending_open(&writer->pending, SnapshotSelf, &look);	/* what is missed is left to fold() */
+	pending_open(&writer->pending, SnapshotSelf, &look);	/* rows that it misses are left to fold() */
 	if (!writer->pending.may_look_up)
 		return;
 	writer->pending_table = table_open(our_table("pending_delta"), RowExclusiveLock);
@@ -298,7 +298,7 @@ writer_close(Writer *writer)
 	stores_close(writer->stores);
 }
 
-/* Take along what is pending under a name whose row is ours, and say what that was: NULL if nothing. */
+/* Merge what is pending under a name whose row we have locked, and return its sum; NULL: nothing was pending. */
 static struct varlena *
 take_along(Writer *writer, const text *name, struct varlena **timeline)
 {
@@ -327,7 +327,10 @@ take_along(Writer *writer, const text *name, struct varlena **timeline)
 	return sum;
 }
 
-/* Note that a lead has a new timeline, unless that cannot have changed its segment; "taken": what was taken along, or NULL. */
+/*
+ * Remember a lead whose timeline has changed, unless its segment cannot have changed;
+ * "taken": what was merged, or NULL.
+ */
 static void
 note_written(Writer *writer, LeadDelta *lead, const struct varlena *before, const struct varlena *after, const struct varlena *taken)
 {
@@ -346,7 +349,7 @@ note_written(Writer *writer, LeadDelta *lead, const struct varlena *before, cons
 	remember_touched(lead->name, cause);
 }
 
-/* Add to the row that has been taken. */
+/* Add to the row that we have locked. */
 static bool
 add_to_taken(Writer *writer, Store *store, LeadDelta *lead, struct varlena *before)
 {
@@ -373,14 +376,14 @@ add_to_taken(Writer *writer, Store *store, LeadDelta *lead, struct varlena *befo
 	return true;
 }
 
-/* Add to a lead's row; false if somebody else has it, or it is too large: the delta is to be appended. */
+/* Add to a lead's row; false: another transaction holds its lock, or it is too large; append the delta instead. */
 static bool
 add_to_row(Writer *writer, LeadDelta *lead)
 {
 	Store	   *store = store_of(writer->stores, lead->name);
 	struct varlena *before;
 
-	/* a row that was taken to be missing, and is there, is taken the second time */
+	/* if the row was assumed to be missing, but exists, the second attempt locks it */
 	for (int i = 0; store && i < 2; i++)
 		switch (store_take(store, lead->name, true, &before))
 		{
@@ -397,7 +400,7 @@ add_to_row(Writer *writer, LeadDelta *lead)
 	return false;
 }
 
-/* Which of some leads are aliases: as is committed now or, with a dirty snapshot, may be soon. */
+/* Look up which leads are aliases: the committed ones or, with a dirty snapshot, uncommitted ones, too. */
 static void
 look_up_names(Writer *writer, LeadDelta **leads, int n, Snapshot snapshot)
 {
@@ -411,9 +414,9 @@ look_up_names(Writer *writer, LeadDelta **leads, int n, Snapshot snapshot)
 }
 
 /*
- * Where a name whose row is ours has become an alias meanwhile, or is becoming one
- * in a transaction that is open, append an empty delta: the row counts for the lead
- * then. (If it does not become one, fold() takes that away.)
+ * Append an empty delta under each name that has become an alias after we locked its row,
+ * or that an open transaction is making an alias: then the row counts for the lead. (If
+ * the name does not become an alias, fold() removes the delta.)
  */
 static void
 mark_new_aliases(Writer *writer, LeadDelta **leads, int n)
@@ -437,7 +440,7 @@ mark_new_aliases(Writer *writer, LeadDelta **leads, int n)
 	append_pending(marks, nmarks);
 }
 
-/* Append the deltas that could not be added. */
+/* Append the deltas that could not be added to rows. */
 static void
 append_rest(Writer *writer, LeadDelta **leads, int n)
 {
@@ -457,7 +460,7 @@ append_rest(Writer *writer, LeadDelta **leads, int n)
 	}
 }
 
-/* Add deltas to the rows of their leads, and append those that cannot be. */
+/* Add deltas to the rows of their leads, and append those that cannot be added. */
 static void
 write_leads(LeadDelta **leads, int n, Relation timelines, bool recounts)
 {
@@ -466,7 +469,7 @@ write_leads(LeadDelta **leads, int n, Relation timelines, bool recounts)
 	if (n == 0)
 		return;
 	writer_open(&writer, timelines, recounts);
-	/* in shops without anonymous visitors there is no alias; the first one that there is may be missed here */
+	/* shops without anonymous visitors have no aliases; this may miss the very first one */
 	if (had_pages(writer.aliases))
 		look_up_names(&writer, leads, n, SnapshotSelf);
 	for (int i = 0; i < n; i++)
@@ -474,7 +477,7 @@ write_leads(LeadDelta **leads, int n, Relation timelines, bool recounts)
 		if (!leads[i]->is_alias)
 			(void) add_to_row(&writer, leads[i]);
 	}
-	/* who makes an alias has seen that the row is ours, or the alias is seen now: see give_up() in identity.c */
+	/* either the session that makes an alias has seen our row lock, or we see the alias now: give_up() in identity.c */
 	if (has_pages(writer.aliases))
 		mark_new_aliases(&writer, leads, n);
 	append_rest(&writer, leads, n);
@@ -482,8 +485,8 @@ write_leads(LeadDelta **leads, int n, Relation timelines, bool recounts)
 }
 
 /*
- * timeline + delta: (lead_id, timeline, delta, lenient). An hour that overflows
- * is an error or, leniently, wraps around with a warning.
+ * timeline + delta: (lead_id, timeline, delta, lenient). If an hour overflows, raise an
+ * error or, if lenient, let it wrap around with a warning.
  */
 Datum
 add_delta(PG_FUNCTION_ARGS)
@@ -517,7 +520,7 @@ deltas_defer(Deltas *deltas)
 	append_pending(leads, n);
 }
 
-/* ---------- whose rights ---------- */
+/* ---------- switching users ---------- */
 
 Identity
 switch_to_owner(Oid user, int flags)
@@ -567,7 +570,7 @@ insert_changed(text **names, int n)
 	SPI_finish();
 }
 
-/* Append names, NULL for everybody, to changed_lead: past the executor, if the table is as we have made it. */
+/* Append names (NULL: all leads) to changed_lead, past the executor if the table is as we have made it. */
 static void
 append_changed(text **names, int n)
 {
@@ -594,7 +597,7 @@ append_changed(text **names, int n)
 	table_close(changed, NoLock);
 }
 
-/* Append the names that the events have: whatever they count for, also if it is nothing. */
+/* Append the names that the events have, even if their deltas are empty. */
 static void
 append_noted(Deltas *deltas)
 {
@@ -640,7 +643,7 @@ deltas_write(Deltas *deltas, Relation timelines, bool deferred)
 	deltas->leads = NULL;
 }
 
-/* ---------- holding leads ---------- */
+/* ---------- locking leads ---------- */
 
 static int
 name_pointer_compare(const void *a, const void *b)
@@ -649,11 +652,11 @@ name_pointer_compare(const void *a, const void *b)
 }
 
 /*
- * lock_lead_rows(lead_ids, wait): lock the rows of leads in lead_timeline, made
- * where there are none, FOR UPDATE, from now to the end of the transaction,
- * in the order of the names. Without "wait", those that somebody else has are
- * passed over. Returns those that are locked: only who has a lead's row writes
- * its state.
+ * lock_lead_rows(lead_ids, wait): lock the rows of leads in lead_timeline FOR UPDATE, in
+ * the order of the names, until the end of the transaction. Missing rows are inserted.
+ * Without "wait", rows that another transaction has locked are skipped. Returns the leads
+ * whose rows are locked. Invariant: only the transaction that holds a lead's row lock
+ * writes its state.
  */
 Datum
 lock_lead_rows(PG_FUNCTION_ARGS)
@@ -685,7 +688,7 @@ lock_lead_rows(PG_FUNCTION_ARGS)
 
 /* ---------- rebuild ---------- */
 
-/* add_deltas(names, deltas): add to timelines what rebuild() has found to lack. */
+/* add_deltas(names, deltas): add to timelines what rebuild() has found to be missing. */
 Datum
 add_deltas(PG_FUNCTION_ARGS)
 {
@@ -700,7 +703,7 @@ add_deltas(PG_FUNCTION_ARGS)
 	LeadDelta  *deltas;
 	LeadDelta **leads;
 
-	/* as rebuild() itself fails for those who do not see every lead */
+	/* rebuild() itself fails, too, for users who do not see every lead */
 	if (check_enable_rls(our_table("lead_timeline"), InvalidOid, true) == RLS_ENABLED)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

@@ -1,5 +1,5 @@
 /*
- * delta.h: what is to be added to the timelines of some leads.
+ * delta.h: deltas to add to the timelines of some leads.
  */
 #ifndef LEADSCORE_DELTA_H
 #define LEADSCORE_DELTA_H
@@ -8,27 +8,27 @@
 
 #include "utils/rel.h"
 
-/* Deltas by lead, as the events name it (aliases not yet resolved). */
+/* Deltas by lead, under the name that the events have (aliases are not resolved yet). */
 typedef struct Deltas Deltas;
 
 extern Deltas *deltas_create(MemoryContext context);
 extern TimelineBuilder **deltas_of(Deltas *deltas, const char *lead_id, int length, bool lenient);
 extern void deltas_apply(Deltas *deltas, Relation timelines);
 
-/* What is derived from the events of these leads, or of all, is to be looked at again. */
+/* Have the names of these leads, or all leads, appended to changed_lead, so that derived data is recomputed. */
 extern void deltas_note(Deltas *deltas);
 extern void note_everybody(void);
 
-/* Whether they take as much memory as a hash table may: work_mem times hash_mem_multiplier. */
+/* Whether they use as much memory as a hash table may: work_mem times hash_mem_multiplier. */
 extern bool deltas_are_full(const Deltas *deltas);
 
 /*
- * Add the deltas to their leads or, of deferred sources, append them all, as the
- * owner of the tables. None are left.
+ * Write the deltas as the owner of the tables, and empty the collection: add them to the
+ * rows of their leads or, for deferred sources, append them all.
  */
 extern void deltas_write(Deltas *deltas, Relation timelines, bool deferred);
 
-/* Acting as another user, for a while. */
+/* The user and security context to restore after acting as another user. */
 typedef struct Identity
 {
 	Oid			user;

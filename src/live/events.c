@@ -1,8 +1,8 @@
 /*
- * events.c: the rows of tracked tables as events, for what is derived from
- * them, and a few of them, for what is said about signals.
+ * events.c: the rows of tracked tables as events, for derived data, and a sample of them,
+ * for reports on signals.
  *
- * Rows are read by the same code that counts them, so an event here is what a
+ * Rows are read by the same code that counts them, so an event here is exactly what a
  * timeline has counted.
  */
 #include "catalog.h"
@@ -52,9 +52,9 @@ write_event(Reading *reading, TupleTableSlot *slot, void *argument)
 }
 
 /*
- * source_events(sources regclass[], mappings jsonb[], lead_ids, kinds) -> setof
- * (lead_id, kind, occurred_at, value, properties), with the caller's snapshot.
- * lead_ids and kinds say which rows are wanted; more may come.
+ * source_events(sources regclass[], mappings jsonb[], lead_ids, kinds) -> setof (lead_id,
+ * kind, occurred_at, value, properties), with the caller's snapshot. lead_ids and kinds
+ * say which rows are wanted; it may return others, too.
  */
 Datum
 source_events(PG_FUNCTION_ARGS)
@@ -85,7 +85,7 @@ source_events(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* Rows that are looked at for a sample, and events that it has at most. */
+/* Limits of a sample: rows read, and events returned. */
 #define MAX_ROWS_SEARCHED 10000
 #define MAX_EVENTS_SAMPLED 200
 

@@ -1,13 +1,14 @@
 /*
- * exclusion.c: leads that are scored for nobody: rows of excluded_lead.
+ * exclusion.c: leads that are left out of all scores: rows of excluded_lead.
  *
- * A row names a lead, or one of its aliases. Names are resolved when they are read:
- * so it does not matter whether a name was excluded before or after it became an
- * alias. Timelines of excluded leads are kept like any other's; all that shows or
- * uses scores asks is_excluded(), or current_is_excluded() in C.
+ * A row names a lead, or one of its aliases. Names are resolved when they are read, so it
+ * does not matter whether a name was excluded before or after it became an alias.
+ * Timelines of excluded leads are kept like all others; everything that shows or uses
+ * scores calls is_excluded(), or current_is_excluded() in C.
  *
- * It is nobody's secret that a lead is excluded: rights and policies on
- * excluded_lead say who may read the reasons, and hold nobody in the lists.
+ * That a lead is excluded is not a secret: privileges and policies on excluded_lead
+ * control who may read the reasons. Hiding a row from a user does not put the lead back
+ * in that user's lists.
  */
 #include "live/commit.h"
 #include "live/current.h"
@@ -31,7 +32,7 @@ may_be_excluded(void)
 	return table_has_pages("excluded_lead") || must_look(GetActiveSnapshot());
 }
 
-/* anybody_excluded(): false: nobody is; true: somebody may be. Asked once a query, it saves all other questions. */
+/* anybody_excluded(): false: no lead is excluded; true: some may be. One call per query saves all other checks. */
 Datum
 anybody_excluded(PG_FUNCTION_ARGS pg_attribute_unused())
 {
@@ -50,13 +51,13 @@ typedef struct ExcludedName
 #define SH_KEY name
 #include "label_table.h"
 
-/* All names of the leads that are excluded, as a snapshot sees them. */
+/* All names of excluded leads, as of a snapshot. */
 typedef struct Excluded
 {
 	QueryCache	cache;
-	int			looked_up;		/* names, by the index */
-	bool		exist;			/* somebody may be excluded */
-	names_hash *names;			/* NULL: not read */
+	int			looked_up;		/* names looked up by the index */
+	bool		exist;			/* a lead may be excluded */
+	names_hash *names;			/* NULL: not read yet */
 } Excluded;
 
 static void
@@ -108,7 +109,7 @@ read_all(Excluded *excluded, Current *current)
 	table_close(table, AccessShareLock);
 }
 
-/* Look a name up among all that are excluded; the first few that a query asks for one by one. */
+/* Whether a name is excluded: the first few names of a query are looked up one by one, then all are read. */
 static bool
 look_up(Excluded *excluded, const text *name)
 {
@@ -161,8 +162,9 @@ touch(Relation table, HeapTuple row)
 }
 
 /*
- * Trigger on excluded_lead, for each row: the lead leaves its segment, or enters
- * one again, before the transaction commits. (After a TRUNCATE the next look sees it.)
+ * Row trigger on excluded_lead: the lead leaves its segment, or enters one again, before
+ * the transaction commits. (After a TRUNCATE, the next refresh_segments() or
+ * see_changes() finds it.)
  */
 Datum
 exclusion_changed(PG_FUNCTION_ARGS)

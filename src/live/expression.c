@@ -3,17 +3,18 @@
  *
  *     text ──raw_parser──▶ names ──transformExpr──▶ tree ──expression_planner──▶ tree ──▶ ExprState
  *
- * There is no table of ranges: a hook resolves the names, to columns of one row
- * type. So system columns, whole rows and other tables are unknown names.
+ * There is no range table: a hook resolves names to columns of one row type. So system
+ * columns, whole-row references and other tables are unknown names.
  *
- * What is refused is refused several times. As names, where a function of others would
- * run before there is a tree, for a literal of their type. Before planning, as functions of others may be
- * inlined to nothing but ours; after it, as `'order:' || id` then is a cast of id,
- * by a function that is immutable or not.
+ * Expressions are checked three times. First in the raw parse tree, by names: a literal
+ * of a user-defined type would run its input function during transformation. Then before
+ * planning: the planner may inline a user-defined function, so that only built-in ones
+ * are left. Finally after planning: only then is `'order:' || id` a cast of id, by a
+ * function that is immutable or not.
  *
- * A cast of text to timestamp or date is stable for two reasons: DateStyle, which
- * is pinned, and the words now, today, tomorrow and yesterday. It is replaced by a
- * function of ours, for which these words are no time.
+ * A cast of text to timestamp or date is stable for two reasons: DateStyle, which is
+ * pinned, and the words now, today, tomorrow and yesterday. It is replaced by a function
+ * of ours, which rejects these words.
  */
 #include "live/expression.h"
 
@@ -57,7 +58,7 @@ PG_FUNCTION_INFO_V1(expression_has_index);
 	"An expression reads the columns of one row, with functions, operators and casts of PostgreSQL itself " \
 	"that are immutable, as for an index."
 
-/* ---------- what is whose ---------- */
+/* ---------- built-in or user-defined ---------- */
 
 static bool
 is_builtin(Oid oid)
@@ -65,7 +66,7 @@ is_builtin(Oid oid)
 	return oid < FirstNormalObjectId;
 }
 
-/* A type, below domains and arrays. */
+/* A type without its domains and arrays. */
 static Oid
 innermost_type(Oid type)
 {
@@ -76,8 +77,8 @@ innermost_type(Oid type)
 }
 
 /*
- * Whether making a value of a type runs nothing but PostgreSQL's own: a domain, in an
- * array too, has conditions of its owner's.
+ * Whether making a value of a type runs built-in code only. It does not for a domain, or
+ * an array of one: its constraints run its owner's code.
  */
 static bool
 is_made_by_builtin(Oid type)
@@ -100,7 +101,7 @@ is_word_for_present(const char *word, int length)
 	return false;
 }
 
-/* Whether a text has one of the words by which a time is the present one. */
+/* Whether a text contains one of the words that stand for the present. */
 static bool
 names_present(const char *text)
 {
@@ -118,7 +119,7 @@ names_present(const char *text)
 	return false;
 }
 
-/* A text that is the same time whenever it is read. */
+/* Check that a text stands for the same time whenever it is read. */
 static char *
 fixed_time(const text *value, const char *type)
 {
@@ -132,7 +133,7 @@ fixed_time(const text *value, const char *type)
 	return time;
 }
 
-/* read_timestamp(text), read_date(text): the casts, of what is always the same time. */
+/* read_timestamp(text), read_date(text): the casts, restricted to texts that always stand for the same time. */
 Datum
 read_timestamp(PG_FUNCTION_ARGS)
 {
@@ -156,16 +157,16 @@ our_reader(Oid type)
 	return LookupFuncName(list_make2(makeString("leadscore_internal"), makeString(name)), 1, &argument, false);
 }
 
-/* ---------- the text ---------- */
+/* ---------- parsing ---------- */
 
-/* What is known of a text before its names are. */
+/* What is known about an expression before its names are resolved. */
 typedef struct RawText
 {
 	List	   *columns;		/* char * */
-	List	   *present;		/* int: where constants are that name the present */
+	List	   *present;		/* int: locations of constants that name the present */
 } RawText;
 
-/* Whether a function or operator is named in a schema of others. */
+/* Whether a function or operator is qualified with a schema other than pg_catalog. */
 static bool
 is_of_others(List *name)
 {
@@ -173,8 +174,8 @@ is_of_others(List *name)
 }
 
 /*
- * A literal is read, by the functions of its type, before there is a tree to look at:
- * so what could make it one of a type of others is refused by its name.
+ * A literal is converted by its type's input function before there is a tree to check. So
+ * anything that could give it a user-defined type is refused by name.
  */
 static void
 refuse_others(Node *node)
@@ -227,7 +228,7 @@ look_at_raw(Node *node, RawText *raw)
 	return raw_expression_tree_walker(node, look_at_raw, raw);
 }
 
-/* The one expression that a text is. */
+/* Parse a text, which must be exactly one expression. */
 static Node *
 parse_text(const char *text, RawText *raw)
 {
@@ -246,7 +247,7 @@ parse_text(const char *text, RawText *raw)
 	return target->val;
 }
 
-/* What is wrong is shown in the expression, not in the statement that has it somewhere. */
+/* Error context callback: report the position in the expression, not in the statement that contains it. */
 static void
 show_position(void *text)
 {
@@ -260,7 +261,7 @@ show_position(void *text)
 	}
 }
 
-/* Have a text mean the same in each session. */
+/* Pin the settings that change the meaning of an expression, so that it is the same in each session. */
 static int
 pin_meaning(void)
 {
@@ -291,7 +292,7 @@ names_of(TupleDesc row)
 	return names.data;
 }
 
-/* The hook of the parser: a name is a column of the row. */
+/* Parser hook: resolve a name to a column of the row. */
 static Node *
 find_column(ParseState *state, ColumnRef *reference)
 {
@@ -323,7 +324,7 @@ find_column(ParseState *state, ColumnRef *reference)
 	return NULL;				/* not reached */
 }
 
-/* ---------- what is refused ---------- */
+/* ---------- checks ---------- */
 
 typedef struct Check
 {
@@ -343,7 +344,7 @@ refuse(Check *check, Node *node, const char *what, const char *hint)
 			 parser_errposition(check->state, exprLocation(node))));
 }
 
-/* What an operator of PostgreSQL does with an enum is its own doing; with other types of others, it is theirs. */
+/* A built-in operator handles enums itself; for other user-defined types it runs their code, so they are refused. */
 static void
 check_arguments(Check *check, Node *node, List *arguments, bool enums)
 {
@@ -386,7 +387,7 @@ check_result(Check *check, Node *node)
 		refuse(check, node, psprintf("a cast to %s", format_type_be(exprType(node))), NULL);
 }
 
-/* Whether a type has times in it, whose text can name the present. */
+/* Whether a type contains times, so that its text can name the present. */
 static bool
 is_of_times(Oid type)
 {
@@ -495,7 +496,7 @@ check_node(Node *node, Check *check)
 	return expression_tree_walker(node, check_node, check);
 }
 
-/* What the parser lets pass where no clause is named. */
+/* Refuse what the parser accepts for EXPR_KIND_OTHER. */
 static void
 check_state(ParseState *state)
 {
@@ -510,12 +511,12 @@ check_state(ParseState *state)
 				 errhint(GENERAL_HINT)));
 }
 
-/* ---------- what is not immutable ---------- */
+/* ---------- immutability ---------- */
 
-/* The first thing that is not, and how to write it. */
+/* The first part that is not immutable, for the hint. */
 typedef struct Culprit
 {
-	Oid			function;		/* or a cast by the functions of types, from and to */
+	Oid			function;		/* for a cast, its types are in from and to */
 	Oid			from;
 	Oid			to;
 } Culprit;
@@ -587,7 +588,7 @@ refuse_mutable(Node *tree)
 			 errhint("%s", hint)));
 }
 
-/* Texts are made times by our own functions. */
+/* Replace casts of text to timestamp or date with calls of our own functions. */
 static Node *
 replace_casts(Node *node, void *context)
 {
@@ -607,7 +608,7 @@ replace_casts(Node *node, void *context)
 	return expression_tree_mutator(node, replace_casts, context);
 }
 
-/* ---------- what it is used as ---------- */
+/* ---------- uses of an expression ---------- */
 
 static bool
 is_name_type(Oid type)
@@ -622,7 +623,7 @@ is_name_type(Oid type)
 	}
 }
 
-/* Have the value be of a type that fits its use, or say that it is not. */
+/* Coerce the value to a type that fits its use, or raise an error. */
 static Node *
 coerce(ParseState *state, Node *node, ExpressionUse use)
 {
@@ -654,7 +655,7 @@ coerce(ParseState *state, Node *node, ExpressionUse use)
 	switch (use)
 	{
 		case AS_NAME:
-			/* a type of others whose bytes are those of a text is one, such as citext */
+			/* a user-defined type that is binary coercible to text, such as citext, counts as text */
 			if (!is_builtin(type) && IsBinaryCoercible(type, TEXTOID))
 			{
 				node = (Node *) makeRelabelType((Expr *) node, TEXTOID, -1, exprCollation(node), COERCE_IMPLICIT_CAST);
@@ -684,7 +685,7 @@ coerce(ParseState *state, Node *node, ExpressionUse use)
 	return node;
 }
 
-/* ---------- the whole ---------- */
+/* ---------- making an expression ---------- */
 
 static Node *
 plan_text(const char *text, TupleDesc row, ExpressionUse use, bool *uses_settings)
@@ -717,7 +718,7 @@ plan_text(const char *text, TupleDesc row, ExpressionUse use, bool *uses_setting
 	return tree;
 }
 
-/* The numbers of the columns in a tree. */
+/* The attribute numbers of the columns in a tree. */
 static Bitmapset *
 columns_of(Node *tree)
 {
@@ -758,7 +759,7 @@ expression_value(Expression *expression, TupleTableSlot *slot, bool *isnull)
 	return ExecEvalExpr(expression->state, expression->context, isnull);
 }
 
-/* ---------- where an error must not reach the caller ---------- */
+/* ---------- catching errors ---------- */
 
 typedef struct Making
 {
@@ -766,7 +767,7 @@ typedef struct Making
 	TupleDesc	row;
 	ExpressionUse use;
 	Expression *expression;
-	List	   *columns;		/* char *: of list_columns() */
+	List	   *columns;		/* char *: set by list_columns() */
 } Making;
 
 static void
@@ -792,7 +793,7 @@ expression_try(const char *text, TupleDesc row, ExpressionUse use, const char **
 	return making.expression;
 }
 
-/* ---------- what others ask ---------- */
+/* ---------- functions for other files and SQL ---------- */
 
 bool
 expression_is_indexed(const Expression *expression, Relation index, int column)
@@ -808,8 +809,8 @@ expression_is_indexed(const Expression *expression, Relation index, int column)
 }
 
 /*
- * An expression for the rows of a table, which is not locked: a query of the
- * state of all sources neither waits for their owners nor keeps them waiting.
+ * Make an expression for the rows of a table. Takes no lock on the table: so a query of
+ * the state of all sources neither waits for their owners nor blocks them.
  */
 static Expression *
 make_for_table(Relation table, const char *text, ExpressionUse use)
@@ -833,7 +834,7 @@ refer_to(Oid oid)
 	return relation;
 }
 
-/* expression_type(source, expression, used_as): the type of its value, or an error that says what is wrong. */
+/* expression_type(source, expression, used_as): the type of its value; raises an error if it is not valid. */
 Datum
 expression_type(PG_FUNCTION_ARGS)
 {
@@ -855,7 +856,7 @@ expression_type(PG_FUNCTION_ARGS)
 	PG_RETURN_OID(expression->type);
 }
 
-/* expression_columns(expression): the names of the columns that it reads; NULL if it is none. */
+/* expression_columns(expression): the names of the columns that it reads; NULL if it is not an expression. */
 static void
 list_columns(void *argument)
 {
@@ -886,7 +887,7 @@ expression_columns(PG_FUNCTION_ARGS)
 
 /* ---------- indexes ---------- */
 
-/* Whether other values of the one column that an expression reads have other values of the expression, or NULL. */
+/* Whether different values of the only column give different values of the expression, or NULL. */
 static bool
 is_one_to_one(Node *node)
 {
@@ -913,7 +914,7 @@ is_one_to_one(Node *node)
 	}
 }
 
-/* Whether an index of all rows begins with an expression or, if it is to be unique, is so on its values. */
+/* Whether a non-partial index begins with an expression or, if is_unique, ensures that its values are unique. */
 static bool
 has_values_of(Relation index, const Expression *expression, bool is_unique)
 {
@@ -930,7 +931,10 @@ has_values_of(Relation index, const Expression *expression, bool is_unique)
 		 (column > 0 && form->indkey.values[0] == column && is_one_to_one(expression->tree)));
 }
 
-/* expression_has_index(table, expression, is_unique): whether rows are found by an expression, or but one is. */
+/*
+ * expression_has_index(table, expression, is_unique): whether an index finds rows by an
+ * expression, or ensures that its values are unique.
+ */
 Datum
 expression_has_index(PG_FUNCTION_ARGS)
 {

@@ -1,18 +1,19 @@
 /*
- * fold.c: pending deltas, merged into the rows of their leads.
+ * fold.c: merging pending deltas into the rows of their leads.
  *
- * Lock. What is pending for a lead is taken only by the transaction that has the
- * lead's row of lead_timeline, see store.c. Here it is taken if it is free, and
- * else left with all that is pending for it. So fold() never waits, and two that
- * fold at once share the leads between them. (Where somebody has changed
- * lead_timeline, such as by a trigger, it is written with statements, which do.)
+ * Lock. Only the transaction that holds the lock on a lead's row of lead_timeline (FOR
+ * UPDATE, see store.c) merges what is pending for the lead. fold() takes the lock if it
+ * is free, and holds it until the transaction ends; otherwise it leaves the lead with all
+ * that is pending for it. So fold() never waits, and two concurrent calls share the leads
+ * between them. (If somebody has changed lead_timeline, for example by adding a trigger,
+ * fold() writes it with statements, which do wait.)
  *
- * Aliases. What is pending under an alias goes to its lead. So does the row that
- * the alias has, if a writer had it when it became one. An alias is locked while
- * that is moved, see identity.c, and passed over if somebody else has it. If a
- * name of its own has become an alias since it was looked up, an empty delta is
- * left under it, so that its row counts for the lead, and is moved by the next
- * who folds.
+ * Aliases. What is pending under an alias goes to its lead. So does the alias's row,
+ * which it has if a writer held the row lock when the name became an alias. fold() locks
+ * the alias in exclusive mode, to the end of the transaction, to move these (see
+ * identity.c), and skips the alias if the lock is not available. If a lead's own name has
+ * become an alias since it was looked up, fold() leaves an empty delta under it, so that
+ * its row counts for its new lead, and the next fold() moves the row.
  */
 #include "live/fold.h"
 
@@ -42,14 +43,14 @@ PG_FUNCTION_INFO_V1(fold_leads);
 /* Names that are folded at a time. */
 #define BATCH 10000
 
-/* A name that something is pending under. */
+/* A name that has something pending. */
 typedef struct FoldName
 {
 	text	   *name;
-	text	   *lead;			/* whom it counts for */
-	bool		locked;			/* an alias, which nobody unidentifies now */
+	text	   *lead;			/* the lead that it counts for */
+	bool		locked;			/* it is an alias, locked against unidentify() */
 	struct varlena *row;		/* of an alias, removed to be moved; or NULL */
-	bool		row_stays;		/* it may have one that somebody else has */
+	bool		row_stays;		/* it may have a row, but another transaction holds its lock */
 	PendingRows pending;
 } FoldName;
 
@@ -62,14 +63,14 @@ typedef struct Folder
 	Relation	pending_table;
 	Store	   *pending_rows;
 	bool		by_lead;		/* pending_delta is as we have made it */
-	bool		may_wait;		/* for rows that statements must write */
-	Snapshot	seen;			/* what is merged must be seen by it, too; NULL: all is */
+	bool		may_wait;		/* for rows that must be written by statements */
+	Snapshot	seen;			/* merge only what it sees, too; NULL: merge all */
 	Relation	alias_table;
 	Lookup		aliases;
-	SnapshotData dirty;			/* sees what is not committed, too */
-	Lookup		new_aliases;	/* with that */
+	SnapshotData dirty;			/* sees uncommitted rows, too */
+	Lookup		new_aliases;	/* look-up with "dirty" */
 	const Watching *watching;
-	int64		most;			/* rows of a name; 0: all */
+	int64		most;			/* limit of pending rows per name; 0: none */
 } Folder;
 
 static void
@@ -133,7 +134,7 @@ fold_name_compare(const void *a, const void *b)
 static struct varlena *
 sum_of(const struct varlena *a, const struct varlena *b, int sign)
 {
-	bool		overflowed;		/* wraps around, as everywhere in what is stored */
+	bool		overflowed;		/* ignored: stored hours wrap around */
 
 	return timeline_combine(a, b, sign, &overflowed);
 }
@@ -147,10 +148,10 @@ find_rows(Folder *f, FoldName *name)
 }
 
 /*
- * Lock aliases, find what is pending under them, and remove the rows that they
- * have, to move what these hold. In this order: a writer who makes such a row, as
- * he had not seen the alias, commits it together with an empty delta. So where we
- * find that delta, and remove it, we find the row, too.
+ * Lock aliases, find what is pending under them, and remove their rows, to move what
+ * these hold. The order matters: a writer that makes such a row, because it has not seen
+ * the alias yet, commits the row together with an empty delta. So if we find that delta,
+ * and remove it, we also find the row.
  */
 static void
 take_alias_rows(Folder *f, FoldName *names, int n)
@@ -163,7 +164,7 @@ take_alias_rows(Folder *f, FoldName *names, int n)
 
 		if (!is_alias(&names[i]) || !try_to_lock_name(names[i].name))
 			continue;
-		/* what unidentify() has committed before is seen now */
+		/* we hold the lock on the name now, so we see what unidentify() has committed */
 		lead = alias_of(f, names[i].name);
 		names[i].locked = lead != NULL && text_equal(lead, names[i].lead);
 		if (!names[i].locked)
@@ -185,7 +186,7 @@ take_alias_rows(Folder *f, FoldName *names, int n)
 	}
 }
 
-/* The lead's row is busy: what was removed is appended under the alias. */
+/* The lead's row is busy: append the removed rows as deltas under their aliases. */
 static void
 put_alias_rows_back(Folder *f, FoldName *names, int n)
 {
@@ -195,9 +196,9 @@ put_alias_rows_back(Folder *f, FoldName *names, int n)
 }
 
 /*
- * Leave an empty delta under aliases whose rows stay, and under names that have
- * become aliases since they were looked up, or are becoming aliases: these rows
- * count for the lead.
+ * Leave an empty delta under aliases whose rows stay, and under names that have become
+ * aliases since they were looked up, or that an open transaction is making aliases: then
+ * these rows count for the lead.
  */
 static void
 mark_aliases(Folder *f, FoldName *names, int n)
@@ -209,7 +210,10 @@ mark_aliases(Folder *f, FoldName *names, int n)
 
 /* ---------- one lead ---------- */
 
-/* Find what is pending under a lead's own name, whose row has been taken; returns the sum with what has been found under its aliases. */
+/*
+ * Find what is pending under a lead's own name, after its row has been locked. Returns
+ * the sum, with what has been found under its aliases.
+ */
 static struct varlena *
 find_pending(Folder *f, FoldName *names, int n)
 {
@@ -229,7 +233,7 @@ find_pending(Folder *f, FoldName *names, int n)
 	return timeline_encode(sum->entries, sum->n);
 }
 
-/* Remove what has been found; returns the sum of what somebody else was at. */
+/* Remove the pending rows that were found; returns the sum of those that another transaction is removing. */
 static struct varlena *
 remove_pending(Folder *f, FoldName *names, int n, int64 *removed)
 {
@@ -246,7 +250,7 @@ remove_pending(Folder *f, FoldName *names, int n, int64 *removed)
 	return left;
 }
 
-/* Fold into a row that has been made for the purpose, with all that was found in it. */
+/* Subtract from a new row, inserted with all that was found, what could not be removed. */
 static void
 correct_new_row(Store *store, text *lead, struct varlena *left)
 {
@@ -258,7 +262,7 @@ correct_new_row(Store *store, text *lead, struct varlena *left)
 	store_put(store, sum_of(DatumGetTimeline(PointerGetDatum(row)), left, -1));
 }
 
-/* Fold what is pending under the names of a lead, if its row is free. */
+/* Fold what is pending under the names of a lead, if the lock on its row is free. */
 static int64
 fold_lead(Folder *f, Store *store, FoldName *names, int n)
 {
@@ -299,9 +303,10 @@ fold_lead(Folder *f, Store *store, FoldName *names, int n)
 }
 
 /*
- * The same where somebody has changed lead_timeline. A statement waits for others
- * who write the row; so that two who fold do not wait for each other, the lead's
- * name is locked, if it is free, to the end of the transaction.
+ * Fold a lead by a statement, if somebody has changed lead_timeline. The statement waits
+ * for other writers of the row. So that two concurrent calls of fold() do not wait for
+ * each other, this locks the lead's name in exclusive mode, if it is free, to the end of
+ * the transaction.
  */
 static int64
 fold_lead_by_statement(Folder *f, FoldName *names, int n)
@@ -315,7 +320,7 @@ fold_lead_by_statement(Folder *f, FoldName *names, int n)
 
 	if (!try_to_lock_name(names[0].lead))
 		return 0;
-	/* aliases wait until the table is ours again */
+	/* aliases wait until the table is as we have made it again */
 	sum = find_pending(f, names, n);
 	left = remove_pending(f, names, n, &removed);
 
@@ -330,7 +335,7 @@ fold_lead_by_statement(Folder *f, FoldName *names, int n)
 	return removed;
 }
 
-/* ---------- many ---------- */
+/* ---------- many leads ---------- */
 
 static int64
 fold_some(Folder *f, text **names, int n)
@@ -404,14 +409,17 @@ read_names(TableScanDesc scan, TupleTableSlot *slot, AttrNumber column, text **n
 		bool		isnull;
 
 		CHECK_FOR_INTERRUPTS();
-		*end = !table_scan_getnextslot(scan, ForwardScanDirection, slot);	/* after the end it would begin again */
+		*end = !table_scan_getnextslot(scan, ForwardScanDirection, slot);	/* would start again after the end */
 		if (!*end)
 			names[n++] = (text *) PG_DETOAST_DATUM_COPY(slot_getattr(slot, column, &isnull));
 	}
 	return sort_names(names, n);
 }
 
-/* Where somebody has changed pending_delta, such as by a trigger; waits for others who write the same rows. */
+/*
+ * Fold by statements, if somebody has changed pending_delta, for example by a trigger;
+ * waits for writers of the same rows.
+ */
 static int64
 fold_by_statements(void)
 {
@@ -426,7 +434,7 @@ fold_by_statements(void)
 	return removed;
 }
 
-/* fold(max_rows): merge pending deltas, at most so many rows (NULL: all). Returns how many. */
+/* fold(max_rows): merge at most max_rows pending deltas (NULL: all). Returns how many were merged. */
 Datum
 fold(PG_FUNCTION_ARGS)
 {
@@ -463,7 +471,7 @@ fold(PG_FUNCTION_ARGS)
 		text	  **names;
 		int			n;
 
-		CommandCounterIncrement();	/* a lead may come again in another batch */
+		CommandCounterIncrement();	/* a later batch may have a lead again */
 		old = MemoryContextSwitchTo(batch);
 		names = palloc(BATCH * sizeof(text *));
 		n = read_names(scan, slot, 1, names, Min(BATCH, most - removed), &end);

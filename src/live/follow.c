@@ -1,14 +1,15 @@
 /*
- * follow.c: sources whose tables are dropped, made, attached and detached.
+ * follow.c: sources whose tables are dropped, created, attached and detached.
  *
- * Once a trigger can tell us that a table has gone, its rows can no longer be
- * read; so we look at a command that drops tables before it is carried out. Of
- * other commands we look at what has become of the tables that they name.
+ * After a table has been dropped, its rows can no longer be read. So an event
+ * trigger handles a command that drops tables before the command runs. Other
+ * commands are handled afterwards, by the tables that they name.
  *
- * Most commands have nothing to do with us. So what a command has touched is
- * looked at here, by index: a table concerns us if it, or one that it is a
- * partition or child of, has a trigger of ours, if it has the name of a table
- * that is tracked, or was, or if it is ours. Only then is anything of ours called.
+ * Most commands do not concern us. So the tables that a command touches are first
+ * checked here, by index. A table concerns us if it, or a table that it is a
+ * partition or child of, has one of our triggers, if it has the name of a table that
+ * is or was tracked, or if it is one of our own. Only then are our SQL functions
+ * called.
  */
 #include "catalog.h"
 #include "session_cache.h"
@@ -44,7 +45,7 @@
 PG_FUNCTION_INFO_V1(follow_drops);
 PG_FUNCTION_INFO_V1(follow_children);
 
-/* Refuse to be called but by an event trigger of ours; others, such as those on login, have no command. */
+/* Fail unless called by our event trigger on "event"; other events, such as login, have no command. */
 static void
 check_event_trigger(FunctionCallInfo fcinfo, const char *function, const char *event)
 {
@@ -58,9 +59,9 @@ check_event_trigger(FunctionCallInfo fcinfo, const char *function, const char *e
 #define KNOWN_SCHEMA_NAME 2
 #define KNOWN_TABLE_NAME 3
 
-/* ---------- what concerns us ---------- */
+/* ---------- tables that concern us ---------- */
 
-/* The trigger function of that name. */
+/* The OID of our trigger function of that name. */
 static Oid
 our_trigger_function(const char *name)
 {
@@ -70,7 +71,7 @@ our_trigger_function(const char *name)
 						   ObjectIdGetDatum(get_namespace_oid("leadscore", false)));
 }
 
-/* Whether a table has a trigger of ours. */
+/* Whether a table has one of our triggers. */
 static bool
 has_our_trigger(Oid table)
 {
@@ -125,7 +126,7 @@ parents_of(Oid table)
 	return parents;
 }
 
-/* Whether a table, or one that it is a partition or child of, has a trigger of ours, or is ours. */
+/* Whether a table, or one that it is a partition or child of, has one of our triggers or is our own. */
 static bool
 concerns_us(Oid table)
 {
@@ -141,8 +142,8 @@ concerns_us(Oid table)
 }
 
 /*
- * Whether a table has the name that a tracked one had when it was tracked. The
- * table known_source is read by its index, with a snapshot of the moment.
+ * Whether a table has the name that a tracked table had when it was tracked.
+ * known_source is read by its index, with a current snapshot.
  */
 static bool
 has_known_name(Oid table)
@@ -186,7 +187,7 @@ any_has_our_trigger(List *tables)
 	return false;
 }
 
-/* Call a function of ours, as our owner. */
+/* Call one of our functions, as the owner of the extension. */
 static void
 call_as_owner(SPIPlanPtr *plan, const char *command, Oid type, Datum argument)
 {
@@ -202,9 +203,9 @@ call_as_owner(SPIPlanPtr *plan, const char *command, Oid type, Datum argument)
 /* ---------- before tables are dropped ---------- */
 
 /*
- * Take a table out of the timelines. It is locked, AccessExclusiveLock, as the
- * command will lock it, to the end of the transaction: what others do to it has
- * ended by then, and it keeps its name.
+ * Take the rows of a table out of the timelines. The table is locked in
+ * AccessExclusiveLock mode, as the command itself will lock it, until the end of the
+ * transaction. So other transactions that used it have ended, and it keeps its name.
  */
 static void
 drop_table(Oid table)
@@ -215,7 +216,7 @@ drop_table(Oid table)
 		call_as_owner(&plan, "SELECT leadscore_internal.follow_drop($1)", REGCLASSOID, ObjectIdGetDatum(table));
 }
 
-/* Lock tables that go with their schema or owner. */
+/* Lock tables that are dropped with their schema or owner. */
 static void
 lock_tables(List *tables)
 {
@@ -231,7 +232,7 @@ lock_tables(List *tables)
 	}
 }
 
-/* Take tables that are locked out; some may have gone while we waited. */
+/* Take the rows of locked tables out; a table may have been dropped while we waited for the locks. */
 static void
 drop_tables(List *tables)
 {
@@ -242,7 +243,7 @@ drop_tables(List *tables)
 			drop_table(lfirst_oid(cell));
 }
 
-/* The tables that a query selects, of a schema or a role, as of now. */
+/* The tables that a query finds for a schema or a role, with the latest snapshot. */
 static List *
 tables_of(const char *query, Oid owner)
 {
@@ -269,12 +270,13 @@ tables_of(const char *query, Oid owner)
 	return tables;
 }
 
-/* Who may not drop something is told so by the command itself. */
+/* Without the privilege to drop an object, do nothing here: the command itself raises the error. */
 
 /*
- * Lock the table that a name means, AccessExclusiveLock, after the table that it
- * is a partition of, as DROP TABLE does it. The name may have come to mean
- * another one while we waited; once we have the lock, it stays.
+ * Lock the table that a name refers to, in AccessExclusiveLock mode, until the end of
+ * the transaction. As in DROP TABLE, the parent of a partition is locked first. The
+ * name may refer to another table by the time we get the lock; once we have it, the
+ * name stays.
  */
 static Oid
 lock_table_to_drop(List *name)
@@ -314,9 +316,9 @@ drop_named_table(List *name)
 }
 
 /*
- * Take the tables of a schema out. It may get another name while we wait for
- * them: ALTER SCHEMA takes no lock that we could wait for. So its name is looked
- * up again when we have them all.
+ * Take the rows of the tables of a schema out. The schema may be renamed while we
+ * wait for the locks on its tables, because ALTER SCHEMA takes no lock that we could
+ * wait for. So its name is looked up again when we have all the locks.
  */
 static void
 drop_schema(const char *name)
@@ -328,7 +330,7 @@ drop_schema(const char *name)
 
 		if (!OidIsValid(schema) || !owns(NamespaceRelationId, schema))
 			return;
-		/* whoever is making a table in it holds it */
+		/* a transaction that creates a table in the schema has locked it until its end */
 		LockDatabaseObject(NamespaceRelationId, schema, 0, AccessExclusiveLock);
 		tables = tables_of("SELECT c.oid FROM pg_catalog.pg_class c WHERE c.relnamespace OPERATOR(pg_catalog.=) $1"
 						   " AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p}') ORDER BY 1", schema);
@@ -343,7 +345,7 @@ drop_schema(const char *name)
 	}
 }
 
-/* Of a role: its tables, and those in its schemas, which go with them. */
+/* The tables of a role and those in its schemas, which are dropped with it. */
 static List *
 tables_of_role(RoleSpec *name)
 {
@@ -356,7 +358,7 @@ tables_of_role(RoleSpec *name)
 					 " AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p}') ORDER BY 1", role);
 }
 
-/* A subscription changes or ends: which of our sources it has filled is known only now. */
+/* A subscription changes or ends: only now can we find the sources that it has filled. */
 static void
 note_subscriptions(void)
 {
@@ -365,7 +367,7 @@ note_subscriptions(void)
 	call_as_owner(&plan, "SELECT leadscore_internal.note_subscribed() WHERE $1", BOOLOID, BoolGetDatum(true));
 }
 
-/* Event trigger, before DROP TABLE, DROP SCHEMA, DROP OWNED and whatever takes a table out of a subscription. */
+/* Event trigger before DROP TABLE, DROP SCHEMA, DROP OWNED and commands that take a table out of a subscription. */
 Datum
 follow_drops(PG_FUNCTION_ARGS)
 {
@@ -404,9 +406,9 @@ follow_drops(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* ---------- after tables are made and changed ---------- */
+/* ---------- after tables are created and altered ---------- */
 
-/* The tables that the command has made or changed, as the server has collected them. */
+/* The tables that the command has created or altered, as the server has collected them. */
 static List *
 collected_tables(void)
 {
@@ -434,9 +436,9 @@ collected_tables(void)
 }
 
 /*
- * The tables that a command has touched. Where it attaches or detaches a
- * partition, that is the partition, and not its parent with all the others: it is
- * named in the command and, once detached, nowhere else.
+ * The tables that a command has touched. If it attaches or detaches a partition,
+ * that is the partition only, not its parent with all other partitions: the command
+ * names it, and once it is detached nothing else does.
  */
 static List *
 touched_tables(Node *command)
@@ -469,7 +471,7 @@ oid_array(List *oids)
 	return makeArrayResult(array, CurrentMemoryContext);
 }
 
-/* Event trigger, after CREATE TABLE, CREATE TABLE AS, ALTER TABLE and their kin. */
+/* Event trigger after CREATE TABLE, CREATE TABLE AS, ALTER TABLE and similar commands. */
 Datum
 follow_children(PG_FUNCTION_ARGS)
 {

@@ -1,20 +1,19 @@
 /*
  * gather.c: the timelines of whole tables.
  *
- * An aggregate by lead over rows in the order of their time touches another
- * lead with each row, and waits for the memory that it lies in: that is most of
- * what it costs. Here a batch of rows is matched first, and the places that
- * their leads lie in are called into the cache while others are looked at:
+ * Rows in time order name a different lead almost every time, so an aggregate by
+ * lead spends most of its time on cache misses. Here rows are matched in batches, and
+ * the memory of their leads is prefetched while other rows are processed:
  *
  *     row ──signals──▶ pending ──hash──▶ slot ──▶ lead ──▶ builder
  *                              each step for the whole batch
  *
- * Leads that outgrow maintenance_work_mem are put into a sort, and those of one
- * name are added up when they come out of it. So memory has a bound, and leads
- * can be had in the order of their bytes.
+ * When the leads need more than maintenance_work_mem, they are put into a sort, and
+ * the parts of one lead are added up when they come out of it. So memory use is
+ * bounded, and leads can be returned in byte order.
  *
- * An hour that overflows wraps around: what is added up does not depend on the
- * order, and equals what the triggers have added up.
+ * An hour that overflows wraps around. So the sum does not depend on the order of the
+ * rows, and equals the sum that the triggers have stored.
  */
 #include "live/gather.h"
 
@@ -34,7 +33,7 @@
 
 PG_FUNCTION_INFO_V1(gather);
 
-/* Rows looked at together. */
+/* Rows in a batch. */
 #define BATCH 256
 
 typedef struct GatheredLead
@@ -50,7 +49,7 @@ typedef struct LeadSlot
 	uint32		hash;
 } LeadSlot;
 
-/* A row that waits for its lead. */
+/* A row that is to be added to its lead. */
 typedef struct PendingRow
 {
 	const char *lead_id;
@@ -67,9 +66,9 @@ struct Gathering
 {
 	MemoryContext context;
 	const SignalSet *signals;
-	int			part;			/* of the leads, by their hash; */
-	int			parts;			/* the others are passed over */
-	RowTally   *tally;			/* NULL: nobody asks */
+	int			part;			/* the part of the leads to gather, by hash, from 0 */
+	int			parts;			/* the number of parts */
+	RowTally   *tally;			/* NULL: rows are not tallied */
 	TimestampTz now;
 
 	/* leads, in a hash table with open addressing */
@@ -79,18 +78,18 @@ struct Gathering
 	uint32		nleads;
 
 	/* rows */
-	MemoryContext row_context;	/* what reading a row needs */
-	MemoryContext batch_context;	/* what stays of a batch's rows */
-	int			nread;			/* rows since the progress was told */
+	MemoryContext row_context;	/* memory for reading one row */
+	MemoryContext batch_context;	/* memory for the pending rows of a batch */
+	int			nread;			/* rows since progress was last reported */
 	int			npending;
 	PendingRow	pending[BATCH];
 
-	/* leads that are put out: from the slots or, in order, from a sort */
+	/* output of the leads: from the slots or, in order, from a sort */
 	bool		in_order;
 	uint32		next_slot;
 	Tuplesortstate *sort;
-	TupleTableSlot *unsorted;	/* what goes into the sort */
-	TupleTableSlot *sorted;		/* what comes out of it next */
+	TupleTableSlot *unsorted;	/* the next row to put into the sort */
+	TupleTableSlot *sorted;		/* the next row to come out of it */
 };
 
 /* ---------- leads ---------- */
@@ -138,7 +137,7 @@ lead_create(Gathering *g, const PendingRow *row)
 	return lead;
 }
 
-/* The first slot from a row's place on that is empty or has its hash. */
+/* The first slot, from a given one on, that is empty or has the given hash. */
 static inline uint32
 slot_of(const Gathering *g, uint32 hash, uint32 slot)
 {
@@ -149,7 +148,7 @@ slot_of(const Gathering *g, uint32 hash, uint32 slot)
 
 /* ---------- rows ---------- */
 
-/* Count the rows that are pending. */
+/* Add the pending rows to their leads. */
 static void
 batch_count(Gathering *g)
 {
@@ -190,7 +189,7 @@ batch_count(Gathering *g)
 		LeadSlot   *slot;
 		TimelineBuilder *builder;
 
-		/* another row of the batch may have taken the slot meanwhile */
+		/* an earlier row of the batch may have taken the slot */
 		for (;;)
 		{
 			row->slot = slot_of(g, row->hash, row->slot);
@@ -211,7 +210,7 @@ batch_count(Gathering *g)
 	MemoryContextReset(g->batch_context);
 }
 
-/* Make the sort, by the bytes of lead_id. */
+/* Begin a sort by the bytes of lead_id. */
 static void
 sort_begin(Gathering *g)
 {
@@ -231,7 +230,7 @@ sort_begin(Gathering *g)
 	MemoryContextSwitchTo(old);
 }
 
-/* Put every lead into the sort, and begin again with none. */
+/* Put all leads into the sort, and start with an empty hash table again. */
 static void
 leads_put_out(Gathering *g)
 {
@@ -265,7 +264,7 @@ leads_put_out(Gathering *g)
 	leads_init(g, 4 * BATCH);
 }
 
-/* Whether a lead is of our part: by the high bits of its hash, as the low ones find its slot. */
+/* Whether a lead belongs to our part: by the high bits of its hash, since the low bits choose its slot. */
 static inline bool
 is_ours(const Gathering *g, uint32 hash)
 {
@@ -282,7 +281,7 @@ tally_row(RowTally *entry, const TupleTableSlot *slot)
 	}
 }
 
-/* Count a row that was read, as an event or not, and that some signals take. */
+/* Tally a row: by its fault or, if it is an event, by whether any signal matches it. */
 static void
 tally(Gathering *g, const Reading *reading, const TupleTableSlot *slot, bool is_event, const SourceRow *row,
 	  int nsignals)
@@ -297,7 +296,7 @@ tally(Gathering *g, const Reading *reading, const TupleTableSlot *slot, bool is_
 		tally_row(&g->tally[TALLY_IN_FUTURE], slot);
 }
 
-/* Take a row of a table. */
+/* Read and match one row of a table. */
 static bool
 gather_row(Reading *reading, TupleTableSlot *slot, void *argument)
 {
@@ -340,9 +339,9 @@ gather_row(Reading *reading, TupleTableSlot *slot, void *argument)
 	return true;
 }
 
-/* ---------- the whole ---------- */
+/* ---------- gathering ---------- */
 
-/* Begin to gather; in_order: leads are wanted in the order of their bytes. */
+/* Begin to gather. If "in_order" is set, leads are returned in byte order. */
 Gathering *
 gather_begin(const SignalSet *signals, bool in_order)
 {
@@ -367,7 +366,7 @@ gather_tally(Gathering *g, RowTally *tally)
 	g->now = GetCurrentTransactionStartTimestamp();
 }
 
-/* Gather the rows of a table, with the active snapshot. lead_ids and kinds: see source_read_table(). */
+/* Gather the rows of a table, using the active snapshot. lead_ids and kinds: see source_read_table(). */
 void
 gather_table(Gathering *g, Relation relation, Jsonb *mapping, bool with_children, Datum lead_ids, Datum kinds)
 {
@@ -378,7 +377,7 @@ gather_table(Gathering *g, Relation relation, Jsonb *mapping, bool with_children
 	g->nread = 0;
 }
 
-/* All tables are gathered. */
+/* Call after the last table, before gather_next(). */
 void
 gather_complete(Gathering *g)
 {
@@ -390,7 +389,7 @@ gather_complete(Gathering *g)
 	}
 }
 
-/* The next lead with what it did, compacted; false if there is no more. Both are good until the next call. */
+/* Return the next lead with its compacted timeline, or false at the end. Both are valid until the next call. */
 bool
 gather_next(Gathering *g, const char **lead_id, int *length, TimelineBuilder **builder)
 {
@@ -414,7 +413,7 @@ gather_next(Gathering *g, const char **lead_id, int *length, TimelineBuilder **b
 		return false;
 	}
 
-	/* the parts of a lead come one after the other */
+	/* the parts of a lead are adjacent in the sort */
 	while (!TupIsNull(g->sorted))
 	{
 		MemoryContext old;
@@ -463,12 +462,12 @@ gather_end(Gathering *g)
 
 /*
  * gather(sources regclass[], mappings jsonb[], signals, lead_ids, kinds, part,
- * parts) -> setof (lead_id, timeline): the timelines of the rows of some
- * tables, with the caller's snapshot. lead_ids and kinds say which rows are
- * wanted; more may come. Of so many parts of the leads only one is gathered,
- * counted from 0: parallel workers take a part each. Each reads all the rows,
- * but a row costs little before its lead is known, and no lead has to be put
- * together from what several have gathered.
+ * parts) -> setof (lead_id, timeline): the timelines of the rows of some tables,
+ * using the caller's snapshot. lead_ids and kinds narrow the rows that are read; the
+ * result may contain more. The leads are divided into "parts" parts, and only the one
+ * numbered "part", from 0, is gathered: parallel workers take one part each. Each
+ * worker reads all rows, but a row costs little before its lead is known, and no
+ * lead has to be merged from the results of several workers.
  */
 Datum
 gather(PG_FUNCTION_ARGS)

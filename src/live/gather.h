@@ -8,27 +8,27 @@
 
 typedef struct Gathering Gathering;
 
-/* What has become of the rows that were read. */
+/* Outcomes of the rows that were read. */
 enum
 {
-	/* RowFault, then */
+	/* the values of RowFault come first */
 	TALLY_COUNTED = ROW_FAULTS,
 	TALLY_WITHOUT_SIGNAL,
-	TALLY_IN_FUTURE,			/* of those that are counted */
+	TALLY_IN_FUTURE,			/* among the counted rows */
 	TALLY_ENTRIES
 };
 
 typedef struct RowTally
 {
 	int64		rows;
-	Oid			table;			/* where the first of them is */
+	Oid			table;			/* table and TID of the first such row */
 	ItemPointerData row;
-	char	   *message;		/* what its expression fails with, or NULL */
+	char	   *message;		/* the error of its expression, or NULL */
 } RowTally;
 
 extern Gathering *gather_begin(const SignalSet *signals, bool in_order);
 
-/* Count rows from here on: into an array of TALLY_ENTRIES. */
+/* Tally the rows that are read from now on, in an array of TALLY_ENTRIES elements. */
 extern void gather_tally(Gathering *gathering, RowTally *tally);
 extern void gather_table(Gathering *gathering, Relation relation, Jsonb *mapping, bool with_children,
 						 Datum lead_ids, Datum kinds);

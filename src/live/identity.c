@@ -1,31 +1,33 @@
 /*
- * identity.c: changes of names: who may make them, and when.
+ * identity.c: changes of names, and the locks that order them.
  *
  *     identify(), unidentify() ──all locks are free──▶ lead_alias
- *                              ──somebody has one────▶ pending_identity ──the next change, or fold()──▶ lead_alias
+ *                              ──one is not free─────▶ pending_identity ──the next change, or fold()──▶ lead_alias
  *
- * Locks. A change of an alias locks the alias exclusively and its lead shared, by
- * advisory locks of classes that SQL cannot take, to the end of the transaction.
- * So changes of one name come one after the other, and while somebody makes an
- * alias of a lead, that does not become an alias itself. fold() locks an alias
- * exclusively while it moves what is pending under it: unidentify() then knows
- * where that is.
+ * Locks. A change of an alias locks the alias exclusively (ExclusiveLock) and its
+ * lead shared (ShareLock) until the end of the transaction. These are advisory locks
+ * of classes that SQL cannot take. So changes of one name run one after the other,
+ * and a lead cannot become an alias itself while another transaction makes an alias
+ * of it. fold() locks an alias exclusively while it moves the deltas that are pending
+ * under it, so unidentify() knows where they are.
  *
- * Who has locked something already could wait for somebody who waits for him. So
- * only who holds no lock at all waits, and only for the names that he was given;
- * all others try, and a change that does not get its locks is left in
- * pending_identity. A row of it is removed only by who has the alias's lock, so
- * it is carried out once; and a change gets in line behind those that wait for
- * the same names.
+ * Deadlocks. A session that holds a lock could wait for a session that waits for it.
+ * So a session waits only if it holds no lock at all, and only for the names that it
+ * was given. Otherwise it tries the locks without waiting, and a change that does not
+ * get its locks is left in pending_identity. Only the transaction that holds the lock
+ * on the alias removes a row of pending_identity, so each change is carried out once.
+ * A new change queues behind the waiting changes of the same names.
  *
- * The server's table of locks is small. Names are divided by their hashes into
- * stripes. Who locks a name says so at its stripe (ROW SHARE, ROW EXCLUSIVE), and
- * who has many names locks whole stripes instead (SHARE, ACCESS EXCLUSIVE): that
- * is refused where somebody else has a name of the stripe.
+ * Stripes. The server's lock table is small, so names are divided by their hashes into
+ * stripes. A transaction that locks a name also locks its stripe (RowShareLock for a
+ * shared lock, RowExclusiveLock for an exclusive one). A transaction with many names
+ * locks whole stripes instead (ShareLock, AccessExclusiveLock). It does not get such a
+ * lock while another transaction holds a conflicting lock on a name of the stripe.
  *
- * The line. Who appends to pending_identity did not get the lock on the name, but
- * holds another one, shared: forget(), which has locked the name, sees by it that
- * there is a change that it cannot see.
+ * The line. A transaction that appends to pending_identity did not get the lock on the
+ * name. It holds another lock on it, IN_LINE, in ShareLock mode until it ends. forget(),
+ * which has locked the name, tries IN_LINE exclusively and so detects a change that it
+ * cannot see.
  */
 #include "live/identity.h"
 
@@ -82,28 +84,31 @@ PG_FUNCTION_INFO_V1(check_not_running);
 
 /* ---------- locks ---------- */
 
-/* What a name is locked for. pg_advisory_lock() and its kin take the classes 1 and 2; the stripes of a class are the class that follows. */
+/*
+ * What a name is locked for. pg_advisory_lock() and similar functions use classes 1
+ * and 2. The stripes of a class use the next class.
+ */
 typedef enum NameLock
 {
-	CHANGED = 4,				/* exclusively: the name is changed; shared: it is counted for */
-	IN_LINE = 6					/* shared: a change of it has been appended; exclusively, for a moment: is there any? */
+	CHANGED = 4,				/* exclusive: the name is changed; shared: a name is made to count for it */
+	IN_LINE = 6					/* shared: a change of it has been appended; exclusive, briefly: is there any? */
 } NameLock;
 
 #define LAST_CLASS (IN_LINE + 1)
 
-/* Stripes of a class: as many locks, at most, does a transaction have, besides those on names. */
+/* Stripes of a class: the most locks on stripes that a transaction holds in it. */
 #define STRIPES 512
 
-/* As many names are locked one by one. */
+/* A transaction that has locked this many names one by one locks whole stripes for the others. */
 #define MANY_NAMES 100
 
-/* As many changes that wait are told one by one. */
+/* The most NOTICEs on waiting changes in a transaction; the last one says that there are more. */
 #define MOST_NOTICES 10
 
-/* Of the transaction; what a subtransaction has counted that was rolled back is counted all the same. */
+/* State of the transaction. Counts from a subtransaction that was rolled back are kept. */
 static int	nlocked = 0;		/* names that it has locked one by one */
-static int	nwaiting = 0;		/* changes that it has left waiting */
-static bool has_changed = false;	/* it has looked at what waits */
+static int	nwaiting = 0;		/* changes that it has left in pending_identity */
+static bool has_changed = false;	/* it has looked at the waiting changes */
 
 void
 forget_locked_names(void)
@@ -112,13 +117,13 @@ forget_locked_names(void)
 	has_changed = false;
 }
 
-/* The locks that stand for a name. */
+/* The locks for one name. */
 typedef struct NameLocks
 {
 	LOCKTAG		stripe;
 	LOCKMODE	stripe_mode;
 	LOCKTAG		name;
-	LOCKMODE	name_mode;		/* NoLock: the stripe is enough */
+	LOCKMODE	name_mode;		/* NoLock: the lock on the stripe is enough */
 } NameLocks;
 
 static void
@@ -130,7 +135,7 @@ name_locks(NameLocks *locks, NameLock what, const text *name, bool exclusive)
 	SET_LOCKTAG_ADVISORY(locks->stripe, MyDatabaseId, 0, (uint32) (key % STRIPES), what + 1);
 	SET_LOCKTAG_ADVISORY(locks->name, MyDatabaseId, (uint32) (key >> 32), (uint32) key, what);
 	locks->name_mode = exclusive ? ExclusiveLock : ShareLock;
-	/* a name that is locked already stays so, whatever becomes of its stripe */
+	/* a name that is already locked one by one stays so, even past MANY_NAMES */
 	if (many && lock_is_held(&locks->name, locks->name_mode))
 		many = false;
 	if (many)
@@ -176,11 +181,11 @@ lock_name(NameLock what, const text *name, bool exclusive, bool wait)
 	return take_locks(&locks, wait);
 }
 
-/* Lock a name exclusively and another shared (NULL: none): both, or neither. */
+/* Lock one name exclusively and another one shared (NULL: none). Gets both locks or neither. */
 static bool
 lock_both(const text *exclusive, const text *shared, bool wait)
 {
-	/* in the order of their bytes, so that two who wait for the same names are in no circle */
+	/* in byte order, so that two sessions that wait for the same names do not deadlock */
 	bool		swap = shared != NULL && text_compare(shared, exclusive) < 0;
 	const text *names[2] = {exclusive, shared};
 	NameLocks	first;
@@ -210,7 +215,7 @@ try_to_share_name(const text *name)
 	return lock_name(CHANGED, name, false, false);
 }
 
-/* Whether this session holds no lock that anybody can wait for, but on names. */
+/* Whether this session holds no lock that another session can wait for, except locks on names. */
 static bool
 holds_nothing(void)
 {
@@ -242,10 +247,11 @@ name_argument(FunctionCallInfo fcinfo, int i)
 }
 
 /*
- * wait_for_names(exclusive, shared): lock both; wait for them only if nobody can
- * be waiting for us. Any table that the session has read, in the same statement,
- * may be wanted by DDL, behind which the holder of a name has to queue: so this
- * is called before any table is looked at, and looks at all locks.
+ * wait_for_names(exclusive, shared): lock both names. Wait for the locks only if no
+ * session can be waiting for us. DDL may be waiting for any table that the session has
+ * read, even in the same statement, and the holder of a name may have to queue behind
+ * that DDL. So this function must be called before any table is read, and it checks
+ * all locks of the session.
  */
 Datum
 wait_for_names(PG_FUNCTION_ARGS)
@@ -259,14 +265,14 @@ wait_for_names(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* try_names(exclusive, shared): lock both, if they are free. */
+/* try_names(exclusive, shared): lock both names if the locks are free. */
 Datum
 try_names(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(lock_both(name_argument(fcinfo, 0), PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1), false));
 }
 
-/* The elements of an array of names. */
+/* The elements of an array of names, without NULLs; returns how many. */
 static int
 names_of_array(ArrayType *array, text ***names)
 {
@@ -283,7 +289,10 @@ names_of_array(ArrayType *array, text ***names)
 	return nnames;
 }
 
-/* line_is_free(names): whether no transaction that is open has appended a change of one of them; that name is to be locked by the caller. */
+/*
+ * line_is_free(names): whether no open transaction has appended a change of one of
+ * the names. The caller must hold the locks on the names.
+ */
 Datum
 line_is_free(PG_FUNCTION_ARGS)
 {
@@ -295,7 +304,7 @@ line_is_free(PG_FUNCTION_ARGS)
 		NameLocks	locks;
 
 		CHECK_FOR_INTERRUPTS();
-		/* for a moment only, in which nothing is waited for: who appends then may wait */
+		/* held only for a moment, in which we wait for nothing: a transaction that appends now may wait for it */
 		name_locks(&locks, IN_LINE, names[i], true);
 		if (!take_locks(&locks, false))
 			PG_RETURN_BOOL(false);
@@ -305,9 +314,10 @@ line_is_free(PG_FUNCTION_ARGS)
 }
 
 /*
- * try_leads(names): take the rows of lead_timeline of some names, made where there
- * are none, if they are free: only who has a lead's row writes what is known of its
- * segment. Where somebody has changed the table, nobody has rows.
+ * try_leads(names): lock the rows of some names in lead_timeline without waiting, and
+ * create the missing ones. Only the transaction that holds the lock on a lead's row
+ * writes the known segment of the lead. If the table has been altered, no
+ * transaction locks rows of it.
  */
 Datum
 try_leads(PG_FUNCTION_ARGS)
@@ -333,7 +343,7 @@ try_leads(PG_FUNCTION_ARGS)
 
 /* ---------- names as they are now ---------- */
 
-/* A table of names, to be looked up by a column: as it is now, without predicate locks. */
+/* A table of names to look up by a column, as it is now and without predicate locks. */
 typedef struct NameTable
 {
 	Relation	table;
@@ -351,7 +361,7 @@ typedef struct NameTable
 #define ALIAS_LEAD 2
 #define ALIAS_TRACKED 3
 
-/* Open one; false if it has no rows. */
+/* Open such a table; false if it has no rows. */
 static bool
 names_open(NameTable *names, const char *table, AttrNumber column, Snapshot snapshot)
 {
@@ -377,7 +387,7 @@ names_close(NameTable *names)
 	table_close(names->table, NoLock);
 }
 
-/* lead_now(name): the lead that a name is an alias of; NULL: it is none. */
+/* lead_now(name): the lead that a name is an alias of, or NULL if it is no alias. */
 Datum
 lead_now(PG_FUNCTION_ARGS)
 {
@@ -393,7 +403,7 @@ lead_now(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(lead);
 }
 
-/* Whether a table has a name in a column. */
+/* Whether a column of a table contains a name. */
 static bool
 has_name(const char *table, AttrNumber column, const text *name)
 {
@@ -415,14 +425,14 @@ has_aliases(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(has_name("lead_alias", ALIAS_LEAD, PG_GETARG_TEXT_PP(0)));
 }
 
-/* has_edges(name): whether alias_edge has a name, as an alias or as a lead. */
+/* has_edges(name): whether alias_edge contains a name, as an alias or as a lead. */
 Datum
 has_edges(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(has_name("alias_edge", ALIAS, PG_GETARG_TEXT_PP(0)) || has_name("alias_edge", ALIAS_LEAD, PG_GETARG_TEXT_PP(0)));
 }
 
-/* is_tracked(name): whether a name is an alias because a tracked table says so. */
+/* is_tracked(name): whether a name is an alias because of a tracked table. */
 Datum
 is_tracked(PG_FUNCTION_ARGS)
 {
@@ -437,7 +447,7 @@ is_tracked(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(tracked);
 }
 
-/* try_aliases(lead_id): lock the aliases of a name exclusively, if they are free. */
+/* try_aliases(lead_id): lock the aliases of a name exclusively, if the locks are free. */
 Datum
 try_aliases(PG_FUNCTION_ARGS)
 {
@@ -458,14 +468,14 @@ try_aliases(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(all_free);
 }
 
-/* Whether the rows of some names are those that a snapshot sees. */
+/* Whether a snapshot sees the rows of some names as they are now. */
 static bool
 rows_are_seen(const char *table, AttrNumber column, text **keys, int n, Snapshot snapshot)
 {
 	NameTable	names;
 	bool		seen = true;
 
-	/* no version of a row is passed over, and none read for a predicate lock */
+	/* SnapshotAny returns every row version and takes no predicate lock */
 	if (!names_open(&names, table, column, SnapshotAny))
 		return true;
 	for (int i = 0; seen && i < n; i++)
@@ -489,9 +499,9 @@ edges_are_seen(text **names, int n)
 }
 
 /*
- * names_are_seen(names): whether the transaction's snapshot sees whose aliases
- * some names are, and the changes of them that wait, as they are now. Else nothing
- * is changed that depends on them: that is left to the next.
+ * names_are_seen(names): whether the transaction's snapshot sees the leads of some
+ * names, and the waiting changes of the names, as they are now. If not, nothing that
+ * depends on them is changed; the next transaction does it.
  */
 Datum
 names_are_seen(PG_FUNCTION_ARGS)
@@ -506,7 +516,10 @@ names_are_seen(PG_FUNCTION_ARGS)
 				   rows_are_seen("pending_identity", PENDING_ALIAS, names, n, GetTransactionSnapshot()));
 }
 
-/* aliases_are_seen(name): likewise the aliases of a name, and the changes that wait of who is to be one. */
+/*
+ * aliases_are_seen(name): the same for the aliases of a name, and for the waiting
+ * changes that make a name its alias.
+ */
 Datum
 aliases_are_seen(PG_FUNCTION_ARGS)
 {
@@ -517,7 +530,7 @@ aliases_are_seen(PG_FUNCTION_ARGS)
 					rows_are_seen("pending_identity", PENDING_LEAD, &name, 1, GetTransactionSnapshot())));
 }
 
-/* ---------- changes that wait ---------- */
+/* ---------- waiting changes ---------- */
 
 static int64
 change_of_row(TupleTableSlot *slot)
@@ -527,7 +540,7 @@ change_of_row(TupleTableSlot *slot)
 	return DatumGetInt64(slot_getattr(slot, 1, &isnull));
 }
 
-/* Whether a change that was asked for before another one waits for a name. */
+/* Whether a change of a name waits that was requested earlier than the change "before". */
 static bool
 waits(AttrNumber column, const text *name, int64 before)
 {
@@ -544,9 +557,9 @@ waits(AttrNumber column, const text *name, int64 before)
 }
 
 /*
- * change_waits(alias, lead_id, before): whether a change that must come first
- * waits: of the alias, of its lead or, if that is given back, of who is to count
- * for it. "before": only those that were asked for before that one. NULL: all.
+ * change_waits(alias, lead_id, before): whether a change waits that must come first: a
+ * change of the alias, of its lead or, if the alias is given back, one that makes a
+ * name count for it. "before": only changes requested earlier than that one (NULL: all).
  */
 Datum
 change_waits(PG_FUNCTION_ARGS)
@@ -558,7 +571,10 @@ change_waits(PG_FUNCTION_ARGS)
 				   (PG_ARGISNULL(1) ? waits(PENDING_LEAD, alias, before) : waits(PENDING_ALIAS, PG_GETARG_TEXT_PP(1), before)));
 }
 
-/* waiting_lead(alias): the lead of the last change of an alias that waits; NULL: none waits, or it is to be given back. */
+/*
+ * waiting_lead(alias): the lead in the last waiting change of an alias. NULL if no
+ * change waits, or if that change gives the alias back.
+ */
 Datum
 waiting_lead(PG_FUNCTION_ARGS)
 {
@@ -586,7 +602,7 @@ waiting_lead(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(lead);
 }
 
-/* waiting_changes(first, most): the changes that wait, from a number on and in their order, at most so many (NULL: all). */
+/* waiting_changes(first, most): the waiting changes in order, from number "first" on, at most "most" (NULL: all). */
 Datum
 waiting_changes(PG_FUNCTION_ARGS)
 {
@@ -623,7 +639,7 @@ waiting_changes(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* Say that a change waits; of many, only that there are more. */
+/* Report that a change waits; after several, only that there are more. */
 static void
 tell_waiting(const text *alias)
 {
@@ -640,8 +656,8 @@ tell_waiting(const text *alias)
 }
 
 /*
- * append_change(alias, lead_id): leave a change in pending_identity: until the
- * statement that is running has ended, or until whoever has the names has.
+ * append_change(alias, lead_id): leave a change in pending_identity until the running
+ * statement has ended, or until the transaction that holds the locks on the names has.
  */
 Datum
 append_change(PG_FUNCTION_ARGS)
@@ -655,7 +671,7 @@ append_change(PG_FUNCTION_ARGS)
 	int64		change;
 	bool		isnull;
 
-	/* until we end; line_is_free() holds them exclusively for a moment only */
+	/* held until the transaction ends; line_is_free() holds them exclusively only for a moment */
 	(void) lock_name(IN_LINE, alias, false, true);
 	if (lead)
 		(void) lock_name(IN_LINE, lead, false, true);
@@ -692,7 +708,10 @@ append_look_again(text **names, int n)
 	SPI_finish();
 }
 
-/* remove_change(change_id, alias): a change is carried out; false: it has been. The alias is locked. */
+/*
+ * remove_change(change_id, alias): remove a change that is now carried out; false if
+ * another transaction has already done so. The caller holds the lock on the alias.
+ */
 Datum
 remove_change(PG_FUNCTION_ARGS)
 {
@@ -711,7 +730,10 @@ remove_change(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(removed);
 }
 
-/* is_first_change(): whether the transaction has not looked yet at what waits. At the stricter levels it does not, for that is not its own. */
+/*
+ * is_first_change(): whether the transaction is yet to look at the waiting changes. In
+ * REPEATABLE READ and SERIALIZABLE it never does, because those changes are not its own.
+ */
 Datum
 is_first_change(PG_FUNCTION_ARGS)
 {
@@ -722,8 +744,8 @@ is_first_change(PG_FUNCTION_ARGS)
 }
 
 /*
- * Carry out changes that wait, from a number on, at most so many; as our owner.
- * What cannot be carried out is a warning, and stays.
+ * Carry out at most "most" waiting changes, from number "first" on, as the owner of the
+ * extension. A change that cannot be carried out raises a warning and stays.
  */
 void
 carry_out_changes(int64 first, int64 most)
@@ -760,7 +782,7 @@ append_one(text *name, struct varlena *delta)
 	remember_appended(name);
 }
 
-/* append_delta(name, delta): leave a delta under a name; its segment is compared before the transaction commits. */
+/* append_delta(name, delta): append a delta under a name; its segment is compared before the transaction commits. */
 Datum
 append_delta(PG_FUNCTION_ARGS)
 {
@@ -771,10 +793,11 @@ append_delta(PG_FUNCTION_ARGS)
 }
 
 /*
- * Leave what the row of a new alias holds under it, if the row is there and free.
- * If a writer has it, an empty delta makes it count for the lead. A writer who
- * makes it later sees the alias, committed or not: lead_alias had it before the row
- * was looked at, and a writer looks there after he has the row.
+ * Move the timeline in the row of a new alias to a delta under that name, if the row
+ * exists and is not locked. If a writer holds the lock on the row, append an empty
+ * delta, which makes the row count for the lead. A writer that creates the row later
+ * sees the alias, committed or not: the alias was in lead_alias before we looked at the
+ * row, and a writer reads lead_alias after it has locked the row.
  */
 static void
 give_up(Stores *stores, text *alias)
@@ -800,8 +823,9 @@ give_up(Stores *stores, text *alias)
 }
 
 /*
- * Which of some names can have a row of lead_timeline, for it has an entry in the index, whatever has become of it. Most
- * names that become aliases, such as those of orders that are loaded, never had one. NULL: any of them can.
+ * Which of some names may have a row in lead_timeline: those with an index entry,
+ * whatever the state of its row. Most new aliases, such as the names of orders that are
+ * loaded, never had a row. NULL: any of the names may have one.
  */
 static bool *
 with_entries(Relation timelines, text **names, int n)
@@ -843,7 +867,7 @@ give_up_rows(text **aliases, int n)
 	CommandCounterIncrement();
 }
 
-/* give_up_row(alias) */
+/* give_up_row(alias): give_up_rows() for one alias. */
 Datum
 give_up_row(PG_FUNCTION_ARGS)
 {
@@ -855,14 +879,20 @@ give_up_row(PG_FUNCTION_ARGS)
 
 /* ---------- inside statements ---------- */
 
-/* statement_is_running(): while a statement is writing a source, its events are there and their deltas are not. */
+/*
+ * statement_is_running(): whether a statement is writing a source. Until it has ended,
+ * its events are in the source, but their deltas are not written yet.
+ */
 Datum
 statement_is_running(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(is_running());
 }
 
-/* postpone_rebuild(lead_ids, signals): leave a rebuild to the trigger that counts the last of the statements that are running; returns whether one is. */
+/*
+ * postpone_rebuild(lead_ids, signals): if statements are running, leave a rebuild to
+ * the trigger that counts the last of them. Returns whether it was postponed.
+ */
 Datum
 postpone_rebuild(PG_FUNCTION_ARGS)
 {
@@ -872,7 +902,10 @@ postpone_rebuild(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(true);
 }
 
-/* check_not_running(what): refuse what returns at once what it has done, while half a statement is counted. */
+/*
+ * check_not_running(what): refuse a function that returns its result immediately,
+ * while a running statement is only partly counted.
+ */
 Datum
 check_not_running(PG_FUNCTION_ARGS)
 {

@@ -1,22 +1,22 @@
 /*
- * latest.c: the row of a table of customers that counts, where several may name
- * one lead: the one with the greatest value in the column latest_by. A NULL is
- * below all values; of rows that have the same, the one with the smallest
- * attributes counts, as jsonb compares them.
+ * latest.c: the row of a customer table that counts, if several rows name one lead:
+ * the row with the greatest value in the column latest_by. NULL is below all other
+ * values. Among rows with the same value, the one with the smallest attributes
+ * counts, in the order of jsonb.
  *
- * Rows are looked up by an index that begins with the column of the lead, in the
- * table, its partitions and children: those that have triggers of the mapping, and
- * are not being truncated. If the index goes on with latest_by, reading ends
- * behind the row that counts.
+ * Rows are found by an index that begins with the lead's column, in the table, its
+ * partitions and its children, as far as these have triggers of the mapping and are
+ * not being truncated. If the next column of the index is latest_by, the scan stops
+ * after the row that counts.
  *
- * They are read with SnapshotSelf: what is committed now, and what the transaction
- * has written itself, whatever its isolation.
+ * The scan uses SnapshotSelf at every isolation level: it sees rows that are committed
+ * now and rows that the transaction has written itself.
  *
- * Lock. The caller holds the lead's row of lead, which store.c has taken, to the
- * end of its transaction. So a transaction that is changing rows of the lead at the
- * moment does not hold it, and has appended look_again to pending_profile: the
- * lead is looked up again when that is merged, after it has committed. Until then
- * its rows may be seen or not.
+ * Lock. The caller holds the lock on the lead's row in table lead, which store.c has
+ * taken, until the end of its transaction. So a transaction that is changing customer
+ * rows of the lead at this moment does not hold that lock, and has appended look_again
+ * to pending_profile. The lead is looked up again when that entry is merged, after the
+ * other transaction has committed. Until then its changes may or may not be seen.
  */
 #include "live/latest.h"
 
@@ -50,7 +50,7 @@
 
 PG_FUNCTION_INFO_V1(latest_profile);
 
-/* A table that rows are looked up in. */
+/* A table to look up rows in. */
 typedef struct Member
 {
 	Relation	table;
@@ -63,7 +63,7 @@ typedef struct Member
 	FmgrInfo   *compare;		/* values of latest_by */
 	bool		by_value;
 	int16		length;
-	bool		in_order;		/* the index goes on with latest_by, and is read from the greatest on */
+	bool		in_order;		/* the next index column is latest_by, scanned from the greatest value down */
 	ScanDirection direction;
 } Member;
 
@@ -78,9 +78,9 @@ struct Latest
 /* ---------- tables ---------- */
 
 /*
- * The tables of a family: those above a table, and all below them; of a mapping
- * (or NULL): also those that are tracked in that way, as a table that is taken out
- * may have left them already.
+ * The tables of a family: the ancestors of a table and all their descendants. With a
+ * mapping (not NULL), also all tables that are tracked with it, because a table that is
+ * being removed may already have left the family.
  */
 static List *
 family_of_table(Oid table, Jsonb *mapping)
@@ -109,7 +109,7 @@ family_of_table(Oid table, Jsonb *mapping)
 	return members;
 }
 
-/* Whether a table has triggers of a mapping: then its rows count. */
+/* Whether a table has triggers of a mapping, so that its rows count. */
 static bool
 has_triggers_of(Relation table, uint64 family)
 {
@@ -124,7 +124,7 @@ has_triggers_of(Relation table, uint64 family)
 	return false;
 }
 
-/* Whether an index has all rows of a table, by the lead first. */
+/* Whether an index covers all rows of a table and begins with the lead. */
 static bool
 begins_with(Relation index, const SourceColumn *lead_id)
 {
@@ -135,7 +135,7 @@ begins_with(Relation index, const SourceColumn *lead_id)
 		 : form->indkey.values[0] == lead_id->attnum);
 }
 
-/* Whether an index goes on with latest_by, in the order of its type. */
+/* Whether the next column of an index is latest_by, in the default order of its type. */
 static bool
 goes_on_with(Relation index, const SourceColumn *column, Oid collation)
 {
@@ -162,13 +162,13 @@ open_index(Member *member, Oid oid)
 	if (member->index)
 		index_close(member->index, NoLock);
 	member->index = index;
-	/* of a single jsonb column each row has keys of its own, and all of them are asked for */
+	/* with a single jsonb column each row has its own keys, and we need the keys of all rows */
 	member->in_order = goes_on_with(index, &source->latest_by, member->collation) && !source->whole_properties;
 	member->direction = member->in_order && !(index->rd_indoption[1] & INDOPTION_DESC) ? BackwardScanDirection : ForwardScanDirection;
 	member->equality = get_opcode(get_opfamily_member(index->rd_opfamily[0], index->rd_opcintype[0], index->rd_opcintype[0], BTEqualStrategyNumber));
 }
 
-/* Open a table's index; false if it has none that fits. */
+/* Open a table's index; false if no index fits. */
 static bool
 open_member(Member *member, Jsonb *mapping)
 {
@@ -195,7 +195,7 @@ open_member(Member *member, Jsonb *mapping)
 	return true;
 }
 
-/* Open a table of the family, if its rows count; false if it is not free. */
+/* Open a table of the family if its rows count; false if we cannot lock it now, or if no index fits. */
 static bool
 add_member(Latest *latest, Oid oid, Jsonb *mapping, uint64 family)
 {
@@ -264,14 +264,14 @@ latest_is_ready(const Latest *latest)
 
 /* ---------- rows ---------- */
 
-/* The row that counts of those that have been read. */
+/* The row that counts among those read so far. */
 typedef struct Best
 {
 	LatestRow	row;
 	NullableDatum latest_by;
 } Best;
 
-/* A value that is made of its text. */
+/* A value to be made from its text. */
 typedef struct Conversion
 {
 	Oid			type;
@@ -303,8 +303,8 @@ is_integer(const char *text, int64 least, int64 most, int64 *value)
 }
 
 /*
- * A lead as the column has it, of the text that was made of such a value; false
- * if it is none, because the column has changed its type since.
+ * The value of the lead's column, from the text that was made of such a value; false if
+ * the text does not fit, because the type of the column has changed since.
  */
 static bool
 key_of(const Member *member, const text *lead_id, Datum *key)
@@ -341,7 +341,7 @@ key_of(const Member *member, const text *lead_id, Datum *key)
 	return c.done;
 }
 
-/* In the order of what counts: above zero, if a row comes before the best. */
+/* Compare a row with the best one so far: above zero if the row counts instead. */
 static int
 compare_row(const Member *member, const Best *best, NullableDatum latest_by, Jsonb *attributes)
 {
@@ -354,7 +354,7 @@ compare_row(const Member *member, const Best *best, NullableDatum latest_by, Jso
 	return order != 0 ? order : compareJsonbContainers(&best->row.attributes->root, &attributes->root);
 }
 
-/* Whether no row that follows in the order of the index can count. */
+/* Whether no later row in index order can count. */
 static bool
 is_behind(const Member *member, const Best *best, NullableDatum latest_by)
 {
@@ -363,7 +363,10 @@ is_behind(const Member *member, const Best *best, NullableDatum latest_by)
 		 DatumGetInt32(FunctionCall2Coll(member->compare, member->collation, latest_by.value, best->latest_by.value)) < 0);
 }
 
-/* Look at the row in the slot; false if those that follow need not be. What reading it takes lies in "scratch". */
+/*
+ * Look at the row in the slot; false if the rows after it need not be read. Reading it
+ * allocates in "scratch", which is then reset.
+ */
 static bool
 look_at_row(Member *member, Reading *reading, const text *lead_id, Best *best, MemoryContext scratch)
 {
@@ -374,7 +377,7 @@ look_at_row(Member *member, Reading *reading, const text *lead_id, Best *best, M
 	bool		goes_on = true;
 
 	latest_by.value = slot_getattr(member->slot, member->source->latest_by.attnum, &latest_by.isnull);
-	/* what the column's type or collation takes for equal may be another lead */
+	/* values that are equal by the column's type or collation may name different leads */
 	if (attributes && label_equal(text_label(lead_id), (Label) {row.lead_id, row.lead_id_length}))
 	{
 		goes_on = !is_behind(member, best, latest_by);
@@ -416,7 +419,7 @@ look_into(Latest *latest, Member *member, const text *lead_id, Best *best, Memor
 	if (!key_of(member, lead_id, &value))
 		value = 0;
 	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, member->index->rd_indcollation[0], member->equality, value);
-	/* a scan allocates when it likes to, and keeps that */
+	/* a scan may allocate at any time, and keeps the memory */
 	MemoryContextSwitchTo(latest->context);
 	index_rescan(member->scan, &key, 1, NULL, 0);
 	while (index_getnext_slot(member->scan, member->direction, member->slot))
@@ -451,8 +454,8 @@ latest_row(Latest *latest, const text *lead_id)
 }
 
 /*
- * latest_profile(source, mapping, lead_id, OUT keys, OUT attributes): the row of a
- * lead that counts.
+ * latest_profile(source, mapping, lead_id, OUT keys, OUT attributes): the row that
+ * counts for a lead.
  */
 Datum
 latest_profile(PG_FUNCTION_ARGS)

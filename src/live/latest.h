@@ -1,6 +1,5 @@
 /*
- * latest.h: the row of a table of customers that counts, where several may name
- * one lead.
+ * latest.h: the row of a customer table that counts, if several rows name one lead.
  */
 #ifndef LEADSCORE_LATEST_H
 #define LEADSCORE_LATEST_H
@@ -11,24 +10,26 @@
 #include "utils/jsonb.h"
 #include "utils/rel.h"
 
-/* A table, its partitions and children, with the mapping that says by what the latest row is known. */
+/* A table, its partitions and children, with the mapping that names the column latest_by. */
 typedef struct Latest Latest;
 
 /*
- * Open them to look up leads, but for some tables whose rows count no more.
- * Nobody is waited for. They stay locked, AccessShareLock, until the transaction
- * ends.
+ * Open the tables to look up leads, except tables whose rows no longer count. The
+ * tables are locked in AccessShareLock mode without waiting, until the end of the
+ * transaction.
  */
 extern Latest *latest_open(Oid table, Jsonb *mapping, List *excluded);
 extern void latest_close(Latest *latest);
 
-/* Whether a lead can be looked up: all tables were free, and have an index that begins with the lead. */
+/*
+ * Whether leads can be looked up: all tables could be locked and have an index that
+ * begins with the lead.
+ */
 extern bool latest_is_ready(const Latest *latest);
 
 /*
- * The attributes of the row of a lead that counts (NULL: there is none), and an
- * object with the keys of all of its rows (NULL: there are none), in the current
- * memory context.
+ * The attributes of the row that counts for a lead, and an object with the keys of all
+ * its rows (NULL if there are no rows), in the current memory context.
  */
 typedef struct LatestRow
 {

@@ -1,5 +1,5 @@
 /*
- * maintenance.c: what the procedures of maintenance.sql need and SQL cannot say.
+ * maintenance.c: functions that the procedures of maintenance.sql need and that SQL cannot express.
  */
 #include "catalog.h"
 #include "session_cache.h"
@@ -29,17 +29,20 @@ PG_FUNCTION_INFO_V1(is_seen);
 PG_FUNCTION_INFO_V1(difference);
 PG_FUNCTION_INFO_V1(only);
 
-/* Whether a procedure must not commit: BEGIN was said, or a function or trigger has called it. */
+/* Whether a procedure must not commit: it runs in a transaction block, or a function or trigger has called it. */
 Datum
 in_transaction_block(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(IsTransactionBlock() || !SPI_inside_nonatomic_context());
 }
 
-/* Whom we wait for is said after so many milliseconds. */
+/* Milliseconds of waiting before a NOTICE reports the transactions that we wait for. */
 #define PATIENCE 1000
 
-/* Tell which transactions keep us waiting, as a query finds them by its argument; nothing, if they have ended. */
+/*
+ * Report the transactions that we wait for, which a query finds by its argument. Does
+ * nothing if they have ended.
+ */
 static void
 tell_of(SPIPlanPtr *plan, const char *query, Oid type, Datum argument, const char *message)
 {
@@ -57,7 +60,7 @@ tell_of(SPIPlanPtr *plan, const char *query, Oid type, Datum argument, const cha
 	SPI_finish();
 }
 
-/* Say who is writing a table. */
+/* Report the transactions that are writing a table. */
 static void
 tell_writers(Oid table)
 {
@@ -67,8 +70,8 @@ tell_writers(Oid table)
 }
 
 /*
- * Wait until every transaction that is writing a table now has ended. Nobody
- * waits for us meanwhile: no lock is taken or queued for.
+ * Wait until every transaction that is writing a table now has ended. It neither takes
+ * nor queues for a lock on the table, so no transaction waits for us meanwhile.
  */
 static void
 wait_for_writers_of(const char *name)
@@ -99,7 +102,7 @@ wait_for_writers_of(const char *name)
 	}
 }
 
-/* wait_for_writers(): those of timelines. */
+/* wait_for_writers(): wait for the transactions that are writing timelines. */
 Datum
 wait_for_writers(PG_FUNCTION_ARGS)
 {
@@ -107,7 +110,7 @@ wait_for_writers(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* wait_for_partings(): who parts names says so before it reads their events. */
+/* wait_for_partings(): the same for transactions that part names; they write parted_lead before they read events. */
 Datum
 wait_for_partings(PG_FUNCTION_ARGS)
 {
@@ -116,8 +119,8 @@ wait_for_partings(PG_FUNCTION_ARGS)
 }
 
 /*
- * Our advisory locks are of a class that SQL cannot reach: pg_advisory_lock()
- * takes the classes 1 and 2. So nobody can hold them to make us wait.
+ * Our advisory locks use a class that SQL cannot reach: pg_advisory_lock() uses the
+ * classes 1 and 2. So no user can take them to block us.
  */
 #define OUR_CLASS 3
 
@@ -128,9 +131,9 @@ set_lock_tag(LOCKTAG *tag, uint64 key)
 }
 
 /*
- * lock_by_name(what): take the advisory lock of that name, EXCLUSIVE, from now to
- * the end of the transaction. So changes of one model's document, of what is
- * derived and of what CRMs are told are committed one after the other.
+ * lock_by_name(what): take the advisory lock of that name in ExclusiveLock mode, until
+ * the end of the transaction. So changes of one model's document, of derived data and
+ * of the reports to CRMs are committed one after the other.
  */
 Datum
 lock_by_name(PG_FUNCTION_ARGS)
@@ -144,8 +147,8 @@ lock_by_name(PG_FUNCTION_ARGS)
 }
 
 /*
- * One rebuild at a time: what one has found, another must not add too. The lock
- * outlives the commits of a rebuild; it goes when that ends or fails.
+ * Only one rebuild runs at a time, so that no two rebuilds add the same events. The lock
+ * outlives the commits of a rebuild, and is released when the rebuild ends or fails.
  */
 #define REBUILD_LOCK (UINT64CONST(0x6c656164) << 32)
 
@@ -164,7 +167,7 @@ rebuild_aborted(XactEvent event, void *arg pg_attribute_unused())
 	}
 }
 
-/* Take the lock of rebuilds, and tell which sessions keep us waiting for longer than a moment. */
+/* Take the rebuild lock; after PATIENCE, report the sessions that we wait for. */
 static void
 lock_and_tell(const LOCKTAG *tag, bool session)
 {
@@ -185,10 +188,11 @@ lock_and_tell(const LOCKTAG *tag, bool session)
 }
 
 /*
- * lock_rebuild(shared): take the lock of rebuilds. EXCLUSIVE, it is the session's
- * until unlock_rebuild() or an abort or, in a transaction block, the transaction's;
- * shared (SHARE), it is the transaction's. No two sessions rebuild at a time, and
- * none while somebody has it shared.
+ * lock_rebuild(shared): take the rebuild lock. If not shared, it is taken in
+ * ExclusiveLock mode and held by the session until unlock_rebuild() or an abort or, in a
+ * transaction block, by the transaction. If shared, it is taken in ShareLock mode and
+ * held by the transaction. So no two sessions rebuild at the same time, and none rebuilds
+ * while another session holds the lock shared.
  */
 Datum
 lock_rebuild(PG_FUNCTION_ARGS)
@@ -211,7 +215,7 @@ lock_rebuild(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* unlock_rebuild(): the rebuild has ended; the session gives up its lock. */
+/* unlock_rebuild(): the rebuild has ended; release the lock of the session. */
 Datum
 unlock_rebuild(PG_FUNCTION_ARGS)
 {
@@ -225,9 +229,9 @@ unlock_rebuild(PG_FUNCTION_ARGS)
 }
 
 /*
- * rebuild_is_at_work(): whether any session has that lock. It is tried in SHARE
- * mode and released at once, for it is no matter if a rebuild begins after: see
- * begin_parting(), who has locked lead_timeline.
+ * rebuild_is_at_work(): whether any session holds the rebuild lock exclusively. The lock
+ * is tried in ShareLock mode and released immediately. A rebuild that begins afterwards
+ * does no harm: see begin_parting(), which has locked lead_timeline.
  */
 Datum
 rebuild_is_at_work(PG_FUNCTION_ARGS)
@@ -241,7 +245,10 @@ rebuild_is_at_work(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(false);
 }
 
-/* The text that a query of ours gives of names, its $1, with a snapshot: that of its first row, or NULL. SPI must be connected. */
+/*
+ * The text in the first row that one of our queries returns with a snapshot, or NULL. Its
+ * $1 is an array of names. SPI must be connected.
+ */
 static char *
 text_seen(SPIPlanPtr plan, Datum names, bool no_names, Snapshot snapshot)
 {
@@ -252,7 +259,10 @@ text_seen(SPIPlanPtr plan, Datum names, bool no_names, Snapshot snapshot)
 	return SPI_processed > 0 ? SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1) : NULL;
 }
 
-/* At the stricter levels of isolation, whether the text that a query of ours gives is still that of the transaction's snapshot. */
+/*
+ * In REPEATABLE READ and SERIALIZABLE, whether one of our queries returns the same text
+ * now as with the transaction's snapshot. True at lower levels.
+ */
 static bool
 text_is_seen(const char *query, Datum names, bool no_names)
 {
@@ -278,14 +288,17 @@ text_is_seen(const char *query, Datum names, bool no_names)
 	return seen;
 }
 
-/* is_seen(query, names): whether the text that a query of ours gives (of names, its $1) is that of the transaction's snapshot. */
+/*
+ * is_seen(query, names): whether a query, with names as its $1, returns the same text now
+ * as with the transaction's snapshot.
+ */
 Datum
 is_seen(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(text_is_seen(text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_GETARG_DATUM(1), false));
 }
 
-/* check_seen(what, query, names): refuse to go on if it is not. */
+/* check_seen(what, query, names): raise a serialization failure if it does not. */
 Datum
 check_seen(PG_FUNCTION_ARGS)
 {
@@ -302,7 +315,7 @@ check_seen(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* timeline - other, where NULL is empty, and an hour that overflows wraps around: (timeline, other) */
+/* difference(timeline, other): timeline - other. NULL counts as empty, and an hour that overflows wraps around. */
 Datum
 difference(PG_FUNCTION_ARGS)
 {
@@ -316,7 +329,7 @@ difference(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(timeline_combine(terms[0], terms[1], -1, &overflowed));
 }
 
-/* The part of a timeline that belongs to some signals: (timeline, signal_ids). */
+/* only(timeline, signal_ids): the entries of a timeline that belong to some signals. */
 Datum
 only(PG_FUNCTION_ARGS)
 {

@@ -1,12 +1,12 @@
 /*
  * mapping.c: the argument of a tracked table's triggers.
  *
- * These triggers are the registry of sources. Whoever may call record() can
- * make one by hand, with anything as its argument, so those who read the
- * registry take nothing for granted: what track() would not have written is no
- * mapping, and never an error. jsonb_in() has errors that no caller can ask it
- * not to raise, such as for what is nested too deeply, so it gets to see only
- * texts that are flat: an object of strings, arrays of strings, and true.
+ * These triggers are the registry of sources. A user who may call record() can create
+ * one by hand, with any argument. So code that reads the registry trusts nothing: text
+ * that track() would not have written is no mapping, and never raises an error. Some
+ * errors of jsonb_in() cannot be suppressed by its caller, such as the one for deep
+ * nesting. So it is called only for flat texts: an object of strings, arrays of strings,
+ * and true.
  */
 #include "live/source.h"
 
@@ -19,10 +19,10 @@
 
 PG_FUNCTION_INFO_V1(trigger_mapping);
 
-/* Longer than any mapping, and short enough for jsonb. */
+/* More than any mapping needs, and short enough for jsonb. */
 #define MAPPING_MAX (1024 * 1024)
 
-/* ---------- the text: each function skips what it is named for, or returns NULL if that is not there ---------- */
+/* ---------- the text: each function skips the element in its name, or returns NULL if it is not there ---------- */
 
 static const char *
 skip_space(const char *p)
@@ -30,7 +30,7 @@ skip_space(const char *p)
 	return p + strspn(p, " \t\n\r");
 }
 
-/* An escape, behind its backslash. Of those by number jsonb writes only control characters, and never NUL. */
+/* An escape, after its backslash. jsonb writes numeric escapes only for control characters, and never for NUL. */
 static const char *
 skip_escape(const char *p)
 {
@@ -48,7 +48,7 @@ skip_string(const char *p)
 	while (p && *p != '"')
 	{
 		if ((unsigned char) *p < ' ')
-			return NULL;		/* a control character, or the end */
+			return NULL;		/* a control character, or the end of the text */
 		p = *p == '\\' ? skip_escape(p + 1) : p + 1;
 	}
 	return p ? p + 1 : NULL;
@@ -56,7 +56,7 @@ skip_string(const char *p)
 
 typedef const char *(*Skip) (const char *p);
 
-/* A list of what "skip" skips, in brackets. */
+/* A list in brackets, of elements that "skip" skips. */
 static const char *
 skip_list(const char *p, char open, char close, Skip skip)
 {
@@ -103,7 +103,7 @@ is_flat_object(const char *text)
 	return p && *skip_space(p) == '\0';
 }
 
-/* ---------- what it says ---------- */
+/* ---------- the mapping ---------- */
 
 static bool
 is_text(const JsonbValue *value, const char *text)
@@ -111,7 +111,7 @@ is_text(const JsonbValue *value, const char *text)
 	return value->val.string.len == (int) strlen(text) && memcmp(value->val.string.val, text, value->val.string.len) == 0;
 }
 
-/* Whether properties are an array of names, not more than track() takes. */
+/* Whether properties are an array of names, with no more elements than track() accepts. */
 static bool
 are_properties(const JsonbValue *value)
 {
@@ -125,7 +125,7 @@ are_properties(const JsonbValue *value)
 	return true;
 }
 
-/* Whether the members of an object are those of a mapping. */
+/* Whether an object has the members of a mapping. */
 static bool
 is_mapping(JsonbContainer *object)
 {
@@ -142,7 +142,7 @@ is_mapping(JsonbContainer *object)
 	return !doc_member(object, "properties", &value) || are_properties(&value);
 }
 
-/* The mapping that a text is, or NULL if it is none. */
+/* The mapping in a text, or NULL if the text is no mapping. */
 static Jsonb *
 mapping_in(const char *text)
 {
@@ -162,14 +162,14 @@ mapping_has_latest(Jsonb *mapping)
 	return JB_ROOT_IS_OBJECT(mapping) && doc_member(&mapping->root, "latest_by", &value);
 }
 
-/* The argument of a trigger, or NULL if track() has not made it. */
+/* The mapping in the argument of a trigger, or NULL if track() has not written it. */
 Jsonb *
 mapping_of(Trigger *trigger)
 {
 	return trigger->tgnargs == 1 ? mapping_in(trigger->tgargs[0]) : NULL;
 }
 
-/* trigger_mapping(arguments): the same of pg_trigger.tgargs, in which a NUL ends each argument. */
+/* trigger_mapping(arguments): the same for pg_trigger.tgargs, where a NUL ends each argument. */
 Datum
 trigger_mapping(PG_FUNCTION_ARGS)
 {

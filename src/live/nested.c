@@ -1,10 +1,10 @@
 /*
- * nested.c: statements that are run between those of the user.
+ * nested.c: statements that run between those of the user.
  *
- * Extensions such as pg_stat_statements tell the statements of a user from those
- * inside of them by the calls of ExecutorRun() that they are in. What is done
- * before a transaction commits is in none. So it is done by the receiver of the
- * one row of "SELECT": a query without a number, which they do not count.
+ * Extensions such as pg_stat_statements recognize a nested statement because it runs
+ * inside a call of ExecutorRun(). Work before a commit runs inside no such call. So it
+ * is done by the DestReceiver of the one row of a "SELECT". That query has no query ID,
+ * so these extensions do not count it.
  */
 #include "live/nested.h"
 
@@ -16,7 +16,7 @@
 #include "tcop/tcopprot.h"
 #include "utils/snapmgr.h"
 
-/* (auto_explain shows it) */
+/* auto_explain shows this text */
 static const char *const command = "SELECT /* leadscore, before commit */";
 
 /* Does the work when it receives the row. */
@@ -61,7 +61,7 @@ run_nested(void (*work) (void *argument), void *argument)
 	Worker		worker = {{receive, startup, end, end, DestNone}, work, argument};
 	QueryDesc  *query;
 
-	/* nobody looks */
+	/* no extension watches the executor */
 	if (ExecutorRun_hook == NULL)
 	{
 		work(argument);

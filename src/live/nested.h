@@ -1,12 +1,12 @@
 /*
- * nested.h: statements that are run between those of the user.
+ * nested.h: statements that run between those of the user.
  */
 #ifndef LEADSCORE_NESTED_H
 #define LEADSCORE_NESTED_H
 
 /*
- * Do something, at a time when no statement is running, so that extensions such
- * as pg_stat_statements take the statements in it for nested ones.
+ * Call "work" while no statement is running, in such a way that extensions such as
+ * pg_stat_statements treat its statements as nested.
  */
 extern void run_nested(void (*work) (void *argument), void *argument);
 

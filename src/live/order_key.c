@@ -1,6 +1,6 @@
 /*
- * order_key.c: values as texts whose bytes have the order of the values, so that
- * alias_edge can say which of several rows is the latest, whatever its type.
+ * order_key.c: values as texts that sort by their bytes like the values, so that
+ * alias_edge can find the latest of several rows, whatever the type of the column.
  */
 #include "live/order_key.h"
 
@@ -15,10 +15,10 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
-/* Bytes of a text that matter. */
+/* Only this many bytes of a text are compared. */
 #define MOST_TEXT 1000
 
-/* Digits before the point that a numeric can have, and more. */
+/* More than the number of digits that a numeric can have before the decimal point. */
 #define MOST_DIGITS 500000
 
 static Label
@@ -35,13 +35,13 @@ integer_key(int64 value)
 	return unsigned_key((uint64) value ^ (UINT64CONST(1) << 63));
 }
 
-/* The bits of positive floats have their order, those of negative ones the reverse. */
+/* The bits of positive floats sort like the floats, those of negative floats in reverse. */
 static Label
 float_key(float8 value)
 {
 	uint64		bits;
 
-	value += 0.0;				/* of -0 makes 0 */
+	value += 0.0;				/* turns -0 into 0 */
 	memcpy(&bits, &value, sizeof(bits));
 	if (isnan(value))
 		bits = ~UINT64CONST(0) >> 1;
@@ -49,9 +49,9 @@ float_key(float8 value)
 }
 
 /*
- * Sign, where the first digit stands, and the digits: 1200 is "3", 500004, "12".
- * Of a negative number everything but the sign is turned round, and a byte above all digits
- * ends it.
+ * The sign, the position of the first digit, and the digits: 1200 is "3", 500004, "12".
+ * For a negative number everything after the sign is complemented, and the key ends with
+ * a byte above all digits.
  */
 static Label
 numeric_key(Datum value)

@@ -1,17 +1,18 @@
 /*
  * partition.c: lead_timeline split into tables.
  *
- * partition_timelines(n) makes the tables lead_timeline_0 .. lead_timeline_(n-1)
- * as children of lead_timeline; each has the leads whose hash, modulo n, is its
- * number. Reads of lead_timeline include its children by themselves. Whoever
- * writes has lead_timeline locked before he looks for its children, and they
- * change under an exclusive lock on it: so they stay as he has found them
- * until his transaction ends.
+ * partition_timelines(n) creates the tables lead_timeline_0 .. lead_timeline_(n-1) as
+ * children of lead_timeline. Each holds the leads whose hash, modulo n, is its number.
+ * Queries on lead_timeline include its children automatically. A writer locks
+ * lead_timeline before it looks up the children. The children change only under
+ * AccessExclusiveLock on lead_timeline. So they stay the same for a writer until its
+ * transaction ends.
  *
- * Rows are moved by INSERT ... SELECT, so a snapshot that is older than the move
- * does not see them. The row of timeline_move is written with them, and its xmin
- * is kept: who reads with such a snapshot gets a serialization failure instead of
- * an empty table. Writers take rows that their snapshot does not see for busy.
+ * Rows are moved by INSERT ... SELECT, so a snapshot that is older than the move does not
+ * see them. The row of timeline_move is written in the same transaction, and its xmin is
+ * kept. A reader with an older snapshot gets a serialization failure instead of an empty
+ * table. A writer treats a row that its snapshot does not see as locked by another
+ * transaction.
  */
 #include "live/partition.h"
 
@@ -39,13 +40,13 @@ PG_FUNCTION_INFO_V1(check_timelines_seen);
 #define PREFIX "lead_timeline_"
 #define MAX_TABLES 1024
 
-/* ---------- which table ---------- */
+/* ---------- the table of a lead ---------- */
 
 /*
  * FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/) with the last steps of
- * MurmurHash3 (https://github.com/aappleby/smhasher): the same on every machine
- * and in every version. So that it is the same in every database, the bytes
- * are those of UTF-8.
+ * MurmurHash3 (https://github.com/aappleby/smhasher): the same on every machine and in
+ * every version. It hashes the UTF-8 bytes, so the result is the same in every database
+ * encoding.
  */
 int
 partition_of(const char *lead_id, int length, int ntables)
@@ -76,7 +77,7 @@ timeline_partition(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(partition_of(VARDATA_ANY(lead_id), VARSIZE_ANY_EXHDR(lead_id), n));
 }
 
-/* ---------- the tables that there are ---------- */
+/* ---------- existing tables ---------- */
 
 typedef struct PartitionTables
 {
@@ -87,7 +88,7 @@ typedef struct PartitionTables
 
 static SessionCache kept_tables = {.name = "leadscore partitions"};
 
-/* The number in the name of a child; -1 if it is somebody else's. */
+/* The number in the name of a child, or -1 if it is not one of our tables. */
 static int
 number_of(Oid child, Oid schema)
 {
@@ -100,7 +101,7 @@ number_of(Oid child, Oid schema)
 	return number < MAX_TABLES && strcmp(name, psprintf(PREFIX "%d", number)) == 0 ? number : -1;
 }
 
-/* Look for the tables, and put each where its number says; returns how many there are. */
+/* Find the tables and put each at the index of its number; returns how many there are. */
 static int
 find_tables(Relation timelines, Oid *tables)
 {
@@ -133,7 +134,7 @@ check_tables(const Oid *tables, int n)
 					 errhint("See leadscore.status.")));
 }
 
-/* The transaction that has moved the rows to where they are. */
+/* The transaction that last moved the rows. */
 static TransactionId
 last_move(void)
 {
@@ -196,7 +197,10 @@ fail_for_move(void)
 			 errhint("The transaction might succeed if retried.")));
 }
 
-/* check_timelines_seen(): true, or an error where the query's snapshot is older than the last move of the rows. */
+/*
+ * check_timelines_seen(): true, or an error if the query's snapshot is older than the
+ * last move of the rows.
+ */
 Datum
 check_timelines_seen(PG_FUNCTION_ARGS)
 {
@@ -208,7 +212,7 @@ check_timelines_seen(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(true);
 }
 
-/* table_of_lead(lead_id): where its row is written; the caller has lead_timeline locked. */
+/* table_of_lead(lead_id): the table for the row of a lead; the caller must have locked lead_timeline. */
 Datum
 table_of_lead(PG_FUNCTION_ARGS)
 {
@@ -224,7 +228,10 @@ table_of_lead(PG_FUNCTION_ARGS)
 	PG_RETURN_OID(table);
 }
 
-/* BEFORE INSERT FOR EACH ROW on lead_timeline: rows there would be found neither by writers nor by score(). */
+/*
+ * BEFORE INSERT FOR EACH ROW on lead_timeline: refuse rows there while it is split, because
+ * neither writers nor score() would find them.
+ */
 Datum
 guard_timelines(PG_FUNCTION_ARGS)
 {

@@ -1,13 +1,13 @@
 /*
  * pending.c: the rows of pending_delta by name.
  *
- *     who cannot have a lead's row ──▶ pending_delta ──▶ who has it
+ *     a writer without the row lock ──▶ pending_delta ──▶ the transaction that holds it
  *
- * Rows are appended under the name that the event has, without a lock on
- * anything. They are taken, that is added to the lead's row of lead_timeline and
- * removed, only by the transaction that has that row; so two never take the same
- * one. Readers add what they find to the lead's row: with one snapshot they
- * see a delta in the one place or in the other.
+ * Rows are appended under the name in the event, without a lock on a lead. Only the
+ * transaction that holds the lock on the lead's row in lead_timeline takes them: it adds
+ * them to that row and removes them. So no two transactions take the same delta. Readers
+ * add the pending deltas to the lead's row. With one snapshot they see each delta in one
+ * place or the other.
  */
 #include "live/pending.h"
 

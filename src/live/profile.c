@@ -1,16 +1,15 @@
 /*
- * profile.c: the trigger that keeps profiles true to a table of customers.
+ * profile.c: the trigger that keeps profiles in step with a table of customers.
  *
  *     statement's rows ──source──▶ attributes ──▶ one change a lead ──▶ profile_write.c
  *
  * The attributes of a row are merged into the profile of its lead; those of an old
- * row are taken out first. As in record.c, rows are read as the user who wrote
- * them, whole tables as their owner, and only our own tables are written as
- * ours.
+ * row are removed first. As in record.c, rows are read as the user who wrote them,
+ * and whole tables as their owner. Only our own tables are written as our owner.
  *
- * Memory. Changes that take as much of it as a hash table may are written. Those
- * of old rows come before those of new rows, for what one row brings to a lead may
- * not be taken out by another that has left it.
+ * Memory. When the collected changes exceed the memory limit of a hash table, they
+ * are written. Old rows are collected before new rows: otherwise an old row that no
+ * longer names a lead could remove the attributes that a new row has just added.
  */
 #include "live/profile.h"
 
@@ -38,15 +37,15 @@ PG_FUNCTION_INFO_V1(add_profiles);
 
 /* ---------- collecting ---------- */
 
-/* What rows of one lead come to. */
+/* The collected rows of one lead. */
 typedef struct LeadRows
 {
 	Label		lead_id;
 	uint32		hash;
 	char		status;
-	Jsonb	   *old;			/* attributes of old rows, together; NULL: there are none */
-	Jsonb	   *new;			/* of the new row that wins; NULL: there is none */
-	LeadChange	change;			/* that is to be written */
+	Jsonb	   *old;			/* merged attributes of the old rows; NULL: no old row */
+	Jsonb	   *new;			/* attributes of the new row that counts; NULL: no new row */
+	LeadChange	change;			/* to be written */
 } LeadRows;
 
 #define SH_PREFIX rows
@@ -56,10 +55,10 @@ typedef struct LeadRows
 
 typedef struct Collection
 {
-	MemoryContext context;		/* holds the leads, and is emptied when they have been written */
-	MemoryContext scratch;		/* holds what reading a row takes */
+	MemoryContext context;		/* holds the leads; reset when they have been written */
+	MemoryContext scratch;		/* for reading one row; reset after each */
 	rows_hash  *leads;
-	Latest	   *latest;			/* NULL: a lead has one row */
+	Latest	   *latest;			/* looks up the rows that count; NULL: each lead has one row */
 } Collection;
 
 static Collection
@@ -101,7 +100,7 @@ copy_jsonb(MemoryContext context, const Jsonb *value)
 	return memcpy(MemoryContextAlloc(context, VARSIZE(value)), value, VARSIZE(value));
 }
 
-/* Put a value into the place of another. */
+/* Store a copy of a value, and free the value that it replaces. */
 static void
 replace(Jsonb **place, MemoryContext context, const Jsonb *value)
 {
@@ -113,9 +112,9 @@ replace(Jsonb **place, MemoryContext context, const Jsonb *value)
 }
 
 /*
- * Collect a row, which was there before, or is there now. Where a lead has several
- * new rows, one is taken; where the latest counts, it is looked up, and of
- * all rows only the keys matter.
+ * Collect a row, which is an old row ("was_there") or a new one. If a lead has several
+ * new rows, the one with the smallest attributes is kept. If the latest row counts, it
+ * is looked up when the change is written, so only the keys of the rows matter here.
  */
 static void
 collect(Collection *c, Label lead_id, Jsonb *attributes, bool was_there)
@@ -146,7 +145,7 @@ change_compare(const void *a, const void *b)
 	return text_compare((*(LeadChange *const *) a)->lead_id, (*(LeadChange *const *) b)->lead_id);
 }
 
-/* Write what has been collected, as our owner, in the order of the index. None is left. */
+/* Write the collected changes as our owner, in index order, and empty the collection. */
 static void
 write_collected(Collection *c)
 {
@@ -181,7 +180,7 @@ is_full(const Collection *c)
 
 /* ---------- statements ---------- */
 
-/* Collect the rows of a transition table; NULL: the statement has none. */
+/* Collect the rows of a transition table, which is NULL if the statement has none. */
 static void
 collect_rows(Collection *c, Source *source, Tuplestorestate *rows, TupleDesc row_type, bool is_old, Skips *skips)
 {
@@ -192,7 +191,7 @@ collect_rows(Collection *c, Source *source, Tuplestorestate *rows, TupleDesc row
 		return;
 	slot = MakeSingleTupleTableSlot(row_type, &TTSOpsMinimalTuple);
 	tuplestore_rescan(rows);
-	/* a row that was spilled is read into the current context, and must not lie in what is reset */
+	/* a spilled row is read into the current context, which must not be the one that is reset */
 	while (tuplestore_gettupleslot(rows, true, false, slot))
 	{
 		MemoryContext old = MemoryContextSwitchTo(c->scratch);
@@ -219,7 +218,7 @@ collect_rows(Collection *c, Source *source, Tuplestorestate *rows, TupleDesc row
 
 /* ---------- whole tables ---------- */
 
-/* The rows of a table, read as its owner before any is written: work_mem, then disk. */
+/* The rows of a table, all read as its owner before any change is written; kept in work_mem, then on disk. */
 typedef struct TableRows
 {
 	TupleDesc	row_type;		/* (lead_id text, attributes jsonb) */
@@ -247,7 +246,7 @@ keep_row(Reading *reading, TupleTableSlot *slot, void *argument)
 	return true;
 }
 
-/* Collect the rows of a whole table, with a snapshot of the moment. */
+/* Collect the rows of a whole table, read with the latest snapshot. */
 static void
 collect_table(Collection *c, Relation relation, Jsonb *mapping, bool with_children, bool is_old)
 {
@@ -284,7 +283,10 @@ collect_table(Collection *c, Relation relation, Jsonb *mapping, bool with_childr
 
 /* ---------- several rows of a lead ---------- */
 
-/* Where the rows that count are looked up, if a mapping says that the latest counts: but for tables whose rows are taken out. */
+/*
+ * Open a table to look up its latest rows; NULL if the mapping has no latest_by. The rows
+ * of excluded tables no longer count.
+ */
 static Latest *
 open_latest(Oid table, Jsonb *mapping, List *excluded)
 {
@@ -309,7 +311,7 @@ close_latest(Collection *c)
 
 /* ---------- the trigger ---------- */
 
-/* Write what a statement has changed, or before it is truncated, what a table holds. */
+/* Write the changes of a statement. Before a TRUNCATE, remove the rows that the table holds. */
 static void
 write_statement(TriggerData *data, Source *source)
 {
@@ -339,7 +341,7 @@ write_statement(TriggerData *data, Source *source)
 	skips_write(&skips, RelationGetRelid(data->tg_relation));
 	write_collected(&c);
 	close_latest(&c);
-	/* whoever takes a snapshot from here on sees rows and profiles together */
+	/* a snapshot taken from here on sees the rows and the profiles together */
 	CommandCounterIncrement();
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
@@ -347,7 +349,7 @@ write_statement(TriggerData *data, Source *source)
 
 /*
  * BEFORE and AFTER INSERT/UPDATE/DELETE/TRUNCATE FOR EACH STATEMENT, on a table of
- * customers. From the one to the other the statement is noted as running.
+ * customers. The statement is registered as running from BEFORE to AFTER.
  */
 Datum
 record_profile(PG_FUNCTION_ARGS)
@@ -358,7 +360,7 @@ record_profile(PG_FUNCTION_ARGS)
 
 /*
  * add_profiles(source, mapping, with_children, subtract): merge the rows of a
- * table into the profiles, or take them out.
+ * table into the profiles, or remove them.
  */
 Datum
 add_profiles(PG_FUNCTION_ARGS)

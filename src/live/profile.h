@@ -1,5 +1,5 @@
 /*
- * profile.h: profiles of leads, and what tables of customers change in them.
+ * profile.h: profiles of leads, and the changes that tables of customers make to them.
  */
 #ifndef LEADSCORE_PROFILE_H
 #define LEADSCORE_PROFILE_H
@@ -9,31 +9,30 @@
 
 #include "utils/array.h"
 
-/* A lead's row of lead, or that there is none. */
+/* A lead's row in lead, if it has one. */
 typedef struct Profile
 {
 	bool		exists;
-	Jsonb	   *value;			/* NULL: the row has none */
+	Jsonb	   *value;			/* NULL: the row has no profile */
 } Profile;
 
 /*
- * What a statement changes in a profile: keys are removed, then attributes are
- * put in. A profile that something was removed from, and is empty, goes with its
- * row.
+ * What a statement changes in a profile: first keys are removed, then attributes are
+ * added. If a removal leaves the profile empty, its row is deleted.
  */
 typedef struct ProfileChange
 {
-	ArrayType  *removed;		/* text[]; NULL: no old row names the lead, and its row stays */
-	Jsonb	   *attributes;		/* NULL: no row names it now */
-	bool		look_again;		/* the row that counts is to be looked up once more, with the lead's row locked: see latest.h */
+	ArrayType  *removed;		/* text[]; NULL: no old row names the lead, and its row in lead stays */
+	Jsonb	   *attributes;		/* NULL: no new row names the lead */
+	bool		look_again;		/* look up the row that counts again, under the lock on the lead's row: see latest.h */
 } ProfileChange;
 
 extern void profile_apply(Profile *profile, const ProfileChange *change);
 
-/* Give a lead the attributes of one of its aliases that it lacks. */
+/* Add to the profile of a lead the attributes of one of its aliases that the lead lacks. */
 extern void profile_add_alias(Profile *profile, const Profile *alias);
 
-/* The keys of an object that another one (NULL: none) lacks. */
+/* The keys of an object that are missing in the other one; NULL: all keys. */
 extern ArrayType *keys_without(Jsonb *object, Jsonb *other);
 
 /* ---------- profile_pending.c ---------- */
@@ -41,7 +40,7 @@ extern ArrayType *keys_without(Jsonb *object, Jsonb *other);
 /* A row of pending_profile. */
 typedef struct PendingChange
 {
-	int64		number;			/* they are applied in this order */
+	int64		number;			/* change_id; changes are applied in this order */
 	ItemPointerData row;
 	ProfileChange change;
 } PendingChange;
@@ -51,40 +50,40 @@ typedef struct PendingChanges
 	int			n;
 	int			capacity;
 	PendingChange *changes;
-	bool		complete;		/* these are all that are committed, or ours */
+	bool		complete;		/* these are all changes that are committed or our own */
 } PendingChanges;
 
-/* Open pending_profile to read with a snapshot; pending_close() ends it. */
+/* Open pending_profile for reading with a snapshot; pending_close() closes it. */
 extern void pending_profiles_open(Pending *pending, Snapshot snapshot);
 
 /*
- * What is pending for a lead, in its order, as far as another snapshot sees it,
- * too (NULL: all). With a limit: nothing, if more entries of the index would have
- * to be looked at.
+ * The changes that are pending for a lead, in the order of their numbers. If "seen" is
+ * not NULL, only those that this snapshot sees, too. If the index has more entries for
+ * the lead than "limit" (0: no limit), none is returned.
  */
 extern PendingChanges pending_changes_of(Pending *pending, const text *lead_id, Snapshot seen, int limit);
 
-/* Apply what is pending for a lead. */
+/* Apply the pending changes of a lead. */
 extern void pending_profiles_apply(Pending *pending, const text *lead_id, Profile *profile);
 
 /* ---------- profile_write.c ---------- */
 
-/* What is to be changed in the profile of a lead. */
+/* A change to be made to the profile of a lead. */
 typedef struct LeadChange
 {
 	text	   *lead_id;
 	ProfileChange change;
-	Jsonb	   *keys;			/* where the latest row counts, instead of the change: an object with the keys of the statement's rows */
+	Jsonb	   *keys;			/* used if the latest row counts: an object with the keys of the statement's rows */
 } LeadChange;
 
-/* Change profiles, each lead once, as the owner of the tables; "latest" (or NULL): where the rows that count are looked up. */
+/* Change profiles, each lead once, as the owner of the tables; "latest" (or NULL) looks up the rows that count. */
 extern void write_profile_changes(LeadChange **changes, int n, Latest *latest);
 
 /*
- * Merge what is pending for some leads, which are in order and each once, into
- * their rows; those that somebody else has are left. "newest": what the
- * transaction's snapshot does not see, too. Returns how many rows of
- * pending_profile have been merged.
+ * Merge the pending changes of some leads into their rows in lead. The leads are
+ * sorted and distinct. A lead whose row another transaction has locked is skipped.
+ * "newest": also merge changes that the transaction's snapshot does not see. Returns
+ * the number of rows of pending_profile that have been merged.
  */
 extern int64 fold_profiles_of(text **lead_ids, int n, bool newest);
 

@@ -1,20 +1,19 @@
 /*
- * profile_pending.c: profiles as they are: rows of lead, and what is pending for
- * them.
+ * profile_pending.c: current profiles: the rows of lead with their pending changes.
  *
- *     profile of a lead = its row of lead, with its rows of pending_profile
+ *     profile of a lead = its row in lead, with its rows of pending_profile
  *                         applied in the order of their numbers
  *
- * Order. What two rows of a table of customers bring into one attribute is in the
- * order of their locks, and a number is drawn under that lock. Different
- * attributes do not touch each other. So numbers need be in no order but that.
+ * Order. Two changes of one attribute are ordered by the row locks in the table of
+ * customers: a writer holds its row lock when it draws the number. Changes of
+ * different attributes are independent, so their order does not matter.
  *
- * Names. A lead has the attributes of its aliases, too: of one attribute its own
- * counts, then that of the alias that comes first in the order of bytes. Each name
- * keeps its own profile, so unidentify() has nothing to give back.
+ * Names. A lead also has the attributes of its aliases. If several names have an
+ * attribute, the lead's own value counts, then that of the alias that comes first in
+ * byte order. Each name keeps its own profile, so unidentify() need not restore any.
  *
- * Who asks for one lead looks its rows up by an index. Who asks for many, with
- * with_pending_profile(), has a hash table made of all that is pending, and of the
+ * For one lead, the rows are looked up by an index. For many leads,
+ * with_pending_profile() builds a hash table of all pending changes, and one of the
  * profiles of aliases.
  */
 #include "live/profile.h"
@@ -44,7 +43,7 @@ profile_apply(Profile *profile, const ProfileChange *change)
 {
 	bool		removes = change->removed != NULL;
 
-	/* (somebody may have dropped the check that it is an object) */
+	/* (the check constraint that it is an object may have been dropped) */
 	if (removes && profile->value && JB_ROOT_IS_OBJECT(profile->value))
 		profile->value = DatumGetJsonbP(DirectFunctionCall2(jsonb_delete_array, JsonbPGetDatum(profile->value),
 															PointerGetDatum(change->removed)));
@@ -61,7 +60,7 @@ profile_apply(Profile *profile, const ProfileChange *change)
 void
 profile_add_alias(Profile *profile, const Profile *alias)
 {
-	/* (somebody may have dropped the check that it is an object) */
+	/* (the check constraint that it is an object may have been dropped) */
 	if (profile->value == NULL)
 		profile->value = alias->value;
 	else if (alias->value && JB_ROOT_IS_OBJECT(alias->value) && JB_ROOT_IS_OBJECT(profile->value))
@@ -88,7 +87,7 @@ keys_without(Jsonb *object, Jsonb *other)
 
 /* ---------- one lead ---------- */
 
-/* Columns of pending_profile. */
+/* The columns of pending_profile. */
 enum
 {
 	CHANGE_ID = 1,
@@ -113,7 +112,7 @@ number_compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Add a row of pending_profile, copied. */
+/* Add a copy of a row of pending_profile. */
 static void
 add_row(PendingChanges *changes, TupleTableSlot *slot)
 {
@@ -181,7 +180,7 @@ pending_profiles_apply(Pending *pending, const text *lead_id, Profile *profile)
 
 /* ---------- many ---------- */
 
-/* What is pending for a lead. */
+/* The pending changes of a lead. */
 typedef struct PendingLead
 {
 	Label		lead_id;
@@ -190,7 +189,7 @@ typedef struct PendingLead
 	PendingChanges changes;
 } PendingLead;
 
-/* What the aliases of a lead have, together. */
+/* The merged profiles of the aliases of a lead. */
 typedef struct AliasedLead
 {
 	Label		lead_id;
@@ -209,17 +208,20 @@ typedef struct AliasedLead
 #define SH_KEY lead_id
 #include "label_table.h"
 
-/* All that is pending, as a snapshot sees it. */
+/* All pending changes that a snapshot sees. */
 typedef struct AllPending
 {
 	QueryCache	cache;
-	bool		hidden;			/* the caller is told of nothing that is pending */
-	int			looked_up;		/* leads, by the index */
+	bool		hidden;			/* the caller may not see pending changes */
+	int			looked_up;		/* number of leads that were looked up by the index */
 	profiles_hash *leads;		/* NULL: not read */
-	aliased_hash *aliased;		/* leads whose aliases have profiles; NULL: there are none, or they have not been read */
+	aliased_hash *aliased;		/* leads whose aliases have profiles; NULL: none, or not read */
 } AllPending;
 
-/* Whoever may read profiles may be told what is pending; a policy has judged the rows of lead alone, so whom it binds sees these. */
+/*
+ * A user with SELECT on lead may see pending changes, too. A row-level security policy
+ * checks the rows of lead only, so a user subject to one sees only these rows.
+ */
 static bool
 is_hidden(void)
 {
@@ -266,7 +268,7 @@ read_all(AllPending *all, Snapshot snapshot)
 	table_close(table, AccessShareLock);
 }
 
-/* Apply what has been read of a name. */
+/* Apply the pending changes of a name that have been read. */
 static void
 apply_read(AllPending *all, Label name, Profile *profile)
 {
@@ -276,7 +278,7 @@ apply_read(AllPending *all, Label name, Profile *profile)
 		profile_apply(profile, &lead->changes.changes[i].change);
 }
 
-/* A row of the view alias_profile: of the aliases of a lead, the first comes first. */
+/* Add a row of alias_profiles(); the aliases of a lead come in their order of precedence. */
 static void
 add_alias(AllPending *all, HeapTuple row, TupleDesc type)
 {
@@ -298,7 +300,7 @@ add_alias(AllPending *all, HeapTuple row, TupleDesc type)
 		profile_add_alias(&lead->profile, &profile);
 }
 
-/* Read the profiles of aliases, with the snapshot that is active. */
+/* Read the profiles of aliases with the active snapshot. */
 static void
 read_aliases(AllPending *all)
 {
@@ -325,7 +327,7 @@ read_aliases(AllPending *all)
 	SPI_finish();
 }
 
-/* What is kept for the query. */
+/* The cache of the query, created if need be. */
 static AllPending *
 all_pending(FunctionCallInfo fcinfo)
 {
@@ -341,7 +343,7 @@ all_pending(FunctionCallInfo fcinfo)
 	return all;
 }
 
-/* The profiles of the aliases of one of the first leads that a query asks for. */
+/* Add the profiles of the aliases of a lead, for one of the first leads of a query. */
 static void
 look_up_aliases(Pending *pending, const text *lead_id, Profile *profile)
 {
@@ -376,7 +378,7 @@ look_up_aliases(Pending *pending, const text *lead_id, Profile *profile)
 	table_close(alias_table, AccessShareLock);
 }
 
-/* Add to the row of one of the first leads that a query asks for what is pending, and what its aliases have. */
+/* Add the pending changes of a lead and the profiles of its aliases, for one of the first leads of a query. */
 static void
 look_up(const text *lead_id, Profile *profile)
 {
@@ -391,7 +393,7 @@ look_up(const text *lead_id, Profile *profile)
 	pending_close(&pending);
 }
 
-/* A row of lead as with_pending_profile() returns it. */
+/* The result of with_pending_profile() for a row of lead. */
 static Datum
 result_of(FunctionCallInfo fcinfo, bool exists, Datum value)
 {
@@ -401,9 +403,10 @@ result_of(FunctionCallInfo fcinfo, bool exists, Datum value)
 }
 
 /*
- * with_pending_profile(lead_id, profile, is_there): a row of lead, if it is there,
- * with what is pending for the lead, and what its aliases have. NULL: there is no such row then; JSON null:
- * it has no profile.
+ * with_pending_profile(lead_id, profile, is_there): the profile of a lead with its
+ * pending changes and the profiles of its aliases. The arguments are its row in lead;
+ * "is_there" says whether there is one. Returns NULL if the lead has no row then, and
+ * JSON null if the row has no profile.
  */
 Datum
 with_pending_profile(PG_FUNCTION_ARGS)

@@ -2,24 +2,26 @@
  * profile_write.c: changing the profiles of leads.
  *
  *     change ──▶ lead, if its row is free ──┐
- *            └─▶ pending_profile ───────────┴─▶ lead, by whoever has the row next
+ *            └─▶ pending_profile ───────────┴─▶ lead, by the next transaction that locks the row
  *
- * Lock. A profile is changed by the transaction that has the lead's row of lead,
- * which store.c takes without waiting. Rows of pending_profile are appended
- * without a lock on anything, and taken, that is applied and removed, only by who
- * has the lead's row; so two never take the same one.
+ * Lock. Only the transaction that holds the lock on the lead's row in lead changes
+ * the profile. store.c takes that row lock (FOR UPDATE) without waiting; it is released
+ * when the transaction ends. Appending to pending_profile takes no row lock. Only
+ * the holder of the lock on the lead's row takes pending rows, that is, applies and
+ * deletes them, so no pending row is taken twice.
  *
- * Order. A change is put into the row only if no older one that may concern the
- * same attributes stays pending: who has the row first takes what is pending
- * along, in its order, and appends his own change if he cannot take all. What
- * others are still appending concerns other attributes, for whoever changes the
- * same one waits for the row of the table of customers. Where a lead has several
- * rows in such a table, nobody waits: the one that counts is looked up after the
- * lead's row has been taken. Without that, what was found is appended, with a note
- * that it must be looked up again when that is taken.
+ * Order. A change is written to the row in lead only if no older change that may
+ * concern the same attributes stays pending. So the lock holder first takes the
+ * pending changes, in their order. If it cannot take all of them, it appends its own
+ * change. Changes that other transactions are still appending concern other
+ * attributes: a writer of the same attribute waits for the row lock in the table of
+ * customers. If a lead has several rows in such a table, writers do not wait for each
+ * other: the row that counts is looked up under the lock on the lead's row. Without
+ * that lock, the result of the look-up is appended with look_again set, and the row
+ * is looked up again when the change is taken.
  *
- * Where somebody has changed lead or pending_profile, such as by a trigger,
- * everything is appended, and fold() writes it with statements.
+ * If the tables lead or pending_profile have been altered, for example by adding a
+ * trigger, every change is appended, and fold() writes it with SQL statements.
  */
 #include "live/profile.h"
 
@@ -43,35 +45,35 @@
 
 PG_FUNCTION_INFO_V1(fold_profiles);
 
-/* Entries of the index of pending_profile that a writer looks at for a lead. */
+/* How many index entries of pending_profile a writer reads for a lead. */
 #define TAKE_ALONG 100
 
-/* Leads that are folded at a time. */
+/* Leads that are folded in one batch. */
 #define BATCH 10000
 
 /* change_id, lead_id, attributes, removed, look_again */
 #define PENDING_PROFILE_COLUMNS 5
 
-/* ---------- what is open ---------- */
+/* ---------- the open tables ---------- */
 
 typedef struct ProfileWriter
 {
 	Relation	leads;
-	Store	   *rows;			/* NULL: lead is not as we have made it */
+	Store	   *rows;			/* NULL: the table lead has been altered */
 	Pending		pending;
 	Relation	pending_table;
-	bool		may_take;		/* neither is pending_profile changed */
-	Snapshot	seen;			/* what is taken along must be seen by it, too; NULL: all is */
-	Latest	   *latest;			/* where the rows of the statement's table are looked up; NULL: it has one row of a lead */
-	List	   *again;			/* of Latest: where a lead is looked up again */
+	bool		may_take;		/* pending_profile has not been altered */
+	Snapshot	seen;			/* pending changes are taken only if it sees them; NULL: all are */
+	Latest	   *latest;			/* looks up rows of the statement's table; NULL: it has one row per lead */
+	List	   *again;			/* of Latest: the tables in which a lead is looked up again */
 	bool		again_open;
 	bool		may_look_again; /* all of these are ready */
 	MemoryContext context;
 	Jsonb	   *empty;
-	MemoryContext scratch;		/* holds what one lead needs */
+	MemoryContext scratch;		/* for one lead; reset after each */
 } ProfileWriter;
 
-/* Rows of pending_profile can be removed past the executor. */
+/* Whether rows of pending_profile can be inserted and deleted without the executor. */
 static bool
 is_as_made(Relation table)
 {
@@ -84,7 +86,7 @@ writer_open(ProfileWriter *w, bool newest)
 	memset(w, 0, sizeof(ProfileWriter));
 	w->context = CurrentMemoryContext;
 	w->leads = table_open(our_table("lead"), RowExclusiveLock);
-	/* policies do not bind us, who own the table, unless they are forced */
+	/* policies do not apply to us as the owner of the table, unless they are forced */
 	w->rows = w->leads->rd_rel->relforcerowsecurity ? NULL : store_open(w->leads, true, newest);
 	w->seen = IsolationUsesXactSnapshot() && !newest ? GetTransactionSnapshot() : NULL;
 	w->pending_table = table_open(our_table("pending_profile"), RowExclusiveLock);
@@ -109,7 +111,7 @@ writer_close(ProfileWriter *w)
 	table_close(w->leads, NoLock);
 }
 
-/* ---------- where the latest row counts ---------- */
+/* ---------- tables in which the latest row counts ---------- */
 
 /* Open the tables of customers in which the latest row counts. */
 static void
@@ -120,7 +122,7 @@ open_again(ProfileWriter *w)
 	w->again_open = w->may_look_again = true;
 	SPI_connect();
 	session_plan(&plan, "SELECT s.source::oid, s.mapping FROM leadscore.source s WHERE s.feeds = 'profile' AND s.latest_by IS NOT NULL", 0, NULL);
-	/* whatever was made since the transaction's snapshot may have left something to be looked up */
+	/* a source tracked after the transaction's snapshot may have pending changes with look_again, too */
 	PushActiveSnapshot(GetLatestSnapshot());
 	if (SPI_execute_plan(plan, NULL, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not find the tables of customers");
@@ -155,7 +157,7 @@ concat(Jsonb *a, Jsonb *b)
 	return a == NULL ? b : b == NULL ? a : DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(a), JsonbPGetDatum(b)));
 }
 
-/* The change that makes the latest row count, of a lead that had rows with these keys. */
+/* The change that puts the latest row into effect, for a lead whose rows had these keys. */
 static ProfileChange
 latest_change(Latest *latest, const text *lead_id, Jsonb *keys)
 {
@@ -167,12 +169,12 @@ latest_change(Latest *latest, const text *lead_id, Jsonb *keys)
 
 /* ---------- one lead ---------- */
 
-/* A row of lead that has been taken. */
+/* A row of lead that we have locked. */
 typedef struct TakenProfile
 {
 	Profile		before;
-	Profile		profile;		/* what it is to be */
-	bool		made;			/* to be taken: no other has seen it */
+	Profile		profile;		/* the new profile */
+	bool		made;			/* we inserted it, and no other transaction has seen it */
 } TakenProfile;
 
 static void
@@ -183,7 +185,7 @@ taken(TakenProfile *row, struct varlena *stored)
 	row->made = false;
 }
 
-/* Make a row, and take it; false if somebody else is making it, too. */
+/* Insert a row and lock it; false if another transaction is inserting it, too. */
 static bool
 make_row(ProfileWriter *w, text *lead_id, TakenProfile *row)
 {
@@ -205,7 +207,7 @@ same_jsonb(const Jsonb *a, const Jsonb *b)
 	return a && b && VARSIZE(a) == VARSIZE(b) && memcmp(a, b, VARSIZE(a)) == 0;
 }
 
-/* Write the row that has been taken, unless it stays as it is. */
+/* Write the row that we have locked, unless it is unchanged. */
 static void
 put(ProfileWriter *w, const TakenProfile *row)
 {
@@ -217,7 +219,10 @@ put(ProfileWriter *w, const TakenProfile *row)
 		store_set(w->rows, (struct varlena *) row->profile.value);
 }
 
-/* Have the latest rows of a lead count, in all tables; the attributes that somebody has put in meanwhile are stale. */
+/*
+ * Remove the stale attributes, which were looked up without the lock on the lead's row,
+ * and apply the latest row of the lead from each table.
+ */
 static void
 look_up_again(ProfileWriter *w, const text *lead_id, Profile *profile, Jsonb *stale)
 {
@@ -234,15 +239,15 @@ look_up_again(ProfileWriter *w, const text *lead_id, Profile *profile, Jsonb *st
 }
 
 /*
- * Apply what is pending for a lead to its row, which has been taken, at most so
- * many rows of it; "all": none that is committed, or ours, is left.
+ * Take the pending changes of a lead into its row in lead, which we have locked: at
+ * most "most" of them. *all: no change that is committed or our own is left.
  */
 static int64
 take_pending(ProfileWriter *w, const text *lead_id, TakenProfile *row, int limit, int64 most, bool *all)
 {
 	PendingChanges found = pending_changes_of(&w->pending, lead_id, w->seen, limit);
 	bool		look_again = false;
-	Jsonb	   *stale = NULL;	/* what others have looked up without the lead's row */
+	Jsonb	   *stale = NULL;	/* attributes that were looked up without the lock on the lead's row */
 	int64		n = 0;
 
 	while (w->may_take && n < Min(found.n, most))
@@ -273,7 +278,7 @@ anything_pending(ProfileWriter *w, const text *lead_id)
 	return found.n > 0 || !found.complete;
 }
 
-/* Change the row that has been taken; false if the change is to be appended. */
+/* Change the row that we have locked; false if the change must be appended. */
 static bool
 change_taken(ProfileWriter *w, const LeadChange *lead, TakenProfile *row)
 {
@@ -289,7 +294,7 @@ change_taken(ProfileWriter *w, const LeadChange *lead, TakenProfile *row)
 	return all;
 }
 
-/* Change a lead that has no row, or seems to have none; "again": it has one. False if the change is to be appended. */
+/* Change a lead that seems to have no row; *again: it does have one. False if the change must be appended. */
 static bool
 change_missing(ProfileWriter *w, const LeadChange *lead, bool is_pending, bool *again)
 {
@@ -308,15 +313,19 @@ change_missing(ProfileWriter *w, const LeadChange *lead, bool is_pending, bool *
 	return !*again;
 }
 
-/* Change a lead's row; false if somebody else has it, or another change must come first: the change is to be appended. */
+/*
+ * Change a lead's row. False if the change must be appended, because another transaction
+ * holds the row lock or an older change stays pending.
+ */
 static bool
 change_row(ProfileWriter *w, const LeadChange *lead)
 {
 	text	   *lead_id = lead->lead_id;
 
 	/*
-	 * What would leave no row is not made by guess, and must have seen what is pending before it sees no row: fold()
-	 * could put it there in between. The latest row is looked up under the lead's, so that is made first.
+	 * Guess that there is no row only if the change would leave one. Otherwise look for pending changes before
+	 * looking for the row: fold() could move them into the row in between. If the latest row counts, it is looked
+	 * up under the lock on the lead's row, so that row is inserted first.
 	 */
 	bool		guess = w->latest == NULL && lead->change.attributes && JB_ROOT_COUNT(lead->change.attributes) > 0;
 	bool		is_pending = w->latest || (!guess && anything_pending(w, lead_id));
@@ -342,7 +351,7 @@ change_row(ProfileWriter *w, const LeadChange *lead)
 
 /* ---------- many ---------- */
 
-/* Append changes to pending_profile with statements. */
+/* Append changes to pending_profile with SQL statements. */
 static void
 insert_changes(LeadChange **changes, int n)
 {
@@ -364,7 +373,7 @@ insert_changes(LeadChange **changes, int n)
 	SPI_finish();
 }
 
-/* The same past planner and executor, as store.c does it. */
+/* The same without planner and executor, as in store.c. */
 static void
 append_rows(Relation table, LeadChange **changes, int n)
 {
@@ -416,7 +425,10 @@ append_changes(LeadChange **changes, int n)
 	table_close(table, NoLock);
 }
 
-/* What is appended of a change: of the latest row, what it seems to be without the lead's row. */
+/*
+ * Prepare a change to be appended: look up the latest row without the lock on the lead's
+ * row. The result is provisional, so look_again is set.
+ */
 static void
 look_up_unlocked(LeadChange *lead, Latest *latest)
 {
@@ -461,7 +473,7 @@ write_profile_changes(LeadChange **changes, int n, Latest *latest)
 
 /* ---------- folding ---------- */
 
-/* Fold what is pending for a lead, if its row is free. */
+/* Fold the pending changes of a lead, if no other transaction holds the lock on its row. */
 static int64
 fold_lead(ProfileWriter *w, text *lead_id, int64 most)
 {
@@ -487,7 +499,7 @@ fold_lead(ProfileWriter *w, text *lead_id, int64 most)
 	return n;
 }
 
-/* The same where somebody has changed the tables; waits for others who write the row. */
+/* The same with a statement, if the tables have been altered; waits for the lock on the row. */
 static int64
 fold_lead_by_statement(text *lead_id)
 {
@@ -539,7 +551,7 @@ fold_profiles_of(text **lead_ids, int n, bool newest)
 	return merged;
 }
 
-/* fold_profiles(max_rows): merge pending profiles, at most so many rows (NULL: all). Returns how many. */
+/* fold_profiles(max_rows): merge at most max_rows rows of pending_profile (NULL: all). Returns how many were merged. */
 Datum
 fold_profiles(PG_FUNCTION_ARGS)
 {
@@ -562,7 +574,7 @@ fold_profiles(PG_FUNCTION_ARGS)
 		text	  **lead_ids = palloc(BATCH * sizeof(text *));
 		int			n;
 
-		CommandCounterIncrement();	/* a lead may come again in another batch */
+		CommandCounterIncrement();	/* a lead may occur in several batches */
 		n = read_names(scan, slot, 2, lead_ids, BATCH, &end);
 		merged += fold_some(&w, lead_ids, n, true, most - merged);
 		MemoryContextSwitchTo(old);

@@ -1,14 +1,14 @@
 /*
  * query.c: tables that are kept equal to a query.
  *
- * A query is kept as text in which every name is qualified, as a view's would
- * be; so it means the same whatever the search_path of a refresh. It is text
- * still: it holds no dependency that could block a migration of the shop.
+ * A query is stored as text in which every name is qualified, as in a view's
+ * definition, so its meaning does not depend on the search_path of a refresh. Text has
+ * no dependencies that could block a migration of the shop.
  *
  * A refresh runs as the table's owner, in a security-restricted operation, with
- * fixed settings. It holds the table, ShareRowExclusiveLock, to the end of the
- * transaction, and takes its snapshot after that. So the refreshes of a table
- * come one after the other, and each sees what the one before wrote.
+ * fixed settings. It locks the table in SHARE ROW EXCLUSIVE mode until the end of the
+ * transaction, and takes its snapshot once it holds the lock. So the refreshes of a
+ * table run one after the other, and each sees what the previous one wrote.
  */
 #include "array_of.h"
 #include "catalog.h"
@@ -37,7 +37,7 @@ PG_FUNCTION_INFO_V1(refresh_query);
 
 /* ---------- the text of a query ---------- */
 
-/* A position in the query is none in the statement that the user has sent. */
+/* Report an error position as one in the query, not in the statement that the user sent. */
 static void
 tell_position(void *query)
 {
@@ -66,7 +66,7 @@ analyze_query(const char *text)
 	return query;
 }
 
-/* qualified_query(query): the query with every name qualified, as the caller's search_path says. */
+/* qualified_query(query): the query with every name qualified, resolved by the caller's search_path. */
 Datum
 qualified_query(PG_FUNCTION_ARGS)
 {
@@ -96,7 +96,7 @@ qualified_query(PG_FUNCTION_ARGS)
 
 /* ---------- the registry ---------- */
 
-/* Call a function of ours, as our owner; its result as text, or NULL, in the current memory context. */
+/* Call a function of ours as our owner. Returns its result as text, or NULL, in the current memory context. */
 static char *
 call_as_owner(SPIPlanPtr *plan, const char *command, int nargs, Oid *types, Datum *arguments)
 {
@@ -115,7 +115,7 @@ call_as_owner(SPIPlanPtr *plan, const char *command, int nargs, Oid *types, Datu
 	return result;
 }
 
-/* note_query(target, query, key): only who owns a table gives it a query, which then runs as its owner. */
+/* note_query(target, query, key): only the table's owner may give it a query, because the query runs as the owner. */
 Datum
 note_query(PG_FUNCTION_ARGS)
 {
@@ -132,7 +132,7 @@ note_query(PG_FUNCTION_ARGS)
 
 /* ---------- refreshing ---------- */
 
-/* The column of a table that a column of its query goes into. */
+/* Check that the table has a column of the same name and type as a column of its query. */
 static void
 check_column(Relation target, Form_pg_attribute column)
 {
@@ -162,7 +162,7 @@ check_column(Relation target, Form_pg_attribute column)
 			 errhint("ALTER TABLE %s ADD COLUMN %s %s, or DROP TABLE it and track_query() again.", table, quote_identifier(name), type)));
 }
 
-/* What a query names may be gone. */
+/* Add a hint if an object that the query reads has been dropped or changed. */
 static void
 tell_changed(void *table)
 {
@@ -170,7 +170,7 @@ tell_changed(void *table)
 		errhint("What the query reads has changed since track_query(). Undo that, or DROP TABLE %s and track_query() again.", (char *) table);
 }
 
-/* The columns of a query, text[], if they are those of its table. SPI is connected. */
+/* Check that the table has all columns of its query; returns their names, text[]. SPI must be connected. */
 static Datum
 check_columns(Relation target, const char *query)
 {
@@ -196,7 +196,7 @@ check_columns(Relation target, const char *query)
 	return array_of(names, NULL, row->natts, TEXTOID);
 }
 
-/* What a refresh has found wrong with the rows: with the key of one. */
+/* Report what is wrong with the rows of the query, with the key of one of them. */
 static void
 tell_fault(void)
 {
@@ -212,7 +212,7 @@ tell_fault(void)
 			 : errhint("Add columns to the key, or make one row of several with GROUP BY.")));
 }
 
-/* Make a table equal to a query; the active settings are pinned, and the table is locked. */
+/* Make a table equal to a query. The caller has pinned the settings and locked the table. */
 static void
 write_differences(Relation target, const char *query)
 {
@@ -234,8 +234,9 @@ write_differences(Relation target, const char *query)
 }
 
 /*
- * refresh_query(target, wait): the lock is that of writers who want to be alone,
- * so readers do not wait. False: nothing to refresh, or somebody else is writing.
+ * refresh_query(target, wait): SHARE ROW EXCLUSIVE conflicts with other writers, but
+ * not with readers. Returns false if there is nothing to refresh or, without "wait",
+ * if another transaction holds a conflicting lock.
  */
 Datum
 refresh_query(PG_FUNCTION_ARGS)
@@ -255,7 +256,7 @@ refresh_query(PG_FUNCTION_ARGS)
 		LockRelationOid(target, ShareRowExclusiveLock);
 	else if (!ConditionalLockRelationOid(target, ShareRowExclusiveLock))
 		PG_RETURN_BOOL(false);
-	/* it may have been dropped while we waited */
+	/* it may have been dropped while we waited for the lock */
 	if (get_rel_relkind(target) != RELKIND_RELATION)
 		PG_RETURN_BOOL(false);
 

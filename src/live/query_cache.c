@@ -1,5 +1,5 @@
 /*
- * query_cache.c: what a function keeps from call to call of one query.
+ * query_cache.c: the cache of a function between its calls in one query.
  */
 #include "postgres.h"
 

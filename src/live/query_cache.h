@@ -1,29 +1,29 @@
 /*
- * query_cache.h: what a function keeps from call to call of one query, as long as
- * that reads with the same snapshot.
+ * query_cache.h: the cache of a function between its calls in one query, valid as long
+ * as the query reads with the same snapshot.
  */
 #ifndef LEADSCORE_QUERY_CACHE_H
 #define LEADSCORE_QUERY_CACHE_H
 
 #include "fmgr.h"
 
-/* The first member of what is kept. */
+/* The first member of every such cache. */
 typedef struct QueryCache
 {
 	MemoryContext context;		/* holds all of it */
 	TransactionId xmin,
-				xmax;			/* which snapshot it was */
+				xmax;			/* these and the next two identify the snapshot */
 	uint64		completed;
 	CommandId	command;
 } QueryCache;
 
-/* So many rows of a query are looked up one by one, before all are read. */
+/* A query looks up so many rows one by one before it reads all of them. */
 #define FEW 8
 
-/* What is kept, or NULL if that is of another snapshot. */
+/* The cache, or NULL if there is none for the active snapshot. */
 extern void *query_cache_get(FunctionCallInfo fcinfo);
 
-/* Keep so many bytes, which are zero, in place of what was kept. */
+/* Replace the cache by a new one of so many bytes, all zero after the first member. */
 extern void *query_cache_new(FunctionCallInfo fcinfo, Size size);
 
 #endif							/* LEADSCORE_QUERY_CACHE_H */

@@ -1,19 +1,20 @@
 /*
- * record.c: the trigger that keeps timelines true.
+ * record.c: the trigger that keeps timelines up to date.
  *
  *     statement's rows ──source──▶ events ──signals──▶ one delta a lead
  *                                                        │ delta.c
  *                                                        ▼
  *                           lead_timeline.timeline + delta, or pending_delta
  *
- * New rows are added and old rows subtracted, so that an UPDATE of anything
- * comes out right, and one that changes nothing that counts writes nothing.
+ * New rows are added and old rows subtracted. So an UPDATE of any column is counted
+ * correctly, and an UPDATE that changes nothing relevant writes nothing.
  *
- * lead_timeline is locked (as any writer locks it) before the signals are
- * looked up: rebuild() waits for the holders of that lock, so whoever takes it
- * afterwards counts with the signals that the rebuild uses.
+ * lead_timeline is locked in ROW EXCLUSIVE mode, as by any writer, before the signals
+ * are looked up, and stays locked until the transaction ends. rebuild() waits for the
+ * holders of that lock, so a transaction that takes it afterwards counts with the
+ * signals that the rebuild uses.
  *
- * Rows are read as the user who wrote them, or for TRUNCATE as the table's
+ * Rows are read as the user who wrote them or, for TRUNCATE, as the table's
  * owner. Only our own tables are written as our owner.
  */
 #include "catalog.h"
@@ -37,15 +38,15 @@
 PG_FUNCTION_INFO_V1(record);
 PG_FUNCTION_INFO_V1(add_source);
 
-/* Leads of a whole table that are written at a time. */
+/* Leads of a whole table that are written in one batch. */
 #define BATCH 10000
 
 /* ---------- collecting ---------- */
 
-/* A transition table that is read row by row; NULL: the statement has none. */
+/* Reads a transition table row by row. */
 typedef struct RowReader
 {
-	Tuplestorestate *rows;
+	Tuplestorestate *rows;		/* NULL: the statement has none */
 	TupleTableSlot *slot;
 	int			sign;			/* new rows are added, old ones subtracted */
 } RowReader;
@@ -70,7 +71,7 @@ rows_close(RowReader *reader)
 		ExecDropSingleTupleTableSlot(reader->slot);
 }
 
-/* Count the next row, if there is one; what reading it takes lies in "scratch". */
+/* Count the next row, if there is one; "scratch" is the memory for reading it. */
 static bool
 collect_row(Deltas *deltas, Reading *reading, RowReader *reader, const SignalSet *signals, bool lenient, Skips *skips,
 			MemoryContext scratch)
@@ -79,7 +80,7 @@ collect_row(Deltas *deltas, Reading *reading, RowReader *reader, const SignalSet
 	SourceRow	row;
 	bool		is_event;
 
-	/* a row that was spilled is read into the current context, and must not lie in what is reset */
+	/* a spilled row is read into the current context, which must not be the one that is reset */
 	if (reader->rows == NULL || !tuplestore_gettupleslot(reader->rows, true, false, reader->slot))
 		return false;
 	MemoryContextReset(scratch);
@@ -98,10 +99,10 @@ collect_row(Deltas *deltas, Reading *reading, RowReader *reader, const SignalSet
 }
 
 /*
- * Count the rows of a statement. Those of an UPDATE are read old and new by
- * turns: they come in the same order, so what has not changed cancels out at
- * once. Whenever there is more than a hash table may hold, it is written. What was
- * skipped of new rows is noted.
+ * Count the rows of a statement. For an UPDATE, new and old rows are read alternately:
+ * they come in the same order, so unchanged values cancel out at once. Whenever the
+ * deltas exceed the memory limit of a hash table, they are written. Skipped new rows
+ * are noted.
  */
 static void
 collect_statement(Deltas *deltas, Source *source, TriggerData *data, const SignalSet *signals, Relation timelines, bool lenient)
@@ -136,9 +137,8 @@ collect_statement(Deltas *deltas, Source *source, TriggerData *data, const Signa
 
 /*
  * Add every row of a table to the timelines, "sign" times, in batches of leads
- * that go up in the order of lead_timeline's keys. The rows are read with a
- * snapshot of the moment, as the table's owner. "tally" tells what has become
- * of them.
+ * sorted by the key of lead_timeline. The rows are read with the latest snapshot, as
+ * the table's owner. "tally" returns how many rows were counted or skipped, and why.
  */
 static void
 add_table(Relation relation, Jsonb *mapping, bool with_children, int sign, Relation timelines, RowTally *tally)
@@ -183,7 +183,7 @@ add_table(Relation relation, Jsonb *mapping, bool with_children, int sign, Relat
 /*
  * add_source(source, mapping, with_children, subtract) -> setof (what, rows,
  * example_table, example, message): add the rows of a table to the timelines, or subtract
- * them, and tell what has become of them.
+ * them. Returns how many rows were counted or skipped, and why.
  */
 Datum
 add_source(PG_FUNCTION_ARGS)
@@ -217,12 +217,12 @@ add_source(PG_FUNCTION_ARGS)
 
 /* ---------- the trigger ---------- */
 
-/* Count the rows that a statement has written. */
+/* Count the rows that a statement has changed. */
 static void
 count_statement(TriggerData *data, Source *source, Relation timelines)
 {
 	Deltas	   *deltas = deltas_create(CurrentMemoryContext);
-	/* a total that would overflow is refused where it can be: when events come into our own table */
+	/* the overflow of a total raises an error only for an INSERT into our own table of events */
 	bool		lenient = !TRIGGER_FIRED_BY_INSERT(data->tg_event) || RelationGetRelid(data->tg_relation) != our_table("event");
 	Identity	user = switch_to_owner(timelines->rd_rel->relowner, 0);
 	const SignalSet *signals = current_signals();
@@ -242,7 +242,7 @@ count_statement(TriggerData *data, Source *source, Relation timelines)
 	deltas_write(deltas, timelines, source->deferred);
 }
 
-/* Count the rows of a statement that has ended or, before it is truncated, subtract those of a table. */
+/* Count the rows of a statement that has ended. Before a TRUNCATE, subtract the rows of the table. */
 static void
 count_rows_of(TriggerData *data, Source *source, bool with_partitions)
 {
@@ -261,7 +261,7 @@ count_rows_of(TriggerData *data, Source *source, bool with_partitions)
 		add_table(data->tg_relation, mapping_of(data->tg_trigger), with_partitions, -1, timelines, tally);
 	else
 		count_statement(data, source, timelines);
-	/* whoever takes a snapshot from here on sees rows and deltas together */
+	/* a snapshot taken from here on sees the rows and the deltas together */
 	CommandCounterIncrement();
 	table_close(timelines, NoLock);
 	MemoryContextSwitchTo(old);
@@ -269,10 +269,10 @@ count_rows_of(TriggerData *data, Source *source, bool with_partitions)
 }
 
 /*
- * BEFORE TRUNCATE: the rows are counted while they are there. TRUNCATE of a
- * partitioned table includes its partitions, whose triggers fire after its own:
- * all of them are counted at once, unless some partition has been already, as one
- * that was named before its table is.
+ * BEFORE TRUNCATE: subtract the rows while they still exist. TRUNCATE of a
+ * partitioned table includes its partitions, whose triggers fire after its own. So
+ * the rows of all partitions are subtracted at once, unless those of a partition have
+ * been already: TRUNCATE may name a partition before its parent.
  */
 static void
 begin_truncate(TriggerData *data, Source *source, Statement statement)
@@ -288,9 +288,9 @@ begin_truncate(TriggerData *data, Source *source, Statement statement)
 
 /*
  * BEFORE and AFTER INSERT/UPDATE/DELETE/TRUNCATE FOR EACH STATEMENT, on a tracked
- * table. From the one to the other the statement is noted as running. What
- * statements do to a table from when the rows that TRUNCATE will remove have been
- * counted, until it has ended, goes with them.
+ * table. The statement is registered as running from BEFORE to AFTER. While a TRUNCATE
+ * is running, after the rows of the table have been subtracted, other statements on
+ * the table are not counted: the TRUNCATE removes their rows, too.
  */
 Datum
 record(PG_FUNCTION_ARGS)
@@ -300,7 +300,7 @@ record(PG_FUNCTION_ARGS)
 	Statement	statement;
 	bool		truncates;
 
-	/* the timelines of our own events are in the dump, too */
+	/* the dump of our own events contains their timelines, too */
 	if (in_restore() && RelationGetNamespace(data->tg_relation) == get_namespace_oid("leadscore", false))
 		return PointerGetDatum(NULL);
 

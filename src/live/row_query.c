@@ -1,11 +1,11 @@
 /*
  * row_query.c: the rows of some leads or kinds of a table, found by a query.
  *
- * An alias that changes its lead takes its rows along, so for each of them every
- * table of events is asked for the rows of one name. To find out which condition
- * an index serves, and to plan the query, takes ten times as long as to run it. So
- * a session keeps the plan. It depends on the columns and indexes of the table and
- * its children, whose relcache invalidations have it made again.
+ * When an alias changes its lead, its rows move along, so every table of events is
+ * queried for the rows of one name. Finding the condition that an index supports and
+ * planning the query take ten times as long as running it, so a session keeps the
+ * plan. The plan depends on the columns and indexes of the table and its children. It
+ * is made again after a relcache invalidation of one of them.
  */
 #include "live/row_query.h"
 
@@ -21,15 +21,15 @@
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
-/* Plans that a session keeps; when there are more, it begins anew. */
+/* Plans that a session keeps; to keep another one, it forgets all of them. */
 #define MAX_PLANS 256
 
-/* What is kept of a table and a mapping. */
+/* The query that is kept for a table and a mapping. */
 typedef struct KeptQuery
 {
-	const char *table;			/* its name, which is in the query */
+	const char *table;			/* its qualified name, as in the query */
 	SPIPlanPtr	plan;			/* NULL: there is no query */
-	MemoryContextCallback end;	/* frees the plan with the memory that this lies in */
+	MemoryContextCallback end;	/* frees the plan with the memory context of this struct */
 } KeptQuery;
 
 typedef struct QueryKey
@@ -68,7 +68,7 @@ row_query(Relation relation, Jsonb *mapping, bool by_lead, bool by_kind)
 	return query;
 }
 
-/* What a kept query is made from. */
+/* The arguments of load_query(). */
 typedef struct QueryOf
 {
 	Relation	relation;
@@ -81,7 +81,7 @@ free_plan(void *plan)
 	(void) SPI_freeplan(plan);
 }
 
-/* Parsing is the table's owner's, as reading is. */
+/* Prepare a query as the table's owner, as the rows are read. */
 static SPIPlanPtr
 prepare(const char *query, Oid owner)
 {
@@ -90,7 +90,7 @@ prepare(const char *query, Oid owner)
 	SPIPlanPtr	plan;
 
 	SPI_connect();
-	/* the same plan whatever the names, which is made once */
+	/* a generic plan: it is made once and does not depend on the names */
 	plan = SPI_prepare_cursor(query, 2, types, CURSOR_OPT_GENERIC_PLAN);
 	if (plan == NULL || SPI_keepplan(plan) != 0)
 		elog(ERROR, "could not prepare \"%s\"", query);
@@ -107,7 +107,7 @@ load_query(SessionCache *cache, void *argument)
 	const char *query;
 	ListCell   *cell;
 
-	/* before anything is read that an invalidation could change */
+	/* register the dependencies before reading anything that an invalidation could change */
 	foreach(cell, find_all_inheritors(RelationGetRelid(of->relation), NoLock, NULL))
 		session_cache_depends_on(cache, lfirst_oid(cell));
 	kept->table = pstrdup(relation_name(of->relation));
@@ -166,7 +166,7 @@ few_leads_plan(Relation relation, Jsonb *mapping)
 	QueryEntry *entry = entry_of(relation, mapping);
 	KeptQuery  *kept = session_cache_get(&entry->cache, RelationGetRelid(relation), load_query, &of);
 
-	/* a schema's new name is no invalidation of its tables */
+	/* renaming a schema does not invalidate its tables */
 	if (strcmp(kept->table, relation_name(relation)) != 0)
 	{
 		session_cache_forget(&entry->cache);

@@ -10,13 +10,16 @@
 #include "utils/jsonb.h"
 #include "utils/rel.h"
 
-/* Leads for which a query is used that is planned once a session. */
+/* Up to so many leads are looked up by a query that is planned once per session. */
 #define FEW_LEADS 100
 
-/* The query for the rows of some leads ($1) and kinds ($2), or NULL: there is none that cannot fail. */
+/* The query for the rows of some leads ($1) and kinds ($2); NULL: every such query could fail. */
 extern char *row_query(Relation relation, Jsonb *mapping, bool by_lead, bool by_kind);
 
-/* Its plan for a few leads, which the session keeps; NULL: there is none. To be called, as its execution, with the settings pinned. */
+/*
+ * The plan of that query for a few leads, which the session keeps; NULL: there is none.
+ * Call this and execute the plan with pinned settings.
+ */
 extern SPIPlanPtr few_leads_plan(Relation relation, Jsonb *mapping);
 
 #endif							/* LEADSCORE_ROW_QUERY_H */

@@ -1,11 +1,10 @@
 /*
- * score_lead.c: the score of one lead by its name.
+ * score_lead.c: the score of one lead, by its name.
  *
- * Planning and executing the queries that find its model, timeline and profile
- * would cost many times what the score does. So each is looked up by its index,
- * with the query's snapshot and the caller's rights. Where a policy may matter,
- * or a table is not as we have made it, the query of score_by_query() finds the
- * answer.
+ * Planning and executing queries for the model, timeline and profile would cost many
+ * times as much as computing the score. So each is looked up by its index, with the
+ * query's snapshot and the caller's rights. If a row-level security policy may apply,
+ * or a table has been altered, score_by_query() runs a query instead.
  */
 #include "catalog.h"
 #include "lookup.h"
@@ -27,7 +26,7 @@
 
 PG_FUNCTION_INFO_V1(score_lead);
 
-/* Open one of our tables to read it; NULL if a query must: for rights, policies, or as it is no plain table. */
+/* Open one of our tables for reading; NULL if a query must read it, because of rights, policies or its relkind. */
 static Relation
 open_to_read(const char *name)
 {
@@ -42,8 +41,8 @@ open_to_read(const char *name)
 }
 
 /*
- * Look up the second column of the row with a primary key of one text; the value
- * is 0 if there is none. False if a query must look it up.
+ * Look up a row by its primary key, one text column. *value is its second column, or 0
+ * if there is no row or it is NULL. False if a query must look it up.
  */
 static bool
 look_up(const char *name, const text *key, Datum *value)
@@ -64,7 +63,7 @@ look_up(const char *name, const text *key, Datum *value)
 			bool		isnull;
 			Datum		found = slot_getattr(lookup.slot, 2, &isnull);
 
-			/* as it is stored: by these bytes a scorecard is found that has been compiled, without unpacking them */
+			/* copied as stored: a compiled scorecard is found by these bytes, without detoasting them */
 			if (!isnull)
 				*value = datumCopy(found, false, -1);
 		}
@@ -74,7 +73,10 @@ look_up(const char *name, const text *key, Datum *value)
 	return can;
 }
 
-/* The profile of a name with what is pending, 0 if it has none; false if a query must look it up. Whoever may read lead may be told. */
+/*
+ * The profile of a name with its pending changes, 0 if it has none; false if a query must
+ * look it up. A user with SELECT on lead may see pending changes, too.
+ */
 static bool
 look_up_profile_of(const text *name, Datum *value)
 {
@@ -88,7 +90,7 @@ look_up_profile_of(const text *name, Datum *value)
 	can = pending.table == NULL || pending.may_look_up;
 	if (can && pending.table)
 	{
-		/* (whether a row without a profile is there makes no difference) */
+		/* (it makes no difference whether there is a row without a profile) */
 		profile = (Profile) {*value != 0, *value ? DatumGetJsonbP(*value) : NULL};
 		pending_profiles_apply(&pending, name, &profile);
 		*value = JsonbPGetDatum(profile.value);
@@ -97,7 +99,7 @@ look_up_profile_of(const text *name, Datum *value)
 	return can;
 }
 
-/* The same of a lead, with those of its aliases. */
+/* The same for a lead, with the profiles of its aliases. */
 static bool
 look_up_profile(const text *lead_id, text **aliases, int n, Datum *value)
 {
@@ -131,8 +133,8 @@ may_read(const char *name)
 }
 
 /*
- * The lead that a name stands for, its aliases, its timeline (NULL: none), and whether it is
- * excluded; false if a query must look.
+ * Look up the lead that a name stands for, its aliases, its timeline (NULL: none), and
+ * whether it is excluded; false if a query must look them up.
  */
 static bool
 look_up_timeline(text **lead_id, text ***aliases, int *naliases, Datum *timeline, bool *excluded)
@@ -160,14 +162,14 @@ look_up_timeline(text **lead_id, text ***aliases, int *naliases, Datum *timeline
 	return true;
 }
 
-/* Whether policies on events bind the caller; to know it, he need not have the right to read them. */
+/* Whether policies on events apply to the caller; the caller needs no right to read events for this check. */
 static bool
 events_are_hidden(void)
 {
 	return check_enable_rls(our_table("event"), InvalidOid, true) == RLS_ENABLED;
 }
 
-/* By a query, whose plan is kept for the session. */
+/* The score by a query, whose plan the session keeps. */
 static Datum
 score_by_query(FunctionCallInfo fcinfo)
 {
@@ -192,7 +194,7 @@ score_by_query(FunctionCallInfo fcinfo)
 Datum
 score_lead(PG_FUNCTION_ARGS)
 {
-	/* the core's function: a call site of its own, so that the session keeps no more scorecards than it would anyhow */
+	/* call the core's score() with an FmgrInfo of our own, so that the session keeps no extra scorecards */
 	FmgrInfo	core = {.fn_addr = score, .fn_nargs = 4, .fn_mcxt = CurrentMemoryContext};
 	text	   *lead_id = PG_GETARG_TEXT_PP(0);
 	Datum		card;

@@ -4,7 +4,7 @@
  *     session_number(occurred_at, gap) OVER (PARTITION BY visitor ORDER BY occurred_at)
  *
  * A session ends where the next row of the partition is more than "gap" away.
- * Rows without a time, or without a gap, are in no session and part none.
+ * Rows without a time or without a gap belong to no session and do not end one.
  */
 #include "compat.h"
 
@@ -15,10 +15,10 @@
 
 PG_FUNCTION_INFO_V1(session_number);
 
-/* What is kept of the rows before. */
+/* What is kept of the previous rows. */
 typedef struct SessionState
 {
-	int64		session;		/* 0: there was no row yet */
+	int64		session;		/* 0: no row yet */
 	TimestampTz last;
 } SessionState;
 
@@ -36,11 +36,11 @@ gap_length(Interval *gap)
 				 errmsg("the gap between sessions is negative"),
 				 errdetail("It is %s.", DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(gap)))),
 				 errhint("Write a duration such as 30 minutes.")));
-	/* up to a century a double holds it to the microsecond; beyond 2^63 there is no end */
+	/* a double is exact to the microsecond up to a century; 2^63 and more count as infinite */
 	return length >= (double) PG_INT64_MAX ? PG_INT64_MAX : (int64) length;
 }
 
-/* Whether two instants are more than so many microseconds apart, whichever comes first. */
+/* Whether two instants, in either order, are more than so many microseconds apart. */
 static bool
 is_apart(TimestampTz a, TimestampTz b, int64 length)
 {
@@ -60,7 +60,7 @@ session_number(PG_FUNCTION_ARGS)
 	Datum		gap = WinGetFuncArgCurrent(window, 1, &no_gap);
 	int64		length = no_gap ? 0 : gap_length(DatumGetIntervalP(gap));
 
-	/* rows before are not asked for again */
+	/* previous rows are not fetched again */
 	WinSetMarkPosition(window, WinGetCurrentPosition(window));
 	if (no_time || no_gap)
 		PG_RETURN_NULL();

@@ -1,10 +1,9 @@
 /*
  * signals.c: the signals that a session keeps between statements.
  *
- * They are read with a snapshot of the moment, whatever the transaction's
- * isolation, so that they are as new as the last invalidation: a cache filled
- * with an old snapshot would stay stale. A trigger on the table sends the
- * invalidations.
+ * They are read with the latest snapshot at every isolation level, so that they are
+ * as new as the last invalidation: a cache filled with an old snapshot would stay
+ * stale. A trigger on the table sends the invalidations.
  */
 #include "live/signals.h"
 
@@ -21,7 +20,7 @@ PG_FUNCTION_INFO_V1(signals_changed);
 
 static SessionCache signals = {.name = "leadscore signals"};
 
-/* Read the signals with a snapshot of the moment, and compile them. */
+/* Read the signals with the latest snapshot, and compile them. */
 static void *
 load_signals(SessionCache *cache pg_attribute_unused(), void *arg pg_attribute_unused())
 {
@@ -51,8 +50,9 @@ current_signals(void)
 }
 
 /*
- * Trigger on the tables that signals() reads, signal and compaction: every
- * session compiles the signals anew. What sessions watch is the table signal.
+ * Trigger on the tables that signals() reads, signal and compaction: makes every
+ * session compile the signals again. Sessions watch only the table signal, so a change
+ * of either table invalidates signal.
  */
 Datum
 signals_changed(PG_FUNCTION_ARGS)

@@ -6,7 +6,7 @@
 
 #include "model/signal.h"
 
-/* The signals as of now; valid until the transaction ends. */
+/* The current signals; valid until the transaction ends. */
 extern const SignalSet *current_signals(void);
 
 #endif							/* LEADSCORE_SIGNALS_H */

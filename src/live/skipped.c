@@ -1,8 +1,8 @@
 /*
  * skipped.c: rows of tracked tables that do not count, by reason.
  *
- * A statement appends a row for each reason. Nobody updates one, so nobody waits;
- * fold() makes one of many, and the view skipped_row adds them up.
+ * A statement appends a row for each reason. These rows are never updated, so writers
+ * do not wait for each other. fold() merges them, and the view skipped_row adds them up.
  */
 #include "live/skipped.h"
 
@@ -16,7 +16,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-/* Clocks that differ by less make no future. */
+/* A time is in the future only if it is later than now by more than this, because clocks differ. */
 #define TOLERANCE (5 * SECS_PER_MINUTE * USECS_PER_SEC)
 
 static void
@@ -50,7 +50,7 @@ skips_note(Skips *skips, const Reading *reading, const SourceRow *row, bool is_r
 		skips->in_future++;
 }
 
-/* Reasons, with so many rows each. */
+/* Reasons, with the number of rows of each. */
 typedef struct Reasons
 {
 	int			n;

@@ -1,11 +1,10 @@
 /*
- * source.c: reading the rows of a tracked table as events or profiles: those
- * of a statement, one by one, and those of whole tables.
+ * source.c: reading the rows of a tracked table as events or profiles: the rows
+ * of a statement, one by one, and the rows of whole tables.
  *
- * A whole table is scanned as it is, without a query: nothing is planned, and
- * no policy hides a row. A query is used only to find the rows of some leads or
- * kinds, for which there may be an index. Either way rows are read as the
- * table's owner.
+ * A whole table is scanned directly, without a query: nothing is planned, and no
+ * policy hides a row. A query is used only to find the rows of some leads or kinds,
+ * for which there may be an index. Either way, rows are read as the table's owner.
  */
 #include "live/source.h"
 
@@ -45,28 +44,29 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-/* The mappings that have been looked up, by trigger. */
+/* The mappings that the session has looked up, by trigger. */
 typedef struct SourceEntry
 {
 	Oid			trigger;		/* hash key */
 	SessionCache cache;			/* of a Source */
 } SourceEntry;
 
-/* Mappings that a session keeps; when there are more, it begins anew. */
+/* Mappings that a session keeps; to keep another one, it forgets all of them. */
 #define MAX_SOURCES 256
 
 static HTAB *sources = NULL;
 
 /*
- * A statement must not fail for what a row holds, and jsonb and text have limits
- * of 256 MB and 1 GB. So what could come near them is not converted at all: it is
- * as if a row had no properties when these could become more than 64 MB of jsonb,
- * and no lead or kind when that is a value of another type than text above 1 MB.
+ * A statement must not fail because of the values in a row, and jsonb and text have
+ * limits of 256 MB and 1 GB. So values that could come near them are not converted. A
+ * row whose properties could become more than 64 MB of jsonb is read as if it had no
+ * properties. A lead or kind of a type other than text is read as NULL if its value is
+ * larger than 1 MB.
  */
 #define MOST_PROPERTY_BYTES (64 * 1024 * 1024)
 #define MOST_OUTPUT_BYTES (1024 * 1024)
 
-/* What a byte can become: an element of an enum[] or regclass[] of four bytes, a name of up to 130. */
+/* How many bytes a byte can become: a 4-byte element of an enum[] or regclass[] becomes a name of up to 130 bytes. */
 #define MOST_GROWTH 34
 
 PG_FUNCTION_INFO_V1(property_type);
@@ -81,7 +81,7 @@ PG_FUNCTION_INFO_V1(try_table);
 
 /* ---------- the mapping ---------- */
 
-/* Whether the text of a type depends on nothing but the value. */
+/* Whether the text output of a type depends only on the value. */
 bool
 text_is_fixed(Oid type)
 {
@@ -105,9 +105,9 @@ text_is_fixed(Oid type)
 }
 
 /*
- * Whether values of a type can be properties: jsonb has a form for them that
- * needs no function but the type's own. A cast to json may be anybody's, and
- * may fail; the text of json need not be valid as jsonb.
+ * Whether values of a type can be properties: they can be converted to jsonb with no
+ * function other than the type's own. A cast to json may belong to any user, and may
+ * fail. The text of a json value need not be valid jsonb.
  */
 bool
 is_property_type(Oid type)
@@ -116,7 +116,7 @@ is_property_type(Oid type)
 	Oid			element;
 	Oid			function;
 
-	/* an array of a domain over an array is one of what that holds */
+	/* look through arrays of domains over arrays, down to the innermost element type */
 	while (OidIsValid(element = get_element_type(base)))
 		base = getBaseType(element);
 	return base != JSONOID && get_typtype(base) != TYPTYPE_COMPOSITE &&
@@ -137,7 +137,7 @@ property_type(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(is_property_type(type));
 }
 
-/* The number of a column; 0: there is none of that name. */
+/* The number of a column; 0 if there is no column of that name. */
 static AttrNumber
 column_named(TupleDesc row, const char *name)
 {
@@ -151,7 +151,7 @@ column_named(TupleDesc row, const char *name)
 	return 0;
 }
 
-/* Whether a text can only be a name: letters, of other alphabets too, digits, _ and $. */
+/* Whether a text can only be a name: it consists of letters of any alphabet, digits, _ and $. */
 static bool
 is_name(const char *text)
 {
@@ -170,7 +170,7 @@ looks_like_name(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(is_name(text_to_cstring(PG_GETARG_TEXT_PP(0))));
 }
 
-/* Have an expression stand for a column; false, with the source's problem set, if the text is none. */
+/* Map an expression in place of a column; false, with the source's problem set, if the text is not an expression. */
 static bool
 map_expression(Source *source, TupleDesc row, const char *text, ExpressionUse use, SourceColumn *column)
 {
@@ -189,8 +189,8 @@ map_expression(Source *source, TupleDesc row, const char *text, ExpressionUse us
 }
 
 /*
- * Find a column, or make the expression that stands instead; false, with the
- * source's problem set, if the text is neither.
+ * Map a column, or an expression in its place; false, with the source's problem set,
+ * if the text is neither.
  */
 static bool
 map_column(Source *source, TupleDesc row, const char *text, ExpressionUse use, SourceColumn *column)
@@ -205,7 +205,7 @@ map_column(Source *source, TupleDesc row, const char *text, ExpressionUse use, S
 		source->problem = psprintf("There is no column \"%s\" any more.", text);
 		return false;
 	}
-	/* json has no other form as a property than jsonb, which it may fail to have */
+	/* a json column becomes jsonb as a property, which may fail, so it is evaluated as an expression */
 	if (attnum > 0 && use == AS_PROPERTY && getBaseType(TupleDescAttr(row, attnum - 1)->atttypid) == JSONOID)
 	{
 		text = quote_identifier(text);
@@ -224,7 +224,7 @@ map_column(Source *source, TupleDesc row, const char *text, ExpressionUse use, S
 	return true;
 }
 
-/* Whether a column's type has become one that cannot be read, since it was tracked. */
+/* Whether a column's type has changed since track() to one that cannot be read. */
 static bool
 type_has_changed(Source *source, const SourceColumn *column, const Oid *types, int n)
 {
@@ -257,8 +257,8 @@ growth_of(const SourceColumn *column)
 }
 
 /*
- * A property's name, and in *text the column or the expression that is its value.
- * What is no column is "name => expression".
+ * The name of a property; *text is the column or expression that gives its value. If
+ * the property is not a column, it has the form "name => expression".
  */
 static const char *
 property_named(TupleDesc row, const char *property, const char **text)
@@ -306,7 +306,7 @@ map_properties(Source *source, TupleDesc row, char **properties, int n)
 			return;
 		source->property_growth[i] = growth_of(column);
 		source->pinned_settings |= !text_is_fixed(column->type);
-		/* a column alone, but not what has a name of its own */
+		/* a single jsonb value is the whole object, unless it has a name of its own: "name => expression" */
 		if (n == 1 && column->type == JSONBOID && name == properties[i])
 			source->whole_properties = true;
 
@@ -325,7 +325,7 @@ map_properties(Source *source, TupleDesc row, char **properties, int n)
 	source->build_properties = call;
 }
 
-/* Whether what a mapping has for a column is evaluated instead. */
+/* Whether the text of a mapping is evaluated as an expression, not read as a column. */
 static bool
 is_expression(TupleDesc row, const char *text, bool is_property)
 {
@@ -368,7 +368,7 @@ mapping_has_expression(JsonbContainer *mapping, TupleDesc row)
 	return false;
 }
 
-/* has_expression(source, mapping): whether anything of a mapping is evaluated, and may fail. */
+/* has_expression(source, mapping): whether a mapping has an expression, whose evaluation may fail. */
 Datum
 has_expression(PG_FUNCTION_ARGS)
 {
@@ -376,7 +376,7 @@ has_expression(PG_FUNCTION_ARGS)
 	Relation	relation = RelationIdGetRelation(PG_GETARG_OID(0));
 	bool		found;
 
-	/* dropped meanwhile: its readers say so */
+	/* dropped meanwhile: reading it raises the error */
 	if (relation == NULL)
 		PG_RETURN_BOOL(false);
 	found = JB_ROOT_IS_OBJECT(mapping) && mapping_has_expression(&mapping->root, RelationGetDescr(relation));
@@ -451,7 +451,7 @@ source_map(Jsonb *mapping, TupleDesc row, Oid owner)
 	return source;
 }
 
-/* A trigger, whose mapping is looked up. */
+/* A trigger whose mapping is looked up. */
 typedef struct SourceTrigger
 {
 	Trigger    *trigger;
@@ -515,9 +515,9 @@ source_of_trigger(Trigger *trigger, Relation relation)
 }
 
 /*
- * Whether a source cannot be read: then there is a warning of the consequence.
- * Whoever writes rows is not warned of what has become of the table: whoever
- * changed it has been, and status says so.
+ * Whether a source cannot be read; if so, a WARNING names the consequence. A writer of
+ * rows gets no warning that the table has changed: the user who changed it has been
+ * warned, and the view status reports it.
  */
 bool
 source_has_problem(Source *source, Relation relation, bool is_written, const char *consequence)
@@ -531,7 +531,7 @@ source_has_problem(Source *source, Relation relation, bool is_written, const cha
 	return source->problem != NULL;
 }
 
-/* Make the text of every type depend on its value alone. */
+/* Make the text output of every type depend only on the value. */
 void
 pin_settings(void)
 {
@@ -707,12 +707,12 @@ read_properties(void *arg)
 	return DatumGetJsonbP(FunctionCallInvoke(source->build_properties));
 }
 
-/* What is evaluated for a row. */
+/* The arguments of evaluate_row(). */
 typedef struct RowEvaluation
 {
 	Source	   *source;
 	TupleTableSlot *slot;
-	bool		passes;			/* the filter */
+	bool		passes;			/* the row passes the filter */
 } RowEvaluation;
 
 static void
@@ -721,7 +721,7 @@ evaluate(SourceColumn *column, TupleTableSlot *slot)
 	column->value.value = expression_value(column->expression, slot, &column->value.isnull);
 }
 
-/* Evaluate the expressions of a mapping for a row: no other than the filter, if the row does not pass it. */
+/* Evaluate the expressions of a mapping for a row: first the filter and, if the row passes it, the others. */
 static void
 evaluate_row(void *argument)
 {
@@ -764,8 +764,8 @@ read_lead_id(SourceRow *row)
 }
 
 /*
- * Read a row as a profile: its attributes, or NULL if it has none (then the fault is
- * ROW_FAULTS), names no lead or is not to be one.
+ * Read a row as a profile: returns its attributes, or NULL if it has none (the fault is
+ * then ROW_FAULTS), names no lead, does not pass the filter, or an expression fails.
  */
 Jsonb *
 source_read_profile(Reading *reading, TupleTableSlot *slot, SourceRow *row)
@@ -776,7 +776,7 @@ source_read_profile(Reading *reading, TupleTableSlot *slot, SourceRow *row)
 	return row->fault == ROW_FAULTS ? read_properties(row) : NULL;
 }
 
-/* Read a row as saying whose a name is; false if it does not, or says that it is its own. */
+/* Read a row as an alias of a lead; false if it is none, or if the alias is the lead itself. */
 bool
 source_read_alias(Reading *reading, TupleTableSlot *slot, AliasRow *alias)
 {
@@ -812,8 +812,8 @@ is_no_event(SourceRow *row, RowFault fault)
 /*
  * Read a row as an event; false if it cannot be scored: no lead (NULL, empty
  * or over LEAD_ID_MAX bytes), no kind, no time in the years 1970 to 9999, or a
- * value that is not a number below 10^12; or because the filter or an expression
- * says so. Such rows are passed over, for the user's statement must not fail for us.
+ * value that is not a number below 10^12; or if it does not pass the filter, or an
+ * expression fails. Such rows are skipped, so that the user's statement does not fail.
  */
 bool
 source_read(Reading *reading, TupleTableSlot *slot, SourceRow *row)
@@ -845,13 +845,13 @@ source_read(Reading *reading, TupleTableSlot *slot, SourceRow *row)
 
 /* ---------- whole tables ---------- */
 
-/* What is read of a table, and who takes the rows. */
+/* Reads a table and passes its rows to "consume". */
 typedef struct TableReader
 {
 	DestReceiver receiver;		/* must be first; for queries */
 	Jsonb	   *mapping;
 	Oid			owner;			/* of the table */
-	Reading		reading;		/* by the mapping, for the rows that are being read */
+	Reading		reading;		/* with the mapping for the current row type */
 	SourceConsumer consume;
 	void	   *argument;
 } TableReader;
@@ -864,7 +864,7 @@ no_such_table(Oid table)
 			 errmsg("relation with OID %u does not exist", table)));
 }
 
-/* Tables are locked for those who could lock them anyway, as SELECT does, and for us. */
+/* Allow a table to be locked as by SELECT: only for roles that may SELECT from it, and for our owner. */
 static void
 check_may_select(Oid table)
 {
@@ -876,7 +876,7 @@ check_may_select(Oid table)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, name);
 }
 
-/* Whole tables are read for those who could read them anyway, and for us. */
+/* Allow a whole table to be read: only for roles that may read all of its rows, and for our owner. */
 static void
 check_may_read(Oid table)
 {
@@ -891,9 +891,9 @@ check_may_read(Oid table)
 }
 
 /*
- * Open a table that is to be read whole, in ACCESS SHARE mode. The caller's
- * rights are checked before it is locked: nobody waits for a lock, or makes
- * others wait for it, on a table that is none of his business.
+ * Open a table in ACCESS SHARE mode to read the whole table. The caller's rights are
+ * checked before it is locked, so a role without rights on the table neither waits for
+ * its lock nor makes others wait for it.
  */
 Relation
 source_open(Oid table)
@@ -903,7 +903,7 @@ source_open(Oid table)
 	check_may_read(table);
 	relation = try_table_open(table, AccessShareLock);
 	if (relation == NULL)
-		no_such_table(table);	/* it was dropped while we waited */
+		no_such_table(table);	/* it was dropped while we waited for the lock */
 	return relation;
 }
 
@@ -945,7 +945,10 @@ reader_destroy(DestReceiver *self pg_attribute_unused())
 {
 }
 
-/* A few leads, as of an alias that changes its own: the plan is kept. It is made when the table may have had no rows yet. */
+/*
+ * Whether there are only a few leads, as when an alias changes its lead; the plan is then
+ * kept. It may be made while the table is still empty, so sequential scans are disabled.
+ */
 static bool
 is_few(Datum lead_ids, Datum kinds)
 {
@@ -958,7 +961,10 @@ is_few(Datum lead_ids, Datum kinds)
 	return true;
 }
 
-/* Read the rows of some leads and kinds by a query, as the table's owner; false: there is none. SPI must not be connected. */
+/*
+ * Read the rows of some leads and kinds by a query, as the table's owner; false if there
+ * is no query. SPI must not be connected.
+ */
 static bool
 read_by_query(TableReader *reader, Relation relation, Datum lead_ids, Datum kinds)
 {
@@ -990,7 +996,7 @@ read_by_query(TableReader *reader, Relation relation, Datum lead_ids, Datum kind
 	return true;
 }
 
-/* Read one table, without its children, as its owner; false: no more. */
+/* Read one table, without its children, as its owner; false if no more rows are wanted. */
 static bool
 read_one_table(TableReader *reader, Relation relation, Snapshot snapshot)
 {
@@ -1021,7 +1027,7 @@ read_one_table(TableReader *reader, Relation relation, Snapshot snapshot)
 	return more;
 }
 
-/* Whether a table's owner can query it: he may have been denied that, and policies can bind him. */
+/* Whether a table's owner can query it: the privilege may have been revoked, and policies may apply to the owner. */
 static bool
 may_query(Oid owner, Relation relation)
 {
@@ -1031,9 +1037,9 @@ may_query(Oid owner, Relation relation)
 }
 
 /*
- * Read the rows of a table, with the active snapshot, and give each to
- * "consume", which runs as the table's owner, until it wants no more. lead_ids and kinds (text[], or 0
- * for all) say which are wanted; more may come.
+ * Read the rows of a table with the active snapshot, and pass each to "consume", which
+ * runs as the table's owner, until it returns false. lead_ids and kinds (text[], or 0
+ * for all) say which rows are wanted; other rows may be passed, too.
  */
 void
 source_read_table(Relation relation, Jsonb *mapping, bool with_children, Datum lead_ids, Datum kinds,
@@ -1074,9 +1080,9 @@ source_read_table(Relation relation, Jsonb *mapping, bool with_children, Datum l
 }
 
 /*
- * Whether a table or a child of it has any row; nothing of its owner's is run.
- * All of them stay locked, AccessShareLock, until the transaction ends, as if
- * they had been read by a query.
+ * Whether a table or a child of it has any row; no code of the table's owner is run.
+ * All of them stay locked in ACCESS SHARE mode until the transaction ends, as if a
+ * query had read them.
  */
 bool
 table_has_rows(Oid table_oid)
@@ -1112,7 +1118,7 @@ has_rows(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(table_has_rows(table));
 }
 
-/* Whether a table has events of a kind. */
+/* How many rows has_events() reads at most. */
 #define MAX_ROWS_SEARCHED 10000
 
 typedef struct KindSearch
@@ -1139,8 +1145,8 @@ search_row(Reading *reading, TupleTableSlot *slot, void *argument)
 
 /*
  * has_events(source, mapping, kind): whether a table or a child of it has an
- * event of a kind (NULL: of any). NULL if the first rows have none, and there
- * may be more.
+ * event of a kind (NULL: of any). Returns NULL if the first MAX_ROWS_SEARCHED rows have
+ * none, and there may be more.
  */
 Datum
 has_events(PG_FUNCTION_ARGS)
@@ -1160,7 +1166,7 @@ has_events(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(search.found);
 }
 
-/* The rows that belong to some leads. */
+/* A search for the rows of some leads. */
 typedef struct RowSearch
 {
 	Datum	   *lead_ids;		/* text */
@@ -1201,10 +1207,10 @@ search_lead(Reading *reading, TupleTableSlot *slot, void *argument)
 }
 
 /*
- * Look for the rows of a table and its children that belong to some leads. The
- * caller must be able to read them, but they are read as the table's owner: a query
- * could run functions of his, such as those of its indexes, with the caller's rights.
- * Where they are to be listed, no query is used: it would not tell which rows they are.
+ * Search a table and its children for the rows of some leads. The caller must have
+ * the right to read them, but they are read as the table's owner: a query could run
+ * functions of the owner, such as those of its indexes, with the caller's rights. To
+ * list the rows, no query is used, because its result has no tableoid and ctid.
  */
 static int64
 search_leads(Oid table, Jsonb *mapping, Datum lead_ids, ReturnSetInfo *result)
@@ -1228,7 +1234,7 @@ count_rows(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(search_leads(PG_GETARG_OID(0), PG_GETARG_JSONB_P(1), PG_GETARG_DATUM(2), NULL));
 }
 
-/* find_rows(source, mapping, lead_ids) -> setof (of_table, place): which they are. */
+/* find_rows(source, mapping, lead_ids) -> setof (of_table, place): the tables and ctids of these rows. */
 Datum
 find_rows(PG_FUNCTION_ARGS)
 {
@@ -1239,9 +1245,9 @@ find_rows(PG_FUNCTION_ARGS)
 }
 
 /*
- * lock_source(table): lock it and its children, ACCESS SHARE, from now to the end
- * of the transaction, so that none is truncated, dropped or detached, which
- * snapshots do not show.
+ * lock_source(table): lock the table and its children in ACCESS SHARE mode until the
+ * end of the transaction, so that none of them is truncated, dropped or detached: a
+ * snapshot does not protect against these.
  */
 Datum
 lock_source(PG_FUNCTION_ARGS)
@@ -1264,9 +1270,9 @@ lock_source(PG_FUNCTION_ARGS)
 }
 
 /*
- * try_table(table, written): lock a table and its children to read them or,
- * itself alone, to write it, until the transaction ends; false if somebody else
- * keeps us waiting, or has dropped one.
+ * try_table(table, written): without waiting, lock a table and its children in ACCESS
+ * SHARE mode or, if "written", the table alone in ROW EXCLUSIVE mode, until the
+ * transaction ends. False if a lock is not available, or a table has been dropped.
  */
 Datum
 try_table(PG_FUNCTION_ARGS)

@@ -6,17 +6,17 @@
  *     {"lead_id": "customer_id", "kind": "purchase", "occurred_at": "placed_at",
  *      "value": "total", "properties": ["channel", "device"]}
  *
- * "kind_column" stands instead of "kind" where a column names the kind; a table
- * of customers has neither, nor a time: its rows are profiles. A table of aliases
- * has "alias", whose rows say that it is a name of the lead. "latest_by" names
- * the column by which one row counts of those that name the same lead, or alias.
- * Only rows count for which "filter", a condition, is true.
+ * "kind_column" replaces "kind" if a column holds the kind. A table of customers has
+ * neither, nor a time: its rows are profiles. A table of aliases has "alias": each of
+ * its rows makes this name an alias of the lead. If several rows name the same lead or
+ * alias, the row with the greatest value in the column "latest_by" counts. Only rows
+ * for which "filter", a condition, is true count.
  *
- * Where no column has a name, it is an expression over the row: "lower(email)", or
- * as a property, with its own name, "price => (payload ->> 'price')::numeric".
- * "maintenance": "deferred" has record() append to pending_delta, and
- * "partition": true marks the triggers of a partition or child table, whose
- * rows are read through its parent.
+ * A text that is not the name of a column is an expression over the row: "lower(email)"
+ * or, as a property with its own name, "price => (payload ->> 'price')::numeric".
+ * With "maintenance": "deferred", record() appends to pending_delta.
+ * "partition": true marks the triggers of a partition or child table, whose rows are
+ * read through its parent.
  */
 #ifndef LEADSCORE_SOURCE_H
 #define LEADSCORE_SOURCE_H
@@ -33,25 +33,25 @@
 /* Properties that a source can have. */
 #define MAX_PROPERTIES 50
 
-/* One column of the mapping, or the expression that stands instead. */
+/* One column of the mapping, or an expression in its place. */
 typedef struct SourceColumn
 {
 	AttrNumber	attnum;			/* 0: not mapped, or an expression */
 	Expression *expression;		/* NULL: none */
-	NullableDatum value;		/* of the expression, for the row that is being read */
+	NullableDatum value;		/* of the expression, for the current row */
 	Oid			type;			/* base type */
 	bool		is_varlena;		/* its text can be of any length */
-	FmgrInfo	output;			/* of types that are not read directly */
+	FmgrInfo	output;			/* for types that are not read directly */
 } SourceColumn;
 
-/* A mapping: that of a trigger is looked up once a session, and again when its table has changed. */
+/* A mapping. A trigger's mapping is looked up once per session, and again when its table has changed. */
 typedef struct Source
 {
-	MemoryContext context;		/* holds what the pointers point to */
+	MemoryContext context;		/* owns the memory of all pointers */
 	const char *problem;		/* why rows cannot be read, or NULL */
-	bool		is_strange;		/* somebody has made the trigger by hand */
-	uint64		family;			/* the same for a source and its partitions: what their mappings have in common, hashed */
-	AttrNumber	last_column;	/* the highest that is mapped */
+	bool		is_strange;		/* the trigger was not made by track() */
+	uint64		family;			/* hash of what the mappings of a source and its partitions have in common */
+	AttrNumber	last_column;	/* the highest column number that is read */
 	SourceColumn filter;
 	SourceColumn lead_id;
 	SourceColumn kind;
@@ -63,18 +63,18 @@ typedef struct Source
 	int			constant_kind_length;
 	bool		whole_properties;	/* one jsonb column is the object itself */
 	bool		deferred;		/* append to pending_delta instead */
-	bool		pinned_settings;	/* some column's text depends on settings */
+	bool		pinned_settings;	/* the text of some column depends on settings, so they are pinned */
 	int			nproperties;
 	SourceColumn *properties;
-	int		   *property_growth;	/* how many bytes of jsonb one byte of the column can become; 0: it is always small */
-	List	   *expressions;	/* the columns, SourceColumn *, that are such, but for the filter */
+	int		   *property_growth;	/* how many bytes of jsonb a byte of the column can become; 0: always small */
+	List	   *expressions;	/* the columns (SourceColumn *) that are expressions, except the filter */
 	FunctionCallInfo build_properties;	/* jsonb_build_object(name, value, ...) */
 } Source;
 
-/* Why a row is no event. */
+/* Why a row is not an event. */
 typedef enum RowFault
 {
-	ROW_FILTERED,				/* it is not meant to be one */
+	ROW_FILTERED,				/* it does not pass the filter */
 	ROW_FAILED,					/* an expression fails */
 	ROW_WITHOUT_TIME,
 	ROW_WITHOUT_VALUE,
@@ -88,25 +88,25 @@ typedef struct SourceRow
 {
 	Source	   *source;
 	TupleTableSlot *slot;
-	RowFault	fault;			/* if it is none */
+	RowFault	fault;			/* if it is not an event */
 	const char *lead_id;
 	int			lead_id_length;
 	TimestampTz occurred_at;
 	Event		event;
 } SourceRow;
 
-/* A row, read as saying whose a name is. */
+/* A row, read as an alias of a lead. */
 typedef struct AliasRow
 {
 	SourceRow	row;
 	Label		alias;
 	Label		lead;
-	Label		latest;			/* what orders several rows of an alias, by its bytes; its text is NULL: nothing */
+	Label		latest;			/* orders several rows of an alias, compared by bytes; text NULL: no value */
 } AliasRow;
 
 /*
- * Reading some rows. It begins as {source}, and has to be ended before anything is
- * written: see attempt_next().
+ * The state of reading some rows. Initialize it with {source}, and call reading_end()
+ * before anything is written: see attempt_next().
  */
 typedef struct Reading
 {
@@ -114,24 +114,24 @@ typedef struct Reading
 	Attempts	attempts;
 } Reading;
 
-/* Takes a row of a table that is read; false: no more. Runs as the table's owner. */
+/* Receives a row of a table; returns false if it wants no more. Runs as the table's owner. */
 typedef bool (*SourceConsumer) (Reading *reading, TupleTableSlot *slot, void *argument);
 
 extern bool is_property_type(Oid type);
 
-/* Whether the text of a type depends on nothing but the value. */
+/* Whether the text output of a type depends only on the value. */
 extern bool text_is_fixed(Oid type);
 
-/* The argument of a trigger, or NULL if track() has not made it. */
+/* The argument of a trigger, or NULL if the trigger was not made by track(). */
 extern Jsonb *mapping_of(Trigger *trigger);
 
-/* What the mappings of a source and its partitions have in common, hashed. */
+/* The hash of what the mappings of a source and its partitions have in common. */
 extern uint64 source_family(Jsonb *mapping);
 
-/* Whether a mapping says that of several rows of a lead the latest counts. */
+/* Whether a mapping says that the latest of several rows of a lead counts. */
 extern bool mapping_has_latest(Jsonb *mapping);
 
-/* A mapping, looked up for rows of a type, in the current memory context; "owner" is that of their table. */
+/* Look up a mapping for rows of a type, in the current memory context; "owner" is the owner of their table. */
 extern Source *source_map(Jsonb *mapping, TupleDesc row, Oid owner);
 
 extern Source *source_of_trigger(Trigger *trigger, Relation relation);

@@ -1,32 +1,34 @@
 /*
  * store.c: writing rows of lead_timeline, pending_delta and lead.
  *
- * All have the columns (lead_id, timeline, delta or profile). They are written through
- * the table access methods, without planner and executor, at a third of the
- * price of a statement.
+ * All three have the columns (lead_id, timeline, delta or profile). They are written
+ * through the table access methods, without planner and executor, at a third of the
+ * cost of a statement.
  *
- * Lock. A lead belongs to the transaction that has its row of lead_timeline:
- * that has locked it (FOR UPDATE), written it, or deleted it. It keeps it
- * until it ends. store_take() gets a row only if it is free, and never waits:
+ * Lock. A lead belongs to the transaction that holds the lock on its row of
+ * lead_timeline: that has locked it (FOR UPDATE), written it, or deleted it. The lock
+ * is held until that transaction ends. store_take() takes a row only if it is free,
+ * and never waits:
  *
- *   - The row is looked up by the primary key with a dirty snapshot, as it is
- *     now, whatever the transaction's snapshot, for adding commutes. If somebody
- *     is making, changing or deleting it, it is busy.
- *   - It is then locked with LockWaitSkip, which closes the gap between the look
- *     and the write: the write that follows finds nobody to wait for.
- *   - A row that is not there is inserted speculatively, as ON CONFLICT does it. If
- *     somebody else inserts it at the same time, both may back off; it is busy
- *     for both. Where many rows were not there, as in a rebuild, the next one is
- *     inserted without a look.
+ *   - It looks the row up by the primary key with a dirty snapshot, in its newest
+ *     version, whatever the transaction's snapshot; that is correct because additions
+ *     commute. If another transaction is inserting, updating or deleting the row, it
+ *     is busy.
+ *   - It then locks the row with LockWaitSkip. This closes the gap between the look-up
+ *     and the write: the write that follows never has to wait.
+ *   - A missing row is inserted speculatively, as ON CONFLICT does. If another
+ *     transaction inserts it at the same time, both may back off; the row is then busy
+ *     for both. After many missing rows in succession, as in a rebuild, the next one is
+ *     inserted without a look-up.
  *
- * At the stricter levels of isolation a row whose newest version the
- * transaction's snapshot does not see is busy, too: what the transaction sees of
- * the lead is its snapshot with what it has added itself.
+ * At REPEATABLE READ and SERIALIZABLE, a row is also busy if the transaction's snapshot
+ * does not see its newest version: such a transaction sees the lead as of its snapshot,
+ * plus its own additions.
  *
- * Active leads come again and again. Descending the index costs more than all
- * the rest of an update, so a session remembers where it has found their rows.
- * That is no more than a hint: the row that is there is taken only if it is the
- * lead's, and as the key is unique it is then the one that the index would give.
+ * Active leads recur. Descending the index costs more than the rest of an update
+ * altogether, so a session remembers where it found their rows. The place is only a
+ * hint: the row there is used only if its lead_id matches, and as the key is unique it
+ * is then the row that the index would return.
  */
 #include "live/store.h"
 
@@ -51,8 +53,8 @@
 #include "utils/snapmgr.h"
 
 /*
- * Where a lead's row was found: where its HOT chain begins, that is, where its
- * index entry points to. Leads whose hashes are equal take each other's place.
+ * Where a lead's row was found: the start of its HOT chain, to which its index entry
+ * points. Leads with equal hashes overwrite each other's entry.
  */
 typedef struct Place
 {
@@ -72,10 +74,10 @@ typedef struct Place
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
-/* As many leads are remembered, in 4 MB. */
+/* Number of leads remembered, in 4 MB. */
 #define MAX_PLACES 200000
 
-/* After so many leads in a row that had none, the next one is taken to have no row. */
+/* After this many leads in succession without a row, the next one is assumed to have none. */
 #define MANY_MISSES 100
 
 static place_hash *places = NULL;
@@ -83,23 +85,23 @@ static place_hash *places = NULL;
 struct Store
 {
 	Relation	table;
-	MemoryContext context;		/* a scan allocates when it likes to, and keeps that */
-	MemoryContext row_context;	/* lasts as long as the row that was taken */
-	bool		newest;			/* take rows that the transaction's snapshot does not see, too */
-	bool		dated;			/* it is pending_delta, whose third column says since when */
-	EState	   *estate;			/* NULL: no index has been written to */
+	MemoryContext context;		/* a scan may allocate at any time, and keeps the memory */
+	MemoryContext row_context;	/* lasts as long as the taken row */
+	bool		newest;			/* also take rows that the transaction's snapshot does not see */
+	bool		dated;			/* it is pending_delta, whose third column is its transaction's start */
+	EState	   *estate;			/* NULL: no index written yet */
 	ResultRelInfo *result;		/* with its indexes open */
 	Relation	key;			/* the primary key's index; NULL: not opened yet */
-	IndexScanDesc scan;			/* of it, for one lead */
-	IndexFetchTableData *fetch; /* of rows whose place is remembered; NULL if it means nothing */
-	int			misses;			/* leads in a row that had no row */
-	SnapshotData now;			/* sees what others are writing, too */
+	IndexScanDesc scan;			/* of that index, for one lead */
+	IndexFetchTableData *fetch; /* of rows at remembered places; NULL if places are not used */
+	int			misses;			/* leads in succession that had no row */
+	SnapshotData now;			/* dirty: also sees uncommitted rows of other transactions */
 	TupleTableSlot *found;
-	TupleTableSlot *row;		/* what is written */
-	TupleTableSlot *rows[APPENDED_AT_ONCE]; /* the same where several are; NULL: not made yet */
+	TupleTableSlot *row;		/* the row to write */
+	TupleTableSlot *rows[APPENDED_AT_ONCE]; /* the same for several rows; NULL: not made yet */
 };
 
-/* Whether a table has a trigger that must be fired. The guard's work is done by whoever knows where rows belong. */
+/* Whether a table has a trigger that must be fired. The guard need not be: our callers know where rows belong. */
 static bool
 has_triggers(Relation table)
 {
@@ -109,9 +111,9 @@ has_triggers(Relation table)
 }
 
 /*
- * Whether a unique index has the definition of the primary key's: such as REINDEX
- * CONCURRENTLY makes beside it. What is a duplicate for the one is so for the
- * other, so that a speculative insertion is as good.
+ * Whether a unique index has the same definition as the primary key's, such as the one
+ * that REINDEX CONCURRENTLY builds beside it. A duplicate for one is a duplicate for the
+ * other, so a speculative insertion works the same.
  */
 static bool
 is_key_again(Relation index, Oid key)
@@ -127,7 +129,7 @@ is_key_again(Relation index, Oid key)
 	return same;
 }
 
-/* Whether a table has its first columns, so many, and no others but such as have been dropped. */
+/* Whether a table has exactly its first n columns, apart from later columns that have been dropped. */
 bool
 has_columns(Relation table, int n)
 {
@@ -139,7 +141,7 @@ has_columns(Relation table, int n)
 	return row->natts >= n;
 }
 
-/* Open the indexes to write to them. Few statements do: an update of a timeline is HOT, mostly. */
+/* Open the indexes for writing. Few statements need it: most updates of a timeline are HOT. */
 static void
 open_indexes(Store *store)
 {
@@ -155,14 +157,14 @@ open_indexes(Store *store)
 	MemoryContextSwitchTo(old);
 }
 
-/* Whether rows can be duplicates for no other reason than the lead's, whose index is "key". */
+/* Whether the lead's key, whose index is "key", is the only reason why a row can be a duplicate. */
 static bool
 indexes_fit(Store *store, Oid key)
 {
 	List	   *indexes = RelationGetIndexList(store->table);
 	bool		fit = true;
 
-	/* as we have made it there is no other index */
+	/* a table as the extension created it has no other index */
 	if (!OidIsValid(key) || list_length(indexes) > 1)
 	{
 		open_indexes(store);
@@ -184,7 +186,7 @@ store_open(Relation table, bool keyed, bool newest)
 	Store	   *store;
 	Oid			key = primary_key_index(table);
 
-	/* its columns, no trigger, no partitions */
+	/* require our columns, no trigger and no partitions */
 	if (OidIsValid(key) != keyed || table->rd_rel->relkind != RELKIND_RELATION || has_triggers(table) || !has_columns(table, keyed ? 2 : 3))
 		return NULL;
 
@@ -229,7 +231,7 @@ store_close(Store *store)
 	pfree(store);
 }
 
-/* What the row that was found, and the one that was written, have taken. */
+/* Free the memory of the row that was found and of the one that was written. */
 static void
 free_row_memory(Store *store)
 {
@@ -238,7 +240,7 @@ free_row_memory(Store *store)
 		ResetPerTupleExprContext(store->estate);
 }
 
-/* Fill a row that is written, and check it. (No column is NULL.) */
+/* Fill in a row to write, and check its constraints. (No column is NULL.) */
 static void
 set_row(Store *store, TupleTableSlot *row, Datum lead_id, struct varlena *timeline)
 {
@@ -247,7 +249,7 @@ set_row(Store *store, TupleTableSlot *row, Datum lead_id, struct varlena *timeli
 	ExecClearTuple(row);
 	row->tts_values[0] = lead_id;
 	row->tts_values[1] = PointerGetDatum(timeline);
-	memset(row->tts_isnull, true, RelationGetNumberOfAttributes(store->table) * sizeof(bool));	/* columns that were dropped */
+	memset(row->tts_isnull, true, RelationGetNumberOfAttributes(store->table) * sizeof(bool));	/* dropped columns */
 	row->tts_isnull[0] = row->tts_isnull[1] = false;
 	if (store->dated)
 	{
@@ -262,7 +264,7 @@ set_row(Store *store, TupleTableSlot *row, Datum lead_id, struct varlena *timeli
 	}
 }
 
-/* Add a row that was written to the indexes. */
+/* Add a written row to the indexes. */
 static void
 index_row(Store *store, TupleTableSlot *row, bool update, bool *conflict, UpdateIndexes indexes)
 {
@@ -290,7 +292,7 @@ remember_place(const Store *store, text *lead_id, const ItemPointerData *begin)
 	ItemPointerCopy(begin, &place_insert(places, place_key(store, lead_id), &found)->begin);
 }
 
-/* Look a lead's row up where it was found before. */
+/* Look up a lead's row where it was found before. */
 static bool
 find_by_place(Store *store, text *lead_id)
 {
@@ -301,7 +303,7 @@ find_by_place(Store *store, text *lead_id)
 	if (place == NULL)
 		return false;
 	tid = place->begin;
-	/* the place may be of another table, or of a time when this one had more rows */
+	/* the place may belong to another table, or to a time when this one had more rows */
 	if (!has_block(store->table, ItemPointerGetBlockNumber(&tid)))
 		return false;
 	if (!table_index_fetch_tuple(store->fetch, &tid, &store->now, store->found, &again, NULL))
@@ -313,7 +315,7 @@ find_by_place(Store *store, text *lead_id)
 	return false;
 }
 
-/* The primary key's index, which is opened when a lead's place is not known. */
+/* The primary key's index, opened when the place of a lead is not known. */
 static Relation
 key_index(Store *store)
 {
@@ -344,10 +346,10 @@ typedef enum Found
 {
 	NONE,
 	FOUND,
-	BUSY						/* somebody else is making or changing it */
+	BUSY						/* another transaction is inserting, updating or deleting it */
 } Found;
 
-/* Whether the transaction may not know the version of a row that was found. */
+/* Whether the version that was found is hidden from the transaction, at REPEATABLE READ or SERIALIZABLE. */
 static bool
 is_hidden(Store *store)
 {
@@ -356,9 +358,9 @@ is_hidden(Store *store)
 }
 
 /*
- * Whether the transaction's snapshot sees a row of a lead that has none any more:
- * with a new one there would be two. (No version is skipped by the scan, and none
- * is read for a predicate lock.)
+ * Whether the transaction's snapshot still sees a row of a lead that has none any more:
+ * with a new row it would see two. (The scan skips no version, and takes no predicate
+ * lock on any.)
  */
 static bool
 is_still_seen(Store *store, text *lead_id)
@@ -377,7 +379,7 @@ is_still_seen(Store *store, text *lead_id)
 	return seen;
 }
 
-/* Look a lead's row up, as it is now. Waits for whoever is making or changing it, if it is to. */
+/* Look up a lead's row in its newest version. With "wait", wait for a transaction that is writing it. */
 static Found
 find_row(Store *store, text *lead_id, bool wait)
 {
@@ -407,7 +409,7 @@ find_row(Store *store, text *lead_id, bool wait)
 
 /* ---------- taking ---------- */
 
-/* Whether the row that was found has been written by this transaction: then it is ours already. */
+/* Whether this transaction wrote the row that was found: then it already holds the row's lock. */
 static bool
 is_written_by_us(Store *store)
 {
@@ -417,7 +419,7 @@ is_written_by_us(Store *store)
 	return TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin));
 }
 
-/* Lock the row that was found; against those who lock it as the target of a foreign key, too, for it may be deleted. */
+/* Lock the row that was found, FOR UPDATE: it may be deleted, so conflict with foreign keys' FOR KEY SHARE, too. */
 static TM_Result
 lock_row(Store *store, bool wait)
 {
@@ -432,7 +434,7 @@ lock_row(Store *store, bool wait)
 	return result;
 }
 
-/* Whether something was done to a row; false if somebody else has changed it since it was found. */
+/* Whether the row was locked or written; false if another transaction has changed it since it was found. */
 static bool
 was_done(TM_Result result)
 {
@@ -448,7 +450,7 @@ was_done(TM_Result result)
 	}
 }
 
-/* Look a lead's row up and, where there is one that is free, lock it. */
+/* Look up a lead's row and, if there is one and it is free, lock it. */
 static Found
 take_row(Store *store, text *lead_id, bool wait)
 {
@@ -469,7 +471,7 @@ take_row(Store *store, text *lead_id, bool wait)
 
 /* ---------- writing ---------- */
 
-/* Put a timeline into the row that was found, which is ours. */
+/* Store a timeline in the row that was found; this transaction holds its lock. */
 static void
 update_row(Store *store, struct varlena *timeline)
 {
@@ -485,7 +487,7 @@ update_row(Store *store, struct varlena *timeline)
 		index_row(store, store->row, true, NULL, indexes);
 }
 
-/* Remove the row that was found, which is ours. */
+/* Delete the row that was found; this transaction holds its lock. */
 static void
 delete_row(Store *store)
 {
@@ -496,7 +498,7 @@ delete_row(Store *store)
 		elog(ERROR, "a row of a lead has been changed under its lock");
 }
 
-/* Make a row; false if somebody else has made it meanwhile. */
+/* Insert a row; false if another transaction has inserted it meanwhile. */
 static bool
 insert_row(Store *store, text *lead_id, struct varlena *timeline)
 {
@@ -633,20 +635,20 @@ store_remove(Store *store, ItemPointer row)
 	return remove_row(store->table, row);
 }
 
-/* ---------- lead_timeline, and the tables that it is split into ---------- */
+/* ---------- lead_timeline and its partitions ---------- */
 
 /* One table. */
 typedef struct Part
 {
 	Relation	table;			/* NULL: not opened yet */
-	Store	   *store;			/* NULL: it is not as we have made it */
+	Store	   *store;			/* NULL: the table is not as the extension created it */
 } Part;
 
 struct Stores
 {
 	Relation	timelines;
 	bool		newest;
-	int			n;				/* of tables that it is split into */
+	int			n;				/* number of partitions */
 	Oid		   *tables;
 	Part	   *parts;			/* at least one */
 };
@@ -671,7 +673,7 @@ part_of(Stores *stores, const text *lead_id)
 
 	if (part->table == NULL)
 	{
-		MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(stores));	/* it lasts as long as they do */
+		MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(stores));	/* lasts as long as the stores */
 
 		part->table = stores->n > 0 ? table_open(stores->tables[number], RowExclusiveLock) : stores->timelines;
 		part->store = store_open(part->table, true, stores->newest);

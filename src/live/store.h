@@ -10,62 +10,62 @@
 
 typedef struct Store Store;
 
-/* Whether a table has its first columns, so many, and no others but such as have been dropped. */
+/* Whether a table has exactly its first n columns, apart from later columns that have been dropped. */
 extern bool has_columns(Relation table, int n);
 
 /*
- * Begin to write to a table with a primary key on lead_id or ("keyed" is false)
- * none. NULL if it is not as we have made it. The table must be locked; what this
- * transaction has written before is seen. "newest": take rows that the
- * transaction's snapshot does not see, too, at whatever level of isolation.
+ * Begin to write to a table with a primary key on lead_id or, if "keyed" is false, with
+ * none. NULL if the table is not as the extension created it. The caller holds a lock on
+ * the table; earlier writes of this transaction are visible. "newest": also take rows
+ * that the transaction's snapshot does not see, at any isolation level.
  */
 extern Store *store_open(Relation table, bool keyed, bool newest);
 extern void store_close(Store *store);
 
 typedef enum Taken
 {
-	TAKEN,						/* the row is ours until the transaction ends */
-	FREE,						/* there is none: store_insert() may make it */
+	TAKEN,						/* we hold the row's lock until the transaction ends */
+	FREE,						/* no row: store_insert() may insert it */
 	TAKEN_BY_ANOTHER
 } Taken;
 
 /*
- * Take a lead's row; never waits. "guess": where many leads in a row had none, the
- * next one is taken to have none, too, and store_insert() finds out. The timeline that it holds (perhaps toasted)
- * is there until store_put(), store_set() or store_leave(), one of which must follow TAKEN.
- * (Of lead it is a profile, or NULL.)
+ * Take a lead's row; never waits. "guess": after many leads in succession without a row,
+ * assume that the next one has none either; store_insert() finds out. The row's timeline
+ * (perhaps toasted) is valid until store_put(), store_set() or store_leave(), one of which
+ * must follow TAKEN. (In the table lead it is a profile, or NULL.)
  */
 extern Taken store_take(Store *store, text *lead_id, bool guess, struct varlena **timeline);
 extern void store_put(Store *store, struct varlena *timeline);	/* an empty timeline removes the row */
 extern void store_set(Store *store, struct varlena *value);	/* NULL removes the row */
 extern void store_leave(Store *store);
 
-/* Memory that lasts as long as the row that was taken. */
+/* Memory that lasts as long as the taken row. */
 extern MemoryContext store_memory(Store *store);
 
-/* Make a row; false if somebody else is making it, too. */
+/* Insert a row; false if another transaction is inserting it, too. */
 extern bool store_insert(Store *store, text *lead_id, struct varlena *timeline);
 
-/* Take a lead's row to keep it, "made" empty where there is none. False: somebody else has it, and we are not to wait. */
+/* Lock a lead's row, inserting an empty one ("made") if it has none. False: it is busy, and "wait" is false. */
 extern bool store_lock(Store *store, text *lead_id, bool wait, bool *made);
 
-/* Append a row, whatever rows there are. */
+/* Append a row without looking for existing ones. */
 extern void store_append(Store *store, text *lead_id, struct varlena *delta);
 
-/* Append several, which takes less of the server's log. */
+/* Append several rows, which writes less WAL. */
 #define APPENDED_AT_ONCE 64
 extern void store_append_some(Store *store, text **lead_ids, struct varlena **deltas, int n);
 
-/* Remove a row; false if somebody else is at it, or was: it is left alone. */
+/* Delete a row; false, and no change, if another transaction is changing it, or has changed it. */
 extern bool store_remove(Store *store, ItemPointer row);
 
-/* lead_timeline, which must be locked, or the tables that it is split into. */
+/* lead_timeline, on which the caller holds a lock, or its partitions. */
 typedef struct Stores Stores;
 
 extern Stores *stores_open(Relation timelines, bool newest);
 extern void stores_close(Stores *stores);
 
-/* Where a lead has its row. The store is NULL if the table is not as we have made it. */
+/* The table of a lead's row. The store is NULL if the table is not as the extension created it. */
 extern Store *store_of(Stores *stores, const text *lead_id);
 extern Relation table_of(Stores *stores, const text *lead_id);
 

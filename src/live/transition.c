@@ -6,25 +6,27 @@
  *                                                      ▼
  *                     lead_state, segment_change with its cause, NOTIFY, vouchers
  *
- * Locks. Whoever compares holds the lead's row of lead_timeline: writers, who
- * have just written it, those who look at leads, identify(). So a lead is compared
- * by one after the other, each sees what those before have written, and nothing
- * is locked where nothing has changed. Rows are read as they are now, whatever
- * the transaction's snapshot, for so is the timeline written. lead_state is
- * locked as any writer locks it before the watched models are looked up, so that
- * who takes a model away can wait for those who still know it.
+ * Locks. A transaction that compares a lead holds the lock on its row of lead_timeline
+ * until it ends: a writer that has just written the row, a look at leads, identify(). So
+ * transactions compare a lead one after the other, each sees what the earlier ones have
+ * written, and no further row is locked if nothing has changed. Rows are read in their
+ * newest version, whatever the transaction's snapshot, because the timeline is written
+ * that way. Before the watched models are looked up, lead_state is locked in ROW EXCLUSIVE
+ * mode, as by any writer, until the transaction ends. So a session that removes a model can
+ * wait for the transactions that still know it.
  *
- * Order. Readers of the log want each row once, in an order that never gets a
- * row in between. Neither the order of a sequence nor that of transactions'
- * numbers is the order of commits. A row's tick is the number of its
- * transaction, or the tick of the lead's change before if that is larger. So
- * ticks do not descend along the changes of a lead, on all models, and a row
- * whose tick lies below the oldest running transaction's number was written by
- * one that has ended: no row comes any more below that. What a restore brings from a server
- * whose numbers are larger would wait for ours to catch up, and what we write
- * would come before it. So what is written comes behind what is there ("floor"),
- * and the first who takes changes has numbers counted from further on ("ahead"),
- * with writers locked out: nobody goes on with two ways of counting.
+ * Order. Readers of the log want each row once, in an order into which no row is inserted
+ * later. Neither the order of a sequence nor that of transaction IDs is the order of
+ * commits. A row's tick is its transaction's ID, or the tick of the lead's previous change
+ * if that is larger. So ticks do not descend along the changes of a lead, on all models.
+ * A row whose tick is below the ID of the oldest running transaction was written by one
+ * that has ended, so no row can appear below that ID any more.
+ *
+ * A restore may bring rows from a server whose transaction IDs are larger. They would not
+ * be readable until our IDs catch up, and our own rows would be ordered before them.
+ * So new rows get ticks behind all existing ones ("floor"), and the first consumer that
+ * takes changes shifts the counting ("ahead") while SHARE ROW EXCLUSIVE on lead_state locks
+ * writers out: no two writers count in different ways.
  */
 #include "live/transition.h"
 
@@ -62,9 +64,9 @@ PG_FUNCTION_INFO_V1(watching_changed);
 PG_FUNCTION_INFO_V1(set_clock);
 PG_FUNCTION_INFO_V1(run_latest);
 
-/* Changes of one statement that are told one by one; of more, only how many there are. */
+/* Changes of one statement that get a notification each; of the rest, only the number is sent. */
 #define MOST_NOTICES 1000
-/* What a notification may hold, with the NUL (NOTIFY_PAYLOAD_MAX_LENGTH, commands/async.c). */
+/* Longest payload of a notification, with the NUL (NOTIFY_PAYLOAD_MAX_LENGTH, commands/async.c). */
 #define LONGEST_NOTICE (BLCKSZ - NAMEDATALEN - 128)
 /* Leads that are compared before their changes are written. */
 #define BATCH 10000
@@ -77,25 +79,25 @@ typedef struct Watched
 {
 	text	   *model;
 	Scorecard  *card;
-	bool		seen;			/* every lead has been looked at since it is watched */
-	Scorecard  *card_before;	/* as it was at the last complete look; NULL: it was the same */
-	int64		edition;		/* tells the card from what it was or will be: see edition() */
-	int64		edition_before; /* of the last complete look; the same, if not known */
+	bool		seen;			/* every lead has been compared since the model is watched */
+	Scorecard  *card_before;	/* as of the last complete look; NULL: the same */
+	int64		edition;		/* distinguishes versions of the card: see edition() */
+	int64		edition_before; /* as of the last complete look; the same if unknown */
 } Watched;
 
 struct Watching
 {
 	int			n;
 	Watched    *models;
-	bool		profiles;		/* some model looks at profiles */
+	bool		profiles;		/* some model uses profiles */
 	Offers		offers;
-	int64		ahead;			/* of transactions' numbers */
-	int64		floor;			/* ticks are not below */
+	int64		ahead;			/* added to transaction IDs */
+	int64		floor;			/* no tick is below it */
 };
 
 static SessionCache watching = {.name = "leadscore watching"};
 
-/* Run a command of ours on what there is now; SPI must be connected. */
+/* Run one of our commands with the latest snapshot; SPI must be connected. */
 static void
 run(const char *command, int nargs, Oid *types, Datum *values, const char *nulls, bool read_only, int expected)
 {
@@ -119,15 +121,15 @@ number_found(int column)
 }
 
 /*
- * By how much ticks are ahead of transactions' numbers, and the tick behind all
- * that there are, if they would come before some; else 0. SPI must be connected.
+ * Read how far ticks are ahead of transaction IDs. "floor" is the tick behind all existing
+ * ones if new ticks would come before some of them, else 0. SPI must be connected.
  */
 static void
 read_clock(int64 *ahead, int64 *floor)
 {
 	int64		last;
 
-	/* all ticks that we see belong to numbers below the next one, if that is read after them */
+	/* read the next transaction ID after the ticks: it is then above those of all ticks that we see */
 	run("SELECT coalesce((SELECT pg_catalog.max(c.ahead) FROM leadscore_internal.change_clock c), 0),"
 		" greatest((SELECT pg_catalog.max(c.tick) FROM leadscore.segment_change c), (SELECT pg_catalog.max(c.given_tick) FROM leadscore.change_consumer c), 0)",
 		0, NULL, NULL, NULL, true, SPI_OK_SELECT);
@@ -136,7 +138,7 @@ read_clock(int64 *ahead, int64 *floor)
 	*floor = last < (int64) U64FromFullTransactionId(ReadNextFullTransactionId()) + *ahead ? 0 : last + 1;
 }
 
-/* A row of models_watched(), read into the memory that is current. */
+/* Read a row of models_watched() into the current memory context. */
 static void
 read_watched(Watching *loaded, Watched *watched, HeapTuple row)
 {
@@ -160,7 +162,7 @@ read_watched(Watching *loaded, Watched *watched, HeapTuple row)
 	loaded->profiles = loaded->profiles || watched->card->nprofiles > 0;
 }
 
-/* What is watched now. */
+/* Load the models that are watched now. */
 static void *
 load_watching(SessionCache *cache pg_attribute_unused(), void *arg pg_attribute_unused())
 {
@@ -197,12 +199,12 @@ segments_watched(void)
 	Watching   *watched;
 
 	if (!OidIsValid(table))
-		return NULL;			/* a version of the extension that has none */
+		return NULL;			/* a version of the extension without this table */
 	watched = session_cache_get(&watching, table, load_watching, NULL);
 	return watched->n > 0 ? watched : NULL;
 }
 
-/* Trigger on what load_watching() reads: every session looks again. */
+/* Trigger on the tables that load_watching() reads: makes every session load them again. */
 Datum
 watching_changed(PG_FUNCTION_ARGS)
 {
@@ -215,8 +217,8 @@ watching_changed(PG_FUNCTION_ARGS)
 }
 
 /*
- * run_latest(command, arguments): run a command of ours, whose $1 is the array of
- * arguments, on all that is committed, also at the stricter levels of isolation.
+ * run_latest(command, arguments): run one of our commands, whose $1 is the array of
+ * arguments, on all committed rows, also at REPEATABLE READ and SERIALIZABLE.
  */
 Datum
 run_latest(PG_FUNCTION_ARGS)
@@ -232,9 +234,10 @@ run_latest(PG_FUNCTION_ARGS)
 }
 
 /*
- * set_clock(): count from behind all ticks that there are, if ours would come
- * before some; returns whether. Who writes with the old way of counting has
- * ended then, and nobody begins before we have.
+ * set_clock(): if new ticks would come before some existing ones, count from behind all of
+ * them; returns whether. It locks lead_state in SHARE ROW EXCLUSIVE mode until the
+ * transaction ends: every writer that counts the old way has ended by then, and none begins
+ * before we end.
  */
 Datum
 set_clock(PG_FUNCTION_ARGS)
@@ -274,12 +277,12 @@ typedef struct Changes
 	Datum	   *scores;
 	bool	   *score_null;
 	Datum	   *causes;
-	Datum	   *doubts;			/* the cause instead, if no complete look began after "doubted_since"; NULL: none */
+	Datum	   *doubts;			/* the cause instead if no complete look began after "doubted_since"; NULL: none */
 	bool	   *doubt_null;
 	Datum	   *doubted_since;
 	Datum	   *editions;
-	Bitmapset **offers;			/* of the segment that is entered, whose conditions are met */
-	struct varlena **already;	/* where there are such offers: what the lead has done in the last day */
+	Bitmapset **offers;			/* of the entered segment, with their conditions met */
+	struct varlena **already;	/* if there are such offers: the lead's events of the last day */
 } Changes;
 
 static void
@@ -329,22 +332,22 @@ add_change(Changes *changes, const Watched *model, text *lead_id, const char *fr
 	changes->already[i] = NULL;
 }
 
-/* Profiles that leads have now, and had not when they were compared last. */
+/* Profiles that have changed since their leads were last compared. */
 typedef struct SeenProfiles
 {
-	List	   *lead_ids;		/* of those who have one */
-	List	   *values;			/* theirs; NULL: the row of lead has none */
-	List	   *gone;			/* lead_ids of those who have none any more */
+	List	   *lead_ids;		/* of leads that have one */
+	List	   *values;			/* their profiles; NULL: the row of lead has none */
+	List	   *gone;			/* lead_ids of leads that have none any more */
 } SeenProfiles;
 
-/* The segment that a lead was in, and for how long. */
+/* The segment that a lead was in, and since when. */
 typedef struct State
 {
 	const char *segment;		/* NULL: in none */
 	TimestampTz since;
-	Cause		cause;			/* why it entered it */
+	Cause		cause;			/* why the lead entered it */
 	bool		has_edition;
-	int64		edition;		/* of the model by which it did */
+	int64		edition;		/* of the model at that time */
 	bool		is_new;			/* written by this transaction */
 } State;
 
@@ -376,7 +379,7 @@ read_states(Lookup *lookup, const Watching *watched, text *lead_id, State *state
 	}
 }
 
-/* Whether two appraisals come to the same segment, whatever segment the lead was in. */
+/* Whether two appraisals give the same segment, whichever segment the lead was in. */
 static bool
 same_segment(const Scorecard *card, const Appraisal *before, const Appraisal *after)
 {
@@ -414,7 +417,7 @@ segment_may_change(const Watching *watched, const struct varlena *before, const 
 	return false;
 }
 
-/* What a lead is compared by, read as it is now: whoever has the lead's row keeps others from changing it. */
+/* The data that a lead is compared by, in its newest version: the lead's row lock keeps it from changing. */
 typedef struct Reader
 {
 	Current    *current;
@@ -451,7 +454,7 @@ reader_close(Reader *reader)
 	current_close(reader->current);
 }
 
-/* A lead's row of lead, or of seen_profile, copied; "place": which version of it. */
+/* Copy a lead's row of lead or seen_profile; "place" is set to the TID of its version. */
 static Profile
 read_row(Lookup *lookup, const text *lead_id, ItemPointer place)
 {
@@ -470,7 +473,7 @@ read_row(Lookup *lookup, const text *lead_id, ItemPointer place)
 	return row;
 }
 
-/* The profile of a name with what is pending. Somebody may move that into the row meanwhile: then once more. */
+/* The profile of a name, with pending changes. Read again if another backend moves those into the row meanwhile. */
 static Profile
 read_profile_of(Reader *reader, const text *lead_id)
 {
@@ -509,18 +512,18 @@ read_profile(Reader *reader, const text *lead_id)
 	return profile;
 }
 
-/* A lead as it is, or that it is none. */
+/* A lead in its newest version; the name need not be a lead. */
 typedef struct Lead
 {
 	bool		exists;
-	bool		is_excluded;	/* it is none, whatever it has done */
+	bool		is_excluded;	/* not a lead, whatever its events */
 	struct varlena *timeline;	/* NULL: empty */
 	Profile		profile;
 	bool		has_new_profile;
-	Profile		seen;			/* if it has a new one: by which it was compared last */
+	Profile		seen;			/* the one it was last compared by, if it has a new one */
 } Lead;
 
-/* A lead without events is one if it has a row of lead, or will have; an alias is none, nor is who is excluded. */
+/* A name without events is a lead if it has a row of lead, or a pending one. Aliases and excluded names are not. */
 static Lead
 read_lead(Reader *reader, text *lead_id, bool with_profiles)
 {
@@ -550,15 +553,15 @@ typedef struct Comparing
 	Reader		reader;
 	Cause		cause;			/* why leads are compared */
 	TimestampTz now;
-	TimestampTz *looked_at;		/* for each model, what the last complete look vouches for; 0: not known; NULL: not wanted */
+	TimestampTz *looked_at;		/* per model: up to when the last complete look vouches; 0: unknown; NULL: not needed */
 	State	   *states;			/* of one lead, on each model */
 	MemoryContext scratch;		/* for one lead */
-	Changes    *changes;		/* in the memory that is current */
+	Changes    *changes;		/* in the current memory context */
 	SeenProfiles *profiles;
-	List	   *left;			/* leads that the transaction has logged already, and that would change once more */
+	List	   *left;			/* leads that the transaction has already logged and that would change again */
 } Comparing;
 
-/* The segment at an instant on a scorecard of a lead with some profile; NULL: none. */
+/* A lead's segment at an instant, on a scorecard and with a given profile; NULL: none. */
 static const char *
 segment_at(Comparing *c, TimestampTz at, Scorecard *card, const Lead *lead, const Profile *profile, const State *state, Appraisal *appraisal)
 {
@@ -575,7 +578,7 @@ segment_at(Comparing *c, TimestampTz at, Scorecard *card, const Lead *lead, cons
 	return number > 0 ? card->segments[number - 1].segment : NULL;
 }
 
-/* ... and now. */
+/* The same for now. */
 static const char *
 segment_on(Comparing *c, Scorecard *card, const Lead *lead, const Profile *profile, const State *state, Appraisal *appraisal)
 {
@@ -589,9 +592,9 @@ is_same(const char *a, const char *b)
 }
 
 /*
- * Whether a lead would have been in another segment already when it was compared
- * last, or looked at: then something was added to its past, or taken away, by a
- * transaction that could not log what that has changed.
+ * Whether a lead would have been in another segment already when it was last compared or
+ * looked at. If so, a transaction that could not log the change has added to its past
+ * events, or removed some.
  */
 static bool
 has_more_past(Comparing *c, const Watched *model, const Lead *lead, const State *state)
@@ -604,7 +607,7 @@ has_more_past(Comparing *c, const Watched *model, const Lead *lead, const State 
 							lead->has_new_profile ? &lead->seen : &lead->profile, state, &appraisal), state->segment);
 }
 
-/* Why a lead is in another segment: would it be, by the model, and with the profile, by which it was compared last? */
+/* Why a lead is in another segment: would it be so on the model, and with the profile, of the last comparison? */
 static Cause
 cause_of(Comparing *c, const Watched *model, text *lead_id, const Lead *lead, const State *state, const char *is)
 {
@@ -619,11 +622,11 @@ cause_of(Comparing *c, const Watched *model, text *lead_id, const Lead *lead, co
 		return CAUSE_MODEL;
 	if (lead->has_new_profile && !is_same(segment_on(c, model->card, lead, &lead->seen, state, &appraisal), is))
 		return CAUSE_PROFILE;
-	/* each alone would have been enough */
+	/* either change alone would have been enough */
 	if (model->card_before && lead->has_new_profile &&
 		!is_same(segment_on(c, model->card_before, lead, &lead->seen, state, &appraisal), is))
 		return CAUSE_MODEL;
-	/* what is pending was written by somebody who had not got the row: time is not the cause */
+	/* pending events were written by a transaction that could not lock the row: time is not the cause */
 	if (cause == CAUSE_TIME && lead->timeline &&
 		(current_is_pending(c->reader.current, lead_id) || has_more_past(c, model, lead, state)))
 		return cause_of_delta(lead->timeline);
@@ -631,9 +634,9 @@ cause_of(Comparing *c, const Watched *model, text *lead_id, const Lead *lead, co
 }
 
 /*
- * Whether a model was edited since the last complete look. Until the next one,
- * profiles are kept as they were then, too: an edit may be taken back, and what a
- * new profile did not do under it is the profile's doing after it.
+ * Whether a model was edited since the last complete look. Until the next one, the profiles
+ * of that time are kept, too. An edit may be reverted: a new profile that had no effect on
+ * the edited model may then have one, and the profile is the cause of that change.
  */
 static bool
 is_edited(const Watching *watched)
@@ -645,11 +648,11 @@ is_edited(const Watching *watched)
 }
 
 /*
- * What the cause is instead, unless a complete look has begun since the lead
- * entered its segment. A look vouches for that, as it does for what was compared
- * by the same edition of the model. Else an edit, or a profile, may have been taken
- * back before any look, and so is what it has done; or who compared the lead knew
- * the model as it was before an edit, and has outlasted the look at that.
+ * Note the cause to log instead, unless a complete look has begun since the lead entered
+ * its segment. Such a look vouches for the segment, as it does if the lead was compared by
+ * the edition of the model that the look used. Without one, an edit or a profile may have been
+ * reverted before any look, which reverts its effect. Or the transaction that compared the
+ * lead knew the model as it was before an edit, and ran longer than the look at the edit.
  */
 static void
 note_doubt(Comparing *c, const Watched *model, const State *state, Cause cause)
@@ -658,7 +661,7 @@ note_doubt(Comparing *c, const Watched *model, const State *state, Cause cause)
 	bool		is_strange = state->has_edition && state->edition != model->edition;
 	Cause		doubt;
 
-	/* the profile by which it was compared then was not kept */
+	/* the profile of this comparison is not kept */
 	if (cause == CAUSE_PROFILE && is_edited(c->watched))
 		c->changes->editions[i] = Int64GetDatum(0);
 	if (state->has_edition && state->edition == model->edition_before)
@@ -674,7 +677,7 @@ note_doubt(Comparing *c, const Watched *model, const State *state, Cause cause)
 	c->changes->doubted_since[i] = TimestampTzGetDatum(state->since);
 }
 
-/* Note which offers are for a lead that enters a segment. */
+/* Note the offers for a lead that enters a segment. */
 static void
 note_offers(Comparing *c, const Watched *model, const Lead *lead, const char *is)
 {
@@ -718,7 +721,7 @@ compare_lead(Comparing *c, text *lead_id)
 
 		if (is_same(state->segment, is))
 			continue;
-		/* one change a transaction: what others have committed since is left to who folds or looks next */
+		/* one change a transaction: later commits of others are left to the next fold or look */
 		if (state->is_new)
 		{
 			if (c->left == NIL || llast(c->left) != lead_id)
@@ -737,8 +740,8 @@ compare_lead(Comparing *c, text *lead_id)
 }
 
 /*
- * When the last complete look at each model began that is watched. (That is noted after each look,
- * and not kept by a session.)
+ * When the last complete look at each watched model began. (Every look updates this, so sessions
+ * do not cache it.)
  */
 static TimestampTz *
 last_looks(const Watching *watched)
@@ -761,7 +764,7 @@ last_looks(const Watching *watched)
 }
 
 /*
- * Compare, and collect what has changed, in the memory that is current. Returns the leads that are
+ * Compare leads and collect the changes in the current memory context. Returns the leads that are
  * left to the next look.
  */
 static List *
@@ -798,7 +801,7 @@ append_member(StringInfo json, const char *key, const char *value)
 		appendStringInfoString(json, "null");
 }
 
-/* Tell listeners of the rows (change_id, model, lead_id, from, to, notify) that have just been written; n: of how many by now. */
+/* Send a NOTIFY for each row (change_id, model, lead_id, from, to, notify) just written; n counts them. */
 static void
 notify(uint64 *n)
 {
@@ -837,7 +840,7 @@ notify(uint64 *n)
 	}
 }
 
-/* Issue what is offered to those whose changes are the rows (change_id, model, lead_id, …, cause) that have just been written. */
+/* Issue vouchers to the leads of the change rows (change_id, model, lead_id, …, cause) just written. */
 static void
 issue_offers(const Offers *offers, const Changes *changes, TimestampTz now, Snapshot snapshot)
 {
@@ -848,7 +851,7 @@ issue_offers(const Offers *offers, const Changes *changes, TimestampTz now, Snap
 	int			i = 0;
 	bool		isnull;
 
-	/* rows come in the order of the changes; those of a model that is not watched any more are missing */
+	/* rows are in the order of the changes; models that are no longer watched have none */
 	for (uint64 row = 0; row < nrows; row++)
 	{
 		text	   *model = DatumGetTextPP(SPI_getbinval(rows->vals[row], rows->tupdesc, 2, &isnull));
@@ -879,7 +882,7 @@ issue_offers(const Offers *offers, const Changes *changes, TimestampTz now, Snap
 	}
 }
 
-/* Write what has changed. */
+/* Write the changes to the log and to lead_state, and issue vouchers. */
 static void
 write_changes(const Watching *watched, const Changes *changes, TimestampTz now, Snapshot snapshot, uint64 *told)
 {
@@ -945,7 +948,7 @@ array_of_list(List *values, Oid type)
 	return array_of(datums, nulls, n, type);
 }
 
-/* Keep the profiles that leads have been compared by. */
+/* Store the profiles that leads were compared by. */
 static void
 write_profiles(const SeenProfiles *profiles, Snapshot snapshot)
 {
@@ -967,7 +970,7 @@ write_profiles(const SeenProfiles *profiles, Snapshot snapshot)
 		elog(ERROR, "could not remove profiles");
 }
 
-/* Write what a batch of leads has come to. SPI is used only here, and for what segments_watched() has to look up. */
+/* Write the results of a batch of leads. SPI is used only here, in last_looks(), and to load the watched models. */
 static void
 write_batch(const Watching *watched, const Changes *changes, const SeenProfiles *profiles, TimestampTz now, uint64 *told)
 {
@@ -978,7 +981,7 @@ write_batch(const Watching *watched, const Changes *changes, const SeenProfiles 
 		return;
 	settings = pin_plans();
 	SPI_connect();
-	/* rows that are newer than the transaction's snapshot are changed, too */
+	/* also change rows that are newer than the transaction's snapshot */
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	if (changes->n > 0)
 		write_changes(watched, changes, now, snapshot, told);
@@ -989,8 +992,8 @@ write_batch(const Watching *watched, const Changes *changes, const SeenProfiles 
 }
 
 /*
- * Whether what is watched is still what leads have been compared by. Where lead_state
- * is locked already, nothing else tells us of an edit that was committed since.
+ * Whether leads have been compared by the models that are watched now. If we already hold
+ * lead_state's lock, only this check detects an edit that was committed since.
  */
 static bool
 is_current(const Watching *watched)
@@ -1000,13 +1003,13 @@ is_current(const Watching *watched)
 }
 
 /*
- * Compare leads whose rows are ours, a batch at a time, and log what has changed;
- * lead_state and what offers need are locked. Returns the leads that are left to
- * the next look.
+ * Compare leads, a batch at a time, and log the changes. The caller holds the locks on the
+ * leads' rows of lead_timeline, and ROW EXCLUSIVE locks on the tables of written_tables,
+ * until the transaction ends. Returns the leads that are left to the next look.
  *
- * The profiles are kept only if no edit was committed before we had read all of
- * them. A look that begins after a later one lists the same profiles, and either
- * sees that we have kept them, or finds the leads' rows held, and is not complete.
+ * The profiles are stored only if no edit was committed before we had read all of them. A
+ * look that begins after a later edit lists the same profiles. It either sees the ones that
+ * we have stored, or finds the leads' rows locked and is not complete.
  */
 static List *
 see_segments(Relation timelines, Relation state_table, text **lead_ids, int n, Cause cause)
@@ -1042,10 +1045,14 @@ see_segments(Relation timelines, Relation state_table, text **lead_ids, int n, C
 	return left;
 }
 
-/* What is written for leads, beside lead_timeline. */
+/* The tables written for leads, besides lead_timeline. */
 static const char *const written_tables[] = {"lead_state", "segment_change", "seen_profile", "offer_slot", "voucher", "offer_stop"};
 
-/* Lock lead_state, which is returned, and the others: whoever changes a budget has ended, and his budget is seen, or waits for us. */
+/*
+ * Lock lead_state, which is returned, and the other tables in ROW EXCLUSIVE mode until the
+ * transaction ends. A session that changes a budget has ended, and we see its budget, or it
+ * waits for us.
+ */
 static Relation
 lock_written(void)
 {
@@ -1055,8 +1062,8 @@ lock_written(void)
 }
 
 /*
- * see_leads(lead_ids, cause): compare leads whose rows of lead_timeline the caller holds; returns
- * those that are left to the next look.
+ * see_leads(lead_ids, cause): compare leads. The caller holds the locks on their rows of
+ * lead_timeline. Returns the leads that are left to the next look.
  */
 Datum
 see_leads(PG_FUNCTION_ARGS)
@@ -1079,9 +1086,9 @@ see_leads(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(array_of_list(left, TEXTOID));
 }
 
-/* ---------- offers to those who are there ---------- */
+/* ---------- offers to leads already in a segment ---------- */
 
-/* Which of some leads are in an offer's segment, and meet its condition. */
+/* Find the leads that are in an offer's segment and meet its condition. */
 static int
 find_recipients(Relation timelines, Relation state_table, const Watching *watched, const Offer *offer, Datum *ids, int n, TimestampTz now,
 				Recipient *leads)
@@ -1115,8 +1122,9 @@ find_recipients(Relation timelines, Relation state_table, const Watching *watche
 }
 
 /*
- * issue_to(offer, lead_ids, most): issue vouchers to leads that are in the offer's
- * segment, and whose rows of lead_timeline the caller holds; returns how many.
+ * issue_to(offer, lead_ids, most): issue vouchers to the leads that are in the offer's
+ * segment. The caller holds the locks on their rows of lead_timeline. Returns the number
+ * of vouchers.
  */
 Datum
 issue_to(PG_FUNCTION_ARGS)
@@ -1157,7 +1165,7 @@ issue_to(PG_FUNCTION_ARGS)
 
 /* ---------- before commit ---------- */
 
-/* Those of some names that are aliases, followed by their leads: what an alias had is its lead's now. Returns how many names there are. */
+/* Add the leads of those names that are aliases: an alias's events count for its lead. Returns the number of names. */
 static int
 add_leads_of_aliases(Relation timelines, text **names, int n)
 {
@@ -1176,7 +1184,7 @@ add_leads_of_aliases(Relation timelines, text **names, int n)
 	return sort_names(names, total);
 }
 
-/* Remove rows that were made only to be held. */
+/* Delete the rows that were inserted only to be locked. */
 static void
 release_made(Relation timelines, text **made, int n)
 {
@@ -1203,9 +1211,10 @@ segments_logged(void)
 }
 
 /*
- * Whether changes can be written without waiting: the tables are locked, as any
- * writer locks them, to the end of the transaction. Who renames or deletes a model
- * or a segment has lead_state, who changes a budget offer_slot, a DBA any.
+ * Whether changes can be written without waiting. Takes ROW EXCLUSIVE locks on the tables,
+ * as any writer does, without waiting, and keeps them until the transaction ends. A
+ * conflicting lock is held on lead_state by a session that renames or deletes a model or a
+ * segment, on offer_slot by one that changes a budget, and on any of them by a DBA.
  */
 static bool
 can_write(void)

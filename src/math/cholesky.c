@@ -1,5 +1,5 @@
 /*
- * cholesky.c: Cholesky's decomposition, for the Newton steps of fits.
+ * cholesky.c: Cholesky decomposition, for the Newton steps of fits.
  */
 #include "math/cholesky.h"
 
@@ -15,7 +15,7 @@ cholesky(double *h, int n)
 
 		for (int k = 0; k < j; k++)
 			pivot -= h[j * n + k] * h[j * n + k];
-		/* relative to what it was: rounding alone may leave as much */
+		/* relative to the original value: rounding alone may leave as much */
 		if (!(pivot > 1e-13 * h[j * n + j]) || !isfinite(pivot))
 			return false;
 		pivot = sqrt(pivot);

@@ -1,5 +1,5 @@
 /*
- * cholesky.h: symmetric systems of equations that are positive definite.
+ * cholesky.h: symmetric positive definite systems of equations.
  */
 #ifndef LEADSCORE_CHOLESKY_H
 #define LEADSCORE_CHOLESKY_H

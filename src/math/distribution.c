@@ -10,7 +10,7 @@ PG_FUNCTION_INFO_V1(student_tails);
 PG_FUNCTION_INFO_V1(student_bound);
 
 #define MOST_TERMS 10000
-#define TINY 1e-300				/* in place of a denominator that is 0 */
+#define TINY 1e-300				/* replaces a denominator of 0 */
 
 /*
  * The incomplete beta function's continued fraction (Abramowitz and Stegun,
@@ -57,7 +57,7 @@ tails_of_student(double t, double df)
 	double		x = df / (df + t * t);
 	double		front;
 
-	if (df > 1e7)				/* as good as normal; the logarithms of gamma functions would cancel */
+	if (df > 1e7)				/* indistinguishable from normal; the logarithms of gamma functions would cancel */
 		return erfc(t / sqrt(2));
 	if (t == 0)
 		return 1;
@@ -89,7 +89,7 @@ student_tails(PG_FUNCTION_ARGS)
 	PG_RETURN_FLOAT8(tails_of_student(fabs(t), df));
 }
 
-/* (probability, degrees of freedom): the t that |T| exceeds so often; NULL outside 0 to 1 */
+/* (probability, degrees of freedom): the t that |T| exceeds with that probability; NULL outside 0 to 1 */
 Datum
 student_bound(PG_FUNCTION_ARGS)
 {

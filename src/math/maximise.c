@@ -1,18 +1,17 @@
 /*
  * maximise.c: the maximum of a log likelihood, by Newton's method.
  *
- * All parameters are positive, so the search goes by their logarithms, where
- * it does not matter in which units the data are. A step solves
- * (H + damping · I) step = gradient, with H the observed information: with the
- * damping that it takes to make that positive definite and the likelihood rise
- * (Levenberg and Marquardt), and with none near the maximum. The search has
- * ended when a full step would be a tiny part of the standard errors.
+ * All parameters are positive, so the search works on their logarithms. This makes
+ * it independent of the units of the data. A step solves
+ * (H + damping · I) step = gradient, where H is the observed information. The
+ * damping is as large as needed to make the matrix positive definite and the
+ * likelihood rise (Levenberg and Marquardt), and zero near the maximum. The search
+ * ends when a full step would be a tiny part of the standard errors.
  *
- * A likelihood may have no maximum, but rise to a limit, as parameters go to
- * zero or without end: where customers do not differ in something, say. The
- * limit is as good a model as any. It has been reached where the likelihood is
- * flat and a full step would still be long, or is not to be had; then there are
- * no standard errors.
+ * A likelihood may have no maximum, but approach a limit as parameters go to zero
+ * or infinity, for example if customers do not differ in some respect. The limit
+ * is a valid model. It has been reached if the likelihood is flat and a full step
+ * would still be long, or does not exist; then there are no standard errors.
  */
 #include "math/maximise.h"
 
@@ -23,12 +22,12 @@
 #define MAX_STEPS 500
 #define LONGEST_STEP 2.0		/* of a logarithm */
 #define FARTHEST 30.0			/* from the start */
-#define FLAT 1e-3				/* slope by a logarithm: what a step may gain tells nothing */
-#define FLAT_EACH 1e-7			/* the same for each observation; of very many rounding alone makes as much */
+#define FLAT 1e-3				/* slope by a logarithm, below which a step's gain is no evidence */
+#define FLAT_EACH 1e-7			/* the same per observation; with very many, rounding alone causes as much */
 #define LONG 0.5				/* step of a logarithm */
 #define DECREMENT 1e-12			/* the square of a step, in standard errors */
 
-/* The log likelihood with its gradient and information, by the logarithms. */
+/* The log likelihood, with its gradient and information by the logarithms of the parameters. */
 static double
 by_logarithms(LogLikelihood likelihood, const void *data, int n, const double *parameters,
 			  double *gradient, double *information)
@@ -48,7 +47,7 @@ by_logarithms(LogLikelihood likelihood, const void *data, int n, const double *p
 	return result;
 }
 
-/* By the decomposed information about logarithms; false if an error is not finite. */
+/* Compute them from the decomposed information by the logarithms; false if an error is not finite. */
 static bool
 find_standard_errors(Fit *fit, const double *factor, int n)
 {
@@ -58,7 +57,7 @@ find_standard_errors(Fit *fit, const double *factor, int n)
 
 		column[i] = 1;
 		cholesky_solve(factor, n, column);
-		/* the delta method: a logarithm's error is the parameter's, relative to it */
+		/* delta method: the error of a logarithm is the relative error of the parameter */
 		fit->standard_errors[i] = fit->parameters[i] * sqrt(column[i]);
 		if (!isfinite(fit->standard_errors[i]))
 			return false;
@@ -66,7 +65,7 @@ find_standard_errors(Fit *fit, const double *factor, int n)
 	return true;
 }
 
-/* Whether the parameters have gone farther from the start than any that mean something. */
+/* Whether the parameters are farther from the start than any meaningful ones. */
 static bool
 is_far(const double *at, const double *start, int n)
 {
@@ -76,7 +75,7 @@ is_far(const double *at, const double *start, int n)
 	return false;
 }
 
-/* Search from one place on. */
+/* Search from one starting point. */
 static bool
 climb(LogLikelihood likelihood, const void *data, double observations, int n, const double *start, Fit *fit)
 {
@@ -139,7 +138,7 @@ climb(LogLikelihood likelihood, const void *data, double observations, int n, co
 			tried[i] = at[i] * exp(longest > LONGEST_STEP ? move[i] * LONGEST_STEP / longest : move[i]);
 		tried_likelihood = by_logarithms(likelihood, data, n, tried, tried_gradient, tried_information);
 
-		/* what a small step gains may drown in rounding */
+		/* rounding may hide the gain of a small step */
 		if (tried_likelihood >= fit->log_likelihood - (flat ? flat_slope : 1e-12 * fabs(fit->log_likelihood)))
 		{
 			memcpy(at, tried, n * sizeof(double));
@@ -171,7 +170,7 @@ maximise(LogLikelihood likelihood, const void *data, double observations, int n,
 		if (!climb(likelihood, data, observations, n, starts[i], &this))
 		{
 			if (!found)
-				*fit = this;	/* to say where the search ended */
+				*fit = this;	/* to report where the search ended */
 			continue;
 		}
 		if (!found || this.log_likelihood > fit->log_likelihood)

@@ -15,19 +15,19 @@
 typedef double (*LogLikelihood) (const double *parameters, const void *data,
 								 double *gradient, double hessian[][MAX_PARAMETERS]);
 
-/* What a fit came to. */
+/* The result of a fit. */
 typedef struct Fit
 {
 	double		parameters[MAX_PARAMETERS];
-	bool		at_limit;		/* the likelihood has no maximum, and rises to this; no standard errors */
+	bool		at_limit;		/* the likelihood has no maximum but approaches this; no standard errors */
 	double		standard_errors[MAX_PARAMETERS];
 	double		log_likelihood;
 } Fit;
 
 /*
- * Fit n positive parameters to so many observations, beginning at several places: at the next one only
- * if there was no maximum to be found. False if there is none at all; then the
- * parameters are those where a search has ended.
+ * Fit n positive parameters to so many observations. Tries several starting points, the next one
+ * only if no maximum was found from those before. False if none leads to a maximum or a limit;
+ * the parameters are then those at which a search ended.
  */
 extern bool maximise(LogLikelihood likelihood, const void *data, double observations, int n,
 					 const double starts[][MAX_PARAMETERS], int nstarts, Fit *fit);

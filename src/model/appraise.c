@@ -1,15 +1,16 @@
 /*
- * appraise.c: scoring: a scorecard, a timeline and a profile at an instant.
+ * appraise.c: scoring: what a timeline and a profile are worth on a scorecard
+ * at an instant.
  *
- * One routine, appraise_lead(), is behind score(), appraise(),
- * contributions() and features(), so they cannot disagree. It walks the
- * timeline's signals; the hours of a signal that has weights are unpacked
- * once, oldest first, and each weight then reads the part of them that lies
- * within its window. A single decayed sum, the commonest weight, is added up as
- * the hours are read. Weights that count from the last hour of another signal
- * come after that, then what is worth something because nothing happened, and
- * the rules. Most leads have few hours of each signal, so what costs
- * is the branches that a processor cannot foresee: there are few.
+ * One routine, appraise_lead(), implements score(), appraise(), contributions()
+ * and features(), so they cannot disagree. It walks the timeline's signals. The
+ * hours of a signal that has weights are unpacked once, oldest first; each
+ * weight then reads the part of them that lies within its window. A single
+ * decayed sum, the most common weight, is added up while the hours are read.
+ * Weights that count from the last hour of another signal follow, then the
+ * weights that are worth something if nothing happened, and the rules. Most
+ * leads have few hours of each signal, so the main cost is mispredicted
+ * branches; the code has few branches that are hard to predict.
  */
 #include "model/measure.h"
 
@@ -26,17 +27,17 @@ PG_FUNCTION_INFO_V1(contributions);
 PG_FUNCTION_INFO_V1(features);
 PG_FUNCTION_INFO_V1(next_segment);
 
-/* Hours that a scorecard keeps room for: 640 kB. */
+/* A scorecard keeps room for this many hours: 640 kB. */
 #define MOST_SCRATCH 32768
 
-/* The same for those that are not the rule, so that the loop over weights has the code to itself. */
+/* The same, not inlined, for rarer cases: it keeps the loop over weights small. */
 static pg_noinline bool
 measure_apart(const Weight *w, const Activity *a, int32 first, double *measured)
 {
 	return measure(w, a, first, measured);
 }
 
-/* Book a weight's worth: into its category's part, or straight into the total. */
+/* Book a weight's points: in its category's part, or directly in the total. */
 static inline void
 book(Scorecard *card, int32 index, double measured, int32 last_hour,
 	 double *total, Contribution *contributions)
@@ -51,7 +52,7 @@ book(Scorecard *card, int32 index, double measured, int32 last_hour,
 		contributions[index] = (Contribution) {true, measured, uncapped, points, last_hour};
 }
 
-/* Book what a weight is worth of which there was nothing to measure. */
+/* Book the points of a weight that had nothing to measure. */
 static void
 book_absence(Scorecard *card, int32 index, double *total, Contribution *contributions)
 {
@@ -91,7 +92,7 @@ scratch_enlarge(Scorecard *card, uint32 n)
 	card->scratch_capacity = capacity;
 }
 
-/* Give back the room that an unusual lead took. */
+/* Free the room that an unusually long signal took. */
 void
 scratch_release(Scorecard *card)
 {
@@ -104,8 +105,8 @@ scratch_release(Scorecard *card)
 }
 
 /*
- * The sum of a signal's one weight, added up as the hours are read. Sets the
- * last hour that is known, or NO_HOUR if there is none.
+ * The sum for a signal with a single weight, added up while the hours are
+ * read. Sets the last known hour, or NO_HOUR if there is none.
  */
 static inline double
 sum_signal(const Weight *w, TimelineReader *reader, int32 hour, int32 known, int32 *last)
@@ -138,7 +139,7 @@ sum_signal(const Weight *w, TimelineReader *reader, int32 hour, int32 known, int
 	return sum;
 }
 
-/* A weight's signal has occurred, that many hours ago: the lead may have come a stage further. */
+/* A weight's signal last occurred "age" hours ago: the lead may have reached a later stage. */
 static inline void
 reach_stage(const Scorecard *card, const Weight *w, int32 age, Appraisal *appraisal)
 {
@@ -153,14 +154,14 @@ reach_stage(const Scorecard *card, const Weight *w, int32 age, Appraisal *apprai
 		appraisal->stage = w->stage;
 }
 
-/* Hours of a signal that have been unpacked. */
+/* The unpacked hours of a signal. */
 static inline Activity
 activity_at(const Scorecard *card, int32 first, int32 n, int32 hour)
 {
 	return (Activity) {n, hour, card->ages + first, card->occurrences + first, card->values + first, card->days};
 }
 
-/* The last hour of a signal, for weights that count from it. */
+/* Record the last hour of a signal, for weights that count from it. */
 static inline void
 note_start(const Scorecard *card, SignalWeights *group, int32 last)
 {
@@ -178,7 +179,7 @@ is_enough(const Weight *condition, int32 age)
 	return condition->any_figure && (condition->within == 0 || age < condition->within);
 }
 
-/* The conditions on a signal that hold. */
+/* Mark the conditions on a signal that hold. */
 static pg_noinline void
 check_conditions(Scorecard *card, const SignalWeights *group, const Activity *activity)
 {
@@ -194,7 +195,7 @@ check_conditions(Scorecard *card, const SignalWeights *group, const Activity *ac
 	}
 }
 
-/* What others ask about a signal of which only the sum and the last hour are known. */
+/* Record a signal whose sum and last hour alone are known, for conditions, if_none and since_signal. */
 static pg_noinline void
 remember_sum(Scorecard *card, SignalWeights *group, int32 hour, int32 last)
 {
@@ -209,7 +210,10 @@ remember_sum(Scorecard *card, SignalWeights *group, int32 hour, int32 last)
 	}
 }
 
-/* Some weights of a signal, whose hours have been unpacked. "later": those that count from the last hour of another. */
+/*
+ * Appraise some weights of a signal whose hours are unpacked. "later": those that count from the
+ * last hour of another.
+ */
 static pg_attribute_always_inline void
 appraise_weights(Scorecard *card, const Indexes *weights, bool later, const Activity *activity, Appraisal *appraisal, Contribution *contributions)
 {
@@ -231,7 +235,7 @@ appraise_weights(Scorecard *card, const Indexes *weights, bool later, const Acti
 	}
 }
 
-/* The weights that count from the last hour of another signal, which is known now. */
+/* Appraise the weights that count from the last hour of another signal, which is known now. */
 static pg_noinline void
 appraise_waiting(Scorecard *card, int32 hour, Appraisal *appraisal, Contribution *contributions)
 {
@@ -310,7 +314,7 @@ appraise_timeline(Scorecard *card, const struct varlena *timeline, int32 hour, i
 		appraise_waiting(card, hour, appraisal, contributions);
 }
 
-/* What a profile has. Of one that is not known only that it has nothing. */
+/* Appraise a profile. An unknown profile matches only if a profile without any attributes does. */
 void
 appraise_profile(Scorecard *card, Jsonb *profile, Appraisal *appraisal, Contribution *contributions)
 {
@@ -450,7 +454,7 @@ segment_number(const Scorecard *card, const Appraisal *appraisal, const char *cu
 	return 0;
 }
 
-/* ln(p / (1 - p)) of a conversion. */
+/* The log odds of a conversion: ln(p / (1 - p)). */
 double
 logit_of(const Scorecard *card, const Appraisal *appraisal)
 {
@@ -545,7 +549,7 @@ appraise(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(result_row(&card->row, fcinfo, card->context), values, nulls)));
 }
 
-/* What each weight came to, in the document's order, then each rule. */
+/* The points of each weight, in the document's order, then of each rule. */
 Datum
 contributions(PG_FUNCTION_ARGS)
 {
@@ -617,8 +621,9 @@ features(PG_FUNCTION_ARGS)
 }
 
 /*
- * next_segment(scorecard, timeline, profile, at, segment, since): the segment of
- * a lead that has been in one (NULL: in none) since an instant (NULL: for ever).
+ * next_segment(scorecard, timeline, profile, at, segment, since): the next
+ * segment of a lead that has been in "segment" (NULL: in none) since an instant
+ * (NULL: forever).
  */
 Datum
 next_segment(PG_FUNCTION_ARGS)

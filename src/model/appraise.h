@@ -8,7 +8,7 @@
 
 #define NO_HOUR PG_INT32_MIN
 
-/* What one weight, or rule, came to. */
+/* The result of one weight or rule. */
 typedef struct Contribution
 {
 	bool		active;			/* false: nothing to measure, worth if_none or 0 */
@@ -18,43 +18,43 @@ typedef struct Contribution
 	int32		last_hour;		/* of the signal within the weight's window, or NO_HOUR */
 } Contribution;
 
-/* What a lead came to. */
+/* The result for a lead. */
 typedef struct Appraisal
 {
 	double		engagement;
 	double		fit;
 	double		score;
-	uint64		rules;			/* that hold, by their bits */
+	uint64		rules;			/* bits of the rules that hold */
 	int32		stage;			/* index, or -1 */
 	int32		last_hour;		/* of any signal, or NO_HOUR */
 } Appraisal;
 
 /*
- * Score a lead at an hour, of which the hours up to "known" (not after
- * "hour") are known: all, or those before it. Timeline and profile may be
- * NULL. Where "contributions" is not NULL it has room for one entry a weight,
- * and behind them one a rule.
+ * Score a lead at an hour, given its hours up to "known" (not after "hour"):
+ * up to that hour, or only those before it. Timeline and profile may be NULL.
+ * "contributions", if not NULL, has room for one entry per weight, followed
+ * by one per rule.
  */
 extern void appraise_lead(Scorecard *card, const struct varlena *timeline, Jsonb *profile,
 						  int32 hour, int32 known, Appraisal *appraisal, Contribution *contributions);
 
 /*
- * The steps of appraise_lead(): a turn begins, timeline and profile are
- * booked, and then what needs all of it: absence, rules, limits.
+ * The steps of appraise_lead(): begin a turn, book the timeline and the
+ * profile, then book what depends on all of it: absence, rules, limits.
  */
 extern void appraise_begin(Scorecard *card, Appraisal *appraisal);
 extern void appraise_profile(Scorecard *card, Jsonb *profile, Appraisal *appraisal, Contribution *contributions);
 extern void appraise_end(Scorecard *card, Appraisal *appraisal, Contribution *contributions);
 
 /*
- * The number of the first segment by position whose conditions hold, counted
- * from 1, or 0. A lead that has been in a segment ("current", or NULL) for so
- * many microseconds leaves it for one of a higher position, or for none, only
- * when its cool-down is over and its hysteresis does not hold it.
+ * The number, from 1, of the first segment by position whose conditions hold,
+ * or 0. A lead that has been in a segment ("current", or NULL) for this many
+ * microseconds moves to one of a higher position, or to none, only when its
+ * cool-down is over and its hysteresis does not hold it.
  */
 extern int32 segment_number(const Scorecard *card, const Appraisal *appraisal, const char *current, int64 stayed);
 
-/* Of a conversion, where the scorecard has intercept and slope. */
+/* The probability of a conversion, if the scorecard has intercept and slope. */
 extern double logit_of(const Scorecard *card, const Appraisal *appraisal);
 extern double probability_of(const Scorecard *card, const Appraisal *appraisal);
 

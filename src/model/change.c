@@ -1,5 +1,5 @@
 /*
- * change.c: what the weights of a scorecard are called in sentences about changes.
+ * change.c: the names of a scorecard's weights, for sentences about changes.
  */
 #include "model/phrase.h"
 

@@ -1,6 +1,6 @@
 /*
- * describe.c: a whole scorecard, as sentences: what counts, what limits it,
- * and what follows from the score.
+ * describe.c: describes a whole scorecard in sentences: what counts, what
+ * limits it, and what follows from the score.
  */
 #include "model/phrase.h"
 
@@ -11,7 +11,7 @@
 PG_FUNCTION_INFO_V1(described);
 PG_FUNCTION_INFO_V1(signal_noun);
 
-/* The rows that are written: (section, item, text). */
+/* Writes the result rows: (section, item, text). */
 typedef struct Description
 {
 	ReturnSetInfo *rsinfo;
@@ -54,7 +54,7 @@ name_of(const Description *d, const Weight *w)
 
 /* ---------- weights ---------- */
 
-/* How what happened longer ago counts less. */
+/* How older occurrences count less. */
 static char *
 decay_in_words(const Description *d, const Weight *w)
 {
@@ -70,7 +70,7 @@ decay_in_words(const Description *d, const Weight *w)
 	return psprintf("%s%s", half_life, fades_over);
 }
 
-/* A weight's limits, and what it belongs to. */
+/* A weight's limits, if_none, category and stage. */
 static char *
 terms_of(const Description *d, const Weight *w)
 {
@@ -105,7 +105,7 @@ put_weight(const Description *d, const Weight *w)
 
 /* ---------- categories, rules, stages ---------- */
 
-/* Add a name to a list, unless it is there. */
+/* Add a name to a list unless the list has it. */
 static int
 add_name(char **names, int n, const char *name)
 {
@@ -170,7 +170,7 @@ put_stage(const Description *d, int32 stage)
 
 /* ---------- what follows from the score ---------- */
 
-/* What comes after others: "otherwise: ...". */
+/* An item; unless it is the first, it reads "otherwise: ...". */
 static char *
 after_others(const Description *d, bool first, char *what)
 {
@@ -259,7 +259,7 @@ described(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* signal_noun(wording, signal, label): what a signal is called; many of it, if that is known */
+/* signal_noun(wording, signal, label): the name of a signal; its plural if it has one */
 Datum
 signal_noun(PG_FUNCTION_ARGS)
 {

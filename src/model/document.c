@@ -20,14 +20,14 @@
 
 PG_FUNCTION_INFO_V1(label_fault);
 
-/* Compiled documents kept by a call site, and by the session: a query over several models has several. */
+/* Compiled documents kept per call site and per session: a query over several models needs several. */
 #define MAX_COMPILED 8
-/* What the session keeps of documents that no query refers to, in bytes: of larger ones, none. */
+/* Limit, in bytes, on documents that the session keeps but no query refers to; larger ones are not kept. */
 #define MAX_COMPILED_BYTES (8 * 1024 * 1024)
 
 /* ---------- errors ---------- */
 
-/* Write the path below the root, such as weights[3].half_life. */
+/* Append the path below the root, such as weights[3].half_life. */
 static void
 append_path(StringInfo buf, const DocPath *path)
 {
@@ -40,7 +40,7 @@ append_path(StringInfo buf, const DocPath *path)
 		appendStringInfo(buf, "%s%s", buf->len > 0 ? "." : "", path->key);
 }
 
-/* Refuse a document for what stands at a path. */
+/* Report an error in the value at a path. */
 void
 doc_fail(const DocPath *path, const char *problem, const char *hint)
 {
@@ -58,7 +58,7 @@ doc_fail(const DocPath *path, const char *problem, const char *hint)
 			 hint ? errhint("%s", hint) : 0));
 }
 
-/* Refuse a member of an object. */
+/* Report an error in a member of an object. */
 pg_noreturn static void
 member_fail(const DocPath *path, const char *key, const char *problem, const char *hint)
 {
@@ -89,7 +89,7 @@ words_of(const JsonbValue *value)
 
 /* ---------- members ---------- */
 
-/* Refuse members whose names are not among the known ones (a NULL-ended list). */
+/* Reject members whose names are not in a NULL-terminated list. */
 void
 doc_check_members(JsonbContainer *object, const DocPath *path, const char *const *known)
 {
@@ -128,7 +128,7 @@ doc_member(JsonbContainer *object, const char *key, JsonbValue *value)
 		value->type != jbvNull;
 }
 
-/* A string member that is not empty, or NULL. */
+/* A non-empty string member, or NULL. */
 char *
 doc_string(JsonbContainer *object, const DocPath *path, const char *key, bool required)
 {
@@ -148,7 +148,7 @@ doc_string(JsonbContainer *object, const DocPath *path, const char *key, bool re
 	return pnstrdup(v.val.string.val, v.val.string.len);
 }
 
-/* A string member for people, which may be empty, or NULL. */
+/* A string member that people read, which may be empty; or NULL. */
 char *
 doc_comment(JsonbContainer *object, const DocPath *path, const char *key)
 {
@@ -161,7 +161,7 @@ doc_comment(JsonbContainer *object, const DocPath *path, const char *key)
 	return pnstrdup(v.val.string.val, v.val.string.len);
 }
 
-/* What is the matter with a name for people, as the end of a sentence, or NULL. One bar may part one from many. */
+/* The fault of a display name, as the end of a sentence, or NULL. A bar may separate singular and plural. */
 static const char *
 fault_of_label(const char *label, int length)
 {
@@ -179,7 +179,7 @@ fault_of_label(const char *label, int length)
 	return NULL;
 }
 
-/* label_fault(label): what is the matter with it, or NULL */
+/* label_fault(label): the fault of a display name, or NULL */
 Datum
 label_fault(PG_FUNCTION_ARGS)
 {
@@ -191,7 +191,7 @@ label_fault(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(fault));
 }
 
-/* A string member that is a name for people, or NULL. */
+/* A display name member, or NULL. */
 char *
 doc_label(JsonbContainer *object, const DocPath *path, const char *key)
 {
@@ -227,7 +227,7 @@ doc_number(JsonbContainer *object, const DocPath *path, const char *key, double 
 	return true;
 }
 
-/* A whole-number member of at least a given size; false if it is absent. */
+/* An integer member of at least a given value; false if it is absent. */
 bool
 doc_integer(JsonbContainer *object, const DocPath *path, const char *key, int32 least, int32 *integer)
 {
@@ -243,9 +243,8 @@ doc_integer(JsonbContainer *object, const DocPath *path, const char *key, int32 
 }
 
 /*
- * Read a text with a type's input function; what that refuses is reported with
- * the path. The error is only caught to be raised again, so no subtransaction
- * is needed.
+ * Read a text with a type's input function; report its errors with the path.
+ * The error is only caught to be raised again, so no subtransaction is needed.
  */
 void *
 doc_input(const DocPath *path, const char *key, PGFunction input, const char *text, int32 typmod,
@@ -275,7 +274,7 @@ doc_input(const DocPath *path, const char *key, PGFunction input, const char *te
 	return DatumGetPointer(result);
 }
 
-/* An interval as the text of a document has it: what it means must not depend on IntervalStyle. */
+/* An interval from the text of a document: its meaning must not depend on IntervalStyle. */
 static Interval *
 interval_of_text(const DocPath *path, const char *key, const char *text, const char *hint)
 {
@@ -319,7 +318,7 @@ doc_hours(JsonbContainer *object, const DocPath *path, const char *key, int32 *h
 	return true;
 }
 
-/* A member that names a time zone: its days, or NULL. */
+/* A member that names a time zone: the local days of that zone, or NULL. */
 LocalDays *
 doc_time_zone(JsonbContainer *object, const DocPath *path, const char *key)
 {
@@ -345,7 +344,7 @@ doc_object(JsonbContainer *object, const DocPath *path, const char *key)
 	return JsonbValueToJsonb(&v);
 }
 
-/* One of a NULL-ended list of words, by its position; "otherwise" if it is absent. */
+/* A member that is one of a NULL-terminated list of words: its position; "otherwise" if it is absent. */
 int
 doc_choice(JsonbContainer *object, const DocPath *path, const char *key,
 		   const char *const *choices, int otherwise)
@@ -395,7 +394,7 @@ doc_element(const DocArray *array, int index, DocPath *path, const char *const *
 	return v->val.binary.data;
 }
 
-/* An element of an array, which must be a string that is not empty. */
+/* An element of an array, which must be a non-empty string. */
 char *
 doc_string_element(const DocArray *array, int index, DocPath *path)
 {
@@ -413,22 +412,22 @@ doc_string_element(const DocArray *array, int index, DocPath *path)
 /* ---------- compiled documents ---------- */
 
 /*
- * A compiled document. The session keeps those used last, by content, so there
- * is nothing to invalidate; they have a limit in number and in bytes. One that a
- * running query refers to is not removed.
+ * A compiled document. The session keeps the most recently used ones, keyed by
+ * content, so there is nothing to invalidate. They are limited in number and in
+ * bytes. A document that a running query refers to is not removed.
  */
 typedef struct CompiledDocument
 {
 	struct CompiledDocument *next;
 	MemoryContext context;		/* holds all of it */
 	DocCompile	compile;
-	struct varlena *document;	/* what was compiled, as it came: compressed, if it was */
+	struct varlena *document;	/* the source as passed in, compressed if it was */
 	Size		size;
 	void	   *compiled;
-	int			references;		/* from call sites */
+	int			references;		/* number of call sites */
 } CompiledDocument;
 
-/* What fn_extra points to: the documents of one call site, the last used first. */
+/* fn_extra points to it: the documents of one call site, most recently used first. */
 typedef struct CallSite
 {
 	int			n;
@@ -445,7 +444,7 @@ same_document(const CompiledDocument *entry, const struct varlena *document)
 	return entry->size == VARSIZE_ANY(document) && memcmp(entry->document, document, entry->size) == 0;
 }
 
-/* Of the documents that no query refers to, let go of those used longest ago that there is no room for; "kept" stays. */
+/* Of the documents that no query refers to, remove the least recently used ones above the limits; "kept" stays. */
 static void
 trim_session_documents(const CompiledDocument *kept)
 {
@@ -472,7 +471,7 @@ trim_session_documents(const CompiledDocument *kept)
 	}
 }
 
-/* A query has ended: its call site refers to nothing any more. (What is kept has grown since it was compiled.) */
+/* A query has ended: release the references of its call site. (Documents may have grown since they were compiled.) */
 static void
 release_call_site(void *arg)
 {
@@ -483,7 +482,7 @@ release_call_site(void *arg)
 	trim_session_documents(NULL);
 }
 
-/* The session's compiled form of a document, made if there is none; the last used is first. */
+/* The session's compiled form of a document, compiled if it has none; moved to the front of the list. */
 static CompiledDocument *
 session_document(const struct varlena *document, DocCompile compile)
 {
@@ -503,7 +502,7 @@ session_document(const struct varlena *document, DocCompile compile)
 		}
 	}
 
-	/* hangs below the caller's memory until it is complete */
+	/* a child of the caller's context until it is complete */
 	context = AllocSetContextCreate(CurrentMemoryContext, "leadscore document", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(context);
 	entry = palloc0(sizeof(CompiledDocument));
@@ -521,8 +520,8 @@ session_document(const struct varlena *document, DocCompile compile)
 }
 
 /*
- * Whether an argument is written as a constant. A parameter is none: PL/pgSQL
- * keeps an expression, with what we keep in it, while its variables change.
+ * Whether an argument is a constant. A parameter is not: PL/pgSQL keeps an
+ * expression, with our fn_extra in it, while its variables change.
  */
 static bool
 argument_is_constant(const FmgrInfo *flinfo, int argument)
@@ -536,11 +535,11 @@ argument_is_constant(const FmgrInfo *flinfo, int argument)
 /*
  * The compiled form of a document argument.
  *
- * A constant is looked up at the first call. Anything else, such as the value
- * of a scalar sub-select or a column, is compared with what was compiled, byte
- * by byte, where an address that is the same proves nothing. A document that
- * comes compressed, as from model_document, is compared so: it is never
- * unpacked, and a quarter of the bytes is to be read.
+ * A constant is looked up at the first call. Any other argument, such as a
+ * scalar sub-select or a column, is compared byte by byte with the compiled
+ * documents; an equal address proves nothing. A compressed document, as from
+ * model_document, is compared in compressed form: it is never decompressed,
+ * and only a quarter of the bytes is read.
  */
 void *
 doc_compiled(FunctionCallInfo fcinfo, int argument, DocCompile compile)
@@ -586,11 +585,11 @@ doc_compiled(FunctionCallInfo fcinfo, int argument, DocCompile compile)
 	return entry->compiled;
 }
 
-/* The type of the rows that a function returns; "context" is that of "row". */
+/* The type of the rows that a function returns; it is kept in "context", which holds "row". */
 TupleDesc
 result_row(ResultRow *row, FunctionCallInfo fcinfo, MemoryContext context)
 {
-	if (row->function != fcinfo->flinfo->fn_oid)	/* the extension may have been made anew */
+	if (row->function != fcinfo->flinfo->fn_oid)	/* the extension may have been created again */
 	{
 		MemoryContext old = MemoryContextSwitchTo(context);
 

@@ -1,8 +1,8 @@
 /*
  * document.h: reading a jsonb configuration document strictly.
  *
- * Every reader names the path of what it refuses ("weights[3].half_life").
- * A member that is null counts as absent.
+ * Every reader reports errors with the path of the value
+ * ("weights[3].half_life"). A member that is null counts as absent.
  */
 #ifndef LEADSCORE_DOCUMENT_H
 #define LEADSCORE_DOCUMENT_H
@@ -53,11 +53,11 @@ extern void *doc_input(const DocPath *path, const char *key, PGFunction input, c
 extern int	doc_choice(JsonbContainer *object, const DocPath *path, const char *key,
 					   const char *const *choices, int otherwise);
 
-/* compiled documents, kept at the place of the call */
+/* compiled documents, cached per call site */
 typedef void *(*DocCompile) (Jsonb *document);
 extern void *doc_compiled(FunctionCallInfo fcinfo, int argument, DocCompile compile);
 
-/* The type of the rows that a function returns, remembered with the compiled document. */
+/* The type of the rows that a function returns, cached with the compiled document. */
 typedef struct ResultRow
 {
 	TupleDesc	type;

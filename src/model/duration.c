@@ -1,9 +1,9 @@
 /*
- * duration.c: intervals that are counted in whole hours, such as half-lives and
- * windows: the one place where they are checked.
+ * duration.c: intervals counted in whole hours, such as half-lives and windows.
+ * All checks of them are here.
  *
  * PostgreSQL reads a number without a unit as seconds. Nobody means that here,
- * where hours are rounded up: "14" would be an hour.
+ * where hours are rounded up: "14" would be one hour.
  */
 #include "model/duration.h"
 
@@ -15,13 +15,13 @@
 /* The longest: 31,688 years. */
 #define MAX_SECONDS 1e12
 
-/* Of what was written as a number alone, only the seconds are left: more than so many were hardly meant as days. */
+/* A number without a unit leaves only seconds; above this many, it was hardly meant as days. */
 #define MOST_DAYS 366
 
 PG_FUNCTION_INFO_V1(check_duration);
 PG_FUNCTION_INFO_V1(duration_hours);
 
-/* An interval in seconds, with a month of 30 days and a year of 365.25, as extract(epoch) counts them. */
+/* An interval in seconds, counting a month as 30 days and a year as 365.25 days, like extract(epoch). */
 double
 interval_seconds(const Interval *interval)
 {
@@ -30,7 +30,7 @@ interval_seconds(const Interval *interval)
 		interval->day * (double) SECS_PER_DAY + interval->time / (double) USECS_PER_SEC;
 }
 
-/* Hours of a duration that has no fault, rounded up. */
+/* The hours of a valid duration, rounded up. */
 int32
 hours_of_interval(const Interval *interval)
 {
@@ -58,8 +58,8 @@ interval_words(const Interval *interval)
 }
 
 /*
- * What is the matter with a duration, as the end of a sentence, or NULL. The
- * hint is set where there is a better one than the caller's.
+ * The fault of a duration, as the end of a sentence, or NULL. Sets the hint
+ * if there is a better one than the caller's.
  */
 const char *
 duration_fault(const Interval *interval, bool is_bare_number, const char **hint)
@@ -78,7 +78,7 @@ duration_fault(const Interval *interval, bool is_bare_number, const char **hint)
 	return "is under an hour";
 }
 
-/* Refuse a duration that has a fault; what it is called, and the usual hint, are arguments 0 and 2. */
+/* Raise an error for an invalid duration; its name and the usual hint are arguments 0 and 2. */
 static void
 check(FunctionCallInfo fcinfo, int code)
 {

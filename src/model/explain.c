@@ -1,11 +1,11 @@
 /*
- * explain.c: why a lead has its score, as sentences.
+ * explain.c: explains a lead's score in sentences.
  *
- * A sentence tells what has happened ("12 visits"), which is not what counts
- * ("8.7, as older ones are worth less"): so the lead is appraised twice, the
- * second time by a card without decay. The points are net: what a category's
- * limit takes away or adds is shared out among its lines, so that they, and
- * what floor and ceiling do, sum to the score.
+ * A sentence says what has happened ("12 visits"), not what counts ("8.7, as
+ * older ones are worth less"), so the lead is appraised twice, the second
+ * time with a scorecard without decay. Points are net: the points that a
+ * category's limit takes away or adds are shared out among its lines. So all
+ * lines, with those of floor and ceiling, sum to the score.
  */
 #include "model/appraise.h"
 #include "model/phrase.h"
@@ -20,35 +20,35 @@ PG_FUNCTION_INFO_V1(explained);
 PG_FUNCTION_INFO_V1(crm_reasons);
 
 #define MOST_REASONS 3
-/* Signals that a sentence names of a category; beyond, it names the category. */
+/* Most signals of a category that a sentence lists; beyond, it names the category. */
 #define MOST_MEMBERS 4
 /* The product of two above may be infinite. */
 #define LARGE_POINTS 1e150
 
-/* A document, compiled to be explained. */
+/* A document, compiled for explanations. */
 typedef struct Narrated
 {
 	Scorecard  *card;
 	Scorecard  *undecayed;
-	Scorecard  *unlimited;		/* nor is there a limit by day; NULL: there never was */
+	Scorecard  *unlimited;		/* without daily limits as well; NULL: the card has none */
 } Narrated;
 
-/* What a category's limit leaves of its lines. */
+/* How a category's limit changes its lines. */
 typedef struct Share
 {
 	bool		limited;
-	bool		at_most;		/* gains shrink to it, else losses do */
+	bool		at_most;		/* the limit reduces gains, otherwise losses */
 	double		limit;
-	double		shared;			/* the gains, or losses, before and behind it */
+	double		shared;			/* the gains, or losses, before the limit; left: after it */
 	double		left;
-	double		rest;			/* what that does not reach */
+	double		rest;			/* the part of the limit that they cannot absorb */
 } Share;
 
 typedef struct Line
 {
-	int32		term;			/* a weight, or behind them a rule; -1: none */
-	int32		part;			/* of a category, where there is no term; -1: the score's limit */
-	double		points;			/* net */
+	int32		term;			/* a weight, or after those a rule; -1: none */
+	int32		part;			/* a category's part, if there is no term; -1: the score's limit */
+	double		points;			/* net of limits */
 } Line;
 
 /* A lead's score, line by line. */
@@ -60,14 +60,14 @@ typedef struct Explanation
 	Contribution *contributions;
 	Contribution *undecayed;
 	Contribution *unlimited;	/* or NULL */
-	Share	   *shares;			/* of each part */
+	Share	   *shares;			/* for each part */
 	Line	   *lines;
 	int32		nlines;
 } Explanation;
 
 /* ---------- the figures ---------- */
 
-/* A card without decay, and perhaps without limits by day. */
+/* A scorecard without decay, and optionally without daily limits. */
 static Scorecard *
 plainer_card(Jsonb *document, bool limited)
 {
@@ -103,7 +103,7 @@ part_of_term(const Scorecard *card, int32 term)
 	return term < card->nweights ? card->weights[term].part : card->rules[term - card->nweights].part;
 }
 
-/* How a category's limit is shared out: gains shrink to meet the most, losses to meet the least. */
+/* Share out a category's limit: gains are reduced to the maximum, losses to the minimum. */
 static Share
 share_of(const CategoryPart *part, double gains, double losses)
 {
@@ -158,13 +158,13 @@ net_points(const Explanation *e, int32 term)
 
 	if (points == 0 || share == NULL || !share->limited || (points > 0) != share->at_most)
 		return points;
-	/* (exact for round figures, and without an overflow for absurd ones) */
+	/* (exact for round numbers, and without overflow for absurd ones) */
 	if (fabs(points) < LARGE_POINTS && fabs(share->left) < LARGE_POINTS)
 		return points * share->left / share->shared;
 	return points / share->shared * share->left;
 }
 
-/* Terms come first, then categories, then the score's limits; of each those that weigh most. */
+/* Terms come first, then categories, then the score's limits; in each group, the largest points first. */
 static int
 line_compare(const void *a, const void *b)
 {
@@ -234,7 +234,7 @@ explain_arguments(FunctionCallInfo fcinfo, Explanation *e)
 	wording_read(&e->wording, PG_GETARG_JSONB_P(4));
 
 	e->card = narrated->card;
-	/* (the last one is the card's own) */
+	/* (the last one is the scorecard's own) */
 	e->unlimited = narrated->unlimited ? appraised(narrated->unlimited, timeline, NULL, hour, &e->appraisal) : NULL;
 	e->undecayed = appraised(narrated->undecayed, timeline, NULL, hour, &e->appraisal);
 	e->contributions = appraised(e->card, timeline, profile, hour, &e->appraisal);
@@ -244,14 +244,14 @@ explain_arguments(FunctionCallInfo fcinfo, Explanation *e)
 
 /* ---------- the words ---------- */
 
-/* What a rule is called: its description, or its name. */
+/* The name of a rule: its description, or its name. */
 static const char *
 rule_label(const Rule *rule)
 {
 	return rule->description && *rule->description ? rule->description : rule->rule;
 }
 
-/* The names of a category's part, if they are few and all have a plural: "visits, views and searches"; else NULL. */
+/* The nouns of a category's part, if they are few and all have a plural: "visits, views and searches"; else NULL. */
 static char *
 members_of(const Explanation *e, int32 part, int *n)
 {
@@ -281,7 +281,7 @@ members_of(const Explanation *e, int32 part, int *n)
 	return list_in_words(&e->wording, "list.and", *n, names);
 }
 
-/* What a category's limit has done to a line, or "". */
+/* The effect of a category's limit on a line, or "". */
 static char *
 category_in_words(const Explanation *e, int32 part)
 {
@@ -313,7 +313,7 @@ curve_name(const Weight *w)
 	return w->measure == MEASURE_COUNT ? "curve" : "curve.other";
 }
 
-/* What a weight has counted, from when on, and how. */
+/* What a weight has counted, from when, and how. */
 static char *
 finding_in_words(const Explanation *e, int32 term, NumberStyle style)
 {
@@ -321,13 +321,13 @@ finding_in_words(const Explanation *e, int32 term, NumberStyle style)
 	Weight		w = e->card->weights[term];
 	double		measured = e->undecayed[term].measured;
 
-	/* where that signal never occurred, everything counts */
+	/* if that signal never occurred, everything counts */
 	if (w.since && w.since->seen != e->card->turn)
 		w.since = NULL;
 	if (!e->contributions[term].active)
 		return absence_in_words(wording, &w);
 	if (e->unlimited && e->unlimited[term].measured == measured)
-		w.max_per_day = 0;		/* it has limited nothing */
+		w.max_per_day = 0;		/* the limit had no effect */
 	return psprintf("%s%s%s%s", measured_in_words(wording, &w, measured, style), daily_limit_in_words(wording, &w),
 					has_decay(&w) ? fill_in(wording, plural_name(wording, "decay", w.measure == MEASURE_COUNT && measured == 1 ? "1" : ""), 0, NULL) : "",
 					w.linear || w.banded ? "" : fill_in(wording, curve_name(&w), 0, NULL));
@@ -370,7 +370,7 @@ line_in_words(const Explanation *e, const Line *line, NumberStyle style)
 
 /* ---------- SQL functions: (scorecard, timeline, profile, at, wording) ---------- */
 
-/* The columns of a line that belong to a weight. */
+/* The columns of a line that come from its weight. */
 static void
 put_weight(const Explanation *e, int32 term, Datum *values, bool *nulls)
 {
@@ -435,7 +435,7 @@ explained(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* crm_reasons(...): the lines that weigh most, their points rounded to whole ones; what comes to none is no reason */
+/* crm_reasons(...): the lines with the most points, rounded to integers; lines that round to 0 are left out */
 Datum
 crm_reasons(PG_FUNCTION_ARGS)
 {

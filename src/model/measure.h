@@ -1,8 +1,8 @@
 /*
- * measure.h: what one weight measures of the hours of a signal, and what that is worth.
+ * measure.h: what one weight measures in the hours of a signal, and what that is worth.
  *
- * In a header, so that scoring at one instant (appraise.c) and at many (over_time.c) compile the same code
- * into their loops and cannot disagree.
+ * It is a header so that scoring at one instant (appraise.c) and at many (over_time.c) inline the
+ * same code into their loops and cannot disagree.
  */
 #ifndef LEADSCORE_MEASURE_H
 #define LEADSCORE_MEASURE_H
@@ -22,11 +22,11 @@ typedef struct Activity
 	LocalDays  *days;			/* or NULL: UTC days */
 } Activity;
 
-/* Room for the hours of one signal: of an unusual lead it is given back. */
+/* Room for the hours of one signal; scratch_release() frees it after an unusually long one. */
 extern void scratch_enlarge(Scorecard *card, uint32 n);
 extern void scratch_release(Scorecard *card);
 
-/* The first of the hours that are younger than a window: a binary search that does not branch. */
+/* The first hour that is younger than a window: a branchless binary search. */
 static inline int32
 first_within(const Activity *a, int32 within)
 {
@@ -44,7 +44,7 @@ first_within(const Activity *a, int32 within)
 	return first;
 }
 
-/* The first of the hours that a weight measures: those after the last of another signal, within its window. */
+/* The first hour that a weight measures: after the last hour of another signal, and within its window. */
 static inline int32
 first_since(const Weight *w, const Activity *a, uint64 turn)
 {
@@ -58,7 +58,7 @@ first_since(const Weight *w, const Activity *a, uint64 turn)
 	return first_within(a, w->within == 0 ? age : Min(w->within, age));
 }
 
-/* The occurrences from hour "first" on, decayed, at most so many a day. */
+/* The occurrences from hour "first" on, decayed, with at most max_per_day per day. */
 static pg_attribute_always_inline double
 measure_count(const Weight *w, const Activity *a, int32 first)
 {
@@ -171,7 +171,7 @@ measure(const Weight *w, const Activity *a, int32 first, double *measured)
 	return false;
 }
 
-/* What a measured figure is worth, before the weight's own clamp. */
+/* The points for a measured figure, before the weight's own limits. */
 static inline double
 worth(const Weight *w, double measured)
 {
@@ -185,8 +185,8 @@ worth(const Weight *w, double measured)
 static inline double
 clamp(double x, double low, double high)
 {
-	x = low > x ? low : x;		/* maximum and minimum to the compiler, */
-	return high < x ? high : x; /* which need no branch */
+	x = low > x ? low : x;		/* compiled to maximum and minimum instructions, */
+	return high < x ? high : x; /* without a branch */
 }
 
 /* Whether a measured figure lies in a condition's band. */
@@ -197,9 +197,8 @@ condition_holds(const Weight *condition, double measured)
 }
 
 /*
- * Unpack the reader's signal as far as it is known, with values if they are
- * needed, behind what is used of the scratch arrays; returns how many hours
- * there are.
+ * Unpack the known hours of the reader's signal, with values if needed, into
+ * the free part of the scratch arrays; returns the number of hours.
  */
 static inline int32
 unpack_signal(Scorecard *card, TimelineReader *reader, int32 hour, int32 known, bool needs_values)
@@ -232,7 +231,7 @@ unpack_signal(Scorecard *card, TimelineReader *reader, int32 hour, int32 known, 
 	return n;
 }
 
-/* Read over the reader's signal; returns its last hour up to an hour, or NO_HOUR. */
+/* Skip the reader's signal; returns its last hour that is not after "hour", or NO_HOUR. */
 static inline int32
 skip_signal(TimelineReader *reader, int32 hour)
 {

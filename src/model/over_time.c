@@ -1,17 +1,17 @@
 /*
  * over_time.c: scoring at many instants.
  *
- * The same as appraise_lead() at each of them, to the bit: the same figures are
- * added up in the same order. But the loop over instants is the innermost one.
- * Each signal is unpacked once; a decayed sum adds each hour to all instants
- * that come after it, with the factors of its decay read from one table, and a
- * weight whose window holds the same hours as an instant before is not
- * measured again.
+ * The results are those of appraise_lead() at each instant, to the bit: the
+ * same figures are added up in the same order. But the loop over instants is
+ * the innermost one. Each signal is unpacked once. A decayed sum adds each hour
+ * to all later instants, with the decay factors read from one table. A weight
+ * whose window holds the same hours as at the previous instant is not measured
+ * again.
  */
 #include "model/over_time.h"
 #include "model/measure.h"
 
-/* Hours of one signal that room is kept for: 128 kB. */
+/* Room is kept for this many hours of one signal: 128 kB. */
 #define MOST_HOURS 32768
 
 OverTime *
@@ -68,7 +68,7 @@ first_instant(const OverTime *over, int32 hour)
 	return low;
 }
 
-/* Such a sum at each instant; returns the first at which there is an hour to add. */
+/* Such a sum at each instant; returns the first instant that has an hour to add. */
 static int32
 measure_sum(OverTime *over, const Weight *w, const Activity *a)
 {
@@ -103,11 +103,11 @@ measure_sum(OverTime *over, const Weight *w, const Activity *a)
 	return first;
 }
 
-/* What any weight, or condition, measures at each instant, and whether it does. */
+/* The figure of any weight or condition at each instant, and whether it has one. */
 static void
 measure_each(OverTime *over, const Weight *w, const Activity *a)
 {
-	/* what is measured depends on the hours alone, and not on their ages */
+	/* the figure depends only on which hours count, not on their ages */
 	bool		ageless = w->decay == NULL && w->measure != MEASURE_DAYS_SINCE_LAST && w->measure != MEASURE_DAYS_SINCE_FIRST;
 	const int32 *since = w->since ? over->last_hours + (w->since - over->card->groups) * over->n : NULL;
 	Activity	part = *a;
@@ -142,7 +142,7 @@ measure_each(OverTime *over, const Weight *w, const Activity *a)
 	}
 }
 
-/* Book what a weight measured from an instant on: into its category's part, or straight into the total. */
+/* Book a weight's points from an instant on: in its category's part, or directly in the total. */
 static void
 book_from(OverTime *over, int32 index, int32 first)
 {
@@ -155,7 +155,7 @@ book_from(OverTime *over, int32 index, int32 first)
 		memset(over->happened + (Size) index * over->n + first, true, over->n - first);
 }
 
-/* The same where something was found. */
+/* The same, at the instants where the weight measured something. */
 static void
 book_found(OverTime *over, int32 index)
 {
@@ -171,7 +171,7 @@ book_found(OverTime *over, int32 index)
 
 /* ---------- one signal ---------- */
 
-/* Unpack the reader's signal up to the last instant; false if there is nothing. */
+/* Unpack the reader's signal up to the last instant; false if it has no such hours. */
 static bool
 read_signal(OverTime *over, TimelineReader *reader, bool needs_values, Activity *activity)
 {
@@ -215,7 +215,7 @@ appraise_indexes(OverTime *over, const Indexes *weights, const Activity *activit
 	}
 }
 
-/* The last hour of the signal at each instant, for the weights that count from it. */
+/* Record the last hour of the signal at each instant, for the weights that count from it. */
 static void
 note_last_hours(OverTime *over, const SignalWeights *group, const Activity *activity)
 {
@@ -248,7 +248,7 @@ check_conditions_over_time(OverTime *over, const SignalWeights *group, const Act
 
 /* ---------- one lead ---------- */
 
-/* Of the instants at which there is the lead. */
+/* Clear the figures of the instants at which the lead exists. */
 static void
 clear_lead(OverTime *over)
 {
@@ -308,7 +308,7 @@ walk_timeline(OverTime *over, const struct varlena *timeline)
 	}
 }
 
-/* A profile is the same at every instant. Returns its points that belong to no category. */
+/* Book a profile, which is the same at every instant. Returns its points that belong to no category. */
 static double
 walk_profile(OverTime *over, Jsonb *profile)
 {
@@ -326,7 +326,7 @@ walk_profile(OverTime *over, Jsonb *profile)
 	return once.fit;
 }
 
-/* What the walks have found at one instant, as appraise_end() expects it. */
+/* Collect the results of the walk at one instant, as appraise_end() expects them. */
 static void
 finish_instant(OverTime *over, int32 k, double fit)
 {

@@ -1,9 +1,9 @@
 /*
- * phrase.c: what a scorecard measures, in words: pieces of sentences.
+ * phrase.c: puts what a scorecard measures into words: parts of sentences.
  *
- * Each piece is a template of the wording. A template whose name ends in
+ * Each part is a template of the wording. A template whose name ends in
  * ".label" is for a signal that has no plural: "Placed an order, 12 times"
- * where others say "12 orders".
+ * instead of "12 orders".
  */
 #include "model/phrase.h"
 
@@ -12,12 +12,12 @@
 #include "utils/builtins.h"
 
 #define HOURS_A_YEAR 8766
-/* From so many hours on, whole days are days: 24 hours are no day of the calendar. */
+/* From this many hours on, whole days are written as days: 24 hours are not a calendar day. */
 #define LEAST_DAYS (2 * HOURS_A_DAY)
 
 /* ---------- names ---------- */
 
-/* Whether a name is one plain word, so that the plural of English can be made of it; of "ordered" there is none. */
+/* Whether a name is one plain word, so that its English plural can be formed; a word like "ordered" has none. */
 static bool
 is_plain_word(const char *word)
 {
@@ -85,7 +85,7 @@ points_in_words(const Wording *wording, double points, NumberStyle style)
 	return fill_in(wording, plural_name(wording, "points", n), FILLINGS({"n", n}));
 }
 
-/* Hours, days or years, by templates of which "name" is the beginning: "in the last 90 days", "90 days". */
+/* A duration in hours, days or years, by templates whose names begin with "name": "in the last 90 days", "90 days". */
 char *
 duration_in_words(const Wording *wording, const char *name, int32 hours)
 {
@@ -107,7 +107,7 @@ duration_in_words(const Wording *wording, const char *name, int32 hours)
 	return fill_in(wording, plural_name(wording, psprintf("%s.%s", name, unit), written), FILLINGS({"n", written}));
 }
 
-/* "a, b, c", put together by halves, so that long lists take no more than they must */
+/* "a, b, c", joined by halves, so that a long list does not cost quadratic time */
 static char *
 comma_list(const Wording *wording, const char *comma, int n, char *const *items)
 {
@@ -118,7 +118,7 @@ comma_list(const Wording *wording, const char *comma, int n, char *const *items)
 											{"second", comma_list(wording, comma, n - n / 2, items + n / 2)}));
 }
 
-/* "a, b and c"; with semicolons where something has a comma of its own */
+/* "a, b and c"; with semicolons if an item contains a comma */
 char *
 list_in_words(const Wording *wording, const char *conjunction, int n, char *const *items)
 {
@@ -154,8 +154,8 @@ has_band(const Weight *weight)
 }
 
 /*
- * A template about a signal: its name gets ".window" where what is measured does not come last, and there is a window, and
- * ".label" where the signal has no plural.
+ * Fill in a template about a signal. Its name gets ".window" if there is a window and the figure
+ * does not come last, and ".label" if the signal has no plural.
  */
 static char *
 about(const Wording *wording, const char *name, const Noun *noun, const char *what, const char *window)
@@ -190,7 +190,7 @@ window_in_words(const Wording *wording, const Weight *weight)
 	return psprintf("%s%s", window, about(wording, weight->within ? "since.counted" : "since", &since, "", ""));
 }
 
-/* So many things, exactly. */
+/* A number of things, exactly. */
 static char *
 number_of(const Wording *wording, const char *name, const Noun *noun, double number, NumberStyle style)
 {
@@ -238,7 +238,7 @@ range(const Wording *wording, const char *name, const Noun *noun, const Weight *
 							{"noun", noun->one}, {"nouns", noun->many ? noun->many : noun->one}, {"label", noun->one}));
 }
 
-/* How long ago something was. */
+/* The age of an occurrence. */
 static char *
 age_in_words(const Wording *wording, const Noun *noun, double days, NumberStyle style)
 {
@@ -247,7 +247,7 @@ age_in_words(const Wording *wording, const Noun *noun, double days, NumberStyle 
 	return number_of(wording, "days", noun, style == NUMBER_WHOLE ? floor(days) : days, style);
 }
 
-/* The measure of a weight, where the figure is in words already. */
+/* The measure of a weight whose figure is already in words. */
 static char *
 measure_of(const Wording *wording, const Weight *weight, const Noun *noun, const char *what)
 {
@@ -264,7 +264,7 @@ measure_of(const Wording *wording, const Weight *weight, const Noun *noun, const
 	}
 }
 
-/* The beginning of the names of templates for a weight's figures. */
+/* The prefix of the template names for a weight's figures. */
 static const char *
 figure_name(const Weight *weight, const Noun *noun)
 {
@@ -317,9 +317,9 @@ unit_in_words(const Wording *wording, const Weight *weight)
 	return about(wording, psprintf("each.%s", weight->measure_name), &noun, "", window_in_words(wording, weight));
 }
 
-/* ---------- behind it ---------- */
+/* ---------- after the measure ---------- */
 
-/* Whether what happened longer ago counts less. */
+/* Whether older occurrences count less. */
 bool
 has_decay(const Weight *weight)
 {
@@ -336,7 +336,7 @@ daily_limit_in_words(const Wording *wording, const Weight *weight)
 
 /* ---------- rules ---------- */
 
-/* A condition, or that it does not hold. */
+/* A condition, or its negation. */
 static char *
 condition_in_words(const Wording *wording, const Weight *condition, bool holds)
 {
@@ -357,7 +357,7 @@ condition_in_words(const Wording *wording, const Weight *condition, bool holds)
 	return holds ? words : fill_in(wording, "not", FILLINGS({"what", words}));
 }
 
-/* A rule's conditions: all, any of several, none. */
+/* A rule's conditions: all, any, none. */
 char *
 conditions_in_words(const Wording *wording, const Scorecard *card, const Rule *rule)
 {

@@ -1,5 +1,5 @@
 /*
- * phrase.h: what a scorecard measures, in words.
+ * phrase.h: puts what a scorecard measures into words.
  */
 #ifndef LEADSCORE_PHRASE_H
 #define LEADSCORE_PHRASE_H
@@ -7,12 +7,12 @@
 #include "model/scorecard.h"
 #include "model/sentence.h"
 
-/* What a signal is called. */
+/* The name of a signal. */
 typedef struct Noun
 {
 	const char *one;
-	const char *many;			/* NULL: nobody knows, so sentences say "times" */
-	bool		labelled;		/* somebody has named it for people */
+	const char *many;			/* NULL: unknown, so sentences say "times" */
+	bool		labelled;		/* the name is a label written for people */
 } Noun;
 
 extern Noun noun_of(const Wording *wording, const char *signal, const char *label);
@@ -21,15 +21,15 @@ extern char *duration_in_words(const Wording *wording, const char *name, int32 h
 extern char *list_in_words(const Wording *wording, const char *conjunction, int n, char *const *items);
 
 /*
- * What a weight has measured ("12 visits in the last 90 days"), the band that it asks for ("4 or more visits"), and its
- * absence ("no visit"); and what it is worth points for, each time ("each visit").
+ * What a weight has measured ("12 visits in the last 90 days"), the band that it requires ("4 or
+ * more visits"), its absence ("no visit"), and the unit that earns points ("each visit").
  */
 extern char *measured_in_words(const Wording *wording, const Weight *weight, double measured, NumberStyle style);
 extern char *band_in_words(const Wording *wording, const Weight *weight);
 extern char *absence_in_words(const Wording *wording, const Weight *weight);
 extern char *unit_in_words(const Wording *wording, const Weight *weight);
 
-/* Behind that. */
+/* Text that follows those. */
 extern bool has_decay(const Weight *weight);
 extern char *daily_limit_in_words(const Wording *wording, const Weight *weight);
 

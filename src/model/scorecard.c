@@ -1,5 +1,5 @@
 /*
- * scorecard.c: reading a scorecard document, whole and strictly.
+ * scorecard.c: reads a scorecard document, completely and strictly.
  */
 #include "model/scorecard.h"
 
@@ -12,16 +12,16 @@
 
 PG_FUNCTION_INFO_V1(check_scorecard);
 
-/* Look-ups before a decay table is made: one lead's score needs none. */
+/* Look-ups before a decay table is built: scoring one lead does not need one. */
 #define DECAY_TABLE_AFTER 512
-/* Ages above this (seven years) are computed each time. */
+/* Factors of ages above this (seven years) are computed each time. */
 #define DECAY_TABLE_LIMIT 65536
-/* Factors in all tables of a card together: 4 MB. */
+/* Most factors in all tables of a scorecard: 4 MB. */
 #define DECAY_TABLES_LIMIT (8 * DECAY_TABLE_LIMIT)
-/* Signals with a higher number are searched for. */
+/* Signals with a higher number are found by binary search. */
 #define SIGNAL_IDS_LIMIT 4096
 
-/* Rules that segments name: each has a bit. */
+/* Most rules that segments can name: each has a bit. */
 #define MOST_SEGMENT_RULES 64
 
 /* ---------- decay ---------- */
@@ -38,7 +38,7 @@ decay_compute(const Decay *decay, int32 age)
 	return factor;
 }
 
-/* Make a table, or a larger one, that holds an age, if there is room for it. */
+/* Build or enlarge a table so that it holds an age, if there is room. */
 static void
 extend_table(Decay *decay, int32 age)
 {
@@ -60,7 +60,7 @@ extend_table(Decay *decay, int32 age)
 	decay->capacity = capacity;
 }
 
-/* The factor of an age that the table does not hold. */
+/* The factor of an age that is not in the table. */
 double
 decay_factor_slow(Decay *decay, int32 age)
 {
@@ -73,21 +73,21 @@ decay_factor_slow(Decay *decay, int32 age)
 
 /* ---------- names ---------- */
 
-/* A name in the document and where it stands. */
+/* A name in the document and its position. */
 typedef struct PlacedName
 {
 	const char *name;
 	int32		index;
 } PlacedName;
 
-/* The names of an array's elements, sorted, to find one by. */
+/* The names of an array's elements, sorted for binary search. */
 typedef struct Names
 {
 	int32		n;
 	PlacedName	   *names;
 } Names;
 
-/* (an error may leave a sort: a document can be of any size) */
+/* (the sort can be interrupted: a document can be of any size) */
 static int
 name_compare(const void *a, const void *b)
 {
@@ -109,7 +109,7 @@ names_add(Names *names, const char *name)
 	names->n++;
 }
 
-/* Sort; a name that stands there twice is an error. */
+/* Sort the names; a duplicate is an error. */
 static void
 names_finish(Names *names, const DocPath *path)
 {
@@ -129,9 +129,9 @@ names_find(const Names *names, const char *name)
 	return found ? found->index : -1;
 }
 
-/* ---------- numbers that must differ ---------- */
+/* ---------- numbers that must be unique ---------- */
 
-/* A number in the document and where it stands. */
+/* A number in the document and its position. */
 typedef struct PlacedNumber
 {
 	double		number;
@@ -150,7 +150,7 @@ number_compare(const void *a, const void *b)
 	return (x->index > y->index) - (x->index < y->index);
 }
 
-/* The first number that stands there for the second time: its index, and that of the other. False if all differ. */
+/* Find the first duplicate number: its index, and that of the earlier one. False if all are unique. */
 static bool
 find_repeated(PlacedNumber *numbers, int32 n, int32 *second, int32 *first)
 {
@@ -200,7 +200,7 @@ static const char *const measures[] = {
 static const char *const curves[] = {"linear", "log", NULL};
 static const char *const subjects[] = {"event", "profile", NULL};
 
-/* A signal of the document while it is read. */
+/* A signal of the document during reading. */
 typedef struct CardSignal
 {
 	const char *signal;
@@ -208,10 +208,10 @@ typedef struct CardSignal
 	bool		profile;
 	int32		signal_id;		/* -1: none */
 	PropertyMatcher matcher;
-	int32		group;			/* in the groups or profiles; -1: no weight yet */
+	int32		group;			/* in groups or profiles; -1: no weight yet */
 } CardSignal;
 
-/* A document while it is read. */
+/* A document during reading. */
 typedef struct CardReader
 {
 	Scorecard  *card;
@@ -219,14 +219,14 @@ typedef struct CardReader
 	Names		signal_names;
 	CardSignal *signals;
 	int32		nsignals;
-	CardSignal **since;			/* of each weight; NULL: it counts from the beginning */
+	CardSignal **since;			/* for each weight; NULL: it counts from the beginning */
 	Names		category_names;
 	CategoryPart *categories;
 	int32		(*part_of)[2];	/* of a category, for event and profile weights; -1: none yet */
 	Names		stage_names;
 	Names		rule_names;
-	int			nbits;			/* given to rules */
-	HTAB	   *decays;			/* those that there are */
+	int			nbits;			/* bits assigned to rules */
+	HTAB	   *decays;			/* the distinct decays */
 } CardReader;
 
 /* A decay that weights share. */
@@ -236,7 +236,7 @@ typedef struct DecayEntry
 	Decay	   *decay;
 } DecayEntry;
 
-/* Two bounds of which the first must lie below the second, or (if "equal") may meet it. */
+/* Read two bounds; the first must be below the second, or (if "equal") may equal it. */
 static void
 read_bounds(JsonbContainer *object, const DocPath *path, const char *low_key, double *low,
 			const char *high_key, double *high, bool equal)
@@ -404,7 +404,7 @@ segment_compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* The bits of the rules that a segment names. */
+/* The bits of the rules that a segment requires. */
 static uint64
 read_segment_rules(CardReader *reader, JsonbContainer *object, const DocPath *path)
 {
@@ -481,7 +481,7 @@ read_segments(CardReader *reader, JsonbContainer *document, const DocPath *root)
 	qsort(card->segments, card->nsegments, sizeof(Segment), segment_compare);
 }
 
-/* The category's part for event or profile weights, made when it is first used. */
+/* The category's part for event or profile weights, created on first use. */
 static int32
 category_part(CardReader *reader, int32 category, bool profile)
 {
@@ -497,7 +497,7 @@ category_part(CardReader *reader, int32 category, bool profile)
 	return reader->part_of[category][profile];
 }
 
-/* The weight's decay, shared with other weights that have the same. */
+/* The weight's decay, shared with other weights of the same decay. */
 static Decay *
 shared_decay(CardReader *reader, int32 half_life, int32 fades_over)
 {
@@ -527,7 +527,7 @@ add_index(Indexes *indexes, int32 index)
 	indexes->items[indexes->n++] = index;
 }
 
-/* The group of a signal, made when it is first used. */
+/* The group of a signal, created on first use. */
 static SignalWeights *
 group_of(CardReader *reader, CardSignal *signal)
 {
@@ -557,7 +557,7 @@ group_compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* What something measures of which signal. The signal is returned. */
+/* Read which signal is measured, and how. Returns the signal. */
 static CardSignal *
 read_measure(CardReader *reader, JsonbContainer *object, const DocPath *path, Weight *w)
 {
@@ -594,7 +594,7 @@ read_measure(CardReader *reader, JsonbContainer *object, const DocPath *path, We
 	return signal;
 }
 
-/* The category's part that a weight or rule belongs to, or -1. */
+/* The category's part of a weight or rule, or -1. */
 static int32
 read_category(CardReader *reader, JsonbContainer *object, const DocPath *path, bool profile, const char **name)
 {
@@ -611,7 +611,7 @@ read_category(CardReader *reader, JsonbContainer *object, const DocPath *path, b
 	return category_part(reader, found, profile);
 }
 
-/* The signal from whose last hour on a weight counts, or NULL. */
+/* The signal from whose last hour a weight counts, or NULL. */
 static CardSignal *
 read_since(CardReader *reader, JsonbContainer *object, const DocPath *path, const CardSignal *signal)
 {
@@ -638,7 +638,7 @@ read_since(CardReader *reader, JsonbContainer *object, const DocPath *path, cons
 	return since;
 }
 
-/* What a weight is worth where nothing happened. */
+/* Read the points of a weight if nothing happened. */
 static void
 read_absence(CardReader *reader, JsonbContainer *object, const DocPath *path, int32 index)
 {
@@ -676,7 +676,7 @@ read_weight(CardReader *reader, JsonbContainer *object, const DocPath *path, int
 	w->banded = !isinf(w->at_least) || !isinf(w->below);
 	w->linear = w->linear && !w->banded;
 	read_bounds(object, path, "min_points", &w->min_points, "max_points", &w->max_points, true);
-	/* whatever the points, sums stay finite */
+	/* limited, so that sums stay finite */
 	w->min_points = Max(w->min_points, -MOST_POINTS);
 	w->max_points = Min(w->max_points, MOST_POINTS);
 	w->part = read_category(reader, object, path, signal->profile, &w->category);
@@ -728,7 +728,7 @@ read_weights(CardReader *reader, JsonbContainer *document, const DocPath *root)
 
 /* ---------- rules ---------- */
 
-/* Add the conditions of one list of a rule; returns whether they look at profiles only. */
+/* Add the conditions of one list of a rule; returns whether they concern only profiles. */
 static bool
 read_conditions(CardReader *reader, JsonbContainer *object, const DocPath *path, const char *list)
 {
@@ -799,9 +799,9 @@ read_rules(CardReader *reader, JsonbContainer *document, const DocPath *root)
 	names_finish(&reader->rule_names, &array.path);
 }
 
-/* ---------- the whole ---------- */
+/* ---------- the whole document ---------- */
 
-/* Sort the groups, and find those that weights count from. */
+/* Sort the groups, and mark those that weights count from. */
 static void
 finish_groups(CardReader *reader, const DocPath *root)
 {
@@ -892,7 +892,7 @@ scorecard_compile(Jsonb *document)
 	return read_card(document, true);
 }
 
-/* Compile one that is to last as long as a context. */
+/* Compile one that lives as long as a memory context. */
 Scorecard *
 scorecard_compile_in(MemoryContext context, Datum document)
 {
@@ -903,7 +903,7 @@ scorecard_compile_in(MemoryContext context, Datum document)
 	return card;
 }
 
-/* Check a document that is to be published: true, or an error that names the path. */
+/* Check a document before publication: true, or an error that names the path. */
 Datum
 check_scorecard(PG_FUNCTION_ARGS)
 {

@@ -1,9 +1,9 @@
 /*
  * scorecard.h: a model's document, compiled for scoring.
  *
- * Event weights are grouped by signal and the groups ordered by signal_id, as
- * the signals of a timeline are; scoring touches only the weights of signals
- * that the lead has.
+ * Event weights are grouped by signal. The groups are ordered by signal_id, like
+ * the signals of a timeline, so scoring touches only the weights of signals that
+ * the lead has.
  *
  *     Scorecard
  *       weights[]     in the document's order
@@ -11,13 +11,13 @@
  *       conditions[]  measured like weights, but worth nothing by themselves
  *       groups[]      event signals by signal_id   ─┐ each with the numbers
  *       profiles[]    profile signals              ─┘ of its weights and conditions
- *       absences[]    the weights that are worth something where nothing happened
+ *       absences[]    the weights that are worth something if nothing happened
  *       decays[]      one for each distinct (half_life, fades_over)
  *       parts[]       categories, split into their event and profile part
  *       stages[], grades[] (highest min_fit first), segments[] (by position)
  *
- * A weight that counts from the last hour of another signal (since_signal)
- * waits until the whole timeline has been read: that signal may come later.
+ * A weight that counts from the last hour of another signal (since_signal) waits
+ * until the whole timeline has been read, because that signal may come later.
  */
 #ifndef LEADSCORE_SCORECARD_H
 #define LEADSCORE_SCORECARD_H
@@ -26,7 +26,7 @@
 #include "model/signal.h"
 #include "timeline/local_day.h"
 
-/* What any weight is worth at the most. */
+/* The most that a weight can be worth. */
 #define MOST_POINTS 1e290
 
 typedef enum Measure
@@ -41,21 +41,21 @@ typedef enum Measure
 } Measure;
 
 /*
- * How much an hour of a certain age counts: a table, made once ages have been
- * asked for often, while the card's tables have room for it. Otherwise it is
- * computed each time, to the same bits.
+ * How much an hour counts at each age: a table, built once ages have been
+ * looked up often, if the scorecard's tables have room for it. Otherwise the
+ * factor is computed each time, to the same bits.
  */
 typedef struct Decay
 {
 	int32		half_life;		/* hours; 0: none */
 	int32		fades_over;		/* hours; 0: none */
-	int32		capacity;		/* of the table; 0: not made yet */
+	int32		capacity;		/* of the table; 0: not built yet */
 	int32		misses;			/* look-ups outside the table */
 	double	   *factors;		/* by age */
-	struct Scorecard *card;		/* whose tables have a limit together */
+	struct Scorecard *card;		/* its tables share one limit */
 } Decay;
 
-/* What is measured of a signal, and what that is worth. A rule's condition is one, too, without points. */
+/* What is measured of a signal, and what that is worth. A rule's condition is also one, without points. */
 typedef struct Weight
 {
 	int32		weight_id;
@@ -66,14 +66,14 @@ typedef struct Weight
 	Measure		measure;
 	bool		banded;
 	bool		linear;			/* neither a band nor a curve */
-	bool		any_figure;		/* of a condition: an hour in its window is enough */
+	bool		any_figure;		/* for a condition: one hour in its window is enough */
 	int32		within;			/* hours; 0: all */
 	int32		max_per_day;	/* 0: all */
 	Decay	   *decay;			/* or NULL */
-	struct SignalWeights *since;	/* only hours after the last of this signal are measured; NULL: all */
-	uint64		happened;		/* the turn in which there was something to measure; of a condition: in which it held */
+	struct SignalWeights *since;	/* only hours after the last hour of this signal are measured; NULL: all */
+	uint64		happened;		/* the turn in which it measured something; for a condition, in which it held */
 	double		points;
-	double		if_none;		/* points where there is nothing to measure */
+	double		if_none;		/* points if there is nothing to measure */
 	double		at_least;		/* -inf: no lower bound */
 	double		below;			/* +inf: no upper bound */
 	double		min_points;
@@ -102,17 +102,17 @@ typedef struct SignalWeights
 	const char *label;			/* or NULL */
 	bool		needs_values;	/* something measures values */
 	PropertyMatcher matcher;	/* of a profile signal */
-	bool		any_profile;	/* a profile signal without a matcher */
-	bool		nobody_matches; /* a profile that is not known has it */
-	bool		one_sum;		/* one weight, that adds up every hour with a decay, and conditions that ask for no more than an hour */
-	bool		is_remembered;	/* what happened matters to something else: a condition, if_none, since_signal */
+	bool		any_profile;	/* any profile has this signal: it has no matcher */
+	bool		nobody_matches; /* an unknown profile has this signal */
+	bool		one_sum;		/* a single weight, a decayed sum of all hours; conditions need only one hour */
+	bool		is_remembered;	/* a condition, if_none or since_signal depends on what happened */
 	bool		is_start;		/* some weight counts from its last hour */
 	Indexes		weights;		/* those that count from the beginning */
 	Indexes		later;			/* those that count from the last hour of another signal */
 	Indexes		conditions;
 
 	/* while a lead is scored */
-	uint64		seen;			/* the turn in which last_hour was found; only if is_start */
+	uint64		seen;			/* the turn that set last_hour; only if is_start */
 	int32		last_hour;
 } SignalWeights;
 
@@ -122,10 +122,10 @@ typedef struct Waiting
 	SignalWeights *group;
 	int32		first;			/* its hours in the scratch arrays, in appraise.c */
 	int32		n;
-	TimelineReader reader;		/* or as they are before they are read, in over_time.c */
+	TimelineReader reader;		/* or unread, in over_time.c */
 } Waiting;
 
-/* A category's event or profile part, clamped by itself. */
+/* A category's event or profile part, limited by itself. */
 typedef struct CategoryPart
 {
 	const char *category;
@@ -139,7 +139,7 @@ typedef struct Stage
 {
 	const char *stage;
 	int32		position;
-	int32		within;			/* hours; 0: ever */
+	int32		within;			/* hours; 0: no limit */
 } Stage;
 
 typedef struct Grade
@@ -156,10 +156,10 @@ typedef struct Rule
 	const char *category;		/* or NULL */
 	double		points;			/* 0: it only defines segments */
 	bool		has_points;
-	bool		profile;		/* it looks at profiles only: its points are fit */
+	bool		profile;		/* it concerns only profiles, so its points are fit */
 	int32		part;			/* of a category, or -1 */
 	uint64		bit;			/* in Appraisal.rules; 0: no segment names it */
-	/* conditions[]: all of those from "all_of" on, then any of these, then none of these */
+	/* conditions[]: from all_of on, those that must all hold; then the "any", then the "none" conditions */
 	int32		all_of;
 	int32		any_of;
 	int32		none_of;
@@ -170,7 +170,7 @@ typedef struct Segment
 {
 	const char *segment;
 	int32		position;
-	uint64		rules;			/* that must hold, by their bits */
+	uint64		rules;			/* bits of the rules that must hold */
 	double		above_score;
 	double		min_score;
 	double		min_fit;
@@ -209,7 +209,7 @@ typedef struct Scorecard
 	Grade	   *grades;
 	Segment    *segments;
 
-	/* the group of each signal_id below a limit, or NULL */
+	/* the group of each signal_id below nsignal_ids, or NULL */
 	int32		nsignal_ids;
 	SignalWeights **group_of;
 	int32		decay_factors;	/* in the tables of all decays */
@@ -220,7 +220,7 @@ typedef struct Scorecard
 	/* while a lead is scored */
 	uint64		turn;			/* the number of the lead */
 	int32		nwaiting;
-	Waiting    *waiting;		/* room for one a group, if there is a weight that waits */
+	Waiting    *waiting;		/* room for one per group, if a weight waits */
 
 	/* room for the hours of one signal */
 	int32		scratch_capacity;
@@ -230,7 +230,7 @@ typedef struct Scorecard
 	double	   *values;
 } Scorecard;
 
-/* What can bring points: weights, then rules. */
+/* The number of terms: weights, then rules. */
 static inline int32
 nterms(const Scorecard *card)
 {
@@ -241,7 +241,7 @@ extern void *scorecard_compile(Jsonb *document);
 extern Scorecard *scorecard_compile_in(MemoryContext context, Datum document);
 extern double decay_factor_slow(Decay *decay, int32 age);
 
-/* The factor of an hour that is "age" (>= 0) hours old. */
+/* The decay factor of an hour that is "age" (>= 0) hours old. */
 static inline double
 decay_factor(Decay *decay, int32 age)
 {

@@ -1,9 +1,9 @@
 /*
- * sentence.c: templates of sentences, filled in; numbers as a language writes
- * them.
+ * sentence.c: fills in templates of sentences, and writes numbers as a
+ * language writes them.
  *
- * The core reads no table: a language's templates come as a value, a jsonb
- * object of some hundred members in which one is found by binary search.
+ * The core reads no table: a language's templates are passed as a jsonb
+ * object with about a hundred members, which is searched by binary search.
  */
 #include "model/sentence.h"
 
@@ -19,7 +19,7 @@
 PG_FUNCTION_INFO_V1(sentence_placeholders);
 PG_FUNCTION_INFO_V1(sentence_filled);
 
-/* Numbers of more digits are written with an exponent. */
+/* Larger numbers are written with an exponent. */
 #define MOST_WRITTEN_OUT 1e15
 
 /* ---------- the setting ---------- */
@@ -112,7 +112,7 @@ wording_has(const Wording *wording, const char *name)
 	return find_template(wording, name, &template);
 }
 
-/* A template that decides how numbers are written. */
+/* A sign used in numbers, from its template. */
 static const char *
 number_sign(const Wording *wording, const char *name, const char *otherwise)
 {
@@ -137,7 +137,10 @@ wording_read(Wording *wording, Jsonb *templates)
 	wording->thousands = number_sign(wording, "number.thousands", ",");
 }
 
-/* A template with its placeholders filled in. One that nothing stands for, of a row that is older than we are, is left out. */
+/*
+ * Fill in the placeholders of a template. A placeholder without a filling, from a row older than
+ * the library, is left out.
+ */
 char *
 fill_in(const Wording *wording, const char *name, int n, const Filling *fillings)
 {
@@ -175,7 +178,7 @@ fill_in(const Wording *wording, const char *name, int n, const Filling *fillings
 	return words.data;
 }
 
-/* The name of the template for a number of things, as it is written: with ".one" or ".many" behind it, if there are both. */
+/* The name of the template for a number of things, as written: with ".one" or ".many" appended if both exist. */
 const char *
 plural_name(const Wording *wording, const char *name, const char *n)
 {
@@ -187,7 +190,7 @@ plural_name(const Wording *wording, const char *name, const char *n)
 
 /* ---------- numbers ---------- */
 
-/* The digits of a number, rounded, with a point. */
+/* The digits of a number, rounded, with a decimal point. */
 static char *
 digits(double number, NumberStyle style)
 {
@@ -253,7 +256,7 @@ number_in_words(const Wording *wording, double number, NumberStyle style)
 
 /* ---------- for SQL ---------- */
 
-/* What a member of an object stands for: a string as it is, a number as the language writes it. */
+/* The text for a member of an object: a string as it is, a number as the language writes it. */
 static const char *
 filling_text(const Wording *wording, const JsonbValue *value)
 {
@@ -273,8 +276,8 @@ filling_text(const Wording *wording, const JsonbValue *value)
 }
 
 /*
- * sentence_filled(wording, name, arguments): a template filled in by the members of an object. Where there
- * are templates for one and for many, the member "n" decides.
+ * sentence_filled(wording, name, arguments): fills in a template with the members of an object. If
+ * there are templates for singular and plural, the member "n" decides.
  */
 Datum
 sentence_filled(PG_FUNCTION_ARGS)

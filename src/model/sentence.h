@@ -1,8 +1,8 @@
 /*
- * sentence.h: templates of sentences, filled in.
+ * sentence.h: fills in templates of sentences.
  *
- * A wording is a jsonb object from the name of a sentence to its template, in
- * one language: leadscore_internal.wording() makes it. A template is text with
+ * A wording is a jsonb object that maps names of sentences to templates in one
+ * language; leadscore_internal.wording() builds it. A template is text with
  * placeholders: a percent sign and a name ("%points"). "%%" is a percent sign.
  */
 #ifndef LEADSCORE_SENTENCE_H
@@ -19,7 +19,7 @@ typedef struct Wording
 	const char *thousands;		/* between groups of three digits */
 } Wording;
 
-/* What stands for a placeholder. */
+/* The text for a placeholder. */
 typedef struct Filling
 {
 	const char *name;
@@ -29,9 +29,9 @@ typedef struct Filling
 /* How a number is rounded. */
 typedef enum NumberStyle
 {
-	NUMBER_EXACT,				/* as it was configured */
+	NUMBER_EXACT,				/* as configured */
 	NUMBER_ROUNDED,				/* to tenths, small ones to hundredths */
-	NUMBER_AMOUNT,				/* to hundredths, which are written unless it is whole */
+	NUMBER_AMOUNT,				/* to hundredths, which are written unless the number is whole */
 	NUMBER_WHOLE
 } NumberStyle;
 

@@ -1,14 +1,14 @@
 /*
- * signal.c: which signals an event counts for.
+ * signal.c: finds the signals that an event counts for.
  *
- * signals() hands the configuration over as a document:
+ * signals() passes the configuration as a document:
  *
  *     {"compacted_before": "2026-01-01T00:00:00Z",
  *      "signals": [{"signal_id": 1, "signal": "visit", "kind": "visit",
  *                   "match": {...}, "condition": "$.price > 100"}, ...]}
  *
- * compacted_before is there after a compact() only. Hours before it are kept by
- * the day: whoever counts by this document counts alike.
+ * compacted_before is present only after a compact(). Hours before it are kept
+ * by the day: all counting by this document treats them alike.
  */
 #include "model/signal.h"
 #include "label.h"
@@ -37,7 +37,7 @@ typedef struct KindEntry
 
 /* ---------- properties ---------- */
 
-/* What a jsonpath must not have anywhere. */
+/* Constructs that a condition must not contain. */
 typedef struct ConditionFaults
 {
 	bool		reads_time;
@@ -216,7 +216,7 @@ scalars_equal(const JsonbValue *a, const JsonbValue *b)
 	}
 }
 
-/* properties @> match, where match has scalar members only: a look-up for each. */
+/* properties @> match, if match has only scalar members: one look-up each. */
 static bool
 contains_flat(JsonbContainer *properties, const PropertyMatcher *matcher)
 {
@@ -233,10 +233,11 @@ contains_flat(JsonbContainer *properties, const PropertyMatcher *matcher)
 }
 
 /*
- * Like properties @@ condition; an error or a NULL in it is no match. jsonpath
- * itself passes over most errors; what it does not is a property nested too
- * deep for the stack, or text that a regular expression is too hard for.
- * Nothing but memory is held where these arise, so they may be caught.
+ * Like properties @@ condition; an error or NULL counts as no match. jsonpath
+ * itself suppresses most errors, except for a property nested too deeply for
+ * the stack and text that is too complex for a regular expression. Only memory
+ * is held where these errors arise, so they can be caught without a
+ * subtransaction.
  */
 static bool
 condition_holds(JsonPath *condition, Jsonb *properties)
@@ -267,7 +268,7 @@ condition_holds(JsonPath *condition, Jsonb *properties)
 	return result;
 }
 
-/* Whether properties look as the matcher wants them. */
+/* Whether properties match. */
 bool
 property_matcher_matches(const PropertyMatcher *matcher, Jsonb *properties)
 {
@@ -294,14 +295,14 @@ property_matcher_matches(const PropertyMatcher *matcher, Jsonb *properties)
 	return matcher->condition == NULL || condition_holds(matcher->condition, properties);
 }
 
-/* Whether a matcher takes properties of which none is known: they are {}. */
+/* Whether a matcher accepts unknown properties, which are treated as {}. */
 bool
 property_matcher_matches_nothing(const PropertyMatcher *matcher)
 {
 	return property_matcher_matches(matcher, DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"))));
 }
 
-/* A profile as it is matched: an attribute that is null, as a column that is NULL makes it, is none. */
+/* A profile as it is matched: without its null attributes, which come from columns that are NULL. */
 Jsonb *
 known_attributes(Jsonb *profile)
 {
@@ -337,8 +338,8 @@ known_attributes(Jsonb *profile)
 /* ---------- signals ---------- */
 
 /*
- * The member compacted_before as an hour, 0 if it is absent. One spelling only,
- * so that its meaning cannot depend on a session's settings.
+ * The member compacted_before as an hour, 0 if it is absent. Only one spelling
+ * is accepted, so that its meaning cannot depend on a session's settings.
  */
 static int32
 read_compacted_before(JsonbContainer *object, const DocPath *path, LocalDays *days)
@@ -429,7 +430,7 @@ signal_set_compile(Jsonb *document)
 	return set;
 }
 
-/* Find the signals that an event counts for; they are set->matched[], as many as is returned. */
+/* Find the signals that an event counts for: puts them into set->matched[] and returns their number. */
 int
 signal_set_match(const SignalSet *set, const Event *event)
 {

@@ -1,5 +1,5 @@
 /*
- * signal.h: which signals an event counts for.
+ * signal.h: finds the signals that an event counts for.
  */
 #ifndef LEADSCORE_SIGNAL_H
 #define LEADSCORE_SIGNAL_H
@@ -11,12 +11,12 @@
 #include "utils/jsonb.h"
 #include "utils/jsonpath.h"
 
-/* What properties (of an event, or a profile) must look like. */
+/* A condition on the properties of an event, or on a profile. */
 typedef struct PropertyMatcher
 {
 	Jsonb	   *match;			/* properties @> match, or NULL */
 	JsonPath   *condition;		/* properties @@ condition, or NULL */
-	bool		flat;			/* match has scalar members only: */
+	bool		flat;			/* match has only scalar members: */
 	int			nmembers;
 	JsonbValue *members;		/* name, value, name, value, ... */
 } PropertyMatcher;
@@ -26,15 +26,15 @@ typedef struct Signal
 {
 	int32		signal_id;
 	bool		looks_inside;	/* has a matcher */
-	bool		matches_nothing;	/* the matcher takes an event without properties */
+	bool		matches_nothing;	/* the matcher accepts an event without properties */
 	PropertyMatcher matcher;
 	struct Signal *next;		/* the next signal of the same kind */
 } Signal;
 
 /*
- * Signals, compiled: a hash table from kind to the chain of its signals, and
- * the chain of those that take any kind. Lives in the memory context it was
- * compiled in.
+ * Compiled signals: a hash table from kind to the chain of its signals, and
+ * the chain of the signals that accept any kind. They live in the memory
+ * context in which they were compiled.
  */
 typedef struct SignalSet
 {
@@ -45,7 +45,7 @@ typedef struct SignalSet
 	LocalDays  *days;			/* of a time zone; NULL: by the UTC day */
 } SignalSet;
 
-/* An event, as the core sees it. Its properties are fetched only if a signal asks for them. */
+/* An event, as the core sees it. Its properties are fetched only if a signal needs them. */
 typedef struct Event
 {
 	const char *kind;
@@ -66,7 +66,7 @@ extern int	signal_set_match(const SignalSet *set, const Event *event);
 extern TimelineBuilder *signal_set_count(const SignalSet *set, const Event *event, int64 sign,
 										 TimelineBuilder *builder);
 
-/* The hour that an event of an hour counts for. */
+/* The hour in which an event counts, given the hour of the event. */
 static inline int32
 signal_set_hour(const SignalSet *set, int32 hour)
 {

@@ -21,7 +21,7 @@ PG_FUNCTION_INFO_V1(timeline_agg_final);
 static const char *const filter_hint =
 "Leave such rows out with FILTER (WHERE leadscore.scorable(kind, occurred_at, value, properties)).";
 
-/* Whether a jsonb is an object, without unpacking it where it lies in the row. */
+/* Whether a jsonb is an object, without copying a value stored inline in the row. */
 static bool
 is_object(Datum datum)
 {
@@ -65,9 +65,9 @@ scorable(PG_FUNCTION_ARGS)
 
 /*
  * Read an event's columns from arguments that start at "first", in the order
- * (kind, occurred_at, value, properties). False if there is no kind or time;
- * an error if one of them makes no sense. "check" is an SQLSTATE for all of
- * them, or 0 for the fitting one of class 22.
+ * (kind, occurred_at, value, properties). False if kind or time is NULL; an
+ * error if one of them is invalid. "check" is an SQLSTATE for all of these
+ * errors, or 0 for the matching one of class 22.
  */
 static bool
 event_from_arguments(FunctionCallInfo fcinfo, int first, int check, const char *hint, Event *event)
@@ -120,7 +120,7 @@ event_from_arguments(FunctionCallInfo fcinfo, int first, int check, const char *
 
 /*
  * The check of the table event: (lead_id, kind, occurred_at, value,
- * properties). True, or an error that says what to do.
+ * properties). True, or an error that says how to fix it.
  */
 Datum
 check_event(PG_FUNCTION_ARGS)

@@ -1,12 +1,12 @@
 /*
- * coarsen.c: timelines that keep hours of long ago by the day.
+ * coarsen.c: timelines that keep old hours by the day.
  *
- * coarsen() maps each hour before a day to the first hour of its own day, in UTC
- * or in a time zone.
- * As a map of hours carried over to sums it is a homomorphism of timelines,
- * coarsen(a + b) = coarsen(a) + coarsen(b): so it makes no difference whether
- * events are mapped as they are counted (signal_set_hour()), or their sum is
- * afterwards. A later day after an earlier one is the later one alone.
+ * coarsen() maps each hour before a given day to the first hour of its own day, in
+ * UTC or in a time zone. It maps hours only, so it is a homomorphism of timelines:
+ * coarsen(a + b) = coarsen(a) + coarsen(b). Mapping events as they are counted
+ * (signal_set_hour()) therefore gives the same result as mapping their sum later.
+ * Coarsening to an earlier day and then to a later one is the same as coarsening to
+ * the later one.
  */
 #include "timeline/local_day.h"
 #include "timeline/timeline.h"
@@ -17,7 +17,7 @@
 
 PG_FUNCTION_INFO_V1(coarsen);
 
-/* Add one entry to another, of the same signal and day. */
+/* Add an entry to another one of the same signal and day. */
 static void
 add_to_day(TimelineEntry *day, const TimelineEntry *e)
 {
@@ -31,7 +31,7 @@ add_to_day(TimelineEntry *day, const TimelineEntry *e)
 				 errhint("Record the value in a larger unit, such as thousands.")));
 }
 
-/* The days of the time zone that a function's argument names, kept at the place of the call. */
+/* The days of the time zone that an argument names, cached in fn_extra. */
 typedef struct NamedDays
 {
 	char	   *name;
@@ -55,7 +55,7 @@ days_argument(FunctionCallInfo fcinfo, int argument)
 	return named->days;
 }
 
-/* coarsen(timeline, before [, time_zone]): hours before the day of an instant kept by the day */
+/* coarsen(timeline, before [, time_zone]): keep the hours before the day of an instant by the day */
 Datum
 coarsen(PG_FUNCTION_ARGS)
 {
@@ -85,7 +85,7 @@ coarsen(PG_FUNCTION_ARGS)
 			continue;
 		}
 		if (last && last->occurrences == 0 && last->value == 0)
-			kept--;				/* a day that came to nothing */
+			kept--;				/* the day's sums are zero */
 		entries[kept++] = e;
 	}
 	if (entries[kept - 1].occurrences == 0 && entries[kept - 1].value == 0)

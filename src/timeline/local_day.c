@@ -11,10 +11,10 @@
 PG_FUNCTION_INFO_V1(is_time_zone);
 PG_FUNCTION_INFO_V1(day_start);
 
-/* 2100-01-01: from then on the zone is asked each time. */
+/* 2100-01-01: from then on, each call looks up the zone. */
 #define LAST_SECOND INT64CONST(4102444800)
 
-/* Whether a name is a rule of its own in the form of POSIX, such as EST5EDT, and not the name of a zone's file. */
+/* Whether a name is a POSIX time zone rule, such as EST5EDT, and not the name of a zone's file. */
 static bool
 is_posix_rule(pg_tz *zone)
 {
@@ -24,14 +24,14 @@ is_posix_rule(pg_tz *zone)
 	for (int i = 0; i < (int) lengthof(files); i++)
 		if (strcmp(name, files[i]) == 0)
 			return false;
-	/* the server writes such a rule in capitals; names of files that have digits have small letters, too */
+	/* the server writes such a rule in upper case; file names with digits also have lower case letters */
 	for (const char *c = name; *c; c++)
 		if (islower((unsigned char) *c))
 			return false;
 	return strpbrk(name, "0123456789") != NULL;
 }
 
-/* Why a name is no time zone, or NULL. */
+/* Why a name is not a time zone; NULL if it is one. */
 const char *
 time_zone_fault(const char *name)
 {
@@ -44,7 +44,7 @@ time_zone_fault(const char *name)
 	return NULL;
 }
 
-/* The days of a time zone, in the current memory context; an error if there is none of the name. */
+/* The days of a time zone, in the current memory context; an error if there is no such zone. */
 LocalDays *
 local_days(const char *name)
 {
@@ -89,7 +89,7 @@ local_days(const char *name)
 	}
 }
 
-/* The same as local_offset(), outside of the last stretch: the next one is mostly a neighbour. */
+/* local_offset() outside the stretch that was used last: the right one is usually a neighbour. */
 int32
 local_offset_elsewhere(LocalDays *days, int32 hour)
 {
@@ -121,7 +121,7 @@ local_day_start(LocalDays *days, int32 hour)
 	return start;
 }
 
-/* The check of columns that hold a time zone. */
+/* The CHECK of columns that hold a time zone. */
 Datum
 is_time_zone(PG_FUNCTION_ARGS)
 {

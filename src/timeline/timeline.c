@@ -17,7 +17,7 @@
 
 #define BUILDER_HEAD offsetof(TimelineBuilder, entries)
 #define BUILDER_START 64
-/* Smaller builders are enlarged without a look at whether sorting would make room. */
+/* Smaller builders are enlarged without checking whether sorting would make room. */
 #define COMPACT_FROM 42
 #define MAX_CAPACITY ((1U << 30) - 1)
 
@@ -53,8 +53,8 @@ hour_is_valid(TimestampTz instant)
 }
 
 /*
- * The UTC hour of an instant, clamped to int32 so that any instant, infinite
- * ones too, may be asked about.
+ * The UTC hour of an instant, clamped to int32 so that any instant is allowed,
+ * infinite ones too.
  */
 int32
 hour_of(TimestampTz instant)
@@ -84,7 +84,7 @@ instant_of(int32 hour)
  *
  * Reads the on-disk form of numeric, which pg_upgrade has kept since 9.1:
  * base-10000 digits after a header of one or two 16-bit words. Converting
- * through text would cost more than all else that is done with an event.
+ * through text would cost more than all other work on an event.
  */
 bool
 numeric_to_millionths(Numeric value, int64 *millionths)
@@ -162,7 +162,7 @@ put_varint(uint8 *p, uint64 v)
 	return p;
 }
 
-/* An entry that lies so many hours after the one before it, or after base. */
+/* Write an entry that is "distance" hours after the previous one, or after base. */
 static inline uint8 *
 put_entry(uint8 *p, const TimelineEntry *e, int32 distance)
 {
@@ -229,7 +229,7 @@ timeline_encode(const TimelineEntry *entries, uint32 n)
 
 /* ---------- reading ---------- */
 
-/* A varint from bytes that nobody has checked; false if it is cut short, too long or not minimal. */
+/* Read a varint from unchecked bytes; false if it is cut short, too long or not minimal. */
 static bool
 untrusted_varint(const uint8 **next, const uint8 *end, uint64 limit, uint64 *result)
 {
@@ -257,8 +257,8 @@ untrusted_varint(const uint8 **next, const uint8 *end, uint64 limit, uint64 *res
 }
 
 /*
- * What is wrong with bytes that claim to be a timeline, or NULL if nothing:
- * they are then canonical and safe to read. Trusts nothing.
+ * Check bytes that claim to be a timeline; trusts nothing. Returns the fault, or
+ * NULL if there is none: the bytes are then canonical and safe to read.
  */
 const char *
 timeline_fault(const uint8 *bytes, Size length)
@@ -364,7 +364,7 @@ timeline_is_empty(const struct varlena *timeline)
 
 /*
  * Add sign times (occurrences, value) to an entry; false if it cannot hold the
- * sum, which then wraps around: modulo 2^64 it is exact, whatever the order.
+ * sum, which then wraps around: it is exact modulo 2^64, in any order of additions.
  */
 static inline bool
 entry_add(TimelineEntry *e, int64 occurrences, int64 value, int sign)
@@ -381,7 +381,7 @@ entry_add(TimelineEntry *e, int64 occurrences, int64 value, int sign)
 	return !overflows;
 }
 
-/* An hour cannot hold a sum: an error, unless it may wrap around. */
+/* Report that an hour cannot hold a sum: an error, unless it may wrap around. */
 static void
 overflow(const TimelineEntry *e, bool *overflowed)
 {
@@ -404,7 +404,7 @@ builder_overflow(TimelineBuilder *builder, const TimelineEntry *e)
 	builder->overflowed = true;
 }
 
-/* Signal, then hour: as one number, so that comparing is one comparison. */
+/* Signal, then hour, as one number: ordering takes a single comparison. */
 static inline uint64
 entry_key(const TimelineEntry *e)
 {
@@ -428,7 +428,7 @@ entry_compare(const TimelineEntry *a, const TimelineEntry *b)
 #define ST_DEFINE
 #include "lib/sort_template.h"
 
-/* What a sum keeps of a signal's entries: so many, which are these bytes, and the hour of the last. */
+/* The entries of a signal that a sum keeps: their number, their bytes, and the hour of the last one. */
 typedef struct KeptEntries
 {
 	uint32		n;
@@ -438,10 +438,10 @@ typedef struct KeptEntries
 } KeptEntries;
 
 /*
- * Read a signal's entries to its end. If the last one has the hour of "first",
- * the first of the new entries (NULL: there are none), it is added to that
- * instead of being kept. False if it comes later, or if the sum of the two is
- * zero or overflows.
+ * Read all entries of a signal. "first" is the first of the new entries (NULL:
+ * there are none). If the last old entry has the same hour, it is added to "first"
+ * instead of being kept. False if the last old entry is later than "first", or if
+ * the sum of the two is zero or overflows.
  */
 static inline bool
 keep_entries(TimelineReader *reader, TimelineEntry *first, KeptEntries *kept)
@@ -469,9 +469,9 @@ keep_entries(TimelineReader *reader, TimelineEntry *first, KeptEntries *kept)
 }
 
 /*
- * a + b, where no signal of b has an hour before the last one that a has of it,
- * as with events that have just happened: what a has is copied byte by byte.
- * NULL if that is not so, or where a sum is zero or overflows.
+ * a + b if no signal has an hour in b before its last hour in a, as is the case for
+ * events that have just happened: the entries of a are then copied as bytes. NULL
+ * otherwise, or if a sum is zero or overflows.
  */
 static struct varlena *
 append_entries(const struct varlena *a, const TimelineEntry *b, uint32 nb)
@@ -525,7 +525,7 @@ append_entries(const struct varlena *a, const TimelineEntry *b, uint32 nb)
 		}
 		if (in_a)
 			more = timeline_next_signal(&reader);
-		if (more && j == nb)	/* nothing is new behind this signal's number: that is the distance to the one before */
+		if (more && j == nb)	/* the rest of a is unchanged, except this signal's distance to the previous one */
 		{
 			p = put_varint(p, reader.signal_id - previous);
 			p = put_varint(p, reader.left);
@@ -540,8 +540,8 @@ append_entries(const struct varlena *a, const TimelineEntry *b, uint32 nb)
 }
 
 /*
- * a + sign * b. An hour that overflows is an error or, where there is room to
- * note it, noted, and wraps around.
+ * a + sign * b. An hour that overflows is an error; if the caller passes a place
+ * to note it, it is noted there instead, and the hour wraps around.
  */
 struct varlena *
 timeline_combine(const struct varlena *a, const struct varlena *b, int sign, bool *overflowed)
@@ -589,7 +589,7 @@ timeline_combine(const struct varlena *a, const struct varlena *b, int sign, boo
 
 /* ---------- building ---------- */
 
-/* An empty builder in a context. */
+/* Create an empty builder in a memory context. */
 TimelineBuilder *
 timeline_builder_create(MemoryContext context)
 {
@@ -602,14 +602,14 @@ timeline_builder_create(MemoryContext context)
 	return builder;
 }
 
-/* Signals with a lower number can be distributed. */
+/* Limits of distribute_entries(): signal_ids below this, and at most so many entries. */
 #define DISTRIBUTED_SIGNALS 128
 #define DISTRIBUTED_ENTRIES 256
 
 /*
- * Sort entries whose hours ascend, as those of a lead do where its events came
- * in the order of time: they are distributed to their signals. False if that is
- * not so, or not worth it.
+ * Sort entries whose hours ascend by distributing them to their signals. The hours
+ * ascend if a lead's events came in the order of time. False, and unsorted, if the
+ * hours do not ascend or the entries exceed the limits.
  */
 static bool
 distribute_entries(TimelineEntry *entries, uint32 n)
@@ -722,7 +722,7 @@ builder_add_entry(TimelineBuilder *builder, const TimelineEntry *entry, int sign
 	return timeline_builder_add(builder, e.signal_id, e.hour, e.occurrences, e.value);
 }
 
-/* Add sign times what another builder has. Returns the builder, which may have moved. */
+/* Add sign times the entries of another builder. Returns the builder, which may have moved. */
 TimelineBuilder *
 timeline_builder_add_builder(TimelineBuilder *builder, const TimelineBuilder *other, int sign)
 {

@@ -41,7 +41,7 @@
 #define TIMELINE_MAX_HOUR 70389527	/* 9999-12-31 23:00 UTC */
 #define HOURS_A_DAY 24
 #define LEAD_ID_MAX 1024		/* bytes */
-#define VALUE_LIMIT INT64CONST(1000000000000)	/* values of one event lie below it */
+#define VALUE_LIMIT INT64CONST(1000000000000)	/* upper limit of the value of one event */
 
 /* One hour of one signal: 24 bytes. */
 typedef struct TimelineEntry
@@ -53,18 +53,18 @@ typedef struct TimelineEntry
 } TimelineEntry;
 
 /*
- * What an aggregate builds a timeline in: one chunk of memory that starts at
+ * An aggregate builds a timeline in this: one chunk of memory that starts at
  * 64 bytes (most leads have a handful of events) and doubles. Entries are
- * appended as they come; from a kilobyte on a full builder is sorted, merged
- * and, only if that frees less than a quarter of it, enlarged.
+ * appended as they come. A full builder of a kilobyte or more is sorted and
+ * merged, and enlarged only if that frees less than a quarter of it.
  */
 typedef struct TimelineBuilder
 {
 	uint32		n;				/* entries in use */
 	uint32		capacity:30;
-	uint32		lenient:1;		/* an hour that overflows wraps around, and is no error */
-	uint32		overflowed:1;	/* that has happened */
-	int64		inputs;			/* what went in, less what was taken out */
+	uint32		lenient:1;		/* an hour that overflows wraps around without an error */
+	uint32		overflowed:1;	/* an hour has overflowed */
+	int64		inputs;			/* timelines or events added, less those removed */
 	TimelineEntry entries[FLEXIBLE_ARRAY_MEMBER];
 } TimelineBuilder;
 
@@ -100,7 +100,7 @@ extern TimelineBuilder *timeline_builder_add_timeline(TimelineBuilder *builder,
 													  const struct varlena *timeline, int sign);
 extern TimelineBuilder *timeline_builder_add_builder(TimelineBuilder *builder, const TimelineBuilder *other, int sign);
 extern void timeline_builder_compact(TimelineBuilder *builder);
-extern TimelineBuilder *timeline_builder_state(FunctionCallInfo fcinfo);	/* of an aggregate, its first argument */
+extern TimelineBuilder *timeline_builder_state(FunctionCallInfo fcinfo);	/* an aggregate's state, argument 0 */
 extern struct varlena *timeline_of_builder(TimelineBuilder *builder);
 
 /* at most so many bytes of a text, for an error message */
@@ -115,14 +115,14 @@ extern TimestampTz instant_of(int32 hour);
 extern bool hour_is_valid(TimestampTz instant);
 extern bool numeric_to_millionths(Numeric value, int64 *millionths);
 
-/* Read one varint; the bytes have been validated when they were made. */
+/* Read one varint; the bytes were validated when the timeline was made. */
 static inline uint64
 timeline_varint(const uint8 **next, const uint8 *end)
 {
 	const uint8 *p = *next;
 	uint64		result = 0;
 
-	/* one or two bytes are the rule */
+	/* one or two bytes are usual */
 	if (likely(end - p >= 2))
 	{
 		if (p[0] < 0x80)
@@ -154,7 +154,7 @@ timeline_unzigzag(uint64 v)
 	return (int64) (v >> 1) ^ -(int64) (v & 1);
 }
 
-/* Begin to read a timeline. */
+/* Start to read a timeline. */
 static inline void
 timeline_read(TimelineReader *reader, const struct varlena *timeline)
 {
@@ -184,8 +184,8 @@ timeline_next_signal(TimelineReader *reader)
 
 /*
  * Read the next entry of the reader's signal; reader->left must not be 0.
- * Whether an hour takes one byte or two is a toss-up, which costs more than
- * all else if it is branched upon.
+ * An hour takes one byte about as often as two. A branch on that would be
+ * mispredicted, and cost more than everything else here.
  */
 static inline void
 timeline_next_entry(TimelineReader *reader, int64 *occurrences, int64 *value)

@@ -6,8 +6,8 @@
  *
  *     {1: 2026-11-21T13Z 2 49.9, 2026-11-21T15Z 1; 4: 2026-11-22T00Z 1}
  *
- * that is, per signal its id and its hours, each with its occurrences and,
- * where there is one, its value.
+ * that is, for each signal its id and its hours, each with its occurrences and
+ * its value, if there is one.
  */
 #include "timeline/timeline.h"
 
@@ -39,7 +39,7 @@ PG_FUNCTION_INFO_V1(timeline_entries);
 
 /* ---------- text ---------- */
 
-/* Where the text is being read, and the whole of it for the error. */
+/* The position in the text, and the whole text for error messages. */
 typedef struct TextCursor
 {
 	const char *text;
@@ -354,7 +354,7 @@ timeline_ne(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(!timelines_equal(fcinfo));
 }
 
-/* Negative, 0 or positive: the order of the bytes, a prefix first. Copies are freed, as an index asks for. */
+/* Negative, 0 or positive: the order of the bytes, a prefix first. Frees detoasted copies, as indexes require. */
 static int
 compare_timelines(FunctionCallInfo fcinfo)
 {

@@ -1,6 +1,6 @@
 /*
  * timeline_sum.c: the aggregate timeline_sum (timelines -> timeline), and the
- * state that it shares with timeline_agg.
+ * state it shares with timeline_agg.
  *
  * The state is a TimelineBuilder in the aggregate's context. Since timelines
  * form a group, there is an exact inverse for moving windows.
@@ -30,7 +30,7 @@ timeline_builder_state(FunctionCallInfo fcinfo)
 	return PG_ARGISNULL(0) ? timeline_builder_create(context) : (TimelineBuilder *) PG_GETARG_POINTER(0);
 }
 
-/* The timeline in a builder; it stays fit for more rows. */
+/* The timeline in a builder, which can still take more rows. */
 struct varlena *
 timeline_of_builder(TimelineBuilder *builder)
 {
@@ -60,7 +60,7 @@ timeline_sum_transition(PG_FUNCTION_ARGS)
 	return sum_timeline(fcinfo, 1);
 }
 
-/* the inverse, for a window that moves on */
+/* the inverse, for a moving window */
 Datum
 timeline_sum_inverse(PG_FUNCTION_ARGS)
 {
@@ -81,7 +81,7 @@ timeline_sum_final(PG_FUNCTION_ARGS)
 	return PointerGetDatum(timeline_of_builder(state));
 }
 
-/* ---------- stored_sum: timeline_sum for what is stored, where an hour that overflows wraps around ---------- */
+/* ---------- stored_sum: timeline_sum for stored timelines, in which an hour that overflows wraps around ---------- */
 
 static Datum
 leniently(FunctionCallInfo fcinfo, PGFunction transition)

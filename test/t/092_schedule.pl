@@ -136,7 +136,9 @@ ok($node->poll_query_until('shop', q{
   or diag($node->safe_psql('shop', 'SELECT command, status, return_message FROM cron.job_run_details'));
 ok($node->poll_query_until('shop', q{SELECT count(*) FILTER (WHERE status = 'succeeded') > 5 FROM cron.job_run_details}), 'the jobs say so');
 is($node->safe_psql('shop', q{SELECT DISTINCT command, return_message FROM cron.job_run_details WHERE status = 'failed' AND return_message <> 'ERROR:  broken'}), '', 'none has failed');
-ok($node->poll_query_until('shop', q{SELECT count(*) = 0 FROM leadscore.health WHERE name IN ('jobs', 'job_setup', 'job_runs') AND state <> 'ok'}), '... and so does health');
+ok($node->poll_query_until('shop', q{SELECT count(*) = 0 FROM leadscore.health WHERE name IN ('jobs', 'job_setup', 'job_runs') AND state <> 'ok'
+	AND detail <> 'job "leadscore figures" has never run (0 failures within a day)'}), '... and so does health, but for the job whose hour has not come');
+is($node->safe_psql('shop', 'SELECT leadscore.refresh_figures(); SELECT count(*) FROM leadscore.offer_figure'), "\n2", 'figures of an offer whose model has no conversion');
 like($node->safe_psql('shop', 'SELECT leadscore.metrics()', extra_params => ['-U', 'monitor']), qr/^leadscore_job_failures\{job="leadscore fold",role="\w+"\} 1$/m, '... and metrics()');
 
 ok($node->poll_query_until('shop', q{SELECT count(*) = 1 FROM cron.job_run_details WHERE end_time < now() - interval '2 days'}), 'what is old of our jobs was removed from the log by one of them, and what is of others is left');
