@@ -97,8 +97,7 @@ DECLARE
 				WHERE s.signal = d.signal AND c.definition = jsonb_build_object('kind', d.kind, 'match', d.match, 'condition', d.condition))
 		)
 		SELECT u.signal FROM uncounted u
-		WHERE EXISTS (SELECT FROM leadscore_internal.log_has(ARRAY(SELECT DISTINCT k.kind FROM uncounted k), true) l
-			WHERE l.kind IS NOT DISTINCT FROM u.kind AND l.is_there IS NOT FALSE)
+		WHERE coalesce(to_jsonb(u.kind), 'null') IN (SELECT l.kind FROM leadscore_internal.logged_kinds(ARRAY(SELECT DISTINCT k.kind FROM uncounted k)) l)
 		ORDER BY 1);
 BEGIN
 	IF waiting <> '{}' THEN

@@ -38,9 +38,10 @@ COMMENT ON VIEW leadscore_internal.pending_timeline IS 'the timelines of the lea
 COMMENT ON COLUMN leadscore_internal.pending_timeline.lead_id IS 'the lead';
 COMMENT ON COLUMN leadscore_internal.pending_timeline.timeline IS 'what it did';
 
--- the condition is on both together: a branch with a condition of its own does not become part of the query that reads the
--- view, and its rows go through two more nodes of the plan. That it reads both columns takes a row apart once, not twice.
--- (The second branch is read, too, where a snapshot that is older than a move of the rows finds none in the first.)
+-- the condition is on both together: a branch with a condition of its own does not become part of the query that
+-- reads the view, and its rows go through two more nodes of the plan. That it reads both columns takes a row apart
+-- once, not twice. (The second branch is read, too, where a snapshot that is older than a move of the rows finds none
+-- in the first.)
 CREATE VIEW leadscore.current_timeline AS
 SELECT c.lead_id, c.timeline
 FROM (
@@ -100,8 +101,8 @@ COMMENT ON VIEW leadscore.current_profile IS 'the present profile of each name: 
 COMMENT ON COLUMN leadscore.current_profile.lead_id IS 'the lead';
 COMMENT ON COLUMN leadscore.current_profile.profile IS 'its attributes; NULL: none';
 
--- These are empty most of the time. Until it is told so, the planner takes an empty table for 600 to 900 rows, and a look
--- at them for dearer than one at all leads.
+-- These are empty most of the time. Until it is told so, the planner takes an empty table for 600 to 900 rows, and a
+-- look at them for dearer than one at all leads.
 ANALYZE leadscore.pending_delta, leadscore.pending_profile, leadscore.lead_alias;
 
 -- private functions
@@ -829,6 +830,15 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.log_has(text, boolean) IS 'the same of one kind';
 
+-- (as jsonb, for which NULL is a kind like any other)
+CREATE FUNCTION leadscore_internal.logged_kinds(kinds text[]) RETURNS TABLE (kind jsonb)
+	LANGUAGE sql STABLE SECURITY DEFINER ROWS 10 SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(to_jsonb(h.kind), 'null') FROM leadscore_internal.log_has(kinds, true) h WHERE h.is_there IS NOT FALSE
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.logged_kinds(text[]) IS 'the kinds, of some, of which there are events or may be';
+
 CREATE FUNCTION leadscore_internal.signals_waiting(names text[]) RETURNS TABLE (signal text)
 	LANGUAGE sql STABLE SECURITY DEFINER ROWS 10 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -838,9 +848,8 @@ AS $$
 		WHERE (names IS NULL OR d.signal IN (SELECT unnest(names))) AND c.definition IS DISTINCT FROM d.definition
 	-- each kind is looked for once, however many signals it has
 	), logged AS MATERIALIZED (
-		SELECT coalesce(to_jsonb(l.kind), 'null') AS kind
-		FROM leadscore_internal.log_has(ARRAY(SELECT h.kind #>> '{}' FROM changed h UNION SELECT h.former_kind #>> '{}' FROM changed h WHERE h.former_kind IS NOT NULL), true) l
-		WHERE l.is_there IS NOT FALSE
+		SELECT l.kind
+		FROM leadscore_internal.logged_kinds(ARRAY(SELECT h.kind #>> '{}' FROM changed h UNION SELECT h.former_kind #>> '{}' FROM changed h WHERE h.former_kind IS NOT NULL)) l
 	)
 	-- there are events to count, or events that a former definition has counted
 	SELECT h.signal FROM changed h
@@ -863,11 +872,14 @@ BEGIN
 	PERFORM set_config('leadscore.signals_noted', '', true);		-- see note_uncounted_signals()
 	IF TG_OP = 'UPDATE' THEN
 		-- timelines hold what the former definition has counted since: a definition that no signal has keeps the signal waiting
+		WITH changed AS MATERIALIZED (
+			SELECT n.signal_id, f.kind
+			FROM changed_signals n JOIN former_signals f ON f.signal_id = n.signal_id
+			WHERE f.subject = 'event' AND (n.subject, n.kind, n.match, n.condition::text) IS DISTINCT FROM (f.subject, f.kind, f.match, f.condition::text)
+		)
 		INSERT INTO leadscore_internal.counted_signal (signal_id, definition)
-		SELECT n.signal_id, '{}'
-		FROM changed_signals n JOIN former_signals f ON f.signal_id = n.signal_id
-		WHERE f.subject = 'event' AND (n.subject, n.kind, n.match, n.condition::text) IS DISTINCT FROM (f.subject, f.kind, f.match, f.condition::text)
-		AND leadscore_internal.log_has(f.kind, true) IS NOT FALSE
+		SELECT c.signal_id, '{}' FROM changed c
+		WHERE coalesce(to_jsonb(c.kind), 'null') IN (SELECT l.kind FROM leadscore_internal.logged_kinds(ARRAY(SELECT DISTINCT d.kind FROM changed d)) l)
 		ON CONFLICT (signal_id) DO NOTHING;
 	END IF;
 	IF TG_OP <> 'DELETE' THEN
@@ -981,8 +993,8 @@ COMMENT ON COLUMN leadscore_internal.snapshot_state.only_row IS 'true';
 COMMENT ON COLUMN leadscore_internal.snapshot_state.first_refreshed_at IS 'when refresh_segments() was first called';
 COMMENT ON COLUMN leadscore_internal.snapshot_state.refreshed_at IS 'when it was last called; NULL: before it was noted';
 
--- What status lists, each with the check of health that it belongs to. An action is a statement as it can be executed; what
--- else is to be said stands behind it as a comment.
+-- What status lists, each with the check of health that it belongs to. An action is a statement as it can be
+-- executed; what else is to be said stands behind it as a comment.
 
 CREATE VIEW leadscore_internal.task AS
 SELECT 'signals' AS health, 'signal' AS object, w.signal AS name, 'past events are not yet counted' AS state,

@@ -166,3 +166,15 @@ RESET max_parallel_workers_per_gather; RESET parallel_setup_cost; RESET parallel
 SELECT sum(leads) AS leads FROM preview('{"model": "m", "signals": [{"signal": "not here", "kind": "z", "signal_id": 1}], "weights": [{"signal": "not here", "points": 9}],
 	"segments": [{"segment": "some", "position": 1, "min_score": 1}]}', 'shop', '2026-02-01') WHERE part = 'move' AND segment_after = 'some';
 SELECT refused('SELECT * FROM stability_report(''shop'', ''2026-03-01'', ''2026-03-02'', ''100000000 years'')');
+
+-- The log is asked once a kind, not once a signal: when signals are written, and by preview() about those that are not
+-- counted.
+BEGIN;
+SET LOCAL track_functions = 'all';
+SET LOCAL client_min_messages = warning;
+INSERT INTO signal (signal, kind) SELECT 'many ' || i, 'kind ' || i % 3 FROM generate_series(1, 200) i;
+UPDATE signal SET match = '{"a": 1}' WHERE signal LIKE 'many %';
+SELECT count(*) > 0 AS previewed FROM preview(jsonb_set(scorecard('shop'), '{signals}', scorecard('shop') -> 'signals'
+	|| (SELECT jsonb_agg(jsonb_build_object('signal', s.signal, 'kind', s.kind, 'match', s.match)) FROM signal s WHERE s.signal LIKE 'many %')), 'shop');
+SELECT f.calls BETWEEN 1 AND 40 AS few FROM pg_stat_xact_user_functions f WHERE f.funcname = 'has_events';
+ROLLBACK;

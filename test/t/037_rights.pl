@@ -33,7 +33,7 @@ my %functions = (
 		explain_change(text) explain_change(bigint) explain_change(uuid) score_lines events_of_change weight_change change_in_words weights_in_words score_change percentile_rank(text) percentile_rank(bigint) percentile_rank(uuid)
 		rfm(text) rfm(text[]) rfm_groups conversion_of signals_named crm_changes crm_at crm_stays crm_reasons explained stored_sum
 		is_visible model_cards served_models
-		log_has(text) log_has(text[]) signals_waiting children family_above family_below mapped_columns keeps_values table_problem known_source_problem own_problem collation_version event_trigger_state source_problem lead_key_problem alias_key_problem event_index_problem index_key reads_one_unique_column has_lead_index split_problem transition_problem split_tables partitions column_type property_type trigger_mapping
+		log_has(text) logged_kinds signals_waiting children family_above family_below mapped_columns keeps_values table_problem known_source_problem own_problem collation_version event_trigger_state source_problem lead_key_problem alias_key_problem event_index_problem index_key reads_one_unique_column has_lead_index split_problem transition_problem split_tables partitions column_type property_type trigger_mapping
 		has_column looks_like_name is_term_for_column term_type property_value property_name terms expression_type expression_columns expression_has_index hint_of_future
 		conversion_id check_outcome examples warn_of_censoring outcome past_score past_probability past_features past_points assess
 		compacted_day default_time_zone unbounded card_terms rounded with_points fit normal_tails student_tails student_bound profile_values with_profile profile_report
@@ -63,7 +63,7 @@ my %functions = (
 		drop_consumer watched_documents look_completed prune_changes expire_vouchers offer_result money to_unit offer_named voucher_key issue_offer resume_offer revoke_vouchers in_restore schedule unschedule prune_runs has_cron job_problem jobs cron_line shell_word},
 	# nobody but the owner: rights to others
 	internal => q{
-		grant_monitor grant_reader grant_writer grant_identifier grant_redeemer grant_admin grant_backup check_role}
+		log_has(text[]) grant_monitor grant_reader grant_writer grant_identifier grant_redeemer grant_admin grant_backup check_role}
 	# ... what aggregates call
 	  . q{
 		timeline_agg_transition timeline_agg_inverse timeline_agg_final timeline_sum_transition timeline_sum_inverse timeline_sum_final
