@@ -1,6 +1,7 @@
 -- person.sql: all that is held on a person
 
--- A table of ours with a column that names leads stands here, and forget() empties it: test/sql/person.sql reads the catalog.
+-- A table of ours with a column that names leads stands here, and forget() empties it: test/sql/person.sql reads the
+-- catalog.
 CREATE FUNCTION leadscore_internal.person_tables() RETURNS TABLE (part text, source regclass, columns text[])
 	LANGUAGE sql STABLE ROWS 20 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -90,12 +91,16 @@ BEGIN
 	PERFORM leadscore_internal.check_lead_id(lead_id, 'lead_id'::text);
 	names := leadscore_internal.names_of(lead_id);
 	lead := names[cardinality(names)];
+	-- (each table is read once: a condition on what is held must not be asked before names of a table are made one)
+	WITH key AS MATERIALIZED (
+		SELECT DISTINCT r.source, r.feeds, c.key FROM leadscore.source r CROSS JOIN LATERAL (VALUES (r.lead_id), (r.alias)) c (key)
+		WHERE c.key IS NOT NULL AND r.source <> 'leadscore.event'::regclass
+		ORDER BY 1, 3
+	), there AS MATERIALIZED (
+		SELECT k.source, k.key, k.feeds, leadscore_internal.rows_of_person(k.source, k.key, names) AS held FROM key k
+	)
 	SELECT jsonb_agg(jsonb_build_object('source', s.source, 'feeds', s.feeds, 'lead', s.key) || s.held ORDER BY s.source::text, s.key) INTO held
-	FROM (
-		SELECT k.source, k.key, k.feeds, leadscore_internal.rows_of_person(k.source, k.key, names) AS held
-		FROM (SELECT DISTINCT r.source, r.feeds, c.key FROM leadscore.source r CROSS JOIN LATERAL (VALUES (r.lead_id), (r.alias)) c (key)
-			WHERE c.key IS NOT NULL AND r.source <> 'leadscore.event'::regclass ORDER BY 1, 3) k
-	) s
+	FROM there s
 	WHERE s.held <> '{"rows": null}';
 	found := jsonb_build_object('sources', held, 'profile', (SELECT p.profile FROM leadscore.current_profile p WHERE p.lead_id = lead),
 		'timeline', leadscore_internal.timeline_of_person(lead), 'scores', leadscore_internal.scores_of_person(lead),

@@ -59,6 +59,12 @@ CREATE TABLE held AS SELECT everything_about('tablet') AS d;
 SET TimeZone = 'America/New_York'; SET DateStyle = 'SQL, DMY'; SET bytea_output = 'escape';
 SELECT everything_about('anna@x') - 'at' = d - 'at' AS same FROM held;
 RESET TimeZone; RESET DateStyle; RESET bytea_output;
+-- each table is read once for each column that names leads
+BEGIN;
+SET LOCAL track_functions = 'all';
+SELECT everything_about('anna@x') IS NOT NULL AS found;
+SELECT f.calls FROM pg_stat_xact_user_functions f WHERE f.funcname = 'rows_of_person';
+ROLLBACK;
 -- each of our tables has something of hers, and all of it is there; nothing of others is
 SELECT p.part FROM person_tables() p, held WHERE NOT d ? p.part OR jsonb_array_length(d -> p.part) = 0 ORDER BY 1;
 SELECT d::text ~ '"(other|c2|phone)"|not hers' AS others FROM held;
@@ -79,7 +85,7 @@ SELECT grant_admin('regress_person_admin'), grant_reader('regress_person_reader'
 SET ROLE regress_person_reader;
 SELECT refused('SELECT leadscore.everything_about(''anna@x'')');
 SET ROLE regress_person_admin;
-SELECT refused('SELECT leadscore.everything_about(''anna@x'')') ~ '^42501 permission denied for table (orders|logins)' AS refused;
+SELECT refused('SELECT leadscore.everything_about(''anna@x'')');
 RESET ROLE;
 GRANT USAGE ON SCHEMA shop TO regress_person_admin;
 GRANT SELECT ON ALL TABLES IN SCHEMA shop TO regress_person_admin;
