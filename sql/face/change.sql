@@ -266,10 +266,7 @@ BEGIN
 	IF lead IS NULL OR model IS NULL OR since IS NULL OR until IS NULL THEN
 		RETURN;
 	END IF;
-	IF since > until THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'since is after until',
-			DETAIL = format('since is %s, and until is %s.', since, until), HINT = 'Swap the two.';
-	END IF;
+	PERFORM leadscore_internal.check_span('explain_change'::text, since, until);
 	model_before := leadscore_internal.serving_model(model, lead, since);
 	model_after := leadscore_internal.serving_model(model, lead, until);
 	timeline := leadscore_internal.timeline_of(lead);
