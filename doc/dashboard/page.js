@@ -49,10 +49,10 @@ function element(name, attributes = {}, ...children)
 // The comment at the head of a panel's statement: its heading, how to read it, and what to do where it is empty.
 function head(sql)
 {
-	const lines = sql.split('\n').filter((line) => line.startsWith('-- ')).map((line) => line.slice(3));
-	const empty = lines.find((line) => line.startsWith('Empty: '));
+	const lines = (sql.match(/^(-- .*\n)*/)[0]).trimEnd().split('\n').map((line) => line.slice(3));
+	const [how, empty] = lines.slice(1).join(' ').split(/(?:^| )Empty: /);
 
-	return { heading: lines[0] || '', how: lines[1] || '', empty: empty ? empty.slice(7) : 'There is nothing to show yet.' };
+	return { heading: lines[0], how, empty: empty || 'There is nothing to show yet.' };
 }
 
 // ---------------------------------------------------------------- colours
@@ -374,7 +374,8 @@ const layout = [
 const panelOf = (name) => page.panels[name] || { rows: [], answer: { sql: '', error: 'The panel was not read.' } };
 const rowsOf = (name) => panelOf(name).rows;
 
-// What to do about a panel that has nothing to draw: what is missing in general, or else what its error or its head says.
+// What to do about a panel that has nothing to draw: what is missing in general, or else what its error or its head
+// says.
 function advice(name)
 {
 	const { answer } = panelOf(name);

@@ -2,8 +2,8 @@
 --
 --   psql -X -q -f page.sql [-v model=name] [-v seconds=30]
 --
--- All of it is one snapshot, READ ONLY: a standby and a role that can only read are enough. A panel that fails, or takes
--- too long, leaves its message, and the others go on.
+-- All of it is one snapshot, READ ONLY: a standby and a role that can only read are enough. A panel that fails, or
+-- takes too long, leaves its message, and the others go on.
 
 \set ON_ERROR_STOP on
 \encoding UTF8

@@ -438,7 +438,7 @@ AS $$
 BEGIN
 	PERFORM leadscore_internal.check_trigger(TG_RELID, 'leadscore.segment'::regclass);
 	IF EXISTS (SELECT FROM leadscore.watched_model w WHERE w.model = NEW.model) THEN
-		-- whoever still knows the segment by its old name has ended then
+		-- by then, transactions that know the segment by its old name have ended
 		LOCK TABLE leadscore.lead_state IN SHARE ROW EXCLUSIVE MODE;
 		-- (what they have written is newer than our snapshot may be)
 		PERFORM leadscore_internal.run_latest(c.command, ARRAY[NEW.model, OLD.segment, NEW.segment])
@@ -591,7 +591,7 @@ DECLARE
 	revoked bigint;
 	room bigint;
 BEGIN
-	-- whoever changes a budget has ended, and his budget is seen, or waits for us
+	-- a transaction that changes a budget has ended, and the budget is seen, or it waits for us
 	LOCK TABLE leadscore_internal.offer_slot IN ROW EXCLUSIVE MODE;
 	o := leadscore_internal.offer_named(offer);
 	WITH open AS MATERIALIZED (
@@ -613,7 +613,7 @@ COMMENT ON FUNCTION leadscore.revoke_vouchers(text, timestamptz)
 CREATE FUNCTION leadscore.expire_vouchers() RETURNS bigint
 	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
-	-- whoever changes a budget has ended, and his budget is seen, or waits for us
+	-- a transaction that changes a budget has ended, and the budget is seen, or it waits for us
 	LOCK TABLE leadscore_internal.offer_slot IN ROW EXCLUSIVE MODE;
 	WITH late AS MATERIALIZED (
 		SELECT v.voucher_id FROM leadscore.voucher v
@@ -820,7 +820,7 @@ BEGIN
 	names := leadscore_internal.names_of(redeem.lead_id);
 	PERFORM leadscore_internal.check_voucher_owner(voucher, redeem.lead_id, names);
 	IF voucher.kind = 'percent' THEN
-		-- whoever changes max_cost has ended, and is seen, or waits for us
+		-- a transaction that changes max_cost has ended, and is seen, or it waits for us
 		LOCK TABLE leadscore_internal.offer_slot IN ROW EXCLUSIVE MODE;
 	END IF;
 	already := leadscore_internal.lock_order(redeem.order_ref, redeem.lead_id, names);

@@ -186,7 +186,7 @@ BEGIN
 			RETURN NULL;
 		END IF;
 	END IF;
-	-- whoever still knows the model has ended then
+	-- by then, transactions that know the model have ended
 	LOCK TABLE leadscore.lead_state IN SHARE ROW EXCLUSIVE MODE;
 	-- (what they have written is newer than our snapshot may be)
 	IF TG_OP = 'UPDATE' THEN
@@ -300,10 +300,11 @@ $$;
 COMMENT ON FUNCTION leadscore_internal.see_batch(text[], text, boolean)
 	IS 'logs which leads have changed their segment, and returns the ones that it skipped: another session holds them, or the transaction has logged them before';
 
--- What a look vouches for. Transactions that compare leads hold lead_state (ROW EXCLUSIVE) to their end. A look sees all
--- that was written by those that had ended when it began. The holders of now may know a model as it was before an edit
--- that we see, and we do not see what they have not committed: it is younger than their transactions. Documents, clock
--- and holders are read in this order: a transaction that is not among the holders takes the lock later, and writes later.
+-- What a look vouches for. Transactions that compare leads hold lead_state (ROW EXCLUSIVE) to their end. A look sees
+-- all that was written by those that had ended when it began. The holders of now may know a model as it was before an
+-- edit that we see, and we do not see what they have not committed: it is younger than their transactions. Documents,
+-- clock and holders are read in this order: a transaction that is not among the holders takes the lock later, and
+-- writes later.
 CREATE FUNCTION leadscore_internal.watched_documents() RETURNS jsonb
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$

@@ -1,9 +1,10 @@
 -- health.sql: what a monitor reads: whether all is well, and what mends it
 --
--- status lists each open task; health has one row for each thing to look at, whether something is wrong or not, so that a
--- monitor can tell "well" from "not asked". What status knows it counts (the view task); the rest is looked at here. It is
--- read by the minute, on standbys, too: nothing is written, no lock is waited for that a refresh holds, and neither events
--- nor timelines are scanned. It runs as our owner and names no lead, so that a monitor needs no right but to read it.
+-- status lists each open task; health has one row for each thing to look at, whether something is wrong or not, so
+-- that a monitor can tell "well" from "not asked". What status knows it counts (the view task); the rest is looked at
+-- here. It is read by the minute, on standbys, too: nothing is written, no lock is waited for that a refresh holds,
+-- and neither events nor timelines are scanned. It runs as our owner and names no lead, so that a monitor needs no
+-- right but to read it.
 
 CREATE FUNCTION leadscore_internal.health_of_tasks() RETURNS TABLE (name text, state text, value numeric, detail text, action text)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -70,7 +71,8 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.health_of_jobs() IS 'the rows of health about pg_cron';
 
--- What the jobs do may take three times as long as is between two of them; without pg_cron nobody knows how often it is to be done.
+-- What the jobs do may take three times as long as is between two of them; without pg_cron nobody knows how often it
+-- is to be done.
 CREATE FUNCTION leadscore_internal.patience(job text) RETURNS interval
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -111,7 +113,8 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.health_of_ages() IS 'the rows of health about the snapshot and what is pending';
 
--- Figures of the server's statistics: the sizes are those of the last VACUUM or ANALYZE, and a standby has no count of dead rows.
+-- Figures of the server's statistics: the sizes are those of the last VACUUM or ANALYZE, and a standby has no count
+-- of dead rows.
 CREATE FUNCTION leadscore_internal.our_sizes() RETURNS TABLE (name text, bytes numeric, live bigint, dead bigint)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$

@@ -60,8 +60,8 @@ COMMENT ON FUNCTION leadscore_internal.served_models()
 -- live
 
 -- Names come from scans of one table each, so that a condition on the name, also one of a join with a shop's customers,
--- reaches their indexes. What a name needs to be a lead is looked at behind them. Keys of joins are NULL where a part has
--- no use for them.
+-- reaches their indexes. What a name needs to be a lead is looked at behind them. Keys of joins are NULL where a part
+-- has no use for them.
 CREATE VIEW leadscore_internal.visible_lead AS
 SELECT s.lead_id, s.timeline,
 	CASE WHEN (SELECT EXISTS (SELECT FROM leadscore.pending_profile) OR EXISTS (SELECT FROM leadscore.lead_alias))

@@ -61,8 +61,8 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.check_span(text, timestamptz, timestamptz) IS 'refuses spans without an end, or whose ends are out of range or out of order';
 
--- Days are those of the time zone: days are added on its calendar, hours on the clock. There is no result that depends on
--- the session, as there would be with generate_series().
+-- Days are those of the time zone: days are added on its calendar, hours on the clock. There is no result that
+-- depends on the session, as there would be with generate_series().
 CREATE FUNCTION leadscore_internal.instants(since timestamptz, until timestamptz, step interval, time_zone text) RETURNS timestamptz[]
 	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -249,12 +249,12 @@ COMMENT ON COLUMN leadscore.segment_day.leads IS 'how many leads were in it when
 COMMENT ON COLUMN leadscore.segment_day.entered IS 'how many of them were not in it when the day before ended; new leads are among them';
 COMMENT ON COLUMN leadscore.segment_day.departed IS 'how many that were in it when the day before ended were in another, or in none';
 COMMENT ON COLUMN leadscore.segment_day.average_score IS 'the mean score of those in it; NULL: nobody was';
-COMMENT ON COLUMN leadscore.segment_day.backfilled IS 'whether the day was computed later, by the model of then';
+COMMENT ON COLUMN leadscore.segment_day.backfilled IS 'whether the day was computed later, by the model as it was at that time';
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore.segment_day', '');
 
--- A day that has been refreshed on a later one is final. So the last one that there is, and those after it, are computed;
--- the first time the days since the first event, 90 at most.
+-- A day that has been refreshed on a later one is final. So the last one that there is, and those after it, are
+-- computed; the first time the days since the first event, 90 at most.
 CREATE FUNCTION leadscore_internal.write_segment_days(model text) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$

@@ -1,7 +1,7 @@
 -- snapshot.sql: the key figures as tables, written by refresh_figures()
 --
--- A dashboard reads rows, as often as it likes. Each table is written whole, in one transaction: a reader sees the figures
--- of one refresh, and waits for none.
+-- A dashboard reads rows, as often as it likes. Each table is written whole, in one transaction: a reader sees the
+-- figures of one refresh, and waits for none.
 
 -- recency, frequency and monetary value
 

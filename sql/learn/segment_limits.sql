@@ -120,7 +120,7 @@ BEGIN
 	ELSE
 		PERFORM leadscore_internal.check_shares(wanted, ARRAY(SELECT s ->> 'segment' FROM jsonb_array_elements(nullif(document -> 'segments', 'null')) s));
 	END IF;
-	-- each among those whom the segments before it, with their new limits, have left
+	-- each among the leads that the segments before it, with their new limits, have left
 	FOR segment, name, is_rest IN
 		SELECT s, s ->> 'segment', NOT jsonb_strip_nulls(s) ?| '{min_score,above_score,min_fit,min_engagement,rules}'
 			AND row_number() OVER (ORDER BY (s ->> 'position')::numeric DESC) = 1

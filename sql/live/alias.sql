@@ -16,9 +16,9 @@ CREATE INDEX alias_edge_lead_id_idx ON leadscore_internal.alias_edge (lead_id);
 
 ALTER TABLE leadscore_internal.alias_edge REPLICA IDENTITY FULL;
 
-COMMENT ON TABLE leadscore_internal.alias_edge IS 'whom names count for, one step each: a row for each row of a tracked table that says so, and what identify() says where the lead is itself an alias';
+COMMENT ON TABLE leadscore_internal.alias_edge IS 'which lead a name counts for, one step each: a row for each row of a tracked table that says so, and what identify() says where the lead is itself an alias';
 COMMENT ON COLUMN leadscore_internal.alias_edge.alias IS 'the name';
-COMMENT ON COLUMN leadscore_internal.alias_edge.lead_id IS 'whom it counts for, who may be an alias';
+COMMENT ON COLUMN leadscore_internal.alias_edge.lead_id IS 'the lead that it counts for, which may itself be an alias';
 COMMENT ON COLUMN leadscore_internal.alias_edge.latest IS 'of several rows the one with the greatest bytes counts; NULL is below all';
 COMMENT ON COLUMN leadscore_internal.alias_edge.identified IS 'whether identify() says so, which wins';
 
@@ -286,7 +286,7 @@ $$;
 COMMENT ON FUNCTION leadscore_internal.lock_alias_sources() IS 'keeps the tables of aliases from being truncated, dropped or detached until the transaction ends; says whether there are any';
 COMMENT ON FUNCTION leadscore_internal.said_edges() IS 'the edges that the rows of tracked tables say';
 COMMENT ON FUNCTION leadscore_internal.edge_differences() IS 'edges of which alias_edge has fewer (rows > 0) or more than the tracked tables say: none';
-COMMENT ON FUNCTION leadscore_internal.alias_closure(boolean) IS 'whom aliases count for, as the rows of tracked tables say or else as alias_edge has it';
+COMMENT ON FUNCTION leadscore_internal.alias_closure(boolean) IS 'which leads aliases count for, as the rows of tracked tables say or else as alias_edge has it';
 COMMENT ON FUNCTION leadscore_internal.unsettled_names() IS 'names that lead_alias has another lead of than alias_edge: those that wait';
 
 CREATE FUNCTION leadscore_internal.aliases_differ() RETURNS boolean

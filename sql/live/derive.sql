@@ -5,7 +5,7 @@
 -- correct it. Derived events are rows of a tracked table, so timelines follow
 -- by themselves. The leads to look at are those whose events have changed
 -- (record() appends them to changed_lead in the transaction that changes them)
--- and those for whom time alone brings something (derivation_due).
+-- and those for which the passing of time is enough (derivation_due).
 
 -- session_number
 

@@ -217,7 +217,7 @@ BEGIN
 	END IF;
 	-- while its name is locked, the lead stays what it is: a lead, or an alias of that one
 	target := coalesce(leadscore_internal.lead_now(lead_id), lead_id);
-	-- its aliases go with it: whoever changes one of them has it
+	-- its aliases go with it: a transaction that changes one of them has locked its name
 	RETURN (target = lead_id OR leadscore_internal.try_names(alias, target)) AND leadscore_internal.try_aliases(alias)
 		AND leadscore_internal.names_are_seen(VARIADIC ARRAY[alias, lead_id, target]) AND leadscore_internal.aliases_are_seen(alias);
 END
@@ -237,7 +237,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.identified_lead(text) IS 'whom identify() made a name an alias of, or the name itself';
+COMMENT ON FUNCTION leadscore_internal.identified_lead(text) IS 'the lead that identify() made a name an alias of, or the name itself';
 
 -- The same where tracked tables say whose the alias, its lead or some that count for it are.
 CREATE FUNCTION leadscore_internal.change_edges(alias text, lead_id text) RETURNS void
@@ -675,7 +675,7 @@ BEGIN
 	RETURN NEXT;
 
 	PERFORM leadscore_internal.leave_tombstones(names);
-	-- whoever still has events is still a lead, in a segment
+	-- a person that still has events is still a lead, in a segment
 	source := 'leadscore.segment_change';
 	IF remaining = 0 THEN
 		DELETE FROM leadscore.lead_state s WHERE s.lead_id = ANY (names);

@@ -1,7 +1,7 @@
 -- sentence.sql: explanations in words: templates, by language
 --
--- The script is plain ASCII, and the encoding of a database may lack letters. So German is written here as LaTeX writes it
--- ("a "o "u "s), and deliver() puts the letters in.
+-- The script is plain ASCII, and the encoding of a database may lack letters. So German is written here as LaTeX
+-- writes it ("a "o "u "s), and deliver() puts the letters in.
 
 CREATE FUNCTION leadscore_internal.sentence_placeholders(template text) RETURNS text[]
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
@@ -17,7 +17,8 @@ CREATE FUNCTION leadscore_internal.explained(scorecard jsonb, timeline leadscore
 	OUT stage text, OUT last_at timestamptz, OUT reason text, OUT weight_id integer, OUT rule text, OUT label text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE ROWS 20;
 
--- Views name it in their target lists, and it has a cost: so ORDER BY ... LIMIT words reasons for the rows that it returns only.
+-- Views name it in their target lists, and it has a cost: so ORDER BY ... LIMIT words reasons for the rows that it
+-- returns only.
 CREATE FUNCTION leadscore_internal.crm_reasons(scorecard jsonb, timeline leadscore.timeline, profile jsonb, at timestamptz, wording jsonb) RETURNS text[]
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 20;
 

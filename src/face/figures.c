@@ -38,7 +38,10 @@ row_of_call(FunctionCallInfo fcinfo)
 	return fcinfo->flinfo->fn_extra;
 }
 
-/* (timeline, signal_id, at): occurrences, value and last hour of a signal up to an instant; NULL if it has not occurred */
+/*
+ * (timeline, signal_id, at): occurrences, value and last hour of a signal up to an instant; NULL if it has not
+ * occurred
+ */
 Datum
 bought(PG_FUNCTION_ARGS)
 {
@@ -179,7 +182,10 @@ int32_array(FunctionCallInfo fcinfo, int argument, MemoryContext context, int32 
 	return result;
 }
 
-/* (state, scorecard, timeline, profile, at, months, conversion_id, look_back, stage_signals, stages, touch_signals, channels) */
+/*
+ * (state, scorecard, timeline, profile, at, months, conversion_id, look_back, stage_signals, stages, touch_signals,
+ * channels)
+ */
 static Figures *
 figures_create(FunctionCallInfo fcinfo, MemoryContext context)
 {

@@ -15,8 +15,8 @@ contest()
     contestants+=("$1") statements+=("$2") preparations+=("${3:-}") servers+=("${4:-$PGHOST}")
 }
 
-# everyone [MODEL]: the statement that scores everybody by the model of the benchmark or another. The scorecard is a constant, as the
-# parameter of an application is.
+# everyone [MODEL]: the statement that scores everybody by the model of the benchmark or another. The scorecard is a
+# constant, as the parameter of an application is.
 everyone()
 {
     sql -c "SELECT format('SELECT sum(leadscore.score(%L, timeline, NULL, %L)) FROM leadscore.lead_timeline', leadscore.scorecard('${1:-bench}'), at) FROM bench.clock"

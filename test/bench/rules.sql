@@ -1,5 +1,5 @@
--- The model of model.sql with all that a model can ask for beyond weights: local days, absence, "since", rules with points
--- and for a segment, a limit that must be exceeded.
+-- The model of model.sql with all that a model can ask for beyond weights: local days, absence, "since", rules with
+-- points and for a segment, a limit that must be exceeded.
 SELECT leadscore.publish(d || '{
 	"model": "bench_rules", "time_zone": "America/New_York",
 	"rules": [

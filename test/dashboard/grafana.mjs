@@ -1,6 +1,6 @@
-// grafana.mjs DASHBOARD [FROM TO MODEL]: without more, checks a dashboard by the compiler against Grafana's own types, and
-// its panels' options against those of each kind of panel. With more, writes its statements, a line of JSON each, with
-// Grafana's macros and variables replaced as Grafana does.
+// grafana.mjs DASHBOARD [FROM TO MODEL]: without more, checks a dashboard by the compiler against Grafana's own
+// types, and its panels' options against those of each kind of panel. With more, writes its statements, a line of
+// JSON each, with Grafana's macros and variables replaced as Grafana does.
 
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

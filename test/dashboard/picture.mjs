@@ -1,5 +1,6 @@
-// picture.mjs CHROMIUM PAGE PNG [WIDTH [light|dark [HEIGHT [SCALE]]]]: a picture of a page, as long as it is or of its beginning.
-// The README's: make demo, then picture.mjs chromium PAGE doc/dashboard/dashboard.png 1500 light 1892 0.62
+// picture.mjs CHROMIUM PAGE PNG [WIDTH [light|dark [HEIGHT [SCALE]]]]: a picture of a page, as long as it is or of
+// its beginning. The README's: make demo, then picture.mjs chromium PAGE doc/dashboard/dashboard.png 1500 light 1892
+// 0.62
 
 import { writeFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';

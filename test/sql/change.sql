@@ -14,7 +14,8 @@ INSERT INTO lead VALUES ('anna', '{"country": "DE"}'), ('emil', '{"country": "DE
 
 -- ---------- everybody ----------
 
--- anna: a visit, 32 / 2 and 5 are 22; five days later another visit, for the first has left its window, 32 / 4 and 5 are 14. ben and dora come, carla and emil stay.
+-- anna: a visit, 32 / 2 and 5 are 22; five days later another visit, for the first has left its window, 32 / 4 and 5
+-- are 14. ben and dora come, carla and emil stay.
 SELECT * FROM score_change('shop', '5 days', '2026-01-11 10:00Z') ORDER BY lead_id;
 SELECT count(*) AS differ FROM score_change('shop', '5 days', '2026-01-11 10:00Z') c
 WHERE c.score <> score(c.lead_id, 'shop', '2026-01-11 10:00Z') OR c.score_before <> score(c.lead_id, 'shop', '2026-01-06 10:00Z') OR c.change <> c.score - c.score_before;

@@ -15,7 +15,8 @@ SELECT publish('{"model": "shop", "intercept": -2, "slope": 0.1, "floor": 0, "ce
 INSERT INTO event (lead_id, kind, occurred_at, value) VALUES ('anna', 'visit', '2026-01-01', NULL), ('anna', 'order', '2026-01-02', 54), ('anna', 'complaint', '2026-01-03', NULL),
 	('ben', 'visit', '2026-01-01', NULL), ('ben', 'visit', '2026-01-02', NULL);
 INSERT INTO lead VALUES ('anna', '{"country": "DE"}'), ('carla', NULL);
--- anna: 1 + 20 + 5.4 - 15 + 10 + 0.1 = 21.5; the reasons are the three lines of explain() that weigh most; what is less than half a point is none
+-- anna: 1 + 20 + 5.4 - 15 + 10 + 0.1 = 21.5; the reasons are the three lines of explain() that weigh most; what is
+-- less than half a point is none
 SELECT model, lead_id, score, grade, segment, stage, probability, reason_1, reason_2, reason_3 FROM crm_lead ORDER BY lead_id;
 SELECT refresh_crm(), refresh_crm();
 SELECT change_id, model, lead_id, score, segment, reason_1, deleted FROM crm_changes();
@@ -54,8 +55,8 @@ BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT refresh_crm();
 ROLLBACK;
 
--- The rhythm: what only decays moves when it has gone a whole step. Points halve in 30 days: 100 becomes 50, in 30 steps of some points each;
--- 40 becomes 20, and 4 becomes 2.
+-- The rhythm: what only decays moves when it has gone a whole step. Points halve in 30 days: 100 becomes 50, in 30
+-- steps of some points each; 40 becomes 20, and 4 becomes 2.
 TRUNCATE event, lead;
 SELECT refresh_crm();
 SELECT crm_forget(1000);

@@ -92,7 +92,8 @@ SELECT refused(ARRAY['SELECT arm(''none'', ''x'')', 'SELECT experiment_result(''
 	'INSERT INTO experiment VALUES (''x'', ''a'', ''b'', 1.5)', 'INSERT INTO experiment VALUES (''x'', ''a'', ''b'', 0.5, ''2026-01-02'', ''2026-01-01'')', 'INSERT INTO experiment VALUES (''x'', ''a'', ''b'', 0.5, ''-infinity'')',
 	'SELECT publish(''{"model": "spring"}'')', 'DELETE FROM model WHERE model = ''a''']);
 
--- Visitors who crossed: of 2000, each an alias of the lead of its number, about 2 * 0.5 * 0.5 have a hash that gives the other arm
+-- Visitors who crossed: of 2000, each an alias of the lead of its number, about 2 * 0.5 * 0.5 have a hash that gives
+-- the other arm
 TRUNCATE event; DELETE FROM lead_alias; DELETE FROM experiment;
 -- the same model twice: the arms differ in what the shop does with them, and in nothing else
 INSERT INTO experiment VALUES ('call', 'a', 'a', 0.5, '2026-01-05', NULL, 'salt');

@@ -46,7 +46,8 @@ SELECT count(*) FROM top(3, 'shop', NULL);
 SELECT refused('SELECT * FROM top(-1)');
 SELECT refused('SELECT * FROM top(1, ''nowhere'')');
 
--- explain(): line by line, net of what categories limit, and the score's limits as a row of their own; the points add up to the score
+-- explain(): line by line, net of what categories limit, and the score's limits as a row of their own; the points add
+-- up to the score
 SELECT signal, measure, measured, points, uncapped_points, category, last_at, reason FROM explain('cyd');
 SELECT signal, measure, measured, points, uncapped_points, category, last_at, reason FROM explain('dan', 'shop');
 SELECT signal, measure, measured, points, reason FROM explain('bob', 'shop', '2026-01-01');
@@ -177,8 +178,8 @@ SELECT refresh_segments();
 SELECT count(*) FROM lead_segment;
 SELECT * FROM segment_summary;
 
--- A join with the shop's customers finds its way to the index of their leads, and scores them alone: tables that were never
--- analyzed, and compiling as it is by default.
+-- A join with the shop's customers finds its way to the index of their leads, and scores them alone: tables that were
+-- never analyzed, and compiling as it is by default.
 BEGIN;
 CREATE TABLE customers (id integer PRIMARY KEY, email text UNIQUE);
 INSERT INTO customers SELECT n, 'c' || n || '@example.com' FROM generate_series(1, 3000) n;

@@ -267,7 +267,8 @@ SELECT leadscore_internal.progress_names(256 + 16 * 4 + 11), leadscore_internal.
 SELECT leadscore_internal.begin_progress('nothing', 0);
 SELECT leadscore_internal.begin_progress('rebuild', 0), leadscore_internal.report_progress('rebuild', 'nothing', 1, 1);
 SELECT count(*) FROM progress;
--- it is there while the command runs, with what is inside it as part of it, and gone after an error of its own transaction
+-- it is there while the command runs, with what is inside it as part of it, and gone after an error of its own
+-- transaction
 BEGIN;
 SELECT leadscore_internal.begin_progress('track', 'shop.page'::regclass);
 SAVEPOINT inside;

@@ -7,8 +7,8 @@
 SELECT publish('{"model": "m", "signals": [{"signal": "visit", "kind": "visit"}, {"signal": "purchase", "kind": "purchase"}],
 	"weights": [{"signal": "visit", "points": 1}, {"signal": "purchase", "points": 10, "within": "2 days"}],
 	"segments": [{"segment": "hot", "position": 1, "min_score": 10}, {"segment": "warm", "position": 2, "min_score": 1.5}]}');
--- anna comes on the 1st and is in no segment; on the 2nd she is warm; on the 3rd at noon she buys and is hot, until the 5th at noon.
--- ben comes and buys on the 4th.
+-- anna comes on the 1st and is in no segment; on the 2nd she is warm; on the 3rd at noon she buys and is hot, until
+-- the 5th at noon. ben comes and buys on the 4th.
 INSERT INTO event (lead_id, kind, occurred_at) VALUES ('anna', 'visit', '2026-03-01 09:00Z'), ('anna', 'visit', '2026-03-02 09:00Z'), ('anna', 'purchase', '2026-03-03 12:00Z'),
 	('ben', 'purchase', '2026-03-04 08:00Z');
 SELECT * FROM segment_history('m', '2026-02-28 23:00Z', '2026-03-06 23:00Z');
@@ -21,7 +21,8 @@ INSERT INTO lead VALUES ('carl', '{"country": "DE"}');
 SELECT * FROM segment_history('m', '2026-02-28 23:00Z', '2026-03-01 23:00Z');
 DELETE FROM lead;
 
--- days are those of the model's zone: of its calendar, whatever the session's zone is; a step of hours is one by the clock
+-- days are those of the model's zone: of its calendar, whatever the session's zone is; a step of hours is one by the
+-- clock
 UPDATE model SET time_zone = 'Europe/Berlin' WHERE model = 'm';
 SET timezone = 'America/New_York';
 SELECT array_agg(DISTINCT at AT TIME ZONE 'Europe/Berlin' ORDER BY at AT TIME ZONE 'Europe/Berlin') AS days FROM segment_history('m', '2026-03-27 23:00Z', '2026-03-30 22:00Z');
@@ -143,7 +144,8 @@ INSERT INTO event (lead_id, kind, occurred_at) VALUES ('b', 'visit', date_trunc(
 SELECT refresh_figures();
 CREATE VIEW days AS SELECT current_date - day AS days_ago, segment, segment_position AS "position", leads, entered, departed, average_score, backfilled FROM segment_day WHERE model = 'm' ORDER BY 1 DESC, 3;
 TABLE days;
--- a past day stays as it is, whatever becomes of model and events; today, and the last day that was written, are computed again
+-- a past day stays as it is, whatever becomes of model and events; today, and the last day that was written, are
+-- computed again
 UPDATE segment SET min_score = 4 WHERE model = 'm' AND segment = 'warm';
 INSERT INTO event (lead_id, kind, occurred_at) VALUES ('c', 'visit', date_trunc('day', now()) - interval '3 days');
 SELECT refresh_figures();

@@ -42,12 +42,14 @@ CREATE FUNCTION random_timeline(card jsonb) RETURNS timeline LANGUAGE sql VOLATI
 		'2026-06-01Z'::timestamptz - random() ^ 4 * interval '500 days', round((random() * 100)::numeric, 2), NULL) FROM generate_series(1, floor(random() * 20)::integer) $$;
 CREATE TABLE card AS SELECT n, random_card(n) AS card FROM generate_series(1, 600) n;
 CREATE TABLE lead_of_card AS SELECT n, card, random_timeline(card) AS timeline, CASE n % 3 WHEN 0 THEN '{"country": "DE"}'::jsonb WHEN 1 THEN '{"boss": true}' END AS profile FROM card;
--- what no sentence has: a placeholder, a zero that was rounded to, an empty piece, and spaces and commas that stand where one was
+-- what no sentence has: a placeholder, a zero that was rounded to, an empty piece, and spaces and commas that stand
+-- where one was
 CREATE FUNCTION broken(sentence text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
 	SELECT sentence IS NULL OR sentence ~ '%|^$|^ | $|  | [,;:.)]|[,;:(] ?[,;:)]|\( |0[.,]00(?![0-9])|"" |\mNaN\M|Infinity|\me[+-]?[0-9]' $$;
 \set ECHO all
--- Explanations as sentences. Each combination of measure, window, decay, band, curve, limit, category, rule, if_none and
--- since_signal says something, in English and in German: 600 random models (of helpers that are not shown), each with a lead.
+-- Explanations as sentences. Each combination of measure, window, decay, band, curve, limit, category, rule, if_none
+-- and since_signal says something, in English and in German: 600 random models (of helpers that are not shown), each
+-- with a lead.
 SELECT bool_and(broken(b)) AS broken FROM unnest('{a %points b,NULL,"",-0.00 points,"a, : b",a  b,"a (: b",NaN points,1e+20 points}'::text[]) b;
 SELECT broken('12 visits: 28.7 points; these 3 (the "x"): 0.05') AS broken;
 SELECT count(*) > 2000 AS many, count(DISTINCT e.reason) > 1500 AS different, count(*) FILTER (WHERE broken(e.reason)) AS broken, count(*) FILTER (WHERE e.points IS NULL) AS no_points,

@@ -17,7 +17,8 @@ SELECT publish('{"model": "empty"}');
 SELECT refresh_figures();
 SELECT count(*) FROM segment_day;
 
--- A look-back window: anna came by search 10 days before her order, and by mail 40 days before; ben only 40 days before.
+-- A look-back window: anna came by search 10 days before her order, and by mail 40 days before; ben only 40 days
+-- before.
 BEGIN;
 INSERT INTO channel VALUES ('search', 'from search'), ('mail', 'from mail');
 INSERT INTO event (lead_id, kind, occurred_at, value, properties) VALUES ('anna', 'visit', '2026-02-08 12:00Z', NULL, '{"channel": "mail"}'), ('anna', 'visit', '2026-03-10 12:00Z', NULL, '{"channel": "search"}'),
@@ -32,7 +33,8 @@ UPDATE conversion SET look_back = '10 days';
 SELECT refresh_figures();
 SELECT attribution, channel, sum(orders) AS orders FROM attribution WHERE model = 'shop' AND month = '2026-03-01' GROUP BY 1, 2 HAVING sum(orders) > 0 ORDER BY 1, 2;
 UPDATE conversion SET look_back = '10 days 1 hour';
--- what is left of revenue: of days whose margins differ, each has the weight of what it has cost; where a channel costs nothing, all have the same
+-- what is left of revenue: of days whose margins differ, each has the weight of what it has cost; where a channel
+-- costs nothing, all have the same
 INSERT INTO spend (channel, day, amount, margin) VALUES ('search', '2026-03-01', 30, 0.5), ('search', '2026-03-02', 10, 0.3), ('search', '2026-03-03', 5, NULL), ('mail', '2026-02-01', 0, 0.4), ('mail', '2026-02-02', 0, 0.2), ('radio', '2026-03-01', 7, NULL);
 SELECT refresh_figures();
 SELECT month, channel, segment, new_customers, orders, revenue, spend, leads, margin, profit FROM attribution WHERE model = 'shop' AND attribution = 'last' ORDER BY 1, 2, 3;

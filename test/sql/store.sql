@@ -54,7 +54,8 @@ FROM (VALUES ('b', 250), ('c', 150), ('d', 250), ('p', 150)) AS v (first, leads)
 SELECT left(lead_id, 1) AS first, timeline, count(*) FROM lead_timeline WHERE lead_id LIKE '_0%' GROUP BY 1, 2 ORDER BY 1;
 SELECT * FROM verify();
 
--- whoever reads all leads finds what who asks for one finds: names of all lengths, some of them with something pending, some without a row
+-- a reader of all leads finds the same as a reader of one: names of all lengths, some of them with something
+-- pending, some without a row
 CREATE TABLE visited (lead text, at timestamptz);
 SELECT track('visited', 'lead', kind => 'visit', occurred_at => 'at', maintenance => 'deferred');
 CREATE TABLE named AS SELECT n, CASE WHEN n % 3 = 0 THEN repeat('x', n % 9) || n ELSE format('customer %s@example.com', n) END AS lead FROM generate_series(1, 300) n;

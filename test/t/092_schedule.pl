@@ -1,5 +1,5 @@
-# pg_cron runs what schedule() has given it: behaviours are derived, deltas are folded, the snapshot is refreshed, vouchers expire. What keeps a
-# job from running is said by schedule() and health, with the statement that mends it.
+# pg_cron runs what schedule() has given it: behaviours are derived, deltas are folded, the snapshot is refreshed,
+# vouchers expire. What keeps a job from running is said by schedule() and health, with the statement that mends it.
 
 use strict;
 use warnings FATAL => 'all';

@@ -1,5 +1,6 @@
-# The dashboard in a real browser: every panel is drawn, shows what SQL says, asks for nothing, and takes names for text;
-# where something is missing, it says what to do. Needs Chromium, Node.js and npm (LEADSCORE_NEEDS_BROWSER: dies without).
+# The dashboard in a real browser: every panel is drawn, shows what SQL says, asks for nothing, and takes names for
+# text; where something is missing, it says what to do. Needs Chromium, Node.js and npm (LEADSCORE_NEEDS_BROWSER: dies
+# without).
 
 use strict;
 use warnings FATAL => 'all';

@@ -1,5 +1,6 @@
 -- Score distribution
--- How many leads have which score. Each bar is a range of scores; the first and the last one take all that lies beyond.
+-- How many leads have which score. Each bar is a range of scores; the first and the last one take all that lies
+-- beyond.
 -- Empty: The snapshot has no leads of this model. Run SELECT leadscore.refresh_segments();
 WITH score AS (
 	SELECT s.score, s.segment, s.segment_position FROM leadscore.lead_segment s WHERE s.model = :'model'

@@ -1,5 +1,6 @@
 -- Drift over 30 days
--- How much the leads' behaviour has changed (population stability index). From 0.1 on, watch it; above 0.25, learn the model anew.
+-- How much the leads' behaviour has changed (population stability index). From 0.1 on, watch it; above 0.25, learn
+-- the model anew.
 -- Empty: There is nothing to compare. The model needs weights and events of more than 30 days.
 SELECT m.signal, m.measure, m.psi, m.verdict, m.mean_from, m.mean_to
 FROM (

@@ -1,5 +1,6 @@
 -- Lift
--- Leads in tenths by their score 30 days ago, best first. A bar of 3 bought three times as often as the average; the line adds up the buyers.
+-- Leads in tenths by their score 30 days ago, best first. A bar of 3 bought three times as often as the average; the
+-- line adds up the buyers.
 -- Empty: Nothing could be compared yet. The model needs events of 60 days.
 SELECT l.decile, l.lift, l.captured, l.leads, l.conversions, l.rate
 FROM leadscore.lift_table(leadscore.scorecard(:'fitted'), coalesce((SELECT c.signal FROM leadscore.conversion c WHERE c.model = :'fitted'), 'purchase'),

@@ -1,4 +1,5 @@
-# 10: the top 100 now, live, beside everyone's score; by a model with rules and all else; and where 100 deltas are pending, beside the same.
+# 10: the top 100 now, live, beside everyone's score; by a model with rules and all else; and where 100 deltas are
+# pending, beside the same.
 
 make_rules
 for pending in '' ', 100 deltas pending'; do

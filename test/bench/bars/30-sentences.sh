@@ -1,5 +1,5 @@
-# 30: sentences: crm_lead for ten leads beside top(10); for the first ten by score, with reasons and without; and one lead
-# explained, beside the figures that the sentences are made of.
+# 30: sentences: crm_lead for ten leads beside top(10); for the first ten by score, with reasons and without; and one
+# lead explained, beside the figures that the sentences are made of.
 
 contest 'crm_lead, the first ten' "SELECT * FROM leadscore.crm_lead WHERE model = 'bench' ORDER BY score DESC LIMIT 10"
 contest 'crm_lead, the first ten, no reasons' "SELECT model, lead_id, score, grade, segment, stage, probability FROM leadscore.crm_lead WHERE model = 'bench' ORDER BY score DESC LIMIT 10"

@@ -1,5 +1,6 @@
-# 31: history and figures: 91 days of segments, the flow of 30 days, and all key figures, beside everyone's score; and what a
-# dashboard reads of them, in seconds: at most 5 for 500,000 leads, and 1 for 20,000 (bar 22's shop, made anew).
+# 31: history and figures: 91 days of segments, the flow of 30 days, and all key figures, beside everyone's score; and
+# what a dashboard reads of them, in seconds: at most 5 for 500,000 leads, and 1 for 20,000 (bar 22's shop, made
+# anew).
 
 at=$(sql -c 'SELECT at FROM bench.clock')
 contest 'score everyone beside history' "$(everyone)"
