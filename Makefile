@@ -33,7 +33,7 @@ OBJS       = $(patsubst $(here)/%.c,%.o,$(sort $(wildcard $(here)/src/*.c $(here
 SQL_PARTS  = schema timeline/timeline model/score model/catalog model/template live/store live/query \
              live/follow live/partition live/maintenance live/identity live/alias live/exclusion live/derive act/experiment face/face \
              face/rfm face/figures face/affinity face/crm learn/quality learn/learn learn/fit learn/bins \
-             learn/profile_report learn/preview learn/segment_limits customer/clv act/transition \
+             learn/profile_report learn/propose learn/preview learn/segment_limits customer/clv act/transition \
              act/offer model/lint admin/schedule admin/privileges
 DATA_built = sql/leadscore--$(EXTVERSION).sql
 DATA       = $(patsubst $(here)/%,%,$(wildcard $(here)/sql/leadscore--*--*.sql))
