@@ -189,7 +189,7 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.profile_test_signals(jsonb) IS 'signals for tests of profiles that were learned';
 
-CREATE FUNCTION leadscore_internal.learned_document(card jsonb, measures jsonb, learned jsonb) RETURNS jsonb
+CREATE FUNCTION leadscore_internal.learned_document(card jsonb, measures jsonb, learned jsonb, conversion text) RETURNS jsonb
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH term AS MATERIALIZED (
@@ -218,7 +218,7 @@ AS $$
 			SELECT DISTINCT ON (u.signal ->> 'signal') u.signal, u.from_card, u.n FROM (
 				SELECT s.signal, true AS from_card, s.n FROM jsonb_array_elements(nullif(card -> 'signals', 'null')) WITH ORDINALITY AS s (signal, n)
 				UNION ALL SELECT m.signal - CASE WHEN (m.signal -> 'signal_id')::bigint > 2147480000 THEN 'signal_id' ELSE '' END, false, m.n
-				FROM jsonb_array_elements(measures -> 'signals') WITH ORDINALITY AS m (signal, n) WHERE m.signal ->> 'signal' IN (SELECT c.measure ->> 'signal' FROM condition c)
+				FROM jsonb_array_elements(measures -> 'signals') WITH ORDINALITY AS m (signal, n) WHERE m.signal ->> 'signal' = conversion OR m.signal ->> 'signal' IN (SELECT c.measure ->> 'signal' FROM condition c)
 				UNION ALL SELECT f.document, false, 1000000 + row_number() OVER (ORDER BY f.signal) FROM profile f
 			) u ORDER BY u.signal ->> 'signal', u.from_card DESC) s),
 		'weights', coalesce(nullif(card -> 'weights', 'null'), '[]') || (SELECT coalesce(jsonb_agg(w.weight ORDER BY w.n), '[]') FROM weight w),
@@ -226,7 +226,7 @@ AS $$
 		'categories', coalesce(nullif(card -> 'categories', 'null'), '[]') || '[{"category": "learned"}]')
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.learned_document(jsonb, jsonb, jsonb) IS 'a scorecard document with the terms that were learned';
+COMMENT ON FUNCTION leadscore_internal.learned_document(jsonb, jsonb, jsonb, text) IS 'a scorecard document with the terms that were learned';
 
 CREATE FUNCTION leadscore_internal.report_text(conversion text, horizon interval, learned jsonb, document jsonb) RETURNS text
 	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -244,6 +244,26 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.report_text(text, interval, jsonb, jsonb) IS 'the report of propose() for people';
+
+-- What is new here has no timelines yet: its limits are those of the leads that it was learned from.
+CREATE FUNCTION leadscore_internal.with_segments(document jsonb, limits jsonb, at timestamptz) RETURNS jsonb
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+DECLARE
+	counted CONSTANT boolean := NOT EXISTS (SELECT FROM leadscore_internal.document_signals(document) d WHERE d.subject = 'event' AND NOT EXISTS (SELECT FROM leadscore.signal s WHERE s.signal = d.signal))
+		AND EXISTS (SELECT FROM leadscore_internal.visible_lead);
+	proposed CONSTANT jsonb := jsonb_build_array(jsonb_build_object('segment', 'high', 'position', 1, 'min_score', limits -> 0),
+		jsonb_build_object('segment', 'medium', 'position', 2, 'min_score', limits -> 1), jsonb_build_object('segment', 'low', 'position', 3));
+BEGIN
+	IF EXISTS (SELECT FROM jsonb_array_elements(nullif(document -> 'segments', 'null'))) THEN
+		RETURN CASE WHEN counted THEN leadscore.segment_limits(document, NULL::jsonb, at) ELSE document END;
+	END IF;
+	document := document || jsonb_build_object('segments', proposed);
+	RETURN CASE WHEN counted THEN leadscore.segment_limits(document, '{"high": 0.1, "medium": 0.3}'::jsonb, at) ELSE document END;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.with_segments(jsonb, jsonb, timestamptz) IS 'a proposed document with segments, or new limits for those that it has';
 
 -- propose
 
@@ -286,17 +306,17 @@ BEGIN
 		instants := ARRAY(SELECT date_trunc('hour', data.data_end, 'UTC') - n * horizon FROM generate_series(3, 1, -1) n
 			WHERE n = 1 OR date_trunc('hour', data.data_end, 'UTC') - n * horizon > data.data_start ORDER BY 1);
 	END IF;
-	own := CASE WHEN EXISTS (SELECT FROM leadscore.model m WHERE m.model = propose.model) THEN leadscore_internal.without_proposed(leadscore.scorecard(model))
+	own := CASE WHEN EXISTS (SELECT FROM leadscore.model m WHERE m.model = propose.model) THEN leadscore_internal.without_proposed(leadscore.scorecard(model)) - '{floor,ceiling}'::text[]
 		ELSE jsonb_build_object('model', model) END;
-	measured := CASE WHEN events THEN coalesce((SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('signal', s.signal, 'signal_id', s.signal_id, 'kind', s.kind, 'match', s.match, 'condition', s.condition, 'description', s.description)) ORDER BY s.signal_id)
-			FROM leadscore.signal s WHERE s.subject = 'event'), '[]') || coalesce(fresh -> 'signals', '[]') ELSE '[]' END;
+	measured := coalesce((SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('signal', s.signal, 'signal_id', s.signal_id, 'kind', s.kind, 'match', s.match, 'condition', s.condition, 'description', s.description)) ORDER BY s.signal_id)
+			FROM leadscore.signal s WHERE s.subject = 'event'), '[]') || coalesce(fresh -> 'signals', '[]');
 	q := leadscore_internal.check_outcome(own || jsonb_build_object('signals', coalesce(nullif(own -> 'signals', 'null'), '[]') || coalesce((
 			SELECT jsonb_agg(f) FROM jsonb_array_elements(fresh -> 'signals') f WHERE f ->> 'signal' = conversion), '[]')), conversion, horizon, instants, active_within);
 	after_hours := leadscore_internal.duration_hours('cutoff_after'::text, cutoff_after, 'Write a duration such as 7 days.'::text);
 	IF cutoff_after IS NULL THEN
 		PERFORM leadscore_internal.warn_of_censoring(q.signal_id, q.horizon_hours, q.active_hours, instants);
 	END IF;
-	measures := leadscore_internal.measures_document(measured, data.data_end - data.data_start);
+	measures := leadscore_internal.measures_document(CASE WHEN events THEN measured ELSE '[]' END, data.data_end - data.data_start) || jsonb_build_object('signals', measured);
 	bare := CASE WHEN EXISTS (SELECT FROM jsonb_array_elements(own -> 'weights') w WHERE (w -> 'points')::float8 <> 0) THEN leadscore_internal.unbounded(own) END;
 
 	learned := (
@@ -310,8 +330,9 @@ BEGIN
 	END IF;
 	document := leadscore_internal.learned_document(CASE WHEN bare IS NULL THEN own
 			ELSE leadscore_internal.with_points(bare, array_fill(coalesce((learned -> 'own')::float8 / slope, 0), ARRAY[(SELECT count(*)::integer FROM leadscore_internal.card_terms(bare))]), NULL) END,
-		measures, learned);
-	RETURN document || jsonb_build_object('report', (learned - '{terms,intercept,slope}'::text[]) || jsonb_build_object('conversion', conversion, 'horizon', horizon,
+		measures, learned, conversion);
+	document := leadscore_internal.with_segments(document, learned -> 'limits', data.data_end);
+	RETURN document || jsonb_build_object('report', (learned - '{terms,intercept,slope,limits}'::text[]) || jsonb_build_object('conversion', conversion, 'horizon', horizon,
 		'cutoffs', CASE WHEN cutoff_after IS NULL THEN to_jsonb(instants) END, 'cutoff_after', cutoff_after, 'active_within', active_within, 'once', coalesce(once, false), 'lead_filter', lead_filter,
 		'loss_of_coarsening', (learned -> 'auc_fine')::float8 - (learned -> 'auc_card')::float8,
 		'text', leadscore_internal.report_text(conversion, horizon, learned, document)));

@@ -350,33 +350,32 @@ nice_between(double low, double high)
 	return high;
 }
 
-/* Cut sorted numbers into bins: the index that each begins at. */
+/*
+ * Cut sorted numbers into bins: the index that each begins at. Bins are finer
+ * towards both ends, where numbers lie far apart.
+ */
 static int
 cut(const double *sorted, int64 n, int most, int64 *begins)
 {
 	int64		distinct = 0;
-	double		size;
 	int			bins = 0;
-	int64		begin = 0;
+	int			next = 1;
 
 	for (int64 i = 0; i < n && distinct <= most; i++)
 		distinct += i == 0 || sorted[i] != sorted[i - 1];
-	size = distinct <= most ? 0 : (double) n / most;
-	for (int64 i = 0; i < n;)
+	for (int64 i = 0; i < n; i++)
 	{
-		int64		next = i + 1;
-		bool		full;
+		double		wanted = n * (1 - cos(M_PI * next / most)) / 2;
 
-		while (next < n && sorted[next] == sorted[i])
+		if (i > 0 && sorted[i] == sorted[i - 1])
+			continue;
+		if (i > 0 && distinct > most && i < wanted)
+			continue;
+		begins[bins++] = i;
+		while (next < most && n * (1 - cos(M_PI * next / most)) / 2 <= i)
 			next++;
-		/* a bin is full if the next value would take it farther beyond its size than it lacks now */
-		full = i > begin && ((i - begin) + (next - i) / 2.0 > size || next - i >= size);
-		if ((i == 0 || full) && bins < most)
-		{
-			begins[bins++] = i;
-			begin = i;
-		}
-		i = next;
+		if (bins == most)
+			break;
 	}
 	return bins;
 }

@@ -38,10 +38,23 @@ PG_FUNCTION_INFO_V1(learn_final);
 #define SAMPLE 20000			/* rows that choices are made by */
 #define MOST_GROUPS 12			/* of an axis of a pair */
 #define MOST_PAIRED 40			/* candidates that pairs are sought among */
-#define MOST_PAIRS 20
+#define ROUNDS 8				/* of pairs, each on what the others have left */
+#define MOST_PER_ROUND 10
+#define MOST_PAIRS (ROUNDS * MOST_PER_ROUND)
+#define PAIR_SHARE 1.0			/* of l2 */
+#define SURE 1.0				/* standard errors that a choice has to be better than a simpler one */
+#define VERY_SURE 2.0			/* where the best of many is sought */
 #define NEARLY_NONE 0.01		/* penalty that keeps the terms of a card from flying apart */
 #define CURVE_L2 1.0			/* penalty of standardised columns, */
 #define CURVE_SHARE 0.1			/* and the share of l2 that they have besides */
+
+#define ST_SORT sort_scores
+#define ST_ELEMENT_TYPE double
+#define ST_COMPARE(a, b) ((*(a) > *(b)) - (*(a) < *(b)))
+#define ST_SCOPE static
+#define ST_DEFINE
+#define ST_CHECK_FOR_INTERRUPTS
+#include "lib/sort_template.h"
 
 static const double grid[] = {300, 100, 30, 10, 3, 1, 0.3};
 
@@ -70,7 +83,7 @@ typedef struct Column
 	Test		other;			/* of a pair */
 } Column;
 
-/* An axis of a pair: a group for each code, and what tests there are. */
+/* An axis of pairs: groups of a candidate's codes, and the tests between them. */
 typedef struct Axis
 {
 	int			candidate;
@@ -79,13 +92,22 @@ typedef struct Axis
 	int			n_tests;
 	Test		tests[MOST_GROUPS];
 	bool		holds[MOST_GROUPS][MOST_GROUPS];	/* test, group */
+	uint8	   *groups;			/* of each row */
 } Axis;
 
+/* Two tests that hold together, and what that would gain. */
 typedef struct Pair
 {
-	Axis		axes[2];
+	Test		tests[2];
 	double		gain;
 } Pair;
+
+typedef struct Pairs
+{
+	int			n;
+	Pair		pairs[MOST_PAIRS];
+	uint8	   *codes[MOST_PAIRS];	/* of each row: 1 where both hold */
+} Pairs;
 
 /* What is to be chosen. */
 typedef struct Choice
@@ -94,7 +116,7 @@ typedef struct Choice
 	bool		logs;
 	bool		windows;
 	bool		decays;
-	int			pairs;
+	const Pairs *pairs;			/* or NULL */
 	double		l2;
 	double		loss;
 	double	   *logits;			/* of rows that had no say */
@@ -107,14 +129,13 @@ typedef struct Set
 	bool	   *outcomes;
 	uint8	   *folds;
 	uint8	  **codes;			/* by candidate */
-	uint8	  **pair_codes;
 } Set;
 
 typedef struct Learner
 {
 	Gathering  *gathering;
 	int			max_weights;	/* 0: any number */
-	int			max_pairs;
+	int			max_pairs;		/* in a round */
 	double		l2;				/* NaN: chosen */
 	int			bins;			/* -1: chosen */
 	double		slope;			/* of a point */
@@ -125,8 +146,6 @@ typedef struct Learner
 	bool	   *is_used;
 	Set			all;
 	Set			sample;
-	int			n_pairs;
-	Pair		pairs[MOST_PAIRS];
 	StringInfoData choices;		/* as JSON */
 	int			n_choices;
 } Learner;
@@ -147,7 +166,7 @@ learn_transition(PG_FUNCTION_ARGS)
 		learner = MemoryContextAllocZero(context, sizeof(Learner));
 		learner->gathering = gathering_create(context, scorecard_compile_in(context, PG_GETARG_DATUM(1)));
 		learner->max_weights = PG_ARGISNULL(8) ? 0 : PG_GETARG_INT32(8);
-		learner->max_pairs = PG_ARGISNULL(9) ? 0 : Min(PG_GETARG_INT32(9), MOST_PAIRS);
+		learner->max_pairs = PG_ARGISNULL(9) ? 0 : Min(PG_GETARG_INT32(9), MOST_PER_ROUND);
 		learner->l2 = PG_ARGISNULL(10) ? get_float8_nan() : PG_GETARG_FLOAT8(10);
 		learner->bins = PG_ARGISNULL(11) ? -1 : PG_GETARG_INT32(11);
 		learner->slope = PG_GETARG_FLOAT8(12);
@@ -167,7 +186,6 @@ fill_set(Set *set, const Learner *learner, const int64 *rows, int64 n, const boo
 	set->outcomes = MemoryContextAllocHuge(CurrentMemoryContext, Max(n, 1));
 	set->folds = MemoryContextAllocHuge(CurrentMemoryContext, Max(n, 1));
 	set->codes = palloc(Max(learner->n_candidates, 1) * sizeof(uint8 *));
-	set->pair_codes = palloc0(MOST_PAIRS * sizeof(uint8 *));
 	for (int64 i = 0; i < n; i++)
 	{
 		int64		row = rows ? rows[i] : i;
@@ -371,25 +389,15 @@ add_candidate(Builder *builder, const Learner *learner, const Set *set, int c, i
 }
 
 static void
-add_pair(Builder *builder, const Learner *learner, const Set *set, int p)
+add_pair(Builder *builder, const Pair *pair, const uint8 *codes)
 {
-	const Axis *x = &learner->pairs[p].axes[0];
-	const Axis *y = &learner->pairs[p].axes[1];
-	Variable   *variable = add_variable(builder, set->pair_codes[p], x->n_groups * y->n_groups, x->n_tests * y->n_tests);
+	Variable   *variable = add_variable(builder, codes, 2, 1);
+	Column	   *column = add_column(builder, variable, PAIR_SHARE, 0);
 
-	for (int i = 0; i < x->n_tests; i++)
-		for (int j = 0; j < y->n_tests; j++)
-		{
-			double	   *values = &variable->table[variable->n_columns * variable->n_codes];
-			Column	   *column;
-
-			for (int a = 0; a < x->n_groups; a++)
-				for (int b = 0; b < y->n_groups; b++)
-					values[a * y->n_groups + b] = x->holds[i][a] && y->holds[j][b];
-			column = add_column(builder, variable, 1, 0);
-			column->test = x->tests[i];
-			column->other = y->tests[j];
-		}
+	variable->table[0] = 0;
+	variable->table[1] = 1;
+	column->test = pair->tests[0];
+	column->other = pair->tests[1];
 }
 
 /* The design of a choice; without lines, all is told by 0/1 columns. */
@@ -399,13 +407,13 @@ build(Builder *builder, const Learner *learner, const Set *set, const Choice *ch
 	memset(builder, 0, sizeof(Builder));
 	builder->design.n = set->n;
 	builder->design.outcomes = set->outcomes;
-	builder->design.variables = palloc((learner->n_candidates + choice->pairs + 1) * sizeof(Variable));
+	builder->design.variables = palloc((learner->n_candidates + MOST_PAIRS + 1) * sizeof(Variable));
 	builder->n_columns = 0;
 	for (int c = 0; c < learner->n_candidates; c++)
 		if (takes(learner, choice, c))
 			add_candidate(builder, learner, set, c, choice->bins, lines, choice->logs);
-	for (int p = 0; p < choice->pairs; p++)
-		add_pair(builder, learner, set, p);
+	for (int p = 0; choice->pairs && p < choice->pairs->n; p++)
+		add_pair(builder, &choice->pairs->pairs[p], choice->pairs->codes[p]);
 	design_finish(&builder->design);
 }
 
@@ -459,7 +467,7 @@ note_choice(Learner *learner, const Choice *choice)
 	StringInfo	json = &learner->choices;
 
 	appendStringInfo(json, "%s{\"bins\": %d, \"logarithms\": %s, \"windows\": %s, \"half_lives\": %s, \"pairs\": %d, \"l2\": ", learner->n_choices++ > 0 ? ", " : "",
-					 choice->bins, choice->logs ? "true" : "false", choice->windows ? "true" : "false", choice->decays ? "true" : "false", choice->pairs);
+					 choice->bins, choice->logs ? "true" : "false", choice->windows ? "true" : "false", choice->decays ? "true" : "false", choice->pairs ? choice->pairs->n : 0);
 	append_number(json, choice->l2);
 	appendStringInfoString(json, ", \"log_loss\": ");
 	append_number(json, choice->loss);
@@ -562,10 +570,11 @@ advantage(const Set *set, const Choice *choice, const Choice *other)
 	return squares > 0 ? sum / sqrt(squares) : 0;
 }
 
+/* Take a choice instead of another; with "sure", if more than chance speaks for it. */
 static void
-prefer(Choice *best, const Choice *other)
+prefer(const Set *set, Choice *best, const Choice *other, bool sure)
 {
-	if (other->loss < best->loss)
+	if (other->loss < best->loss && (!sure || advantage(set, other, best) > SURE))
 		*best = *other;
 }
 
@@ -573,7 +582,7 @@ prefer(Choice *best, const Choice *other)
 
 /* Groups of an axis: neighbouring bins, or the commonest levels. */
 static void
-make_axis(const Learner *learner, int c, Axis *axis)
+make_axis(const Learner *learner, const Set *set, int c, Axis *axis)
 {
 	const Candidate *candidate = learner->candidates[c];
 	int			groups = Min(candidate->n_used, MOST_GROUPS);
@@ -596,18 +605,19 @@ make_axis(const Learner *learner, int c, Axis *axis)
 			axis->holds[axis->n_tests][g] = is_number(candidate) ? g >= group : g == group;
 		axis->n_tests++;
 	}
+	axis->groups = MemoryContextAllocHuge(CurrentMemoryContext, Max(set->n, 1));
+	for (int64 i = 0; i < set->n; i++)
+		axis->groups[i] = axis->group_of[set->codes[c][i]];
 }
 
 /*
- * What the best product of two tests would gain, with both tests by themselves
- * in the model: the contrast of the four fields, against its variance.
+ * The best product of a test of each axis, judged as if both tests were in the
+ * model by themselves: the contrast of the four fields, against its variance.
  */
-static double
-gain_of_pair(const Pair *pair, const double *residuals, const double *weights, double l2)
+static Pair
+best_pair(const Axis *x, const Axis *y, const double *residuals, const double *weights, double l2)
 {
-	const Axis *x = &pair->axes[0];
-	const Axis *y = &pair->axes[1];
-	double		best = 0;
+	Pair		best = {.gain = 0};
 
 	for (int i = 0; i < x->n_tests; i++)
 		for (int j = 0; j < y->n_tests; j++)
@@ -634,39 +644,38 @@ gain_of_pair(const Pair *pair, const double *residuals, const double *weights, d
 			}
 			information = 1 / variance;
 			gain = contrast * contrast * information * information / (information + l2) / 2;
-			best = Max(best, gain);
+			if (gain > best.gain)
+				best = (Pair) {{x->tests[i], y->tests[j]}, gain};
 		}
 	return best;
 }
 
-static void
-code_pair(const Pair *pair, const Set *set, uint8 *codes)
+static bool
+same_test(const Test *a, const Test *b)
 {
-	const Axis *x = &pair->axes[0];
-	const Axis *y = &pair->axes[1];
-
-	for (int64 i = 0; i < set->n; i++)
-		codes[i] = x->group_of[set->codes[x->candidate][i]] * y->n_groups + y->group_of[set->codes[y->candidate][i]];
+	return a->candidate == b->candidate && a->kind == b->kind && a->code == b->code;
 }
 
-/* Keep the pairs that gain most, best first. */
+/* Keep the best of a round, best first, and none twice. */
 static void
-keep_pair(Learner *learner, const Pair *pair)
+keep_pair(Pairs *pairs, int first, int most, const Pair *pair)
 {
-	int			at = learner->n_pairs;
+	int			at = pairs->n;
 
-	if (at == learner->max_pairs && (at == 0 || learner->pairs[at - 1].gain >= pair->gain))
-		return;
-	if (at == learner->max_pairs)
-		at--;
-	else
-		learner->n_pairs++;
-	while (at > 0 && learner->pairs[at - 1].gain < pair->gain)
+	for (int p = 0; p < first; p++)
+		if (same_test(&pairs->pairs[p].tests[0], &pair->tests[0]) && same_test(&pairs->pairs[p].tests[1], &pair->tests[1]))
+			return;
+	if (at - first == most)
 	{
-		learner->pairs[at] = learner->pairs[at - 1];
+		if (pairs->pairs[at - 1].gain >= pair->gain)
+			return;
 		at--;
 	}
-	learner->pairs[at] = *pair;
+	else
+		pairs->n++;
+	for (; at > first && pairs->pairs[at - 1].gain < pair->gain; at--)
+		pairs->pairs[at] = pairs->pairs[at - 1];
+	pairs->pairs[at] = *pair;
 }
 
 /* Whether conditions of rules can tell the candidate: they have no half-lives. */
@@ -679,12 +688,11 @@ can_pair(const Learner *learner, const Choice *choice, int c)
 		&& (candidate->kind != CANDIDATE_MEASURE || gathering_weight(learner->gathering, candidate->measure)->decay == NULL);
 }
 
-/* Up to so many candidates whose effects vary most, by their number. */
-static int
-strongest(const Learner *learner, const Choice *choice, const Builder *builder, const double *beta, int *chosen)
+/* How much the effect of each candidate varies. */
+static double *
+strengths(const Learner *learner, const Builder *builder, const double *beta)
 {
 	double	   *strength = palloc0(Max(learner->n_candidates, 1) * sizeof(double));
-	int			n = 0;
 
 	for (int v = 0; v < builder->design.n_variables; v++)
 	{
@@ -706,7 +714,16 @@ strongest(const Learner *learner, const Choice *choice, const Builder *builder, 
 		}
 		strength[c] = square / total - (mean / total) * (mean / total);
 	}
-	for (int round = 0; round < MOST_PAIRED; round++)
+	return strength;
+}
+
+/* The axes of those candidates whose effects vary most. */
+static int
+make_axes(const Learner *learner, const Set *set, const Choice *choice, double *strength, Axis *axes)
+{
+	int			n = 0;
+
+	while (n < MOST_PAIRED)
 	{
 		int			best = -1;
 
@@ -715,69 +732,204 @@ strongest(const Learner *learner, const Choice *choice, const Builder *builder, 
 				best = c;
 		if (best < 0)
 			break;
-		chosen[n++] = best;
+		make_axis(learner, set, best, &axes[n++]);
 		strength[best] = -1;
 	}
 	return n;
 }
 
-/* Rank pairs by what is left of the outcomes. */
-static void
-find_pairs(Learner *learner, const Choice *choice)
+/* Whether two candidates measure different things: the same in two ways is no pair. */
+static bool
+differ(const Learner *learner, int a, int b)
 {
-	Set		   *set = &learner->sample;
-	Builder		builder;
-	Problem		problem;
-	double	   *beta;
-	double	   *logits = MemoryContextAllocHuge(CurrentMemoryContext, Max(set->n, 1) * sizeof(double));
-	uint8	   *codes = MemoryContextAllocHuge(CurrentMemoryContext, Max(set->n, 1));
-	int			chosen[MOST_PAIRED];
-	int			n;
+	const Candidate *x = learner->candidates[a];
+	const Candidate *y = learner->candidates[b];
 
-	build(&builder, learner, set, choice, true);
-	beta = palloc0(builder.design.n_columns * sizeof(double));
-	problem = (Problem) {&builder.design, set->folds, -1, palloc(builder.design.n_columns * sizeof(double))};
-	beta[0] = starting_intercept(&problem);
-	set_penalties(&problem, choice->l2);
-	fit_additive(&problem, factor_at(&problem, beta), 1e-3, beta);
-	spread(&builder.design, beta, logits);
-	n = strongest(learner, choice, &builder, beta, chosen);
-	for (int i = 0; i < n; i++)
-		for (int j = 0; j < i; j++)
+	if (x->kind == CANDIDATE_MEASURE && y->kind == CANDIDATE_MEASURE)
+		return strcmp(gathering_weight(learner->gathering, x->measure)->signal, gathering_weight(learner->gathering, y->measure)->signal) != 0;
+	return x->kind == CANDIDATE_MEASURE || y->kind == CANDIDATE_MEASURE || strcmp(x->attribute, y->attribute) != 0;
+}
+
+static uint8 *
+code_pair(const Learner *learner, const Set *set, const Pair *pair)
+{
+	uint8	   *codes = MemoryContextAllocHuge(CurrentMemoryContext, Max(set->n, 1));
+	bool		table[2][MOST_CODES];
+
+	for (int t = 0; t < 2; t++)
+		for (int code = 0; code < MOST_CODES; code++)
+			table[t][code] = holds(learner->candidates[pair->tests[t].candidate], &pair->tests[t], code);
+	for (int64 i = 0; i < set->n; i++)
+		codes[i] = table[0][set->codes[pair->tests[0].candidate][i]] && table[1][set->codes[pair->tests[1].candidate][i]];
+	return codes;
+}
+
+/* Add the pairs that would gain most on what the model has left of the rows that take part. */
+static void
+add_round(const Learner *learner, const Set *set, const Axis *axes, int n_axes, const double *logits, int left_out, double l2, Pairs *pairs)
+{
+	double	   *residuals = MemoryContextAllocHuge(CurrentMemoryContext, Max(set->n, 1) * sizeof(double));
+	double	   *weights = MemoryContextAllocHuge(CurrentMemoryContext, Max(set->n, 1) * sizeof(double));
+	int			first = pairs->n;
+
+	for (int64 i = 0; i < set->n; i++)
+	{
+		double		p = 1 / (1 + exp(-logits[i]));
+		bool		counts = left_out < 0 || set->folds[i] != left_out;
+
+		residuals[i] = counts ? set->outcomes[i] - p : 0;
+		weights[i] = counts ? p * (1 - p) : 0;
+	}
+	for (int a = 0; a < n_axes; a++)
+		for (int b = 0; b < a; b++)
 		{
-			double		residuals[MOST_GROUPS * MOST_GROUPS] = {0};
-			double		weights[MOST_GROUPS * MOST_GROUPS] = {0};
+			double		r[MOST_GROUPS * MOST_GROUPS] = {0};
+			double		h[MOST_GROUPS * MOST_GROUPS] = {0};
 			Pair		pair;
-			const Candidate *a = learner->candidates[chosen[i]];
-			const Candidate *b = learner->candidates[chosen[j]];
 
 			CHECK_FOR_INTERRUPTS();
-			/* one thing measured twice is no pair */
-			if (a->kind != CANDIDATE_MEASURE && b->kind != CANDIDATE_MEASURE && strcmp(a->attribute, b->attribute) == 0)
+			if (!differ(learner, axes[a].candidate, axes[b].candidate))
 				continue;
-			make_axis(learner, chosen[i], &pair.axes[0]);
-			make_axis(learner, chosen[j], &pair.axes[1]);
-			code_pair(&pair, set, codes);
-			for (int64 row = 0; row < set->n; row++)
+			for (int64 i = 0; i < set->n; i++)
 			{
-				double		p = 1 / (1 + exp(-logits[row]));
+				int			cell = axes[a].groups[i] * axes[b].n_groups + axes[b].groups[i];
 
-				residuals[codes[row]] += set->outcomes[row] - p;
-				weights[codes[row]] += p * (1 - p);
+				r[cell] += residuals[i];
+				h[cell] += weights[i];
 			}
-			pair.gain = gain_of_pair(&pair, residuals, weights, choice->l2);
-			keep_pair(learner, &pair);
+			pair = best_pair(&axes[a], &axes[b], r, h, l2 * PAIR_SHARE);
+			if (pair.gain > 0)
+				keep_pair(pairs, first, learner->max_pairs, &pair);
 		}
-	for (int p = 0; p < learner->n_pairs; p++)
+	for (int p = first; p < pairs->n; p++)
+		pairs->codes[p] = code_pair(learner, set, &pairs->pairs[p]);
+	pfree(residuals);
+	pfree(weights);
+}
+
+/* A factor for more columns: theirs by themselves. */
+static double *
+extend_factor(const double *factor, int n, const Design *design, const double *penalties)
+{
+	int			m = design->n_columns;
+	double	   *extended = MemoryContextAllocHuge(CurrentMemoryContext, (Size) m * m * sizeof(double));
+
+	memset(extended, 0, (Size) m * m * sizeof(double));
+	for (int j = 0; j < n; j++)
+		memcpy(&extended[(Size) j * m], &factor[(Size) j * n], n * sizeof(double));
+	for (int j = n; j < m; j++)
 	{
-		set->pair_codes[p] = MemoryContextAllocHuge(CurrentMemoryContext, Max(set->n, 1));
-		code_pair(&learner->pairs[p], set, set->pair_codes[p]);
-		if (learner->all.codes != set->codes)
+		const Variable *variable = &design->variables[design->n_variables - (m - j)];
+		double		ones = 0;
+
+		for (int64 i = 0; i < design->n; i++)
+			ones += variable->codes[i];
+		extended[(Size) j * m + j] = sqrt(ones * 0.1 + penalties[j] + 1e-6);
+	}
+	return extended;
+}
+
+/* What the search for pairs begins with. */
+typedef struct Base
+{
+	const Choice *choice;
+	Builder		builder;
+	double	   *beta;
+	double	   *factor;
+	int			n_axes;
+	Axis		axes[MOST_PAIRED];
+} Base;
+
+/* Search on all rows but those of a fold, in so many rounds; the logits after each go into "after". */
+static void
+search_pairs(const Learner *learner, const Base *base, int left_out, int rounds, Pairs *pairs, double **after)
+{
+	const Set  *set = &learner->sample;
+	int			n = base->builder.design.n_columns;
+	Choice		choice = *base->choice;
+	double	   *beta = palloc0((n + MOST_PAIRS) * sizeof(double));
+	double	   *penalties = palloc((n + MOST_PAIRS) * sizeof(double));
+	double	   *logits = MemoryContextAllocHuge(CurrentMemoryContext, Max(set->n, 1) * sizeof(double));
+	Problem		problem = {&base->builder.design, set->folds, left_out, penalties};
+
+	choice.pairs = pairs;
+	pairs->n = 0;
+	memcpy(beta, base->beta, n * sizeof(double));
+	set_penalties(&problem, choice.l2);
+	fit_additive(&problem, base->factor, 1e-3, beta);
+	spread(&base->builder.design, beta, logits);
+	for (int round = 0; round < rounds; round++)
+	{
+		Builder		builder;
+		double	   *factor;
+
+		add_round(learner, set, base->axes, base->n_axes, logits, left_out, choice.l2, pairs);
+		build(&builder, learner, set, &choice, true);
+		problem.design = &builder.design;
+		set_penalties(&problem, choice.l2);
+		factor = extend_factor(base->factor, n, &builder.design, penalties);
+		fit_additive(&problem, factor, 1e-3, beta);
+		spread(&builder.design, beta, logits);
+		for (int64 i = 0; after && i < set->n; i++)
+			if (set->folds[i] == left_out)
+				after[round][i] = logits[i];
+		pfree(factor);
+	}
+	pfree(logits);
+}
+
+static void
+start_base(Base *base, const Learner *learner, const Choice *choice)
+{
+	const Set  *set = &learner->sample;
+	Problem		problem;
+
+	base->choice = choice;
+	build(&base->builder, learner, set, choice, true);
+	base->beta = palloc0(base->builder.design.n_columns * sizeof(double));
+	problem = (Problem) {&base->builder.design, set->folds, -1, palloc(base->builder.design.n_columns * sizeof(double))};
+	base->beta[0] = starting_intercept(&problem);
+	set_penalties(&problem, choice->l2);
+	base->factor = factor_at(&problem, base->beta);
+	fit_additive(&problem, base->factor, 1e-3, base->beta);
+	base->n_axes = make_axes(learner, set, choice, strengths(learner, &base->builder, base->beta), base->axes);
+}
+
+/* Pairs, in as many rounds as leads that had no say in them bear out; none if they do not. */
+static void
+choose_pairs(Learner *learner, Choice *best)
+{
+	Base	   *base = palloc(sizeof(Base));
+	Pairs	   *pairs = palloc0(sizeof(Pairs));
+	double	   *after[ROUNDS];
+	Choice		tried = *best;
+	Choice		kept = *best;
+	int			rounds = 0;
+
+	start_base(base, learner, best);
+	if (base->n_axes < 2)
+		return;
+	for (int round = 0; round < ROUNDS; round++)
+		after[round] = MemoryContextAllocHuge(CurrentMemoryContext, Max(learner->sample.n, 1) * sizeof(double));
+	for (int fold = 0; fold < FOLDS; fold++)
+		search_pairs(learner, base, fold, ROUNDS, pairs, after);
+	tried.pairs = pairs;
+	for (int round = 0; round < ROUNDS; round++)
+	{
+		tried.logits = after[round];
+		tried.loss = log_loss_of(&base->builder.design, tried.logits, learner->sample.folds, -1);
+		pairs->n = (round + 1) * learner->max_pairs;
+		note_choice(learner, &tried);
+		if (tried.loss < kept.loss)
 		{
-			learner->all.pair_codes[p] = MemoryContextAllocHuge(CurrentMemoryContext, learner->all.n);
-			code_pair(&learner->pairs[p], &learner->all, learner->all.pair_codes[p]);
+			kept = tried;
+			rounds = round + 1;
 		}
 	}
+	if (rounds == 0 || advantage(&learner->sample, &kept, best) < VERY_SURE)
+		return;
+	search_pairs(learner, base, -1, rounds, pairs, NULL);
+	*best = kept;
 }
 
 /* All that is to be chosen. */
@@ -803,7 +955,7 @@ choose(Learner *learner)
 		tried = best;
 		tried.logs = true;
 		try_choice(learner, &tried, l2s, n_l2s);
-		prefer(&best, &tried);
+		prefer(&learner->sample, &best, &tried, false);
 		for (int i = 0; i < (int) lengthof(binnings); i++)
 		{
 			tried.bins = binnings[i];
@@ -811,7 +963,7 @@ choose(Learner *learner)
 			if (count_columns(learner, &tried) > MOST_COLUMNS)
 				break;
 			try_choice(learner, &tried, l2s, n_l2s);
-			prefer(&best, &tried);
+			prefer(&learner->sample, &best, &tried, best.bins == 0);
 		}
 	}
 	for (int fewer = 1; measures && fewer < 4; fewer++)
@@ -820,22 +972,10 @@ choose(Learner *learner)
 		tried.windows = fewer == 1;
 		tried.decays = fewer == 2;
 		try_choice(learner, &tried, l2s, n_l2s);
-		prefer(&best, &tried);
+		prefer(&learner->sample, &best, &tried, false);
 	}
 	if (learner->max_pairs > 0)
-	{
-		double		near[3] = {best.l2 * 3, best.l2, best.l2 / 3};
-
-		find_pairs(learner, &best);
-		tried = best;
-		tried.pairs = learner->n_pairs;
-		if (tried.pairs > 0)
-		{
-			try_choice(learner, &tried, fixed ? &learner->l2 : near, fixed ? 1 : 3);
-			if (advantage(&learner->sample, &tried, &best) > 1)
-				best = tried;
-		}
-	}
+		choose_pairs(learner, &best);
 	return best;
 }
 
@@ -973,7 +1113,7 @@ start_card(Card *card, const Learner *learner, const Set *set, const Choice *cho
 	Choice		fine = *choice;
 
 	/* as fine as can be, for lines and logarithms to be told in steps */
-	for (fine.bins = MOST_BINS; fine.bins > 4 && count_columns(learner, &fine) + choice->pairs * 60 > MOST_COLUMNS; fine.bins /= 2)
+	for (fine.bins = MOST_BINS; fine.bins > 4 && count_columns(learner, &fine) + MOST_PAIRS > MOST_COLUMNS; fine.bins /= 2)
 		;
 	build(&card->builder, learner, set, &fine, false);
 	card->beta = palloc0(card->builder.design.n_columns * sizeof(double));
@@ -1111,6 +1251,22 @@ append_left_out(StringInfo json, const Learner *learner)
 	appendStringInfoChar(json, ']');
 }
 
+/* The scores that a tenth, and four tenths, of the rows reach. */
+static void
+append_limits(StringInfo json, const double *scores, int64 n, double unit)
+{
+	double	   *sorted = MemoryContextAllocHuge(CurrentMemoryContext, n * sizeof(double));
+
+	memcpy(sorted, scores, n * sizeof(double));
+	sort_scores(sorted, n);
+	appendStringInfoString(json, ", \"limits\": [");
+	append_number(json, rint(sorted[n - 1 - n / 10] / unit));
+	appendStringInfoString(json, ", ");
+	append_number(json, rint(sorted[n - 1 - n * 4 / 10] / unit));
+	appendStringInfoChar(json, ']');
+	pfree(sorted);
+}
+
 /* ---------- all of it ---------- */
 
 /* What a candidate's codes say of the outcomes, each with a rate of its own, less their price (G. Schwarz, The Annals of Statistics 6, 1978). */
@@ -1186,6 +1342,21 @@ make_card(Card *card, const Learner *learner, const Choice *choice, const double
 	pfree(inverse);
 }
 
+/* The choice's pairs, for all rows. */
+static void
+pairs_of_all(const Learner *learner, Choice *choice)
+{
+	Pairs	   *pairs;
+
+	if (choice->pairs == NULL || learner->all.codes == learner->sample.codes)
+		return;
+	pairs = palloc(sizeof(Pairs));
+	*pairs = *choice->pairs;
+	for (int p = 0; p < pairs->n; p++)
+		pairs->codes[p] = code_pair(learner, &learner->all, &pairs->pairs[p]);
+	choice->pairs = pairs;
+}
+
 static void
 fit_all(const Learner *learner, const Choice *choice, double *logits, double *l2_beta0)
 {
@@ -1239,6 +1410,7 @@ learn_final(PG_FUNCTION_ARGS)
 
 	fine = MemoryContextAllocHuge(CurrentMemoryContext, learner->all.n * sizeof(double));
 	scores = MemoryContextAllocHuge(CurrentMemoryContext, learner->all.n * sizeof(double));
+	pairs_of_all(learner, &choice);
 	fit_all(learner, &choice, fine, &intercept);
 	make_card(&card, learner, &choice, fine);
 	for (int j = 1; j < card.builder.design.n_columns; j++)
@@ -1260,7 +1432,7 @@ learn_final(PG_FUNCTION_ARGS)
 	append_number(&json, own);
 	appendStringInfoString(&json, ", \"l2\": ");
 	append_number(&json, choice.l2);
-	appendStringInfo(&json, ", \"bins\": %d, \"pairs\": %d, \"windows\": %s, \"half_lives\": %s", choice.bins, choice.pairs, choice.windows ? "true" : "false", choice.decays ? "true" : "false");
+	appendStringInfo(&json, ", \"bins\": %d, \"pairs\": %d, \"windows\": %s, \"half_lives\": %s", choice.bins, choice.pairs ? choice.pairs->n : 0, choice.windows ? "true" : "false", choice.decays ? "true" : "false");
 	appendStringInfoString(&json, ", \"log_loss_cross_validated\": ");
 	append_number(&json, choice.loss);
 	appendStringInfoString(&json, ", \"auc_cross_validated\": ");
@@ -1273,6 +1445,7 @@ learn_final(PG_FUNCTION_ARGS)
 	append_number(&json, figure_of(roc_auc_final, &learner->all, scores));
 	appendStringInfo(&json, ", \"choices\": [%s]", learner->choices.data);
 	append_terms(&json, learner, &card, learner->slope);
+	append_limits(&json, scores, learner->all.n, learner->slope);
 	append_left_out(&json, learner);
 	appendStringInfoChar(&json, '}');
 	PG_RETURN_DATUM(DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data)));
