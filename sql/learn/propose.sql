@@ -91,7 +91,8 @@ AS $$
 DECLARE
 	days boolean;
 BEGIN
-	SELECT min(leadscore_internal.timeline_start(t.timeline)), max(leadscore.timeline_last_hour(t.timeline)),
+	-- a few strays from long ago say nothing of how long the data are
+	SELECT percentile_disc(0.05) WITHIN GROUP (ORDER BY leadscore_internal.timeline_start(t.timeline)), max(leadscore.timeline_last_hour(t.timeline)),
 		bool_and(date_trunc('day', leadscore.timeline_last_hour(t.timeline), 'UTC') = leadscore.timeline_last_hour(t.timeline))
 	INTO data_start, data_end, days
 	FROM (
@@ -104,7 +105,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.data_range(jsonb, OUT timestamptz, OUT timestamptz) IS 'from when to when there are events';
+COMMENT ON FUNCTION leadscore_internal.data_range(jsonb, OUT timestamptz, OUT timestamptz) IS 'from when to when there are events, but for strays at the beginning';
 
 -- A kind that no signal counts as a whole gets one; its number is none that timelines have.
 CREATE FUNCTION leadscore_internal.fresh_signals() RETURNS jsonb

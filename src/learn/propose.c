@@ -44,7 +44,7 @@ PG_FUNCTION_INFO_V1(learn_final);
 #define PAIR_SHARE 1.0			/* of l2 */
 #define SURE 1.0				/* standard errors that a choice has to be better than a simpler one */
 #define VERY_SURE 2.0			/* where the best of many is sought */
-#define NEARLY_NONE 0.01		/* penalty that keeps the terms of a card from flying apart */
+#define NEARLY_NONE 1e-6		/* penalty that keeps the terms of a card from flying apart */
 #define CURVE_L2 1.0			/* penalty of standardised columns, */
 #define CURVE_SHARE 0.1			/* and the share of l2 that they have besides */
 
@@ -56,7 +56,7 @@ PG_FUNCTION_INFO_V1(learn_final);
 #define ST_CHECK_FOR_INTERRUPTS
 #include "lib/sort_template.h"
 
-static const double grid[] = {300, 100, 30, 10, 3, 1, 0.3};
+static const double grid[] = {3000, 1000, 300, 100, 30, 10, 3, 1, 0.3};
 
 typedef enum ColumnKind
 {
