@@ -112,7 +112,7 @@ BEGIN
 		' leadscore.rfm(text, timestamptz, integer), leadscore_internal.conversion_of(text), leadscore_internal.signals_named(text[]),'
 		' leadscore.crm_changes(bigint, integer), leadscore_internal.crm_at(timestamptz), leadscore_internal.crm_stays(leadscore_internal.crm_state, numeric, text, text, integer, text, float8), leadscore_internal.crm_reasons(jsonb, leadscore.timeline, jsonb, timestamptz, jsonb), leadscore_internal.explained(jsonb, leadscore.timeline, jsonb, timestamptz, jsonb),'
 		' leadscore_internal.conversion_id(jsonb, text), leadscore_internal.check_outcome(jsonb, text, interval, timestamptz[], interval),'
-		' leadscore_internal.examples(integer, integer, integer, boolean, timestamptz[]),'
+		' leadscore_internal.pasts(boolean, boolean), leadscore_internal.examples(integer, integer, integer, boolean, timestamptz[]),'
 		' leadscore_internal.warn_of_censoring(integer, integer, integer, timestamptz[]),'
 		' leadscore_internal.outcome(leadscore.timeline, integer, timestamptz, integer, integer),'
 		' leadscore_internal.past_score(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore_internal.past_probability(jsonb, leadscore.timeline, jsonb, timestamptz),'
@@ -226,6 +226,11 @@ BEGIN
 		' leadscore_internal.source_events(regclass[], jsonb[], text[], text[]), leadscore_internal.log_events(text[]),'
 		' leadscore_internal.row_condition(regclass, jsonb, boolean, boolean), leadscore_internal.term_condition(regclass, text, text), leadscore_internal.column_text(regclass, text),'
 		' leadscore_internal.difference(leadscore.timeline, leadscore.timeline), leadscore_internal.only(leadscore.timeline, integer[]),'
+		-- learning from all events
+		' leadscore.propose(text, interval, timestamptz[], text, interval, boolean, interval, boolean, boolean, integer, text, integer), leadscore_internal.check_lead_filter(text), leadscore_internal.fresh_signals(), leadscore_internal.data_range(jsonb),'
+		' leadscore_internal.chosen_examples(integer, integer, integer, timestamptz[], boolean, integer, timestamptz, text, jsonb), leadscore_internal.measures_document(jsonb, interval), leadscore_internal.without_proposed(jsonb),'
+		' leadscore_internal.profile_test(jsonb), leadscore_internal.profile_test_signals(jsonb), leadscore_internal.learned_document(jsonb, jsonb, jsonb, text), leadscore_internal.report_text(text, interval, jsonb, jsonb), leadscore_internal.with_segments(jsonb, jsonb, timestamptz),'
+		' leadscore_internal.learn(jsonb, leadscore.timeline, jsonb, timestamptz, boolean, bigint, float8, integer, integer, float8, integer, float8, boolean),'
 		-- maintenance
 		' leadscore.verify(), leadscore.fold(bigint), leadscore_internal.check_not_running(text), leadscore_internal.postpone_rebuild(text[], text[]), leadscore.partition_timelines(integer), leadscore_internal.find_corrections(text[], jsonb), leadscore_internal.leads_named(text[]),'
 		' leadscore_internal.apply_corrections(bigint, bigint), leadscore_internal.add_deltas(text[], leadscore.timeline[]), leadscore_internal.find_hours(),'

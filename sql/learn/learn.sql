@@ -111,6 +111,29 @@ $$;
 COMMENT ON FUNCTION leadscore_internal.check_outcome(jsonb, text, interval, timestamptz[], interval)
 	IS 'checks a conversion: its number, the windows in hours, and whether profiles matter';
 
+CREATE FUNCTION leadscore_internal.pasts(profiles boolean, everybody boolean) RETURNS TABLE (lead_id text, timeline leadscore.timeline, profile jsonb)
+	LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT s.lead_id, s.timeline, s.profile
+	FROM (
+		SELECT t.lead_id, t.timeline, CASE WHEN profiles AND (SELECT EXISTS (SELECT FROM leadscore.pending_profile) OR EXISTS (SELECT FROM leadscore.lead_alias))
+			THEN nullif(leadscore_internal.with_pending_profile(t.lead_id, l.profile, l.lead_id IS NOT NULL), 'null') ELSE l.profile END AS profile
+		FROM leadscore.current_timeline t LEFT JOIN leadscore.lead l ON profiles AND l.lead_id = t.lead_id
+		UNION ALL
+		SELECT l.lead_id, NULL, l.profile
+		FROM leadscore.current_profile l
+		WHERE everybody
+		AND NOT EXISTS (SELECT FROM leadscore.current_timeline t WHERE t.lead_id = l.lead_id)
+		AND NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.alias = l.lead_id)
+	) s
+	-- where row-level security hides leads or events from the user, it hides what can be learned from them
+	WHERE (NOT (SELECT row_security_active('leadscore.lead') OR row_security_active('leadscore.event'))
+		OR leadscore_internal.is_visible(s.lead_id))
+	AND (NOT (SELECT leadscore_internal.anybody_excluded()) OR NOT leadscore_internal.is_excluded(s.lead_id));
+END;
+
+COMMENT ON FUNCTION leadscore_internal.pasts(boolean, boolean) IS 'what is known of each lead that counts: timeline and, where they are wanted, profile; with everybody those without events, too';
+
 CREATE FUNCTION leadscore_internal.examples(signal_id integer, horizon_hours integer, active_hours integer, profiles boolean, cutoffs timestamptz[])
 	RETURNS TABLE (lead_id text, cutoff timestamptz, timeline leadscore.timeline, profile jsonb, outcome timestamptz)
 	LANGUAGE sql STABLE PARALLEL SAFE
@@ -119,22 +142,8 @@ BEGIN ATOMIC
 	FROM (
 		SELECT s.lead_id, c.cutoff, s.timeline, s.profile,
 			leadscore_internal.outcome(s.timeline, examples.signal_id, c.cutoff, horizon_hours, active_hours) AS outcome
-		FROM (
-			SELECT t.lead_id, t.timeline, CASE WHEN profiles AND (SELECT EXISTS (SELECT FROM leadscore.pending_profile) OR EXISTS (SELECT FROM leadscore.lead_alias))
-				THEN nullif(leadscore_internal.with_pending_profile(t.lead_id, l.profile, l.lead_id IS NOT NULL), 'null') ELSE l.profile END AS profile
-			FROM leadscore.current_timeline t LEFT JOIN leadscore.lead l ON profiles AND l.lead_id = t.lead_id
-			UNION ALL
-			SELECT l.lead_id, NULL, l.profile
-			FROM leadscore.current_profile l
-			WHERE active_hours IS NULL
-			AND NOT EXISTS (SELECT FROM leadscore.current_timeline t WHERE t.lead_id = l.lead_id)
-			AND NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.alias = l.lead_id)
-		) s
+		FROM leadscore_internal.pasts(profiles, active_hours IS NULL) s
 		CROSS JOIN unnest(cutoffs) AS c (cutoff)
-		-- where row-level security hides leads or events from the user, it hides what can be learned from them
-		WHERE (NOT (SELECT row_security_active('leadscore.lead') OR row_security_active('leadscore.event'))
-			OR leadscore_internal.is_visible(s.lead_id))
-		AND (NOT (SELECT leadscore_internal.anybody_excluded()) OR NOT leadscore_internal.is_excluded(s.lead_id))
 		OFFSET 0
 	) x
 	WHERE x.outcome IS NOT NULL;

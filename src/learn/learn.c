@@ -382,8 +382,8 @@ assess_deserialize(PG_FUNCTION_ARGS)
 }
 
 /* One figure of a state. */
-static Datum
-figure(PGFunction final, void *state, bool *isnull)
+Datum
+state_figure(PGFunction final, void *state, bool *isnull)
 {
 	LOCAL_FCINFO(call, 1);
 	Datum		result;
@@ -407,13 +407,13 @@ assess_final(PG_FUNCTION_ARGS)
 
 	values[0] = Int64GetDatum(ranking->of[0].n + ranking->of[1].n);
 	values[1] = Int64GetDatum(ranking->of[1].n);
-	values[2] = figure(roc_auc_final, ranking, &nulls[2]);
-	values[3] = figure(roc_auc_error_final, ranking, &nulls[3]);
-	values[4] = figure(average_precision_final, ranking, &nulls[4]);
-	values[5] = figure(ks_final, ranking, &nulls[5]);
-	values[6] = figure(mean_loss_final, &assessment->log_loss, &nulls[6]);
-	values[7] = figure(mean_loss_final, &assessment->brier, &nulls[7]);
-	values[8] = figure(gains_final, ranking, &nulls[8]);
+	values[2] = state_figure(roc_auc_final, ranking, &nulls[2]);
+	values[3] = state_figure(roc_auc_error_final, ranking, &nulls[3]);
+	values[4] = state_figure(average_precision_final, ranking, &nulls[4]);
+	values[5] = state_figure(ks_final, ranking, &nulls[5]);
+	values[6] = state_figure(mean_loss_final, &assessment->log_loss, &nulls[6]);
+	values[7] = state_figure(mean_loss_final, &assessment->brier, &nulls[7]);
+	values[8] = state_figure(gains_final, ranking, &nulls[8]);
 	if (get_call_result_type(fcinfo, NULL, &row) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(row), values, nulls)));

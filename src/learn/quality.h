@@ -74,4 +74,7 @@ extern Datum ks_final(PG_FUNCTION_ARGS);
 extern Datum gains_final(PG_FUNCTION_ARGS);
 extern Datum mean_loss_final(PG_FUNCTION_ARGS);
 
+/* One of them, of a state. */
+extern Datum state_figure(PGFunction final, void *state, bool *isnull);
+
 #endif							/* LEADSCORE_QUALITY_H */

@@ -13,6 +13,7 @@ cholesky(double *h, int n)
 	{
 		double		pivot = h[j * n + j];
 
+		CHECK_FOR_INTERRUPTS();
 		for (int k = 0; k < j; k++)
 			pivot -= h[j * n + k] * h[j * n + k];
 		/* relative to the original value: rounding alone may leave as much */

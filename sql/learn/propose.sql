@@ -1,0 +1,344 @@
+-- propose.sql: a whole card from events and profiles, in one call
+
+-- private functions
+
+CREATE FUNCTION leadscore_internal.learn_transition(internal, jsonb, leadscore.timeline, jsonb, timestamptz, boolean, bigint, float8, integer, integer, float8, integer, float8, boolean) RETURNS internal
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 20;
+
+CREATE FUNCTION leadscore_internal.learn_final(internal) RETURNS jsonb
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore_internal.learn_transition(internal, jsonb, leadscore.timeline, jsonb, timestamptz, boolean, bigint, float8, integer, integer, float8, integer, float8, boolean)
+	IS 'aggregate transition function';
+COMMENT ON FUNCTION leadscore_internal.learn_final(internal) IS 'aggregate final function';
+
+CREATE AGGREGATE leadscore_internal.learn(measures jsonb, timeline leadscore.timeline, profile jsonb, cutoff timestamptz, converted boolean, hash bigint, own_points float8,
+	max_weights integer, pairs integer, l2 float8, bins integer, slope float8, whole_points boolean) (
+	SFUNC = leadscore_internal.learn_transition,
+	STYPE = internal,
+	SSPACE = 1000000,
+	FINALFUNC = leadscore_internal.learn_final,
+	PARALLEL = safe
+);
+
+COMMENT ON AGGREGATE leadscore_internal.learn(jsonb, leadscore.timeline, jsonb, timestamptz, boolean, bigint, float8, integer, integer, float8, integer, float8, boolean)
+	IS 'terms that predict a conversion, chosen by cross-validation, and how they were chosen';
+
+-- What nobody can learn from is refused in words of ours: the expression sees a lead's name and profile, and nothing else.
+CREATE FUNCTION leadscore_internal.check_lead_filter(lead_filter text) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	-- without what is quoted
+	bare CONSTANT text := regexp_replace(lead_filter, $re$'(?:[^']|'')*'|"(?:[^"]|"")*"$re$, '''''', 'g');
+	type regtype;
+BEGIN
+	IF lead_filter IS NULL THEN
+		RETURN;
+	END IF;
+	IF bare ~* '\m(select|table|values|with)\M' OR bare ~ ';|--|/\*|\$' THEN
+		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = 'lead_filter is not a plain expression',
+			DETAIL = format('It is %s.', lead_filter), HINT = 'Write a condition on lead_id and profile, without sub-selects, such as (profile ->> ''number'')::int % 10 < 7.';
+	END IF;
+	BEGIN
+		EXECUTE format('SELECT pg_typeof((%s)) FROM (SELECT NULL::text AS lead_id, NULL::jsonb AS profile) lead', lead_filter) INTO type;
+	EXCEPTION WHEN syntax_error_or_access_rule_violation THEN
+		RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = format('invalid lead_filter: %s', SQLERRM),
+			DETAIL = format('It is %s.', lead_filter), HINT = 'Write a condition on lead_id (text) and profile (jsonb), such as profile ->> ''country'' = ''DE''.';
+	END;
+	IF type <> 'boolean'::regtype THEN
+		RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch', MESSAGE = 'lead_filter is no condition',
+			DETAIL = format('Its type is %s.', type), HINT = 'Write what is true of the leads that count.';
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.check_lead_filter(text) IS 'refuses what is no condition on a lead''s name and profile';
+
+CREATE FUNCTION leadscore_internal.chosen_examples(signal_id integer, horizon_hours integer, active_hours integer, cutoffs timestamptz[], once boolean, after_hours integer,
+	data_end timestamptz, lead_filter text, fresh_signals jsonb)
+	RETURNS TABLE (lead_id text, cutoff timestamptz, timeline leadscore.timeline, profile jsonb, outcome timestamptz)
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+BEGIN
+	RETURN QUERY EXECUTE format($sql$
+		SELECT x.lead_id, x.cutoff, x.timeline, x.profile, x.outcome
+		FROM (
+			SELECT p.lead_id, c.cutoff, p.timeline, p.profile, leadscore_internal.outcome(p.timeline, $1, c.cutoff, $2, $3) AS outcome
+			FROM %s p
+			CROSS JOIN LATERAL (SELECT u FROM unnest($4) u WHERE $6 IS NULL
+				UNION ALL SELECT leadscore_internal.timeline_start(p.timeline) + $6 * interval '1 hour' WHERE $6 IS NOT NULL) c (cutoff)
+			WHERE %s AND ($6 IS NULL OR c.cutoff + $2 * interval '1 hour' <= $7)
+			AND (NOT $5 OR leadscore.timeline_first_hour(p.timeline, $1, NULL::timestamptz, c.cutoff) IS NULL)
+			OFFSET 0
+		) x
+		WHERE x.outcome IS NOT NULL$sql$,
+		CASE WHEN fresh_signals IS NULL THEN 'leadscore_internal.pasts(true, $3 IS NULL)'
+			ELSE '(SELECT coalesce(o.lead_id, f.lead_id) AS lead_id, CASE WHEN f.timeline IS NULL THEN o.timeline WHEN o.timeline IS NULL THEN f.timeline ELSE o.timeline OPERATOR(leadscore.+) f.timeline END AS timeline, o.profile
+				FROM leadscore_internal.pasts(true, true) o FULL JOIN leadscore_internal.source_timelines(NULL::text[], $8, true) f ON f.lead_id = o.lead_id
+				WHERE o.lead_id IS NOT NULL OR leadscore_internal.is_visible(f.lead_id))' END,
+		CASE WHEN lead_filter IS NULL THEN 'true' ELSE format('(SELECT (%s) FROM (SELECT p.lead_id, p.profile) lead)', lead_filter) END)
+	USING signal_id, horizon_hours, active_hours, cutoffs, once, after_hours, data_end, fresh_signals;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.chosen_examples(integer, integer, integer, timestamptz[], boolean, integer, timestamptz, text, jsonb)
+	IS 'each chosen lead that counts at each cutoff, with what signals that are not there yet would have counted';
+
+CREATE FUNCTION leadscore_internal.data_range(fresh_signals jsonb, OUT data_start timestamptz, OUT data_end timestamptz)
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+DECLARE
+	days boolean;
+BEGIN
+	-- a few strays from long ago say nothing of how long the data are
+	SELECT percentile_disc(0.05) WITHIN GROUP (ORDER BY leadscore_internal.timeline_start(t.timeline)), max(leadscore.timeline_last_hour(t.timeline)),
+		bool_and(date_trunc('day', leadscore.timeline_last_hour(t.timeline), 'UTC') = leadscore.timeline_last_hour(t.timeline))
+	INTO data_start, data_end, days
+	FROM (
+		SELECT c.timeline FROM leadscore.current_timeline c
+		UNION ALL
+		SELECT s.timeline FROM leadscore_internal.source_timelines(NULL::text[], fresh_signals, true) s WHERE fresh_signals IS NOT NULL
+	) t;
+	-- where all happens at midnight, the data have days only, and the last is over
+	data_end := least(data_end + CASE WHEN days THEN interval '1 day' ELSE interval '1 hour' END, now());
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.data_range(jsonb, OUT timestamptz, OUT timestamptz) IS 'from when to when there are events, but for strays at the beginning';
+
+-- A kind that no signal counts as a whole gets one; its number is none that timelines have.
+CREATE FUNCTION leadscore_internal.fresh_signals() RETURNS jsonb
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+	SELECT jsonb_build_object('signals', jsonb_agg(jsonb_build_object('signal', f.signal, 'signal_id', 2147480000 + f.n, 'kind', f.kind) ORDER BY f.n))
+	FROM (
+		SELECT k.kind, CASE WHEN EXISTS (SELECT FROM leadscore.signal s WHERE s.signal = k.kind) THEN 'kind ' || k.kind ELSE k.kind END AS signal, row_number() OVER (ORDER BY k.events DESC, k.kind) AS n
+		FROM (SELECT e.kind, count(*) AS events FROM leadscore_internal.log_events(NULL::text[]) e GROUP BY e.kind) k
+		WHERE NOT EXISTS (SELECT FROM leadscore.signal s WHERE s.subject = 'event' AND s.kind = k.kind AND s.match IS NULL AND s.condition IS NULL)
+		ORDER BY k.events DESC, k.kind
+		LIMIT 100
+	) f
+	HAVING count(*) > 0
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.fresh_signals() IS 'signals for the most frequent kinds of events that none counts yet; NULL: there are none';
+
+CREATE FUNCTION leadscore_internal.measures_document(signals jsonb, span interval) RETURNS jsonb
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH signal AS (
+		SELECT s.n, s.signal -> 'signal' AS name FROM jsonb_array_elements(signals) WITH ORDINALITY AS s (signal, n)
+	), window_length AS (
+		-- the longest that are not longer than half of what is known
+		SELECT w.length, row_number() OVER (ORDER BY w.length::interval DESC) AS n
+		FROM unnest('{6 hours,1 day,3 days,7 days,30 days,90 days,180 days}'::text[]) AS w (length)
+		WHERE w.length::interval <= span / 2
+	), measure AS (
+		SELECT s.n, s.name, 1 AS family, m.measure, NULL::text AS within, NULL::text AS half_life FROM signal s CROSS JOIN unnest('{count,value,active_days,days_since_last}'::text[]) AS m (measure)
+		UNION ALL SELECT s.n, s.name, 2, 'count', w.length, NULL FROM signal s JOIN window_length w ON w.n <= 4 WHERE jsonb_array_length(signals) <= 80
+		UNION ALL SELECT s.n, s.name, 3, 'count', NULL, w.length FROM signal s JOIN window_length w ON w.n <= 3 WHERE jsonb_array_length(signals) <= 80
+	)
+	SELECT jsonb_build_object('model', 'measures', 'signals', signals,
+		'weights', coalesce((SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('signal', m.name, 'measure', m.measure, 'within', m.within, 'half_life', m.half_life, 'points', 1)) ORDER BY m.n, m.family, m.within::interval, m.half_life::interval, m.measure)
+			FROM measure m), '[]'))
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.measures_document(jsonb, interval) IS 'a scorecard that measures signals in all the ways that may tell';
+
+-- What was proposed is of this category, and its signals are described so.
+CREATE FUNCTION leadscore_internal.without_proposed(document jsonb) RETURNS jsonb
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT document || jsonb_build_object(
+		'weights', (SELECT coalesce(jsonb_agg(w.weight ORDER BY w.n), '[]') FROM jsonb_array_elements(nullif(document -> 'weights', 'null')) WITH ORDINALITY AS w (weight, n)
+			WHERE w.weight ->> 'category' IS DISTINCT FROM 'learned'),
+		'rules', (SELECT coalesce(jsonb_agg(r.rule ORDER BY r.n), '[]') FROM jsonb_array_elements(nullif(document -> 'rules', 'null')) WITH ORDINALITY AS r (rule, n)
+			WHERE r.rule ->> 'category' IS DISTINCT FROM 'learned'),
+		'categories', (SELECT coalesce(jsonb_agg(c.category ORDER BY c.n), '[]') FROM jsonb_array_elements(nullif(document -> 'categories', 'null')) WITH ORDINALITY AS c (category, n)
+			WHERE c.category ->> 'category' <> 'learned'),
+		'signals', (SELECT coalesce(jsonb_agg(s.signal ORDER BY s.n), '[]') FROM jsonb_array_elements(nullif(document -> 'signals', 'null')) WITH ORDINALITY AS s (signal, n)
+			WHERE s.signal ->> 'description' NOT LIKE 'proposed: %' OR s.signal ->> 'description' IS NULL))
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.without_proposed(jsonb) IS 'a scorecard document without what propose() has put into it';
+
+-- The signal of a test of a profile: what it looks for, and how it reads.
+CREATE FUNCTION leadscore_internal.profile_test(test jsonb, OUT match jsonb, OUT condition text, OUT reads text)
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE WHEN test ? 'value' THEN jsonb_build_object(test ->> 'attribute', test -> 'value')
+			WHEN test ? 'element' THEN jsonb_build_object(test ->> 'attribute', jsonb_build_array(test -> 'element')) END,
+		CASE WHEN test ? 'absent' THEN format('!exists($.%s)', to_json(test ->> 'attribute')) WHEN test ? 'at_least' THEN format('$.%s >= %s', to_json(test ->> 'attribute'), test -> 'at_least') END,
+		format('%s: %s', test ->> 'attribute', CASE WHEN test ? 'absent' THEN 'none' WHEN test ? 'at_least' THEN 'from ' || (test ->> 'at_least') ELSE coalesce(test ->> 'value', test ->> 'element') END)
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.profile_test(jsonb, OUT jsonb, OUT text, OUT text) IS 'a profile signal''s definition, from a test that was learned';
+
+-- Names of signals for tests of profiles: one that looks for the same is used again, a name that is taken gives way.
+CREATE FUNCTION leadscore_internal.profile_test_signals(tests jsonb) RETURNS TABLE (test jsonb, signal text, document jsonb)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT t.test, n.signal, jsonb_strip_nulls(jsonb_build_object('signal', n.signal, 'subject', 'profile', 'match', d.match, 'condition', d.condition, 'description', 'proposed: ' || d.reads))
+	FROM (SELECT DISTINCT e.test - '{points,leads}'::text[] AS test FROM jsonb_array_elements(tests) AS e (test)) t
+	CROSS JOIN LATERAL leadscore_internal.profile_test(t.test) d
+	CROSS JOIN LATERAL (SELECT coalesce(
+		(SELECT min(s.signal) FROM leadscore.signal s WHERE s.subject = 'profile' AND s.match IS NOT DISTINCT FROM d.match AND s.condition::text IS NOT DISTINCT FROM d.condition::jsonpath::text AND s.description = 'proposed: ' || d.reads),
+		CASE WHEN EXISTS (SELECT FROM leadscore.signal s WHERE s.signal = d.reads) OR d.reads ~ '^.*: ([0-9.eE+-]+|true|false)$' AND jsonb_typeof(t.test -> 'value') = 'string'
+			THEN coalesce(d.match::text, d.condition) ELSE d.reads END) AS signal) n
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.profile_test_signals(jsonb) IS 'signals for tests of profiles that were learned';
+
+CREATE FUNCTION leadscore_internal.learned_document(card jsonb, measures jsonb, learned jsonb, conversion text) RETURNS jsonb
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH term AS MATERIALIZED (
+		SELECT t.n, t.term FROM jsonb_array_elements(learned -> 'terms') WITH ORDINALITY AS t (term, n)
+	), part AS MATERIALIZED (
+		SELECT t.n, b.n AS place, coalesce(b.test, t.term) AS test FROM term t LEFT JOIN LATERAL jsonb_array_elements(t.term -> 'both') WITH ORDINALITY AS b (test, n) ON true
+	), profile AS MATERIALIZED (
+		SELECT * FROM leadscore_internal.profile_test_signals((SELECT coalesce(jsonb_agg(p.test), '[]') FROM part p WHERE p.test ? 'attribute'))
+	), condition AS MATERIALIZED (
+		SELECT p.n, p.place, p.test, f.signal AS profile_signal, (measures -> 'weights' -> ((p.test -> 'measure')::integer - 1)) - 'points' AS measure
+		FROM part p LEFT JOIN profile f ON f.test = p.test - '{points,leads}'::text[]
+	), weight AS (
+		SELECT c.n, CASE WHEN c.profile_signal IS NOT NULL THEN jsonb_build_object('signal', c.profile_signal, 'measure', 'present', 'points', t.term -> 'points')
+			WHEN t.term ? 'absent' THEN c.measure || jsonb_build_object('at_least', 0, 'points', 0, 'if_none', t.term -> 'points')
+			ELSE c.measure || jsonb_build_object('at_least', t.term -> 'at_least', 'points', t.term -> 'points') END || '{"category": "learned"}' AS weight
+		FROM term t JOIN condition c USING (n) WHERE NOT t.term ? 'both'
+	), rule AS (
+		SELECT t.n, jsonb_build_object('rule', string_agg(CASE WHEN c.profile_signal IS NOT NULL THEN c.profile_signal
+					ELSE concat_ws(' ', c.measure ->> 'signal', c.measure ->> 'measure', 'from', c.test ->> 'at_least', 'within ' || (c.measure ->> 'within')) END, ' and ' ORDER BY c.place),
+				'all_of', jsonb_agg(CASE WHEN c.profile_signal IS NOT NULL THEN jsonb_build_object('signal', c.profile_signal) ELSE c.measure || jsonb_build_object('at_least', c.test -> 'at_least') END ORDER BY c.place),
+				'points', t.term -> 'points', 'category', 'learned') AS rule
+		FROM term t JOIN condition c USING (n) WHERE t.term ? 'both' GROUP BY t.n, t.term
+	)
+	SELECT card || jsonb_build_object('intercept', learned -> 'intercept', 'slope', learned -> 'slope',
+		'signals', (SELECT coalesce(jsonb_agg(s.signal ORDER BY s.from_card DESC, s.n), '[]') FROM (
+			SELECT DISTINCT ON (u.signal ->> 'signal') u.signal, u.from_card, u.n FROM (
+				SELECT s.signal, true AS from_card, s.n FROM jsonb_array_elements(nullif(card -> 'signals', 'null')) WITH ORDINALITY AS s (signal, n)
+				UNION ALL SELECT m.signal - CASE WHEN (m.signal -> 'signal_id')::bigint > 2147480000 THEN 'signal_id' ELSE '' END, false, m.n
+				FROM jsonb_array_elements(measures -> 'signals') WITH ORDINALITY AS m (signal, n) WHERE m.signal ->> 'signal' = conversion OR m.signal ->> 'signal' IN (SELECT c.measure ->> 'signal' FROM condition c)
+				UNION ALL SELECT f.document, false, 1000000 + row_number() OVER (ORDER BY f.signal) FROM profile f
+			) u ORDER BY u.signal ->> 'signal', u.from_card DESC) s),
+		'weights', coalesce(nullif(card -> 'weights', 'null'), '[]') || (SELECT coalesce(jsonb_agg(w.weight ORDER BY w.n), '[]') FROM weight w),
+		'rules', coalesce(nullif(card -> 'rules', 'null'), '[]') || (SELECT coalesce(jsonb_agg(r.rule ORDER BY r.n), '[]') FROM rule r),
+		'categories', coalesce(nullif(card -> 'categories', 'null'), '[]') || '[{"category": "learned"}]')
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.learned_document(jsonb, jsonb, jsonb, text) IS 'a scorecard document with the terms that were learned';
+
+CREATE FUNCTION leadscore_internal.report_text(conversion text, horizon interval, learned jsonb, document jsonb) RETURNS text
+	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT concat_ws(E'\n',
+		format('Learned from %s leads, of which %s had "%s" within %s.', learned -> 'leads', learned -> 'conversions', conversion, horizon),
+		format('Of two leads, one of which converts, the model ranks that one higher in %s %% of cases (+/- %s): judged by leads that it had not seen.',
+			round((learned -> 'auc_cross_validated')::numeric * 100, 1), round((learned -> 'auc_error')::numeric * 196, 1)),
+		format('The card has %s weights and %s rules; to tell the model in so few whole points costs %s %% of cases.', jsonb_array_length(document -> 'weights'), jsonb_array_length(document -> 'rules'),
+			round(((learned -> 'auc_fine')::numeric - (learned -> 'auc_card')::numeric) * 100, 2)),
+		(SELECT 'What brings most points: ' || string_agg(format('%s (%s)', x.reads, x.points), ', ' ORDER BY abs(x.points) DESC, x.reads) || '.'
+			FROM (SELECT concat_ws(' ', w ->> 'signal', nullif(w ->> 'measure', 'present'), 'from ' || (w ->> 'at_least'), 'within ' || (w ->> 'within')) AS reads, (w -> 'points')::numeric AS points
+				FROM jsonb_array_elements(document -> 'weights') w ORDER BY abs((w -> 'points')::numeric) DESC, 1 LIMIT 5) x),
+		(SELECT 'Left out: ' || string_agg(format('%s (%s)', l ->> 'attribute', l ->> 'reason'), ', ' ORDER BY l ->> 'attribute') || '.' FROM jsonb_array_elements(learned -> 'left_out') l))
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.report_text(text, interval, jsonb, jsonb) IS 'the report of propose() for people';
+
+-- What is new here has no timelines yet: its limits are those of the leads that it was learned from.
+CREATE FUNCTION leadscore_internal.with_segments(document jsonb, limits jsonb, at timestamptz) RETURNS jsonb
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+DECLARE
+	counted CONSTANT boolean := NOT EXISTS (SELECT FROM leadscore_internal.document_signals(document) d WHERE d.subject = 'event' AND NOT EXISTS (SELECT FROM leadscore.signal s WHERE s.signal = d.signal))
+		AND EXISTS (SELECT FROM leadscore_internal.visible_lead);
+	proposed CONSTANT jsonb := jsonb_build_array(jsonb_build_object('segment', 'high', 'position', 1, 'min_score', limits -> 0),
+		jsonb_build_object('segment', 'medium', 'position', 2, 'min_score', limits -> 1), jsonb_build_object('segment', 'low', 'position', 3));
+BEGIN
+	IF EXISTS (SELECT FROM jsonb_array_elements(nullif(document -> 'segments', 'null'))) THEN
+		RETURN CASE WHEN counted THEN leadscore.segment_limits(document, NULL::jsonb, at) ELSE document END;
+	END IF;
+	document := document || jsonb_build_object('segments', proposed);
+	RETURN CASE WHEN counted THEN leadscore.segment_limits(document, '{"high": 0.1, "medium": 0.3}'::jsonb, at) ELSE document END;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.with_segments(jsonb, jsonb, timestamptz) IS 'a proposed document with segments, or new limits for those that it has';
+
+-- propose
+
+CREATE FUNCTION leadscore.propose(conversion text, horizon interval DEFAULT '30 days', cutoffs timestamptz[] DEFAULT NULL, model text DEFAULT 'default', active_within interval DEFAULT '90 days',
+	once boolean DEFAULT false, cutoff_after interval DEFAULT NULL, events boolean DEFAULT true, profile boolean DEFAULT true, pairs integer DEFAULT 5,
+	lead_filter text DEFAULT NULL, max_weights integer DEFAULT 60) RETURNS jsonb
+	LANGUAGE plpgsql STABLE
+	SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 SET IntervalStyle = 'postgres' SET TimeZone = 'UTC' SET jit = off
+AS $$
+DECLARE
+	slope CONSTANT float8 := ln(2::float8) / 20;	-- of a point: twenty double the odds
+	fresh jsonb;
+	data record;
+	q record;
+	after_hours integer;
+	instants timestamptz[] := cutoffs;
+	own jsonb;
+	bare jsonb;
+	measured jsonb;
+	measures jsonb;
+	learned jsonb;
+	document jsonb;
+BEGIN
+	PERFORM leadscore_internal.check_lead_filter(lead_filter);
+	IF pairs < 0 OR max_weights < 1 THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = CASE WHEN pairs < 0 THEN 'pairs is below zero' ELSE 'max_weights is below one' END,
+			DETAIL = format('The value is %s.', CASE WHEN pairs < 0 THEN pairs ELSE max_weights END), HINT = 'Write a whole number such as 5 pairs, or 60 weights; NULL weights are any number.';
+	END IF;
+	IF cutoffs IS NOT NULL AND cutoff_after IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'there are both cutoffs and cutoff_after',
+			DETAIL = 'A lead counts at instants that are the same for all, or so long after its own first event.', HINT = 'Leave one out.';
+	END IF;
+	fresh := leadscore_internal.fresh_signals();
+	data := leadscore_internal.data_range(fresh);
+	IF data.data_end IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = 'there are no events',
+			DETAIL = 'A conversion is an event.', HINT = 'Track a table, or insert events, first.';
+	END IF;
+	IF instants IS NULL THEN
+		instants := ARRAY(SELECT date_trunc('hour', data.data_end, 'UTC') - n * horizon FROM generate_series(3, 1, -1) n
+			WHERE n = 1 OR date_trunc('hour', data.data_end, 'UTC') - n * horizon > data.data_start ORDER BY 1);
+	END IF;
+	own := CASE WHEN EXISTS (SELECT FROM leadscore.model m WHERE m.model = propose.model) THEN leadscore_internal.without_proposed(leadscore.scorecard(model)) - '{floor,ceiling}'::text[]
+		ELSE jsonb_build_object('model', model) END;
+	measured := coalesce((SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('signal', s.signal, 'signal_id', s.signal_id, 'kind', s.kind, 'match', s.match, 'condition', s.condition, 'description', s.description)) ORDER BY s.signal_id)
+			FROM leadscore.signal s WHERE s.subject = 'event'), '[]') || coalesce(fresh -> 'signals', '[]');
+	q := leadscore_internal.check_outcome(own || jsonb_build_object('signals', coalesce(nullif(own -> 'signals', 'null'), '[]') || coalesce((
+			SELECT jsonb_agg(f) FROM jsonb_array_elements(fresh -> 'signals') f WHERE f ->> 'signal' = conversion), '[]')), conversion, horizon, instants, active_within);
+	after_hours := leadscore_internal.duration_hours('cutoff_after'::text, cutoff_after, 'Write a duration such as 7 days.'::text);
+	IF cutoff_after IS NULL THEN
+		PERFORM leadscore_internal.warn_of_censoring(q.signal_id, q.horizon_hours, q.active_hours, instants);
+	END IF;
+	measures := leadscore_internal.measures_document(CASE WHEN events THEN measured ELSE '[]' END, data.data_end - data.data_start) || jsonb_build_object('signals', measured);
+	bare := CASE WHEN EXISTS (SELECT FROM jsonb_array_elements(own -> 'weights') w WHERE (w -> 'points')::float8 <> 0) THEN leadscore_internal.unbounded(own) END;
+
+	learned := (
+		SELECT leadscore_internal.learn(measures, e.timeline, CASE WHEN propose.profile THEN e.profile END, e.cutoff, e.outcome < 'infinity', hashtextextended(e.lead_id, 0),
+			leadscore_internal.past_score(bare, e.timeline, e.profile, e.cutoff), max_weights, pairs, NULL::float8, NULL::integer, slope, true)
+		FROM leadscore_internal.chosen_examples(q.signal_id, q.horizon_hours, q.active_hours, instants, coalesce(once, false), after_hours, data.data_end, lead_filter, fresh) e);
+	IF learned -> 'terms' IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'there is too little to learn from',
+			DETAIL = format('Of %s leads at the cutoffs %s converted within the horizon.', coalesce(learned -> 'leads', '0'), coalesce(learned -> 'conversions', '0')),
+			HINT = 'At least 20 conversions are wanted, and leads that did not convert: choose other cutoffs, a longer horizon or another conversion.';
+	END IF;
+	document := leadscore_internal.learned_document(CASE WHEN bare IS NULL THEN own
+			ELSE leadscore_internal.with_points(bare, array_fill(coalesce((learned -> 'own')::float8 / slope, 0), ARRAY[(SELECT count(*)::integer FROM leadscore_internal.card_terms(bare))]), NULL) END,
+		measures, learned, conversion);
+	document := leadscore_internal.with_segments(document, learned -> 'limits', data.data_end);
+	RETURN document || jsonb_build_object('report', (learned - '{terms,intercept,slope,limits}'::text[]) || jsonb_build_object('conversion', conversion, 'horizon', horizon,
+		'cutoffs', CASE WHEN cutoff_after IS NULL THEN to_jsonb(instants) END, 'cutoff_after', cutoff_after, 'active_within', active_within, 'once', coalesce(once, false), 'lead_filter', lead_filter,
+		'loss_of_coarsening', (learned -> 'auc_fine')::float8 - (learned -> 'auc_card')::float8,
+		'text', leadscore_internal.report_text(conversion, horizon, learned, document)));
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.propose(text, interval, timestamptz[], text, interval, boolean, interval, boolean, boolean, integer, text, integer)
+	IS 'a scorecard document that predicts a conversion, from all that events and profiles say, with a report';
