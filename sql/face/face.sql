@@ -139,10 +139,28 @@ COMMENT ON COLUMN leadscore.lead_score.segment_position IS 'the position of the 
 -- what it reads can be read. pg_upgrade moves it as it is; after the restore of
 -- a dump it is empty, and status says so.
 
-CREATE MATERIALIZED VIEW leadscore.lead_segment AS
+CREATE VIEW leadscore_internal.lead_segment_now AS
 SELECT s.model, s.lead_id, s.score, s.engagement, s.fit, s.probability, s.grade, s.stage, s.segment, s.last_active,
 	(SELECT date_trunc('hour', now(), 'UTC')) AS scored_at, s.segment_position
 FROM leadscore.lead_score s;
+
+COMMENT ON VIEW leadscore_internal.lead_segment_now IS 'the rows that lead_segment gets at its next refresh';
+COMMENT ON COLUMN leadscore_internal.lead_segment_now.model IS 'the model';
+COMMENT ON COLUMN leadscore_internal.lead_segment_now.lead_id IS 'the lead';
+COMMENT ON COLUMN leadscore_internal.lead_segment_now.score IS 'engagement + fit, within the model''s floor and ceiling';
+COMMENT ON COLUMN leadscore_internal.lead_segment_now.engagement IS 'points of the event signals';
+COMMENT ON COLUMN leadscore_internal.lead_segment_now.fit IS 'points of the profile signals';
+COMMENT ON COLUMN leadscore_internal.lead_segment_now.probability IS 'of a conversion, where the model has intercept and slope';
+COMMENT ON COLUMN leadscore_internal.lead_segment_now.grade IS 'by fit';
+COMMENT ON COLUMN leadscore_internal.lead_segment_now.stage IS 'the furthest stage reached within its window';
+COMMENT ON COLUMN leadscore_internal.lead_segment_now.segment IS 'the first segment whose conditions hold';
+COMMENT ON COLUMN leadscore_internal.lead_segment_now.last_active IS 'the last hour of any signal';
+COMMENT ON COLUMN leadscore_internal.lead_segment_now.scored_at IS 'the hour as of which the row was scored';
+COMMENT ON COLUMN leadscore_internal.lead_segment_now.segment_position IS 'the position of the segment';
+
+CREATE MATERIALIZED VIEW leadscore.lead_segment AS
+SELECT n.model, n.lead_id, n.score, n.engagement, n.fit, n.probability, n.grade, n.stage, n.segment, n.last_active, n.scored_at, n.segment_position
+FROM leadscore_internal.lead_segment_now n;
 
 CREATE UNIQUE INDEX lead_segment_key ON leadscore.lead_segment (lead_id, model);
 CREATE INDEX lead_segment_score_idx ON leadscore.lead_segment (model, segment, score DESC);
@@ -161,9 +179,13 @@ COMMENT ON COLUMN leadscore.lead_segment.last_active IS 'the last hour of any si
 COMMENT ON COLUMN leadscore.lead_segment.scored_at IS 'the hour as of which the row was scored';
 COMMENT ON COLUMN leadscore.lead_segment.segment_position IS 'the position of the segment';
 
--- (with quote_all_identifiers the server itself cannot refresh concurrently)
+CREATE FUNCTION leadscore_internal.refresh_snapshot(snapshot regclass) RETURNS void
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+
+COMMENT ON FUNCTION leadscore_internal.refresh_snapshot(regclass) IS 'writes the rows of lead_segment that differ from what is computed now';
+
 CREATE FUNCTION leadscore.refresh_segments("concurrently" boolean DEFAULT true) RETURNS void
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off SET jit = off
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 BEGIN
 	PERFORM leadscore_internal.begin_progress('refresh_segments'::text, 'leadscore.lead_segment'::regclass::oid);
@@ -173,7 +195,7 @@ BEGIN
 	PERFORM leadscore_internal.report_progress('refresh_segments'::text, 'refreshing'::text, NULL::bigint, NULL::bigint);
 	-- a snapshot that holds nothing yet cannot be compared with
 	IF "concurrently" AND (SELECT c.relispopulated FROM pg_class c WHERE c.oid = 'leadscore.lead_segment'::regclass) THEN
-		REFRESH MATERIALIZED VIEW CONCURRENTLY leadscore.lead_segment;
+		PERFORM leadscore_internal.refresh_snapshot('leadscore.lead_segment'::regclass);
 	ELSE
 		REFRESH MATERIALIZED VIEW leadscore.lead_segment;
 	END IF;

@@ -64,7 +64,7 @@ my %functions = (
 		drop_consumer watched_documents look_completed prune_changes expire_vouchers offer_result money to_unit offer_named voucher_key issue_offer resume_offer revoke_vouchers in_restore schedule unschedule prune_runs has_cron job_problem jobs cron_line shell_word},
 	# nobody but the owner: rights to others
 	internal => q{
-		log_has(text[]) grant_monitor grant_reader grant_writer grant_identifier grant_redeemer grant_admin grant_backup check_role}
+		log_has(text[]) refresh_snapshot grant_monitor grant_reader grant_writer grant_identifier grant_redeemer grant_admin grant_backup check_role}
 	# ... what aggregates call
 	  . q{
 		timeline_agg_transition timeline_agg_inverse timeline_agg_final timeline_sum_transition timeline_sum_inverse timeline_sum_final
@@ -148,7 +148,7 @@ my %tables = (
 	'admin=rd' => 'pending_profile seen_profile voucher_order',
 	'admin=r' => 'tombstone offer_slot offer_money offer_stop change_clock',
 	'admin=U' => 'weight_weight_id_seq crm_change_id_seq',
-	'nobody' => 'timeline_move tombstone_salt signal_signal_id_seq event_event_id_seq pending_identity_change_id_seq pending_profile_change_id_seq derived_event_derived_event_id_seq segment_change_change_id_seq voucher_voucher_id_seq offer_slot_seq',
+	'nobody' => 'lead_segment_now timeline_move tombstone_salt signal_signal_id_seq event_event_id_seq pending_identity_change_id_seq pending_profile_change_id_seq derived_event_derived_event_id_seq segment_change_change_id_seq voucher_voucher_id_seq offer_slot_seq',
 );
 my $letters = join ', ', map {
 	my $role = $_;
