@@ -59,6 +59,9 @@ void		_PG_init(void);
 /* Rows that are tried once more before a transaction commits. */
 #define MOST_TRIED 10000
 
+/* Up to so many, it pays to look first whether all of them are still busy. */
+#define FEW_TRIED 16
+
 /* Names that are compared at a time. */
 #define BATCH 10000
 
@@ -617,6 +620,28 @@ try_once_more(Names *names, int64 (*fold) (text **names, int n, bool newest))
 	sort_end(&sorted);
 }
 
+/* Whether all of a few names are still busy. Then there is no need to try them, in a subtransaction. */
+static bool
+are_still_busy(Names *names)
+{
+	text	   *few[FEW_TRIED];
+	int			n = 0;
+	TupleTableSlot *slot;
+
+	if (names->n > FEW_TRIED)
+		return false;
+	slot = MakeSingleTupleTableSlot(name_row(), &TTSOpsMinimalTuple);
+	tuplestore_rescan(names->store);
+	while (tuplestore_gettupleslot(names->store, true, false, slot))
+	{
+		bool		isnull;
+
+		few[n++] = (text *) PG_DETOAST_DATUM_COPY(slot_getattr(slot, 1, &isnull));
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	return names_are_busy(few, n);
+}
+
 static void
 try_again(Names *names)
 {
@@ -779,7 +804,7 @@ do_before_commit(void *argument pg_attribute_unused())
 
 		CHECK_FOR_INTERRUPTS();
 		level->appended = (Names) {0};
-		if (appended.store)
+		if (appended.store && !are_still_busy(&appended))
 			(void) run_step(try_again, &appended, "pending deltas could not be merged",
 					 "SELECT leadscore.fold() merges them; scores are right either way.");
 		names_end(&appended);

@@ -384,6 +384,24 @@ fold_names(text **names, int n, bool newest)
 	return removed;
 }
 
+bool
+names_are_busy(text **names, int n)
+{
+	Relation	timelines = table_open(our_table("lead_timeline"), AccessShareLock);
+	Stores	   *stores = stores_open(timelines, true);
+	bool		busy = true;
+
+	for (int i = 0; busy && i < n; i++)
+	{
+		Store	   *store = store_of(stores, names[i]);
+
+		busy = store != NULL && store_is_busy(store, names[i]);
+	}
+	stores_close(stores);
+	table_close(timelines, NoLock);
+	return busy;
+}
+
 /* fold_leads(names): merge what is pending under some names. */
 Datum
 fold_leads(PG_FUNCTION_ARGS)

@@ -14,6 +14,9 @@
  */
 extern int64 fold_names(text **names, int n, bool newest);
 
+/* Whether other transactions are writing the rows of all these names, so that nothing can be merged now. */
+extern bool names_are_busy(text **names, int n);
+
 /* The next names of a scan of pending rows, sorted and distinct; "end": there are no more. */
 extern int	read_names(TableScanDesc scan, TupleTableSlot *slot, AttrNumber column, text **names, int most, bool *end);
 

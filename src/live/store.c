@@ -407,6 +407,15 @@ find_row(Store *store, text *lead_id, bool wait)
 	}
 }
 
+bool
+store_is_busy(Store *store, text *lead_id)
+{
+	bool		busy = find_row(store, lead_id, false) == BUSY;
+
+	ExecClearTuple(store->found);
+	return busy;
+}
+
 /* ---------- taking ---------- */
 
 /* Whether this transaction wrote the row that was found: then it already holds the row's lock. */

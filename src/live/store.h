@@ -46,6 +46,9 @@ extern MemoryContext store_memory(Store *store);
 /* Insert a row; false if another transaction is inserting it, too. */
 extern bool store_insert(Store *store, text *lead_id, struct varlena *timeline);
 
+/* Whether another transaction is writing a lead's row. Locks nothing; a row that is only locked counts as free. */
+extern bool store_is_busy(Store *store, text *lead_id);
+
 /* Lock a lead's row, inserting an empty one ("made") if it has none. False: it is busy, and "wait" is false. */
 extern bool store_lock(Store *store, text *lead_id, bool wait, bool *made);
 
