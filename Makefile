@@ -64,6 +64,9 @@ endif
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
+# the innermost loops of a history, as PostgreSQL compiles those of numeric.c
+src/model/over_time.o: CFLAGS += $(CFLAGS_VECTORIZE)
+
 $(OBJS) $(OBJS:.o=.bc): $(wildcard $(here)/src/*.h $(here)/src/*/*.h)
 
 $(DATA_built): $(SQL_PARTS:%=sql/%.sql)

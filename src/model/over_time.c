@@ -4,15 +4,28 @@
  * The results are those of appraise_lead() at each instant, to the bit: the
  * same figures are added up in the same order. But the loop over instants is
  * the innermost one. Each signal is unpacked once. A decayed sum adds each hour
- * to all later instants, with the decay factors read from one table. A weight
- * whose window holds the same hours as at the previous instant is not measured
- * again.
+ * to all later instants, with the decay factors read from one table. Where
+ * instants are equally far apart, as the days of a history are, the factors of
+ * ages that are a step apart lie side by side. A weight whose window holds the
+ * same hours as at the previous instant is not measured again.
  */
 #include "model/over_time.h"
 #include "model/measure.h"
 
 /* Room is kept for this many hours of one signal: 128 kB. */
 #define MOST_HOURS 32768
+
+/* The hours between two instants, if they are equally far apart. */
+static int32
+step_of(int32 n, const int32 *hours)
+{
+	int32		step = n > 1 ? hours[1] - hours[0] : 0;
+
+	for (int32 k = 2; k < n; k++)
+		if (hours[k] - hours[k - 1] != step)
+			return 0;
+	return step;
+}
 
 OverTime *
 over_time_create(MemoryContext context, Scorecard *card, int32 n, const int32 *hours)
@@ -25,6 +38,7 @@ over_time_create(MemoryContext context, Scorecard *card, int32 n, const int32 *h
 	over->n = n;
 	over->hours = MemoryContextAlloc(context, n * sizeof(int32));
 	memcpy(over->hours, hours, n * sizeof(int32));
+	over->step = step_of(n, hours);
 	over->appraisals = MemoryContextAlloc(context, n * sizeof(Appraisal));
 	over->engagement = MemoryContextAlloc(context, n * sizeof(double));
 	over->parts = MemoryContextAllocHuge(context, Max((Size) card->nparts * n, 1) * sizeof(double));
@@ -68,6 +82,48 @@ first_instant(const OverTime *over, int32 hour)
 	return low;
 }
 
+/* The factors of ages that are a step apart, side by side. */
+static void
+space_factors(OverTime *over, Decay *decay)
+{
+	int32		rows = (decay->capacity + over->step - 1) / over->step;
+
+	if (decay->spaced)
+		pfree(decay->spaced);
+	decay->spaced = MemoryContextAllocHuge(over->card->context, (Size) rows * over->step * sizeof(double));
+	for (int32 age = 0; age < decay->capacity; age++)
+		decay->spaced[age % over->step * rows + age / over->step] = decay->factors[age];
+	decay->spaced_step = over->step;
+	decay->spaced_rows = rows;
+	decay->spaced_capacity = decay->capacity;
+}
+
+/* The innermost loop: add an amount, decayed by one factor for each instant. */
+static pg_noinline void
+add_scaled(double *restrict sums, const double *restrict factors, double amount, int32 n)
+{
+	for (int32 k = 0; k < n; k++)
+		sums[k] += amount * factors[k];
+}
+
+/* Add an amount to the sums from an instant on, decayed by factors that are in the table. */
+static inline void
+add_decayed(OverTime *over, Decay *decay, double amount, int32 hour, int32 from)
+{
+	int32		age = over->hours[from] - hour;
+	double	   *sums = over->measured;
+
+	if (over->step == 0)
+	{
+		for (int32 k = from; k < over->n; k++)
+			sums[k] += amount * decay->factors[over->hours[k] - hour];
+		return;
+	}
+	if (decay->spaced_step != over->step || decay->spaced_capacity != decay->capacity)
+		space_factors(over, decay);
+	add_scaled(sums + from, decay->spaced + age % over->step * decay->spaced_rows + age / over->step, amount, over->n - from);
+}
+
 /* Such a sum at each instant; returns the first instant that has an hour to add. */
 static int32
 measure_sum(OverTime *over, const Weight *w, const Activity *a)
@@ -77,8 +133,7 @@ measure_sum(OverTime *over, const Weight *w, const Activity *a)
 	int32		first = first_instant(over, over->signal_hours[0]);
 	int32		from;
 
-	for (int32 k = first; k < over->n; k++)
-		sums[k] = 0;
+	memset(sums + first, 0, (over->n - first) * sizeof(double));
 	from = first;
 	for (int32 i = 0; i < a->n; i++)
 	{
@@ -90,12 +145,7 @@ measure_sum(OverTime *over, const Weight *w, const Activity *a)
 			for (int32 k = from; k < over->n; k++)
 				sums[k] += amounts[i];
 		else if (a->hour - hour < w->decay->capacity)
-		{
-			const double *factors = w->decay->factors;
-
-			for (int32 k = from; k < over->n; k++)
-				sums[k] += amounts[i] * factors[over->hours[k] - hour];
-		}
+			add_decayed(over, w->decay, amounts[i], hour, from);
 		else
 			for (int32 k = from; k < over->n; k++)
 				sums[k] += amounts[i] * decay_factor(w->decay, over->hours[k] - hour);
@@ -142,6 +192,18 @@ measure_each(OverTime *over, const Weight *w, const Activity *a)
 	}
 }
 
+/* Add the points of a linear weight to n totals. */
+static pg_noinline void
+add_linear(double *restrict totals, const double *restrict measured, const Weight *w, int32 n)
+{
+	const double points = w->points;
+	const double low = w->min_points;
+	const double high = w->max_points;
+
+	for (int32 k = 0; k < n; k++)
+		totals[k] += clamp(points * measured[k], low, high);
+}
+
 /* Book a weight's points from an instant on: in its category's part, or directly in the total. */
 static void
 book_from(OverTime *over, int32 index, int32 first)
@@ -149,8 +211,11 @@ book_from(OverTime *over, int32 index, int32 first)
 	const Weight *w = &over->card->weights[index];
 	double	   *total = w->part >= 0 ? over->parts + (Size) w->part * over->n : over->engagement;
 
-	for (int32 k = first; k < over->n; k++)
-		total[k] += clamp(worth(w, over->measured[k]), w->min_points, w->max_points);
+	if (w->linear)
+		add_linear(total + first, over->measured + first, w, over->n - first);
+	else
+		for (int32 k = first; k < over->n; k++)
+			total[k] += clamp(worth(w, over->measured[k]), w->min_points, w->max_points);
 	if (w->has_if_none)
 		memset(over->happened + (Size) index * over->n + first, true, over->n - first);
 }

@@ -12,6 +12,7 @@ typedef struct OverTime
 	MemoryContext context;
 	int32		n;				/* instants */
 	int32	   *hours;			/* of the instants, ascending */
+	int32		step;			/* hours between two instants; 0: it differs, or is 0 */
 	Appraisal  *appraisals;		/* results of the last lead at each instant; stage and last_hour are not set */
 
 	/* while a lead is scored, for each instant */

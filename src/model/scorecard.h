@@ -52,6 +52,10 @@ typedef struct Decay
 	int32		capacity;		/* of the table; 0: not built yet */
 	int32		misses;			/* look-ups outside the table */
 	double	   *factors;		/* by age */
+	double	   *spaced;			/* the same by age % step, then by age / step; NULL: not built (see over_time.c) */
+	int32		spaced_step;
+	int32		spaced_rows;	/* of each remainder */
+	int32		spaced_capacity;	/* capacity when it was built */
 	struct Scorecard *card;		/* its tables share one limit */
 } Decay;
 
