@@ -30,7 +30,7 @@ make_chroot()
 {
     local version=$1 target=$2 packages=$3 part suites suite mirror
 
-    part=$(dirname "$target")/part-$(basename "$target")
+    part=$(dirname "$target")/part-$$-$(basename "$target")
     suites=$(suite_of "$version") mirror=$(mirror)
     heading "making a chroot of Debian $suites with PostgreSQL $version"
     provide_packages mmdebstrap
@@ -42,6 +42,7 @@ make_chroot()
     # A copy of a testing suite may be some weeks old; its signature is checked all the same.
     as_root mmdebstrap --quiet --mode=root --variant=apt --aptopt='Acquire::Check-Valid-Until "false"' \
         --include="build-essential postgresql-$version postgresql-server-dev-$version $packages" \
+        --dpkgopt=force-unsafe-io \
         --setup-hook="cp '$folder/preferences' \"\$1/etc/apt/preferences.d/leadscore\"" \
         "${suites%% *}" "$part" "$folder/sources.list" > "$folder/mmdebstrap.log" 2>&1 ||
         { tail -n 20 "$folder/mmdebstrap.log"; die "The chroot cannot be made."; }
