@@ -3,7 +3,8 @@
 
 needs_root() { as_root true 2> /dev/null || die "Making a chroot needs root, or sudo without a password."; }
 
-# The suite of Debian that has a version. What is not in a release yet is in experimental, which stands on the testing suite.
+# The suite of Debian that has a version. What is not in a release yet is in experimental, which stands on the testing
+# suite.
 suite_of()
 {
     case $1 in
@@ -32,6 +33,7 @@ make_chroot()
 
     part=$(dirname "$target")/part-$$-$(basename "$target")
     suites=$(suite_of "$version") mirror=$(mirror)
+    as_root mkdir -p "$(dirname "$target")"
     heading "making a chroot of Debian $suites with PostgreSQL $version"
     provide_packages mmdebstrap
     for suite in $suites; do
