@@ -1,5 +1,5 @@
-// serve.mjs FILE PORT [ADDRESS]: serves the page on loopback, or on another address to those who ask for a name of loopback
-// (through a container's published port). A browser reads it anew every minute, unless it asks for /?still.
+// serve.mjs FILE PORT [ADDRESS]: serves the page on loopback, or on another address, but under the names of loopback
+// only (a container's published port). A browser reads it anew every minute, unless it asks for /?still.
 
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
