@@ -1,5 +1,5 @@
-# What packagers and CI read says the truth: META.json keeps to PGXN's specification, every package has the version of the
-# control file, YAML, TOML and the Dockerfile can be read, and what they name is there.
+# What packagers and CI read is true: META.json keeps to the specification of PGXN, every package has the version of the
+# control file, YAML, TOML and the Dockerfile can be read, and what they name exists.
 
 use strict;
 use warnings FATAL => 'all';
