@@ -1,9 +1,15 @@
 # For NixOS, with this file beside the configuration:
 #
-#   services.postgresql.extensions = ps: [ (ps.callPackage ./leadscore.nix { src = /path/to/leadscore; }) ];
+#   services.postgresql.extensions = _: [
+#     (pkgs.callPackage ./leadscore.nix { postgresql = config.services.postgresql.package; src = /path/to/leadscore; })
+#   ];
 
-{ lib, postgresql, postgresqlBuildExtension, src }:
+{ lib, callPackage, path, postgresql, src }:
 
+let
+  postgresqlBuildExtension =
+    callPackage (path + "/pkgs/servers/sql/postgresql/postgresqlBuildExtension.nix") { inherit postgresql; };
+in
 postgresqlBuildExtension {
   pname = "leadscore";
   version = "0.1.0";
