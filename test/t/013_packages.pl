@@ -36,8 +36,27 @@ sub faults
 }
 
 # A list of at least one, or an object with any names.
-sub list_of { my $plan = shift; return sub { my ($path, $list) = @_; ref $list eq 'ARRAY' && @$list ? map { faults("$path\[$_]", $list->[$_], $plan) } 0 .. $#$list : "$path: no list" } }
-sub map_of { my $plan = shift; return sub { my ($path, $map) = @_; ref $map eq 'HASH' && %$map ? map { faults("$path.$_", $map->{$_}, $plan) } sort keys %$map : "$path: no object" } }
+sub list_of
+{
+	my $plan = shift;
+
+	return sub {
+		my ($path, $list) = @_;
+		return "$path: no list" if ref $list ne 'ARRAY' || !@$list;
+		return map { faults("$path\[$_]", $list->[$_], $plan) } 0 .. $#$list;
+	};
+}
+
+sub map_of
+{
+	my $plan = shift;
+
+	return sub {
+		my ($path, $map) = @_;
+		return "$path: no object" if ref $map ne 'HASH' || !%$map;
+		return map { faults("$path.$_", $map->{$_}, $plan) } sort keys %$map;
+	};
+}
 
 my $relations = { map { ("$_?" => map_of(qr/^(?:0|\d+\.\d+\.\d+.*)$/)) } qw(requires recommends suggests conflicts) };
 my %meta = (
@@ -46,7 +65,9 @@ my %meta = (
 	license => qr/^postgresql$/, 'release_status?' => qr/^(?:stable|testing|unstable)$/,
 	provides => map_of({ file => sub { -f $_[1] ? () : "$_[0]: no file" }, version => $semver, 'abstract?' => $text, 'docfile?' => sub { -f $_[1] ? () : "$_[0]: no file" } }),
 	'prereqs?' => { map { ("$_?" => $relations) } qw(configure build test runtime develop) },
-	'resources?' => { 'homepage?' => $url, 'bugtracker?' => { 'web?' => $url, 'mailto?' => $address }, 'repository?' => { 'url?' => $url, 'web?' => $url, 'type?' => qr/^[a-z]+$/ } },
+	'resources?' => {
+		'homepage?' => $url, 'bugtracker?' => { 'web?' => $url, 'mailto?' => $address },
+		'repository?' => { 'url?' => $url, 'web?' => $url, 'type?' => qr/^[a-z]+$/ } },
 	'tags?' => list_of(qr{^[^/\\]{1,255}$}), 'meta-spec' => { version => qr/^1\.\d+\.\d+$/, 'url?' => $url });
 
 my $meta = decode_json(slurp_file('META.json'));
