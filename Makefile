@@ -8,7 +8,7 @@
 # WERROR=1 turns the compiler's warnings about our files into errors.
 
 HARNESS = check check-long check-assert check-sanitize check-valgrind check-versions check-vendure lint fuzz sqlsmith \
-          demo bench profile
+          demo bench profile dist check-dist deb
 
 ifneq (,$(filter dashboard,$(MAKECMDGOALS)))
 
@@ -49,6 +49,7 @@ DATA       = $(patsubst $(here)/%,%,$(wildcard $(here)/sql/leadscore--*--*.sql))
 # pg_regress looks for sql/NAME.sql in the output folder first, so that must not be this one: our own SQL has such names.
 REGRESS      = $(patsubst $(here)/test/sql/%.sql,%,$(sort $(wildcard $(here)/test/sql/*.sql)))
 REGRESS_OPTS = --inputdir=$(here)/test --outputdir=test --encoding=UTF8 --no-locale --load-extension=$(EXTENSION) --launcher=$(here)/test/own_database
+REGRESS_PREP = link_expected
 EXTRA_CLEAN  = test/results test/regression.diffs test/regression.out
 
 PG_CONFIG ?= pg_config
@@ -71,5 +72,10 @@ $(OBJS) $(OBJS:.o=.bc): $(wildcard $(here)/src/*.h $(here)/src/*/*.h)
 
 $(DATA_built): $(SQL_PARTS:%=sql/%.sql)
 	{ printf '%s\n' '\echo Use "CREATE EXTENSION leadscore" to load this file. \quit'; cat $^; } > $@
+
+# PGXN's client makes files of a zip's links.
+.PHONY: link_expected
+link_expected:
+	@[ -d $(here)/test/expected ] || ln -sf ../expected $(here)/test/expected
 
 endif

@@ -1,9 +1,10 @@
-// serve.mjs FILE PORT: serves the page on loopback. A browser reads it anew every minute, unless it asks for /?still.
+// serve.mjs FILE PORT [ADDRESS]: serves the page on loopback, or on another address, but under the names of loopback
+// only (a container's published port). A browser reads it anew every minute, unless it asks for /?still.
 
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 
-const [file, port] = process.argv.slice(2);
+const [file, port, address = '127.0.0.1'] = process.argv.slice(2);
 
 createServer((request, response) => {
 	const path = request.url.split('?')[0];
@@ -23,6 +24,6 @@ createServer((request, response) => {
 		});
 		response.end(request.method === 'HEAD' ? '' : readFileSync(file));
 	}
-}).listen(Number(port), '127.0.0.1', function () {
+}).listen(Number(port), address, function () {
 	console.log(`http://127.0.0.1:${this.address().port}/ is read anew every minute; http://127.0.0.1:${this.address().port}/?still is not.`);
 });

@@ -48,6 +48,9 @@ my $output = succeeds($checkout, 'make installcheck in a plain checkout', @make,
 my $tests = () = glob "$checkout/test/sql/*.sql";
 is(() = $output =~ /^(?:test .*|ok \d+ .*)$/mg, $tests, '... runs all SQL tests') or diag($output);
 succeeds($checkout, '... and once more, with the roles that are there', @make, 'installcheck', 'REGRESS=derivation');
+unlink "$checkout/test/expected" or die;
+append_to_file("$checkout/test/expected", '../expected');
+succeeds($checkout, '... and where a link has become a file, as PGXN\'s client leaves it', @make, 'installcheck', 'REGRESS=timeline_type');
 succeeds($checkout, 'make clean', @make, 'clean');
 is(files($checkout), $clean, '... leaves nothing that was not there before');
 

@@ -180,6 +180,10 @@ is($got{''}{content}, slurp_file($page), 'the page is served');
 is(join(' ', map { $_ // 'none' } $got{''}{headers}{refresh}, $got{'?still'}{headers}{refresh}, $got{'etc/passwd'}{status}), '60 none 404', '... anew every minute or once, and nothing else is');
 is($http->get($url =~ s/127\.0\.0\.1/127.1/r)->{status}, 403, '... not under another name, which a page from elsewhere could have pointed here');
 kill 'TERM', $server;
+$server = open($said, '-|', 'node', "$build/serve.mjs", $page, 0, '0.0.0.0') or die $!;
+($url) = <$said> =~ m{(http://127\.0\.0\.1:\d+/) } or die 'not served';
+is(join(' ', map { $http->get($url =~ s/127\.0\.0\.1/$_/r)->{status} } '127.0.0.1', '127.0.0.2'), '200 403', '... on all addresses if asked to, under the names of loopback');
+kill 'TERM', $server;
 
 # ---------------------------------------------------------------- one panel fails
 
