@@ -252,7 +252,7 @@ BEGIN
 		' leadscore_internal.watched_documents(), leadscore_internal.look_completed(jsonb), leadscore.prune_changes(timestamptz), leadscore.expire_vouchers(), leadscore.offer_result(text, text), leadscore_internal.money(numeric, text),'
 		' leadscore_internal.to_unit(numeric, numeric), leadscore_internal.offer_named(text), leadscore_internal.voucher_key(text, text), leadscore.issue_offer(text, integer),'
 		' leadscore.resume_offer(text), leadscore.revoke_vouchers(text, timestamptz),'
-		' leadscore_internal.in_restore(), leadscore.schedule(interval), leadscore.unschedule(), leadscore.prune_runs(interval), leadscore_internal.has_cron(), leadscore_internal.job_problem(), leadscore_internal.jobs(), leadscore_internal.cron_line(interval),'
+		' leadscore_internal.in_restore(), leadscore.schedule(interval), leadscore.unschedule(), leadscore.prune_runs(interval), leadscore_internal.has_cron(), leadscore_internal.job_problem(), leadscore_internal.jobs(), leadscore_internal.cron_line(interval), leadscore_internal.note_scheduled(bigint),'
 		' leadscore_internal.shell_word(text) TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON PROCEDURE leadscore.refresh_queries(text), leadscore.rebuild(text[], text[]), leadscore.compact(timestamptz, text), leadscore.watch(text, boolean),'
 		' leadscore.see_changes(), leadscore_internal.look(text), leadscore_internal.add_corrections(text, bigint, boolean), leadscore_internal.correct_parted(text, jsonb, boolean) TO %s', role);

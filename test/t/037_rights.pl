@@ -61,7 +61,7 @@ my %functions = (
 		everything_about person_tables row_as_json rows_of_person scores_of_person timeline_of_person names_of forgotten_at leave_tombstones drop_tombstone prune_tombstones
 		forget count_rows check_lead_id lock_person try_unidentify fold_leads rebuild_is_at_work check_not_running postpone_rebuild lock_derivations lock_crm_numbers derive derive_once duration affinity make_signals check_property check_kinds
 		refresh_crm refresh_crm_at crm_forget refresh_segments refresh_figures see_changes look watch unwatch begin_watching finish_watching leads_to_see see_written see_batch
-		drop_consumer watched_documents look_completed prune_changes expire_vouchers offer_result money to_unit offer_named voucher_key issue_offer resume_offer revoke_vouchers in_restore schedule unschedule prune_runs has_cron job_problem jobs cron_line shell_word},
+		drop_consumer watched_documents look_completed prune_changes expire_vouchers offer_result money to_unit offer_named voucher_key issue_offer resume_offer revoke_vouchers in_restore schedule unschedule prune_runs has_cron job_problem jobs cron_line note_scheduled shell_word},
 	# nobody but the owner: rights to others
 	internal => q{
 		log_has(text[]) grant_monitor grant_reader grant_writer grant_identifier grant_redeemer grant_admin grant_backup check_role}
@@ -148,7 +148,7 @@ my %tables = (
 	'admin=rd' => 'pending_profile seen_profile voucher_order',
 	'admin=r' => 'tombstone offer_slot offer_money offer_stop change_clock',
 	'admin=U' => 'weight_weight_id_seq crm_change_id_seq',
-	'nobody' => 'timeline_move tombstone_salt signal_signal_id_seq event_event_id_seq pending_identity_change_id_seq pending_profile_change_id_seq derived_event_derived_event_id_seq segment_change_change_id_seq voucher_voucher_id_seq offer_slot_seq',
+	'nobody' => 'timeline_move tombstone_salt signal_signal_id_seq event_event_id_seq pending_identity_change_id_seq pending_profile_change_id_seq derived_event_derived_event_id_seq segment_change_change_id_seq voucher_voucher_id_seq offer_slot_seq scheduled_job',
 );
 my $letters = join ', ', map {
 	my $role = $_;
