@@ -39,13 +39,15 @@ row_of_call(FunctionCallInfo fcinfo)
 }
 
 /*
- * (timeline, signal_id, at): occurrences, value and last hour of a signal up to an instant; NULL if it has not
+ * (timeline, signal_ids, at): occurrences, value and last hour of some signals up to an instant; NULL if none has
  * occurred
  */
 Datum
 bought(PG_FUNCTION_ARGS)
 {
-	int32		signal_id = PG_GETARG_INT32(1);
+	ArrayType  *signal_ids = PG_GETARG_ARRAYTYPE_P(1);
+	const int32 *ids = (const int32 *) ARR_DATA_PTR(signal_ids);
+	int			n = ARR_HASNULL(signal_ids) ? 0 : ArrayGetNItems(ARR_NDIM(signal_ids), ARR_DIMS(signal_ids));
 	int32		known = hour_of(PG_GETARG_TIMESTAMPTZ(2));
 	int64		orders = 0;
 	int32		last = NO_HOUR;
@@ -56,19 +58,25 @@ bought(PG_FUNCTION_ARGS)
 
 	timeline_read(&reader, PG_GETARG_TIMELINE(0));
 	while (timeline_next_signal(&reader))
+	{
+		int			wanted = 0;
+
+		while (wanted < n && ids[wanted] != reader.signal_id)
+			wanted++;
 		while (reader.left > 0)
 		{
 			int64		occurrences;
 			int64		value;
 
 			timeline_next_entry(&reader, &occurrences, &value);
-			if (reader.signal_id != signal_id || reader.hour > known)
+			if (wanted == n || reader.hour > known)
 				continue;
 			orders += occurrences;
 			wide_add(&revenue, value);
 			if (occurrences > 0)
-				last = reader.hour;
+				last = Max(last, reader.hour);
 		}
+	}
 	if (orders <= 0 || last == NO_HOUR)
 		PG_RETURN_NULL();
 	values[0] = Int64GetDatum(orders);

@@ -31,7 +31,7 @@ my %functions = (
 		signals scorecard make_document model_named wording say describe date_in_words lead_named is_excluded anybody_excluded is_visible model_cards served_models
 		timeline_of has_pending check_timelines_seen with_pending with_pending_profile alias_profiles top score(text) score(bigint) score(uuid) score_by_query explain(text) explain(bigint) explain(uuid) segment_history segment_flow check_span instants serving_cards card_segments segment_counts census score_history serving_model cards_at
 		explain_change(text) explain_change(bigint) explain_change(uuid) score_lines events_of_change weight_change change_in_words weights_in_words score_change percentile_rank(text) percentile_rank(bigint) percentile_rank(uuid)
-		rfm(text) rfm(text[]) rfm_groups conversion_of signals_named crm_changes crm_at crm_stays crm_reasons explained stored_sum
+		rfm(text) rfm(text[]) rfm_groups conversion_of bought rfm_tiles rfm_checked signals_named crm_changes crm_at crm_stays crm_reasons explained stored_sum
 		is_visible model_cards served_models
 		log_has(text) logged_kinds signals_waiting children family_above family_below mapped_columns keeps_values table_problem known_source_problem own_problem collation_version event_trigger_state source_problem lead_key_problem alias_key_problem event_index_problem index_key reads_one_unique_column has_lead_index split_problem transition_problem split_tables partitions column_type property_type trigger_mapping
 		has_column looks_like_name is_term_for_column term_type property_value property_name terms expression_type expression_columns expression_has_index hint_of_future
@@ -85,7 +85,7 @@ my %functions = (
 		warn_of_no_groups exclusion_changed guard_timelines source_restored query_restored forget_queries leave_references follow_drops follow_children}
 	# ... and what functions call that run as the owner
 	  . q{
-		figures_of event_moments month_number channel_names model_stages month_of month_start conversions bought monthly_figure_rows sales_cycle_rows funnel_rows attribution_rows
+		figures_of event_moments month_number channel_names model_stages month_of month_start conversions monthly_figure_rows sales_cycle_rows funnel_rows attribution_rows
 		rfm_lead_now offer_figure_now experiment_figure_now write_segment_days write_model_quality
 		query_refreshed deliver insert_query key_columns difference_statement follow_tables follow_drop look_at_columns look_at_names look_at_own note_dropped note_subscribed check_trigger utf8 check_seen is_seen check_sources_seen lock_by_name release_timelines lock_lead_rows
 		add_edges append_look_again change_edges has_edges identified_lead is_tracked keep_edges look_again make_aliases move_names point_aliases settle
