@@ -118,7 +118,7 @@ BEGIN
 		' leadscore_internal.outcome(leadscore.timeline, integer, timestamptz, integer, integer),'
 		' leadscore_internal.past_score(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore_internal.past_probability(jsonb, leadscore.timeline, jsonb, timestamptz),'
 		' leadscore_internal.assess(jsonb, leadscore.timeline, jsonb, timestamptz, boolean),'
-		' leadscore_internal.past_features(jsonb, leadscore.timeline, jsonb, timestamptz),'
+		' leadscore_internal.past_features(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore_internal.past_measures(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore_internal.tally_measures(float8[], boolean),'
 		' leadscore_internal.past_points(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore_internal.compacted_day(timestamptz), leadscore_internal.unbounded(jsonb), leadscore_internal.card_terms(jsonb), leadscore_internal.rounded(float8, float8),'
 		' leadscore_internal.with_points(jsonb, float8[], float8),'
 		' leadscore.fit(jsonb, text, interval, timestamptz[], float8, float8, boolean, float8, interval, boolean, text, boolean),'

@@ -35,7 +35,7 @@ my %functions = (
 		is_visible model_cards served_models
 		log_has(text) logged_kinds signals_waiting children family_above family_below mapped_columns keeps_values table_problem known_source_problem own_problem collation_version event_trigger_state source_problem lead_key_problem alias_key_problem event_index_problem index_key reads_one_unique_column has_lead_index split_problem transition_problem split_tables partitions column_type property_type trigger_mapping
 		has_column looks_like_name is_term_for_column term_type property_value property_name terms expression_type expression_columns expression_has_index hint_of_future
-		conversion_id check_outcome pasts examples warn_of_censoring outcome past_score past_probability past_features past_points assess
+		conversion_id check_outcome pasts examples warn_of_censoring outcome past_score past_probability past_features past_measures tally_measures past_points assess
 		compacted_day default_time_zone unbounded card_terms rounded with_points fit normal_tails student_tails student_bound profile_values with_profile profile_report
 		merge_bands likelihood measured_once with_bands with_half_lives sample_likelihood learn_decay information_value signal_report
 		compare with_signal_ids document_signals tell_of_uncounted stability_index preview voucher_preview vouchers_due segment_limits score_limit has_limit check_shares shares_today stability_report anybody_forgotten came_again treated arm experiment_result training_set evaluate lift_table
@@ -71,7 +71,7 @@ my %functions = (
 		timeline_builder_merge timeline_builder_serialize timeline_builder_deserialize stored_sum_transition stored_sum_merge
 		regression_transition regression_merge regression_serialize regression_deserialize regression_final
 		assess_transition assess_merge assess_serialize assess_deserialize assess_final learn_transition learn_final
-		figures_transition figures_final gather_figures tied_leads_transition tied_leads_final tied_leads
+		figures_transition figures_final gather_figures tied_leads_transition tied_leads_final tied_leads tally_measures_transition tally_measures_final
 		census_transition census_merge census_serialize census_deserialize census_final
 		compare_transition compare_merge compare_serialize compare_deserialize compare_final
 		fit_clv_transition(internal) fit_clv_merge fit_clv_serialize fit_clv_deserialize fit_clv_final
