@@ -148,16 +148,6 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.health_of_sizes() IS 'the rows of health about the sizes of our tables';
 
-CREATE FUNCTION leadscore_internal.document_findings(document jsonb) RETURNS TABLE (severity text, object text, problem text)
-	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
-AS $$
-	SELECT l.severity, l.object, l.problem FROM leadscore_internal.lint_segments(document) l
-	UNION ALL SELECT l.severity, l.object, l.problem FROM leadscore_internal.lint_weights(document) l
-	UNION ALL SELECT l.severity, l.object, l.problem FROM leadscore_internal.lint_caps(document) l
-$$;
-
-COMMENT ON FUNCTION leadscore_internal.document_findings(jsonb) IS 'what lint() finds in a document alone, without the data';
-
 CREATE FUNCTION leadscore_internal.health_of_models() RETURNS TABLE (name text, state text, value numeric, detail text, action text)
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$

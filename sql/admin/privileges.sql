@@ -202,7 +202,7 @@ BEGIN
 	EXECUTE format('GRANT USAGE ON SEQUENCE leadscore.weight_weight_id_seq, leadscore_internal.crm_change_id_seq TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.publish(jsonb, boolean), leadscore_internal.check_redefined(jsonb), leadscore_internal.keep_version(text, jsonb), leadscore.set_default_model(text), leadscore.restore_version(text, integer, boolean), leadscore_internal.keep_documents(text[]), leadscore_internal.keep_wordings(),'
 		-- what is probably not meant
-		' leadscore.lint(text), leadscore_internal.tell_of_findings(text), leadscore_internal.lint_weights(jsonb), leadscore_internal.lint_caps(jsonb),'
+		' leadscore.lint(text), leadscore_internal.tell_of_findings(text), leadscore_internal.document_findings(jsonb), leadscore_internal.lint_weights(jsonb), leadscore_internal.lint_caps(jsonb),'
 		' leadscore_internal.lint_segments(jsonb), leadscore_internal.lint_signals(jsonb), leadscore_internal.document_weights(jsonb), leadscore_internal.document_categories(jsonb),'
 		' leadscore_internal.document_rules(jsonb), leadscore_internal.document_segments(jsonb), leadscore_internal.highest_sums(jsonb), leadscore_internal.lint_crm_step(jsonb), leadscore_internal.signals_never_met(jsonb), leadscore_internal.signals_unmet(integer[], bigint), leadscore_internal.profile_signals_unmet(jsonb[], bigint),'
 		' leadscore_internal.why_never(text, text, jsonb, jsonpath), leadscore_internal.properties_asked(jsonb, jsonpath), leadscore_internal.property_types(text, text),'

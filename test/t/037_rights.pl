@@ -46,7 +46,7 @@ my %functions = (
 	redeemer => q{redeem unredeem},
 	backup => q{},
 	admin => q{
-		publish lint tell_of_findings lint_weights lint_caps lint_segments lint_signals document_weights document_categories document_rules document_segments highest_sums lint_crm_step signals_never_met signals_unmet profile_signals_unmet why_never properties_asked property_types
+		publish lint tell_of_findings document_findings lint_weights lint_caps lint_segments lint_signals document_weights document_categories document_rules document_segments highest_sums lint_crm_step signals_never_met signals_unmet profile_signals_unmet why_never properties_asked property_types
 		check_redefined keep_version set_default_model restore_version keep_documents keep_wordings
 		track track_query qualified_query make_query_table check_query_key note_query query_of query_named refresh_query query_failed refresh_queries
 		tell_of_size add_past tell_of_column equal_may_differ merge_duplicates track_profile is_ordered untrack check_source check_properties begin_tracking end_tracking check_children retrack check_mapping repair_triggers rename_source replace_source look_at_source note_due forget_mapping drop_trigger_sets present_mappings sources_due sources_counted create_triggers
@@ -94,7 +94,7 @@ my %functions = (
 		carry_out_one carry_out change_name add_by_statement fold_by_statements
 		see_leads change_horizon set_clock run_latest edition tombstone_keys voucher_code is_held_out fill_slots history_exists has_rows has_events fold_rows fold_profiles fold_profile follow_tablespace by_bytes keyed_by_lead merge_rows merge_profile look_up_again profile_tables latest_profile add_delta note_skipped condense_skipped
 		source_sample add_rows table_of_lead create_split_table changes_to_log models_watched offers_to_issue vouchers_to_issue condition_card issue_to give_back takes_slot
-		cron_interval cron_jobs server_setting server_problem default_for patience our_sizes document_findings kinds_uncounted metric_label
+		cron_interval cron_jobs server_setting server_problem default_for patience our_sizes kinds_uncounted metric_label
 		health_of_tasks health_of_jobs health_of_ages health_of_sizes health_of_models health_of_kinds health_of_version
 		voucher_with check_voucher_owner lock_order check_redeemable discount_of take_money},
 );
