@@ -373,8 +373,8 @@ add_months(Figures *f, int32 came)
 }
 
 /*
- * (state, scorecard, timeline, profile, ...) -> state; all but timeline, profile, instants and timelines are those of the
- * first row
+ * (state, scorecard, timeline, profile, ...) -> state; all but timeline, profile, instants and timelines are those of
+ * the first row
  */
 Datum
 figures_transition(PG_FUNCTION_ARGS)

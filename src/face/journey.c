@@ -292,7 +292,7 @@ journey_channels(const Journey *journey, int32 from, Moment until, int32 channel
 	if (first >= end)
 		return;
 	channels[FIRST_TOUCH] = journey->touches[first].channel;
-	channels[LAST_TOUCH] = journey->touches[Max(first, touches_before(journey, journey->touches[end - 1].moment))].channel;
+	channels[LAST_TOUCH] = journey->touches[touches_before(journey, journey->touches[end - 1].moment)].channel;
 }
 
 /* ---------- the aggregate tied_leads ---------- */
