@@ -45,11 +45,14 @@ BEGIN
 	END IF;
 	RETURN QUERY
 	WITH job AS MATERIALIZED (SELECT * FROM leadscore_internal.cron_jobs()), problem AS MATERIALIZED (SELECT * FROM leadscore_internal.job_problem()),
-	bad AS MATERIALIZED (
+	waiting AS MATERIALIZED (
+		SELECT j.* FROM job j WHERE j.active AND j.last_at IS NULL AND j.scheduled_at > now() - greatest(coalesce(j.every, interval '1 day'), interval '5 minutes')
+	), bad AS MATERIALIZED (
 		SELECT j.*, CASE WHEN j.last_status = 'failed' THEN format('failed at %s: %s', date_trunc('second', j.last_at), btrim(j.last_message, E' \n'))
 			WHEN j.last_at IS NULL THEN 'has never run' ELSE format('has not run since %s', date_trunc('second', j.last_at)) END AS wrong
 		FROM job j
 		WHERE j.active AND (j.last_status = 'failed' OR j.last_at IS NULL OR j.last_at < now() - greatest(3 * coalesce(j.every, interval '1 day'), interval '5 minutes'))
+		AND NOT EXISTS (SELECT FROM waiting w WHERE w.job_id = j.job_id)
 	)
 	SELECT 'jobs', CASE WHEN count(*) FILTER (WHERE j.active) = 0 THEN 'warning' WHEN bool_and(j.active IS TRUE) THEN 'ok' ELSE 'error' END,
 		count(*) FILTER (WHERE j.active IS NOT TRUE)::numeric,
@@ -62,7 +65,8 @@ BEGIN
 	FROM problem p
 	UNION ALL
 	SELECT 'job_runs', CASE WHEN count(*) = 0 THEN 'ok' WHEN bool_and(b.last_at IS NULL) THEN 'warning' ELSE 'error' END, count(*),
-		coalesce(string_agg(format('job "%s" %s (%s failures within a day)', b.job, b.wrong, b.failures), '; '), 'the last run of each job has succeeded'),
+		coalesce(string_agg(format('job "%s" %s (%s failures within a day)', b.job, b.wrong, b.failures), '; '),
+			(SELECT string_agg(format('job "%s" waits for its first run', w.job), '; ' ORDER BY w.job) FROM waiting w), 'the last run of each job has succeeded'),
 		-- the run after it tells; by hand it tells at once
 		coalesce((SELECT string_agg(p.action, E'\n; ') FROM problem p), string_agg(b.command, '; '))
 	FROM bad b;
@@ -143,16 +147,6 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.health_of_sizes() IS 'the rows of health about the sizes of our tables';
-
-CREATE FUNCTION leadscore_internal.document_findings(document jsonb) RETURNS TABLE (severity text, object text, problem text)
-	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
-AS $$
-	SELECT l.severity, l.object, l.problem FROM leadscore_internal.lint_segments(document) l
-	UNION ALL SELECT l.severity, l.object, l.problem FROM leadscore_internal.lint_weights(document) l
-	UNION ALL SELECT l.severity, l.object, l.problem FROM leadscore_internal.lint_caps(document) l
-$$;
-
-COMMENT ON FUNCTION leadscore_internal.document_findings(jsonb) IS 'what lint() finds in a document alone, without the data';
 
 CREATE FUNCTION leadscore_internal.health_of_models() RETURNS TABLE (name text, state text, value numeric, detail text, action text)
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp

@@ -109,7 +109,8 @@ BEGIN
 		' leadscore_internal.score_lines(jsonb, leadscore.timeline, jsonb, timestamptz, jsonb), leadscore_internal.events_of_change(jsonb, jsonb, leadscore.timeline, timestamptz, timestamptz),'
 		' leadscore_internal.weight_change(jsonb, jsonb, jsonb, jsonb, jsonb, jsonb), leadscore_internal.change_in_words(jsonb, leadscore.timeline, timestamptz, timestamptz, jsonb, jsonb, jsonb), leadscore_internal.weights_in_words(jsonb, jsonb),'
 		' leadscore.percentile_rank(text, text, timestamptz), leadscore.percentile_rank(bigint, text, timestamptz), leadscore.percentile_rank(uuid, text, timestamptz), leadscore.rfm_groups(), leadscore.rfm(text[], timestamptz, integer),'
-		' leadscore.rfm(text, timestamptz, integer), leadscore_internal.conversion_of(text), leadscore_internal.signals_named(text[]),'
+		' leadscore.rfm(text, timestamptz, integer), leadscore_internal.conversion_of(text), leadscore_internal.bought(leadscore.timeline, integer[], timestamptz), leadscore_internal.rfm_tiles(integer[], timestamptz, integer, interval[], bigint[], numeric[]),'
+		' leadscore_internal.rfm_checked(text[], timestamptz, integer, interval[], bigint[], numeric[]), leadscore_internal.signals_named(text[]),'
 		' leadscore.crm_changes(bigint, integer), leadscore_internal.crm_at(timestamptz), leadscore_internal.crm_stays(leadscore_internal.crm_state, numeric, text, text, integer, text, float8), leadscore_internal.crm_reasons(jsonb, leadscore.timeline, jsonb, timestamptz, jsonb), leadscore_internal.explained(jsonb, leadscore.timeline, jsonb, timestamptz, jsonb),'
 		' leadscore_internal.conversion_id(jsonb, text), leadscore_internal.check_outcome(jsonb, text, interval, timestamptz[], interval),'
 		' leadscore_internal.pasts(boolean, boolean), leadscore_internal.examples(integer, integer, integer, boolean, timestamptz[]),'
@@ -117,7 +118,7 @@ BEGIN
 		' leadscore_internal.outcome(leadscore.timeline, integer, timestamptz, integer, integer),'
 		' leadscore_internal.past_score(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore_internal.past_probability(jsonb, leadscore.timeline, jsonb, timestamptz),'
 		' leadscore_internal.assess(jsonb, leadscore.timeline, jsonb, timestamptz, boolean),'
-		' leadscore_internal.past_features(jsonb, leadscore.timeline, jsonb, timestamptz),'
+		' leadscore_internal.past_features(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore_internal.past_measures(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore_internal.tally_measures(float8[], boolean),'
 		' leadscore_internal.past_points(jsonb, leadscore.timeline, jsonb, timestamptz), leadscore_internal.compacted_day(timestamptz), leadscore_internal.unbounded(jsonb), leadscore_internal.card_terms(jsonb), leadscore_internal.rounded(float8, float8),'
 		' leadscore_internal.with_points(jsonb, float8[], float8),'
 		' leadscore.fit(jsonb, text, interval, timestamptz[], float8, float8, boolean, float8, interval, boolean, text, boolean),'
@@ -201,7 +202,7 @@ BEGIN
 	EXECUTE format('GRANT USAGE ON SEQUENCE leadscore.weight_weight_id_seq, leadscore_internal.crm_change_id_seq TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.publish(jsonb, boolean), leadscore_internal.check_redefined(jsonb), leadscore_internal.keep_version(text, jsonb), leadscore.set_default_model(text), leadscore.restore_version(text, integer, boolean), leadscore_internal.keep_documents(text[]), leadscore_internal.keep_wordings(),'
 		-- what is probably not meant
-		' leadscore.lint(text), leadscore_internal.tell_of_findings(text), leadscore_internal.lint_weights(jsonb), leadscore_internal.lint_caps(jsonb),'
+		' leadscore.lint(text), leadscore_internal.tell_of_findings(text), leadscore_internal.document_findings(jsonb), leadscore_internal.lint_weights(jsonb), leadscore_internal.lint_caps(jsonb),'
 		' leadscore_internal.lint_segments(jsonb), leadscore_internal.lint_signals(jsonb), leadscore_internal.document_weights(jsonb), leadscore_internal.document_categories(jsonb),'
 		' leadscore_internal.document_rules(jsonb), leadscore_internal.document_segments(jsonb), leadscore_internal.highest_sums(jsonb), leadscore_internal.lint_crm_step(jsonb), leadscore_internal.signals_never_met(jsonb), leadscore_internal.signals_unmet(integer[], bigint), leadscore_internal.profile_signals_unmet(jsonb[], bigint),'
 		' leadscore_internal.why_never(text, text, jsonb, jsonpath), leadscore_internal.properties_asked(jsonb, jsonpath), leadscore_internal.property_types(text, text),'
@@ -252,7 +253,7 @@ BEGIN
 		' leadscore_internal.watched_documents(), leadscore_internal.look_completed(jsonb), leadscore.prune_changes(timestamptz), leadscore.expire_vouchers(), leadscore.offer_result(text, text), leadscore_internal.money(numeric, text),'
 		' leadscore_internal.to_unit(numeric, numeric), leadscore_internal.offer_named(text), leadscore_internal.voucher_key(text, text), leadscore.issue_offer(text, integer),'
 		' leadscore.resume_offer(text), leadscore.revoke_vouchers(text, timestamptz),'
-		' leadscore_internal.in_restore(), leadscore.schedule(interval), leadscore.unschedule(), leadscore.prune_runs(interval), leadscore_internal.has_cron(), leadscore_internal.job_problem(), leadscore_internal.jobs(), leadscore_internal.cron_line(interval),'
+		' leadscore_internal.in_restore(), leadscore.schedule(interval), leadscore.unschedule(), leadscore.prune_runs(interval), leadscore_internal.has_cron(), leadscore_internal.job_problem(), leadscore_internal.jobs(), leadscore_internal.cron_line(interval), leadscore_internal.note_scheduled(bigint),'
 		' leadscore_internal.shell_word(text) TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON PROCEDURE leadscore.refresh_queries(text), leadscore.rebuild(text[], text[]), leadscore.compact(timestamptz, text), leadscore.watch(text, boolean),'
 		' leadscore.see_changes(), leadscore_internal.look(text), leadscore_internal.add_corrections(text, bigint, boolean), leadscore_internal.correct_parted(text, jsonb, boolean) TO %s', role);

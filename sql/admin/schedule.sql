@@ -57,11 +57,25 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.cron_interval(text) IS 'the interval of a line of cron_line(); NULL: it is another one';
 
+-- pg_cron does not say since when there is a job; without that, one that waits for its first hour looks like one that
+-- never runs
+
+CREATE TABLE leadscore_internal.scheduled_job (
+	job_id bigint PRIMARY KEY,
+	every interval,
+	scheduled_at timestamptz NOT NULL
+);
+
+COMMENT ON TABLE leadscore_internal.scheduled_job IS 'since when pg_cron has the jobs of schedule()';
+COMMENT ON COLUMN leadscore_internal.scheduled_job.job_id IS 'the job in cron.job';
+COMMENT ON COLUMN leadscore_internal.scheduled_job.every IS 'how often it runs';
+COMMENT ON COLUMN leadscore_internal.scheduled_job.scheduled_at IS 'when schedule() has given it to pg_cron, or has changed how often it runs';
+
 -- what pg_cron knows of our jobs: its policies show a role nothing but its own
 
 CREATE FUNCTION leadscore_internal.cron_jobs()
 	RETURNS TABLE (job text, command text, job_id bigint, username name, every interval, active boolean,
-		last_status text, last_message text, last_at timestamptz, failures bigint)
+		last_status text, last_message text, last_at timestamptz, failures bigint, scheduled_at timestamptz)
 	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -72,8 +86,9 @@ BEGIN
 	RETURN QUERY EXECUTE $q$
 		WITH recent AS MATERIALIZED (SELECT d.* FROM cron.job_run_details d ORDER BY d.runid DESC LIMIT 10000)
 		SELECT n.job, n.command, j.jobid, j.username::name, leadscore_internal.cron_interval(j.schedule::text), j.active,
-			l.status::text, l.return_message::text, l.start_time, f.failures
+			l.status::text, l.return_message::text, l.start_time, f.failures, s.scheduled_at
 		FROM leadscore_internal.jobs() n LEFT JOIN cron.job j ON j.jobname = n.job AND j.database = current_database()
+		LEFT JOIN leadscore_internal.scheduled_job s ON s.job_id = j.jobid
 		LEFT JOIN LATERAL (SELECT r.* FROM recent r WHERE r.jobid = j.jobid AND r.status IN ('succeeded', 'failed') ORDER BY r.runid DESC LIMIT 1) l ON true
 		LEFT JOIN LATERAL (SELECT count(*) AS failures FROM recent r WHERE r.jobid = j.jobid AND r.status = 'failed' AND r.start_time > now() - interval '1 day') f ON true
 		ORDER BY n.job, j.username::name $q$;
@@ -81,6 +96,20 @@ END
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.cron_jobs() IS 'the jobs of schedule() with their last run, and how many have failed within a day; job_id is NULL: it is not scheduled';
+
+CREATE FUNCTION leadscore_internal.note_scheduled(job_id bigint) RETURNS void
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	INSERT INTO leadscore_internal.scheduled_job AS s (job_id, every, scheduled_at)
+	SELECT j.job_id, j.every, now() FROM leadscore_internal.cron_jobs() j WHERE j.job_id = note_scheduled.job_id
+	ON CONFLICT ON CONSTRAINT scheduled_job_pkey DO UPDATE SET every = excluded.every, scheduled_at = excluded.scheduled_at
+		WHERE s.every IS DISTINCT FROM excluded.every;
+	DELETE FROM leadscore_internal.scheduled_job s WHERE NOT EXISTS (SELECT FROM leadscore_internal.cron_jobs() j WHERE j.job_id = s.job_id);
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.note_scheduled(bigint) IS 'notes since when pg_cron has a job of schedule(), and forgets jobs that are gone';
 
 -- Whether they can run. What a database or a role sets applies to a job as it does to any session; a password that the
 -- server wants of a connection by TCP shows only in the log of the runs.
@@ -201,6 +230,7 @@ AS $$
 DECLARE
 	line CONSTANT text := leadscore_internal.cron_line(every);
 	here CONSTANT boolean := EXISTS (SELECT FROM pg_extension x WHERE x.extname = 'pg_cron');
+	job_id bigint;
 	one record;
 BEGIN
 	IF line IS NULL THEN
@@ -214,7 +244,8 @@ BEGIN
 		scheduled := here;
 		IF here THEN
 			-- a job of that name is replaced
-			EXECUTE 'SELECT cron.schedule($1, $2, $3)' USING job, schedule, command;
+			EXECUTE 'SELECT cron.schedule($1, $2, $3)' INTO job_id USING job, schedule, command;
+			PERFORM leadscore_internal.note_scheduled(job_id);
 		ELSE
 			-- in a crontab, % is the end of a line unless it is escaped
 			command := replace(format('psql -X -q -p %s -d %s -c %s', current_setting('port'),

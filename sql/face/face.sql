@@ -215,20 +215,19 @@ COMMENT ON FUNCTION leadscore.refresh_segments(boolean)
 	IS 'refreshes lead_segment, and logs which leads have changed their segment on watched models; concurrently: without blocking readers';
 
 CREATE VIEW leadscore.segment_summary AS
-WITH found AS (
-	SELECT s.model, s.segment, count(*) AS leads, avg(s.score) AS average_score,
-		min(s.score) AS lowest_score, max(s.score) AS highest_score, max(s.scored_at) AS scored_at, min(s.segment_position) AS position
-	FROM leadscore.lead_segment s
-	GROUP BY s.model, s.segment
-)
-SELECT coalesce(d.model, f.model) AS model,
-	coalesce(d.segment, f.segment) AS segment,
+SELECT s.model, s.segment, s.position, s.leads, round(s.leads / nullif(sum(s.leads) OVER (PARTITION BY s.model), 0), 4) AS share,
+	s.average_score, s.lowest_score, s.highest_score, s.scored_at, s.position AS segment_position
+FROM (
 	-- (an experiment has no segments of its own, but those of its models)
-	coalesce(d.position, f.position) AS position,
-	coalesce(f.leads, 0) AS leads,
-	round(coalesce(f.leads, 0) / nullif(sum(f.leads) OVER (PARTITION BY coalesce(d.model, f.model)), 0), 4) AS share,
-	f.average_score, f.lowest_score, f.highest_score, f.scored_at, coalesce(d.position, f.position) AS segment_position
-FROM leadscore.segment d FULL JOIN found f ON f.model = d.model AND f.segment = d.segment
+	SELECT u.model, u.segment, coalesce(min(u.position) FILTER (WHERE u.lead_id IS NULL), min(u.position)) AS position, count(u.lead_id) AS leads,
+		avg(u.score) AS average_score, min(u.score) AS lowest_score, max(u.score) AS highest_score, max(u.scored_at) AS scored_at
+	FROM (
+		SELECT d.model, d.segment, d.position, NULL::text AS lead_id, NULL::float8 AS score, NULL::timestamptz AS scored_at FROM leadscore.segment d
+		UNION ALL
+		SELECT l.model, l.segment, l.segment_position, l.lead_id, l.score, l.scored_at FROM leadscore.lead_segment l
+	) u
+	GROUP BY u.model, u.segment
+) s
 ORDER BY 1, 3;
 
 COMMENT ON VIEW leadscore.segment_summary IS 'how many leads each segment of each model has, in the snapshot';

@@ -258,26 +258,27 @@ COMMENT ON COLUMN leadscore_internal.figures.funnel IS 'month, segment, number o
 COMMENT ON COLUMN leadscore_internal.figures.attribution IS '0 (first touch) or 1 (last), month, channel, segment, new customers, orders, new leads';
 COMMENT ON COLUMN leadscore_internal.figures.attribution_revenue IS 'the value of the orders';
 
-CREATE FUNCTION leadscore_internal.figures_transition(internal, jsonb, leadscore.timeline, jsonb, timestamptz, timestamptz[], integer, integer, integer[], integer[], integer[], integer[]) RETURNS internal
+CREATE FUNCTION leadscore_internal.figures_transition(internal, jsonb, leadscore.timeline, jsonb, timestamptz, timestamptz[], integer, integer, integer[], integer[], integer[], integer[], timestamptz[], leadscore.timeline[]) RETURNS internal
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50;
 
 CREATE FUNCTION leadscore_internal.figures_final(internal) RETURNS leadscore_internal.figures
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 
-COMMENT ON FUNCTION leadscore_internal.figures_transition(internal, jsonb, leadscore.timeline, jsonb, timestamptz, timestamptz[], integer, integer, integer[], integer[], integer[], integer[])
+COMMENT ON FUNCTION leadscore_internal.figures_transition(internal, jsonb, leadscore.timeline, jsonb, timestamptz, timestamptz[], integer, integer, integer[], integer[], integer[], integer[], timestamptz[], leadscore.timeline[])
 	IS 'aggregate transition function';
 COMMENT ON FUNCTION leadscore_internal.figures_final(internal) IS 'aggregate final function';
 
 CREATE AGGREGATE leadscore_internal.gather_figures(scorecard jsonb, timeline leadscore.timeline, profile jsonb, at timestamptz, months timestamptz[],
-	conversion_id integer, look_back_hours integer, stage_signals integer[], stages integer[], touch_signals integer[], channels integer[]) (
+	conversion_id integer, look_back_hours integer, stage_signals integer[], stages integer[], touch_signals integer[], channels integer[],
+	instants timestamptz[], timelines leadscore.timeline[]) (
 	SFUNC = leadscore_internal.figures_transition,
 	STYPE = internal,
 	SSPACE = 65536,
 	FINALFUNC = leadscore_internal.figures_final
 );
 
-COMMENT ON AGGREGATE leadscore_internal.gather_figures(jsonb, leadscore.timeline, jsonb, timestamptz, timestamptz[], integer, integer, integer[], integer[], integer[], integer[])
-	IS 'the key figures of timelines up to an instant';
+COMMENT ON AGGREGATE leadscore_internal.gather_figures(jsonb, leadscore.timeline, jsonb, timestamptz, timestamptz[], integer, integer, integer[], integer[], integer[], integer[], timestamptz[], leadscore.timeline[])
+	IS 'the key figures of timelines up to an instant, with the instants of events and what each has added to its timeline';
 
 -- (an event of the first hours of 1970 may lie in the year before)
 CREATE FUNCTION leadscore_internal.month_number(n integer) RETURNS date
@@ -314,6 +315,7 @@ DECLARE
 	stages integer[];
 	touch_signals integer[];
 	channels integer[];
+	tied text[];
 	result leadscore_internal.figures;
 BEGIN
 	SELECT c.scorecard, c.conversion_id, c.time_zone, leadscore_internal.duration_hours('look_back'::text, c.look_back, 'Write a duration such as 30 days.'::text) AS look_back INTO card
@@ -329,10 +331,12 @@ BEGIN
 		GROUP BY g.signal_id) s;
 	SELECT array_agg(g.signal_id ORDER BY g.signal_id, n.n), array_agg(n.n::integer ORDER BY g.signal_id, n.n) INTO touch_signals, channels
 	FROM leadscore.channel c JOIN leadscore_internal.channel_names() n ON n.channel = c.channel JOIN leadscore.signal g ON g.signal = c.signal;
+	tied := (SELECT leadscore_internal.tied_leads(v.lead_id, v.timeline, card.conversion_id, touch_signals, channels)
+		FROM leadscore_internal.visible_lead v WHERE card.conversion_id IS NOT NULL AND touch_signals IS NOT NULL);
 	result := (
 		SELECT leadscore_internal.gather_figures(card.scorecard, v.timeline, v.profile, now(), months, card.conversion_id, card.look_back,
-			coalesce(stage_signals, '{}'), coalesce(stages, '{}'), coalesce(touch_signals, '{}'), coalesce(channels, '{}'))
-		FROM leadscore_internal.visible_lead v);
+			coalesce(stage_signals, '{}'), coalesce(stages, '{}'), coalesce(touch_signals, '{}'), coalesce(channels, '{}'), m.instants, m.timelines)
+		FROM leadscore_internal.visible_lead v LEFT JOIN leadscore_internal.event_moments(tied, touch_signals || card.conversion_id) m ON m.lead_id = v.lead_id);
 	RETURN result;
 END
 $$;

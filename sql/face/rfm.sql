@@ -31,7 +31,7 @@ COMMENT ON COLUMN leadscore.conversion.model IS 'the model';
 COMMENT ON COLUMN leadscore.conversion.signal IS 'an event signal: its occurrences are orders, its value is money';
 COMMENT ON COLUMN leadscore.conversion.look_back IS 'how long before an order a touch may lie to be credited with it in attribution; NULL: no limit';
 COMMENT ON COLUMN leadscore.conversion.horizon IS 'within what time a conversion is predicted, for model_quality';
-COMMENT ON COLUMN leadscore.conversion.recency_cuts IS 'for rfm_lead, instead of quintiles: the longest times since the last order for the tiles 2, 3, 4 and 5; NULL: quintiles';
+COMMENT ON COLUMN leadscore.conversion.recency_cuts IS 'for rfm() and rfm_lead, instead of quintiles: the longest times since the last order for the tiles 2, 3, 4 and 5; NULL: quintiles';
 COMMENT ON COLUMN leadscore.conversion.frequency_cuts IS 'the fewest orders for the tiles 2, 3, 4 and 5; NULL: quintiles';
 COMMENT ON COLUMN leadscore.conversion.monetary_cuts IS 'the least money for the tiles 2, 3, 4 and 5; NULL: quintiles';
 
@@ -132,15 +132,65 @@ COMMENT ON FUNCTION leadscore.rfm_groups() IS 'the groups that apply: those of t
 
 -- rfm
 
-CREATE FUNCTION leadscore.rfm(signals text[], at timestamptz DEFAULT now(), n integer DEFAULT 5)
+CREATE FUNCTION leadscore_internal.bought(timeline leadscore.timeline, signal_ids integer[], at timestamptz, OUT orders bigint, OUT revenue numeric, OUT last_at timestamptz)
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5;
+
+COMMENT ON FUNCTION leadscore_internal.bought(leadscore.timeline, integer[], timestamptz)
+	IS 'occurrences, value and last hour of signals up to an instant; NULL: there is no occurrence';
+
+CREATE FUNCTION leadscore_internal.rfm_tiles(signal_ids integer[], at timestamptz, n integer, recency_cuts interval[], frequency_cuts bigint[], monetary_cuts numeric[])
+	RETURNS TABLE (lead_id text, last_at timestamptz, frequency bigint, monetary numeric,
+		recency_tile integer, frequency_tile integer, monetary_tile integer, rfm_group text, rfm_position integer)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+	WITH bought AS MATERIALIZED (
+		SELECT v.lead_id, (t.bought).last_at AS last_at, (t.bought).orders AS frequency, (t.bought).revenue AS monetary
+		FROM leadscore_internal.visible_lead v
+		CROSS JOIN LATERAL (SELECT leadscore_internal.bought(v.timeline, signal_ids, rfm_tiles.at) AS bought OFFSET 0) t
+		WHERE (t.bought).orders > 0
+	), ranked AS (
+		-- how many are strictly worse: equal ones share it
+		SELECT b.*, rank() OVER (ORDER BY b.last_at) - 1 AS r, rank() OVER (ORDER BY b.frequency) - 1 AS f,
+			rank() OVER (ORDER BY b.monetary) - 1 AS m, count(*) OVER () AS leads
+		FROM bought b
+	), cut AS (
+		SELECT k.*,
+			(CASE WHEN recency_cuts IS NULL THEN 1 + k.r * 5 / k.leads ELSE 5 - width_bucket(extract(epoch FROM rfm_tiles.at) - extract(epoch FROM k.last_at),
+				ARRAY(SELECT extract(epoch FROM c) FROM unnest(recency_cuts) c ORDER BY 1)) END)::integer AS r5,
+			(CASE WHEN frequency_cuts IS NULL THEN 1 + k.f * 5 / k.leads ELSE 1 + width_bucket(k.frequency, frequency_cuts) END)::integer AS f5,
+			(CASE WHEN monetary_cuts IS NULL THEN 1 + k.m * 5 / k.leads ELSE 1 + width_bucket(k.monetary, monetary_cuts) END)::integer AS m5
+		FROM ranked k
+	), grouped AS (
+		-- a combination of tiles has one group, and there are 125 at most
+		SELECT k.r5, k.f5, k.m5, g.rfm_group, g.position
+		FROM (SELECT DISTINCT c.r5, c.f5, c.m5 FROM cut c) k
+		LEFT JOIN LATERAL (
+			SELECT g.rfm_group, g.position FROM leadscore.rfm_groups() g
+			WHERE k.r5 BETWEEN coalesce(g.min_recency, 1) AND coalesce(g.max_recency, 5)
+			AND k.f5 BETWEEN coalesce(g.min_frequency, 1) AND coalesce(g.max_frequency, 5)
+			AND k.m5 BETWEEN coalesce(g.min_monetary, 1) AND coalesce(g.max_monetary, 5)
+			ORDER BY g.position LIMIT 1
+		) g ON true
+	)
+	SELECT c.lead_id, c.last_at, c.frequency, c.monetary,
+		CASE WHEN n = 5 THEN c.r5 ELSE (1 + c.r * n / c.leads)::integer END,
+		CASE WHEN n = 5 THEN c.f5 ELSE (1 + c.f * n / c.leads)::integer END,
+		CASE WHEN n = 5 THEN c.m5 ELSE (1 + c.m * n / c.leads)::integer END,
+		g.rfm_group, g.position
+	FROM cut c JOIN grouped g ON g.r5 = c.r5 AND g.f5 = c.f5 AND g.m5 = c.m5
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.rfm_tiles(integer[], timestamptz, integer, interval[], bigint[], numeric[])
+	IS 'recency, frequency and monetary value by signals, in n tiles; five have the cut points, if there are any, and the groups always';
+
+CREATE FUNCTION leadscore_internal.rfm_checked(signals text[], at timestamptz, n integer, recency_cuts interval[], frequency_cuts bigint[], monetary_cuts numeric[])
 	RETURNS TABLE (lead_id text, last_at timestamptz, frequency bigint, monetary numeric,
 		recency_tile integer, frequency_tile integer, monetary_tile integer, rfm_group text)
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
-#variable_conflict use_column
 DECLARE
 	signal_ids CONSTANT integer[] := ARRAY(SELECT (s ->> 'signal_id')::integer
-		FROM jsonb_array_elements(leadscore_internal.signals_named(rfm.signals) -> 'signals') s);
+		FROM jsonb_array_elements(leadscore_internal.signals_named(rfm_checked.signals) -> 'signals') s);
 	leads bigint;
 BEGIN
 	IF n IS NULL OR n < 1 THEN
@@ -148,54 +198,47 @@ BEGIN
 			DETAIL = format('n is %s.', coalesce(n::text, 'NULL')), HINT = 'Five is usual.';
 	END IF;
 	RETURN QUERY
-	WITH bought AS MATERIALIZED (
-		SELECT v.lead_id, max(e.hour) FILTER (WHERE e.occurrences > 0) AS last_at, sum(e.occurrences)::bigint AS frequency, sum(e.value) AS monetary
-		FROM leadscore_internal.visible_lead v CROSS JOIN LATERAL leadscore.timeline_entries(v.timeline) e
-		WHERE e.signal_id = ANY (signal_ids) AND e.hour <= rfm.at
-		GROUP BY v.lead_id
-		HAVING sum(e.occurrences) > 0
-	), ranked AS (
-		-- how many are strictly worse: equal ones share it
-		SELECT b.*, rank() OVER (ORDER BY b.last_at) - 1 AS r, rank() OVER (ORDER BY b.frequency) - 1 AS f,
-			rank() OVER (ORDER BY b.monetary) - 1 AS m, count(*) OVER () AS leads
-		FROM bought b
-	)
-	SELECT k.lead_id, k.last_at, k.frequency, k.monetary,
-		(1 + k.r * rfm.n / k.leads)::integer, (1 + k.f * rfm.n / k.leads)::integer, (1 + k.m * rfm.n / k.leads)::integer,
-		(SELECT g.rfm_group FROM leadscore.rfm_groups() g
-			WHERE 1 + k.r * 5 / k.leads BETWEEN coalesce(g.min_recency, 1) AND coalesce(g.max_recency, 5)
-			AND 1 + k.f * 5 / k.leads BETWEEN coalesce(g.min_frequency, 1) AND coalesce(g.max_frequency, 5)
-			AND 1 + k.m * 5 / k.leads BETWEEN coalesce(g.min_monetary, 1) AND coalesce(g.max_monetary, 5)
-			ORDER BY g.position LIMIT 1)
-	FROM ranked k
-	ORDER BY k.lead_id;
+	SELECT r.lead_id, r.last_at, r.frequency, r.monetary, r.recency_tile, r.frequency_tile, r.monetary_tile, r.rfm_group
+	FROM leadscore_internal.rfm_tiles(signal_ids, rfm_checked.at, n, recency_cuts, frequency_cuts, monetary_cuts) r
+	ORDER BY r.lead_id;
 	GET DIAGNOSTICS leads = ROW_COUNT;
-	IF leads BETWEEN 1 AND n - 1 THEN
+	IF leads BETWEEN 1 AND n - 1 AND (n <> 5 OR recency_cuts IS NULL OR frequency_cuts IS NULL OR monetary_cuts IS NULL) THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'there are more tiles than leads',
 			DETAIL = format('n is %s; %s leads have bought by then.', n, leads), HINT = 'Ask for fewer tiles.';
 	END IF;
 END
 $$;
 
-CREATE FUNCTION leadscore_internal.conversion_of(model text) RETURNS text
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+COMMENT ON FUNCTION leadscore_internal.rfm_checked(text[], timestamptz, integer, interval[], bigint[], numeric[])
+	IS 'what rfm() returns: rfm_tiles() by the names of signals, with at least as many leads as tiles';
+
+CREATE FUNCTION leadscore.rfm(signals text[], at timestamptz DEFAULT now(), n integer DEFAULT 5)
+	RETURNS TABLE (lead_id text, last_at timestamptz, frequency bigint, monetary numeric,
+		recency_tile integer, frequency_tile integer, monetary_tile integer, rfm_group text)
+	LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT r.lead_id, r.last_at, r.frequency, r.monetary, r.recency_tile, r.frequency_tile, r.monetary_tile, r.rfm_group
+	FROM leadscore_internal.rfm_checked(signals, at, n, NULL::interval[], NULL::bigint[], NULL::numeric[]) r
+	ORDER BY r.lead_id;
+END;
+
+CREATE FUNCTION leadscore_internal.conversion_of(model text) RETURNS SETOF leadscore_internal.model_conversion
+	LANGUAGE plpgsql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	-- an experiment has the conversion of its control
 	name CONSTANT text := leadscore_internal.model_named(coalesce((SELECT e.control FROM leadscore.experiment e WHERE e.experiment = conversion_of.model), model));
-	signal text;
 BEGIN
-	SELECT c.signal INTO signal FROM leadscore_internal.model_conversion c WHERE c.model = name;
+	RETURN QUERY SELECT c.* FROM leadscore_internal.model_conversion c WHERE c.model = name;
 	IF NOT FOUND AND name IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('model "%s" has no conversion', name),
 			DETAIL = 'There is neither a row for it in leadscore.conversion nor a signal purchase.',
 			HINT = format('INSERT INTO leadscore.conversion (model, signal) VALUES (%L, ...).', name);
 	END IF;
-	RETURN signal;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.conversion_of(text) IS 'the signal that is a model''s conversion; of an experiment that of its control';
+COMMENT ON FUNCTION leadscore_internal.conversion_of(text) IS 'a model''s conversion; of an experiment that of its control';
 
 CREATE FUNCTION leadscore.rfm(model text DEFAULT 'default', at timestamptz DEFAULT now(), n integer DEFAULT 5)
 	RETURNS TABLE (lead_id text, last_at timestamptz, frequency bigint, monetary numeric,
@@ -203,12 +246,13 @@ CREATE FUNCTION leadscore.rfm(model text DEFAULT 'default', at timestamptz DEFAU
 	LANGUAGE sql STABLE
 BEGIN ATOMIC
 	SELECT r.lead_id, r.last_at, r.frequency, r.monetary, r.recency_tile, r.frequency_tile, r.monetary_tile, r.rfm_group
-	FROM leadscore.rfm(ARRAY[leadscore_internal.conversion_of(rfm.model)], at, n) r
+	FROM leadscore_internal.conversion_of(rfm.model) c
+	CROSS JOIN LATERAL leadscore_internal.rfm_checked(ARRAY[c.signal], at, n, c.recency_cuts, c.frequency_cuts, c.monetary_cuts) r
 	ORDER BY r.lead_id;
 END;
 
 COMMENT ON FUNCTION leadscore.rfm(text[], timestamptz, integer) IS 'recency, frequency and monetary value of all leads that have bought, in n tiles that keep equals together, and the group';
-COMMENT ON FUNCTION leadscore.rfm(text, timestamptz, integer) IS 'the same for the conversion of a model';
+COMMENT ON FUNCTION leadscore.rfm(text, timestamptz, integer) IS 'the same for the conversion of a model; five tiles have its cut points';
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore.conversion', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.rfm_group', '');

@@ -61,50 +61,12 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.conversions() IS 'the conversion of each model that has one';
 
-CREATE FUNCTION leadscore_internal.bought(timeline leadscore.timeline, signal_id integer, at timestamptz, OUT orders bigint, OUT revenue numeric, OUT last_at timestamptz)
-	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5;
-
-COMMENT ON FUNCTION leadscore_internal.bought(leadscore.timeline, integer, timestamptz)
-	IS 'occurrences, value and last hour of a signal up to an instant; NULL: there is no occurrence';
-
 CREATE FUNCTION leadscore_internal.rfm_lead_now() RETURNS SETOF leadscore.rfm_lead
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
-	WITH bought AS MATERIALIZED (
-		SELECT c.model, v.lead_id, (t.bought).last_at AS last_at, (t.bought).orders AS frequency, (t.bought).revenue AS monetary,
-			c.recency_cuts, c.frequency_cuts, c.monetary_cuts
-		FROM leadscore_internal.conversions() c
-		CROSS JOIN leadscore_internal.visible_lead v
-		CROSS JOIN LATERAL (SELECT leadscore_internal.bought(v.timeline, c.signal_id, now()) AS bought OFFSET 0) t
-		WHERE (t.bought).orders > 0
-	), tiled AS (
-		-- how many are strictly worse: equal ones share it
-		SELECT b.*, 1 + (rank() OVER (PARTITION BY b.model ORDER BY b.last_at) - 1) * 5 / count(*) OVER w AS r,
-			1 + (rank() OVER (PARTITION BY b.model ORDER BY b.frequency) - 1) * 5 / count(*) OVER w AS f,
-			1 + (rank() OVER (PARTITION BY b.model ORDER BY b.monetary) - 1) * 5 / count(*) OVER w AS m
-		FROM bought b
-		WINDOW w AS (PARTITION BY b.model)
-	), cut AS (
-		SELECT t.model, t.lead_id, t.last_at, t.frequency, t.monetary,
-			(CASE WHEN t.recency_cuts IS NULL THEN t.r ELSE 5 - width_bucket(extract(epoch FROM now() - t.last_at),
-				ARRAY(SELECT extract(epoch FROM c) FROM unnest(t.recency_cuts) c ORDER BY 1)) END)::integer AS r,
-			(CASE WHEN t.frequency_cuts IS NULL THEN t.f ELSE 1 + width_bucket(t.frequency, t.frequency_cuts) END)::integer AS f,
-			(CASE WHEN t.monetary_cuts IS NULL THEN t.m ELSE 1 + width_bucket(t.monetary, t.monetary_cuts) END)::integer AS m
-		FROM tiled t
-	), grouped AS (
-		-- a combination of tiles has one group, and there are 125 at most
-		SELECT k.r, k.f, k.m, g.rfm_group, g.position
-		FROM (SELECT DISTINCT c.r, c.f, c.m FROM cut c) k
-		LEFT JOIN LATERAL (
-			SELECT g.rfm_group, g.position FROM leadscore.rfm_groups() g
-			WHERE k.r BETWEEN coalesce(g.min_recency, 1) AND coalesce(g.max_recency, 5)
-			AND k.f BETWEEN coalesce(g.min_frequency, 1) AND coalesce(g.max_frequency, 5)
-			AND k.m BETWEEN coalesce(g.min_monetary, 1) AND coalesce(g.max_monetary, 5)
-			ORDER BY g.position LIMIT 1
-		) g ON true
-	)
-	SELECT c.model, c.lead_id, c.last_at, c.frequency, c.monetary, c.r, c.f, c.m, g.rfm_group, g.position, now()
-	FROM cut c JOIN grouped g ON g.r = c.r AND g.f = c.f AND g.m = c.m
+	SELECT c.model, r.lead_id, r.last_at, r.frequency, r.monetary, r.recency_tile, r.frequency_tile, r.monetary_tile, r.rfm_group, r.rfm_position, now()
+	FROM leadscore_internal.conversions() c
+	CROSS JOIN LATERAL leadscore_internal.rfm_tiles(ARRAY[c.signal_id], now(), 5, c.recency_cuts, c.frequency_cuts, c.monetary_cuts) r
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.rfm_lead_now() IS 'the rows of rfm_lead as of now';

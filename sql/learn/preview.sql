@@ -211,6 +211,49 @@ COMMENT ON FUNCTION leadscore.diff(jsonb, jsonb) IS 'the differences between two
 
 -- drift
 
+CREATE FUNCTION leadscore_internal.past_measures(scorecard jsonb, timeline leadscore.timeline, profile jsonb, at timestamptz) RETURNS float8[]
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100;
+
+COMMENT ON FUNCTION leadscore_internal.past_measures(jsonb, leadscore.timeline, jsonb, timestamptz)
+	IS 'the score, then the features, by what was known before an instant';
+
+CREATE TYPE leadscore_internal.measure_tally AS (
+	leads_from bigint,
+	leads_to bigint,
+	measured_from bigint,
+	measured_to bigint,
+	mean_from float8,
+	mean_to float8,
+	bands float8[]
+);
+
+COMMENT ON TYPE leadscore_internal.measure_tally IS 'one measure of leads at two instants';
+COMMENT ON COLUMN leadscore_internal.measure_tally.leads_from IS 'the leads at the first instant';
+COMMENT ON COLUMN leadscore_internal.measure_tally.leads_to IS 'the leads at the second';
+COMMENT ON COLUMN leadscore_internal.measure_tally.measured_from IS 'those of which something was measured at the first';
+COMMENT ON COLUMN leadscore_internal.measure_tally.measured_to IS 'and at the second';
+COMMENT ON COLUMN leadscore_internal.measure_tally.mean_from IS 'their mean at the first; NULL: there are none';
+COMMENT ON COLUMN leadscore_internal.measure_tally.mean_to IS 'and at the second';
+COMMENT ON COLUMN leadscore_internal.measure_tally.bands IS 'those of the first and of the second in bands, as fine_bands() makes them; NULL: there are none';
+
+CREATE FUNCTION leadscore_internal.tally_measures_transition(internal, float8[], boolean) RETURNS internal
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
+CREATE FUNCTION leadscore_internal.tally_measures_final(internal) RETURNS leadscore_internal.measure_tally[]
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore_internal.tally_measures_transition(internal, float8[], boolean) IS 'aggregate transition function';
+COMMENT ON FUNCTION leadscore_internal.tally_measures_final(internal) IS 'aggregate final function';
+
+CREATE AGGREGATE leadscore_internal.tally_measures(measures float8[], after boolean) (
+	SFUNC = leadscore_internal.tally_measures_transition,
+	STYPE = internal,
+	SSPACE = 65536,
+	FINALFUNC = leadscore_internal.tally_measures_final
+);
+
+COMMENT ON AGGREGATE leadscore_internal.tally_measures(float8[], boolean) IS 'each of several measures at two instants';
+
 CREATE FUNCTION leadscore.stability_report(model text DEFAULT 'default', since timestamptz DEFAULT now() - interval '30 days', until timestamptz DEFAULT now(),
 	active_within interval DEFAULT '90 days', share float8 DEFAULT 1)
 	RETURNS TABLE (weight_id integer, signal text, measure text, leads_from bigint, leads_to bigint, measured_from bigint, measured_to bigint,
@@ -236,17 +279,15 @@ BEGIN
 	active_hours := leadscore_internal.duration_hours('active_within'::text, active_within, 'Write a duration such as 90 days, or NULL for all leads.'::text);
 	RETURN QUERY
 		WITH tally AS (
-			SELECT u.n, count(*) FILTER (WHERE NOT x.after) AS leads_from, count(*) FILTER (WHERE x.after) AS leads_to,
-				count(u.value) FILTER (WHERE NOT x.after) AS measured_from, count(u.value) FILTER (WHERE x.after) AS measured_to,
-				avg(u.value) FILTER (WHERE NOT x.after) AS mean_from, avg(u.value) FILTER (WHERE x.after) AS mean_to, leadscore_internal.fine_bands(u.value, x.after) AS bands
+			SELECT m.*
 			FROM (
-				SELECT c.after, leadscore_internal.past_score(card, e.timeline, e.profile, c.at) AS score, leadscore_internal.past_features(card, e.timeline, e.profile, c.at) AS features
+				SELECT leadscore_internal.tally_measures(leadscore_internal.past_measures(card, e.timeline, e.profile, c.at), c.after) AS measures
 				FROM leadscore_internal.visible_lead e CROSS JOIN (VALUES (false, since), (true, until)) AS c (after, at)
-				WHERE (share = 1 OR leadscore_internal.treated('stability', share, e.lead_id))
-				AND leadscore_internal.outcome(e.timeline, -1, c.at, 1, active_hours) IS NOT NULL OFFSET 0
+				-- (52 bits of a hash)
+				WHERE (share = 1 OR (hashtextextended(e.lead_id, 0) & 4503599627370495) < share * 4503599627370496)
+				AND leadscore_internal.outcome(e.timeline, -1, c.at, 1, active_hours) IS NOT NULL
 			) x
-			CROSS JOIN LATERAL unnest(x.score || x.features) WITH ORDINALITY AS u (value, n)
-			GROUP BY u.n
+			CROSS JOIN LATERAL unnest(x.measures) WITH ORDINALITY AS m (leads_from, leads_to, measured_from, measured_to, mean_from, mean_to, bands, n)
 		)
 		SELECT (w.term -> 'weight_id')::integer, w.term ->> 'signal', w.term ->> 'measure', t.leads_from, t.leads_to, t.measured_from, t.measured_to, t.mean_from, t.mean_to, p.psi,
 			CASE WHEN p.psi < 0.1 THEN 'stable' WHEN p.psi < 0.25 THEN 'shifted' WHEN p.psi IS NOT NULL THEN 'unstable' END, w.rule

@@ -787,6 +787,7 @@ AS $$
 DECLARE
 	models text[];
 	chosen text;
+	arms text;
 BEGIN
 	IF EXISTS (SELECT FROM leadscore.model m WHERE m.model = name) THEN
 		RETURN name;
@@ -805,10 +806,11 @@ BEGIN
 			DETAIL = 'No model is named, there are several, and none of them is the default.',
 			HINT = 'Choose one with leadscore.set_default_model(), or name it in the call. ' || leadscore_internal.known('models'::text, models);
 	END IF;
+	SELECT format('"%s" and "%s"', e.control, e.treatment) INTO arms FROM leadscore.experiment e WHERE e.experiment = name;
 	RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 		MESSAGE = format('model "%s" does not exist', name),
-		DETAIL = format('There is no row with the model "%s" in leadscore.model.', name),
-		HINT = CASE WHEN cardinality(models) = 0
+		DETAIL = coalesce('It is an experiment, which serves the models ' || arms || '.', format('There is no row with the model "%s" in leadscore.model.', name)),
+		HINT = CASE WHEN arms IS NOT NULL THEN 'Name one of its models.' WHEN cardinality(models) = 0
 			THEN 'There are no models yet. Begin with SELECT leadscore.publish(leadscore.template(''ecommerce'')).'
 			ELSE leadscore_internal.known('models'::text, models) END;
 END

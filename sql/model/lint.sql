@@ -354,6 +354,17 @@ COMMENT ON FUNCTION leadscore_internal.lint_signals(jsonb) IS 'what is probably 
 
 -- all of it
 
+CREATE FUNCTION leadscore_internal.document_findings(document jsonb) RETURNS TABLE (severity text, object text, problem text, hint text)
+	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
+AS $$
+	SELECT * FROM leadscore_internal.lint_segments(document)
+	UNION ALL SELECT * FROM leadscore_internal.lint_weights(document)
+	UNION ALL SELECT * FROM leadscore_internal.lint_caps(document)
+	UNION ALL SELECT * FROM leadscore_internal.lint_crm_step(document)
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.document_findings(jsonb) IS 'what lint() finds in a document alone, without the data';
+
 CREATE FUNCTION leadscore.lint(model text DEFAULT 'default') RETURNS TABLE (severity text, object text, problem text, hint text)
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off SET extra_float_digits = 1
 AS $$
@@ -365,10 +376,7 @@ BEGIN
 	RETURN QUERY
 	SELECT f.severity, f.object, f.problem, f.hint
 	FROM (
-		SELECT * FROM leadscore_internal.lint_segments(document)
-		UNION ALL SELECT * FROM leadscore_internal.lint_weights(document)
-		UNION ALL SELECT * FROM leadscore_internal.lint_caps(document)
-		UNION ALL SELECT * FROM leadscore_internal.lint_crm_step(document)
+		SELECT * FROM leadscore_internal.document_findings(document)
 		UNION ALL SELECT * FROM leadscore_internal.lint_signals(document)
 		UNION ALL
 		SELECT 'warning', format('model "%s"', name), format('has almost the name of the experiment "%s"; each has rows of its own in lead_score', e.experiment), 'Rename one of them.'

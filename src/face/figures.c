@@ -8,13 +8,13 @@
  *     months      | 0        | 1        | 2   ... now
  *     instants             0 |        1 |          2
  */
+#include "face/journey.h"
 #include "learn/quality.h"
 #include "learn/wide_sum.h"
 #include "model/over_time.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
-#include "utils/array.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(bought);
@@ -39,13 +39,15 @@ row_of_call(FunctionCallInfo fcinfo)
 }
 
 /*
- * (timeline, signal_id, at): occurrences, value and last hour of a signal up to an instant; NULL if it has not
+ * (timeline, signal_ids, at): occurrences, value and last hour of some signals up to an instant; NULL if none has
  * occurred
  */
 Datum
 bought(PG_FUNCTION_ARGS)
 {
-	int32		signal_id = PG_GETARG_INT32(1);
+	ArrayType  *signal_ids = PG_GETARG_ARRAYTYPE_P(1);
+	const int32 *ids = (const int32 *) ARR_DATA_PTR(signal_ids);
+	int			n = ARR_HASNULL(signal_ids) ? 0 : ArrayGetNItems(ARR_NDIM(signal_ids), ARR_DIMS(signal_ids));
 	int32		known = hour_of(PG_GETARG_TIMESTAMPTZ(2));
 	int64		orders = 0;
 	int32		last = NO_HOUR;
@@ -56,19 +58,25 @@ bought(PG_FUNCTION_ARGS)
 
 	timeline_read(&reader, PG_GETARG_TIMELINE(0));
 	while (timeline_next_signal(&reader))
+	{
+		int			wanted = 0;
+
+		while (wanted < n && ids[wanted] != reader.signal_id)
+			wanted++;
 		while (reader.left > 0)
 		{
 			int64		occurrences;
 			int64		value;
 
 			timeline_next_entry(&reader, &occurrences, &value);
-			if (reader.signal_id != signal_id || reader.hour > known)
+			if (wanted == n || reader.hour > known)
 				continue;
 			orders += occurrences;
 			wide_add(&revenue, value);
 			if (occurrences > 0)
-				last = reader.hour;
+				last = Max(last, reader.hour);
 		}
+	}
 	if (orders <= 0 || last == NO_HOUR)
 		PG_RETURN_NULL();
 	values[0] = Int64GetDatum(orders);
@@ -78,13 +86,6 @@ bought(PG_FUNCTION_ARGS)
 }
 
 /* ---------- the aggregate figures ---------- */
-
-enum
-{
-	FIRST_TOUCH,
-	LAST_TOUCH,
-	ATTRIBUTIONS
-};
 
 /* The figures of a segment at the start of a month, or of the leads that came in the month. */
 typedef struct MonthCell
@@ -121,19 +122,6 @@ typedef struct Cycle
 	double		days;
 } Cycle;
 
-typedef struct Touch
-{
-	int32		hour;
-	int32		channel;
-} Touch;
-
-typedef struct Order
-{
-	int32		hour;
-	int64		occurrences;
-	int64		value;
-} Order;
-
 typedef struct Figures
 {
 	MemoryContext context;
@@ -142,16 +130,11 @@ typedef struct Figures
 	int32		now;			/* hour */
 	int32		n_months;
 	int32	   *months;			/* the first hour of each */
-	int32		conversion;		/* signal_id, or -1 */
 	int32		look_back;		/* hours; PG_INT32_MAX: unlimited */
 	int32		n_stages;
 	int32		n_stage_signals;
 	int32	   *stage_signals;	/* ascending signal_ids */
 	int32	   *stages;			/* the number of each one's furthest stage, from 0 */
-	int32		n_touch_signals;
-	int32	   *touch_signals;
-	int32	   *channels;		/* of each one, from 1, ordered by name */
-	int32		n_channels;		/* including none */
 	Month	  **of_month;		/* NULL: no lead in this month */
 	int32		n_cycles;
 	int32		cycle_capacity;
@@ -160,31 +143,12 @@ typedef struct Figures
 	/* of one lead */
 	int32		start;
 	int32		furthest;		/* stage, or -1 */
-	int32		n_orders;
-	int32		order_capacity;
-	Order	   *orders;			/* by hour */
-	int32		n_touches;
-	int32		touch_capacity;
-	Touch	   *touches;		/* by hour and channel */
+	Journey		journey;
 } Figures;
-
-static int32 *
-int32_array(FunctionCallInfo fcinfo, int argument, MemoryContext context, int32 *n)
-{
-	Datum	   *values;
-	bool	   *nulls;
-	int32	   *result;
-
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(argument), INT4OID, sizeof(int32), true, TYPALIGN_INT, &values, &nulls, n);
-	result = MemoryContextAlloc(context, Max(*n, 1) * sizeof(int32));
-	for (int32 i = 0; i < *n; i++)
-		result[i] = nulls[i] ? 0 : Max(0, Min(DatumGetInt32(values[i]), PG_INT16_MAX));
-	return result;
-}
 
 /*
  * (state, scorecard, timeline, profile, at, months, conversion_id, look_back, stage_signals, stages, touch_signals,
- * channels)
+ * channels, instants, timelines)
  */
 static Figures *
 figures_create(FunctionCallInfo fcinfo, MemoryContext context)
@@ -224,19 +188,13 @@ figures_create(FunctionCallInfo fcinfo, MemoryContext context)
 	instants[f->n_months - 1] = f->now;
 	f->over = over_time_create(context, card, f->n_months, instants);
 	f->of_month = MemoryContextAllocZero(context, f->n_months * sizeof(Month *));
-	f->conversion = PG_ARGISNULL(6) ? -1 : PG_GETARG_INT32(6);
 	f->look_back = PG_ARGISNULL(7) ? PG_INT32_MAX : PG_GETARG_INT32(7);
-	f->stage_signals = int32_array(fcinfo, 8, context, &f->n_stage_signals);
-	f->stages = int32_array(fcinfo, 9, context, &n);
+	f->stage_signals = journey_numbers(PG_GETARG_ARRAYTYPE_P(8), context, PG_INT32_MAX, &f->n_stage_signals);
+	f->stages = journey_numbers(PG_GETARG_ARRAYTYPE_P(9), context, PG_INT16_MAX, &n);
 	f->n_stage_signals = Min(f->n_stage_signals, n);
 	for (int32 i = 0; i < n; i++)
 		f->n_stages = Max(f->n_stages, f->stages[i] + 1);
-	f->touch_signals = int32_array(fcinfo, 10, context, &f->n_touch_signals);
-	f->channels = int32_array(fcinfo, 11, context, &n);
-	f->n_touch_signals = Min(f->n_touch_signals, n);
-	f->n_channels = 1;
-	for (int32 i = 0; i < n; i++)
-		f->n_channels = Max(f->n_channels, f->channels[i] + 1);
+	journey_configure(&f->journey, context, PG_ARGISNULL(6) ? -1 : PG_GETARG_INT32(6), PG_GETARG_ARRAYTYPE_P(10), PG_GETARG_ARRAYTYPE_P(11));
 	return f;
 }
 
@@ -254,8 +212,8 @@ month_cells(Figures *f, int32 number)
 	month->stages = MemoryContextAllocZero(f->context, Max(f->segments * f->n_stages, 1) * sizeof(int64));
 	for (int a = 0; a < ATTRIBUTIONS; a++)
 	{
-		month->channels[a] = MemoryContextAllocZero(f->context, f->segments * f->n_channels * sizeof(ChannelCell));
-		for (int32 i = 0; i < f->segments * f->n_channels; i++)
+		month->channels[a] = MemoryContextAllocZero(f->context, f->segments * f->journey.n_channels * sizeof(ChannelCell));
+		for (int32 i = 0; i < f->segments * f->journey.n_channels; i++)
 			month->channels[a][i].revenue.scale = MONEY_SCALE;
 	}
 	return month;
@@ -282,48 +240,23 @@ month_of_hour(const Figures *f, int32 hour)
 
 /* ---------- one lead ---------- */
 
-static int
-compare_touches(const void *a, const void *b)
-{
-	const Touch *one = a;
-	const Touch *other = b;
-
-	if (one->hour != other->hour)
-		return one->hour < other->hour ? -1 : 1;
-	return one->channel < other->channel ? -1 : one->channel > other->channel;
-}
-
-/* Room for one more item of an array in the state. */
-#define make_room(f, array, n, capacity) \
-	do { \
-		if ((n) == (capacity)) \
-		{ \
-			(capacity) = Max(2 * (capacity), 64); \
-			(array) = (array) ? repalloc_huge((array), (Size) (capacity) * sizeof(*(array))) \
-				: MemoryContextAllocHuge((f)->context, (Size) (capacity) * sizeof(*(array))); \
-		} \
-	} while (0)
-
-/* Read a lead's orders, touches and furthest stage up to now. */
+/* Read a lead's orders, touches and furthest stage up to now, with the moments of its events, if there are any. */
 static void
-read_figures(Figures *f, const struct varlena *timeline)
+read_figures(Figures *f, const struct varlena *timeline, ArrayType *instants, ArrayType *timelines)
 {
 	TimelineReader reader;
 	int32		stage = 0;
 
 	f->furthest = -1;
-	f->n_orders = f->n_touches = 0;
+	journey_begin(&f->journey);
 	timeline_read(&reader, timeline);
 	f->start = reader.base;
 	while (timeline_next_signal(&reader))
 	{
-		bool		order = reader.signal_id == f->conversion;
 		bool		occurred = false;
-		int32		first_touch = 0;
 
 		CHECK_FOR_INTERRUPTS();
-		while (first_touch < f->n_touch_signals && f->touch_signals[first_touch] != reader.signal_id)
-			first_touch++;
+		journey_signal(&f->journey, reader.signal_id);
 		while (reader.left > 0)
 		{
 			int64		occurrences;
@@ -333,26 +266,14 @@ read_figures(Figures *f, const struct varlena *timeline)
 			if (reader.hour > f->now)
 				continue;
 			occurred |= occurrences > 0;
-			if (order)
-			{
-				make_room(f, f->orders, f->n_orders, f->order_capacity);
-				f->orders[f->n_orders++] = (Order) {reader.hour, occurrences, value};
-			}
-			/* a signal may show several channels */
-			for (int32 i = first_touch; i < f->n_touch_signals && occurrences > 0; i++)
-				if (f->touch_signals[i] == reader.signal_id)
-				{
-					make_room(f, f->touches, f->n_touches, f->touch_capacity);
-					f->touches[f->n_touches++] = (Touch) {reader.hour, f->channels[i]};
-				}
+			journey_entry(&f->journey, reader.hour, occurrences, value);
 		}
 		while (stage < f->n_stage_signals && f->stage_signals[stage] < reader.signal_id)
 			stage++;
 		if (occurred && stage < f->n_stage_signals && f->stage_signals[stage] == reader.signal_id)
 			f->furthest = Max(f->furthest, f->stages[stage]);
 	}
-	if (f->n_touches > 1)
-		qsort(f->touches, f->n_touches, sizeof(Touch), compare_touches);
+	journey_end(&f->journey, instants, timelines);
 }
 
 /* The segment of a lead before an hour; 0 if it was in none, or not yet a lead. */
@@ -365,39 +286,6 @@ segment_before(Figures *f, const struct varlena *timeline, Jsonb *profile, int32
 		return 0;
 	appraise_lead(f->over->card, timeline, profile, hour - 1, hour - 1, &appraisal, NULL);
 	return segment_number(f->over->card, &appraisal, NULL, 0);
-}
-
-/* The number of touches before an hour. */
-static int32
-touches_before(const Figures *f, int32 hour)
-{
-	int32		low = 0;
-	int32		high = f->n_touches;
-
-	while (low < high)
-	{
-		int32		middle = (low + high) / 2;
-
-		if (f->touches[middle].hour < hour)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-/* The channels of the first and last touch in a range of hours; 0: none. Within an hour, the first by name counts. */
-static void
-find_channels(const Figures *f, int32 from, int32 until, int32 channels[ATTRIBUTIONS])
-{
-	int32		first = touches_before(f, from);
-	int32		end = touches_before(f, until);
-
-	channels[FIRST_TOUCH] = channels[LAST_TOUCH] = 0;
-	if (first == end)
-		return;
-	channels[FIRST_TOUCH] = f->touches[first].channel;
-	channels[LAST_TOUCH] = f->touches[touches_before(f, f->touches[end - 1].hour)].channel;
 }
 
 /* Add to a sum of the state: a sum of more than 64 bits is allocated in the state's context. */
@@ -413,7 +301,7 @@ add_revenue(const Figures *f, WideSum *sum, int64 value)
 static ChannelCell *
 channel_cell(Figures *f, int32 month, int attribution, int32 channel, int32 segment)
 {
-	return &month_cells(f, month)->channels[attribution][segment * f->n_channels + channel];
+	return &month_cells(f, month)->channels[attribution][segment * f->journey.n_channels + channel];
 }
 
 /* Count the channels that brought a lead, its orders and its first order. */
@@ -423,19 +311,20 @@ add_orders(Figures *f, const struct varlena *timeline, Jsonb *profile, int32 cam
 	int32		channels[ATTRIBUTIONS];
 	bool		has_bought = false;
 
-	find_channels(f, f->start, came + 1 < f->n_months ? f->months[came + 1] : PG_INT32_MAX, channels);
+	journey_channels(&f->journey, f->start, (Moment) {came + 1 < f->n_months ? f->months[came + 1] : PG_INT32_MAX, HOUR_BEGINS}, channels);
 	for (int a = 0; a < ATTRIBUTIONS; a++)
 		channel_cell(f, came, a, channels[a], 0)->leads++;
 
-	for (int32 i = 0; i < f->n_orders; i++)
+	for (int32 i = 0; i < f->journey.n_orders; i++)
 	{
-		const Order *order = &f->orders[i];
-		int32		month = month_of_hour(f, order->hour);
-		int32		segment = segment_before(f, timeline, profile, order->hour);
+		const Order *order = &f->journey.orders[i];
+		int32		hour = order->moment.hour;
+		int32		month = month_of_hour(f, hour);
+		int32		segment = segment_before(f, timeline, profile, hour);
 		bool		is_first = !has_bought && order->occurrences > 0;
 
 		CHECK_FOR_INTERRUPTS();
-		find_channels(f, f->look_back == PG_INT32_MAX ? PG_INT32_MIN : order->hour - f->look_back + 1, order->hour + 1, channels);
+		journey_channels(&f->journey, f->look_back == PG_INT32_MAX ? PG_INT32_MIN : hour - f->look_back + 1, (Moment) {hour, order->moment.at + 1}, channels);
 		for (int a = 0; a < ATTRIBUTIONS; a++)
 		{
 			ChannelCell *cell = channel_cell(f, month, a, channels[a], segment);
@@ -447,8 +336,8 @@ add_orders(Figures *f, const struct varlena *timeline, Jsonb *profile, int32 cam
 		if (is_first)
 		{
 			has_bought = true;
-			make_room(f, f->cycles, f->n_cycles, f->cycle_capacity);
-			f->cycles[f->n_cycles++] = (Cycle) {month, segment, (order->hour - f->start) / (double) HOURS_A_DAY};
+			make_room(f->context, f->cycles, f->n_cycles, f->cycle_capacity);
+			f->cycles[f->n_cycles++] = (Cycle) {month, segment, (hour - f->start) / (double) HOURS_A_DAY};
 		}
 	}
 }
@@ -467,10 +356,10 @@ add_months(Figures *f, int32 came)
 		MonthCell  *cell = &month_cells(f, m)->segments[number];
 		int64		orders = 0;
 
-		for (; next < f->n_orders && f->orders[next].hour < end; next++)
+		for (; next < f->journey.n_orders && f->journey.orders[next].moment.hour < end; next++)
 		{
-			orders += f->orders[next].occurrences;
-			add_revenue(f, &cell->revenue, f->orders[next].value);
+			orders += f->journey.orders[next].occurrences;
+			add_revenue(f, &cell->revenue, f->journey.orders[next].value);
 		}
 		orders_so_far += orders;
 		cell->leads++;
@@ -483,7 +372,10 @@ add_months(Figures *f, int32 came)
 	}
 }
 
-/* (state, scorecard, timeline, profile, ...) -> state; all but timeline and profile are those of the first row */
+/*
+ * (state, scorecard, timeline, profile, ...) -> state; all but timeline, profile, instants and timelines are those of
+ * the first row
+ */
 Datum
 figures_transition(PG_FUNCTION_ARGS)
 {
@@ -509,10 +401,10 @@ figures_transition(PG_FUNCTION_ARGS)
 	if (came == f->n_months)
 		PG_RETURN_POINTER(f);
 
-	read_figures(f, timeline);
+	read_figures(f, timeline, PG_ARGISNULL(12) ? NULL : PG_GETARG_ARRAYTYPE_P(12), PG_ARGISNULL(13) ? NULL : PG_GETARG_ARRAYTYPE_P(13));
 	if (f->furthest >= 0)
 		month_cells(f, came)->stages[segment_number(f->over->card, &f->over->appraisals[came], NULL, 0) * f->n_stages + f->furthest]++;
-	if (f->conversion >= 0)
+	if (f->journey.conversion >= 0)
 	{
 		add_months(f, came);
 		add_orders(f, timeline, profile, came);
@@ -592,13 +484,13 @@ put_month(const Figures *f, int32 m, Matrix *monthly, Matrix *funnel, Matrix *at
 		if (month->stages[i] > 0)
 			put_row(funnel, (double[]) {m, i / f->n_stages, i % f->n_stages, month->stages[i]});
 	for (int a = 0; a < ATTRIBUTIONS; a++)
-		for (int32 i = 0; i < f->segments * f->n_channels; i++)
+		for (int32 i = 0; i < f->segments * f->journey.n_channels; i++)
 		{
 			const ChannelCell *cell = &month->channels[a][i];
 
 			if (cell->leads == 0 && cell->orders == 0 && cell->new_customers == 0 && cell->revenue.low == 0 && cell->revenue.high == NULL)
 				continue;
-			put_row(attribution, (double[]) {a, m, i % f->n_channels, i / f->n_channels, cell->new_customers, cell->orders, cell->leads});
+			put_row(attribution, (double[]) {a, m, i % f->journey.n_channels, i / f->journey.n_channels, cell->new_customers, cell->orders, cell->leads});
 			attribution->money[attribution->rows - 1] = wide_total(&cell->revenue);
 		}
 }

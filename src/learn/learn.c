@@ -25,6 +25,7 @@ PG_FUNCTION_INFO_V1(outcome);
 PG_FUNCTION_INFO_V1(past_score);
 PG_FUNCTION_INFO_V1(past_probability);
 PG_FUNCTION_INFO_V1(past_features);
+PG_FUNCTION_INFO_V1(past_measures);
 PG_FUNCTION_INFO_V1(past_points);
 PG_FUNCTION_INFO_V1(assess_transition);
 PG_FUNCTION_INFO_V1(assess_merge);
@@ -265,6 +266,32 @@ past_features(PG_FUNCTION_ARGS)
 	if (!appraise_past(fcinfo, &card, &appraisal, &contributions))
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(measured_array(card, contributions));
+}
+
+/* the score at the cutoff, then the features */
+Datum
+past_measures(PG_FUNCTION_ARGS)
+{
+	Scorecard  *card;
+	Appraisal	appraisal;
+	Contribution *contributions;
+	Datum	   *values;
+	bool	   *nulls;
+	int			n;
+	int			lower = 1;
+
+	if (!appraise_past(fcinfo, &card, &appraisal, &contributions))
+		PG_RETURN_NULL();
+	n = nterms(card) + 1;
+	values = palloc(n * sizeof(Datum));
+	nulls = palloc0(n * sizeof(bool));
+	values[0] = Float8GetDatum(appraisal.score);
+	for (int i = 1; i < n; i++)
+	{
+		nulls[i] = !contributions[i - 1].active;
+		values[i] = Float8GetDatum(contributions[i - 1].measured);
+	}
+	PG_RETURN_ARRAYTYPE_P(construct_md_array(values, nulls, 1, &n, &lower, FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
 /* the points of each weight, then of each rule, at the cutoff */

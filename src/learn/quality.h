@@ -72,6 +72,7 @@ extern Datum roc_auc_error_final(PG_FUNCTION_ARGS);
 extern Datum average_precision_final(PG_FUNCTION_ARGS);
 extern Datum ks_final(PG_FUNCTION_ARGS);
 extern Datum gains_final(PG_FUNCTION_ARGS);
+extern Datum fine_bands_final(PG_FUNCTION_ARGS);
 extern Datum mean_loss_final(PG_FUNCTION_ARGS);
 
 /* One of them, of a state. */

@@ -32,7 +32,7 @@ SELECT array_agg(score ORDER BY at) AS lead_1 FROM score_history('lead 1', 'spri
 SELECT array_agg(score ORDER BY at) AS lead_9 FROM score_history('visitor 9', 'spring', now() - interval '36 hours', now(), '12 hours');
 SELECT count(*) AS leads, bool_and(t.score = s.score AND t.segment IS NOT DISTINCT FROM s.segment) AS same, min(t.score) AS lowest, max(t.score) AS highest FROM top(NULL, 'spring') t JOIN lead_score s USING (lead_id) WHERE s.model = 'spring';
 SELECT count(*) FILTER (WHERE score = 100) AS treated FROM top(1000, 'spring', now() - interval '30 hours');
-SELECT refused(ARRAY['SELECT score(''lead 1'', ''winter'')', 'SELECT explain(''lead 1'', ''winter'')', 'SELECT top(1, ''winter'')', 'SELECT score_history(''lead 1'', ''winter'')', 'SELECT scorecard(''spring'')', 'SELECT preview(scorecard(''a''), ''spring'')']);
+SELECT refused(ARRAY['SELECT score(''lead 1'', ''winter'')', 'SELECT explain(''lead 1'', ''winter'')', 'SELECT top(1, ''winter'')', 'SELECT score_history(''lead 1'', ''winter'')', 'SELECT scorecard(''spring'')', 'SELECT preview(scorecard(''a''), ''spring'')', 'CALL watch(''spring'')']);
 SELECT refresh_segments(false);
 SELECT model, count(*), count(DISTINCT lead_id) FROM lead_segment GROUP BY 1 ORDER BY 1;
 -- before it starts and after it ends all get the control

@@ -199,4 +199,7 @@ SELECT most_rows($$SELECT s.score FROM customers c JOIN leadscore.lead_score s O
 	most_rows($$SELECT s.score FROM customers c JOIN leadscore.lead_score s ON s.lead_id = c.id::text WHERE c.email = 'c8@example.com'$$) < 20 AS with_a_profile_only,
 	most_rows($$SELECT s.reason_1 FROM customers c JOIN leadscore.crm_lead s ON s.lead_id = c.id::text WHERE c.email = 'c7@example.com'$$) < 20 AS for_a_crm;
 SELECT (SELECT count(*) FROM customers c JOIN leadscore.lead_score s ON s.lead_id = c.id::text WHERE c.email IN ('c7@example.com', 'c8@example.com')) = 2 * (SELECT count(*) FROM model) AS found;
+-- as does a condition on the model to the rows of the snapshot
+SELECT refresh_segments(false);
+SELECT most_rows($$SELECT * FROM leadscore.segment_summary WHERE model = 'none'$$) < 20 AS of_a_model;
 ROLLBACK;

@@ -158,6 +158,12 @@ SELECT * FROM ill();
 :mend
 ;
 SELECT * FROM ill();
+UPDATE model SET crm_step = 0.5 WHERE model = 'm';
+SELECT * FROM ill();
+:look \gset
+:mend
+;
+SELECT * FROM ill();
 
 -- kinds that nothing counts: of a table, and by the statistics of a column; a signal that takes all counts them
 INSERT INTO leadscore.event (lead_id, kind) SELECT 'lead ' || i % 7, CASE WHEN i % 2 = 0 THEN 'it''s' ELSE 'purchase' END FROM generate_series(1, 100) i;

@@ -37,6 +37,21 @@ UPDATE rfm_group SET rfm_group = 'stars', min_monetary = NULL WHERE rfm_group = 
 DELETE FROM rfm_group WHERE rfm_group = 'lost';
 SET client_min_messages = warning;
 SELECT lead_id, rfm_group FROM rfm('shop', '2026-06-02');
+-- cut points of the model's conversion: an order within 10, 30, 60 or 150 days; 2, 3, 4 or 5 orders; 5, 20, 100 or 1,000 of
+-- money. a: a day ago, 4 orders, 1000.000001; b: 12 days ago, 3, 150; c, d: 62 days ago, 2, 20; e: 62, 1, 20; f, g, h: some
+-- 120, 1, 20, 5, 5; i: 148, 1, 1; j: 28, 1, 300. Groups are by the cut points, too
+INSERT INTO conversion (model, signal, recency_cuts, frequency_cuts, monetary_cuts) VALUES ('shop', 'purchase', '{150 days,60 days,30 days,10 days}', '{2,3,4,5}', '{5,20,100,1000}');
+SELECT lead_id, recency_tile, frequency_tile, monetary_tile, rfm_group FROM rfm('shop', '2026-06-02');
+-- other numbers of tiles are of equal size, and so are those of signals
+SELECT count(*) AS leads, count(*) FILTER (WHERE (c.recency_tile, c.frequency_tile, c.monetary_tile) IS DISTINCT FROM (s.recency_tile, s.frequency_tile, s.monetary_tile)) AS different,
+	count(*) FILTER (WHERE c.rfm_group IS DISTINCT FROM f.rfm_group) AS in_another_group
+FROM rfm('shop', '2026-06-02', 3) c JOIN rfm(ARRAY['purchase'], '2026-06-02', 3) s USING (lead_id) JOIN rfm('shop', '2026-06-02') f USING (lead_id);
+-- with cut points, five tiles do not need five leads
+SELECT lead_id, recency_tile, frequency_tile, monetary_tile FROM rfm('shop', '2026-01-03');
+-- only some of them: recency by its cut points, the others in quintiles
+UPDATE conversion SET frequency_cuts = NULL, monetary_cuts = NULL;
+SELECT lead_id, recency_tile, frequency_tile, monetary_tile FROM rfm('shop', '2026-06-02');
+DELETE FROM conversion;
 -- another conversion
 INSERT INTO conversion VALUES ('shop', 'booking');
 SELECT * FROM rfm('shop', '2026-06-02');

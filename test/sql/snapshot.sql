@@ -57,6 +57,7 @@ SELECT refresh_figures();
 SELECT count(*) AS leads, count(*) FILTER (WHERE (recency_tile, frequency_tile, monetary_tile) IS DISTINCT FROM (
 	CASE WHEN now() - last_at < '10 days' THEN 5 WHEN now() - last_at < '30 days' THEN 4 WHEN now() - last_at < '60 days' THEN 3 WHEN now() - last_at < '90 days' THEN 2 ELSE 1 END,
 	least(frequency, 5)::int, CASE WHEN monetary >= 40 THEN 5 WHEN monetary >= 20 THEN 4 WHEN monetary >= 10 THEN 3 WHEN monetary >= 5 THEN 2 ELSE 1 END)) AS different FROM rfm_lead WHERE model = 'shop';
+SELECT count(*) AS different FROM (SELECT lead_id, last_at, frequency, monetary, recency_tile, frequency_tile, monetary_tile, rfm_group FROM rfm_lead WHERE model = 'shop' EXCEPT SELECT * FROM rfm('shop')) d;
 SELECT frequency_tile, min(lowest_frequency) AS lowest, max(highest_frequency) AS highest, sum(leads) AS leads FROM rfm_grid WHERE model = 'shop' GROUP BY 1 ORDER BY 1;
 -- one customer is less than five tiles
 BEGIN;

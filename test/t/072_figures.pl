@@ -118,8 +118,8 @@ INSERT INTO spend SELECT channel, month::date + 4, round(100 + 1 / extract(month
 SELECT track('sale', lead_id => 'customer', kind => 'order', occurred_at => 'day', value => 'amount');
 SELECT track('visit', lead_id => 'customer', kind => 'visit', occurred_at => 'at', properties => '{channel}');
 -- all that has happened, by hours
-CREATE TABLE log AS SELECT customer::text AS lead_id, 'order' AS kind, day::timestamp AT TIME ZONE 'UTC' AS hour, amount, NULL AS channel FROM sale
-	UNION ALL SELECT customer::text, 'visit', date_trunc('hour', at, 'UTC'), NULL, channel FROM visit;
+CREATE TABLE log AS SELECT customer::text AS lead_id, 'order' AS kind, day::timestamp AT TIME ZONE 'UTC' AS hour, amount, NULL AS channel, day::timestamp AT TIME ZONE 'UTC' AS at FROM sale
+	UNION ALL SELECT customer::text, 'visit', date_trunc('hour', at, 'UTC'), NULL, channel, at FROM visit;
 CREATE INDEX ON log (lead_id, hour);
 -- the segment by what had happened before an instant, and by nothing else; none, if that was nothing
 CREATE FUNCTION segment_before(who text, instant timestamptz) RETURNS text STABLE LANGUAGE sql AS \$\$
@@ -153,8 +153,8 @@ web(q{CREATE TABLE credited AS
 	SELECT a.attribution, month_of_hour(b.hour) AS month, a.channel, b.segment, count(*) FILTER (WHERE NOT EXISTS (SELECT FROM bought p WHERE p.lead_id = b.lead_id AND p.hour < b.hour)) AS new_customers,
 		sum(b.orders) AS orders, sum(b.revenue) AS revenue
 	FROM bought b CROSS JOIN LATERAL (
-		SELECT 'first' AS attribution, (SELECT t.channel FROM log t WHERE t.lead_id = b.lead_id AND t.hour <= b.hour AND t.channel IN ('search', 'mail') ORDER BY t.hour, t.channel LIMIT 1) AS channel
-		UNION ALL SELECT 'last', (SELECT t.channel FROM log t WHERE t.lead_id = b.lead_id AND t.hour <= b.hour AND t.channel IN ('search', 'mail') ORDER BY t.hour DESC, t.channel LIMIT 1)) a
+		SELECT 'first' AS attribution, (SELECT t.channel FROM log t WHERE t.lead_id = b.lead_id AND t.at <= b.hour AND t.channel IN ('search', 'mail') ORDER BY t.at, t.channel LIMIT 1) AS channel
+		UNION ALL SELECT 'last', (SELECT t.channel FROM log t WHERE t.lead_id = b.lead_id AND t.at <= b.hour AND t.channel IN ('search', 'mail') ORDER BY t.at DESC, t.channel LIMIT 1)) a
 	GROUP BY 1, 2, 3, 4});
 same_rows('attribution', 'SELECT attribution, month, channel, segment, new_customers, orders, revenue FROM attribution_now() WHERE orders > 0', 'SELECT attribution, month, channel, segment, new_customers, orders::bigint, revenue FROM credited');
 same_rows('what was spent is there, once a rule', 'SELECT attribution, month, channel, sum(spend) FROM attribution_now() WHERE spend > 0 GROUP BY 1, 2, 3',

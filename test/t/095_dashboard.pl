@@ -95,6 +95,7 @@ shop('shop', qq{
 	SELECT lead, kind, now() - interval '1 hour' * (1 + abs(hashint8(n * 7)) % 2400), CASE kind WHEN 'purchase' THEN 10 + n % 90 END
 	FROM generate_series(1, 9000) AS n, LATERAL (SELECT (abs(hashint8(n)) % 300) ^ 2 / 300 + 1) AS l (x), LATERAL (SELECT floor(x)::int) AS i (lead),
 		LATERAL (SELECT ('{visit,visit,visit,product_view,search,email_click,add_to_cart,purchase}'::text[])[1 + abs(hashint8(n + 9)) % CASE WHEN lead % 3 = 0 THEN 3 ELSE 8 END]) AS k (kind);
+	INSERT INTO leadscore.event (lead_id, kind, occurred_at, value) SELECT '<i>$hostile', 'purchase', now() - n * interval '1 day', 200 FROM generate_series(1, 30) AS n;
 	SELECT leadscore.publish(leadscore.fit(leadscore.scorecard('ecommerce') || '{"model": "learnt"}', 'purchase', '30 days',
 		ARRAY[date_trunc('day', now(), 'UTC') - interval '30 days']));
 	INSERT INTO leadscore.experiment (experiment, control, treatment, starts_at) VALUES ('$hostile', 'ecommerce', 'learnt', now() - interval '20 days');
@@ -112,7 +113,7 @@ for (1 .. 3)
 }
 is($data->{model} . $data->{fitted}, 'ecommerce' . 'learnt', 'the models that the page is about');
 is(join(' ', grep { $_ && @{ $data->{panels}{$_}{rows} } == 0 } sort keys %{ $data->{panels} }), 'setup', 'a reader sees every panel filled');
-my %full = (page => $page, rows => $rows, texts => [ $hostile, 'email <b>', "$hostile 1" ]);
+my %full = (page => $page, rows => $rows, texts => [ $hostile, 'email <b>', "$hostile 1", "<i>$hostile" ]);
 is(look({ %full, width => 1400, dark => JSON::PP::false }, { %full, width => 390, dark => JSON::PP::true }),
 	'', 'every panel is drawn with the numbers of SQL, light and wide, dark and narrow; nothing is asked for, nothing hurts');
 
