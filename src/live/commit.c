@@ -42,6 +42,7 @@
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "tcop/pquery.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/guc.h"
@@ -445,6 +446,24 @@ is_running(void)
 		if (l->running != NIL)
 			return true;
 	return false;
+}
+
+bool
+statement_is_transaction(void)
+{
+	if (IsTransactionBlock() || ActivePortal == NULL || DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0)) > 1)
+		return false;
+	switch (ActivePortal->commandTag)
+	{
+		case CMDTAG_INSERT:
+		case CMDTAG_UPDATE:
+		case CMDTAG_DELETE:
+		case CMDTAG_MERGE:
+		case CMDTAG_COPY:
+			return true;
+		default:				/* a function, procedure or DO block may run other statements */
+			return false;
+	}
 }
 
 const Statement *

@@ -22,6 +22,7 @@
 #include "label.h"
 #include "lookup.h"
 #include "live/commit.h"
+#include "live/identity.h"
 #include "live/partition.h"
 #include "live/pending.h"
 #include "live/store.h"
@@ -56,6 +57,9 @@ PG_FUNCTION_INFO_V1(lock_lead_rows);
 /* Bytes: a larger timeline is rewritten by fold() only, not for each event. */
 #define LARGE_TIMELINE (16 * 1024)
 
+/* From this many names on, their aliases are looked up by walking along the index. */
+#define MANY_NAMES 100
+
 /* ---------- collecting ---------- */
 
 typedef struct LeadDelta
@@ -68,6 +72,7 @@ typedef struct LeadDelta
 	text	   *name;			/* lead_id, set once all is collected */
 	struct varlena *delta;		/* what to add, set likewise */
 	bool		is_alias;
+	text	   *counts_for;		/* the lead of an alias that we have locked; NULL: append the delta */
 	bool		written;		/* we hold the row lock, and the row has the delta */
 	bool		is_large;		/* the row is left to fold() */
 } LeadDelta;
@@ -265,6 +270,7 @@ typedef struct Writer
 	Snapshot	seen;			/* at REPEATABLE READ and above, merge only pending rows that it sees */
 	const Watching *watching;
 	bool		recounts;		/* called by rebuild(), which does not leave large timelines to fold() */
+	Deltas	   *sums;			/* of locked aliases, by their leads; NULL: none */
 } Writer;
 
 static void
@@ -400,43 +406,134 @@ add_to_row(Writer *writer, LeadDelta *lead)
 	return false;
 }
 
-/* Look up which leads are aliases: the committed ones or, with a dirty snapshot, uncommitted ones, too. */
+/* Open lead_alias to look up names in byte order. Below some number, the index is descended for each name. */
 static void
-look_up_names(Writer *writer, LeadDelta **leads, int n, Snapshot snapshot)
+open_names(Writer *writer, Lookup *lookup, int n, Snapshot snapshot)
+{
+	if (!(n < MANY_NAMES ? lookup_open : lookup_open_sorted) (lookup, writer->aliases, 1, snapshot))
+		elog(ERROR, "leadscore.lead_alias has lost its primary key");
+}
+
+/* The lead of an alias that was found, if the alias cannot change before the transaction ends; else NULL. */
+static text *
+lead_of_locked(Writer *writer, Lookup *found, const text *alias)
+{
+	bool		isnull;
+
+	/* above READ COMMITTED, the transaction's snapshot may not see the alias */
+	if (writer->recounts || IsolationUsesXactSnapshot() || !try_to_keep_name(alias))
+		return NULL;
+	/* it may have changed before we had the lock */
+	if (!table_tuple_satisfies_snapshot(writer->aliases, found->slot, SnapshotSelf))
+		return NULL;
+	return (text *) PG_DETOAST_DATUM_COPY(slot_getattr(found->slot, 2, &isnull));
+}
+
+/* Look up which names are aliases, and sum the deltas of those that we can lock by their leads. */
+static void
+look_up_names(Writer *writer, LeadDelta **leads, int n)
 {
 	Lookup		lookup;
 
-	if (!lookup_open(&lookup, writer->aliases, 1, snapshot))
-		elog(ERROR, "leadscore.lead_alias has lost its primary key");
+	open_names(writer, &lookup, n, SnapshotSelf);
 	for (int i = 0; i < n; i++)
-		leads[i]->is_alias = lookup_unique(&lookup, leads[i]->name);
+	{
+		LeadDelta  *lead = leads[i];
+		TimelineBuilder **sum;
+
+		lookup_begin(&lookup, lead->name);
+		lead->is_alias = lookup_next(&lookup);
+		lead->counts_for = lead->is_alias ? lead_of_locked(writer, &lookup, lead->name) : NULL;
+		if (lead->counts_for == NULL)
+			continue;
+		if (writer->sums == NULL)
+			writer->sums = deltas_create(CurrentMemoryContext);
+		sum = deltas_of(writer->sums, VARDATA_ANY(lead->counts_for), VARSIZE_ANY_EXHDR(lead->counts_for), lead->lenient);
+		*sum = timeline_builder_add_timeline(*sum, lead->delta, 1);
+	}
 	lookup_close(&lookup);
+}
+
+/* The deltas to add to rows, in index order: of the names that are leads, and the sums. */
+static int
+find_rows(Writer *writer, LeadDelta **leads, int n, LeadDelta ***rows)
+{
+	LeadDelta **sums = NULL;
+	int			nsums = writer->sums ? deltas_complete(writer->sums, &sums) : 0;
+	int			nrows = 0;
+
+	*rows = palloc_extended((n + nsums) * sizeof(LeadDelta *), MCXT_ALLOC_HUGE);
+	for (int i = 0; i < n; i++)
+		if (!leads[i]->is_alias)
+			(*rows)[nrows++] = leads[i];
+	if (nsums > 0)
+		memcpy(*rows + nrows, sums, nsums * sizeof(LeadDelta *));
+	nrows += nsums;
+	qsort(*rows, nrows, sizeof(LeadDelta *), name_compare);
+	return nrows;
+}
+
+/* Note the aliases whose deltas are in the rows of their leads. (Deltas that come to nothing have no sum.) */
+static void
+note_summed(Writer *writer, LeadDelta **leads, int n)
+{
+	for (int i = 0; writer->sums && i < n; i++)
+		if (leads[i]->counts_for)
+		{
+			const LeadDelta *sum = delta_lookup(writer->sums->leads, text_label(leads[i]->counts_for));
+
+			leads[i]->written = sum->delta == NULL || sum->written;
+		}
+}
+
+/* Whether a name is an alias, or an open transaction is making it one. "entries": of the index; NULL: not open. */
+static bool
+is_or_becomes_alias(Lookup *entries, Lookup *dirty, const text *name)
+{
+	if (entries)
+	{
+		lookup_begin(entries, name);
+		if (!lookup_has_entry(entries))
+			return false;
+	}
+	return lookup_unique(dirty, name);
 }
 
 /*
  * Append an empty delta under each name that has become an alias after we locked its row,
  * or that an open transaction is making an alias: then the row counts for the lead. (If
  * the name does not become an alias, fold() removes the delta.)
+ *
+ * The look-ups begin after all rows are locked. An entry that is added while they walk
+ * along the index is missed, but who adds it finds the row locked: see give_up().
  */
 static void
-mark_new_aliases(Writer *writer, LeadDelta **leads, int n)
+mark_new_aliases(Writer *writer, LeadDelta **rows, int n)
 {
-	LeadDelta **marks = palloc_extended(n * sizeof(LeadDelta *), MCXT_ALLOC_HUGE);
+	LeadDelta **marks = palloc_extended(Max(n, 1) * sizeof(LeadDelta *), MCXT_ALLOC_HUGE);
 	int			nmarks = 0;
-	SnapshotData dirty;
+	SnapshotData snapshot;
+	Lookup		dirty;
+	Lookup		entries;
+	bool		many = n >= MANY_NAMES;
 
-	InitDirtySnapshot(dirty);
-	look_up_names(writer, leads, n, &dirty);
+	InitDirtySnapshot(snapshot);
+	open_names(writer, &dirty, 1, &snapshot);
+	if (many)
+		open_names(writer, &entries, n, SnapshotAny);
 	for (int i = 0; i < n; i++)
-		if (leads[i]->is_alias && leads[i]->written)
+		if (rows[i]->written && is_or_becomes_alias(many ? &entries : NULL, &dirty, rows[i]->name))
 		{
 			LeadDelta  *mark = palloc0(sizeof(LeadDelta));
 
-			mark->name = leads[i]->name;
+			mark->name = rows[i]->name;
 			mark->delta = timeline_encode(NULL, 0);
 			marks[nmarks++] = mark;
 			remember_appended(mark->name);
 		}
+	if (many)
+		lookup_close(&entries);
+	lookup_close(&dirty);
 	append_pending(marks, nmarks);
 }
 
@@ -465,21 +562,24 @@ static void
 write_leads(LeadDelta **leads, int n, Relation timelines, bool recounts)
 {
 	Writer		writer;
+	LeadDelta **rows = leads;
+	int			nrows = n;
 
 	if (n == 0)
 		return;
 	writer_open(&writer, timelines, recounts);
 	/* shops without anonymous visitors have no aliases; this may miss the very first one */
 	if (had_pages(writer.aliases))
-		look_up_names(&writer, leads, n, SnapshotSelf);
-	for (int i = 0; i < n; i++)
 	{
-		if (!leads[i]->is_alias)
-			(void) add_to_row(&writer, leads[i]);
+		look_up_names(&writer, leads, n);
+		nrows = find_rows(&writer, leads, n, &rows);
 	}
+	for (int i = 0; i < nrows; i++)
+		(void) add_to_row(&writer, rows[i]);
 	/* either the session that makes an alias has seen our row lock, or we see the alias now: give_up() in identity.c */
 	if (has_pages(writer.aliases))
-		mark_new_aliases(&writer, leads, n);
+		mark_new_aliases(&writer, rows, nrows);
+	note_summed(&writer, leads, n);
 	append_rest(&writer, leads, n);
 	writer_close(&writer);
 }

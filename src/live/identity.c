@@ -215,6 +215,24 @@ try_to_share_name(const text *name)
 	return lock_name(CHANGED, name, false, false);
 }
 
+/* Whether this transaction holds the exclusive lock on a name. */
+static bool
+holds_name(const text *name)
+{
+	NameLocks	locks;
+
+	if (nlocked == 0)
+		return false;
+	name_locks(&locks, CHANGED, name, true);
+	return locks.name_mode == NoLock ? lock_is_held(&locks.stripe, locks.stripe_mode) : lock_is_held(&locks.name, locks.name_mode);
+}
+
+bool
+try_to_keep_name(const text *name)
+{
+	return holds_name(name) || (statement_is_transaction() && try_to_share_name(name));
+}
+
 /* Whether this session holds no lock that another session can wait for, except locks on names. */
 static bool
 holds_nothing(void)

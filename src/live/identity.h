@@ -18,6 +18,13 @@ extern bool try_to_lock_name(const text *name);
 extern bool try_to_share_name(const text *name);
 
 /*
+ * Make sure that an alias keeps its lead until the transaction ends: the transaction holds
+ * the name's lock already, or is over with the running statement and gets it in shared
+ * mode. So a lock that others would miss is never held from one statement to another.
+ */
+extern bool try_to_keep_name(const text *name);
+
+/*
  * Whether the transaction's snapshot sees the aliases and edges from and to some names
  * as they are now.
  */
