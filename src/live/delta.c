@@ -57,6 +57,9 @@ PG_FUNCTION_INFO_V1(lock_lead_rows);
 /* Bytes: a larger timeline is rewritten by fold() only, not for each event. */
 #define LARGE_TIMELINE (16 * 1024)
 
+/* A statement of more names does not keep their aliases as they are, as it would for too long: it appends. */
+#define MOST_KEPT 10000
+
 /* From this many names on, their aliases are looked up by walking along the index. */
 #define MANY_NAMES 100
 
@@ -72,7 +75,7 @@ typedef struct LeadDelta
 	text	   *name;			/* lead_id, set once all is collected */
 	struct varlena *delta;		/* what to add, set likewise */
 	bool		is_alias;
-	text	   *counts_for;		/* the lead of an alias that we have locked; NULL: append the delta */
+	text	   *counts_for;		/* the lead whose sum has the delta; NULL: none */
 	bool		written;		/* we hold the row lock, and the row has the delta */
 	bool		is_large;		/* the row is left to fold() */
 } LeadDelta;
@@ -270,7 +273,7 @@ typedef struct Writer
 	Snapshot	seen;			/* at REPEATABLE READ and above, merge only pending rows that it sees */
 	const Watching *watching;
 	bool		recounts;		/* called by rebuild(), which does not leave large timelines to fold() */
-	Deltas	   *sums;			/* of locked aliases, by their leads; NULL: none */
+	Deltas	   *sums;			/* of deltas of aliases, by their leads; NULL: none */
 } Writer;
 
 static void
@@ -420,60 +423,73 @@ lead_of_locked(Writer *writer, Lookup *found, const text *alias)
 {
 	bool		isnull;
 
-	/* above READ COMMITTED, the transaction's snapshot may not see the alias */
-	if (writer->recounts || IsolationUsesXactSnapshot() || !try_to_keep_name(alias))
-		return NULL;
 	/* it may have changed before we had the lock */
-	if (!table_tuple_satisfies_snapshot(writer->aliases, found->slot, SnapshotSelf))
+	if (!try_to_keep_name(alias) || !table_tuple_satisfies_snapshot(writer->aliases, found->slot, SnapshotSelf))
 		return NULL;
 	return (text *) PG_DETOAST_DATUM_COPY(slot_getattr(found->slot, 2, &isnull));
 }
 
-/* Look up which names are aliases, and sum the deltas of those that we can lock by their leads. */
+/* Add the delta of a name to the sum of a lead, to be written with it. */
+static void
+add_to_sum(Writer *writer, LeadDelta *lead, text *counts_for)
+{
+	TimelineBuilder **sum;
+
+	if (writer->sums == NULL)
+		writer->sums = deltas_create(CurrentMemoryContext);
+	sum = deltas_of(writer->sums, VARDATA_ANY(counts_for), VARSIZE_ANY_EXHDR(counts_for), lead->lenient);
+	*sum = timeline_builder_add_timeline(*sum, lead->delta, 1);
+	lead->counts_for = counts_for;
+}
+
+/* Look up which names are aliases, and sum the deltas of those that cannot change by their leads. */
 static void
 look_up_names(Writer *writer, LeadDelta **leads, int n)
 {
+	/* above READ COMMITTED, the transaction's snapshot may not see the aliases as they are */
+	bool		keep = n <= MOST_KEPT && !writer->recounts && !IsolationUsesXactSnapshot();
 	Lookup		lookup;
 
 	open_names(writer, &lookup, n, SnapshotSelf);
 	for (int i = 0; i < n; i++)
 	{
-		LeadDelta  *lead = leads[i];
-		TimelineBuilder **sum;
+		text	   *counts_for = NULL;
 
-		lookup_begin(&lookup, lead->name);
-		lead->is_alias = lookup_next(&lookup);
-		lead->counts_for = lead->is_alias ? lead_of_locked(writer, &lookup, lead->name) : NULL;
-		if (lead->counts_for == NULL)
-			continue;
-		if (writer->sums == NULL)
-			writer->sums = deltas_create(CurrentMemoryContext);
-		sum = deltas_of(writer->sums, VARDATA_ANY(lead->counts_for), VARSIZE_ANY_EXHDR(lead->counts_for), lead->lenient);
-		*sum = timeline_builder_add_timeline(*sum, lead->delta, 1);
+		lookup_begin(&lookup, leads[i]->name);
+		leads[i]->is_alias = lookup_next(&lookup);
+		if (leads[i]->is_alias && keep)
+			counts_for = lead_of_locked(writer, &lookup, leads[i]->name);
+		if (counts_for)
+			add_to_sum(writer, leads[i], counts_for);
 	}
 	lookup_close(&lookup);
 }
 
-/* The deltas to add to rows, in index order: of the names that are leads, and the sums. */
+/* The deltas to add to rows, in index order. A lead that has a sum is part of it, as a row is written once. */
 static int
 find_rows(Writer *writer, LeadDelta **leads, int n, LeadDelta ***rows)
 {
 	LeadDelta **sums = NULL;
-	int			nsums = writer->sums ? deltas_complete(writer->sums, &sums) : 0;
+	int			nsums;
 	int			nrows = 0;
 
-	*rows = palloc_extended((n + nsums) * sizeof(LeadDelta *), MCXT_ALLOC_HUGE);
+	*rows = palloc_extended(2 * n * sizeof(LeadDelta *), MCXT_ALLOC_HUGE);
 	for (int i = 0; i < n; i++)
 		if (!leads[i]->is_alias)
-			(*rows)[nrows++] = leads[i];
-	if (nsums > 0)
-		memcpy(*rows + nrows, sums, nsums * sizeof(LeadDelta *));
-	nrows += nsums;
+		{
+			if (writer->sums && delta_lookup(writer->sums->leads, leads[i]->lead_id))
+				add_to_sum(writer, leads[i], leads[i]->name);
+			else
+				(*rows)[nrows++] = leads[i];
+		}
+	nsums = writer->sums ? deltas_complete(writer->sums, &sums) : 0;
+	for (int i = 0; i < nsums; i++)
+		(*rows)[nrows++] = sums[i];
 	qsort(*rows, nrows, sizeof(LeadDelta *), name_compare);
 	return nrows;
 }
 
-/* Note the aliases whose deltas are in the rows of their leads. (Deltas that come to nothing have no sum.) */
+/* Note the names whose deltas have been written in sums. (One that has come to nothing need not be written.) */
 static void
 note_summed(Writer *writer, LeadDelta **leads, int n)
 {
