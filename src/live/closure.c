@@ -54,6 +54,9 @@ PG_FUNCTION_INFO_V1(settle);
 /* Names that are settled at a time. */
 #define BATCH 10000
 
+/* From this many names on, those that their edges lead to are read along the indexes, too. */
+#define MANY_NAMES 100
+
 /* alias_edge: alias, lead_id, latest, identified; lead_alias: alias, lead_id, tracked */
 #define ALIAS 1
 #define LEAD 2
@@ -709,7 +712,8 @@ read_names(Closure *c, text **names, int n)
 			nodes[i] = lock_node(c, names[i], true);
 	}
 	read_along(c, c->first, true);
-	read_next(c);
+	if (n >= MANY_NAMES)
+		read_next(c);			/* the next ones of few names are read when they are walked to */
 	return nodes;
 }
 

@@ -2,7 +2,7 @@
  * delta.c: adding deltas to the timelines of their leads.
  *
  * If nobody else holds the lock on a lead's row of lead_timeline, the delta is added to
- * the row, together with what is pending under its name. Otherwise, and for names that
+ * the row, together with what is pending under its name. Otherwise, and for most names that
  * are aliases, the delta is appended to pending_delta, under the name that the event has.
  * So a writer waits for nobody, and the order in which leads are written does not matter.
  * Addition commutes, so it is correct to add to a version of the row that is newer than
@@ -15,6 +15,12 @@
  * writer looks up a name in lead_alias before it locks the row, and again afterwards,
  * then including uncommitted aliases. If the name has become an alias by then, or may
  * become one, the writer appends the empty delta itself.
+ *
+ * A delta of an alias is added to the row of its lead only under the lock on the alias
+ * (share mode is enough, see try_to_keep_name()), which is held to the end of the
+ * transaction. A transaction that gives the alias to another lead holds the exclusive lock.
+ * So it sees each event of the alias, and its delta either in that row or pending under
+ * the alias.
  */
 #include "live/delta.h"
 
@@ -57,7 +63,7 @@ PG_FUNCTION_INFO_V1(lock_lead_rows);
 /* Bytes: a larger timeline is rewritten by fold() only, not for each event. */
 #define LARGE_TIMELINE (16 * 1024)
 
-/* A statement of more names does not keep their aliases as they are, as it would for too long: it appends. */
+/* A statement of more names appends under aliases: it would keep others from changing them for too long. */
 #define MOST_KEPT 10000
 
 /* From this many names on, their aliases are looked up by walking along the index. */
@@ -70,14 +76,14 @@ typedef struct LeadDelta
 	Label		lead_id;
 	uint32		hash;
 	char		status;
-	TimelineBuilder *builder;
 	bool		lenient;		/* copied from the builder */
-	text	   *name;			/* lead_id, set once all is collected */
-	struct varlena *delta;		/* what to add, set likewise */
 	bool		is_alias;
-	text	   *counts_for;		/* the lead whose sum has the delta; NULL: none */
 	bool		written;		/* we hold the row lock, and the row has the delta */
 	bool		is_large;		/* the row is left to fold() */
+	TimelineBuilder *builder;
+	text	   *name;			/* lead_id, set once all is collected */
+	struct varlena *delta;		/* what to add, set likewise */
+	text	   *counts_for;		/* the lead whose sum has the delta; NULL: none */
 } LeadDelta;
 
 #define SH_PREFIX delta
@@ -409,7 +415,7 @@ add_to_row(Writer *writer, LeadDelta *lead)
 	return false;
 }
 
-/* Open lead_alias to look up names in byte order. Below some number, the index is descended for each name. */
+/* Open lead_alias to look up n names in byte order. */
 static void
 open_names(Writer *writer, Lookup *lookup, int n, Snapshot snapshot)
 {
@@ -455,6 +461,7 @@ look_up_names(Writer *writer, LeadDelta **leads, int n)
 	{
 		text	   *counts_for = NULL;
 
+		CHECK_FOR_INTERRUPTS();
 		lookup_begin(&lookup, leads[i]->name);
 		leads[i]->is_alias = lookup_next(&lookup);
 		if (leads[i]->is_alias && keep)
@@ -506,6 +513,7 @@ note_summed(Writer *writer, LeadDelta **leads, int n)
 static bool
 is_or_becomes_alias(Lookup *entries, Lookup *dirty, const text *name)
 {
+	CHECK_FOR_INTERRUPTS();
 	if (entries)
 	{
 		lookup_begin(entries, name);
@@ -520,13 +528,13 @@ is_or_becomes_alias(Lookup *entries, Lookup *dirty, const text *name)
  * or that an open transaction is making an alias: then the row counts for the lead. (If
  * the name does not become an alias, fold() removes the delta.)
  *
- * The look-ups begin after all rows are locked. An entry that is added while they walk
- * along the index is missed, but who adds it finds the row locked: see give_up().
+ * The look-ups begin after all rows are locked. They may miss an entry that is added while
+ * they walk along the index, but the session that adds it finds the row locked: see give_up().
  */
 static void
 mark_new_aliases(Writer *writer, LeadDelta **rows, int n)
 {
-	LeadDelta **marks = palloc_extended(Max(n, 1) * sizeof(LeadDelta *), MCXT_ALLOC_HUGE);
+	LeadDelta **marks = palloc_extended(n * sizeof(LeadDelta *), MCXT_ALLOC_HUGE);
 	int			nmarks = 0;
 	SnapshotData snapshot;
 	Lookup		dirty;
@@ -593,7 +601,7 @@ write_leads(LeadDelta **leads, int n, Relation timelines, bool recounts)
 	for (int i = 0; i < nrows; i++)
 		(void) add_to_row(&writer, rows[i]);
 	/* either the session that makes an alias has seen our row lock, or we see the alias now: give_up() in identity.c */
-	if (has_pages(writer.aliases))
+	if (nrows > 0 && has_pages(writer.aliases))
 		mark_new_aliases(&writer, rows, nrows);
 	note_summed(&writer, leads, n);
 	append_rest(&writer, leads, n);

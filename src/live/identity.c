@@ -9,7 +9,8 @@
  * of classes that SQL cannot take. So changes of one name run one after the other,
  * and a lead cannot become an alias itself while another transaction makes an alias
  * of it. fold() locks an alias exclusively while it moves the deltas that are pending
- * under it, so unidentify() knows where they are.
+ * under it, and a writer locks it shared where it adds to the row of its lead, so
+ * unidentify() knows where they are.
  *
  * Deadlocks. A session that holds a lock could wait for a session that waits for it.
  * So a session waits only if it holds no lock at all, and only for the names that it

@@ -18,9 +18,9 @@ extern bool try_to_lock_name(const text *name);
 extern bool try_to_share_name(const text *name);
 
 /*
- * Make sure that an alias keeps its lead until the transaction ends: the transaction holds
- * the name's lock already, or is over with the running statement and gets it in shared
- * mode. So a lock that others would miss is never held from one statement to another.
+ * Whether an alias keeps its lead until the transaction ends: the transaction holds the
+ * lock on the name already, or consists of the running statement and gets the lock, in
+ * shared mode. So no statement takes a lock for a transaction that may stay open.
  */
 extern bool try_to_keep_name(const text *name);
 
