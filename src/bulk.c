@@ -14,6 +14,7 @@
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "port/pg_bswap.h"
 #include "utils/memutils.h"
 
 /* Rows inserted at a time. */
@@ -28,8 +29,34 @@ typedef struct Row
 	const Datum *values;
 	const bool *nulls;
 	ItemPointerData place;
-	const text *key;			/* the sort key for an index */
 } Row;
+
+/* A row's place in the order of an index. Keys share a beginning, such as "order:"; their next bytes mostly decide. */
+typedef struct Order
+{
+	uint64		head;			/* those bytes, as a number */
+	const text *key;
+	int			row;
+} Order;
+
+/* Equal keys go by the place of their rows, as they do in the index. */
+static inline int
+order_compare(const Order *a, const Order *b)
+{
+	int			order;
+
+	if (a->head != b->head)
+		return a->head < b->head ? -1 : 1;
+	order = text_compare(a->key, b->key);
+	return order != 0 ? order : a->row - b->row;
+}
+
+#define ST_SORT sort_order
+#define ST_ELEMENT_TYPE Order
+#define ST_COMPARE(a, b) order_compare(a, b)
+#define ST_SCOPE static
+#define ST_DEFINE
+#include "lib/sort_template.h"
 
 struct Bulk
 {
@@ -42,6 +69,7 @@ struct Bulk
 	int			nwritten;		/* those already in the heap */
 	int			capacity;
 	Row		   *rows;
+	Order	   *order;			/* of the rows, for an index */
 	TupleTableSlot *slots[AT_ONCE]; /* NULL: not made yet */
 };
 
@@ -81,6 +109,7 @@ free_bulk(Bulk *bulk)
 	MemoryContextDelete(bulk->scratch);
 	MemoryContextDelete(bulk->context);
 	pfree(bulk->rows);
+	pfree(bulk->order);
 	pfree(bulk);
 }
 
@@ -95,6 +124,7 @@ bulk_open(Relation table, int ncolumns)
 	bulk->table = table;
 	bulk->capacity = 16;
 	bulk->rows = palloc(bulk->capacity * sizeof(Row));
+	bulk->order = palloc(bulk->capacity * sizeof(Order));
 	bulk->context = AllocSetContextCreate(CurrentMemoryContext, "leadscore rows", ALLOCSET_DEFAULT_SIZES);
 	bulk->scratch = AllocSetContextCreate(CurrentMemoryContext, "leadscore row", ALLOCSET_DEFAULT_SIZES);
 	bulk->estate = CreateExecutorState();
@@ -139,10 +169,35 @@ write_rows(Bulk *bulk)
 	MemoryContextReset(bulk->scratch);
 }
 
+/* How many bytes all keys begin with. */
 static int
-row_compare(const void *a, const void *b)
+common_beginning(const Order *order, int n)
 {
-	return text_compare(((const Row *) a)->key, ((const Row *) b)->key);
+	Label		first = text_label(order[0].key);
+	int			length = first.length;
+
+	for (int i = 1; i < n; i++)
+	{
+		Label		key = text_label(order[i].key);
+		int			same = 0;
+
+		length = Min(length, key.length);
+		while (same < length && key.text[same] == first.text[same])
+			same++;
+		length = same;
+	}
+	return length;
+}
+
+/* The eight bytes of a key after its first ones, as a number. */
+static uint64
+head_of(const text *key, int after)
+{
+	Label		label = text_label(key);
+	uint64		head = 0;
+
+	memcpy(&head, label.text + after, Min(label.length - after, (int) sizeof(head)));
+	return pg_ntoh64(head);
 }
 
 /* Sort the rows for an index, approximately: by the bytes of its first column. */
@@ -150,15 +205,21 @@ static void
 sort_for(Bulk *bulk, Relation index)
 {
 	int			column = index->rd_index->indkey.values[0] - 1;
+	bool		by_text = column >= 0 && TupleDescAttr(RelationGetDescr(bulk->table), column)->atttypid == TEXTOID;
+	int			beginning;
 
-	if (column < 0 || TupleDescAttr(RelationGetDescr(bulk->table), column)->atttypid != TEXTOID)
-		return;
 	for (int i = 0; i < bulk->n; i++)
-		if (bulk->rows[i].nulls[column])
-			return;
-		else
-			bulk->rows[i].key = (const text *) DatumGetPointer(bulk->rows[i].values[column]);
-	qsort(bulk->rows, bulk->n, sizeof(Row), row_compare);
+	{
+		by_text = by_text && !bulk->rows[i].nulls[column];
+		bulk->order[i].row = i;
+		bulk->order[i].key = by_text ? (const text *) DatumGetPointer(bulk->rows[i].values[column]) : NULL;
+	}
+	if (!by_text)
+		return;
+	beginning = common_beginning(bulk->order, bulk->n);
+	for (int i = 0; i < bulk->n; i++)
+		bulk->order[i].head = head_of(bulk->order[i].key, beginning);
+	sort_order(bulk->order, bulk->n);
 }
 
 /* Insert the entries of one index. */
@@ -171,10 +232,12 @@ write_entries(Bulk *bulk, Relation index, IndexInfo *info)
 	sort_for(bulk, index);
 	for (int i = 0; i < bulk->n; i++)
 	{
+		Row		   *row = &bulk->rows[bulk->order[i].row];
+
 		CHECK_FOR_INTERRUPTS();
-		fill_slot(bulk, bulk->slots[0], &bulk->rows[i]);
+		fill_slot(bulk, bulk->slots[0], row);
 		FormIndexDatum(info, bulk->slots[0], bulk->estate, values, nulls);
-		(void) index_insert(index, values, nulls, &bulk->rows[i].place, bulk->table,
+		(void) index_insert(index, values, nulls, &row->place, bulk->table,
 							index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, info);
 		ResetPerTupleExprContext(bulk->estate);
 	}
@@ -211,6 +274,7 @@ bulk_add(Bulk *bulk, const Datum *values, const bool *nulls)
 	{
 		bulk->capacity *= 2;
 		bulk->rows = repalloc(bulk->rows, bulk->capacity * sizeof(Row));
+		bulk->order = repalloc(bulk->order, bulk->capacity * sizeof(Order));
 	}
 	row = &bulk->rows[bulk->n++];
 	row->values = memcpy(copy, values, columns * sizeof(Datum));

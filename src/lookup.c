@@ -127,20 +127,28 @@ compare(const Lookup *lookup, const text *key, Datum other)
 	return DatumGetInt32(FunctionCall2Coll(lookup->compare, lookup->index->rd_indcollation[0], PointerGetDatum(key), other));
 }
 
-/* Go to the first entry that is not less than a key. */
+/*
+ * Go to the first entry that is not less than a key. Where the keys lie far apart, go to
+ * the entries of the key: others would be read in vain, with all that are on their page.
+ */
 static void
 go_to(Lookup *lookup, const text *key)
 {
-	bool		follows = lookup->key && compare(lookup, key, PointerGetDatum(lookup->key)) > 0;
+	bool		far = lookup->far > FEW_ENTRIES;
+	bool		follows = !far && lookup->key && compare(lookup, key, PointerGetDatum(lookup->key)) > 0;
 
 	lookup->key = key;
 	for (int i = 0; follows && i < FEW_ENTRIES; i++)
 	{
 		if (lookup->entry == (Datum) 0 || compare(lookup, key, lookup->entry) <= 0)
+		{
+			lookup->far = Max(lookup->far - 1, 0);
 			return;
+		}
 		next_entry(lookup);
 	}
-	rescan(lookup, key, true);
+	lookup->far++;
+	rescan(lookup, key, !far);
 	next_entry(lookup);
 }
 

@@ -29,6 +29,7 @@ typedef struct Lookup
 	const text *key;			/* the last key, which the caller must keep in place */
 	Datum		entry;			/* key of the current index entry; 0: no more entries */
 	bool		is_read;		/* the row of the entry has been fetched */
+	int			far;			/* how many more keys than not were far from the previous one */
 } Lookup;
 
 /*

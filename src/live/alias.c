@@ -241,17 +241,31 @@ add_end(Added *added)
 		add_arrays(added);
 }
 
+/* The alias of an edge, and what follows it. */
+static void
+split(Label edge, Label *alias, Label *rest)
+{
+	EdgeHeader	header;
+
+	memcpy(&header, edge.text, sizeof(header));
+	*alias = (Label) {edge.text + sizeof(header), header.alias};
+	*rest = (Label) {alias->text + header.alias, edge.length - sizeof(header) - header.alias};
+}
+
 static int
 edge_compare(const void *a, const void *b)
 {
-	Label		x = (*(EdgeEntry *const *) a)->edge;
-	Label		y = (*(EdgeEntry *const *) b)->edge;
+	Label		aliases[2];
+	Label		rests[2];
+	int			order;
 
-	return label_compare((Label) {x.text + sizeof(EdgeHeader), x.length - sizeof(EdgeHeader)},
-						 (Label) {y.text + sizeof(EdgeHeader), y.length - sizeof(EdgeHeader)});
+	split((*(EdgeEntry *const *) a)->edge, &aliases[0], &rests[0]);
+	split((*(EdgeEntry *const *) b)->edge, &aliases[1], &rests[1]);
+	order = label_compare(aliases[0], aliases[1]);
+	return order != 0 ? order : label_compare(rests[0], rests[1]);
 }
 
-/* The edges whose number has changed, nearly in index order. */
+/* The edges whose number has changed, in the order of their aliases. */
 static int
 changed_edges(Edges *edges, EdgeEntry ***entries)
 {

@@ -54,6 +54,9 @@ PG_FUNCTION_INFO_V1(settle);
 /* Names that are settled at a time. */
 #define BATCH 10000
 
+/* From this many names on, those that their edges lead to are read along the indexes, too. */
+#define MANY_NAMES 100
+
 /* alias_edge: alias, lead_id, latest, identified; lead_alias: alias, lead_id, tracked */
 #define ALIAS 1
 #define LEAD 2
@@ -658,11 +661,45 @@ find_changes(Closure *c)
 }
 
 /*
- * Lock the names to settle, then read their state. The names mostly come in order, so
- * each index is walked along instead of descended for each name. The locks ensure that
- * nobody else changes the state of a name in the meantime. NULL: the lock on that name is
- * not available.
+ * Read the state of locked nodes, from one on. The names mostly come in order, so each
+ * index is walked along instead of descended for each name. The locks ensure that nobody
+ * else changes the state of a name in the meantime.
  */
+static void
+read_along(Closure *c, NameNode *from, bool with_before)
+{
+	steps_open(&c->edges, "alias_edge", true);
+	steps_open(&c->aliases, "lead_alias", true);
+	for (NameNode *node = from; node; node = node->following)
+	{
+		CHECK_FOR_INTERRUPTS();
+		read_node(c, node);
+		if (with_before)
+			(void) names_before(c, node);
+	}
+	steps_close(&c->edges);
+	steps_close(&c->aliases);
+}
+
+/* Lock the names that the edges of the nodes lead to, as far as the locks are free, and read them likewise. */
+static void
+read_next(Closure *c)
+{
+	text	  **names = palloc(c->nodes->members * sizeof(text *));
+	NameNode   *last = c->last;
+	int			n = 0;
+
+	for (NameNode *node = c->first; node; node = node->following)
+		if (node->next && known_node(c, node->next) == NULL)
+			names[n++] = node->next;
+	n = sort_names(names, n);
+	for (int i = 0; i < n; i++)
+		(void) lock_node(c, names[i], false);
+	if (last)
+		read_along(c, last->following, false);
+}
+
+/* Lock the names to settle, then read their state. NULL: the lock on that name is not available. */
 static NameNode **
 read_names(Closure *c, text **names, int n)
 {
@@ -674,16 +711,9 @@ read_names(Closure *c, text **names, int n)
 		if (nodes[i] == NULL)
 			nodes[i] = lock_node(c, names[i], true);
 	}
-	steps_open(&c->edges, "alias_edge", true);
-	steps_open(&c->aliases, "lead_alias", true);
-	for (NameNode *node = c->first; node; node = node->following)
-	{
-		CHECK_FOR_INTERRUPTS();
-		read_node(c, node);
-		(void) names_before(c, node);
-	}
-	steps_close(&c->edges);
-	steps_close(&c->aliases);
+	read_along(c, c->first, true);
+	if (n >= MANY_NAMES)
+		read_next(c);			/* the next ones of few names are read when they are walked to */
 	return nodes;
 }
 

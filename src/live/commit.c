@@ -42,6 +42,7 @@
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "tcop/pquery.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/guc.h"
@@ -145,11 +146,36 @@ names_move(Names *from, Names *to)
 /* Names in byte order, without duplicates. */
 typedef struct SortedNames
 {
-	Tuplesortstate *sort;
+	Names	   *names;
+	Tuplesortstate *sort;		/* NULL: they were added in order */
 	TupleTableSlot *slot;
 	MemoryContext batch;		/* holds the names that were returned last */
 	text	   *last;
 } SortedNames;
+
+static text *
+name_in(TupleTableSlot *slot)
+{
+	bool		isnull;
+
+	return DatumGetTextPP(slot_getattr(slot, 1, &isnull));
+}
+
+/* Whether the names were added in byte order, as those of one statement are. */
+static bool
+are_in_order(Names *names)
+{
+	TupleTableSlot *slots[2] = {MakeSingleTupleTableSlot(name_row(), &TTSOpsMinimalTuple), MakeSingleTupleTableSlot(name_row(), &TTSOpsMinimalTuple)};
+	bool		in_order = true;
+
+	tuplestore_rescan(names->store);
+	for (int i = 0; in_order && tuplestore_gettupleslot(names->store, true, false, slots[i]); i = 1 - i)
+		in_order = TTS_EMPTY(slots[1 - i]) || text_compare(name_in(slots[1 - i]), name_in(slots[i])) <= 0;
+	ExecDropSingleTupleTableSlot(slots[0]);
+	ExecDropSingleTupleTableSlot(slots[1]);
+	tuplestore_rescan(names->store);
+	return in_order;
+}
 
 static void
 sort_of_names(Names *names, SortedNames *sorted)
@@ -159,11 +185,14 @@ sort_of_names(Names *names, SortedNames *sorted)
 	Oid			collation = C_COLLATION_OID;
 	bool		nulls_first = false;
 
-	sorted->sort = tuplesort_begin_heap(name_row(), 1, &column, &less, &collation, &nulls_first, work_mem, NULL, false);
+	sorted->names = names;
+	sorted->sort = NULL;
 	sorted->slot = MakeSingleTupleTableSlot(name_row(), &TTSOpsMinimalTuple);
 	sorted->batch = AllocSetContextCreate(CurrentMemoryContext, "leadscore names", ALLOCSET_DEFAULT_SIZES);
 	sorted->last = NULL;
-	tuplestore_rescan(names->store);
+	if (are_in_order(names))
+		return;
+	sorted->sort = tuplesort_begin_heap(name_row(), 1, &column, &less, &collation, &nulls_first, work_mem, NULL, false);
 	while (tuplestore_gettupleslot(names->store, true, false, sorted->slot))
 		tuplesort_puttupleslot(sorted->sort, sorted->slot);
 	tuplesort_performsort(sorted->sort);
@@ -173,8 +202,16 @@ static void
 sort_end(SortedNames *sorted)
 {
 	ExecDropSingleTupleTableSlot(sorted->slot);
-	tuplesort_end(sorted->sort);
+	if (sorted->sort)
+		tuplesort_end(sorted->sort);
 	MemoryContextDelete(sorted->batch);
+}
+
+static bool
+next_name(SortedNames *sorted)
+{
+	return sorted->sort ? tuplesort_gettupleslot(sorted->sort, true, false, sorted->slot, NULL) :
+		tuplestore_gettupleslot(sorted->names->store, true, false, sorted->slot);
 }
 
 /* Return the next names, at most "most"; frees the names returned last time. */
@@ -188,10 +225,9 @@ next_names(SortedNames *sorted, text **names, int most)
 		sorted->last = (text *) PG_DETOAST_DATUM_COPY(PointerGetDatum(sorted->last));
 	MemoryContextReset(sorted->batch);
 	old = MemoryContextSwitchTo(sorted->batch);
-	while (n < most && tuplesort_gettupleslot(sorted->sort, true, false, sorted->slot, NULL))
+	while (n < most && next_name(sorted))
 	{
-		bool		isnull;
-		text	   *name = DatumGetTextPP(slot_getattr(sorted->slot, 1, &isnull));
+		text	   *name = name_in(sorted->slot);
 
 		if (sorted->last == NULL || !text_equal(name, sorted->last))
 			names[n++] = sorted->last = (text *) PG_DETOAST_DATUM_COPY(PointerGetDatum(name));
@@ -448,6 +484,24 @@ is_running(void)
 		if (l->running != NIL)
 			return true;
 	return false;
+}
+
+bool
+statement_is_transaction(void)
+{
+	if (IsTransactionBlock() || ActivePortal == NULL || DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0)) > 1)
+		return false;
+	switch (ActivePortal->commandTag)
+	{
+		case CMDTAG_INSERT:
+		case CMDTAG_UPDATE:
+		case CMDTAG_DELETE:
+		case CMDTAG_MERGE:
+		case CMDTAG_COPY:
+			return true;
+		default:				/* a function, procedure or DO block may run other statements */
+			return false;
+	}
 }
 
 const Statement *

@@ -50,6 +50,9 @@ extern void running_begin(Statement statement);
 extern void running_end(Statement statement);
 extern bool is_running(void);	/* whether any statement is running */
 
+/* Whether the transaction consists of the statement whose trigger is running. */
+extern bool statement_is_transaction(void);
+
 /* The TriggerData of a call as a statement trigger; raises an error if it is none. "tracker" creates such triggers. */
 extern struct TriggerData *statement_trigger(FunctionCallInfo fcinfo, const char *function, const char *tracker);
 

@@ -2,7 +2,7 @@
  * delta.c: adding deltas to the timelines of their leads.
  *
  * If nobody else holds the lock on a lead's row of lead_timeline, the delta is added to
- * the row, together with what is pending under its name. Otherwise, and for names that
+ * the row, together with what is pending under its name. Otherwise, and for most names that
  * are aliases, the delta is appended to pending_delta, under the name that the event has.
  * So a writer waits for nobody, and the order in which leads are written does not matter.
  * Addition commutes, so it is correct to add to a version of the row that is newer than
@@ -15,6 +15,12 @@
  * writer looks up a name in lead_alias before it locks the row, and again afterwards,
  * then including uncommitted aliases. If the name has become an alias by then, or may
  * become one, the writer appends the empty delta itself.
+ *
+ * A delta of an alias is added to the row of its lead only under the lock on the alias
+ * (share mode is enough, see try_to_keep_name()), which is held to the end of the
+ * transaction. A transaction that gives the alias to another lead holds the exclusive lock.
+ * So it sees each event of the alias, and its delta either in that row or pending under
+ * the alias.
  */
 #include "live/delta.h"
 
@@ -22,6 +28,7 @@
 #include "label.h"
 #include "lookup.h"
 #include "live/commit.h"
+#include "live/identity.h"
 #include "live/partition.h"
 #include "live/pending.h"
 #include "live/store.h"
@@ -56,6 +63,12 @@ PG_FUNCTION_INFO_V1(lock_lead_rows);
 /* Bytes: a larger timeline is rewritten by fold() only, not for each event. */
 #define LARGE_TIMELINE (16 * 1024)
 
+/* A statement of more names appends under aliases: it would keep others from changing them for too long. */
+#define MOST_KEPT 10000
+
+/* From this many names on, their aliases are looked up by walking along the index. */
+#define MANY_NAMES 100
+
 /* ---------- collecting ---------- */
 
 typedef struct LeadDelta
@@ -63,13 +76,14 @@ typedef struct LeadDelta
 	Label		lead_id;
 	uint32		hash;
 	char		status;
-	TimelineBuilder *builder;
 	bool		lenient;		/* copied from the builder */
-	text	   *name;			/* lead_id, set once all is collected */
-	struct varlena *delta;		/* what to add, set likewise */
 	bool		is_alias;
 	bool		written;		/* we hold the row lock, and the row has the delta */
 	bool		is_large;		/* the row is left to fold() */
+	TimelineBuilder *builder;
+	text	   *name;			/* lead_id, set once all is collected */
+	struct varlena *delta;		/* what to add, set likewise */
+	text	   *counts_for;		/* the lead whose sum has the delta; NULL: none */
 } LeadDelta;
 
 #define SH_PREFIX delta
@@ -265,6 +279,7 @@ typedef struct Writer
 	Snapshot	seen;			/* at REPEATABLE READ and above, merge only pending rows that it sees */
 	const Watching *watching;
 	bool		recounts;		/* called by rebuild(), which does not leave large timelines to fold() */
+	Deltas	   *sums;			/* of deltas of aliases, by their leads; NULL: none */
 } Writer;
 
 static void
@@ -400,43 +415,149 @@ add_to_row(Writer *writer, LeadDelta *lead)
 	return false;
 }
 
-/* Look up which leads are aliases: the committed ones or, with a dirty snapshot, uncommitted ones, too. */
+/* Open lead_alias to look up n names in byte order. */
 static void
-look_up_names(Writer *writer, LeadDelta **leads, int n, Snapshot snapshot)
+open_names(Writer *writer, Lookup *lookup, int n, Snapshot snapshot)
 {
+	if (!(n < MANY_NAMES ? lookup_open : lookup_open_sorted) (lookup, writer->aliases, 1, snapshot))
+		elog(ERROR, "leadscore.lead_alias has lost its primary key");
+}
+
+/* The lead of an alias that was found, if the alias cannot change before the transaction ends; else NULL. */
+static text *
+lead_of_locked(Writer *writer, Lookup *found, const text *alias)
+{
+	bool		isnull;
+
+	/* it may have changed before we had the lock */
+	if (!try_to_keep_name(alias) || !table_tuple_satisfies_snapshot(writer->aliases, found->slot, SnapshotSelf))
+		return NULL;
+	return (text *) PG_DETOAST_DATUM_COPY(slot_getattr(found->slot, 2, &isnull));
+}
+
+/* Add the delta of a name to the sum of a lead, to be written with it. */
+static void
+add_to_sum(Writer *writer, LeadDelta *lead, text *counts_for)
+{
+	TimelineBuilder **sum;
+
+	if (writer->sums == NULL)
+		writer->sums = deltas_create(CurrentMemoryContext);
+	sum = deltas_of(writer->sums, VARDATA_ANY(counts_for), VARSIZE_ANY_EXHDR(counts_for), lead->lenient);
+	*sum = timeline_builder_add_timeline(*sum, lead->delta, 1);
+	lead->counts_for = counts_for;
+}
+
+/* Look up which names are aliases, and sum the deltas of those that cannot change by their leads. */
+static void
+look_up_names(Writer *writer, LeadDelta **leads, int n)
+{
+	/* above READ COMMITTED, the transaction's snapshot may not see the aliases as they are */
+	bool		keep = n <= MOST_KEPT && !writer->recounts && !IsolationUsesXactSnapshot();
 	Lookup		lookup;
 
-	if (!lookup_open(&lookup, writer->aliases, 1, snapshot))
-		elog(ERROR, "leadscore.lead_alias has lost its primary key");
+	open_names(writer, &lookup, n, SnapshotSelf);
 	for (int i = 0; i < n; i++)
-		leads[i]->is_alias = lookup_unique(&lookup, leads[i]->name);
+	{
+		text	   *counts_for = NULL;
+
+		CHECK_FOR_INTERRUPTS();
+		lookup_begin(&lookup, leads[i]->name);
+		leads[i]->is_alias = lookup_next(&lookup);
+		if (leads[i]->is_alias && keep)
+			counts_for = lead_of_locked(writer, &lookup, leads[i]->name);
+		if (counts_for)
+			add_to_sum(writer, leads[i], counts_for);
+	}
 	lookup_close(&lookup);
+}
+
+/* The deltas to add to rows, in index order. A lead that has a sum is part of it, as a row is written once. */
+static int
+find_rows(Writer *writer, LeadDelta **leads, int n, LeadDelta ***rows)
+{
+	LeadDelta **sums = NULL;
+	int			nsums;
+	int			nrows = 0;
+
+	*rows = palloc_extended(2 * n * sizeof(LeadDelta *), MCXT_ALLOC_HUGE);
+	for (int i = 0; i < n; i++)
+		if (!leads[i]->is_alias)
+		{
+			if (writer->sums && delta_lookup(writer->sums->leads, leads[i]->lead_id))
+				add_to_sum(writer, leads[i], leads[i]->name);
+			else
+				(*rows)[nrows++] = leads[i];
+		}
+	nsums = writer->sums ? deltas_complete(writer->sums, &sums) : 0;
+	for (int i = 0; i < nsums; i++)
+		(*rows)[nrows++] = sums[i];
+	qsort(*rows, nrows, sizeof(LeadDelta *), name_compare);
+	return nrows;
+}
+
+/* Note the names whose deltas have been written in sums. (One that has come to nothing need not be written.) */
+static void
+note_summed(Writer *writer, LeadDelta **leads, int n)
+{
+	for (int i = 0; writer->sums && i < n; i++)
+		if (leads[i]->counts_for)
+		{
+			const LeadDelta *sum = delta_lookup(writer->sums->leads, text_label(leads[i]->counts_for));
+
+			leads[i]->written = sum->delta == NULL || sum->written;
+		}
+}
+
+/* Whether a name is an alias, or an open transaction is making it one. "entries": of the index; NULL: not open. */
+static bool
+is_or_becomes_alias(Lookup *entries, Lookup *dirty, const text *name)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (entries)
+	{
+		lookup_begin(entries, name);
+		if (!lookup_has_entry(entries))
+			return false;
+	}
+	return lookup_unique(dirty, name);
 }
 
 /*
  * Append an empty delta under each name that has become an alias after we locked its row,
  * or that an open transaction is making an alias: then the row counts for the lead. (If
  * the name does not become an alias, fold() removes the delta.)
+ *
+ * The look-ups begin after all rows are locked. They may miss an entry that is added while
+ * they walk along the index, but the session that adds it finds the row locked: see give_up().
  */
 static void
-mark_new_aliases(Writer *writer, LeadDelta **leads, int n)
+mark_new_aliases(Writer *writer, LeadDelta **rows, int n)
 {
 	LeadDelta **marks = palloc_extended(n * sizeof(LeadDelta *), MCXT_ALLOC_HUGE);
 	int			nmarks = 0;
-	SnapshotData dirty;
+	SnapshotData snapshot;
+	Lookup		dirty;
+	Lookup		entries;
+	bool		many = n >= MANY_NAMES;
 
-	InitDirtySnapshot(dirty);
-	look_up_names(writer, leads, n, &dirty);
+	InitDirtySnapshot(snapshot);
+	open_names(writer, &dirty, 1, &snapshot);
+	if (many)
+		open_names(writer, &entries, n, SnapshotAny);
 	for (int i = 0; i < n; i++)
-		if (leads[i]->is_alias && leads[i]->written)
+		if (rows[i]->written && is_or_becomes_alias(many ? &entries : NULL, &dirty, rows[i]->name))
 		{
 			LeadDelta  *mark = palloc0(sizeof(LeadDelta));
 
-			mark->name = leads[i]->name;
+			mark->name = rows[i]->name;
 			mark->delta = timeline_encode(NULL, 0);
 			marks[nmarks++] = mark;
 			remember_appended(mark->name);
 		}
+	if (many)
+		lookup_close(&entries);
+	lookup_close(&dirty);
 	append_pending(marks, nmarks);
 }
 
@@ -465,21 +586,24 @@ static void
 write_leads(LeadDelta **leads, int n, Relation timelines, bool recounts)
 {
 	Writer		writer;
+	LeadDelta **rows = leads;
+	int			nrows = n;
 
 	if (n == 0)
 		return;
 	writer_open(&writer, timelines, recounts);
 	/* shops without anonymous visitors have no aliases; this may miss the very first one */
 	if (had_pages(writer.aliases))
-		look_up_names(&writer, leads, n, SnapshotSelf);
-	for (int i = 0; i < n; i++)
 	{
-		if (!leads[i]->is_alias)
-			(void) add_to_row(&writer, leads[i]);
+		look_up_names(&writer, leads, n);
+		nrows = find_rows(&writer, leads, n, &rows);
 	}
+	for (int i = 0; i < nrows; i++)
+		(void) add_to_row(&writer, rows[i]);
 	/* either the session that makes an alias has seen our row lock, or we see the alias now: give_up() in identity.c */
-	if (has_pages(writer.aliases))
-		mark_new_aliases(&writer, leads, n);
+	if (nrows > 0 && has_pages(writer.aliases))
+		mark_new_aliases(&writer, rows, nrows);
+	note_summed(&writer, leads, n);
 	append_rest(&writer, leads, n);
 	writer_close(&writer);
 }

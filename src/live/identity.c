@@ -9,7 +9,8 @@
  * of classes that SQL cannot take. So changes of one name run one after the other,
  * and a lead cannot become an alias itself while another transaction makes an alias
  * of it. fold() locks an alias exclusively while it moves the deltas that are pending
- * under it, so unidentify() knows where they are.
+ * under it, and a writer locks it shared where it adds to the row of its lead, so
+ * unidentify() knows where they are.
  *
  * Deadlocks. A session that holds a lock could wait for a session that waits for it.
  * So a session waits only if it holds no lock at all, and only for the names that it
@@ -213,6 +214,24 @@ bool
 try_to_share_name(const text *name)
 {
 	return lock_name(CHANGED, name, false, false);
+}
+
+/* Whether this transaction holds the exclusive lock on a name. */
+static bool
+holds_name(const text *name)
+{
+	NameLocks	locks;
+
+	if (nlocked == 0)
+		return false;
+	name_locks(&locks, CHANGED, name, true);
+	return locks.name_mode == NoLock ? lock_is_held(&locks.stripe, locks.stripe_mode) : lock_is_held(&locks.name, locks.name_mode);
+}
+
+bool
+try_to_keep_name(const text *name)
+{
+	return holds_name(name) || (statement_is_transaction() && try_to_share_name(name));
 }
 
 /* Whether this session holds no lock that another session can wait for, except locks on names. */

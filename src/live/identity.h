@@ -18,6 +18,13 @@ extern bool try_to_lock_name(const text *name);
 extern bool try_to_share_name(const text *name);
 
 /*
+ * Whether an alias keeps its lead until the transaction ends: the transaction holds the
+ * lock on the name already, or consists of the running statement and gets the lock, in
+ * shared mode. So no statement takes a lock for a transaction that may stay open.
+ */
+extern bool try_to_keep_name(const text *name);
+
+/*
  * Whether the transaction's snapshot sees the aliases and edges from and to some names
  * as they are now.
  */

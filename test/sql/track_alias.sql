@@ -263,6 +263,51 @@ TABLE sums;
 SELECT leadscore.untrack('renamed.parts'), leadscore.untrack('renamed.lines');
 SELECT count(*) FROM leadscore_internal.alias_edge;
 
+-- A statement that is a transaction by itself adds to the row of an alias's lead, once, whatever names it has of it, and
+-- appends nothing. One of a transaction block appends, as it could not keep the aliases as they are until that ends.
+CREATE SCHEMA direct;
+CREATE TABLE direct.lines (name text, at date DEFAULT '2026-01-01', price int);
+CREATE INDEX ON direct.lines (name);
+CREATE TABLE direct.orders (name text PRIMARY KEY, customer text);
+SELECT leadscore.track('direct.lines', lead_id => 'name', kind => 'line', occurred_at => 'at', value => 'price');
+SELECT leadscore.track_alias('direct.orders', alias => 'name', lead_id => 'customer');
+INSERT INTO direct.orders SELECT 'o' || i, 'c' || i % 7 FROM generate_series(1, 400) i;
+SELECT leadscore.fold() >= 0 AS folded;
+TRUNCATE leadscore.pending_delta;
+CREATE VIEW direct.state AS
+SELECT (SELECT sum(e.value) FROM leadscore.lead_timeline t CROSS JOIN leadscore.timeline_entries(t.timeline) e WHERE t.lead_id ~ '^[co][0-9]') AS in_rows,
+	(SELECT count(*) FROM leadscore.pending_delta) AS pending, pg_relation_size('leadscore.pending_delta') > 0 AS appended, (SELECT count(*) FROM leadscore.verify()) AS differences;
+-- few names, of a lead and of its aliases; many, of which some are no aliases; all of them, far apart
+INSERT INTO direct.lines VALUES ('o1', DEFAULT, 1), ('c1', DEFAULT, 1), ('o8', '2026-01-02', 1), ('o15', DEFAULT, 1), ('o500', DEFAULT, 1);
+INSERT INTO direct.lines SELECT 'o' || i, '2026-01-01', 1 FROM generate_series(1, 1000) i;
+INSERT INTO direct.lines SELECT 'o' || i, '2026-01-01', 1 FROM generate_series(1, 4000, 11) i;
+UPDATE direct.lines SET name = 'o' || price + 1, price = 2 WHERE name IN ('o1', 'c1');
+UPDATE direct.lines SET name = 'o' || 1 + substr(name, 2)::int WHERE name ~ 'o[1-9]';
+DELETE FROM direct.lines WHERE name = 'o8';
+TABLE direct.state;
+BEGIN;
+INSERT INTO direct.lines VALUES ('o1', DEFAULT, 1);
+TABLE direct.state;
+COMMIT;
+TABLE direct.state;
+DO $$
+BEGIN
+	INSERT INTO direct.lines VALUES ('o1', DEFAULT, 1);
+	ASSERT EXISTS (SELECT FROM leadscore.pending_delta);
+END $$;
+-- but a transaction that has made the alias keeps it anyway
+TRUNCATE leadscore.pending_delta;
+BEGIN;
+INSERT INTO direct.orders VALUES ('o9999', 'c1');
+INSERT INTO direct.lines VALUES ('o9999', DEFAULT, 1);
+TABLE direct.state;
+UPDATE direct.orders SET customer = 'c2' WHERE name = 'o9999';
+TABLE direct.state;
+COMMIT;
+SELECT leadscore.fold() >= 0 AS folded;
+TABLE direct.state;
+SELECT leadscore.untrack('direct.orders'), leadscore.untrack('direct.lines');
+
 -- many at once: names of which some have edges, timelines, or aliases of their own, beside others that lie between them
 CREATE SCHEMA many;
 CREATE TABLE many.visits (name text, at date DEFAULT '2026-01-01');
