@@ -15,15 +15,14 @@ COMMENT ON FUNCTION leadscore_internal.normal_tails(float8) IS 'how often a norm
 COMMENT ON FUNCTION leadscore_internal.student_tails(float8, float8) IS 'how often a variable of Student''s distribution lies as far from 0 as t, or farther';
 COMMENT ON FUNCTION leadscore_internal.student_bound(float8, float8) IS 'what a variable of Student''s distribution exceeds, up or down, with a probability';
 
-CREATE FUNCTION leadscore_internal.profile_values(signal_id integer, horizon_hours integer, active_hours integer, cutoffs timestamptz[], min_leads integer, learned boolean)
+CREATE FUNCTION leadscore_internal.profile_values(q leadscore_internal.question, min_leads integer)
 	RETURNS TABLE (attribute text, value jsonb, at_least float8, below float8, leads bigint, conversions bigint, rate float8, rate_without float8, lift float8,
 		information_value float8, p_value float8, verdict text, match jsonb, condition text)
 	LANGUAGE sql STABLE PARALLEL SAFE ROWS 100 SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 SET jit = off
 AS $$
 	WITH example AS MATERIALIZED (
 		SELECT row_number() OVER () AS example, CASE WHEN jsonb_typeof(e.profile) = 'object' THEN e.profile END AS profile, e.outcome < 'infinity' AS converted
-		FROM leadscore_internal.examples(profile_values.signal_id, profile_values.horizon_hours, profile_values.active_hours, true, profile_values.cutoffs) e
-		WHERE NOT profile_values.learned OR hashtextextended(e.lead_id, 0) & 1023 < 717
+		FROM leadscore_internal.examples(q) e
 	), total AS (
 		SELECT count(*) AS leads, count(*) FILTER (WHERE e.converted) AS converted FROM example e
 	), scalar AS MATERIALIZED (
@@ -63,29 +62,31 @@ AS $$
 	ORDER BY j.p, j.key, j.value, j.at_least NULLS FIRST
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.profile_values(integer, integer, integer, timestamptz[], integer, boolean)
+COMMENT ON FUNCTION leadscore_internal.profile_values(leadscore_internal.question, integer)
 	IS 'values of profile attributes, and what they say about a conversion';
 
-CREATE FUNCTION leadscore_internal.with_profile(scorecard jsonb, signal_id integer, horizon_hours integer, active_hours integer, cutoffs timestamptz[], learned boolean,
-	OUT card jsonb, OUT proposed jsonb)
+CREATE FUNCTION leadscore_internal.with_profile(scorecard jsonb, q leadscore_internal.question, OUT card jsonb, OUT proposed jsonb)
 	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 	WITH proposal AS MATERIALIZED (
 		SELECT row_number() OVER () AS n, p.*, format('%s: %s', p.attribute, CASE WHEN p.condition IS NULL THEN p.value #>> '{}'
 				ELSE concat_ws(' ', 'from ' || p.at_least, 'below ' || p.below) END) AS shown
-		FROM leadscore_internal.profile_values(with_profile.signal_id, with_profile.horizon_hours, with_profile.active_hours, with_profile.cutoffs, 20, with_profile.learned) p
+		FROM leadscore_internal.profile_values(q, 20) p
 		WHERE p.verdict <> 'no evidence'
 		AND NOT EXISTS (
 			SELECT FROM jsonb_to_recordset(nullif(scorecard -> 'signals', 'null')) AS s (signal text, subject text, match jsonb, condition text)
 			WHERE s.subject = 'profile' AND (s.match = p.match AND s.condition IS NULL OR nullif(s.match, 'null') IS NULL AND s.condition::jsonpath::text = p.condition::jsonpath::text))
 		LIMIT 50
 	), fresh AS (
-		SELECT p.n, jsonb_strip_nulls(jsonb_build_object('signal', p.name, 'subject', 'profile', 'match', p.match, 'condition', p.condition)) AS signal,
+		SELECT p.n, jsonb_strip_nulls(jsonb_build_object('signal', p.name, 'subject', 'profile', 'match', p.match, 'condition', p.condition,
+				-- a signal of the shop's own keeps what it is described as
+				'description', CASE WHEN o.signal IS NULL THEN 'proposed: ' || p.shown ELSE o.description END)) AS signal,
 			jsonb_build_object('signal', p.name, 'measure', 'present', 'points', 0) AS weight, p
 		-- what reads the same, such as the text "5" and the number 5, is told apart by what it matches
 		FROM (SELECT r.*, CASE WHEN count(*) OVER (PARTITION BY r.shown) > 1 THEN coalesce(r.match::text, r.condition) ELSE r.shown END AS name FROM proposal r) p
+		LEFT JOIN leadscore.signal o ON o.signal = p.name
 		WHERE NOT EXISTS (SELECT FROM jsonb_to_recordset(nullif(scorecard -> 'signals', 'null')) AS s (signal text) WHERE s.signal = p.name)
-		AND NOT EXISTS (SELECT FROM leadscore.signal s WHERE s.signal = p.name AND (s.subject <> 'profile' OR s.match IS DISTINCT FROM p.match OR s.condition::text IS DISTINCT FROM p.condition::jsonpath::text))
+		AND (o.signal IS NULL OR o.subject = 'profile' AND o.match IS NOT DISTINCT FROM p.match AND o.condition::text IS NOT DISTINCT FROM p.condition::jsonpath::text)
 	)
 	SELECT scorecard || jsonb_build_object(
 			'signals', coalesce(nullif(scorecard -> 'signals', 'null'), '[]') || coalesce((SELECT jsonb_agg(f.signal ORDER BY f.n) FROM fresh f), '[]'),
@@ -94,7 +95,7 @@ AS $$
 			'information_value', (f.p).information_value, 'p_value', (f.p).p_value) ORDER BY f.n) FROM fresh f), '[]')
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.with_profile(jsonb, integer, integer, integer, timestamptz[], boolean)
+COMMENT ON FUNCTION leadscore_internal.with_profile(jsonb, leadscore_internal.question)
 	IS 'a scorecard with weights for the profile values that tell, without points as yet';
 
 -- which profiles convert
@@ -105,15 +106,16 @@ CREATE FUNCTION leadscore.profile_report(conversion text, horizon interval, cuto
 	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 100 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
-	q record;
+	q leadscore_internal.question;
 BEGIN
 	q := leadscore_internal.check_outcome('{"model": "profile"}'::jsonb, conversion, horizon, cutoffs, active_within);
 	IF min_leads IS NULL OR min_leads < 1 THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'min_leads is below one',
 			DETAIL = format('The value is %s.', coalesce(min_leads::text, 'NULL')), HINT = 'Write a whole number such as 20.';
 	END IF;
-	PERFORM leadscore_internal.warn_of_censoring(q.signal_id, q.horizon_hours, q.active_hours, cutoffs);
-	RETURN QUERY SELECT * FROM leadscore_internal.profile_values(q.signal_id, q.horizon_hours, q.active_hours, profile_report.cutoffs, profile_report.min_leads, false);
+	PERFORM leadscore_internal.warn_of_censoring(q);
+	q.profiles := true;
+	RETURN QUERY SELECT * FROM leadscore_internal.profile_values(q, profile_report.min_leads);
 END
 $$;
 
