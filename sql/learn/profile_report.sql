@@ -17,29 +17,35 @@ COMMENT ON FUNCTION leadscore_internal.student_bound(float8, float8) IS 'what a 
 
 CREATE FUNCTION leadscore_internal.profile_values(q leadscore_internal.question, min_leads integer)
 	RETURNS TABLE (attribute text, value jsonb, at_least float8, below float8, leads bigint, conversions bigint, rate float8, rate_without float8, lift float8,
-		information_value float8, p_value float8, verdict text, match jsonb, condition text)
+		information_value float8, p_value float8, verdict text, match jsonb, condition text, all_leads bigint)
 	LANGUAGE sql STABLE PARALLEL SAFE ROWS 100 SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 SET jit = off
+	SET enable_sort = off	-- values are grouped by hash: to compare two jsonb costs far more
 AS $$
 	WITH example AS MATERIALIZED (
-		SELECT row_number() OVER () AS example, CASE WHEN jsonb_typeof(e.profile) = 'object' THEN e.profile END AS profile, e.outcome < 'infinity' AS converted
-		FROM leadscore_internal.examples(q) e
+		SELECT CASE WHEN jsonb_typeof(e.profile) = 'object' THEN e.profile END AS profile, e.outcome < 'infinity' AS converted FROM leadscore_internal.examples(q) e
 	), total AS (
 		SELECT count(*) AS leads, count(*) FILTER (WHERE e.converted) AS converted FROM example e
-	), scalar AS MATERIALIZED (
-		SELECT e.example, e.converted, a.key, a.value, false AS element FROM example e CROSS JOIN LATERAL jsonb_each(e.profile) a WHERE jsonb_typeof(a.value) IN ('string', 'number', 'boolean')
+	), attribute AS MATERIALIZED (
+		SELECT e.converted, a.key, a.value, jsonb_typeof(a.value) AS type, CASE jsonb_typeof(a.value) WHEN 'number' THEN a.value::numeric END AS number
+		FROM example e CROSS JOIN LATERAL jsonb_each(e.profile) a
+	), counted AS MATERIALIZED (
+		SELECT a.key, a.value, false AS element, min(a.number) AS number, count(*) AS leads, count(*) FILTER (WHERE a.converted) AS converted
+		FROM attribute a WHERE a.type IN ('string', 'number', 'boolean') GROUP BY a.key, a.value
 		UNION ALL
-		SELECT DISTINCT e.example, e.converted, a.key, v.value, true FROM example e CROSS JOIN LATERAL jsonb_each(e.profile) a
-		CROSS JOIN LATERAL jsonb_array_elements(CASE jsonb_typeof(a.value) WHEN 'array' THEN a.value END) v WHERE jsonb_typeof(v.value) IN ('string', 'number', 'boolean')
+		SELECT a.key, v.value, true, NULL, count(*), count(*) FILTER (WHERE a.converted)
+		FROM attribute a CROSS JOIN LATERAL (
+			SELECT DISTINCT e.value FROM jsonb_array_elements(CASE a.type WHEN 'array' THEN a.value END) e WHERE jsonb_typeof(e.value) IN ('string', 'number', 'boolean')) v
+		WHERE a.type = 'array' GROUP BY a.key, v.value
 	), number AS (
 		-- a number that takes many values is told in bands
-		SELECT s.key, leadscore_internal.merge_bands(leadscore_internal.fine_bands(CASE WHEN jsonb_typeof(s.value) = 'number' THEN round((s.value #>> '{}')::numeric, 300)::float8 END, s.converted)) AS bands
-		FROM scalar s WHERE NOT s.element AND jsonb_typeof(s.value) = 'number' AND abs((s.value #>> '{}')::numeric) < 1e300
-		GROUP BY s.key HAVING count(DISTINCT s.value) > 12
+		SELECT a.key, leadscore_internal.merge_bands(leadscore_internal.fine_bands(CASE WHEN abs(a.number) < 1e-300 THEN 0 ELSE a.number::float8 END, a.converted)) AS bands
+		FROM attribute a
+		WHERE abs(a.number) < 1e300 AND a.key IN (SELECT c.key FROM counted c WHERE abs(c.number) < 1e300 GROUP BY c.key HAVING count(*) > 12)
+		GROUP BY a.key
 	), found AS (
-		SELECT s.key, s.value, NULL::float8 AS at_least, NULL::float8 AS below, count(*) AS leads, count(*) FILTER (WHERE s.converted) AS converted,
-			jsonb_build_object(s.key, CASE WHEN s.element THEN jsonb_build_array(s.value) ELSE s.value END) AS match, NULL AS condition
-		FROM scalar s WHERE NOT (NOT s.element AND jsonb_typeof(s.value) = 'number' AND s.key IN (SELECT n.key FROM number n))
-		GROUP BY s.key, s.value, s.element
+		SELECT c.key, c.value, NULL::float8 AS at_least, NULL::float8 AS below, c.leads, c.converted,
+			jsonb_build_object(c.key, CASE WHEN c.element THEN jsonb_build_array(c.value) ELSE c.value END) AS match, NULL AS condition
+		FROM counted c WHERE c.number IS NULL OR c.key NOT IN (SELECT n.key FROM number n)
 		UNION ALL
 		SELECT n.key, NULL, b.at_least, b.below, (n.bands[i][1] + n.bands[i][2])::bigint, n.bands[i][2]::bigint, NULL,
 			concat_ws(' && ', '$.' || to_json(n.key) || ' >= ' || b.at_least, '$.' || to_json(n.key) || ' < ' || b.below)
@@ -57,7 +63,7 @@ AS $$
 		leadscore_internal.information_value(ARRAY[ARRAY[j.leads - j.converted, j.converted]]::float8[], (j.all_leads - j.leads)::float8, (j.all_converted - j.converted)::float8), j.p,
 		-- as many tests as there are values: C. E. Bonferroni, 1936
 		CASE WHEN j.p * j.tests < 0.05 THEN CASE WHEN j.converted * j.all_leads > j.all_converted * j.leads THEN 'more likely' ELSE 'less likely' END ELSE 'no evidence' END,
-		j.match, j.condition
+		j.match, j.condition, j.all_leads
 	FROM judged j
 	ORDER BY j.p, j.key, j.value, j.at_least NULLS FIRST
 $$;
@@ -69,13 +75,19 @@ CREATE FUNCTION leadscore_internal.with_profile(scorecard jsonb, q leadscore_int
 	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 	WITH proposal AS MATERIALIZED (
-		SELECT row_number() OVER () AS n, p.*, format('%s: %s', p.attribute, CASE WHEN p.condition IS NULL THEN p.value #>> '{}'
+		SELECT row_number() OVER (ORDER BY p.p_value, p.attribute, p.value, p.at_least NULLS FIRST) AS n, p.*, format('%s: %s', p.attribute, CASE WHEN p.condition IS NULL THEN p.value #>> '{}'
 				ELSE concat_ws(' ', 'from ' || p.at_least, 'below ' || p.below) END) AS shown
-		FROM leadscore_internal.profile_values(q, 20) p
+		FROM (
+			SELECT v.*, row_number() OVER attribute AS place, v.all_leads - sum(v.leads) OVER (PARTITION BY v.attribute) AS others
+			FROM leadscore_internal.profile_values(q, 20) v WINDOW attribute AS (PARTITION BY v.attribute ORDER BY v.leads DESC, v.value, v.at_least NULLS FIRST)
+		) p
 		WHERE p.verdict <> 'no evidence'
+		-- where each lead has one of the values, the commonest is what the others are compared with
+		AND NOT (p.place = 1 AND p.others BETWEEN 0 AND 19)
 		AND NOT EXISTS (
 			SELECT FROM jsonb_to_recordset(nullif(scorecard -> 'signals', 'null')) AS s (signal text, subject text, match jsonb, condition text)
 			WHERE s.subject = 'profile' AND (s.match = p.match AND s.condition IS NULL OR nullif(s.match, 'null') IS NULL AND s.condition::jsonpath::text = p.condition::jsonpath::text))
+		ORDER BY n
 		LIMIT 50
 	), fresh AS (
 		SELECT p.n, jsonb_strip_nulls(jsonb_build_object('signal', p.name, 'subject', 'profile', 'match', p.match, 'condition', p.condition,
@@ -115,7 +127,9 @@ BEGIN
 	END IF;
 	PERFORM leadscore_internal.warn_of_censoring(q);
 	q.profiles := true;
-	RETURN QUERY SELECT * FROM leadscore_internal.profile_values(q, profile_report.min_leads);
+	RETURN QUERY
+		SELECT p.attribute, p.value, p.at_least, p.below, p.leads, p.conversions, p.rate, p.rate_without, p.lift, p.information_value, p.p_value, p.verdict, p.match, p.condition
+		FROM leadscore_internal.profile_values(q, profile_report.min_leads) p;
 END
 $$;
 
