@@ -30,6 +30,14 @@ CREATE FUNCTION leadscore_internal.is_proposed(description text, category text) 
 
 COMMENT ON FUNCTION leadscore_internal.is_proposed(text, text) IS 'whether fit() has proposed a rule, or the weight of a signal';
 
+CREATE FUNCTION leadscore_internal.is_proposed_rule(document jsonb, rule jsonb) RETURNS boolean
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	-- one that a segment names stays
+	RETURN leadscore_internal.is_proposed(rule ->> 'description', rule ->> 'category')
+		AND NOT coalesce(document -> 'segments' @> jsonb_build_array(jsonb_build_object('rules', jsonb_build_array(rule -> 'rule'))), false);
+
+COMMENT ON FUNCTION leadscore_internal.is_proposed_rule(jsonb, jsonb) IS 'whether fit() has proposed a rule, and may take it away again';
+
 -- A signal that was proposed and that nothing uses goes, too.
 CREATE FUNCTION leadscore_internal.without_unused(document jsonb) RETURNS jsonb
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -37,7 +45,7 @@ AS $$
 	SELECT document || jsonb_build_object('signals', (SELECT coalesce(jsonb_agg(s.signal ORDER BY s.n), '[]')
 		FROM jsonb_array_elements(nullif(document -> 'signals', 'null')) WITH ORDINALITY AS s (signal, n)
 		WHERE NOT coalesce(s.signal ->> 'description' LIKE 'proposed: %', false)
-		OR EXISTS (SELECT FROM jsonb_path_query(document, 'strict $.weights[*].signal') u WHERE u = s.signal -> 'signal')
+		OR EXISTS (SELECT FROM jsonb_path_query(document, 'lax $.weights[*].signal') u WHERE u = s.signal -> 'signal')
 		OR EXISTS (SELECT FROM jsonb_path_query(document, 'lax $.rules[*].*[*].signal') u WHERE u = s.signal -> 'signal')))
 $$;
 
@@ -53,7 +61,7 @@ AS $$
 			WHERE NOT (profile AND s.subject IS NOT DISTINCT FROM 'profile' AND leadscore_internal.is_proposed(s.description, w.weight ->> 'category'))))
 		|| CASE WHEN pairs AND jsonb_typeof(document -> 'rules') = 'array' THEN jsonb_build_object('rules', (SELECT coalesce(jsonb_agg(r.rule ORDER BY r.n), '[]')
 			FROM jsonb_array_elements(document -> 'rules') WITH ORDINALITY AS r (rule, n)
-			WHERE NOT leadscore_internal.is_proposed(r.rule ->> 'description', r.rule ->> 'category'))) ELSE '{}' END)
+			WHERE NOT leadscore_internal.is_proposed_rule(document, r.rule))) ELSE '{}' END)
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.without_fitted(jsonb, boolean, boolean) IS 'a document without what fit() has proposed before';
@@ -74,7 +82,7 @@ AS $$
 			OR NOT (bins AND w.is_further AND s.subject IS DISTINCT FROM 'profile' OR s.subject IS NOT DISTINCT FROM 'profile' AND leadscore_internal.is_proposed(s.description, w.weight ->> 'category'))))
 		|| CASE WHEN jsonb_typeof(document -> 'rules') = 'array' THEN jsonb_build_object('rules', (SELECT coalesce(jsonb_agg(r.rule ORDER BY r.n), '[]')
 			FROM jsonb_array_elements(document -> 'rules') WITH ORDINALITY AS r (rule, n)
-			WHERE (r.rule ->> 'points')::float8 IS DISTINCT FROM 0 OR NOT leadscore_internal.is_proposed(r.rule ->> 'description', r.rule ->> 'category'))) ELSE '{}' END)
+			WHERE (r.rule ->> 'points')::float8 IS DISTINCT FROM 0 OR NOT leadscore_internal.is_proposed_rule(document, r.rule))) ELSE '{}' END)
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.without_dropped(jsonb, boolean) IS 'a fitted document without what was proposed and has no points';

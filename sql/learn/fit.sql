@@ -218,6 +218,64 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.report_terms(jsonb, jsonb, jsonb, leadscore.regression) IS 'what the report of fit() says of each weight and rule';
 
+CREATE FUNCTION leadscore_internal.fit_points(q leadscore_internal.question, bare jsonb, bare_part jsonb, l2 float8, signs float8[], signs_part float8[], max_weights integer,
+	OUT leads bigint, OUT conversions bigint, OUT whole leadscore.regression, OUT fine leadscore.regression, OUT part leadscore.regression)
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+DECLARE
+	read record;
+BEGIN
+	SELECT count(*) AS leads, count(*) FILTER (WHERE x.converted) AS conversions,
+		leadscore_internal.short_regression(x.points, x.converted, l2, signs, max_weights) AS whole,
+		leadscore.logistic_regression(x.points, x.converted, l2, signs) FILTER (WHERE max_weights IS NOT NULL) AS fine,
+		leadscore_internal.short_regression(coalesce(x.points_part, x.points), x.converted, l2, signs_part, max_weights) FILTER (WHERE x.learned) AS part
+	INTO read
+	FROM (
+		SELECT leadscore_internal.past_points(bare, e.timeline, e.profile, e.cutoff) AS points,
+			CASE WHEN bare_part <> bare THEN leadscore_internal.past_points(bare_part, e.timeline, e.profile, e.cutoff) END AS points_part, e.outcome < 'infinity' AS converted,
+			leadscore_internal.takes_part(e.lead_id, -1, NULL::float8) AS learned
+		FROM leadscore_internal.examples(q) e OFFSET 0
+	) x;
+	leads := read.leads;
+	conversions := read.conversions;
+	whole := read.whole;
+	fine := read.fine;
+	part := read.part;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.fit_points(leadscore_internal.question, jsonb, jsonb, float8, float8[], float8[], integer)
+	IS 'the regressions of fit(): of all leads, of all without a limit on the weights, and of seven leads in ten';
+
+CREATE FUNCTION leadscore_internal.judge_points(q leadscore_internal.question, fitted jsonb, fine_card jsonb, trial jsonb, scale_l2 float8,
+	OUT scale leadscore.regression, OUT whole float8, OUT fine float8, OUT in_sample float8, OUT out_of_sample float8)
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+DECLARE
+	read record;
+BEGIN
+	SELECT leadscore.logistic_regression(ARRAY[x.score], x.converted, scale_l2, NULL::float8[]) FILTER (WHERE scale_l2 IS NOT NULL) AS scale,
+		leadscore.roc_auc(x.score, x.converted) AS whole, leadscore.roc_auc(x.fine, x.converted) AS fine,
+		leadscore.roc_auc(x.trial, x.converted) FILTER (WHERE x.learned) AS in_sample, leadscore.roc_auc(x.trial, x.converted) FILTER (WHERE NOT x.learned) AS out_of_sample
+	INTO read
+	FROM (
+		SELECT leadscore_internal.past_score(fitted, e.timeline, e.profile, e.cutoff) AS score,
+			leadscore_internal.past_score(fine_card, e.timeline, e.profile, e.cutoff) AS fine,
+			leadscore_internal.past_score(trial, e.timeline, e.profile, e.cutoff) AS trial,
+			e.outcome < 'infinity' AS converted, leadscore_internal.takes_part(e.lead_id, -1, NULL::float8) AS learned
+		FROM leadscore_internal.examples(q) e OFFSET 0
+	) x;
+	scale := read.scale;
+	whole := read.whole;
+	fine := read.fine;
+	in_sample := read.in_sample;
+	out_of_sample := read.out_of_sample;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.judge_points(leadscore_internal.question, jsonb, jsonb, jsonb, float8)
+	IS 'how good fitted points are, as they would be used: rounded ones with the line that gives their probability, the part by what it has not seen';
+
 CREATE FUNCTION leadscore.fit(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[],
 	l2 float8 DEFAULT 1, points_to_double_odds float8 DEFAULT 20, keep_signs boolean DEFAULT false, round_to float8 DEFAULT NULL,
 	active_within interval DEFAULT '90 days', bins boolean DEFAULT false, decay text DEFAULT 'keep', profile boolean DEFAULT false,
@@ -279,17 +337,8 @@ BEGIN
 	bare_part := leadscore_internal.unbounded(card_part);
 
 	PERFORM leadscore_internal.report_progress('fit'::text, 'fitting'::text, 2::bigint, steps);
-	SELECT count(*) AS leads, count(*) FILTER (WHERE x.converted) AS conversions,
-		leadscore_internal.short_regression(x.points, x.converted, l2, s.signs, max_weights) AS whole,
-		leadscore.logistic_regression(x.points, x.converted, l2, s.signs) FILTER (WHERE max_weights IS NOT NULL) AS fine,
-		leadscore_internal.short_regression(coalesce(x.points_part, x.points), x.converted, l2, s.signs_part, max_weights) FILTER (WHERE x.learned) AS part
-	INTO r
-	FROM (
-		SELECT leadscore_internal.past_points(bare, e.timeline, e.profile, e.cutoff) AS points,
-			CASE WHEN bare_part <> bare THEN leadscore_internal.past_points(bare_part, e.timeline, e.profile, e.cutoff) END AS points_part, e.outcome < 'infinity' AS converted,
-			leadscore_internal.takes_part(e.lead_id, -1, NULL::float8) AS learned
-		FROM leadscore_internal.examples(q) e OFFSET 0
-	) x, (SELECT CASE WHEN keep_signs THEN leadscore_internal.wanted_signs(card) END AS signs, CASE WHEN keep_signs THEN leadscore_internal.wanted_signs(card_part) END AS signs_part OFFSET 0) s;
+	r := leadscore_internal.fit_points(q, bare, bare_part, l2, CASE WHEN keep_signs THEN leadscore_internal.wanted_signs(card) END,
+		CASE WHEN keep_signs THEN leadscore_internal.wanted_signs(card_part) END, max_weights);
 	IF (r.whole).rows IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'there is nothing to learn from',
 			DETAIL = format('Of %s leads at the cutoffs %s converted within the horizon.', r.leads, r.conversions),
@@ -302,18 +351,7 @@ BEGIN
 	END IF;
 
 	PERFORM leadscore_internal.report_progress('fit'::text, 'judging'::text, 3::bigint, steps);
-	-- as they would be used: rounded points are given the intercept and slope that fit them; the part by what it has not seen
-	SELECT leadscore.logistic_regression(ARRAY[x.score], x.converted, l2, NULL::float8[]) FILTER (WHERE round_to IS NOT NULL) AS scale,
-		leadscore.roc_auc(x.score, x.converted) AS whole, leadscore.roc_auc(x.fine, x.converted) AS fine, leadscore.roc_auc(x.trial, x.converted) FILTER (WHERE x.learned) AS in_sample,
-		leadscore.roc_auc(x.trial, x.converted) FILTER (WHERE NOT x.learned) AS out_of_sample
-	INTO judged
-	FROM (
-		SELECT leadscore_internal.past_score(fitted, e.timeline, e.profile, e.cutoff) AS score,
-			leadscore_internal.past_score(fine, e.timeline, e.profile, e.cutoff) AS fine,
-			leadscore_internal.past_score(trial, e.timeline, e.profile, e.cutoff) AS trial,
-			e.outcome < 'infinity' AS converted, leadscore_internal.takes_part(e.lead_id, -1, NULL::float8) AS learned
-		FROM leadscore_internal.examples(q) e OFFSET 0
-	) x;
+	judged := leadscore_internal.judge_points(q, fitted, fine, trial, CASE WHEN round_to IS NOT NULL THEN least(l2, 1) END);
 	PERFORM leadscore_internal.end_progress('fit'::text);
 	intercept := coalesce((judged.scale).intercept, (r.whole).intercept);
 	-- where rounding has left no points, the base rate is all there is

@@ -121,15 +121,13 @@ COMMENT ON FUNCTION leadscore_internal.measures_document(jsonb, interval) IS 'a 
 CREATE FUNCTION leadscore_internal.without_proposed(document jsonb) RETURNS jsonb
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT document || jsonb_build_object(
+	SELECT leadscore_internal.without_unused(document || jsonb_build_object(
 		'weights', (SELECT coalesce(jsonb_agg(w.weight ORDER BY w.n), '[]') FROM jsonb_array_elements(nullif(document -> 'weights', 'null')) WITH ORDINALITY AS w (weight, n)
 			WHERE w.weight ->> 'category' IS DISTINCT FROM 'learned'),
 		'rules', (SELECT coalesce(jsonb_agg(r.rule ORDER BY r.n), '[]') FROM jsonb_array_elements(nullif(document -> 'rules', 'null')) WITH ORDINALITY AS r (rule, n)
 			WHERE r.rule ->> 'category' IS DISTINCT FROM 'learned'),
 		'categories', (SELECT coalesce(jsonb_agg(c.category ORDER BY c.n), '[]') FROM jsonb_array_elements(nullif(document -> 'categories', 'null')) WITH ORDINALITY AS c (category, n)
-			WHERE c.category ->> 'category' <> 'learned'),
-		'signals', (SELECT coalesce(jsonb_agg(s.signal ORDER BY s.n), '[]') FROM jsonb_array_elements(nullif(document -> 'signals', 'null')) WITH ORDINALITY AS s (signal, n)
-			WHERE s.signal ->> 'description' NOT LIKE 'proposed: %' OR s.signal ->> 'description' IS NULL))
+			WHERE c.category ->> 'category' <> 'learned')))
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.without_proposed(jsonb) IS 'a scorecard document without what propose() has put into it';

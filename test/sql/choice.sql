@@ -56,6 +56,13 @@ SELECT s -> 'signal' AS signal, s -> 'description' AS description FROM chosen, j
 SELECT publish(card) FROM chosen;
 CREATE TABLE again AS SELECT fit(scorecard('shop'), 'purchase', '2 days', '{2026-02-01}', l2 => (card #>> '{report,l2}')::float8, bins => (card #>> '{report,bins}') <> 'false', decay => 'keep', pairs => 5, profile => true) AS card FROM chosen;
 SELECT jsonb_array_length(a.card -> 'weights') - jsonb_array_length(c.card -> 'weights') AS more_weights, jsonb_array_length(a.card -> 'rules') - jsonb_array_length(c.card -> 'rules') AS more_rules, jsonb_array_length(a.card -> 'signals') - jsonb_array_length(c.card -> 'signals') AS more_signals FROM again a, chosen c;
+-- what was proposed and has no points is not there; what the shop wrote is
+SELECT w -> 'signal' AS signal, r.dropped FROM chosen, jsonb_array_elements(card -> 'weights') w, LATERAL (SELECT d ->> 'dropped' AS dropped FROM jsonb_array_elements(card #> '{report,weights}') d WHERE d -> 'signal' = w -> 'signal' LIMIT 1) r WHERE (w -> 'points')::float8 = 0;
+-- rounded points have a line that is not shrunk, however strong the penalty is
+SELECT abs(sum(leads * predicted) / sum(leads * observed) - 1) < 0.001 AS as_many, max(predicted) > 0.45 AS spread
+FROM (SELECT fit(scorecard('shop'), 'purchase', '2 days', '{2026-02-01}', l2 => 3000, round_to => 1) AS card) f, calibration_table(card, 'purchase', '2 days', '{2026-02-01}');
+-- what fit() has proposed is a card of the shop's own for propose()
+SELECT bool_or(w ->> 'signal' = 'country: AT' AND w ->> 'category' IS NULL) AS kept FROM jsonb_array_elements(propose('purchase', '2 days', '{2026-02-01}', 'shop', pairs => 0, events => false, max_weights => 5) -> 'weights') w;
 -- with other outcomes other bands come, and the old ones go
 UPDATE event SET lead_id = lead_id::int % 1200 + 1 WHERE kind = 'purchase';
 SELECT count(*) FILTER (WHERE s IN (SELECT e -> 'condition' FROM chosen, jsonb_array_elements(chosen.card -> 'signals') e)) AS old, count(*) < 8 AS few
