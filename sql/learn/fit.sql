@@ -280,7 +280,7 @@ CREATE FUNCTION leadscore.fit(scorecard jsonb, conversion text, horizon interval
 	l2 float8 DEFAULT 1, points_to_double_odds float8 DEFAULT 20, keep_signs boolean DEFAULT false, round_to float8 DEFAULT NULL,
 	active_within interval DEFAULT '90 days', bins boolean DEFAULT false, decay text DEFAULT 'keep', profile boolean DEFAULT false,
 	once boolean DEFAULT false, cutoff_after interval DEFAULT NULL, lead_filter text DEFAULT NULL, pairs integer DEFAULT 0, max_weights integer DEFAULT NULL) RETURNS jsonb
-	LANGUAGE plpgsql STABLE PARALLEL SAFE
+	LANGUAGE plpgsql STABLE
 	SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 SET IntervalStyle = 'postgres' SET TimeZone = 'UTC' SET jit = off
 AS $$
 DECLARE

@@ -80,8 +80,9 @@ COMMENT ON COLUMN leadscore_internal.question.part IS '0 to 3: all leads but tho
 COMMENT ON COLUMN leadscore_internal.question.share IS 'of leads that are a sample of all; NULL: all';
 
 -- What nobody can learn from is refused in words of ours: the expression sees a lead's name and profile, and nothing else.
+-- The attempt is a subtransaction, which no parallel worker may begin: so all that takes a filter is not parallel safe.
 CREATE FUNCTION leadscore_internal.check_lead_filter(lead_filter text) RETURNS void
-	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	-- without what is quoted
@@ -152,7 +153,7 @@ COMMENT ON FUNCTION leadscore_internal.check_cutoffs(timestamptz[], interval, in
 
 CREATE FUNCTION leadscore_internal.check_outcome(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[], active_within interval,
 	once boolean DEFAULT false, cutoff_after interval DEFAULT NULL, lead_filter text DEFAULT NULL) RETURNS leadscore_internal.question
-	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	missing CONSTANT text := CASE WHEN scorecard IS NULL THEN 'scorecard' WHEN conversion IS NULL THEN 'conversion'
@@ -360,7 +361,7 @@ COMMENT ON FUNCTION leadscore_internal.warn_of_censoring(leadscore_internal.ques
 CREATE FUNCTION leadscore.training_set(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[], active_within interval DEFAULT '90 days',
 	once boolean DEFAULT false, cutoff_after interval DEFAULT NULL, lead_filter text DEFAULT NULL)
 	RETURNS TABLE (lead_id text, cutoff timestamptz, converted boolean, converted_at timestamptz, features float8[], score float8)
-	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit = off
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
 	q leadscore_internal.question;
@@ -462,7 +463,7 @@ CREATE FUNCTION leadscore.evaluate(scorecard jsonb, conversion text, horizon int
 	-- a set of one row: the server calls such a function once for (evaluate(...)).*, and another once a column
 	RETURNS TABLE (leads bigint, conversions bigint, base_rate float8, auc float8, auc_low float8, auc_high float8,
 		average_precision float8, log_loss float8, brier float8, ks float8, lift_10 float8)
-	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 1 SET search_path = pg_catalog, pg_temp SET jit = off
+	LANGUAGE plpgsql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
 	z CONSTANT float8 := 1.959963984540054;	-- 97.5 % of a normal distribution lie below it
@@ -491,7 +492,7 @@ COMMENT ON FUNCTION leadscore.evaluate(jsonb, text, interval, timestamptz[], int
 CREATE FUNCTION leadscore.lift_table(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[], active_within interval DEFAULT '90 days',
 	once boolean DEFAULT false, cutoff_after interval DEFAULT NULL, lead_filter text DEFAULT NULL)
 	RETURNS TABLE (decile integer, leads float8, conversions float8, rate float8, lift float8, captured float8, min_score float8, max_score float8)
-	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 10 SET search_path = pg_catalog, pg_temp SET jit = off
+	LANGUAGE plpgsql STABLE ROWS 10 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
 	a CONSTANT leadscore_internal.assessment := leadscore_internal.assessed(scorecard, leadscore_internal.check_outcome(scorecard, conversion, horizon, cutoffs, active_within, once, cutoff_after, lead_filter));
@@ -510,7 +511,7 @@ CREATE FUNCTION leadscore.calibration_table(scorecard jsonb, conversion text, ho
 	once boolean DEFAULT false, cutoff_after interval DEFAULT NULL, lead_filter text DEFAULT NULL)
 	RETURNS TABLE (bin integer, leads float8, predicted float8, observed float8, observed_low float8, observed_high float8,
 		min_probability float8, max_probability float8)
-	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 10 SET search_path = pg_catalog, pg_temp SET jit = off
+	LANGUAGE plpgsql STABLE ROWS 10 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
 	z CONSTANT float8 := 1.959963984540054;	-- 97.5 % of a normal distribution lie below it
