@@ -177,6 +177,27 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.health_of_models() IS 'the rows of health about the models';
 
+-- What an area is above a half is what a model can tell. A quarter of it may be chance, or the season; more is not, if even
+-- the upper end of the interval is below.
+CREATE FUNCTION leadscore_internal.health_of_quality() RETURNS TABLE (name text, state text, value numeric, detail text, action text)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH last AS (
+		SELECT DISTINCT ON (q.model) q.* FROM leadscore.model_quality q WHERE q.auc IS NOT NULL ORDER BY q.model, q.version DESC, q.cutoff DESC
+	), lost AS (
+		SELECT l.model, l.cutoff, l.auc, b.auc AS before
+		FROM last l CROSS JOIN LATERAL (SELECT avg(q.auc) AS auc FROM leadscore.model_quality q WHERE q.model = l.model AND q.version = l.version AND q.cutoff < l.cutoff) b
+		WHERE l.auc_high - 0.5 < 0.75 * (b.auc - 0.5)
+	)
+	SELECT 'quality', CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warning' END, count(*)::numeric,
+		coalesce(string_agg(format('%s predicts worse than it did: an area of %s at %s, and of %s before', l.model, round(l.auc::numeric, 3), l.cutoff::date, round(l.before::numeric, 3)), '; ' ORDER BY l.model),
+			'no model predicts much worse than it did'),
+		string_agg(format('SELECT leadscore.propose(%L, %L, model => %L) -- and publish() what it returns, or see what has changed: stability_report()', c.signal, c.horizon, l.model), E'\n; ' ORDER BY l.model)
+	FROM lost l LEFT JOIN leadscore_internal.model_conversion c ON c.model = l.model
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.health_of_quality() IS 'the row of health about models that have lost their power to predict';
+
 -- Kinds are those that tables are tracked with and, where a column has them, the common ones by its statistics.
 CREATE FUNCTION leadscore_internal.kinds_uncounted() RETURNS TABLE (kind text)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -231,6 +252,7 @@ BEGIN
 	RETURN QUERY SELECT * FROM leadscore_internal.health_of_ages();
 	RETURN QUERY SELECT * FROM leadscore_internal.health_of_sizes();
 	RETURN QUERY SELECT * FROM leadscore_internal.health_of_models();
+	RETURN QUERY SELECT * FROM leadscore_internal.health_of_quality();
 	RETURN QUERY SELECT * FROM leadscore_internal.health_of_kinds();
 	RETURN QUERY SELECT * FROM leadscore_internal.health_of_version();
 END

@@ -42,8 +42,7 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.measured_once(jsonb) IS 'a scorecard with one weight for each thing that is measured, without bands';
 
-CREATE FUNCTION leadscore_internal.with_bands(scorecard jsonb, signal_id integer, horizon_hours integer, active_hours integer, profiles boolean, cutoffs timestamptz[],
-	learned boolean, OUT card jsonb, OUT bins jsonb)
+CREATE FUNCTION leadscore_internal.with_bands(scorecard jsonb, q leadscore_internal.question, OUT card jsonb, OUT bins jsonb)
 	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 SET jit = off
 AS $$
 	WITH weight AS MATERIALIZED (
@@ -59,8 +58,7 @@ AS $$
 			leadscore.logistic_regression(ARRAY[ln(1 + greatest(u.measured, 0))], x.converted, 1::float8, NULL::float8[]) AS log
 		FROM (
 			SELECT leadscore_internal.past_features((SELECT p.card FROM plain p), e.timeline, e.profile, e.cutoff) AS features, e.outcome < 'infinity' AS converted
-			FROM leadscore_internal.examples(with_bands.signal_id, with_bands.horizon_hours, with_bands.active_hours, with_bands.profiles, with_bands.cutoffs) e
-			WHERE NOT learned OR hashtextextended(e.lead_id, 0) & 1023 < 717 OFFSET 0
+			FROM leadscore_internal.examples(q) e OFFSET 0
 		) x
 		CROSS JOIN LATERAL unnest(x.features) WITH ORDINALITY AS u (measured, n)
 		WHERE u.n IN (SELECT w.n FROM weight w WHERE w.measured)
@@ -104,7 +102,7 @@ AS $$
 			FROM judged j JOIN weight w USING (n)), '[]')
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.with_bands(jsonb, integer, integer, integer, boolean, timestamptz[], boolean)
+COMMENT ON FUNCTION leadscore_internal.with_bands(jsonb, leadscore_internal.question)
 	IS 'a scorecard whose measured signals have bands or the curve that tells most, and how they were chosen';
 
 -- half-lives
@@ -130,8 +128,7 @@ $$;
 COMMENT ON FUNCTION leadscore_internal.sample_likelihood(jsonb, leadscore.timeline[], jsonb[], timestamptz[], boolean[], float8)
 	IS 'the log likelihood of examples, after their points are fitted';
 
-CREATE FUNCTION leadscore_internal.learn_decay(scorecard jsonb, signal_id integer, horizon_hours integer, active_hours integer, profiles boolean, cutoffs timestamptz[], l2 float8,
-	learned boolean, OUT card jsonb, OUT decay jsonb)
+CREATE FUNCTION leadscore_internal.learn_decay(scorecard jsonb, q leadscore_internal.question, l2 float8, OUT card jsonb, OUT decay jsonb)
 	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
@@ -158,12 +155,10 @@ BEGIN
 	IF cardinality(signals) = 0 THEN
 		RETURN;
 	END IF;
-	SELECT count(*) INTO n
-	FROM leadscore_internal.examples(learn_decay.signal_id, learn_decay.horizon_hours, learn_decay.active_hours, learn_decay.profiles, learn_decay.cutoffs) e
-	WHERE NOT learned OR hashtextextended(e.lead_id, 0) & 1023 < 717;
+	SELECT count(*) INTO n FROM leadscore_internal.examples(q) e;
 	SELECT array_agg(e.timeline) AS timelines, array_agg(e.profile) AS profiles, array_agg(e.cutoff) AS cutoffs, array_agg(e.outcome < 'infinity') AS outcomes, count(*) AS n INTO sample
-	FROM leadscore_internal.examples(learn_decay.signal_id, learn_decay.horizon_hours, learn_decay.active_hours, learn_decay.profiles, learn_decay.cutoffs) e
-	WHERE (NOT learned OR hashtextextended(e.lead_id, 0) & 1023 < 717) AND hashtextextended(e.lead_id, 1) & 1048575 < 1048576.0 * most / greatest(n, 1);
+	FROM leadscore_internal.examples(q) e
+	WHERE hashtextextended(e.lead_id, 1) & 1048575 < 1048576.0 * most / greatest(n, 1);
 	own := leadscore_internal.sample_likelihood(scorecard, sample.timelines, sample.profiles, sample.cutoffs, sample.outcomes, l2);
 	IF own IS NULL THEN
 		RETURN;		-- no examples of both outcomes
@@ -209,5 +204,5 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.learn_decay(jsonb, integer, integer, integer, boolean, timestamptz[], float8, boolean)
+COMMENT ON FUNCTION leadscore_internal.learn_decay(jsonb, leadscore_internal.question, float8)
 	IS 'a scorecard with the half-lives of a grid that make what happened most likely, and how they were chosen';

@@ -64,6 +64,25 @@ COMMENT ON AGGREGATE leadscore.logistic_regression(float8[], boolean, float8, fl
 
 -- private functions
 
+CREATE FUNCTION leadscore_internal.regression_transition(internal, float8[], boolean, float8, float8[], integer) RETURNS internal
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore_internal.regression_transition(internal, float8[], boolean, float8, float8[], integer) IS 'aggregate transition function';
+
+CREATE AGGREGATE leadscore_internal.short_regression(features float8[], outcome boolean, l2 float8, signs float8[], most integer) (
+	SFUNC = leadscore_internal.regression_transition,
+	STYPE = internal,
+	SSPACE = 8192,
+	FINALFUNC = leadscore_internal.regression_final,
+	COMBINEFUNC = leadscore_internal.regression_merge,
+	SERIALFUNC = leadscore_internal.regression_serialize,
+	DESERIALFUNC = leadscore_internal.regression_deserialize,
+	PARALLEL = safe
+);
+
+COMMENT ON AGGREGATE leadscore_internal.short_regression(float8[], boolean, float8, float8[], integer)
+	IS 'logistic_regression() with so many features at most, NULL: any number';
+
 CREATE FUNCTION leadscore_internal.past_points(scorecard jsonb, timeline leadscore.timeline, profile jsonb, cutoff timestamptz) RETURNS float8[]
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 20;
 
@@ -136,42 +155,24 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.with_points(jsonb, float8[], float8) IS 'a scorecard whose weights'' and rules'' points are multiplied, and rounded';
 
+CREATE FUNCTION leadscore_internal.with_coefficients(scorecard jsonb, regression leadscore.regression, slope float8, round_to float8) RETURNS jsonb
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
+AS $$
+	SELECT CASE WHEN (regression).rows IS NOT NULL THEN leadscore_internal.with_points(scorecard,
+		ARRAY(SELECT f.b / slope FROM unnest((regression).coefficients) WITH ORDINALITY AS f (b, i) ORDER BY f.i), round_to) END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.with_coefficients(jsonb, leadscore.regression, float8, float8) IS 'a scorecard with fitted points; NULL: nothing was fitted';
+
 -- fit
 
-CREATE FUNCTION leadscore.fit(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[],
-	l2 float8 DEFAULT 1, points_to_double_odds float8 DEFAULT 20, keep_signs boolean DEFAULT false, round_to float8 DEFAULT NULL,
-	active_within interval DEFAULT '90 days', bins boolean DEFAULT false, decay text DEFAULT 'keep',
-	profile boolean DEFAULT false) RETURNS jsonb
-	LANGUAGE plpgsql STABLE PARALLEL SAFE
-	SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 SET IntervalStyle = 'postgres' SET TimeZone = 'UTC' SET jit = off
+CREATE FUNCTION leadscore_internal.check_fitting(l2 float8, points_to_double_odds float8, round_to float8, decay text, pairs integer, max_weights integer) RETURNS void
+	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-	slope float8;
-	q record;
-	card jsonb := scorecard;	-- with the bands and half-lives that are chosen
-	card_part jsonb := scorecard;	-- with those that the part would have
-	bare jsonb;
-	bare_part jsonb;
-	choice record;
-	chosen jsonb := '{}';
-	signs float8[];
-	signs_part float8[];
-	r record;
-	whole leadscore.regression;
-	part leadscore.regression;		-- of seven leads in ten
-	scale leadscore.regression;		-- of rounded points
-	fitted jsonb;
-	trial jsonb;
-	intercept float8;
-	auc record;
-	-- passes over the timelines, as the view progress tells
-	done bigint := 0;
-	steps CONSTANT bigint := 2 + coalesce(profile, false)::integer + coalesce(decay = 'learn', false)::integer + coalesce(bins, false)::integer;
 BEGIN
-	q := leadscore_internal.check_outcome(scorecard, conversion, horizon, cutoffs, active_within);
-	IF NOT (l2 >= 0 AND l2 < 'Infinity') OR l2 IS NULL THEN
+	IF NOT (l2 >= 0 AND l2 < 'Infinity') THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'l2 is below zero, or no number',
-			DETAIL = format('The penalty is %s.', coalesce(l2::text, 'NULL')), HINT = 'Write a number such as 1; 0 is no penalty.';
+			DETAIL = format('The penalty is %s.', l2), HINT = 'Write a number such as 1; 0 is no penalty, NULL lets cross-validation choose.';
 	END IF;
 	IF NOT (points_to_double_odds > 0 AND points_to_double_odds < 'Infinity') OR points_to_double_odds IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'points_to_double_odds is not above zero, or no number',
@@ -181,128 +182,195 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'round_to is not above zero, or no number',
 			DETAIL = format('The value is %s.', round_to), HINT = 'Write a number such as 1, or NULL to leave points as they are.';
 	END IF;
-	IF coalesce(decay, 'keep') NOT IN ('keep', 'learn') THEN
+	IF decay NOT IN ('keep', 'learn') THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'decay is unknown',
-			DETAIL = format('The value is %s.', decay), HINT = 'Write keep or learn.';
+			DETAIL = format('The value is %s.', decay), HINT = 'Write keep or learn, or NULL to let cross-validation choose.';
 	END IF;
-	PERFORM leadscore_internal.begin_progress('fit'::text, q.signal_id::oid), leadscore_internal.report_progress('fit'::text, 'choosing'::text, 0::bigint, steps);
-	PERFORM leadscore_internal.warn_of_censoring(q.signal_id, q.horizon_hours, q.active_hours, cutoffs);
+	IF pairs NOT BETWEEN 0 AND 10 THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'pairs is out of range',
+			DETAIL = format('The value is %s.', pairs), HINT = 'Write a number from 0 to 10, or NULL to let cross-validation choose.';
+	END IF;
+	IF max_weights < 1 THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'max_weights is below one',
+			DETAIL = format('The value is %s.', max_weights), HINT = 'Write a whole number such as 30, or NULL for any number.';
+	END IF;
+END
+$$;
 
-	-- what is chosen by the outcomes is chosen again for the part, which is to be judged by leads that had no say in it
-	IF profile THEN
-		q.profiles := true;
-		choice := leadscore_internal.with_profile(card, q.signal_id, q.horizon_hours, q.active_hours, cutoffs, false);
-		chosen := chosen || jsonb_build_object('profile', choice.proposed);
-		card := choice.card;
-		choice := leadscore_internal.with_profile(scorecard, q.signal_id, q.horizon_hours, q.active_hours, cutoffs, true);
-		card_part := choice.card;
-		done := done + 1;
-		PERFORM leadscore_internal.report_progress('fit'::text, 'choosing'::text, done, steps);
+COMMENT ON FUNCTION leadscore_internal.check_fitting(float8, float8, float8, text, integer, integer) IS 'refuses arguments of fit() that make no sense';
+
+CREATE FUNCTION leadscore_internal.report_terms(card jsonb, bare jsonb, fitted jsonb, regression leadscore.regression) RETURNS jsonb
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
+AS $$
+	SELECT jsonb_build_object('weights', coalesce(jsonb_agg(t.item ORDER BY t.n) FILTER (WHERE t.rule IS NULL), '[]'))
+		|| CASE WHEN count(t.rule) > 0 THEN jsonb_build_object('rules', jsonb_agg(t.item ORDER BY t.n) FILTER (WHERE t.rule IS NOT NULL)) ELSE '{}' END
+	FROM (
+		SELECT c.n, c.rule, CASE WHEN c.rule IS NULL THEN jsonb_build_object('weight_id', c.term -> 'weight_id', 'signal', c.term -> 'signal', 'measure', c.term -> 'measure')
+				ELSE jsonb_build_object('rule', c.rule) END
+			|| jsonb_build_object('points_before', c.term -> 'points', 'points', f.term -> 'points',
+				'coefficient', (regression).coefficients[c.n] * b.unit, 'standard_error', (regression).standard_errors[c.n] * abs(b.unit),
+				'dropped', (regression).dropped[c.n], 'separated', (regression).separated[c.n])
+			|| CASE WHEN c.term ->> 'if_none' IS NULL THEN '{}' ELSE jsonb_build_object('if_none_before', c.term -> 'if_none', 'if_none', f.term -> 'if_none') END AS item
+		FROM leadscore_internal.card_terms(card) c JOIN leadscore_internal.card_terms(bare) b USING (n) JOIN leadscore_internal.card_terms(fitted) f USING (n)
+		WHERE b.unit IS NOT NULL
+	) t
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.report_terms(jsonb, jsonb, jsonb, leadscore.regression) IS 'what the report of fit() says of each weight and rule';
+
+CREATE FUNCTION leadscore_internal.fit_points(q leadscore_internal.question, bare jsonb, bare_part jsonb, l2 float8, signs float8[], signs_part float8[], max_weights integer,
+	OUT leads bigint, OUT conversions bigint, OUT whole leadscore.regression, OUT fine leadscore.regression, OUT part leadscore.regression)
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+DECLARE
+	read record;
+BEGIN
+	SELECT count(*) AS leads, count(*) FILTER (WHERE x.converted) AS conversions,
+		leadscore_internal.short_regression(x.points, x.converted, l2, signs, max_weights) AS whole,
+		leadscore.logistic_regression(x.points, x.converted, l2, signs) FILTER (WHERE max_weights IS NOT NULL) AS fine,
+		leadscore_internal.short_regression(coalesce(x.points_part, x.points), x.converted, l2, signs_part, max_weights) FILTER (WHERE x.learned) AS part
+	INTO read
+	FROM (
+		SELECT leadscore_internal.past_points(bare, e.timeline, e.profile, e.cutoff) AS points,
+			CASE WHEN bare_part <> bare THEN leadscore_internal.past_points(bare_part, e.timeline, e.profile, e.cutoff) END AS points_part, e.outcome < 'infinity' AS converted,
+			leadscore_internal.takes_part(e.lead_id, -1, NULL::float8) AS learned
+		FROM leadscore_internal.examples(q) e OFFSET 0
+	) x;
+	leads := read.leads;
+	conversions := read.conversions;
+	whole := read.whole;
+	fine := read.fine;
+	part := read.part;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.fit_points(leadscore_internal.question, jsonb, jsonb, float8, float8[], float8[], integer)
+	IS 'the regressions of fit(): of all leads, of all without a limit on the weights, and of seven leads in ten';
+
+CREATE FUNCTION leadscore_internal.judge_points(q leadscore_internal.question, fitted jsonb, fine_card jsonb, trial jsonb, scale_l2 float8,
+	OUT scale leadscore.regression, OUT whole float8, OUT fine float8, OUT in_sample float8, OUT out_of_sample float8)
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+DECLARE
+	read record;
+BEGIN
+	SELECT leadscore.logistic_regression(ARRAY[x.score], x.converted, scale_l2, NULL::float8[]) FILTER (WHERE scale_l2 IS NOT NULL) AS scale,
+		leadscore.roc_auc(x.score, x.converted) AS whole, leadscore.roc_auc(x.fine, x.converted) AS fine,
+		leadscore.roc_auc(x.trial, x.converted) FILTER (WHERE x.learned) AS in_sample, leadscore.roc_auc(x.trial, x.converted) FILTER (WHERE NOT x.learned) AS out_of_sample
+	INTO read
+	FROM (
+		SELECT leadscore_internal.past_score(fitted, e.timeline, e.profile, e.cutoff) AS score,
+			leadscore_internal.past_score(fine_card, e.timeline, e.profile, e.cutoff) AS fine,
+			leadscore_internal.past_score(trial, e.timeline, e.profile, e.cutoff) AS trial,
+			e.outcome < 'infinity' AS converted, leadscore_internal.takes_part(e.lead_id, -1, NULL::float8) AS learned
+		FROM leadscore_internal.examples(q) e OFFSET 0
+	) x;
+	scale := read.scale;
+	whole := read.whole;
+	fine := read.fine;
+	in_sample := read.in_sample;
+	out_of_sample := read.out_of_sample;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.judge_points(leadscore_internal.question, jsonb, jsonb, jsonb, float8)
+	IS 'how good fitted points are, as they would be used: rounded ones with the line that gives their probability, the part by what it has not seen';
+
+CREATE FUNCTION leadscore.fit(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[],
+	l2 float8 DEFAULT 1, points_to_double_odds float8 DEFAULT 20, keep_signs boolean DEFAULT false, round_to float8 DEFAULT NULL,
+	active_within interval DEFAULT '90 days', bins boolean DEFAULT false, decay text DEFAULT 'keep', profile boolean DEFAULT false,
+	once boolean DEFAULT false, cutoff_after interval DEFAULT NULL, lead_filter text DEFAULT NULL, pairs integer DEFAULT 0, max_weights integer DEFAULT NULL) RETURNS jsonb
+	LANGUAGE plpgsql STABLE
+	SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 SET IntervalStyle = 'postgres' SET TimeZone = 'UTC' SET jit = off
+AS $$
+DECLARE
+	steps CONSTANT bigint := 4;		-- as the view progress tells
+	slope float8;
+	q leadscore_internal.question;
+	own jsonb;			-- without what was proposed before
+	choice record;
+	chosen jsonb := '{}';
+	card jsonb;			-- with the bands and half-lives that are chosen
+	card_part jsonb;	-- with those that the part would have
+	bare jsonb;
+	bare_part jsonb;
+	r record;
+	intercept float8;
+	fitted jsonb;
+	fine jsonb;			-- with all weights, and points not rounded
+	trial jsonb;
+	judged record;
+BEGIN
+	q := leadscore_internal.check_outcome(scorecard, conversion, horizon, cutoffs, active_within, once, cutoff_after, lead_filter);
+	PERFORM leadscore_internal.check_fitting(l2, points_to_double_odds, round_to, decay, pairs, max_weights);
+	PERFORM leadscore_internal.begin_progress('fit'::text, q.signal_id::oid), leadscore_internal.report_progress('fit'::text, 'choosing'::text, 0::bigint, steps);
+	PERFORM leadscore_internal.warn_of_censoring(q);
+	slope := ln(2::float8) / points_to_double_odds;
+	profile := coalesce(profile, false);
+	keep_signs := coalesce(keep_signs, false);
+	q.profiles := q.profiles OR profile;
+	own := leadscore_internal.without_fitted(scorecard, profile, pairs IS DISTINCT FROM 0);
+	IF l2 IS NULL OR bins IS NULL OR decay IS NULL OR pairs IS NULL THEN
+		choice := leadscore_internal.choose(own, q, conversion, keep_signs, profile, l2, bins, decay, pairs);
+		l2 := choice.l2;
+		bins := choice.bins;
+		decay := choice.decay;
+		pairs := choice.pairs;
+		chosen := choice.report;
 	END IF;
+	PERFORM leadscore_internal.report_progress('fit'::text, 'choosing'::text, 1::bigint, steps);
+	choice := leadscore_internal.chosen_card(own, q, conversion, l2, profile, bins, decay, pairs);
+	card := choice.card;
 	bare := leadscore_internal.unbounded(card);
+	chosen := chosen || choice.chosen;
 	IF NOT EXISTS (SELECT FROM leadscore_internal.card_terms(bare) t WHERE t.unit IS NOT NULL) THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the scorecard has no weights',
 			DETAIL = 'There are no points to fit.', HINT = 'Add weights to the document; their points may be 0.';
 	END IF;
-	slope := ln(2::float8) / points_to_double_odds;
-	IF bins THEN
-		card := leadscore_internal.measured_once(card);
-		card_part := leadscore_internal.measured_once(card_part);
+	-- what is chosen by the outcomes is chosen again for the part, which is to be judged by leads that had no say in it
+	card_part := card;
+	IF choice.chosen <> '{}' THEN
+		q.part := -1;
+		card_part := (leadscore_internal.chosen_card(own, q, conversion, l2, profile, bins, decay, pairs)).card;
+		q.part := NULL;
 	END IF;
-	IF decay = 'learn' THEN
-		choice := leadscore_internal.learn_decay(card, q.signal_id, q.horizon_hours, q.active_hours, q.profiles, cutoffs, l2, false);
-		card := choice.card;
-		chosen := chosen || jsonb_build_object('decay', choice.decay);
-		choice := leadscore_internal.learn_decay(card_part, q.signal_id, q.horizon_hours, q.active_hours, q.profiles, cutoffs, l2, true);
-		card_part := choice.card;
-		done := done + 1;
-		PERFORM leadscore_internal.report_progress('fit'::text, 'choosing'::text, done, steps);
-	END IF;
-	IF bins THEN
-		choice := leadscore_internal.with_bands(card, q.signal_id, q.horizon_hours, q.active_hours, q.profiles, cutoffs, false);
-		card := choice.card;
-		chosen := chosen || jsonb_build_object('bins', choice.bins);
-		choice := leadscore_internal.with_bands(card_part, q.signal_id, q.horizon_hours, q.active_hours, q.profiles, cutoffs, true);
-		card_part := choice.card;
-		done := done + 1;
-	END IF;
-	bare := leadscore_internal.unbounded(card);
 	bare_part := leadscore_internal.unbounded(card_part);
-	-- a weight's worth has the sign of its points, so all factors are to be positive
-	IF keep_signs THEN
-		SELECT array_agg(CASE WHEN t.unit <> 0 THEN 1 ELSE 0 END ORDER BY t.n) INTO signs FROM leadscore_internal.card_terms(card) t;
-		SELECT array_agg(CASE WHEN t.unit <> 0 THEN 1 ELSE 0 END ORDER BY t.n) INTO signs_part FROM leadscore_internal.card_terms(card_part) t;
-	END IF;
 
-	PERFORM leadscore_internal.report_progress('fit'::text, 'fitting'::text, done, steps);
-	SELECT count(*) AS leads, count(*) FILTER (WHERE x.converted) AS conversions,
-		leadscore.logistic_regression(x.points, x.converted, l2, signs) AS whole,
-		leadscore.logistic_regression(coalesce(x.points_part, x.points), x.converted, l2, signs_part) FILTER (WHERE x.learned) AS part
-	INTO r
-	FROM (
-		SELECT leadscore_internal.past_points(bare, e.timeline, e.profile, e.cutoff) AS points,
-			CASE WHEN bare_part <> bare THEN leadscore_internal.past_points(bare_part, e.timeline, e.profile, e.cutoff) END AS points_part, e.outcome < 'infinity' AS converted,
-			hashtextextended(e.lead_id, 0) & 1023 < 717 AS learned
-		FROM leadscore_internal.examples(q.signal_id, q.horizon_hours, q.active_hours, q.profiles, fit.cutoffs) e OFFSET 0
-	) x;
-	whole := r.whole;
-	part := r.part;
-	IF whole.rows IS NULL THEN
+	PERFORM leadscore_internal.report_progress('fit'::text, 'fitting'::text, 2::bigint, steps);
+	r := leadscore_internal.fit_points(q, bare, bare_part, l2, CASE WHEN keep_signs THEN leadscore_internal.wanted_signs(card) END,
+		CASE WHEN keep_signs THEN leadscore_internal.wanted_signs(card_part) END, max_weights);
+	IF (r.whole).rows IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'there is nothing to learn from',
 			DETAIL = format('Of %s leads at the cutoffs %s converted within the horizon.', r.leads, r.conversions),
 			HINT = 'Fitting needs leads that converted and leads that did not: choose other cutoffs, another horizon or another conversion.';
 	END IF;
-
-	intercept := whole.intercept;
-	fitted := leadscore_internal.with_points(bare, ARRAY(SELECT f.b / slope FROM unnest(whole.coefficients) WITH ORDINALITY AS f (b, i) ORDER BY f.i), round_to);
-	IF part.rows IS NOT NULL THEN
-		trial := leadscore_internal.with_points(bare_part, ARRAY(SELECT f.b / slope FROM unnest(part.coefficients) WITH ORDINALITY AS f (b, i) ORDER BY f.i), round_to);
+	fitted := leadscore_internal.with_coefficients(bare, r.whole, slope, round_to);
+	trial := leadscore_internal.with_coefficients(bare_part, r.part, slope, round_to);
+	IF max_weights IS NOT NULL OR round_to IS NOT NULL THEN
+		fine := leadscore_internal.with_coefficients(bare, CASE WHEN max_weights IS NULL THEN r.whole ELSE r.fine END, slope, NULL::float8);
 	END IF;
 
-	PERFORM leadscore_internal.report_progress('fit'::text, 'judging'::text, done + 1, steps);
-	-- as they would be used: rounded points are given the intercept and slope that fit them; the part by what it has not seen
-	SELECT leadscore.logistic_regression(ARRAY[x.score], x.converted, l2, NULL::float8[]) FILTER (WHERE round_to IS NOT NULL) AS scale,
-		leadscore.roc_auc(x.score, x.converted) AS whole, leadscore.roc_auc(x.trial, x.converted) FILTER (WHERE x.learned) AS in_sample,
-		leadscore.roc_auc(x.trial, x.converted) FILTER (WHERE NOT x.learned) AS out_of_sample
-	INTO auc
-	FROM (
-		SELECT leadscore_internal.past_score(fitted, e.timeline, e.profile, e.cutoff) AS score,
-			leadscore_internal.past_score(trial, e.timeline, e.profile, e.cutoff) AS trial,
-			e.outcome < 'infinity' AS converted, hashtextextended(e.lead_id, 0) & 1023 < 717 AS learned
-		FROM leadscore_internal.examples(q.signal_id, q.horizon_hours, q.active_hours, q.profiles, fit.cutoffs) e OFFSET 0
-	) x;
-	scale := auc.scale;
+	PERFORM leadscore_internal.report_progress('fit'::text, 'judging'::text, 3::bigint, steps);
+	judged := leadscore_internal.judge_points(q, fitted, fine, trial, CASE WHEN round_to IS NOT NULL THEN least(l2, 1) END);
 	PERFORM leadscore_internal.end_progress('fit'::text);
-	IF scale.rows IS NOT NULL THEN
-		intercept := scale.intercept;
-		-- where rounding has left no points, the base rate is all there is
-		IF scale.dropped[1] IS NULL THEN
-			slope := scale.coefficients[1];
-		END IF;
+	intercept := coalesce((judged.scale).intercept, (r.whole).intercept);
+	-- where rounding has left no points, the base rate is all there is
+	IF (judged.scale).rows IS NOT NULL AND (judged.scale).dropped[1] IS NULL THEN
+		slope := (judged.scale).coefficients[1];
 	END IF;
 
-	RETURN fitted || jsonb_build_object('intercept', intercept, 'slope', slope, 'report', jsonb_build_object(
+	RETURN leadscore_internal.without_dropped(fitted, coalesce(bins, false)) || jsonb_build_object('intercept', intercept, 'slope', slope, 'report', jsonb_build_object(
 		'conversion', conversion, 'horizon', horizon, 'cutoffs', to_jsonb(cutoffs), 'active_within', active_within,
-		'l2', l2, 'points_to_double_odds', points_to_double_odds, 'keep_signs', coalesce(keep_signs, false), 'round_to', round_to, 'bins', coalesce(bins, false), 'decay', coalesce(decay, 'keep'), 'profile', coalesce(profile, false),
-		'leads', r.leads, 'conversions', r.conversions, 'iterations', whole.iterations, 'log_likelihood', whole.log_likelihood,
-		'auc_in_sample', auc.in_sample, 'auc_out_of_sample', auc.out_of_sample, 'separated', auc.whole = 1)
-		|| (SELECT jsonb_build_object('weights', coalesce(jsonb_agg(t.item ORDER BY t.n) FILTER (WHERE t.rule IS NULL), '[]'))
-				|| CASE WHEN count(t.rule) > 0 THEN jsonb_build_object('rules', jsonb_agg(t.item ORDER BY t.n) FILTER (WHERE t.rule IS NOT NULL)) ELSE '{}' END
-			FROM (
-				SELECT c.n, c.rule, CASE WHEN c.rule IS NULL THEN jsonb_build_object('weight_id', c.term -> 'weight_id', 'signal', c.term -> 'signal', 'measure', c.term -> 'measure')
-						ELSE jsonb_build_object('rule', c.rule) END
-					|| jsonb_build_object('points_before', c.term -> 'points', 'points', f.term -> 'points',
-						'coefficient', whole.coefficients[c.n] * b.unit, 'standard_error', whole.standard_errors[c.n] * abs(b.unit),
-						'dropped', whole.dropped[c.n], 'separated', whole.separated[c.n])
-					|| CASE WHEN c.term ->> 'if_none' IS NULL THEN '{}' ELSE jsonb_build_object('if_none_before', c.term -> 'if_none', 'if_none', f.term -> 'if_none') END AS item
-				FROM leadscore_internal.card_terms(card) c JOIN leadscore_internal.card_terms(bare) b USING (n) JOIN leadscore_internal.card_terms(fitted) f USING (n)
-				WHERE b.unit IS NOT NULL
-			) t)
-		|| chosen);
+		'l2', l2, 'points_to_double_odds', points_to_double_odds, 'keep_signs', keep_signs, 'round_to', round_to, 'bins', coalesce(bins, false), 'decay', coalesce(decay, 'keep'), 'profile', profile,
+		'leads', r.leads, 'conversions', r.conversions, 'iterations', (r.whole).iterations, 'log_likelihood', (r.whole).log_likelihood,
+		'auc_in_sample', judged.in_sample, 'auc_out_of_sample', judged.out_of_sample, 'separated', judged.whole = 1)
+		|| jsonb_strip_nulls(jsonb_build_object('once', nullif(q.once, false), 'cutoff_after', cutoff_after, 'lead_filter', lead_filter, 'max_weights', max_weights,
+			'pairs', nullif(pairs, 0), 'loss_of_coarsening', judged.fine - judged.whole))
+		|| leadscore_internal.report_terms(card, bare, fitted, r.whole) || chosen);
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.fit(jsonb, text, interval, timestamptz[], float8, float8, boolean, float8, interval, boolean, text, boolean)
+COMMENT ON FUNCTION leadscore.fit(jsonb, text, interval, timestamptz[], float8, float8, boolean, float8, interval, boolean, text, boolean, boolean, interval, text, integer, integer)
 	IS 'the scorecard with the points, intercept and slope that predict a conversion best, and a report';
 
 -- which signals tell
@@ -333,7 +401,7 @@ CREATE FUNCTION leadscore.signal_report(scorecard jsonb, conversion text, horizo
 	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 30 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
-	q record;
+	q leadscore_internal.question;
 	report CONSTANT jsonb := leadscore.fit(scorecard, conversion, horizon, cutoffs, l2, active_within => signal_report.active_within) -> 'report';
 	bare CONSTANT jsonb := leadscore_internal.unbounded(scorecard);
 BEGIN
@@ -354,7 +422,7 @@ BEGIN
 			FROM (
 				SELECT leadscore_internal.past_points(bare, e.timeline, e.profile, e.cutoff) AS worths, leadscore_internal.past_features(bare, e.timeline, e.profile, e.cutoff) AS features,
 					e.outcome < 'infinity' AS converted
-				FROM leadscore_internal.examples(q.signal_id, q.horizon_hours, q.active_hours, q.profiles, signal_report.cutoffs) e OFFSET 0
+				FROM leadscore_internal.examples(q) e OFFSET 0
 			) x
 			CROSS JOIN LATERAL unnest(x.worths, x.features) WITH ORDINALITY AS u (worth, feature, n)
 			JOIN weight w ON w.n = u.n

@@ -52,28 +52,72 @@ END
 $$;
 COMMENT ON FUNCTION leadscore_internal.conversion_id(jsonb, text) IS 'the number of a conversion''s signal: the scorecard''s, or else the one it has here';
 
-CREATE FUNCTION leadscore_internal.check_outcome(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[], active_within interval,
-	OUT signal_id integer, OUT horizon_hours integer, OUT active_hours integer, OUT profiles boolean)
+CREATE TYPE leadscore_internal.question AS (
+	signal_id integer,
+	horizon_hours integer,
+	active_hours integer,
+	profiles boolean,
+	cutoffs timestamptz[],
+	once boolean,
+	after_hours integer,
+	data_end timestamptz,
+	lead_filter text,
+	part integer,
+	share float8
+);
+
+COMMENT ON TYPE leadscore_internal.question IS 'what is to be predicted, of which leads, at which instants';
+COMMENT ON COLUMN leadscore_internal.question.signal_id IS 'number of the conversion''s signal';
+COMMENT ON COLUMN leadscore_internal.question.horizon_hours IS 'within how many hours after a cutoff a conversion counts';
+COMMENT ON COLUMN leadscore_internal.question.active_hours IS 'within how many hours before a cutoff something must have happened; NULL: all leads count';
+COMMENT ON COLUMN leadscore_internal.question.profiles IS 'whether profiles are wanted';
+COMMENT ON COLUMN leadscore_internal.question.cutoffs IS 'the same for all leads';
+COMMENT ON COLUMN leadscore_internal.question.once IS 'whether a lead that has converted before a cutoff does not count at it';
+COMMENT ON COLUMN leadscore_internal.question.after_hours IS 'instead of cutoffs: how many hours after its own first event the cutoff of a lead is; NULL: cutoffs';
+COMMENT ON COLUMN leadscore_internal.question.data_end IS 'up to when there are events: cutoffs of leads whose horizon ends later do not count';
+COMMENT ON COLUMN leadscore_internal.question.lead_filter IS 'a condition on lead_id and profile; NULL: none';
+COMMENT ON COLUMN leadscore_internal.question.part IS '0 to 3: all leads but those of this fold; -1: seven in ten; NULL: all';
+COMMENT ON COLUMN leadscore_internal.question.share IS 'of leads that are a sample of all; NULL: all';
+
+-- What nobody can learn from is refused in words of ours: the expression sees a lead's name and profile, and nothing else.
+-- The attempt is a subtransaction, which no parallel worker may begin: so all that takes a filter is not parallel safe.
+CREATE FUNCTION leadscore_internal.check_lead_filter(lead_filter text) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	-- without what is quoted
+	bare CONSTANT text := regexp_replace(lead_filter, $re$'(?:[^']|'')*'|"(?:[^"]|"")*"$re$, '''''', 'g');
+	type regtype;
+BEGIN
+	IF lead_filter IS NULL THEN
+		RETURN;
+	END IF;
+	IF bare ~* '\m(select|table|values|with)\M' OR bare ~ ';|--|/\*|\$' THEN
+		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = 'lead_filter is not a plain expression',
+			DETAIL = format('It is %s.', lead_filter), HINT = 'Write a condition on lead_id and profile, without sub-selects, such as (profile ->> ''number'')::int % 10 < 7.';
+	END IF;
+	BEGIN
+		EXECUTE format('SELECT pg_typeof((%s)) FROM (SELECT NULL::text AS lead_id, NULL::jsonb AS profile) lead', lead_filter) INTO type;
+	EXCEPTION WHEN syntax_error_or_access_rule_violation THEN
+		RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = format('invalid lead_filter: %s', SQLERRM),
+			DETAIL = format('It is %s.', lead_filter), HINT = 'Write a condition on lead_id (text) and profile (jsonb), such as profile ->> ''country'' = ''DE''.';
+	END;
+	IF type <> 'boolean'::regtype THEN
+		RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch', MESSAGE = 'lead_filter is no condition',
+			DETAIL = format('Its type is %s.', type), HINT = 'Write what is true of the leads that count.';
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.check_lead_filter(text) IS 'refuses what is no condition on a lead''s name and profile';
+
+CREATE FUNCTION leadscore_internal.check_cutoffs(cutoffs timestamptz[], horizon interval, horizon_hours integer) RETURNS void
 	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	missing CONSTANT text := CASE WHEN scorecard IS NULL THEN 'scorecard' WHEN conversion IS NULL THEN 'conversion'
-		WHEN horizon IS NULL THEN 'horizon' WHEN cutoffs IS NULL THEN 'cutoffs' END;
 	one record;
 	latest timestamptz;
 BEGIN
-	IF missing IS NOT NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('the argument "%s" is NULL', missing),
-			DETAIL = 'A prediction needs a scorecard, a conversion, a horizon and cutoffs.',
-			HINT = 'Such as (leadscore.scorecard(), ''purchase'', ''30 days'', ARRAY[now() - interval ''30 days'']).';
-	END IF;
-	PERFORM leadscore_internal.check_scorecard(scorecard);
-
-	signal_id := leadscore_internal.conversion_id(scorecard, conversion);
-
-	horizon_hours := leadscore_internal.duration_hours('horizon'::text, horizon, 'Write a duration such as 30 days.'::text);
-	active_hours := leadscore_internal.duration_hours('active_within'::text, active_within, 'Write a duration such as 90 days, or NULL for all leads.'::text);
-
 	IF cardinality(cutoffs) = 0 THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'there is no cutoff',
 			DETAIL = 'The array of cutoffs is empty.', HINT = 'Write at least one, such as ARRAY[now() - interval ''30 days''].';
@@ -102,14 +146,50 @@ BEGIN
 		END IF;
 		latest := one.cutoff;
 	END LOOP;
-
-	profiles := EXISTS (
-		SELECT FROM jsonb_to_recordset(nullif(scorecard -> 'signals', 'null')) AS c (subject text) WHERE c.subject = 'profile');
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.check_outcome(jsonb, text, interval, timestamptz[], interval)
-	IS 'checks a conversion: its number, the windows in hours, and whether profiles matter';
+COMMENT ON FUNCTION leadscore_internal.check_cutoffs(timestamptz[], interval, integer) IS 'refuses cutoffs that do not separate what was known from what happened';
+
+CREATE FUNCTION leadscore_internal.check_outcome(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[], active_within interval,
+	once boolean DEFAULT false, cutoff_after interval DEFAULT NULL, lead_filter text DEFAULT NULL) RETURNS leadscore_internal.question
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	missing CONSTANT text := CASE WHEN scorecard IS NULL THEN 'scorecard' WHEN conversion IS NULL THEN 'conversion'
+		WHEN horizon IS NULL THEN 'horizon' WHEN cutoffs IS NULL AND cutoff_after IS NULL THEN 'cutoffs' END;
+	q leadscore_internal.question;
+BEGIN
+	IF missing IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('the argument "%s" is NULL', missing),
+			DETAIL = 'A prediction needs a scorecard, a conversion, a horizon and cutoffs.',
+			HINT = 'Such as (leadscore.scorecard(), ''purchase'', ''30 days'', ARRAY[now() - interval ''30 days'']).';
+	END IF;
+	PERFORM leadscore_internal.check_scorecard(scorecard);
+	q.signal_id := leadscore_internal.conversion_id(scorecard, conversion);
+	q.horizon_hours := leadscore_internal.duration_hours('horizon'::text, horizon, 'Write a duration such as 30 days.'::text);
+	q.active_hours := leadscore_internal.duration_hours('active_within'::text, active_within, 'Write a duration such as 90 days, or NULL for all leads.'::text);
+	q.after_hours := leadscore_internal.duration_hours('cutoff_after'::text, cutoff_after, 'Write a duration such as 7 days.'::text);
+	IF cutoff_after IS NULL THEN
+		PERFORM leadscore_internal.check_cutoffs(cutoffs, horizon, q.horizon_hours);
+	ELSIF cutoffs IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'there are both cutoffs and cutoff_after',
+			DETAIL = 'A lead counts at instants that are the same for all, or so long after its own first event.', HINT = 'Leave one out: write NULL.';
+	ELSE
+		q.data_end := leadscore_internal.data_end();
+	END IF;
+	PERFORM leadscore_internal.check_lead_filter(lead_filter);
+	q.cutoffs := cutoffs;
+	q.once := coalesce(once, false);
+	q.lead_filter := lead_filter;
+	q.profiles := EXISTS (
+		SELECT FROM jsonb_to_recordset(nullif(scorecard -> 'signals', 'null')) AS c (subject text) WHERE c.subject = 'profile');
+	RETURN q;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.check_outcome(jsonb, text, interval, timestamptz[], interval, boolean, interval, text)
+	IS 'checks a conversion and who counts: its number, the windows in hours, and whether profiles matter';
 
 CREATE FUNCTION leadscore_internal.pasts(profiles boolean, everybody boolean) RETURNS TABLE (lead_id text, timeline leadscore.timeline, profile jsonb)
 	LANGUAGE sql STABLE PARALLEL SAFE
@@ -134,78 +214,169 @@ END;
 
 COMMENT ON FUNCTION leadscore_internal.pasts(boolean, boolean) IS 'what is known of each lead that counts: timeline and, where they are wanted, profile; with everybody those without events, too';
 
-CREATE FUNCTION leadscore_internal.examples(signal_id integer, horizon_hours integer, active_hours integer, profiles boolean, cutoffs timestamptz[])
+-- A set of names, so that what follows reads timelines in parallel, as without a filter.
+CREATE FUNCTION leadscore_internal.filtered_leads(lead_filter text, everybody boolean) RETURNS TABLE (lead_id text)
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+BEGIN
+	RETURN QUERY EXECUTE format('SELECT lead.lead_id FROM (SELECT p.lead_id, p.profile FROM leadscore_internal.pasts(true, $1) p OFFSET 0) lead WHERE (%s)', lead_filter) USING everybody;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.filtered_leads(text, boolean) IS 'the leads that a condition on name and profile holds for';
+
+CREATE FUNCTION leadscore_internal.takes_part(lead_id text, part integer, share float8) RETURNS boolean
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN CASE WHEN part IS NULL THEN true WHEN part < 0 THEN hashtextextended(lead_id, 0) & 1023 < 717 ELSE hashtextextended(lead_id, 0) & 3 <> part END
+		AND (share IS NULL OR hashtextextended(lead_id, 1) & 1048575 < 1048576 * share);
+
+COMMENT ON FUNCTION leadscore_internal.takes_part(text, integer, float8) IS 'whether a lead is in a part, and in a sample, of all leads';
+
+CREATE FUNCTION leadscore_internal.pasts_at(q leadscore_internal.question)
+	RETURNS TABLE (lead_id text, place bigint, cutoff timestamptz, timeline leadscore.timeline, profile jsonb, outcome timestamptz, last_hour timestamptz)
+	LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT s.lead_id, c.place, c.cutoff, s.timeline, s.profile,
+		CASE WHEN ((q).lead_filter IS NULL OR s.lead_id IN (SELECT f.lead_id FROM leadscore_internal.filtered_leads((q).lead_filter, (q).active_hours IS NULL) f))
+			AND (NOT (q).once OR leadscore.timeline_first_hour(s.timeline, (q).signal_id, NULL, c.cutoff) IS NULL)
+			AND ((q).after_hours IS NULL OR c.cutoff + (q).horizon_hours * interval '1 hour' <= (q).data_end)
+			THEN leadscore_internal.outcome(s.timeline, (q).signal_id, c.cutoff, (q).horizon_hours, (q).active_hours) END,
+		CASE WHEN c.place = 1 THEN leadscore.timeline_last_hour(s.timeline) END
+	FROM leadscore_internal.pasts((q).profiles, (q).active_hours IS NULL) s
+	CROSS JOIN LATERAL unnest(CASE WHEN (q).after_hours IS NULL THEN (q).cutoffs
+		ELSE ARRAY[leadscore_internal.timeline_start(s.timeline) + (q).after_hours * interval '1 hour'] END) WITH ORDINALITY AS c (cutoff, place)
+	WHERE leadscore_internal.takes_part(s.lead_id, (q).part, (q).share)
+	OFFSET 0;
+END;
+
+COMMENT ON FUNCTION leadscore_internal.pasts_at(leadscore_internal.question)
+	IS 'each lead at each cutoff, when the conversion came within the horizon (infinity: it did not; NULL: the lead does not count), and once a lead its last hour';
+
+CREATE FUNCTION leadscore_internal.examples(q leadscore_internal.question)
 	RETURNS TABLE (lead_id text, cutoff timestamptz, timeline leadscore.timeline, profile jsonb, outcome timestamptz)
 	LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT x.lead_id, x.cutoff, x.timeline, x.profile, x.outcome
-	FROM (
-		SELECT s.lead_id, c.cutoff, s.timeline, s.profile,
-			leadscore_internal.outcome(s.timeline, examples.signal_id, c.cutoff, horizon_hours, active_hours) AS outcome
-		FROM leadscore_internal.pasts(profiles, active_hours IS NULL) s
-		CROSS JOIN unnest(cutoffs) AS c (cutoff)
-		OFFSET 0
-	) x
-	WHERE x.outcome IS NOT NULL;
+	SELECT p.lead_id, p.cutoff, p.timeline, p.profile, p.outcome FROM leadscore_internal.pasts_at(q) p WHERE p.outcome IS NOT NULL;
 END;
 
-COMMENT ON FUNCTION leadscore_internal.examples(integer, integer, integer, boolean, timestamptz[])
+COMMENT ON FUNCTION leadscore_internal.examples(leadscore_internal.question)
 	IS 'each lead that counts at each cutoff, and when the conversion came within the horizon (infinity: it did not)';
 
-CREATE FUNCTION leadscore_internal.warn_of_censoring(signal_id integer, horizon_hours integer, active_hours integer, cutoffs timestamptz[]) RETURNS void
+-- the end of the data
+
+-- Where all that happened last happened at midnight, the data have days only, and the last one is over.
+CREATE FUNCTION leadscore_internal.is_midnight(instant timestamptz, time_zone text) RETURNS boolean
+	LANGUAGE sql STABLE PARALLEL SAFE
+	RETURN instant = date_trunc('day', instant, 'UTC') OR instant = date_trunc('day', instant, coalesce(time_zone, 'UTC'));
+
+COMMENT ON FUNCTION leadscore_internal.is_midnight(timestamptz, text) IS 'whether a day begins, by UTC or in a time zone';
+
+CREATE FUNCTION leadscore_internal.end_of(last_hour timestamptz, only_days boolean) RETURNS timestamptz
+	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT least(last_hour + CASE WHEN only_days THEN interval '1 day' ELSE interval '1 hour' END, now())
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.end_of(timestamptz, boolean) IS 'when the last hour, or day, of events is over';
+
+CREATE FUNCTION leadscore_internal.data_end() RETURNS timestamptz
 	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
-	latest CONSTANT timestamptz := date_trunc('hour', (SELECT max(c) FROM unnest(cutoffs) c), 'UTC') + horizon_hours * interval '1 hour';
-	last_hour timestamptz;
-	data_end timestamptz := latest;
-	n bigint;
+	zone CONSTANT text := leadscore_internal.default_time_zone();
+BEGIN
+	RETURN (SELECT leadscore_internal.end_of(max(t.last_hour), bool_and(leadscore_internal.is_midnight(t.last_hour, zone)))
+		FROM (SELECT leadscore.timeline_last_hour(c.timeline) AS last_hour FROM leadscore.current_timeline c OFFSET 0) t);
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.data_end() IS 'up to when there are events';
+
+CREATE FUNCTION leadscore_internal.tally_transition(bigint[], bigint) RETURNS bigint[]
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
+CREATE FUNCTION leadscore_internal.tally_merge(bigint[], bigint[]) RETURNS bigint[]
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore_internal.tally_transition(bigint[], bigint) IS 'aggregate transition function';
+COMMENT ON FUNCTION leadscore_internal.tally_merge(bigint[], bigint[]) IS 'aggregate combine function';
+
+CREATE AGGREGATE leadscore_internal.tally(place bigint) (
+	SFUNC = leadscore_internal.tally_transition,
+	STYPE = bigint[],
+	INITCOND = '{}',
+	COMBINEFUNC = leadscore_internal.tally_merge,
+	PARALLEL = safe
+);
+
+COMMENT ON AGGREGATE leadscore_internal.tally(bigint) IS 'how often each number from 1 on occurs';
+
+CREATE FUNCTION leadscore_internal.warn_of_censoring(q leadscore_internal.question, data_end timestamptz, n bigint, open bigint[]) RETURNS void
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
 	censored bigint;
 BEGIN
-	-- most often the first few timelines show that there are events up to the end
-	IF NOT EXISTS (SELECT FROM leadscore.current_timeline t WHERE leadscore.timeline_last_hour(t.timeline) >= latest - interval '1 hour') THEN
-		SELECT max(leadscore.timeline_last_hour(t.timeline)) INTO last_hour FROM leadscore.current_timeline t;
-		data_end := last_hour + interval '1 hour';
+	IF q.after_hours IS NOT NULL THEN
+		RETURN;		-- whose horizon is not over does not count
 	END IF;
-	data_end := least(data_end, now());
-	IF data_end >= latest THEN
-		RETURN;
-	END IF;
-	SELECT count(*), count(*) FILTER (WHERE e.outcome = 'infinity'
-		AND date_trunc('hour', e.cutoff, 'UTC') + horizon_hours * interval '1 hour' > data_end)
-	INTO n, censored
-	FROM leadscore_internal.examples(signal_id, horizon_hours, active_hours, false, cutoffs) e;
+	SELECT sum(o.leads) INTO censored FROM unnest(q.cutoffs, open) AS o (cutoff, leads)
+	WHERE date_trunc('hour', o.cutoff, 'UTC') + q.horizon_hours * interval '1 hour' > data_end;
 	IF censored > 0 THEN
 		RAISE WARNING USING MESSAGE = format('the horizon reaches past the end of the data for %s %% of the leads', round(100.0 * censored / n, 1)),
 			DETAIL = format('Of %s of %s it is not known whether they convert within the horizon: the data end at %s. They count as not converted.',
 				censored, n, data_end),
-			HINT = format('Take cutoffs up to %s, or a shorter horizon.', data_end - horizon_hours * interval '1 hour');
+			HINT = format('Take cutoffs up to %s, or a shorter horizon.', data_end - q.horizon_hours * interval '1 hour');
 	END IF;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.warn_of_censoring(integer, integer, integer, timestamptz[]) IS 'warns where the data end before the horizon does';
+COMMENT ON FUNCTION leadscore_internal.warn_of_censoring(leadscore_internal.question, timestamptz, bigint, bigint[])
+	IS 'warns where the data end before the horizon does; open: leads at each cutoff that did not convert';
 
--- training sets
-
-CREATE FUNCTION leadscore.training_set(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[], active_within interval DEFAULT '90 days')
-	RETURNS TABLE (lead_id text, cutoff timestamptz, converted boolean, converted_at timestamptz, features float8[], score float8)
+-- For what reads timelines more than once. Most often the first few show that there are events up to the end.
+CREATE FUNCTION leadscore_internal.warn_of_censoring(q leadscore_internal.question) RETURNS void
 	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
-	q record;
+	latest CONSTANT timestamptz := date_trunc('hour', (SELECT max(c) FROM unnest(q.cutoffs) c), 'UTC') + q.horizon_hours * interval '1 hour';
+	data_end timestamptz;
+	read record;
 BEGIN
-	q := leadscore_internal.check_outcome(scorecard, conversion, horizon, cutoffs, active_within);
-	PERFORM leadscore_internal.warn_of_censoring(q.signal_id, q.horizon_hours, q.active_hours, cutoffs);
+	IF q.after_hours IS NOT NULL OR latest <= now()
+		AND EXISTS (SELECT FROM leadscore.current_timeline t WHERE leadscore.timeline_last_hour(t.timeline) >= latest - interval '1 hour') THEN
+		RETURN;
+	END IF;
+	data_end := leadscore_internal.data_end();
+	q.profiles := false;
+	SELECT count(*) AS n, leadscore_internal.tally(p.place) FILTER (WHERE p.outcome = 'infinity') AS open INTO read FROM leadscore_internal.pasts_at(q) p WHERE p.outcome IS NOT NULL;
+	PERFORM leadscore_internal.warn_of_censoring(q, data_end, read.n, read.open);
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.warn_of_censoring(leadscore_internal.question) IS 'warns where the data end before the horizon does';
+
+-- training sets
+
+CREATE FUNCTION leadscore.training_set(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[], active_within interval DEFAULT '90 days',
+	once boolean DEFAULT false, cutoff_after interval DEFAULT NULL, lead_filter text DEFAULT NULL)
+	RETURNS TABLE (lead_id text, cutoff timestamptz, converted boolean, converted_at timestamptz, features float8[], score float8)
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+DECLARE
+	q leadscore_internal.question;
+BEGIN
+	q := leadscore_internal.check_outcome(scorecard, conversion, horizon, cutoffs, active_within, once, cutoff_after, lead_filter);
+	PERFORM leadscore_internal.warn_of_censoring(q);
 	RETURN QUERY
 		SELECT e.lead_id, e.cutoff, e.outcome < 'infinity', nullif(e.outcome, 'infinity'),
 			leadscore_internal.past_features(training_set.scorecard, e.timeline, e.profile, e.cutoff),
 			leadscore_internal.past_score(training_set.scorecard, e.timeline, e.profile, e.cutoff)
-		FROM leadscore_internal.examples(q.signal_id, q.horizon_hours, q.active_hours, q.profiles, training_set.cutoffs) e;
+		FROM leadscore_internal.examples(q) e;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.training_set(jsonb, text, interval, timestamptz[], interval)
+COMMENT ON FUNCTION leadscore.training_set(jsonb, text, interval, timestamptz[], interval, boolean, interval, text)
 	IS 'what was known of each lead at each cutoff, and whether it converted within the horizon';
 
 -- quality
@@ -268,21 +439,36 @@ CREATE AGGREGATE leadscore_internal.assess(scorecard jsonb, timeline leadscore.t
 COMMENT ON AGGREGATE leadscore_internal.assess(jsonb, leadscore.timeline, jsonb, timestamptz, boolean)
 	IS 'how well scores from before the hour of the cutoff predict a conversion';
 
-CREATE FUNCTION leadscore.evaluate(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[], active_within interval DEFAULT '90 days',
-	OUT leads bigint, OUT conversions bigint, OUT base_rate float8, OUT auc float8, OUT auc_low float8, OUT auc_high float8,
-	OUT average_precision float8, OUT log_loss float8, OUT brier float8, OUT ks float8, OUT lift_10 float8)
+-- One reading of the timelines says how good the scores are and where the data end.
+CREATE FUNCTION leadscore_internal.assessed(scorecard jsonb, q leadscore_internal.question) RETURNS leadscore_internal.assessment
 	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
-	z CONSTANT float8 := 1.959963984540054;	-- 97.5 % of a normal distribution lie below it
-	q record;
-	a leadscore_internal.assessment;
+	zone CONSTANT text := leadscore_internal.default_time_zone();
+	read record;
 BEGIN
-	q := leadscore_internal.check_outcome(scorecard, conversion, horizon, cutoffs, active_within);
-	PERFORM leadscore_internal.warn_of_censoring(q.signal_id, q.horizon_hours, q.active_hours, cutoffs);
-	a := (
-		SELECT leadscore_internal.assess(evaluate.scorecard, e.timeline, e.profile, e.cutoff, e.outcome < 'infinity')
-		FROM leadscore_internal.examples(q.signal_id, q.horizon_hours, q.active_hours, q.profiles, evaluate.cutoffs) e);
+	SELECT leadscore_internal.assess(scorecard, p.timeline, p.profile, p.cutoff, p.outcome < 'infinity') FILTER (WHERE p.outcome IS NOT NULL) AS assessment,
+		leadscore_internal.end_of(max(p.last_hour), bool_and(leadscore_internal.is_midnight(p.last_hour, zone))) AS data_end,
+		leadscore_internal.tally(p.place) FILTER (WHERE p.outcome = 'infinity') AS open
+	INTO read FROM leadscore_internal.pasts_at(q) p;
+	PERFORM leadscore_internal.warn_of_censoring(q, read.data_end, (read.assessment).leads, read.open);
+	RETURN read.assessment;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.assessed(jsonb, leadscore_internal.question) IS 'how well a scorecard predicts; warns where the data end before the horizon does';
+
+CREATE FUNCTION leadscore.evaluate(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[], active_within interval DEFAULT '90 days',
+	once boolean DEFAULT false, cutoff_after interval DEFAULT NULL, lead_filter text DEFAULT NULL)
+	-- a set of one row: the server calls such a function once for (evaluate(...)).*, and another once a column
+	RETURNS TABLE (leads bigint, conversions bigint, base_rate float8, auc float8, auc_low float8, auc_high float8,
+		average_precision float8, log_loss float8, brier float8, ks float8, lift_10 float8)
+	LANGUAGE plpgsql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+DECLARE
+	z CONSTANT float8 := 1.959963984540054;	-- 97.5 % of a normal distribution lie below it
+	a CONSTANT leadscore_internal.assessment := leadscore_internal.assessed(scorecard, leadscore_internal.check_outcome(scorecard, conversion, horizon, cutoffs, active_within, once, cutoff_after, lead_filter));
+BEGIN
 	leads := a.leads;
 	conversions := a.conversions;
 	base_rate := a.conversions / nullif(a.leads, 0)::float8;
@@ -296,25 +482,21 @@ BEGIN
 	brier := a.brier;
 	ks := a.ks;
 	lift_10 := a.tenths[1][2] / a.tenths[1][1] / nullif(base_rate, 0);
+	RETURN NEXT;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.evaluate(jsonb, text, interval, timestamptz[], interval)
+COMMENT ON FUNCTION leadscore.evaluate(jsonb, text, interval, timestamptz[], interval, boolean, interval, text)
 	IS 'how well a scorecard would have predicted a conversion';
 
-CREATE FUNCTION leadscore.lift_table(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[], active_within interval DEFAULT '90 days')
+CREATE FUNCTION leadscore.lift_table(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[], active_within interval DEFAULT '90 days',
+	once boolean DEFAULT false, cutoff_after interval DEFAULT NULL, lead_filter text DEFAULT NULL)
 	RETURNS TABLE (decile integer, leads float8, conversions float8, rate float8, lift float8, captured float8, min_score float8, max_score float8)
-	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 10 SET search_path = pg_catalog, pg_temp SET jit = off
+	LANGUAGE plpgsql STABLE ROWS 10 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
-	q record;
-	a leadscore_internal.assessment;
+	a CONSTANT leadscore_internal.assessment := leadscore_internal.assessed(scorecard, leadscore_internal.check_outcome(scorecard, conversion, horizon, cutoffs, active_within, once, cutoff_after, lead_filter));
 BEGIN
-	q := leadscore_internal.check_outcome(scorecard, conversion, horizon, cutoffs, active_within);
-	PERFORM leadscore_internal.warn_of_censoring(q.signal_id, q.horizon_hours, q.active_hours, cutoffs);
-	a := (
-		SELECT leadscore_internal.assess(lift_table.scorecard, e.timeline, e.profile, e.cutoff, e.outcome < 'infinity')
-		FROM leadscore_internal.examples(q.signal_id, q.horizon_hours, q.active_hours, q.profiles, lift_table.cutoffs) e);
 	RETURN QUERY
 		SELECT i, a.tenths[i][1], a.tenths[i][2], a.tenths[i][2] / a.tenths[i][1], a.tenths[i][2] / a.tenths[i][1] / nullif(a.conversions / nullif(a.leads, 0)::float8, 0),
 			sum(a.tenths[i][2]) OVER (ORDER BY i) / nullif(a.conversions, 0), a.tenths[i][3], a.tenths[i][4]
@@ -322,28 +504,34 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.lift_table(jsonb, text, interval, timestamptz[], interval)
+COMMENT ON FUNCTION leadscore.lift_table(jsonb, text, interval, timestamptz[], interval, boolean, interval, text)
 	IS 'conversions by tenths of the leads, the highest scores first';
 
-CREATE FUNCTION leadscore.calibration_table(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[], active_within interval DEFAULT '90 days')
+CREATE FUNCTION leadscore.calibration_table(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[], active_within interval DEFAULT '90 days',
+	once boolean DEFAULT false, cutoff_after interval DEFAULT NULL, lead_filter text DEFAULT NULL)
 	RETURNS TABLE (bin integer, leads float8, predicted float8, observed float8, observed_low float8, observed_high float8,
 		min_probability float8, max_probability float8)
-	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 10 SET search_path = pg_catalog, pg_temp SET jit = off
+	LANGUAGE plpgsql STABLE ROWS 10 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
 	z CONSTANT float8 := 1.959963984540054;	-- 97.5 % of a normal distribution lie below it
-	q record;
+	zone CONSTANT text := leadscore_internal.default_time_zone();
+	q leadscore_internal.question;
+	read record;
 	tenths float8[];
 BEGIN
-	q := leadscore_internal.check_outcome(scorecard, conversion, horizon, cutoffs, active_within);
+	q := leadscore_internal.check_outcome(scorecard, conversion, horizon, cutoffs, active_within, once, cutoff_after, lead_filter);
 	IF coalesce(scorecard -> 'intercept', 'null') = 'null' OR coalesce(scorecard -> 'slope', 'null') = 'null' THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the scorecard has no probabilities',
 			DETAIL = 'It has no intercept, or no slope.', HINT = 'Set both in the document.';
 	END IF;
-	PERFORM leadscore_internal.warn_of_censoring(q.signal_id, q.horizon_hours, q.active_hours, cutoffs);
-	tenths := (
-		SELECT leadscore_internal.gains(leadscore_internal.past_probability(calibration_table.scorecard, e.timeline, e.profile, e.cutoff), e.outcome < 'infinity')
-		FROM leadscore_internal.examples(q.signal_id, q.horizon_hours, q.active_hours, q.profiles, calibration_table.cutoffs) e);
+	SELECT leadscore_internal.gains(leadscore_internal.past_probability(calibration_table.scorecard, p.timeline, p.profile, p.cutoff), p.outcome < 'infinity')
+			FILTER (WHERE p.outcome IS NOT NULL) AS tenths, count(p.outcome) AS leads,
+		leadscore_internal.end_of(max(p.last_hour), bool_and(leadscore_internal.is_midnight(p.last_hour, zone))) AS data_end,
+		leadscore_internal.tally(p.place) FILTER (WHERE p.outcome = 'infinity') AS open
+	INTO read FROM leadscore_internal.pasts_at(q) p;
+	PERFORM leadscore_internal.warn_of_censoring(q, read.data_end, read.leads, read.open);
+	tenths := read.tenths;
 	IF tenths IS NULL THEN
 		RETURN;
 	END IF;
@@ -359,5 +547,5 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.calibration_table(jsonb, text, interval, timestamptz[], interval)
+COMMENT ON FUNCTION leadscore.calibration_table(jsonb, text, interval, timestamptz[], interval, boolean, interval, text)
 	IS 'predicted and observed conversions by tenths of the leads, the lowest probabilities first';

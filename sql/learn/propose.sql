@@ -24,37 +24,6 @@ CREATE AGGREGATE leadscore_internal.learn(measures jsonb, timeline leadscore.tim
 COMMENT ON AGGREGATE leadscore_internal.learn(jsonb, leadscore.timeline, jsonb, timestamptz, boolean, bigint, float8, integer, integer, float8, integer, float8, boolean)
 	IS 'terms that predict a conversion, chosen by cross-validation, and how they were chosen';
 
--- What nobody can learn from is refused in words of ours: the expression sees a lead's name and profile, and nothing else.
-CREATE FUNCTION leadscore_internal.check_lead_filter(lead_filter text) RETURNS void
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	-- without what is quoted
-	bare CONSTANT text := regexp_replace(lead_filter, $re$'(?:[^']|'')*'|"(?:[^"]|"")*"$re$, '''''', 'g');
-	type regtype;
-BEGIN
-	IF lead_filter IS NULL THEN
-		RETURN;
-	END IF;
-	IF bare ~* '\m(select|table|values|with)\M' OR bare ~ ';|--|/\*|\$' THEN
-		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = 'lead_filter is not a plain expression',
-			DETAIL = format('It is %s.', lead_filter), HINT = 'Write a condition on lead_id and profile, without sub-selects, such as (profile ->> ''number'')::int % 10 < 7.';
-	END IF;
-	BEGIN
-		EXECUTE format('SELECT pg_typeof((%s)) FROM (SELECT NULL::text AS lead_id, NULL::jsonb AS profile) lead', lead_filter) INTO type;
-	EXCEPTION WHEN syntax_error_or_access_rule_violation THEN
-		RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = format('invalid lead_filter: %s', SQLERRM),
-			DETAIL = format('It is %s.', lead_filter), HINT = 'Write a condition on lead_id (text) and profile (jsonb), such as profile ->> ''country'' = ''DE''.';
-	END;
-	IF type <> 'boolean'::regtype THEN
-		RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch', MESSAGE = 'lead_filter is no condition',
-			DETAIL = format('Its type is %s.', type), HINT = 'Write what is true of the leads that count.';
-	END IF;
-END
-$$;
-
-COMMENT ON FUNCTION leadscore_internal.check_lead_filter(text) IS 'refuses what is no condition on a lead''s name and profile';
-
 CREATE FUNCTION leadscore_internal.chosen_examples(signal_id integer, horizon_hours integer, active_hours integer, cutoffs timestamptz[], once boolean, after_hours integer,
 	data_end timestamptz, lead_filter text, fresh_signals jsonb)
 	RETURNS TABLE (lead_id text, cutoff timestamptz, timeline leadscore.timeline, profile jsonb, outcome timestamptz)
@@ -89,19 +58,21 @@ CREATE FUNCTION leadscore_internal.data_range(fresh_signals jsonb, OUT data_star
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
-	days boolean;
+	zone CONSTANT text := leadscore_internal.default_time_zone();
+	only_days boolean;
 BEGIN
 	-- a few strays from long ago say nothing of how long the data are
 	SELECT percentile_disc(0.05) WITHIN GROUP (ORDER BY leadscore_internal.timeline_start(t.timeline)), max(leadscore.timeline_last_hour(t.timeline)),
-		bool_and(date_trunc('day', leadscore.timeline_last_hour(t.timeline), 'UTC') = leadscore.timeline_last_hour(t.timeline))
-	INTO data_start, data_end, days
+		bool_and(leadscore_internal.is_midnight(leadscore.timeline_last_hour(t.timeline), zone))
+	INTO data_start, data_end, only_days
 	FROM (
 		SELECT c.timeline FROM leadscore.current_timeline c
 		UNION ALL
 		SELECT s.timeline FROM leadscore_internal.source_timelines(NULL::text[], fresh_signals, true) s WHERE fresh_signals IS NOT NULL
 	) t;
-	-- where all happens at midnight, the data have days only, and the last is over
-	data_end := least(data_end + CASE WHEN days THEN interval '1 day' ELSE interval '1 hour' END, now());
+	IF data_end IS NOT NULL THEN
+		data_end := leadscore_internal.end_of(data_end, only_days);
+	END IF;
 END
 $$;
 
@@ -150,15 +121,13 @@ COMMENT ON FUNCTION leadscore_internal.measures_document(jsonb, interval) IS 'a 
 CREATE FUNCTION leadscore_internal.without_proposed(document jsonb) RETURNS jsonb
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT document || jsonb_build_object(
+	SELECT leadscore_internal.without_unused(document || jsonb_build_object(
 		'weights', (SELECT coalesce(jsonb_agg(w.weight ORDER BY w.n), '[]') FROM jsonb_array_elements(nullif(document -> 'weights', 'null')) WITH ORDINALITY AS w (weight, n)
 			WHERE w.weight ->> 'category' IS DISTINCT FROM 'learned'),
 		'rules', (SELECT coalesce(jsonb_agg(r.rule ORDER BY r.n), '[]') FROM jsonb_array_elements(nullif(document -> 'rules', 'null')) WITH ORDINALITY AS r (rule, n)
 			WHERE r.rule ->> 'category' IS DISTINCT FROM 'learned'),
 		'categories', (SELECT coalesce(jsonb_agg(c.category ORDER BY c.n), '[]') FROM jsonb_array_elements(nullif(document -> 'categories', 'null')) WITH ORDINALITY AS c (category, n)
-			WHERE c.category ->> 'category' <> 'learned'),
-		'signals', (SELECT coalesce(jsonb_agg(s.signal ORDER BY s.n), '[]') FROM jsonb_array_elements(nullif(document -> 'signals', 'null')) WITH ORDINALITY AS s (signal, n)
-			WHERE s.signal ->> 'description' NOT LIKE 'proposed: %' OR s.signal ->> 'description' IS NULL))
+			WHERE c.category ->> 'category' <> 'learned')))
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.without_proposed(jsonb) IS 'a scorecard document without what propose() has put into it';
@@ -278,7 +247,7 @@ DECLARE
 	slope CONSTANT float8 := ln(2::float8) / 20;	-- of a point: twenty double the odds
 	fresh jsonb;
 	data record;
-	q record;
+	q leadscore_internal.question;
 	after_hours integer;
 	instants timestamptz[] := cutoffs;
 	own jsonb;
@@ -315,7 +284,7 @@ BEGIN
 			SELECT jsonb_agg(f) FROM jsonb_array_elements(fresh -> 'signals') f WHERE f ->> 'signal' = conversion), '[]')), conversion, horizon, instants, active_within);
 	after_hours := leadscore_internal.duration_hours('cutoff_after'::text, cutoff_after, 'Write a duration such as 7 days.'::text);
 	IF cutoff_after IS NULL THEN
-		PERFORM leadscore_internal.warn_of_censoring(q.signal_id, q.horizon_hours, q.active_hours, instants);
+		PERFORM leadscore_internal.warn_of_censoring(q);
 	END IF;
 	measures := leadscore_internal.measures_document(CASE WHEN events THEN measured ELSE '[]' END, data.data_end - data.data_start) || jsonb_build_object('signals', measured);
 	bare := CASE WHEN EXISTS (SELECT FROM jsonb_array_elements(own -> 'weights') w WHERE (w -> 'points')::float8 <> 0) THEN leadscore_internal.unbounded(own) END;

@@ -18,6 +18,7 @@
 #include <math.h>
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "common/int.h"
 #include "libpq/pqformat.h"
 #include "utils/builtins.h"
@@ -38,6 +39,9 @@ PG_FUNCTION_INFO_V1(clv);
 #define SMALLEST_PARAMETER 1e-30
 #define LARGEST_PARAMETER 1e30
 #define MAX_HOURS 876600		/* of a unit or a horizon: 100 years */
+#define MOST_QUIET 30			/* days without a purchase before until, */
+#define QUIET_SHARE 0.5			/* or this share of the time before, if it is longer, that raise no warning */
+#define MOST_BEHIND 180			/* days from a fit to a forecast that raise none */
 #define EPOCH_DAYS (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)
 #define MAX_DAY (TIMELINE_MAX_HOUR / HOURS_A_DAY)
 #define NO_DAY PG_INT32_MIN
@@ -446,6 +450,41 @@ hour_text(int32 hour)
 	return psprintf("%04d-%02d-%02dT%02d:00:00Z", year, month, day, hour % HOURS_A_DAY);
 }
 
+/* The hour that hour_text() wrote; false if it is another text. */
+static bool
+read_hour_text(const char *text, int32 *hour)
+{
+	int			year;
+	int			month;
+	int			day;
+	int			hour_of_day;
+	int			length = 0;
+
+	if (text == NULL || sscanf(text, "%4d-%2d-%2dT%2d:00:00Z%n", &year, &month, &day, &hour_of_day, &length) != 4 || length != (int) strlen(text))
+		return false;
+	*hour = (date2j(year, month, day) - UNIX_EPOCH_JDATE) * HOURS_A_DAY + hour_of_day;
+	return true;
+}
+
+/* If until lies far behind the last purchase, nobody bought for long perhaps only because the data end: all seem lost. */
+static void
+warn_of_quiet(const FitState *state)
+{
+	int32		longest = 0;
+	int32		quiet = PG_INT32_MAX;
+
+	for (uint32 i = 0; i < state->n; i++)
+	{
+		longest = Max(longest, state->customers[i].age);
+		quiet = Min(quiet, state->customers[i].age - state->customers[i].last);
+	}
+	if (quiet > MOST_QUIET && quiet > QUIET_SHARE * (longest - quiet))
+		ereport(WARNING,
+				(errmsg("nobody has bought in the %d days before until", quiet),
+				 errdetail("All purchases lie in %d days before that. If the data end there, customers seem lost that are not.", longest - quiet),
+				 errhint("Pass until => '%s', where the purchases end.", hour_text((state->hour / HOURS_A_DAY - quiet + 1) * HOURS_A_DAY))));
+}
+
 /* state -> document */
 Datum
 fit_clv_final(PG_FUNCTION_ARGS)
@@ -483,6 +522,7 @@ fit_clv_final(PG_FUNCTION_ARGS)
 				 errmsg("no customer has bought again"),
 				 errdetail("None of the " INT64_FORMAT " customers has bought on more than one day.", n),
 				 errhint("Repeat purchases are learned from customers that have bought again; fit a longer period.")));
+	warn_of_quiet(state);
 	if (!bg_nbd_fit(&customers, &fit))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_EXCEPTION),
@@ -521,6 +561,9 @@ typedef struct ClvModel
 	int32		signal_id;
 	double		unit;			/* of time, in days */
 	LocalDays  *days;			/* of a time zone; NULL: UTC days */
+	bool		has_until;
+	int32		until;			/* hour up to which purchases were known */
+	TimestampTz warned_at;		/* beginning of the last statement that was warned */
 	BgNbd		bg_nbd;
 	bool		has_value;
 	GammaGamma	gamma_gamma;
@@ -576,7 +619,7 @@ clv_model_compile(Jsonb *document)
 		doc_fail(&root, "It is no object.", "Take the document from fit_clv().");
 	doc_check_members(&document->root, &root, known);
 	doc_comment(&document->root, &root, "signal");
-	doc_comment(&document->root, &root, "until");
+	model->has_until = read_hour_text(doc_comment(&document->root, &root, "until"), &model->until);
 	if (!doc_integer(&document->root, &root, "signal_id", 0, &model->signal_id))
 		doc_fail(&id, "It is missing.", "Write the number of the signal in leadscore.signal, or take the document from fit_clv().");
 	if (doc_hours(&document->root, &root, "unit", &hours) && hours > MAX_HOURS)
@@ -594,6 +637,19 @@ clv_model_compile(Jsonb *document)
 }
 
 /* ---------- the value of a customer ---------- */
+
+/* Warn, once a statement, of an instant far behind what the parameters are fitted to. */
+static void
+warn_of_distance(ClvModel *model, int32 hour)
+{
+	if (!model->has_until || (int64) hour - model->until <= MOST_BEHIND * HOURS_A_DAY || model->warned_at == GetCurrentStatementStartTimestamp())
+		return;
+	model->warned_at = GetCurrentStatementStartTimestamp();
+	ereport(WARNING,
+			(errmsg("the instant lies %d days behind the data that the parameters were fitted to", (hour - model->until) / HOURS_A_DAY),
+			 errdetail("If the data end at %s, customers seem lost that are not.", hour_text(model->until)),
+			 errhint("Pass at => '%s', or fit the parameters anew.", hour_text(model->until))));
+}
 
 /*
  * clv(timeline, params, horizon, at) -> (purchases, last_purchase, probability_alive,
@@ -617,6 +673,7 @@ clv(PG_FUNCTION_ARGS)
 	Datum		values[7];
 	bool		nulls[7] = {0};
 
+	warn_of_distance(model, hour);
 	if (!read_customer(PG_GETARG_TIMELINE(0), model->signal_id, hour, model->days, &customer, &first))
 		PG_RETURN_NULL();
 

@@ -32,6 +32,8 @@ PG_FUNCTION_INFO_V1(assess_merge);
 PG_FUNCTION_INFO_V1(assess_serialize);
 PG_FUNCTION_INFO_V1(assess_deserialize);
 PG_FUNCTION_INFO_V1(assess_final);
+PG_FUNCTION_INFO_V1(tally_transition);
+PG_FUNCTION_INFO_V1(tally_merge);
 
 /* (timeline, at): the part of the timeline before the hour of the instant */
 Datum
@@ -444,4 +446,54 @@ assess_final(PG_FUNCTION_ARGS)
 	if (get_call_result_type(fcinfo, NULL, &row) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(row), values, nulls)));
+}
+
+/* ---------- the aggregate tally (place) ---------- */
+
+/* The state, with room for a place. */
+static ArrayType *
+tally_with(ArrayType *state, int64 place)
+{
+	int			n = ArrayGetNItems(ARR_NDIM(state), ARR_DIMS(state));
+	Datum	   *counts;
+
+	if (place <= n)
+		return state;
+	counts = palloc0(place * sizeof(Datum));
+	for (int i = 0; i < n; i++)
+		counts[i] = Int64GetDatum(((int64 *) ARR_DATA_PTR(state))[i]);
+	return construct_array(counts, place, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+}
+
+/* (state, place) -> state; NULL is not counted */
+Datum
+tally_transition(PG_FUNCTION_ARGS)
+{
+	ArrayType  *state = PG_GETARG_ARRAYTYPE_P(0);
+
+	(void) aggregate_context(fcinfo);	/* else the state must not be changed */
+	if (!PG_ARGISNULL(1))
+	{
+		int64		place = PG_GETARG_INT64(1);
+
+		if (place < 1 || place > (int64) (MaxAllocSize / 16))
+			elog(ERROR, "place out of range");
+		state = tally_with(state, place);
+		((int64 *) ARR_DATA_PTR(state))[place - 1]++;
+	}
+	PG_RETURN_ARRAYTYPE_P(state);
+}
+
+/* (state, state) -> state */
+Datum
+tally_merge(PG_FUNCTION_ARGS)
+{
+	ArrayType  *other = PG_GETARG_ARRAYTYPE_P(1);
+	int			n = ArrayGetNItems(ARR_NDIM(other), ARR_DIMS(other));
+	ArrayType  *state = tally_with(PG_GETARG_ARRAYTYPE_P(0), n);
+
+	(void) aggregate_context(fcinfo);
+	for (int i = 0; i < n; i++)
+		((int64 *) ARR_DATA_PTR(state))[i] += ((int64 *) ARR_DATA_PTR(other))[i];
+	PG_RETURN_ARRAYTYPE_P(state);
 }

@@ -15,7 +15,11 @@
  * rows is not, and costs nothing in those rows; its mean is at most one deviation
  * from 0, so no digits are lost. A feature is dropped if it is constant, if it is a
  * linear combination of those before it, or if its coefficient has the wrong sign
- * where signs are requested.
+ * where signs are requested; and where only so many are wanted, those go one by one
+ * whose loss, with all others adapted, is least (B. Hassibi and D. G. Stork, Advances
+ * in Neural Information Processing Systems 5, 1993).
+ *
+ * The aggregate held_out_loss judges penalties by rows that had no say.
  * Systems are small (a few hundred unknowns), symmetric and positive definite, so
  * Cholesky decomposition is enough.
  */
@@ -30,6 +34,7 @@
 #include "libpq/pqformat.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/float.h"
 #include "utils/memutils.h"
 
 PG_FUNCTION_INFO_V1(regression_transition);
@@ -37,6 +42,8 @@ PG_FUNCTION_INFO_V1(regression_merge);
 PG_FUNCTION_INFO_V1(regression_serialize);
 PG_FUNCTION_INFO_V1(regression_deserialize);
 PG_FUNCTION_INFO_V1(regression_final);
+PG_FUNCTION_INFO_V1(held_out_transition);
+PG_FUNCTION_INFO_V1(held_out_final);
 
 #define MOST_FEATURES 1000
 #define MOST_ITERATIONS 100
@@ -62,6 +69,7 @@ typedef struct Rows
 	int64		values_capacity;
 	double		l2;
 	double	   *signs;			/* required signs of the coefficients; 0: any; or NULL */
+	int32		most;			/* features to keep; 0: any number */
 	bool	   *outcomes;
 	uint16	   *lengths;		/* number of values in each row */
 	double	   *values;			/* those that are not 0, row after row */
@@ -186,14 +194,46 @@ length_of(ArrayType *array)
 	return n;
 }
 
-/* (state, features, outcome, l2, signs) -> state */
+static void
+read_signs(Rows *rows, ArrayType *signs)
+{
+	int			n = rows->n_features;
+
+	if (length_of(signs) != n)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("signs do not fit the features"),
+				 errdetail("There are %d signs and %d features.", length_of(signs), n),
+				 errhint("Write one sign for each feature, 0 or NULL for any.")));
+	rows->signs = MemoryContextAllocZero(rows->context, Max(n, 1) * sizeof(double));
+	rows_reserve(rows, 0, n + 1);
+	for (int i = read_features(signs, n, rows->values, rows->features) - 1; i >= 0; i--)
+		rows->signs[rows->features[i]] = rows->values[i];
+}
+
+static void
+add_row(Rows *rows, ArrayType *features, bool outcome)
+{
+	int			n = length_of(features);
+
+	if (n != rows->n_features)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("rows differ in the number of features"),
+				 errdetail("One has %d, another %d.", rows->n_features, n),
+				 errhint("Write the same features in each row, NULL where nothing was measured.")));
+	rows_reserve(rows, 1, n + 1);	/* one more: read_features() also writes a value that it does not keep */
+	rows->lengths[rows->n] = read_features(features, n, rows->values + rows->n_values, rows->features + rows->n_values);
+	rows->n_values += rows->lengths[rows->n];
+	rows->outcomes[rows->n++] = outcome;
+}
+
+/* (state, features, outcome, l2, signs [, most]) -> state */
 Datum
 regression_transition(PG_FUNCTION_ARGS)
 {
 	MemoryContext context = aggregate_context(fcinfo);
 	Rows	   *rows = PG_ARGISNULL(0) ? NULL : (Rows *) PG_GETARG_POINTER(0);
-	ArrayType  *features;
-	int			n;
 
 	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
 	{
@@ -201,8 +241,6 @@ regression_transition(PG_FUNCTION_ARGS)
 			PG_RETURN_NULL();
 		PG_RETURN_POINTER(rows);
 	}
-	features = PG_GETARG_ARRAYTYPE_P(1);
-	n = length_of(features);
 	if (rows == NULL)
 	{
 		double		l2 = PG_ARGISNULL(3) ? 0 : PG_GETARG_FLOAT8(3);
@@ -213,33 +251,13 @@ regression_transition(PG_FUNCTION_ARGS)
 					 errmsg("l2 is below zero, or not finite"),
 					 errdetail("The penalty is %g.", l2),
 					 errhint("Write a number such as 1; 0 is no penalty.")));
-		rows = rows_create(context, n, l2);
+		rows = rows_create(context, length_of(PG_GETARG_ARRAYTYPE_P(1)), l2);
 		if (!PG_ARGISNULL(4))
-		{
-			ArrayType  *signs = PG_GETARG_ARRAYTYPE_P(4);
-
-			if (length_of(signs) != n)
-				ereport(ERROR,
-						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("signs do not fit the features"),
-						 errdetail("There are %d signs and %d features.", length_of(signs), n),
-						 errhint("Write one sign for each feature, 0 or NULL for any.")));
-			rows->signs = MemoryContextAllocZero(context, Max(n, 1) * sizeof(double));
-			rows_reserve(rows, 0, n + 1);
-			for (int i = read_features(signs, n, rows->values, rows->features) - 1; i >= 0; i--)
-				rows->signs[rows->features[i]] = rows->values[i];
-		}
+			read_signs(rows, PG_GETARG_ARRAYTYPE_P(4));
+		if (PG_NARGS() > 5 && !PG_ARGISNULL(5))
+			rows->most = PG_GETARG_INT32(5);
 	}
-	if (n != rows->n_features)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("rows differ in the number of features"),
-				 errdetail("One has %d, another %d.", rows->n_features, n),
-				 errhint("Write the same features in each row, NULL where nothing was measured.")));
-	rows_reserve(rows, 1, n + 1);	/* one more: read_features() also writes a value that it does not keep */
-	rows->lengths[rows->n] = read_features(features, n, rows->values + rows->n_values, rows->features + rows->n_values);
-	rows->n_values += rows->lengths[rows->n];
-	rows->outcomes[rows->n++] = PG_GETARG_BOOL(2);
+	add_row(rows, PG_GETARG_ARRAYTYPE_P(1), PG_GETARG_BOOL(2));
 	PG_RETURN_POINTER(rows);
 }
 
@@ -248,6 +266,7 @@ rows_copy(MemoryContext context, const Rows *from)
 {
 	Rows	   *rows = rows_create(context, from->n_features, from->l2);
 
+	rows->most = from->most;
 	if (from->signs)
 	{
 		rows->signs = MemoryContextAlloc(context, Max(from->n_features, 1) * sizeof(double));
@@ -296,13 +315,14 @@ typedef struct SerialHead
 	double		l2;
 	int32		n_features;
 	int32		has_signs;
+	int64		most;
 } SerialHead;
 
 Datum
 regression_serialize(PG_FUNCTION_ARGS)
 {
 	Rows	   *rows = (Rows *) PG_GETARG_POINTER(0);
-	SerialHead	head = {rows->n, rows->n_values, rows->l2, rows->n_features, rows->signs != NULL};
+	SerialHead	head = {rows->n, rows->n_values, rows->l2, rows->n_features, rows->signs != NULL, rows->most};
 	StringInfoData buf;
 
 	if (rows->n > (int64) MaxAllocSize / 16 || rows->n_values > (int64) MaxAllocSize / 16)
@@ -357,10 +377,11 @@ regression_deserialize(PG_FUNCTION_ARGS)
 	(void) aggregate_context(fcinfo);
 	message_of(&buf, PG_GETARG_BYTEA_PP(0));
 	pq_copymsgbytes(&buf, (char *) &head, sizeof(head));
-	if (head.n_features >= 0 && head.n_features <= MOST_FEATURES && head.l2 >= 0 && isfinite(head.l2) &&
+	if (head.n_features >= 0 && head.n_features <= MOST_FEATURES && head.most >= 0 && head.most <= PG_INT32_MAX && head.l2 >= 0 && isfinite(head.l2) &&
 		head.n >= 0 && head.n <= buf.len && head.n_values >= 0 && head.n_values <= buf.len)
 	{
 		rows = rows_create(CurrentMemoryContext, head.n_features, head.l2);
+		rows->most = head.most;
 		if (head.has_signs)
 		{
 			rows->signs = palloc(Max(head.n_features, 1) * sizeof(double));
@@ -779,6 +800,59 @@ drop_wrong_signs(Fit *fit)
 	return any;
 }
 
+/* Drop the features that the model can do without, until there are no more than wanted; false if there are not. */
+static bool
+drop_weakest(Fit *fit)
+{
+	int			n = fit->n;
+	double	   *inverse;		/* of the Hessian, line after line */
+
+	if (fit->rows->most == 0 || n - 1 <= fit->rows->most)
+		return false;
+	inverse = palloc0((Size) n * n * sizeof(double));
+	for (int j = 0; j < n; j++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		inverse[(Size) j * n + j] = 1;
+		cholesky_solve(fit->hessian, n, &inverse[(Size) j * n]);
+	}
+	for (int left = n - 1; left > fit->rows->most; left--)
+	{
+		int			weakest = 0;
+		double		least = INFINITY;
+		double	   *line;
+		double		pivot;
+
+		CHECK_FOR_INTERRUPTS();
+		for (int j = 1; j < n; j++)
+		{
+			double		loss = fit->dropped[fit->feature[j]] ? INFINITY : fit->beta[j] * fit->beta[j] / inverse[(Size) j * n + j];
+
+			if (loss < least)
+			{
+				weakest = j;
+				least = loss;
+			}
+		}
+		line = &inverse[(Size) weakest * n];
+		pivot = line[weakest];
+		for (int j = 0; j < n; j++)
+		{
+			double		share = line[j] / pivot;
+
+			if (j == weakest || (j > 0 && fit->dropped[fit->feature[j]] != NULL))
+				continue;
+			fit->beta[j] -= share * fit->beta[weakest];
+			for (int k = 0; k < n; k++)
+				inverse[(Size) j * n + k] -= share * line[k];
+		}
+		fit->dropped[fit->feature[weakest]] = "weak";
+	}
+	list_unknowns(fit);
+	pfree(inverse);
+	return true;
+}
+
 /* The standard error of a linear combination of the coefficients: sqrt(c' H^-1 c). */
 static double
 standard_error(const Fit *fit, const double *combination)
@@ -818,6 +892,16 @@ fit_init(Fit *fit, Rows *rows)
 	fit->zeros = palloc(n * sizeof(double));
 	fit->sparse = palloc(n * sizeof(double));
 	fit->at = palloc(n * sizeof(int));
+}
+
+/* Which features there are coefficients for. */
+static void
+find_features(Fit *fit)
+{
+	standardise(fit);
+	find_separated(fit);
+	list_unknowns(fit);
+	drop_collinear(fit);
 }
 
 /* The intercept and the coefficients, with their standard errors, in the features' own units. */
@@ -870,6 +954,16 @@ report_features(const Fit *fit, Datum *values)
 	values[1] = array_of(separated, NULL, p, BOOLOID);
 }
 
+static int64
+count_conversions(const Rows *rows)
+{
+	int64		conversions = 0;
+
+	for (int64 i = 0; i < rows->n; i++)
+		conversions += rows->outcomes[i];
+	return conversions;
+}
+
 /*
  * state -> (leads, conversions, intercept, intercept_error, coefficients,
  * standard_errors, dropped, separated, log_likelihood, iterations), in the features' own
@@ -880,26 +974,22 @@ regression_final(PG_FUNCTION_ARGS)
 {
 	Rows	   *rows = PG_ARGISNULL(0) ? NULL : (Rows *) PG_GETARG_POINTER(0);
 	Fit			fit;
-	int64		conversions = 0;
+	int64		conversions;
 	Datum		values[10];
 	bool		nulls[10] = {false};
 	TupleDesc	row;
 
 	if (rows == NULL)
 		PG_RETURN_NULL();
-	for (int64 i = 0; i < rows->n; i++)
-		conversions += rows->outcomes[i];
+	conversions = count_conversions(rows);
 	if (conversions == 0 || conversions == rows->n)
 		PG_RETURN_NULL();
 
 	fit_init(&fit, rows);
-	standardise(&fit);
-	find_separated(&fit);
-	list_unknowns(&fit);
-	drop_collinear(&fit);
+	find_features(&fit);
 	do
 		find_coefficients(&fit, conversions);
-	while (drop_wrong_signs(&fit));
+	while (drop_wrong_signs(&fit) || drop_weakest(&fit));
 
 	values[0] = Int64GetDatum(rows->n);
 	values[1] = Int64GetDatum(conversions);
@@ -910,4 +1000,111 @@ regression_final(PG_FUNCTION_ARGS)
 	if (get_call_result_type(fcinfo, NULL, &row) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(row), values, nulls)));
+}
+
+/* ---------- the aggregate held_out_loss (features, outcome, held_out, l2s, signs) ---------- */
+
+/* Its state: rows to learn from, and rows to judge by. */
+typedef struct HeldOut
+{
+	Rows	   *training;
+	Rows	   *test;
+	int			n_penalties;
+	double	   *penalties;
+} HeldOut;
+
+/* (state, features, outcome, held_out, l2s, signs) -> state */
+Datum
+held_out_transition(PG_FUNCTION_ARGS)
+{
+	MemoryContext context = aggregate_context(fcinfo);
+	HeldOut    *state = PG_ARGISNULL(0) ? NULL : (HeldOut *) PG_GETARG_POINTER(0);
+	ArrayType  *features = PG_GETARG_ARRAYTYPE_P(1);
+
+	if (state == NULL)
+	{
+		ArrayType  *l2s = PG_GETARG_ARRAYTYPE_P(4);
+
+		state = MemoryContextAlloc(context, sizeof(HeldOut));
+		state->training = rows_create(context, length_of(features), 0);
+		state->test = rows_create(context, length_of(features), 0);
+		if (!PG_ARGISNULL(5))
+			read_signs(state->training, PG_GETARG_ARRAYTYPE_P(5));
+		state->n_penalties = ARR_DIMS(l2s)[0];
+		state->penalties = MemoryContextAlloc(context, state->n_penalties * sizeof(double));
+		memcpy(state->penalties, ARR_DATA_PTR(l2s), state->n_penalties * sizeof(double));
+	}
+	add_row(PG_GETARG_BOOL(3) ? state->test : state->training, features, PG_GETARG_BOOL(2));
+	PG_RETURN_POINTER(state);
+}
+
+/* Rows, their log loss, and the area under their ROC curve with its error, by coefficients that were fitted to others. */
+static void
+judge(Fit *fit, const Rows *test, Datum *figures)
+{
+	const Rows *training = fit->rows;
+	Ranking    *ranking = ranking_create(CurrentMemoryContext);
+	double		loss = 0;
+	int64		next = 0;
+	bool		isnull;
+
+	fit->rows = test;
+	for (int64 i = 0; i < test->n; next += test->lengths[i++])
+	{
+		double		eta = 0;
+
+		if (i % CHECK_EVERY == 0)
+			CHECK_FOR_INTERRUPTS();
+		read_row(fit, i, next);
+		for (int j = 0; j < fit->n_dense; j++)
+			eta += fit->beta[j] * fit->dense[j];
+		for (int j = 0; j < fit->n_sparse; j++)
+			eta += fit->beta[fit->at[j]] * fit->sparse[j];
+		loss += log1p(exp(-fabs(eta))) + (test->outcomes[i] ? Max(-eta, 0) : Max(eta, 0));
+		ranking_put(ranking, test->outcomes[i], eta);
+	}
+	fit->rows = training;
+	figures[0] = Float8GetDatum(test->n);
+	figures[1] = Float8GetDatum(loss);
+	figures[2] = state_figure(roc_auc_final, ranking, &isnull);
+	if (isnull)
+		figures[2] = Float8GetDatum(get_float8_nan());
+	figures[3] = state_figure(roc_auc_error_final, ranking, &isnull);
+	if (isnull)
+		figures[3] = Float8GetDatum(get_float8_nan());
+}
+
+/* state -> for each penalty {rows, loss, area, its error}; NULL if the rows to learn from are not of both outcomes */
+Datum
+held_out_final(PG_FUNCTION_ARGS)
+{
+	HeldOut    *state = PG_ARGISNULL(0) ? NULL : (HeldOut *) PG_GETARG_POINTER(0);
+	int64		conversions = state ? count_conversions(state->training) : 0;
+	Datum		(*figures)[4];
+	Fit			fit;
+	const char **dropped;
+	int			sizes[2] = {0, 4};
+	int			lower[2] = {1, 1};
+
+	if (conversions == 0 || conversions == state->training->n)
+		PG_RETURN_NULL();
+	figures = palloc(state->n_penalties * sizeof(*figures));
+	state->training->l2 = state->penalties[0];
+	fit_init(&fit, state->training);
+	find_features(&fit);
+	dropped = palloc((state->training->n_features + 1) * sizeof(char *));
+	memcpy(dropped, fit.dropped, (state->training->n_features + 1) * sizeof(char *));
+	for (int i = 0; i < state->n_penalties; i++)
+	{
+		state->training->l2 = state->penalties[i];
+		/* which signs are wrong depends on the penalty */
+		memcpy(fit.dropped, dropped, (state->training->n_features + 1) * sizeof(char *));
+		list_unknowns(&fit);
+		do
+			find_coefficients(&fit, conversions);
+		while (drop_wrong_signs(&fit));
+		judge(&fit, state->test, figures[i]);
+	}
+	sizes[0] = state->n_penalties;
+	PG_RETURN_ARRAYTYPE_P(construct_md_array(&figures[0][0], NULL, 2, sizes, lower, FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }

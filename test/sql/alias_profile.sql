@@ -47,7 +47,7 @@ BEGIN
 		UNION ALL
 		SELECT 'visible_lead', lead_id, c.profile::text, e.profile::text FROM shop.expected() e FULL JOIN (SELECT * FROM visible_lead v WHERE v.profile IS NOT NULL) c USING (lead_id) WHERE c.profile IS DISTINCT FROM e.profile
 		UNION ALL
-		SELECT 'examples', lead_id, c.profile::text, e.profile::text FROM shop.expected() e FULL JOIN (SELECT * FROM examples((SELECT signal_id FROM signal WHERE signal = 'visit'), 24, NULL, true, ARRAY[now()]) x WHERE x.profile IS NOT NULL) c USING (lead_id)
+		SELECT 'examples', lead_id, c.profile::text, e.profile::text FROM shop.expected() e FULL JOIN (SELECT * FROM examples((SELECT jsonb_populate_record(check_outcome('{"model": "m"}', 'visit', '1 day', ARRAY[now()], NULL), '{"profiles": true}'))) x WHERE x.profile IS NOT NULL) c USING (lead_id)
 			WHERE c.profile IS DISTINCT FROM e.profile
 		UNION ALL
 		SELECT 'one by one', n.lead_id, n.found::text, e.profile::text FROM (SELECT x AS lead_id, (SELECT p.profile FROM current_profile p WHERE p.lead_id = x) AS found FROM unnest('{a,b,c,d,e,f}'::text[]) x WHERE x NOT IN (SELECT alias FROM lead_alias)) n

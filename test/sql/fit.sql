@@ -170,7 +170,7 @@ SELECT signal, points, fitted_points > 0 AS some, verdict FROM signal_report('{"
 
 SELECT refused(ARRAY[
 	$$SELECT fit(scorecard(), 'purchase', '2 days', cutoffs(), -1)$$,
-	$$SELECT fit(scorecard(), 'purchase', '2 days', cutoffs(), NULL)$$,
+	$$SELECT fit(scorecard(), 'purchase', '2 days', cutoffs(), points_to_double_odds => NULL)$$,
 	$$SELECT fit(scorecard(), 'purchase', '2 days', cutoffs(), 'NaN')$$,
 	$$SELECT fit(scorecard(), 'purchase', '2 days', cutoffs(), 'Infinity')$$,
 	$$SELECT fit(scorecard(), 'purchase', '2 days', cutoffs(), points_to_double_odds => 0)$$,

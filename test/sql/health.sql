@@ -38,6 +38,19 @@ SELECT * FROM ill();
 SELECT * FROM ill();
 DELETE FROM model WHERE model = 'other';
 
+-- a model that has lost its power: even the upper end of its last interval has lost a quarter of what its areas had above a half
+BEGIN;
+SELECT publish('{"model": "tired", "signals": [{"signal": "order", "kind": "order"}, {"signal": "visit", "kind": "visit"}], "weights": [{"signal": "visit", "points": 1}]}');
+INSERT INTO conversion (model, signal, horizon) VALUES ('tired', 'order', '30 days');
+INSERT INTO model_quality SELECT 'tired', 1, '2026-01-01'::timestamptz + n * interval '1 month', 1000, 100, auc, auc - 0.02, auc + 0.02, 2, NULL, NULL, now() FROM (VALUES (0, 0.80), (1, 0.78), (2, 0.79), (3, 0.70)) q (n, auc);
+SELECT name, state, value, detail FROM health WHERE name = 'quality';
+UPDATE model_quality SET auc = 0.68, auc_high = 0.70 WHERE cutoff = '2026-04-01';
+SELECT name, state, value, detail, action FROM health WHERE name = 'quality';
+-- another version is judged by its own areas
+INSERT INTO model_quality SELECT 'tired', 2, cutoff, 1000, 100, 0.68, 0.66, 0.70, 2, NULL, NULL, now() FROM model_quality;
+SELECT name, state, value, detail FROM health WHERE name = 'quality';
+ROLLBACK;
+
 -- a source that is lost: a column
 CREATE TABLE shop.orders (id bigint PRIMARY KEY, customer text, placed timestamptz DEFAULT '2026-01-01', total numeric);
 SELECT track('shop.orders', lead_id => 'customer', kind => 'purchase', occurred_at => 'placed', value => 'total');

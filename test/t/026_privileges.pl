@@ -60,7 +60,7 @@ may('anybody', $_) for (
 may_not('anybody', $_) for (
 	'SELECT * FROM leadscore.lead_score', 'SELECT * FROM leadscore.event', 'SELECT * FROM leadscore.lead_segment', 'SELECT * FROM leadscore.signal',
 	'SELECT leadscore.verify()', 'CALL leadscore.rebuild()', q{CALL leadscore.compact('2020-01-01')}, 'SELECT leadscore.fold()', 'SELECT leadscore_internal.fold_rows(NULL)', q{SELECT leadscore.score('a')},
-	q{SELECT * FROM leadscore.evaluate('{"model": "m"}', 'v', '1 day', '{2026-01-02Z}')}, q{SELECT * FROM leadscore_internal.examples(1, 1, 1, false, '{2026-01-02Z}')}, q{SELECT * FROM leadscore.preview('{"model": "m"}')},
+	q{SELECT * FROM leadscore.evaluate('{"model": "m"}', 'v', '1 day', '{2026-01-02Z}')}, q{SELECT * FROM leadscore_internal.examples(ROW(1, 1, 1, false, '{2026-01-02Z}', false, NULL, NULL, NULL, NULL, NULL)::leadscore_internal.question)}, q{SELECT * FROM leadscore.preview('{"model": "m"}')},
 	'SELECT * FROM leadscore.stability_report()', q{SELECT * FROM leadscore.profile_report('v', '1 day', '{2026-01-02Z}')}, q{SELECT leadscore.arm('x', 'y')}, q{SELECT leadscore.restore_version('ecommerce')}, 'SELECT * FROM leadscore.model_version',
 	q{SELECT leadscore.fit_clv('v')}, q{SELECT leadscore.clv('a', '{}')}, q{SELECT leadscore_internal.check_fit('v', now())},
 	q{SELECT leadscore.identify('x', 'y')}, q{SELECT leadscore.forget('a')}, q{SELECT leadscore.track('shop.orders', 'lead', 'v', occurred_at => 'placed')},
