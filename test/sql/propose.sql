@@ -26,7 +26,7 @@ SELECT count(*) FILTER (WHERE s ->> 'kind' = 'page') AS page, count(*) FILTER (W
 SELECT jsonb_array_length(card -> 'weights') + jsonb_array_length(card -> 'rules') BETWEEN 10 AND 60 AS short, (SELECT bool_and((w -> 'points')::numeric % 1 = 0) FROM jsonb_array_elements(card -> 'weights') w) AS whole_points,
 	card #> '{report,left_out}' AS left_out, card #> '{report,leads}' AS leads, (card #> '{report,conversions}')::int = (SELECT count(*) FROM example WHERE converted) AS conversions,
 	(card #> '{report,auc_cross_validated}')::float8 BETWEEN 0.7 AND 0.9 AS auc, (card #> '{report,loss_of_coarsening}')::float8 < 0.005 AS loss, jsonb_array_length(card #> '{report,choices}') > 5 AS choices FROM proposed;
-SELECT regexp_replace(card #>> '{report,text}', '[0-9.]+ %|-?[0-9.]+', 'n', 'g') AS text FROM (SELECT jsonb_set(card, '{report,text}', to_jsonb(regexp_replace(card #>> '{report,text}', 'What brings[^\n]*\n', ''))) AS card FROM proposed) p;
+SELECT regexp_replace(card #>> '{report,text}', '-?[0-9.]+( %)?', 'n', 'g') AS text FROM (SELECT jsonb_set(card, '{report,text}', to_jsonb(regexp_replace(card #>> '{report,text}', 'What brings[^\n]*\n', ''))) AS card FROM proposed) p;
 -- download and large company are more than their sum
 SELECT count(*) > 0 AS rules FROM proposed, jsonb_array_elements(card -> 'rules') r WHERE r::text LIKE '%download%' AND r::text LIKE '%employees%';
 
