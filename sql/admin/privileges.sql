@@ -229,7 +229,7 @@ BEGIN
 		-- learning from all events
 		' leadscore.propose(text, interval, timestamptz[], text, interval, boolean, interval, boolean, boolean, integer, text, integer), leadscore_internal.check_lead_filter(text), leadscore_internal.fresh_signals(), leadscore_internal.data_range(jsonb),'
 		' leadscore_internal.chosen_examples(integer, integer, integer, timestamptz[], boolean, integer, timestamptz, text, jsonb), leadscore_internal.measures_document(jsonb, interval), leadscore_internal.without_proposed(jsonb),'
-		' leadscore_internal.profile_test(jsonb), leadscore_internal.profile_test_signals(jsonb), leadscore_internal.learned_document(jsonb, jsonb, jsonb, text), leadscore_internal.report_text(text, interval, jsonb, jsonb), leadscore_internal.with_segments(jsonb, jsonb, timestamptz),'
+		' leadscore_internal.proposed_name(text), leadscore_internal.profile_test(jsonb), leadscore_internal.profile_test_signals(jsonb), leadscore_internal.learned_document(jsonb, jsonb, jsonb, text), leadscore_internal.report_text(text, interval, jsonb, jsonb), leadscore_internal.with_segments(jsonb, jsonb, timestamptz),'
 		' leadscore_internal.learn(jsonb, leadscore.timeline, jsonb, timestamptz, boolean, bigint, float8, integer, integer, float8, integer, float8, boolean),'
 		-- maintenance
 		' leadscore.verify(), leadscore.fold(bigint), leadscore_internal.check_not_running(text), leadscore_internal.postpone_rebuild(text[], text[]), leadscore.partition_timelines(integer), leadscore_internal.find_corrections(text[], jsonb), leadscore_internal.leads_named(text[]),'

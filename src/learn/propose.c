@@ -10,6 +10,7 @@
 
 #include "learn/quality.h"
 #include "model/appraise.h"
+#include "progress.h"
 #include "timeline/timeline.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
@@ -54,6 +55,8 @@ learn_transition(PG_FUNCTION_ARGS)
 	}
 	gathering_add(learner->gathering, PG_ARGISNULL(2) ? NULL : PG_GETARG_TIMELINE(2), PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3),
 				  hour_of(PG_GETARG_TIMESTAMPTZ(4)), PG_GETARG_BOOL(5), PG_GETARG_INT64(6), !PG_ARGISNULL(7), PG_ARGISNULL(7) ? 0 : PG_GETARG_FLOAT8(7));
+	if (++learner->all.n % PROGRESS_ROWS == 0)
+		progress_advance("reading", PROGRESS_ROWS);
 	PG_RETURN_POINTER(learner);
 }
 
@@ -285,11 +288,13 @@ append_card(StringInfo json, Learner *learner)
 	double		slope;
 	double		shift;
 
+	progress_phase("propose", "choosing");
 	learner->n_candidates = gathering_finish(learner->gathering, &learner->candidates);
 	make_sets(learner);
 	limit_candidates(learner);
 	initStringInfo(&learner->choices);
 	choice = choose(learner);
+	progress_phase("propose", "fitting");
 	fit_model(learner, &choice, &model);
 	make_card(&card, learner, &choice, model.curves, &model.products, model.logits);
 	n = learner->all.n;

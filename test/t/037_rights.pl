@@ -53,7 +53,7 @@ my %functions = (
 		drop_triggers record record_profile record_alias trigger_function track_alias check_event_index add_aliases alias_rows
 		lock_alias_sources said_edges edge_differences alias_closure unsettled_names aliases_differ apply_edges correct_edges add_source add_profiles note_everybody
 		lock_sources lock_source source_timelines gather gather_parts rows_estimated source_events log_events row_condition column_text difference only
-		propose check_lead_filter fresh_signals data_range chosen_examples measures_document without_proposed profile_test profile_test_signals learned_document report_text with_segments learn
+		propose check_lead_filter fresh_signals data_range chosen_examples measures_document without_proposed proposed_name profile_test profile_test_signals learned_document report_text with_segments learn
 		term_condition find_rows delete_rows gather_alone has_expression forget_skipped(oid) forget_skipped(regclass) attributes tell_of_attributes
 		verify rebuild compact fold partition_timelines find_corrections leads_named apply_corrections add_corrections add_deltas find_hours compaction_zone check_compaction
 		begin_compaction compaction_finished signal_definitions signals_counted in_transaction_block refuse_block wait_for_writers writers rebuilders transaction_name wait_for_partings take_parted correct_parted lock_rebuild
