@@ -147,7 +147,7 @@ CREATE FUNCTION leadscore_internal.measures_document(signals jsonb, span interva
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH signal AS (
-		SELECT s.n, s.signal -> 'signal' AS name, s.signal ->> 'kind' IS NULL AND NOT s.signal ? 'match' AS is_any,
+		SELECT s.n, s.signal -> 'signal' AS name, s.signal ->> 'kind' IS NULL AND NOT s.signal ?| '{match,condition}' AS is_any,
 			-- values of properties that nobody has asked for are counted as a whole
 			s.signal ? 'match' AND (s.signal -> 'signal_id')::bigint > 2147480000 AS is_value
 		FROM jsonb_array_elements(signals) WITH ORDINALITY AS s (signal, n)
@@ -158,9 +158,9 @@ AS $$
 		WHERE w.length::interval <= span / 2
 	), measure AS (
 		SELECT s.n, s.name, 1 AS family, m.measure, NULL::text AS within, NULL::text AS half_life FROM signal s CROSS JOIN unnest('{count,value,active_days,days_since_last,days_since_first}'::text[]) AS m (measure)
-			WHERE CASE WHEN s.is_value THEN m.measure IN ('count', 'days_since_last') ELSE s.is_any OR m.measure <> 'days_since_first' END
-		UNION ALL SELECT s.n, s.name, 2, 'count', w.length, NULL FROM signal s JOIN window_length w ON w.n <= 4 WHERE NOT s.is_value AND (SELECT count(*) FROM signal o WHERE NOT o.is_value) <= 80
-		UNION ALL SELECT s.n, s.name, 3, 'count', NULL, w.length FROM signal s JOIN window_length w ON w.n <= 3 WHERE NOT s.is_value AND (SELECT count(*) FROM signal o WHERE NOT o.is_value) <= 80
+			WHERE CASE WHEN s.is_any THEN m.measure IN ('days_since_last', 'days_since_first') WHEN s.is_value THEN m.measure IN ('count', 'days_since_last') ELSE m.measure <> 'days_since_first' END
+		UNION ALL SELECT s.n, s.name, 2, 'count', w.length, NULL FROM signal s JOIN window_length w ON w.n <= 4 WHERE NOT s.is_value AND NOT s.is_any AND (SELECT count(*) FROM signal o WHERE NOT o.is_value) <= 80
+		UNION ALL SELECT s.n, s.name, 3, 'count', NULL, w.length FROM signal s JOIN window_length w ON w.n <= 3 WHERE NOT s.is_value AND NOT s.is_any AND (SELECT count(*) FROM signal o WHERE NOT o.is_value) <= 80
 	)
 	SELECT jsonb_build_object('model', 'measures', 'signals', signals,
 		'weights', coalesce((SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('signal', m.name, 'measure', m.measure, 'within', m.within, 'half_life', m.half_life, 'points', 1)) ORDER BY m.n, m.family, m.within::interval, m.half_life::interval, m.measure)
@@ -268,11 +268,20 @@ AS $$
 		format('Learned from %s leads, of which %s had "%s" within %s.', learned -> 'leads', learned -> 'conversions', conversion, horizon),
 		format('Of two leads, one of which converts, the model ranks that one higher in %s %% of cases (+/- %s): judged by leads that it had not seen.',
 			round((learned -> 'auc_cross_validated')::numeric * 100, 1), round((learned -> 'auc_error')::numeric * 196, 1)),
-		format('The card has %s weights and %s rules; to tell the model in so few whole points costs %s %% of cases.', jsonb_array_length(document -> 'weights'), jsonb_array_length(document -> 'rules'),
+		format('The card has %s weights and %s %s; to tell the model in so few whole points costs %s %% of cases.', jsonb_array_length(document -> 'weights'), jsonb_array_length(document -> 'rules'),
+			CASE WHEN jsonb_array_length(document -> 'rules') = 1 THEN 'rule' ELSE 'rules' END,
 			round(((learned -> 'auc_fine')::numeric - (learned -> 'auc_card')::numeric) * 100, 2)),
 		(SELECT 'What brings most points: ' || string_agg(format('%s (%s)', x.reads, x.points), ', ' ORDER BY abs(x.points) DESC, x.reads) || '.'
-			FROM (SELECT concat_ws(' ', w ->> 'signal', nullif(w ->> 'measure', 'present'), 'from ' || (w ->> 'at_least'), 'within ' || (w ->> 'within')) AS reads, (w -> 'points')::numeric AS points
-				FROM jsonb_array_elements(document -> 'weights') w ORDER BY abs((w -> 'points')::numeric) DESC, 1 LIMIT 5) x),
+			FROM (
+				SELECT t.reads, t.points
+				FROM (
+					SELECT concat_ws(' ', w ->> 'signal', nullif(w ->> 'measure', 'present'), 'from ' || (w ->> 'at_least'), 'within ' || (w ->> 'within')) AS reads, (w -> 'points')::numeric AS points
+					FROM jsonb_array_elements(document -> 'weights') w
+					UNION ALL SELECT r ->> 'rule', (r -> 'points')::numeric FROM jsonb_array_elements(document -> 'rules') r
+				) t
+				ORDER BY abs(t.points) DESC, t.reads
+				LIMIT 5
+			) x),
 		(SELECT 'Left out: ' || string_agg(format('%s (%s)', l ->> 'attribute', l ->> 'reason'), ', ' ORDER BY l ->> 'attribute') || '.' FROM jsonb_array_elements(learned -> 'left_out') l))
 $$;
 

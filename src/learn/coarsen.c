@@ -18,7 +18,8 @@
 
 #include "math/cholesky.h"
 
-#define NEARLY_NONE 1e-6		/* penalty that keeps the terms of a card from flying apart */
+#define MOST_BY_CHANCE 0.1		/* share of what columns have in common that is put down to chance */
+#define STAY 0.002				/* penalty, as a share of all rows' weights, that keeps terms from flying apart */
 
 bool
 is_own(const Card *card, int column)
@@ -98,8 +99,8 @@ inverse_of(const Design *design, const double *weights, double by_chance)
 
 				*common += by_chance * (matrix[(Size) j * n] * matrix[(Size) k * n] / matrix[0] - *common);
 			}
-	for (int j = 0; j < n; j++)
-		matrix[(Size) j * n + j] += NEARLY_NONE * (1 + matrix[(Size) j * n + j] / 100);
+	for (int j = 1; j < n; j++)
+		matrix[(Size) j * n + j] += STAY * matrix[0];
 	invert(matrix, n);
 	return matrix;
 }
@@ -208,7 +209,7 @@ make_card(Card *card, const Learner *learner, const Choice *choice, double *curv
 	for (int j = 1; j < n; j++)
 		card->n_kept += !is_own(card, j);
 	know_curves(card, learner, curves, products);
-	inverse = inverse_of(&card->builder.design, weights, n / (n + effective));
+	inverse = inverse_of(&card->builder.design, weights, Min(MOST_BY_CHANCE, MOST_BINS / (MOST_BINS + effective)));
 	come_nearer(card, inverse, ours, weights);
 	coarsen(card, inverse, learner->max_weights, learner->round ? learner->slope / 2 : 0);
 	come_nearer(card, inverse, ours, weights);
