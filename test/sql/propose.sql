@@ -37,6 +37,9 @@ SELECT auc > 0.75 AS auc, abs(log_loss - (card #> '{report,log_loss_cross_valida
 SELECT abs(sum(leads * predicted) / sum(leads * observed) - 1) < 0.02 AS as_many FROM calibration_table(scorecard('shop'), 'purchase', '2 days', '{2026-02-01}');
 SELECT s ->> 'segment' AS segment, s ? 'min_score' AS has_limit FROM jsonb_array_elements(scorecard('shop') -> 'segments') s ORDER BY (s -> 'position')::int;
 
+-- steps add up, and are no mistake
+SELECT count(*) FROM lint('shop') WHERE problem LIKE '%overlaps%';
+
 -- learned again, it replaces what was learned, and a weight of the shop's own counts
 SELECT jsonb_array_length(again -> 'weights') <= 60 AS short, (SELECT count(*) FROM jsonb_array_elements(again -> 'weights') w WHERE w ->> 'category' IS NULL) AS own, (again #> '{report,own}')::float8 = 0 AS no_own
 FROM (SELECT propose('purchase', '2 days', '{2026-02-01}', 'shop') AS again) a;
