@@ -270,7 +270,7 @@ AS $$
 			round((learned -> 'auc_cross_validated')::numeric * 100, 1), round((learned -> 'auc_error')::numeric * 196, 1)),
 		format('The card has %s weights and %s %s; to tell the model in so few whole points costs %s %% of cases.', jsonb_array_length(document -> 'weights'), jsonb_array_length(document -> 'rules'),
 			CASE WHEN jsonb_array_length(document -> 'rules') = 1 THEN 'rule' ELSE 'rules' END,
-			round(((learned -> 'auc_fine')::numeric - (learned -> 'auc_card')::numeric) * 100, 2)),
+			round(greatest((learned -> 'auc_fine')::numeric - (learned -> 'auc_card')::numeric, 0) * 100, 2)),
 		(SELECT 'What brings most points: ' || string_agg(format('%s (%s)', x.reads, x.points), ', ' ORDER BY abs(x.points) DESC, x.reads) || '.'
 			FROM (
 				SELECT t.reads, t.points

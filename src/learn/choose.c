@@ -13,7 +13,8 @@
 #include "utils/builtins.h"
 #include "utils/float.h"
 
-#define SURE 1.0				/* standard errors that a choice has to be better than one with fewer columns */
+
+#define STRICTER 10				/* times the penalty, beside pairs */
 
 static const double grid[] = {3000, 1000, 300, 100, 30, 10, 3, 1, 0.3};
 
@@ -159,11 +160,11 @@ advantage(const Set *set, const Choice *choice, const Choice *other)
 	return squares > 0 ? sum / sqrt(squares) : 0;
 }
 
-/* Take a choice instead of another; with "sure", if more than chance speaks for it. */
+/* Take a choice instead of another if it is better by so many standard errors. */
 static void
-prefer(const Set *set, Choice *best, const Choice *other, bool sure)
+prefer(const Set *set, Choice *best, const Choice *other, double sure)
 {
-	if (other->loss < best->loss && (!sure || advantage(set, other, best) > SURE))
+	if (other->loss < best->loss && (sure == 0 || advantage(set, other, best) > sure))
 		*best = *other;
 }
 /* The penalties around one that is good for another choice. */
@@ -180,9 +181,9 @@ penalties_near(double l2, double *near)
 	return n;
 }
 
-/* Try a choice that differs from the best; take it if it is better, or with "sure", if more than chance speaks for it. */
+/* Try a choice that differs from the best; take it if it is better by so many standard errors. */
 static void
-try_instead(Learner *learner, Choice *best, Choice tried, bool sure)
+try_instead(Learner *learner, Choice *best, Choice tried, double sure)
 {
 	double		near[lengthof(grid)];
 
@@ -203,13 +204,13 @@ choose_bins(Learner *learner, Choice *best)
 	Choice		tried = *best;
 
 	tried.standard = false;
-	try_instead(learner, best, tried, true);
+	try_instead(learner, best, tried, SURE);
 	tried = *best;
 	tried.logs = true;
 	tried.lines = false;
-	try_instead(learner, best, tried, true);
+	try_instead(learner, best, tried, SURE);
 	tried.lines = true;
-	try_instead(learner, best, tried, true);
+	try_instead(learner, best, tried, SURE);
 	for (int i = 0; i < (int) lengthof(binnings); i++)
 	{
 		tried = *best;
@@ -218,7 +219,7 @@ choose_bins(Learner *learner, Choice *best)
 		tried.lines = tried.logs = true;
 		if (count_columns(learner, &tried) > MOST_COLUMNS)
 			break;
-		try_instead(learner, best, tried, best->bins == 0);
+		try_instead(learner, best, tried, best->bins == 0 ? SURE : 0);
 	}
 }
 
@@ -241,9 +242,18 @@ choose(Learner *learner)
 
 		tried.windows = more != 2;
 		tried.decays = more != 1;
-		try_instead(learner, &best, tried, !best.windows && !best.decays);
+		try_instead(learner, &best, tried, best.windows || best.decays ? 0 : SURE);
 	}
 	if (learner->max_pairs > 0)
+	{
+		Choice		strict = best;
+
+		/* what pairs explain need not be told by curves: these may be shrunk more */
+		strict.l2 *= STRICTER;
+		try_choice(learner, &strict, &strict.l2, 1);
+		choose_pairs(learner, &strict);
 		choose_pairs(learner, &best);
+		prefer(&learner->sample, &best, &strict, best.rounds > 0 ? 0 : VERY_SURE);
+	}
 	return best;
 }

@@ -8,6 +8,8 @@
 #include "learn/candidate.h"
 
 #define FOLDS 4
+#define SURE 1.0				/* standard errors that a choice has to be better than one with fewer columns, */
+#define VERY_SURE 2.0			/* and one with pairs than one without */
 #define MOST_PRODUCTS 120		/* pairs of tests that a card is made of */
 
 typedef enum ColumnKind

@@ -22,8 +22,6 @@
 #define MOST_OF_GRID 6			/* products that a grid is told in */
 #define RATE 0.1				/* share of a step that is taken */
 #define LEAF_L2 5.0				/* penalty of a leaf */
-#define SURE 2.0				/* standard errors that pairs have to be better than none */
-#define SURE_OF_MORE 1.0		/* and another round, than fewer */
 #define BAGS 8					/* fits, each of three rows in four, that the mean is taken of, */
 #define BAG_ROWS 200000			/* unless they have more rows together */
 
@@ -664,9 +662,9 @@ choose_pairs(Learner *learner, Choice *best)
 			tried.logits[i] = parts[set->folds[i]].logits[i];
 		tried.loss = log_loss_of(set->outcomes, tried.logits, set->n);
 		note_choice(learner, &tried);
-		if (tried.loss < kept.loss && advantage(set, &tried, &kept) > SURE_OF_MORE)
+		if (tried.loss < kept.loss)
 			kept = tried;
 	}
-	if (kept.rounds > 0 && advantage(set, &kept, best) > SURE)
+	if (kept.rounds > 0 && advantage(set, &kept, best) > VERY_SURE)
 		*best = kept;
 }
