@@ -48,6 +48,9 @@ DELETE FROM weight WHERE model = 'shop';
 INSERT INTO weight (model, signal, measure, points) VALUES ('shop', 'page', 'count', 10);
 SELECT (again #> '{report,own}')::float8 > 0 AS own, (SELECT (w -> 'points')::float8 > 5 FROM jsonb_array_elements(again -> 'weights') w WHERE w ->> 'category' IS NULL) AS points
 FROM (SELECT propose('purchase', '2 days', '{2026-02-01}', 'shop') AS again) a;
+-- as many as the card expects convert, its own points among those that were learned
+SELECT abs(sum(leads * predicted) / sum(leads * observed) - 1) < 0.02 AS as_many
+FROM (SELECT propose('purchase', '2 days', '{2026-02-01}', 'shop', events => false) AS again) a, calibration_table(again - 'report', 'purchase', '2 days', '{2026-02-01}');
 ROLLBACK;
 
 -- who counts
