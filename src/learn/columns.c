@@ -273,7 +273,8 @@ add_candidate(Builder *builder, const Learner *learner, const Set *set, int c, c
 	else if (is_number(candidate))
 	{
 		uint8		group_of[MOST_CODES];
-		int			bins = choice->bins > 0 || candidate->n_used > 2 ? choice->bins : 2;
+		/* two values are told apart by a step, whatever a curve would be */
+		int			bins = candidate->n_used > 2 ? choice->bins : 2;
 
 		(void) group_bins(candidate, Max(bins, 1), group_of);
 		for (int code = 1; code < candidate->n_used; code++)

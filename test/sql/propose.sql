@@ -20,6 +20,13 @@ INSERT INTO event (lead_id, kind, properties, occurred_at)
 INSERT INTO event (lead_id, kind, occurred_at) VALUES ('end', 'end', '2026-03-01');
 CREATE TABLE proposed AS SELECT propose('purchase', '2 days', '{2026-02-01}', 'shop') AS card;
 
+-- while it runs the view progress shows it, and no longer
+SELECT count(*) FROM progress;
+BEGIN;
+SELECT leadscore_internal.begin_progress('propose', 0), leadscore_internal.report_progress('propose', 'choosing', NULL, NULL);
+SELECT command, phase, done FROM progress;
+ROLLBACK;
+
 -- it looks at all of these, and says what it found
 SELECT count(*) FILTER (WHERE s ->> 'kind' = 'page' AND NOT s ? 'match') AS page, count(*) FILTER (WHERE s #>> '{match,country}' = 'AT') AS austria, count(*) FILTER (WHERE s ->> 'condition' LIKE '$."employees" >= %') > 1 AS employees,
 	count(*) FILTER (WHERE s ->> 'condition' = '!exists($."website")') AS website FROM proposed, jsonb_array_elements(card -> 'signals') s;
