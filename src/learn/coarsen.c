@@ -220,7 +220,7 @@ make_card(Card *card, const Learner *learner, const Choice *choice, double *curv
 		build_card(&card->builder, learner, &learner->all, choice, products);
 }
 
-/* Whole points; what rounding takes from a step the next step has, so that a curve is nowhere off by more than half a point. */
+/* Whole points. What rounding takes from a step is given to the next, so a curve is off by half a point at most. */
 void
 round_points(Card *card, double unit)
 {

@@ -117,7 +117,7 @@ warp(double share)
 	return acos(1 - 2 * Min(share, 1)) / M_PI;
 }
 
-/* Put the bins of a number into so many groups at most, and return how many: a bin with many rows is a group of its own. */
+/* Put the bins of a number into at most so many groups, and return how many: a bin with many rows is one by itself. */
 int
 group_bins(const Candidate *candidate, int most, uint8 *group_of)
 {
@@ -397,7 +397,10 @@ count_columns(const Learner *learner, const Choice *choice)
 		}
 	return n;
 }
-/* What a candidate's codes say of the outcomes, each with a rate of its own, less their price (G. Schwarz, The Annals of Statistics 6, 1978). */
+/*
+ * What a candidate's codes say of the outcomes, each with a rate of its own, less
+ * their price (G. Schwarz, The Annals of Statistics 6, 1978).
+ */
 static double
 information_of(const Candidate *candidate, const bool *outcomes, int64 n)
 {

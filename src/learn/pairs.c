@@ -609,7 +609,7 @@ typedef struct Part
 	double	   *logits;
 } Part;
 
-/* Fit the choice without pairs to the rows outside each fold. False if there are no two candidates that pairs are made of. */
+/* Fit the choice without pairs to the rows outside each fold; false if no two candidates can be a pair. */
 static bool
 start_parts(const Learner *learner, const Choice *choice, Part *parts)
 {

@@ -205,7 +205,7 @@ score_rows(Card *card, double *scores)
 	spread(&card->builder.design, card->beta, scores);
 }
 
-/* The line through the logits of rows that had no say, if it is more than chance that they need one: so probabilities are right. */
+/* The line that logits of rows that had no say need, for probabilities to be right, if chance does not explain it. */
 static void
 calibrate(const Learner *learner, const Choice *choice, double *intercept, double *slope)
 {
@@ -237,7 +237,7 @@ scale_card(const Learner *learner, const Choice *choice, const double *logits, c
 	pfree(targets);
 }
 
-/* The factor that the card's own points have in log odds, and what is to be added to a score since its column has a mean of 0. */
+/* The factor that the card's own points have in log odds, and what scores lack because their column has a mean of 0. */
 static double
 own_factor(const Learner *learner, const Card *card, double *shift)
 {
