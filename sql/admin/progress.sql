@@ -21,7 +21,7 @@ CREATE FUNCTION leadscore_internal.progress_object(command text, object oid) RET
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT CASE WHEN object = 0 THEN NULL
-		WHEN command = 'fit' THEN (SELECT s.signal FROM leadscore.signal s WHERE s.signal_id = object::bigint)
+		WHEN command IN ('fit', 'propose') THEN (SELECT s.signal FROM leadscore.signal s WHERE s.signal_id = object::bigint)
 		ELSE object::regclass::text END
 $$;
 
@@ -48,8 +48,8 @@ LEFT JOIN (
 
 COMMENT ON VIEW leadscore.progress IS 'how far the commands have come that run now and take long';
 COMMENT ON COLUMN leadscore.progress.pid IS 'the process of the session, or of its parallel worker';
-COMMENT ON COLUMN leadscore.progress.command IS 'rebuild, compact, refresh_segments, track or fit';
-COMMENT ON COLUMN leadscore.progress.object IS 'the table, or the conversion of a fit; NULL: all';
+COMMENT ON COLUMN leadscore.progress.command IS 'rebuild, compact, refresh_segments, track, fit or propose';
+COMMENT ON COLUMN leadscore.progress.object IS 'the table, or the conversion of a fit or a proposal; NULL: all';
 COMMENT ON COLUMN leadscore.progress.phase IS 'what it does now';
 COMMENT ON COLUMN leadscore.progress.done IS 'how many units of the phase are done; NULL: they are not counted';
 COMMENT ON COLUMN leadscore.progress.total IS 'how many there are, or about; NULL: it is not known';

@@ -78,37 +78,60 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.data_range(jsonb, OUT timestamptz, OUT timestamptz) IS 'from when to when there are events, but for strays at the beginning';
 
--- A kind that no signal counts as a whole gets one; its number is none that timelines have.
+-- What no signal counts yet: each kind, anything at all, and the commonest values of properties. Their numbers are none that timelines have.
 CREATE FUNCTION leadscore_internal.fresh_signals() RETURNS jsonb
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
-	SELECT jsonb_build_object('signals', jsonb_agg(jsonb_build_object('signal', f.signal, 'signal_id', 2147480000 + f.n, 'kind', f.kind) ORDER BY f.n))
-	FROM (
-		SELECT k.kind, CASE WHEN EXISTS (SELECT FROM leadscore.signal s WHERE s.signal = k.kind) THEN 'kind ' || k.kind ELSE k.kind END AS signal, row_number() OVER (ORDER BY k.events DESC, k.kind) AS n
-		FROM (SELECT e.kind, count(*) AS events FROM leadscore_internal.log_events(NULL::text[]) e GROUP BY e.kind) k
-		WHERE NOT EXISTS (SELECT FROM leadscore.signal s WHERE s.subject = 'event' AND s.kind = k.kind AND s.match IS NULL AND s.condition IS NULL)
-		ORDER BY k.events DESC, k.kind
-		LIMIT 100
-	) f
+	WITH kind AS MATERIALIZED (
+		SELECT e.kind, count(*) AS events FROM leadscore_internal.log_events(NULL::text[]) e GROUP BY e.kind
+	), value AS (
+		SELECT e.kind, p.key, p.value, count(*) AS events
+		FROM leadscore_internal.log_events(NULL::text[]) e
+		CROSS JOIN LATERAL jsonb_each(CASE WHEN jsonb_typeof(e.properties) = 'object' THEN e.properties END) p
+		WHERE jsonb_typeof(p.value) IN ('string', 'number', 'boolean') AND octet_length(p.value::text) <= 100
+		GROUP BY e.kind, p.key, p.value
+		HAVING count(*) >= 20
+	), common AS (
+		SELECT v.kind, jsonb_build_object(v.key, v.value) AS match, concat(v.kind, ' ', v.key, ': ', v.value #>> '{}') AS reads, v.events, row_number() OVER (PARTITION BY v.kind, v.key ORDER BY v.events DESC, v.value) AS place
+		FROM value v JOIN kind k ON k.kind = v.kind
+		WHERE v.events < k.events
+	), definition AS (
+		(SELECT 1 AS family, NULL::text AS kind, NULL::jsonb AS match, 'any event' AS reads, 0::bigint AS events)
+		UNION ALL (SELECT 2, k.kind, NULL, k.kind, k.events FROM kind k ORDER BY k.events DESC, k.kind LIMIT 100)
+		UNION ALL (SELECT 3, c.kind, c.match, c.reads, c.events FROM common c WHERE c.place <= 10 ORDER BY c.events DESC, c.reads LIMIT 50)
+	), fresh AS (
+		SELECT d.*, row_number() OVER (ORDER BY d.family, d.events DESC, d.reads, d.match) AS n
+		FROM definition d
+		WHERE EXISTS (SELECT FROM kind)
+		AND NOT EXISTS (SELECT FROM leadscore.signal s WHERE s.subject = 'event' AND s.kind IS NOT DISTINCT FROM d.kind AND s.match IS NOT DISTINCT FROM d.match AND s.condition IS NULL)
+	)
+	SELECT jsonb_build_object('signals', jsonb_agg(jsonb_strip_nulls(jsonb_build_object('signal_id', 2147480000 + f.n, 'kind', f.kind, 'match', f.match,
+		-- 42 and "42" are two values
+		'signal', CASE WHEN EXISTS (SELECT FROM leadscore.signal s WHERE s.signal = f.reads) OR EXISTS (SELECT FROM fresh o WHERE o.reads = f.reads AND o.n < f.n) THEN concat_ws(' ', 'kind', f.kind, f.match) ELSE f.reads END)) ORDER BY f.n))
+	FROM fresh f
 	HAVING count(*) > 0
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.fresh_signals() IS 'signals for the most frequent kinds of events that none counts yet; NULL: there are none';
+COMMENT ON FUNCTION leadscore_internal.fresh_signals() IS 'signals for the most frequent kinds of events, and values of their properties, that none counts yet; NULL: there are none';
 
 CREATE FUNCTION leadscore_internal.measures_document(signals jsonb, span interval) RETURNS jsonb
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH signal AS (
-		SELECT s.n, s.signal -> 'signal' AS name FROM jsonb_array_elements(signals) WITH ORDINALITY AS s (signal, n)
+		SELECT s.n, s.signal -> 'signal' AS name, s.signal ->> 'kind' IS NULL AND NOT s.signal ?| '{match,condition}' AS is_any,
+			-- values of properties that nobody has asked for are counted as a whole
+			s.signal ? 'match' AND (s.signal -> 'signal_id')::bigint > 2147480000 AS is_value
+		FROM jsonb_array_elements(signals) WITH ORDINALITY AS s (signal, n)
 	), window_length AS (
 		-- the longest that are not longer than half of what is known
 		SELECT w.length, row_number() OVER (ORDER BY w.length::interval DESC) AS n
 		FROM unnest('{6 hours,1 day,3 days,7 days,30 days,90 days,180 days}'::text[]) AS w (length)
 		WHERE w.length::interval <= span / 2
 	), measure AS (
-		SELECT s.n, s.name, 1 AS family, m.measure, NULL::text AS within, NULL::text AS half_life FROM signal s CROSS JOIN unnest('{count,value,active_days,days_since_last}'::text[]) AS m (measure)
-		UNION ALL SELECT s.n, s.name, 2, 'count', w.length, NULL FROM signal s JOIN window_length w ON w.n <= 4 WHERE jsonb_array_length(signals) <= 80
-		UNION ALL SELECT s.n, s.name, 3, 'count', NULL, w.length FROM signal s JOIN window_length w ON w.n <= 3 WHERE jsonb_array_length(signals) <= 80
+		SELECT s.n, s.name, 1 AS family, m.measure, NULL::text AS within, NULL::text AS half_life FROM signal s CROSS JOIN unnest('{count,value,active_days,days_since_last,days_since_first}'::text[]) AS m (measure)
+			WHERE CASE WHEN s.is_any THEN m.measure IN ('days_since_last', 'days_since_first') WHEN s.is_value THEN m.measure IN ('count', 'days_since_last') ELSE m.measure <> 'days_since_first' END
+		UNION ALL SELECT s.n, s.name, 2, 'count', w.length, NULL FROM signal s JOIN window_length w ON w.n <= 4 WHERE NOT s.is_value AND NOT s.is_any AND (SELECT count(*) FROM signal o WHERE NOT o.is_value) <= 80
+		UNION ALL SELECT s.n, s.name, 3, 'count', NULL, w.length FROM signal s JOIN window_length w ON w.n <= 3 WHERE NOT s.is_value AND NOT s.is_any AND (SELECT count(*) FROM signal o WHERE NOT o.is_value) <= 80
 	)
 	SELECT jsonb_build_object('model', 'measures', 'signals', signals,
 		'weights', coalesce((SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('signal', m.name, 'measure', m.measure, 'within', m.within, 'half_life', m.half_life, 'points', 1)) ORDER BY m.n, m.family, m.within::interval, m.half_life::interval, m.measure)
@@ -132,6 +155,15 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.without_proposed(jsonb) IS 'a scorecard document without what propose() has put into it';
 
+CREATE FUNCTION leadscore_internal.proposed_name(reads text) RETURNS jsonb
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+	-- behind a bar a label has a plural
+	SELECT jsonb_strip_nulls(jsonb_build_object('label', CASE WHEN strpos(reads, '|') = 0 AND leadscore_internal.label_fault(reads) IS NULL THEN reads END, 'description', 'proposed: ' || reads))
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.proposed_name(text) IS 'label and description of a signal that is proposed';
+
 -- The signal of a test of a profile: what it looks for, and how it reads.
 CREATE FUNCTION leadscore_internal.profile_test(test jsonb, OUT match jsonb, OUT condition text, OUT reads text)
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -148,7 +180,7 @@ COMMENT ON FUNCTION leadscore_internal.profile_test(jsonb, OUT jsonb, OUT text, 
 CREATE FUNCTION leadscore_internal.profile_test_signals(tests jsonb) RETURNS TABLE (test jsonb, signal text, document jsonb)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT t.test, n.signal, jsonb_strip_nulls(jsonb_build_object('signal', n.signal, 'subject', 'profile', 'match', d.match, 'condition', d.condition, 'description', 'proposed: ' || d.reads))
+	SELECT t.test, n.signal, jsonb_strip_nulls(jsonb_build_object('signal', n.signal, 'subject', 'profile', 'match', d.match, 'condition', d.condition) || leadscore_internal.proposed_name(d.reads))
 	FROM (SELECT DISTINCT e.test - '{points,leads}'::text[] AS test FROM jsonb_array_elements(tests) AS e (test)) t
 	CROSS JOIN LATERAL leadscore_internal.profile_test(t.test) d
 	CROSS JOIN LATERAL (SELECT coalesce(
@@ -205,11 +237,20 @@ AS $$
 		format('Learned from %s leads, of which %s had "%s" within %s.', learned -> 'leads', learned -> 'conversions', conversion, horizon),
 		format('Of two leads, one of which converts, the model ranks that one higher in %s %% of cases (+/- %s): judged by leads that it had not seen.',
 			round((learned -> 'auc_cross_validated')::numeric * 100, 1), round((learned -> 'auc_error')::numeric * 196, 1)),
-		format('The card has %s weights and %s rules; to tell the model in so few whole points costs %s %% of cases.', jsonb_array_length(document -> 'weights'), jsonb_array_length(document -> 'rules'),
-			round(((learned -> 'auc_fine')::numeric - (learned -> 'auc_card')::numeric) * 100, 2)),
+		format('The card has %s weights and %s %s; to tell the model in so few whole points costs %s %% of cases.', jsonb_array_length(document -> 'weights'), jsonb_array_length(document -> 'rules'),
+			CASE WHEN jsonb_array_length(document -> 'rules') = 1 THEN 'rule' ELSE 'rules' END,
+			round(greatest((learned -> 'auc_fine')::numeric - (learned -> 'auc_card')::numeric, 0) * 100, 2)),
 		(SELECT 'What brings most points: ' || string_agg(format('%s (%s)', x.reads, x.points), ', ' ORDER BY abs(x.points) DESC, x.reads) || '.'
-			FROM (SELECT concat_ws(' ', w ->> 'signal', nullif(w ->> 'measure', 'present'), 'from ' || (w ->> 'at_least'), 'within ' || (w ->> 'within')) AS reads, (w -> 'points')::numeric AS points
-				FROM jsonb_array_elements(document -> 'weights') w ORDER BY abs((w -> 'points')::numeric) DESC, 1 LIMIT 5) x),
+			FROM (
+				SELECT t.reads, t.points
+				FROM (
+					SELECT concat_ws(' ', w ->> 'signal', nullif(w ->> 'measure', 'present'), 'from ' || (w ->> 'at_least'), 'within ' || (w ->> 'within')) AS reads, (w -> 'points')::numeric AS points
+					FROM jsonb_array_elements(document -> 'weights') w
+					UNION ALL SELECT r ->> 'rule', (r -> 'points')::numeric FROM jsonb_array_elements(document -> 'rules') r
+				) t
+				ORDER BY abs(t.points) DESC, t.reads
+				LIMIT 5
+			) x),
 		(SELECT 'Left out: ' || string_agg(format('%s (%s)', l ->> 'attribute', l ->> 'reason'), ', ' ORDER BY l ->> 'attribute') || '.' FROM jsonb_array_elements(learned -> 'left_out') l))
 $$;
 
@@ -278,8 +319,10 @@ BEGIN
 	END IF;
 	own := CASE WHEN EXISTS (SELECT FROM leadscore.model m WHERE m.model = propose.model) THEN leadscore_internal.without_proposed(leadscore.scorecard(model)) - '{floor,ceiling}'::text[]
 		ELSE jsonb_build_object('model', model) END;
-	measured := coalesce((SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('signal', s.signal, 'signal_id', s.signal_id, 'kind', s.kind, 'match', s.match, 'condition', s.condition, 'description', s.description)) ORDER BY s.signal_id)
-			FROM leadscore.signal s WHERE s.subject = 'event'), '[]') || coalesce(fresh -> 'signals', '[]');
+	measured := coalesce((SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('signal', s.signal, 'signal_id', s.signal_id, 'kind', s.kind, 'match', s.match, 'condition', s.condition, 'label', s.label, 'description', s.description)) ORDER BY s.signal_id)
+			FROM leadscore.signal s WHERE s.subject = 'event'), '[]') || coalesce((
+			SELECT jsonb_agg(f.signal || CASE WHEN f.signal ? 'match' OR NOT f.signal ? 'kind' THEN leadscore_internal.proposed_name(f.signal ->> 'signal') ELSE '{}' END ORDER BY f.n)
+			FROM jsonb_array_elements(fresh -> 'signals') WITH ORDINALITY AS f (signal, n)), '[]');
 	q := leadscore_internal.check_outcome(own || jsonb_build_object('signals', coalesce(nullif(own -> 'signals', 'null'), '[]') || coalesce((
 			SELECT jsonb_agg(f) FROM jsonb_array_elements(fresh -> 'signals') f WHERE f ->> 'signal' = conversion), '[]')), conversion, horizon, instants, active_within);
 	after_hours := leadscore_internal.duration_hours('cutoff_after'::text, cutoff_after, 'Write a duration such as 7 days.'::text);
@@ -289,6 +332,7 @@ BEGIN
 	measures := leadscore_internal.measures_document(CASE WHEN events THEN measured ELSE '[]' END, data.data_end - data.data_start) || jsonb_build_object('signals', measured);
 	bare := CASE WHEN EXISTS (SELECT FROM jsonb_array_elements(own -> 'weights') w WHERE (w -> 'points')::float8 <> 0) THEN leadscore_internal.unbounded(own) END;
 
+	PERFORM leadscore_internal.begin_progress('propose'::text, q.signal_id::oid), leadscore_internal.report_progress('propose'::text, 'reading'::text, 0::bigint, NULL::bigint);
 	learned := (
 		SELECT leadscore_internal.learn(measures, e.timeline, CASE WHEN propose.profile THEN e.profile END, e.cutoff, e.outcome < 'infinity', hashtextextended(e.lead_id, 0),
 			leadscore_internal.past_score(bare, e.timeline, e.profile, e.cutoff), max_weights, pairs, NULL::float8, NULL::integer, slope, true)
@@ -298,10 +342,12 @@ BEGIN
 			DETAIL = format('Of %s leads at the cutoffs %s converted within the horizon.', coalesce(learned -> 'leads', '0'), coalesce(learned -> 'conversions', '0')),
 			HINT = 'At least 20 conversions are wanted, and leads that did not convert: choose other cutoffs, a longer horizon or another conversion.';
 	END IF;
+	PERFORM leadscore_internal.report_progress('propose'::text, 'writing'::text, NULL::bigint, NULL::bigint);
 	document := leadscore_internal.learned_document(CASE WHEN bare IS NULL THEN own
 			ELSE leadscore_internal.with_points(bare, array_fill(coalesce((learned -> 'own')::float8 / slope, 0), ARRAY[(SELECT count(*)::integer FROM leadscore_internal.card_terms(bare))]), NULL) END,
 		measures, learned, conversion);
 	document := leadscore_internal.with_segments(document, learned -> 'limits', data.data_end);
+	PERFORM leadscore_internal.end_progress('propose'::text);
 	RETURN document || jsonb_build_object('report', (learned - '{terms,intercept,slope,limits}'::text[]) || jsonb_build_object('conversion', conversion, 'horizon', horizon,
 		'cutoffs', CASE WHEN cutoff_after IS NULL THEN to_jsonb(instants) END, 'cutoff_after', cutoff_after, 'active_within', active_within, 'once', coalesce(once, false), 'lead_filter', lead_filter,
 		'loss_of_coarsening', (learned -> 'auc_fine')::float8 - (learned -> 'auc_card')::float8,

@@ -48,6 +48,8 @@ AS $$
 	SELECT 'warning', b.name, format('its band overlaps that of %s, so both count there', string_agg(a.name, ', ' ORDER BY a.n)), 'Let each band begin where the one before it ends: below 5, at_least 5.'
 	FROM weight a JOIN weight b ON b.measured = a.measured AND b.n > a.n AND b.whole <> a.whole
 	WHERE a.is_band AND b.is_band AND coalesce(a.at_least, '-Infinity') < coalesce(b.below, 'Infinity') AND coalesce(b.at_least, '-Infinity') < coalesce(a.below, 'Infinity')
+	-- the steps of what propose() has learned add up
+	AND (a.category = 'learned' AND b.category = 'learned') IS NOT TRUE
 	GROUP BY b.n, b.name
 $$;
 

@@ -210,45 +210,53 @@ look_at_rows(const Problem *problem, const double *logits, double *residuals, do
 	return likelihood;
 }
 
-/* The mean log loss of one fold's rows, or of all rows if the fold is -1. */
+/* The mean log loss of rows by their logits. */
 double
-log_loss_of(const Design *design, const double *logits, const uint8 *folds, int fold)
+log_loss_of(const bool *outcomes, const double *logits, int64 n)
 {
 	double		loss = 0;
-	int64		n = 0;
 
-	for (int64 i = 0; i < design->n; i++)
-		if (fold < 0 || folds[i] == fold)
-		{
-			double		towards = design->outcomes[i] ? logits[i] : -logits[i];
+	for (int64 i = 0; i < n; i++)
+	{
+		double		towards = outcomes[i] ? logits[i] : -logits[i];
 
-			loss += log1p(exp(-fabs(towards))) + Max(-towards, 0);
-			n++;
-		}
+		loss += log1p(exp(-fabs(towards))) + Max(-towards, 0);
+	}
 	return n > 0 ? loss / n : 0;
 }
 
-/* The Cholesky factor of the Hessian at some coefficients. */
+/* The Hessian at some coefficients, without penalties: the lower half. */
 double *
-factor_at(const Problem *problem, const double *beta)
+hessian_at(const Problem *problem, const double *beta)
 {
 	const Design *design = problem->design;
 	int			n = design->n_columns;
 	double	   *logits = MemoryContextAllocHuge(CurrentMemoryContext, Max(design->n, 1) * sizeof(double));
 	double	   *residuals = MemoryContextAllocHuge(CurrentMemoryContext, Max(design->n, 1) * sizeof(double));
 	double	   *weights = MemoryContextAllocHuge(CurrentMemoryContext, Max(design->n, 1) * sizeof(double));
-	double	   *factor = MemoryContextAllocHuge(CurrentMemoryContext, (Size) n * n * sizeof(double));
+	double	   *hessian = MemoryContextAllocHuge(CurrentMemoryContext, (Size) n * n * sizeof(double));
 
 	spread(design, beta, logits);
 	look_at_rows(problem, logits, residuals, weights);
-	weigh_columns(design, weights, factor);
+	weigh_columns(design, weights, hessian);
+	pfree(logits);
+	pfree(residuals);
+	pfree(weights);
+	return hessian;
+}
+
+/* The Cholesky factor of a Hessian with the problem's penalties. */
+double *
+factor_of(const Problem *problem, const double *hessian)
+{
+	int			n = problem->design->n_columns;
+	double	   *factor = MemoryContextAllocHuge(CurrentMemoryContext, (Size) n * n * sizeof(double));
+
+	memcpy(factor, hessian, (Size) n * n * sizeof(double));
 	for (int j = 0; j < n; j++)
 		factor[(Size) j * n + j] += problem->penalties[j] + 1e-6;
 	if (!cholesky(factor, n))
 		elog(ERROR, "the Hessian is singular");
-	pfree(logits);
-	pfree(residuals);
-	pfree(weights);
 	return factor;
 }
 

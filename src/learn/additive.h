@@ -42,12 +42,13 @@ typedef struct Problem
 
 extern void design_finish(Design *design);
 extern void set_penalties(Problem *problem, double l2);
-extern double *factor_at(const Problem *problem, const double *beta);
+extern double *hessian_at(const Problem *problem, const double *beta);
+extern double *factor_of(const Problem *problem, const double *hessian);
 extern void fit_additive(const Problem *problem, const double *factor, double small, double *beta);
 extern void spread(const Design *design, const double *beta, double *rows);
 extern void collect(const Design *design, const double *rows, double *columns);
 extern void weigh_columns(const Design *design, const double *weights, double *hessian);
-extern double log_loss_of(const Design *design, const double *logits, const uint8 *folds, int fold);
+extern double log_loss_of(const bool *outcomes, const double *logits, int64 n);
 extern double starting_intercept(const Problem *problem);
 
 #endif							/* LEADSCORE_ADDITIVE_H */

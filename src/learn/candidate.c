@@ -494,6 +494,9 @@ count_codes(Gathering *gathering, Candidate *candidate)
 int
 gathering_finish(Gathering *gathering, Candidate ***candidates)
 {
+	/* lines are as straight as bins are fine; among few candidates that costs little */
+	int			bins = Max(MOST_BINS, Min(FINEST_BINS, FINEST_BINS * MOST_BINS / Max(gathering->n_candidates, 1)));
+
 	for (int i = 0; i < gathering->n_candidates; i++)
 	{
 		Candidate  *candidate = gathering->candidates[i];
@@ -505,7 +508,7 @@ gathering_finish(Gathering *gathering, Candidate ***candidates)
 		else if (candidate->kind == CANDIDATE_LEVELS)
 			code_levels(gathering, candidate);
 		else
-			code_numbers(gathering, candidate, candidate->kind == CANDIDATE_OWN ? 200 : MOST_BINS);
+			code_numbers(gathering, candidate, candidate->kind == CANDIDATE_OWN ? 200 : bins);
 		count_codes(gathering, candidate);
 		/* their rows and numbers are codes now */
 		if (candidate->rows)

@@ -7,7 +7,8 @@
 #include "label.h"
 #include "model/scorecard.h"
 
-#define MOST_BINS 32
+#define MOST_BINS 32				/* of a number that has steps, */
+#define FINEST_BINS 128			/* and of one that has a curve */
 #define FEWEST_LEADS 10			/* of a level that gets a column */
 
 typedef enum CandidateKind
