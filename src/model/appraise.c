@@ -516,37 +516,46 @@ score(PG_FUNCTION_ARGS)
 	PG_RETURN_FLOAT8(appraisal.score);
 }
 
+const char *
+grade_of(const Scorecard *card, const Appraisal *appraisal)
+{
+	for (int32 i = 0; i < card->ngrades; i++)
+		if (appraisal->fit >= card->grades[i].min_fit)
+			return card->grades[i].grade;
+	return NULL;
+}
+
+Datum
+appraisal_row(Scorecard *card, const Appraisal *appraisal, FunctionCallInfo fcinfo)
+{
+	int32		segment = segment_number(card, appraisal, NULL, 0);
+	Datum		values[9];
+	bool		nulls[9] = {0};
+
+	values[0] = Float8GetDatum(appraisal->score);
+	values[1] = Float8GetDatum(appraisal->engagement);
+	values[2] = Float8GetDatum(appraisal->fit);
+	nulls[3] = !card->has_probability;
+	values[3] = Float8GetDatum(probability_of(card, appraisal));
+	values[4] = text_datum(grade_of(card, appraisal), &nulls[4]);
+	values[5] = text_datum(appraisal->stage < 0 ? NULL : card->stages[appraisal->stage].stage, &nulls[5]);
+	values[6] = text_datum(segment == 0 ? NULL : card->segments[segment - 1].segment, &nulls[6]);
+	values[7] = instant_datum(appraisal->last_hour, &nulls[7]);
+	nulls[8] = segment == 0;
+	values[8] = Int32GetDatum(segment == 0 ? 0 : card->segments[segment - 1].position);
+	return HeapTupleGetDatum(heap_form_tuple(result_row(&card->row, fcinfo, card->context), values, nulls));
+}
+
 /* The whole appraisal: (score, engagement, fit, probability, grade, stage, segment, last_active, segment_position). */
 Datum
 appraise(PG_FUNCTION_ARGS)
 {
 	Scorecard  *card;
 	Appraisal	appraisal;
-	Datum		values[9];
-	bool		nulls[9] = {0};
-	const char *grade = NULL;
-	int32		segment;
 
 	if (!appraise_arguments(fcinfo, &card, &appraisal, NULL))
 		PG_RETURN_NULL();
-
-	for (int32 i = 0; i < card->ngrades && grade == NULL; i++)
-		if (appraisal.fit >= card->grades[i].min_fit)
-			grade = card->grades[i].grade;
-
-	values[0] = Float8GetDatum(appraisal.score);
-	values[1] = Float8GetDatum(appraisal.engagement);
-	values[2] = Float8GetDatum(appraisal.fit);
-	nulls[3] = !card->has_probability;
-	values[3] = Float8GetDatum(probability_of(card, &appraisal));
-	values[4] = text_datum(grade, &nulls[4]);
-	values[5] = text_datum(appraisal.stage < 0 ? NULL : card->stages[appraisal.stage].stage, &nulls[5]);
-	segment = segment_number(card, &appraisal, NULL, 0);
-	values[6] = text_datum(segment == 0 ? NULL : card->segments[segment - 1].segment, &nulls[6]);
-	values[7] = instant_datum(appraisal.last_hour, &nulls[7]);
-	nulls[8] = segment == 0;
-	values[8] = Int32GetDatum(segment == 0 ? 0 : card->segments[segment - 1].position);
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(result_row(&card->row, fcinfo, card->context), values, nulls)));
+	PG_RETURN_DATUM(appraisal_row(card, &appraisal, fcinfo));
 }
 
 /* The points of each weight, in the document's order, then of each rule. */
