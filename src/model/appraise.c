@@ -27,7 +27,7 @@ PG_FUNCTION_INFO_V1(contributions);
 PG_FUNCTION_INFO_V1(features);
 PG_FUNCTION_INFO_V1(next_segment);
 
-/* A scorecard keeps room for this many hours: 640 kB. */
+/* A scorecard keeps room for this many hours: 768 kB. */
 #define MOST_SCRATCH 32768
 
 /* The same, not inlined, for rarer cases: it keeps the loop over weights small. */
@@ -52,19 +52,19 @@ book(Scorecard *card, int32 index, double measured, int32 last_hour,
 		contributions[index] = (Contribution) {true, measured, uncapped, points, last_hour};
 }
 
-/* Book the points of a weight that had nothing to measure. */
-static void
+/* Book the points of a weight with if_none: 0 if it had something to measure. */
+static inline void
 book_absence(Scorecard *card, int32 index, double *total, Contribution *contributions)
 {
 	const Weight *w = &card->weights[index];
-	double		points = clamp(w->if_none, w->min_points, w->max_points);
+	bool		absent = w->happened != card->turn;
 
 	total = w->part >= 0 ? &card->parts[w->part].sum : total;
-	*total += points;
-	if (contributions)
+	*total += absent ? w->absent_points : 0;
+	if (contributions && absent)
 	{
 		contributions[index].uncapped_points = w->if_none;
-		contributions[index].points = points;
+		contributions[index].points = w->absent_points;
 	}
 }
 
@@ -82,12 +82,14 @@ scratch_enlarge(Scorecard *card, uint32 n)
 		card->ages = repalloc_huge(card->ages, capacity * sizeof(int32));
 		card->occurrences = repalloc_huge(card->occurrences, capacity * sizeof(double));
 		card->values = repalloc_huge(card->values, capacity * sizeof(double));
+		card->day_numbers = repalloc_huge(card->day_numbers, capacity * sizeof(int32));
 	}
 	else
 	{
 		card->ages = MemoryContextAllocHuge(card->context, capacity * sizeof(int32));
 		card->occurrences = MemoryContextAllocHuge(card->context, capacity * sizeof(double));
 		card->values = MemoryContextAllocHuge(card->context, capacity * sizeof(double));
+		card->day_numbers = MemoryContextAllocHuge(card->context, capacity * sizeof(int32));
 	}
 	card->scratch_capacity = capacity;
 }
@@ -101,6 +103,7 @@ scratch_release(Scorecard *card)
 	pfree(card->ages);
 	pfree(card->occurrences);
 	pfree(card->values);
+	pfree(card->day_numbers);
 	card->scratch_capacity = 0;
 }
 
@@ -158,55 +161,42 @@ reach_stage(const Scorecard *card, const Weight *w, int32 age, Appraisal *apprai
 static inline Activity
 activity_at(const Scorecard *card, int32 first, int32 n, int32 hour)
 {
-	return (Activity) {n, hour, card->ages + first, card->occurrences + first, card->values + first, card->days};
+	return (Activity) {n, hour, card->ages + first, card->occurrences + first, card->values + first, card->day_numbers + first};
 }
 
-/* Record the last hour of a signal, for weights that count from it. */
+/* Record the last hour of a signal. */
 static inline void
-note_start(const Scorecard *card, SignalWeights *group, int32 last)
+note_last(const Scorecard *card, SignalWeights *group, int32 last)
 {
-	if (group->is_start)
-	{
-		group->seen = card->turn;
-		group->last_hour = last;
-	}
+	group->seen = card->turn;
+	group->last_hour = last;
 }
 
-/* Whether an hour of that age is enough for a condition. */
-static inline bool
-is_enough(const Weight *condition, int32 age)
-{
-	return condition->any_figure && (condition->within == 0 || age < condition->within);
-}
-
-/* Mark the conditions on a signal that hold. */
+/* Mark the conditions on a signal that need a figure, and hold. */
 static pg_noinline void
 check_conditions(Scorecard *card, const SignalWeights *group, const Activity *activity)
 {
-	for (int32 i = 0; i < group->conditions.n; i++)
+	for (int32 i = 0; i < group->measured.n; i++)
 	{
-		Weight	   *condition = &card->conditions[group->conditions.items[i]];
+		Weight	   *condition = &card->conditions[group->measured.items[i]];
 		double		measured;
 
-		if (is_enough(condition, activity->ages[activity->n - 1]) ||
-			(!condition->any_figure && measure_apart(condition, activity, first_within(activity, condition->within), &measured) &&
-			 condition_holds(condition, measured)))
+		if (measure_apart(condition, activity, first_within(activity, condition->within), &measured) &&
+			condition_holds(condition, measured))
 			condition->happened = card->turn;
 	}
 }
 
-/* Record a signal whose sum and last hour alone are known, for conditions, if_none and since_signal. */
-static pg_noinline void
-remember_sum(Scorecard *card, SignalWeights *group, int32 hour, int32 last)
+/* Mark the weights and conditions that happened by the last hour of their signal. */
+static inline void
+check_simple(Scorecard *card, int32 hour)
 {
-	card->weights[group->weights.items[0]].happened = card->turn;
-	note_start(card, group, last);
-	for (int32 i = 0; i < group->conditions.n; i++)
+	for (int32 i = 0; i < card->nsimple; i++)
 	{
-		Weight	   *condition = &card->conditions[group->conditions.items[i]];
+		const Simple *simple = &card->simple[i];
+		bool		happened = (simple->group->seen == card->turn) & (hour - simple->group->last_hour < simple->within);
 
-		if (is_enough(condition, hour - last))
-			condition->happened = card->turn;
+		simple->what->happened = happened ? card->turn : 0;
 	}
 }
 
@@ -218,17 +208,20 @@ static pg_attribute_always_inline void
 appraise_weights(Scorecard *card, const Indexes *weights, bool later, const Activity *activity, Appraisal *appraisal, Contribution *contributions)
 {
 	int32		last_age = activity->ages[activity->n - 1];
+	bool		found = false;
+	double		measured = 0;
 
 	for (int32 i = 0; i < weights->n; i++)
 	{
 		int32		index = weights->items[i];
 		Weight	   *w = &card->weights[index];
-		double		measured;
 
 		CHECK_FOR_INTERRUPTS();
 		reach_stage(card, w, last_age, appraisal);
-		if (later ? !measure_apart(w, activity, first_since(w, activity, card->turn), &measured)
-			: !measure(w, activity, first_within(activity, w->within), &measured))
+		if (!w->same_figure)
+			found = later ? measure_apart(w, activity, first_since(w, activity, card->turn), &measured)
+				: measure(w, activity, first_within(activity, w->within), &measured);
+		if (!found)
 			continue;
 		w->happened = card->turn;
 		book(card, index, measured, activity->hour - last_age, &appraisal->engagement, contributions);
@@ -284,8 +277,7 @@ appraise_timeline(Scorecard *card, const struct varlena *timeline, int32 hour, i
 			appraisal->last_hour = Max(appraisal->last_hour, last);
 			reach_stage(card, w, hour - last, appraisal);
 			book(card, index, measured, last, &appraisal->engagement, contributions);
-			if (group->is_remembered)
-				remember_sum(card, group, hour, last);
+			note_last(card, group, last);
 			continue;
 		}
 
@@ -295,9 +287,11 @@ appraise_timeline(Scorecard *card, const struct varlena *timeline, int32 hour, i
 		activity = activity_at(card, card->scratch_used, n, hour);
 		last = hour - activity.ages[activity.n - 1];
 		appraisal->last_hour = Max(appraisal->last_hour, last);
-		note_start(card, group, last);
+		note_last(card, group, last);
+		if (group->needs_days)
+			days_of_hours(card->days, hour, activity.ages, n, card->day_numbers + card->scratch_used);
 		appraise_weights(card, &group->weights, false, &activity, appraisal, contributions);
-		if (group->conditions.n > 0)
+		if (group->measured.n > 0)
 			check_conditions(card, group, &activity);
 		if (group->later.n > 0)
 		{
@@ -342,21 +336,21 @@ appraise_profile(Scorecard *card, Jsonb *profile, Appraisal *appraisal, Contribu
 	}
 }
 
-static bool
+/* Whether a rule holds. All conditions are read: that is cheaper than a branch for each, which cannot be predicted. */
+static inline bool
 rule_holds(const Scorecard *card, const Rule *rule)
 {
 	const Weight *conditions = card->conditions;
+	bool		fails = false;
 	bool		any = rule->any_of == rule->none_of;
 
 	for (int32 i = rule->all_of; i < rule->any_of; i++)
-		if (conditions[i].happened != card->turn)
-			return false;
+		fails |= conditions[i].happened != card->turn;
+	for (int32 i = rule->any_of; i < rule->none_of; i++)
+		any |= conditions[i].happened == card->turn;
 	for (int32 i = rule->none_of; i < rule->end; i++)
-		if (conditions[i].happened == card->turn)
-			return false;
-	for (int32 i = rule->any_of; i < rule->none_of && !any; i++)
-		any = conditions[i].happened == card->turn;
-	return any;
+		fails |= conditions[i].happened == card->turn;
+	return any & !fails;
 }
 
 static void
@@ -366,20 +360,14 @@ appraise_rules(Scorecard *card, Appraisal *appraisal, Contribution *contribution
 	{
 		const Rule *rule = &card->rules[i];
 		bool		holds = rule_holds(card, rule);
+		double		points = holds ? rule->points : 0;
 		double	   *total = rule->part >= 0 ? &card->parts[rule->part].sum : rule->profile ? &appraisal->fit : &appraisal->engagement;
 
 		CHECK_FOR_INTERRUPTS();
-		if (holds)
-		{
-			appraisal->rules |= rule->bit;
-			*total += rule->points;
-		}
+		appraisal->rules |= holds ? rule->bit : 0;
+		*total += points;
 		if (contributions)
-		{
-			double		points = holds ? rule->points : 0;
-
 			contributions[card->nweights + i] = (Contribution) {true, holds, points, points, NO_HOUR};
-		}
 	}
 }
 
@@ -399,8 +387,7 @@ void
 appraise_end(Scorecard *card, Appraisal *appraisal, Contribution *contributions)
 {
 	for (int32 i = 0; i < card->absences.n; i++)
-		if (card->weights[card->absences.items[i]].happened != card->turn)
-			book_absence(card, card->absences.items[i], &appraisal->engagement, contributions);
+		book_absence(card, card->absences.items[i], &appraisal->engagement, contributions);
 	appraise_rules(card, appraisal, contributions);
 
 	for (int32 i = 0; i < card->nparts; i++)
@@ -427,6 +414,7 @@ appraise_lead(Scorecard *card, const struct varlena *timeline, Jsonb *profile,
 
 	if (timeline)
 		appraise_timeline(card, timeline, hour, known, appraisal, contributions);
+	check_simple(card, hour);
 	scratch_release(card);
 	appraise_profile(card, profile, appraisal, contributions);
 	appraise_end(card, appraisal, contributions);

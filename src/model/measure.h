@@ -19,43 +19,44 @@ typedef struct Activity
 	const int32 *ages;			/* hours, descending, all >= 0 */
 	const double *occurrences;
 	const double *values;
-	LocalDays  *days;			/* or NULL: UTC days */
+	const int32 *days;			/* of each hour; only if the group needs days */
 } Activity;
 
 /* Room for the hours of one signal; scratch_release() frees it after an unusually long one. */
 extern void scratch_enlarge(Scorecard *card, uint32 n);
 extern void scratch_release(Scorecard *card);
 
-/* The first hour that is younger than a window: a branchless binary search. */
+/* The first hour that is younger than an age: a binary search without a branch but for its length. */
 static inline int32
-first_within(const Activity *a, int32 within)
+first_younger(const Activity *a, int32 age)
 {
 	int32		first = 0;
 
-	if (within == 0)
-		return 0;
 	for (int32 left = a->n; left > 0;)
 	{
 		int32		half = (left + 1) / 2;
 
-		first += a->ages[first + half - 1] >= within ? half : 0;
+		first += half & -(int32) (a->ages[first + half - 1] >= age);
 		left -= half;
 	}
 	return first;
+}
+
+/* The first hour within a window; 0: all are. */
+static inline int32
+first_within(const Activity *a, int32 within)
+{
+	return within == 0 ? 0 : first_younger(a, within);
 }
 
 /* The first hour that a weight measures: after the last hour of another signal, and within its window. */
 static inline int32
 first_since(const Weight *w, const Activity *a, uint64 turn)
 {
-	int32		age;
+	int32		within = w->within == 0 ? PG_INT32_MAX : w->within;
+	int32		since = w->since->seen == turn ? a->hour - w->since->last_hour : PG_INT32_MAX;
 
-	if (w->since->seen != turn)
-		return first_within(a, w->within);
-	age = a->hour - w->since->last_hour;
-	if (age == 0)
-		return a->n;
-	return first_within(a, w->within == 0 ? age : Min(w->within, age));
+	return first_younger(a, Min(within, since));
 }
 
 /* The occurrences from hour "first" on, decayed, with at most max_per_day per day. */
@@ -64,7 +65,7 @@ measure_count(const Weight *w, const Activity *a, int32 first)
 {
 	double		sum = 0;
 	int32		day = PG_INT32_MIN;
-	double		left = 0;
+	double		left[2] = {0, w->max_per_day};	/* on the same day, on a new one */
 
 	if (w->max_per_day == 0)
 	{
@@ -79,16 +80,12 @@ measure_count(const Weight *w, const Activity *a, int32 first)
 
 	for (int32 i = first; i < a->n; i++)
 	{
-		int32		this_day = day_of_hour(a->days, a->hour - a->ages[i]);
-		double		counted;
+		/* (whether a day is a new one cannot be predicted) */
+		double		left_today = left[a->days[i] != day];
+		double		counted = Min(a->occurrences[i], left_today);
 
-		if (this_day != day)
-		{
-			day = this_day;
-			left = w->max_per_day;
-		}
-		counted = Min(a->occurrences[i], left);
-		left -= counted;
+		day = a->days[i];
+		left[0] = left_today - counted;
 		sum += w->decay ? counted * decay_factor(w->decay, a->ages[i]) : counted;
 	}
 	return sum;
@@ -116,13 +113,8 @@ measure_active_days(const Activity *a, int32 first)
 
 	for (int32 i = first; i < a->n; i++)
 	{
-		int32		this_day = day_of_hour(a->days, a->hour - a->ages[i]);
-
-		if (this_day != day)
-		{
-			day = this_day;
-			days++;
-		}
+		days += a->days[i] != day;
+		day = a->days[i];
 	}
 	return days;
 }

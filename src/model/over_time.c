@@ -173,17 +173,19 @@ book_found(OverTime *over, int32 index)
 
 /* Unpack the reader's signal up to the last instant; false if it has no such hours. */
 static bool
-read_signal(OverTime *over, TimelineReader *reader, bool needs_values, Activity *activity)
+read_signal(OverTime *over, TimelineReader *reader, const SignalWeights *group, Activity *activity)
 {
 	Scorecard  *card = over->card;
 	int32		hour = over->hours[over->n - 1];
 
-	activity->n = unpack_signal(card, reader, hour, hour, needs_values);
+	activity->n = unpack_signal(card, reader, hour, hour, group->needs_values);
 	activity->hour = hour;
 	activity->ages = card->ages;
 	activity->occurrences = card->occurrences;
 	activity->values = card->values;
-	activity->days = card->days;
+	activity->days = card->day_numbers;
+	if (group->needs_days)
+		days_of_hours(card->days, hour, card->ages, activity->n, card->day_numbers);
 	if (activity->n > over->capacity)
 	{
 		if (over->signal_hours)
@@ -209,7 +211,8 @@ appraise_indexes(OverTime *over, const Indexes *weights, const Activity *activit
 			book_from(over, index, measure_sum(over, w, activity));
 		else
 		{
-			measure_each(over, w, activity);
+			if (!w->same_figure)
+				measure_each(over, w, activity);
 			book_found(over, index);
 		}
 	}
@@ -289,7 +292,7 @@ walk_timeline(OverTime *over, const struct varlena *timeline)
 		}
 		if (group->later.n > 0)
 			card->waiting[card->nwaiting++] = (Waiting) {.group = group, .reader = reader};
-		if (!read_signal(over, &reader, group->needs_values, &activity))
+		if (!read_signal(over, &reader, group, &activity))
 			continue;
 		if (group->is_start)
 			note_last_hours(over, group, &activity);
@@ -297,7 +300,7 @@ walk_timeline(OverTime *over, const struct varlena *timeline)
 		check_conditions_over_time(over, group, &activity);
 	}
 	for (int32 i = 0; i < card->nwaiting; i++)
-		if (read_signal(over, &card->waiting[i].reader, card->waiting[i].group->needs_values, &activity))
+		if (read_signal(over, &card->waiting[i].reader, card->waiting[i].group, &activity))
 			appraise_indexes(over, &card->waiting[i].group->later, &activity);
 	scratch_release(card);
 	if (over->capacity > MOST_HOURS)
