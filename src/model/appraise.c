@@ -27,12 +27,12 @@ PG_FUNCTION_INFO_V1(contributions);
 PG_FUNCTION_INFO_V1(features);
 PG_FUNCTION_INFO_V1(next_segment);
 
-/* A scorecard keeps room for this many hours: 768 kB. */
+/* A scorecard keeps room for this many hours: 1 MB. */
 #define MOST_SCRATCH 32768
 
 /* The same, not inlined, for rarer cases: it keeps the loop over weights small. */
 static pg_noinline bool
-measure_apart(const Weight *w, const Activity *a, int32 first, double *measured)
+measure_apart(const Weight *w, Activity *a, int32 first, double *measured)
 {
 	return measure(w, a, first, measured);
 }
@@ -60,7 +60,7 @@ book_absence(Scorecard *card, int32 index, double *total, Contribution *contribu
 	bool		absent = w->happened != card->turn;
 
 	total = w->part >= 0 ? &card->parts[w->part].sum : total;
-	*total += absent ? w->absent_points : 0;
+	*total += absent * w->absent_points;	/* without a branch */
 	if (contributions && absent)
 	{
 		contributions[index].uncapped_points = w->if_none;
@@ -83,6 +83,7 @@ scratch_enlarge(Scorecard *card, uint32 n)
 		card->occurrences = repalloc_huge(card->occurrences, capacity * sizeof(double));
 		card->values = repalloc_huge(card->values, capacity * sizeof(double));
 		card->day_numbers = repalloc_huge(card->day_numbers, capacity * sizeof(int32));
+		card->limited = repalloc_huge(card->limited, capacity * sizeof(double));
 	}
 	else
 	{
@@ -90,6 +91,7 @@ scratch_enlarge(Scorecard *card, uint32 n)
 		card->occurrences = MemoryContextAllocHuge(card->context, capacity * sizeof(double));
 		card->values = MemoryContextAllocHuge(card->context, capacity * sizeof(double));
 		card->day_numbers = MemoryContextAllocHuge(card->context, capacity * sizeof(int32));
+		card->limited = MemoryContextAllocHuge(card->context, capacity * sizeof(double));
 	}
 	card->scratch_capacity = capacity;
 }
@@ -104,6 +106,7 @@ scratch_release(Scorecard *card)
 	pfree(card->occurrences);
 	pfree(card->values);
 	pfree(card->day_numbers);
+	pfree(card->limited);
 	card->scratch_capacity = 0;
 }
 
@@ -161,7 +164,16 @@ reach_stage(const Scorecard *card, const Weight *w, int32 age, Appraisal *apprai
 static inline Activity
 activity_at(const Scorecard *card, int32 first, int32 n, int32 hour)
 {
-	return (Activity) {n, hour, card->ages + first, card->occurrences + first, card->values + first, card->day_numbers + first};
+	return (Activity) {
+		.n = n,
+		.hour = hour,
+		.ages = card->ages + first,
+		.occurrences = card->occurrences + first,
+		.values = card->values + first,
+		.zone = card->days,
+		.days = card->day_numbers + first,
+		.limited = card->limited + first
+	};
 }
 
 /* Record the last hour of a signal. */
@@ -174,7 +186,7 @@ note_last(const Scorecard *card, SignalWeights *group, int32 last)
 
 /* Mark the conditions on a signal that need a figure, and hold. */
 static pg_noinline void
-check_conditions(Scorecard *card, const SignalWeights *group, const Activity *activity)
+check_conditions(Scorecard *card, const SignalWeights *group, Activity *activity)
 {
 	for (int32 i = 0; i < group->measured.n; i++)
 	{
@@ -196,7 +208,7 @@ check_simple(Scorecard *card, int32 hour)
 		const Simple *simple = &card->simple[i];
 		bool		happened = (simple->group->seen == card->turn) & (hour - simple->group->last_hour < simple->within);
 
-		simple->what->happened = happened ? card->turn : 0;
+		simple->what->happened = card->turn & -(uint64) happened;	/* without a branch */
 	}
 }
 
@@ -205,7 +217,7 @@ check_simple(Scorecard *card, int32 hour)
  * last hour of another.
  */
 static pg_attribute_always_inline void
-appraise_weights(Scorecard *card, const Indexes *weights, bool later, const Activity *activity, Appraisal *appraisal, Contribution *contributions)
+appraise_weights(Scorecard *card, const Indexes *weights, bool later, Activity *activity, Appraisal *appraisal, Contribution *contributions)
 {
 	int32		last_age = activity->ages[activity->n - 1];
 	bool		found = false;
@@ -288,8 +300,6 @@ appraise_timeline(Scorecard *card, const struct varlena *timeline, int32 hour, i
 		last = hour - activity.ages[activity.n - 1];
 		appraisal->last_hour = Max(appraisal->last_hour, last);
 		note_last(card, group, last);
-		if (group->needs_days)
-			days_of_hours(card->days, hour, activity.ages, n, card->day_numbers + card->scratch_used);
 		appraise_weights(card, &group->weights, false, &activity, appraisal, contributions);
 		if (group->measured.n > 0)
 			check_conditions(card, group, &activity);
@@ -360,14 +370,17 @@ appraise_rules(Scorecard *card, Appraisal *appraisal, Contribution *contribution
 	{
 		const Rule *rule = &card->rules[i];
 		bool		holds = rule_holds(card, rule);
-		double		points = holds ? rule->points : 0;
 		double	   *total = rule->part >= 0 ? &card->parts[rule->part].sum : rule->profile ? &appraisal->fit : &appraisal->engagement;
 
 		CHECK_FOR_INTERRUPTS();
-		appraisal->rules |= holds ? rule->bit : 0;
-		*total += points;
+		appraisal->rules |= rule->bit & -(uint64) holds;
+		*total += holds * rule->points; /* without a branch */
 		if (contributions)
+		{
+			double		points = holds ? rule->points : 0;
+
 			contributions[card->nweights + i] = (Contribution) {true, holds, points, points, NO_HOUR};
+		}
 	}
 }
 

@@ -19,7 +19,13 @@ typedef struct Activity
 	const int32 *ages;			/* hours, descending, all >= 0 */
 	const double *occurrences;
 	const double *values;
-	const int32 *days;			/* of each hour; only if the group needs days */
+	LocalDays  *zone;			/* or NULL: UTC */
+	int32	   *days;			/* of each hour, once has_days is set */
+	bool		has_days;
+	int32		max_per_day;	/* "counted" holds what counts of "occurrences" from hour "from" on; 0: nothing */
+	int32		from;
+	const double *counted;
+	double	   *limited;		/* room for that */
 } Activity;
 
 /* Room for the hours of one signal; scratch_release() frees it after an unusually long one. */
@@ -59,35 +65,60 @@ first_since(const Weight *w, const Activity *a, uint64 turn)
 	return first_younger(a, Min(within, since));
 }
 
-/* The occurrences from hour "first" on, decayed, with at most max_per_day per day. */
-static pg_attribute_always_inline double
-measure_count(const Weight *w, const Activity *a, int32 first)
+/* The days of the hours, found once. */
+static inline const int32 *
+days_of(Activity *a)
 {
-	double		sum = 0;
+	if (!a->has_days)
+		days_of_hours(a->zone, a->hour, a->ages, a->n, a->days);
+	a->has_days = true;
+	return a->days;
+}
+
+/* The occurrences from hour "first" on, at most so many per day. Two weights often have the same limit. */
+static inline const double *
+count_limited(Activity *a, int32 first, int32 max_per_day)
+{
+	double		all = 0;
 	int32		day = PG_INT32_MIN;
-	double		left[2] = {0, w->max_per_day};	/* on the same day, on a new one */
+	double		left[2] = {0, max_per_day}; /* on the same day, on a new one */
+	const int32 *days;
 
-	if (w->max_per_day == 0)
-	{
-		if (w->decay == NULL)
-			for (int32 i = first; i < a->n; i++)
-				sum += a->occurrences[i];
-		else
-			for (int32 i = first; i < a->n; i++)
-				sum += a->occurrences[i] * decay_factor(w->decay, a->ages[i]);
-		return sum;
-	}
+	if (a->max_per_day == max_per_day && a->from == first)
+		return a->counted;
+	a->max_per_day = max_per_day;
+	a->from = first;
+	for (int32 i = first; i < a->n; i++)
+		all += Max(a->occurrences[i], 0);
+	if (all <= max_per_day)
+		return a->counted = a->occurrences;
 
+	days = days_of(a);
 	for (int32 i = first; i < a->n; i++)
 	{
 		/* (whether a day is a new one cannot be predicted) */
-		double		left_today = left[a->days[i] != day];
-		double		counted = Min(a->occurrences[i], left_today);
+		double		left_today = left[days[i] != day];
 
-		day = a->days[i];
-		left[0] = left_today - counted;
-		sum += w->decay ? counted * decay_factor(w->decay, a->ages[i]) : counted;
+		a->limited[i] = Min(a->occurrences[i], left_today);
+		left[0] = left_today - a->limited[i];
+		day = days[i];
 	}
+	return a->counted = a->limited;
+}
+
+/* The occurrences from hour "first" on, decayed, with at most max_per_day per day. */
+static pg_attribute_always_inline double
+measure_count(const Weight *w, Activity *a, int32 first)
+{
+	const double *occurrences = w->max_per_day == 0 ? a->occurrences : count_limited(a, first, w->max_per_day);
+	double		sum = 0;
+
+	if (w->decay == NULL)
+		for (int32 i = first; i < a->n; i++)
+			sum += occurrences[i];
+	else
+		for (int32 i = first; i < a->n; i++)
+			sum += occurrences[i] * decay_factor(w->decay, a->ages[i]);
 	return sum;
 }
 
@@ -106,22 +137,19 @@ measure_value(const Weight *w, const Activity *a, int32 first)
 }
 
 static inline double
-measure_active_days(const Activity *a, int32 first)
+measure_active_days(Activity *a, int32 first)
 {
-	int32		days = 0;
-	int32		day = PG_INT32_MIN;
+	const int32 *days = days_of(a);
+	int32		active = 1;
 
-	for (int32 i = first; i < a->n; i++)
-	{
-		days += a->days[i] != day;
-		day = a->days[i];
-	}
-	return days;
+	for (int32 i = first + 1; i < a->n; i++)
+		active += days[i] != days[i - 1];
+	return active;
 }
 
 /* What a weight measures from hour "first" on; false if there is none. */
 static pg_attribute_always_inline bool
-measure(const Weight *w, const Activity *a, int32 first, double *measured)
+measure(const Weight *w, Activity *a, int32 first, double *measured)
 {
 	double		value;
 	double		occurrences;

@@ -131,6 +131,7 @@ measure_each(OverTime *over, const Weight *w, const Activity *a)
 		if (!ageless || first != measured_first || part.n != measured_n)
 		{
 			part.hour = over->hours[k];
+			part.max_per_day = 0;
 			for (int32 i = first; i < part.n; i++)
 				over->card->ages[i] = part.hour - over->signal_hours[i];
 			found = measure(w, &part, first, &measured);
@@ -177,15 +178,20 @@ read_signal(OverTime *over, TimelineReader *reader, const SignalWeights *group, 
 {
 	Scorecard  *card = over->card;
 	int32		hour = over->hours[over->n - 1];
+	int32		n = unpack_signal(card, reader, hour, hour, group->needs_values);
 
-	activity->n = unpack_signal(card, reader, hour, hour, group->needs_values);
-	activity->hour = hour;
-	activity->ages = card->ages;
-	activity->occurrences = card->occurrences;
-	activity->values = card->values;
-	activity->days = card->day_numbers;
+	*activity = (Activity) {
+		.n = n,
+		.hour = hour,
+		.ages = card->ages,
+		.occurrences = card->occurrences,
+		.values = card->values,
+		.days = card->day_numbers,
+		.has_days = true,		/* found here, while ages are of the last instant */
+		.limited = card->limited
+	};
 	if (group->needs_days)
-		days_of_hours(card->days, hour, card->ages, activity->n, card->day_numbers);
+		days_of_hours(card->days, hour, card->ages, n, card->day_numbers);
 	if (activity->n > over->capacity)
 	{
 		if (over->signal_hours)

@@ -104,7 +104,7 @@ typedef struct SignalWeights
 	int32		signal_id;		/* of an event signal */
 	const char *label;			/* or NULL */
 	bool		needs_values;	/* something measures values */
-	bool		needs_days;		/* something counts days, or within days */
+	bool		needs_days;		/* something counts days, or up to a limit per day */
 	PropertyMatcher matcher;	/* of a profile signal */
 	bool		any_profile;	/* any profile has this signal: it has no matcher */
 	bool		nobody_matches; /* an unknown profile has this signal */
@@ -243,6 +243,7 @@ typedef struct Scorecard
 	double	   *occurrences;
 	double	   *values;
 	int32	   *day_numbers;
+	double	   *limited;
 } Scorecard;
 
 /* The number of terms: weights, then rules. */
