@@ -160,20 +160,18 @@ reach_stage(const Scorecard *card, const Weight *w, int32 age, Appraisal *apprai
 		appraisal->stage = w->stage;
 }
 
-/* The unpacked hours of a signal. */
-static inline Activity
-activity_at(const Scorecard *card, int32 first, int32 n, int32 hour)
+/* The unpacked hours of a signal. (What is left out need not be cleared.) */
+static inline void
+activity_begin(Activity *a, const Scorecard *card, int32 first, int32 n, int32 hour)
 {
-	return (Activity) {
-		.n = n,
-		.hour = hour,
-		.ages = card->ages + first,
-		.occurrences = card->occurrences + first,
-		.values = card->values + first,
-		.zone = card->days,
-		.days = card->day_numbers + first,
-		.limited = card->limited + first
-	};
+	a->n = n;
+	a->hour = hour;
+	a->ages = card->ages + first;
+	a->occurrences = card->occurrences + first;
+	a->values = card->values + first;
+	a->card = card;
+	a->days_from = n;
+	a->max_per_day = 0;
 }
 
 /* Record the last hour of a signal. */
@@ -247,8 +245,9 @@ appraise_waiting(Scorecard *card, int32 hour, Appraisal *appraisal, Contribution
 	for (int32 i = 0; i < card->nwaiting; i++)
 	{
 		const Waiting *waiting = &card->waiting[i];
-		Activity	activity = activity_at(card, waiting->first, waiting->n, hour);
+		Activity	activity;
 
+		activity_begin(&activity, card, waiting->first, waiting->n, hour);
 		appraise_weights(card, &waiting->group->later, true, &activity, appraisal, contributions);
 	}
 }
@@ -296,7 +295,7 @@ appraise_timeline(Scorecard *card, const struct varlena *timeline, int32 hour, i
 		n = unpack_signal(card, &reader, hour, known, group->needs_values);
 		if (n == 0)
 			continue;
-		activity = activity_at(card, card->scratch_used, n, hour);
+		activity_begin(&activity, card, card->scratch_used, n, hour);
 		last = hour - activity.ages[activity.n - 1];
 		appraisal->last_hour = Max(appraisal->last_hour, last);
 		note_last(card, group, last);

@@ -19,13 +19,11 @@ typedef struct Activity
 	const int32 *ages;			/* hours, descending, all >= 0 */
 	const double *occurrences;
 	const double *values;
-	LocalDays  *zone;			/* or NULL: UTC */
-	int32	   *days;			/* of each hour, once has_days is set */
-	bool		has_days;
+	const Scorecard *card;
+	int32		days_from;		/* the first hour whose day has been found */
 	int32		max_per_day;	/* "counted" holds what counts of "occurrences" from hour "from" on; 0: nothing */
 	int32		from;
 	const double *counted;
-	double	   *limited;		/* room for that */
 } Activity;
 
 /* Room for the hours of one signal; scratch_release() frees it after an unusually long one. */
@@ -65,14 +63,18 @@ first_since(const Weight *w, const Activity *a, uint64 turn)
 	return first_younger(a, Min(within, since));
 }
 
-/* The days of the hours, found once. */
+/* The days of the hours from "first" on, found once. */
 static inline const int32 *
-days_of(Activity *a)
+days_of(Activity *a, int32 first)
 {
-	if (!a->has_days)
-		days_of_hours(a->zone, a->hour, a->ages, a->n, a->days);
-	a->has_days = true;
-	return a->days;
+	int32	   *days = a->card->day_numbers + (a->ages - a->card->ages);
+
+	if (first < a->days_from)
+	{
+		days_of_hours(a->card->days, a->hour, a->ages + first, a->days_from - first, days + first);
+		a->days_from = first;
+	}
+	return days;
 }
 
 /* The occurrences from hour "first" on, at most so many per day. Two weights often have the same limit. */
@@ -83,6 +85,7 @@ count_limited(Activity *a, int32 first, int32 max_per_day)
 	int32		day = PG_INT32_MIN;
 	double		left[2] = {0, max_per_day}; /* on the same day, on a new one */
 	const int32 *days;
+	double	   *limited;
 
 	if (a->max_per_day == max_per_day && a->from == first)
 		return a->counted;
@@ -93,17 +96,18 @@ count_limited(Activity *a, int32 first, int32 max_per_day)
 	if (all <= max_per_day)
 		return a->counted = a->occurrences;
 
-	days = days_of(a);
+	days = days_of(a, first);
+	limited = a->card->limited + (a->ages - a->card->ages);
 	for (int32 i = first; i < a->n; i++)
 	{
 		/* (whether a day is a new one cannot be predicted) */
 		double		left_today = left[days[i] != day];
 
-		a->limited[i] = Min(a->occurrences[i], left_today);
-		left[0] = left_today - a->limited[i];
+		limited[i] = Min(a->occurrences[i], left_today);
+		left[0] = left_today - limited[i];
 		day = days[i];
 	}
-	return a->counted = a->limited;
+	return a->counted = limited;
 }
 
 /* The occurrences from hour "first" on, decayed, with at most max_per_day per day. */
@@ -139,7 +143,7 @@ measure_value(const Weight *w, const Activity *a, int32 first)
 static inline double
 measure_active_days(Activity *a, int32 first)
 {
-	const int32 *days = days_of(a);
+	const int32 *days = days_of(a, first);
 	int32		active = 1;
 
 	for (int32 i = first + 1; i < a->n; i++)
@@ -157,11 +161,14 @@ measure(const Weight *w, Activity *a, int32 first, double *measured)
 	if (first == a->n)
 		return false;
 
+	/* (most are, and a jump by table is hard to predict) */
+	if (likely(w->measure == MEASURE_COUNT))
+	{
+		*measured = measure_count(w, a, first);
+		return true;
+	}
 	switch (w->measure)
 	{
-		case MEASURE_COUNT:
-			*measured = measure_count(w, a, first);
-			return true;
 		case MEASURE_VALUE:
 			*measured = measure_value(w, a, first);
 			return true;
@@ -185,6 +192,7 @@ measure(const Weight *w, Activity *a, int32 first, double *measured)
 		case MEASURE_DAYS_SINCE_FIRST:
 			*measured = a->ages[first] / (double) HOURS_A_DAY;
 			return true;
+		case MEASURE_COUNT:
 		case MEASURE_PRESENT:
 			break;
 	}

@@ -186,9 +186,8 @@ read_signal(OverTime *over, TimelineReader *reader, const SignalWeights *group, 
 		.ages = card->ages,
 		.occurrences = card->occurrences,
 		.values = card->values,
-		.days = card->day_numbers,
-		.has_days = true,		/* found here, while ages are of the last instant */
-		.limited = card->limited
+		.card = card,
+		.days_from = 0			/* found here, while ages are of the last instant */
 	};
 	if (group->needs_days)
 		days_of_hours(card->days, hour, card->ages, n, card->day_numbers);
