@@ -201,12 +201,14 @@ check_conditions(Scorecard *card, const SignalWeights *group, Activity *activity
 static inline void
 check_simple(Scorecard *card, int32 hour)
 {
-	for (int32 i = 0; i < card->nsimple; i++)
-	{
-		const Simple *simple = &card->simple[i];
-		bool		happened = (simple->group->seen == card->turn) & (hour - simple->group->last_hour < simple->within);
+	const Simple *end = card->simple + card->nsimple;
+	uint64		turn = card->turn;
 
-		simple->what->happened = card->turn & -(uint64) happened;	/* without a branch */
+	for (const Simple *simple = card->simple; simple < end; simple++)
+	{
+		bool		happened = (simple->group->seen == turn) & (hour - simple->group->last_hour < simple->within);
+
+		simple->what->happened = turn & -(uint64) happened;	/* without a branch */
 	}
 }
 
@@ -350,15 +352,16 @@ static inline bool
 rule_holds(const Scorecard *card, const Rule *rule)
 {
 	const Weight *conditions = card->conditions;
+	uint64		turn = card->turn;
 	bool		fails = false;
 	bool		any = rule->any_of == rule->none_of;
 
 	for (int32 i = rule->all_of; i < rule->any_of; i++)
-		fails |= conditions[i].happened != card->turn;
+		fails |= conditions[i].happened != turn;
 	for (int32 i = rule->any_of; i < rule->none_of; i++)
-		any |= conditions[i].happened == card->turn;
+		any |= conditions[i].happened == turn;
 	for (int32 i = rule->none_of; i < rule->end; i++)
-		fails |= conditions[i].happened == card->turn;
+		fails |= conditions[i].happened == turn;
 	return any & !fails;
 }
 

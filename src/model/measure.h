@@ -60,7 +60,9 @@ first_since(const Weight *w, const Activity *a, uint64 turn)
 	int32		within = w->within == 0 ? PG_INT32_MAX : w->within;
 	int32		since = w->since->seen == turn ? a->hour - w->since->last_hour : PG_INT32_MAX;
 
-	return first_younger(a, Min(within, since));
+	/* (most often all hours) */
+	within = Min(within, since);
+	return within > a->ages[0] ? 0 : first_younger(a, within);
 }
 
 /* The days of the hours from "first" on, found once. */
