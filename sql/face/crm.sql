@@ -37,7 +37,7 @@ COMMENT ON FUNCTION leadscore_internal.crm_appraise(text, leadscore.timeline, js
 COMMENT ON FUNCTION leadscore_internal.crm_score(text, leadscore.timeline, jsonb, timestamptz, float8, numeric, text, text, text, integer, boolean)
 	IS 'the rounded score as a CRM was told, if that stays, else as it is now';
 COMMENT ON FUNCTION leadscore_internal.crm_stays(text, leadscore.timeline, jsonb, timestamptz, float8, numeric, text, text, text, integer, boolean)
-	IS 'whether a row that a CRM was told is near enough to what the lead is now; false: or it was not told';
+	IS 'whether a row that a CRM was told is near enough to what the lead is now; false if it was not told';
 
 -- (inlined)
 CREATE FUNCTION leadscore_internal.crm_row(model text, timeline leadscore.timeline, profile jsonb, at timestamptz)
