@@ -5,27 +5,53 @@
 -- changes or their score has moved by crm_step, and numbers those that have changed
 -- in the order in which they are committed. crm_lead shows them as they are kept.
 
--- (inlined, so that a condition on the lead reaches the timelines)
-CREATE FUNCTION leadscore_internal.crm_at(at timestamptz)
-	RETURNS TABLE (model text, lead_id text, score numeric, grade text, segment text, stage text, probability numeric,
-		reason_1 text, reason_2 text, reason_3 text, segment_position integer, crm_step float8)
-	LANGUAGE sql STABLE
+-- Each column of crm_lead that is not cheap is a call by itself, with a COST above 10: so ORDER BY ... LIMIT computes
+-- what it sorts by for each lead, and the others for the rows that it returns only.
+
+CREATE VIEW leadscore_internal.served_lead AS
+SELECT m.model, s.lead_id, m.served, s.timeline, s.profile, m.crm_step
+FROM leadscore_internal.served_models() m
+CROSS JOIN leadscore_internal.visible_lead s
+WHERE m.treated IS NULL OR leadscore_internal.treated(m.salt, m.share, s.lead_id) = m.treated;
+
+COMMENT ON VIEW leadscore_internal.served_lead IS 'every lead on every model, and in every experiment, with the model that serves it';
+COMMENT ON COLUMN leadscore_internal.served_lead.model IS 'the model, or the experiment';
+COMMENT ON COLUMN leadscore_internal.served_lead.lead_id IS 'the lead';
+COMMENT ON COLUMN leadscore_internal.served_lead.served IS 'the model, or that of the lead''s arm';
+COMMENT ON COLUMN leadscore_internal.served_lead.timeline IS 'what the lead did; NULL: nothing';
+COMMENT ON COLUMN leadscore_internal.served_lead.profile IS 'its attributes; NULL: none';
+COMMENT ON COLUMN leadscore_internal.served_lead.crm_step IS 'how far a score moves before a CRM is told';
+
+CREATE FUNCTION leadscore_internal.crm_appraise(model text, timeline leadscore.timeline, profile jsonb, at timestamptz) RETURNS leadscore.appraisal
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE COST 11;
+
+CREATE FUNCTION leadscore_internal.crm_score(model text, timeline leadscore.timeline, profile jsonb, at timestamptz, crm_step float8,
+	told_score numeric, told_grade text, told_segment text, told_stage text, told_position integer, told_deleted boolean) RETURNS numeric
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE COST 20;
+
+CREATE FUNCTION leadscore_internal.crm_stays(model text, timeline leadscore.timeline, profile jsonb, at timestamptz, crm_step float8,
+	told_score numeric, told_grade text, told_segment text, told_stage text, told_position integer, told_deleted boolean) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE COST 11;
+
+COMMENT ON FUNCTION leadscore_internal.crm_appraise(text, leadscore.timeline, jsonb, timestamptz) IS 'appraise(), by the name of the model; a lead that is asked for again is not appraised again';
+COMMENT ON FUNCTION leadscore_internal.crm_score(text, leadscore.timeline, jsonb, timestamptz, float8, numeric, text, text, text, integer, boolean)
+	IS 'the rounded score as a CRM was told, if that stays, else as it is now';
+COMMENT ON FUNCTION leadscore_internal.crm_stays(text, leadscore.timeline, jsonb, timestamptz, float8, numeric, text, text, text, integer, boolean)
+	IS 'whether a row that a CRM was told is near enough to what the lead is now; false if it was not told';
+
+-- (inlined)
+CREATE FUNCTION leadscore_internal.crm_row(model text, timeline leadscore.timeline, profile jsonb, at timestamptz)
+	RETURNS TABLE (score numeric, grade text, segment text, segment_position integer, stage text, probability numeric, reason_1 text, reason_2 text, reason_3 text)
+	LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT m.model, s.lead_id,
-		round((a.appraisal).score::numeric),
-		(a.appraisal).grade, (a.appraisal).segment, (a.appraisal).stage,
-		round((a.appraisal).probability::numeric, 2),
-		(leadscore_internal.crm_reasons(m.scorecard, s.timeline, s.profile, crm_at.at, (SELECT leadscore_internal.wording())))[1],
-		(leadscore_internal.crm_reasons(m.scorecard, s.timeline, s.profile, crm_at.at, (SELECT leadscore_internal.wording())))[2],
-		(leadscore_internal.crm_reasons(m.scorecard, s.timeline, s.profile, crm_at.at, (SELECT leadscore_internal.wording())))[3],
-		(a.appraisal).segment_position, m.crm_step
-	FROM leadscore_internal.served_models() m
-	CROSS JOIN leadscore_internal.visible_lead s
-	CROSS JOIN LATERAL (SELECT leadscore.appraise(m.scorecard, s.timeline, s.profile, crm_at.at) AS appraisal OFFSET 0) a
-	WHERE m.treated IS NULL OR leadscore_internal.treated(m.salt, m.share, s.lead_id) = m.treated;
+	SELECT leadscore_internal.crm_score(crm_row.model, timeline, profile, at, NULL::float8, NULL::numeric, NULL::text, NULL::text, NULL::text, NULL::integer, NULL::boolean),
+		(a.appraisal).grade, (a.appraisal).segment, (a.appraisal).segment_position, (a.appraisal).stage,
+		round((a.appraisal).probability::numeric, 2), r.reasons[1], r.reasons[2], r.reasons[3]
+	FROM (SELECT leadscore_internal.crm_appraise(crm_row.model, timeline, profile, at) AS appraisal) a
+	CROSS JOIN (SELECT leadscore_internal.crm_reasons(leadscore.scorecard(crm_row.model), timeline, profile, at, (SELECT leadscore_internal.wording())) AS reasons) r;
 END;
 
-COMMENT ON FUNCTION leadscore_internal.crm_at(timestamptz) IS 'the rows of crm_lead as of an instant, as they would be if all were told then';
+COMMENT ON FUNCTION leadscore_internal.crm_row(text, leadscore.timeline, jsonb, timestamptz) IS 'a row of crm_lead as of an instant, as it would be if it were told then';
 
 CREATE TABLE leadscore_internal.crm_state (
 	model text NOT NULL,
@@ -73,36 +99,26 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.lock_crm_numbers() IS 'locks the numbering of changes until the transaction ends';
 
--- (inlined; whole numbers that differ do so by 1)
-CREATE FUNCTION leadscore_internal.crm_stays(told leadscore_internal.crm_state, score numeric, grade text, segment text, segment_position integer, stage text, crm_step float8)
-	RETURNS boolean
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE
-BEGIN ATOMIC
-	SELECT NOT told.deleted AND (told.grade, told.segment, told.segment_position, told.stage) IS NOT DISTINCT FROM (grade, segment, segment_position, stage)
-		AND abs(told.score - score)::float8 < greatest(crm_step, 1);
-END;
-
-COMMENT ON FUNCTION leadscore_internal.crm_stays(leadscore_internal.crm_state, numeric, text, text, integer, text, float8)
-	IS 'whether a row that a CRM was told is near enough to what the lead is now; NULL: it was not told';
-
 CREATE FUNCTION leadscore_internal.refresh_crm_at(at timestamptz) RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
 	n bigint;
 BEGIN
+	-- reasons are worded behind the comparison
 	WITH difference AS (
-		SELECT coalesce(c.model, s.model) AS model, coalesce(c.lead_id, s.lead_id) AS lead_id,
-			c.score, c.grade, c.segment, c.segment_position, c.stage, c.probability, c.reason_1, c.reason_2, c.reason_3, c.lead_id IS NULL AS deleted
-		FROM leadscore_internal.crm_at(at) c
+		SELECT coalesce(c.model, s.model) AS model, coalesce(c.lead_id, s.lead_id) AS lead_id, c.served, c.timeline, c.profile
+		FROM leadscore_internal.served_lead c
 		FULL JOIN leadscore_internal.crm_state s ON s.model = c.model AND s.lead_id = c.lead_id
 		WHERE CASE WHEN c.lead_id IS NULL THEN NOT s.deleted
-			ELSE leadscore_internal.crm_stays(s, c.score, c.grade, c.segment, c.segment_position, c.stage, c.crm_step) IS NOT TRUE END
+			ELSE NOT leadscore_internal.crm_stays(c.served, c.timeline, c.profile, at, c.crm_step, s.score, s.grade, s.segment, s.stage, s.segment_position, s.deleted) END
 		ORDER BY 1, 2
 	)
 	INSERT INTO leadscore_internal.crm_state AS t (model, lead_id, score, grade, segment, segment_position, stage, probability, reason_1, reason_2, reason_3, deleted, change_id, changed_at)
-	SELECT d.*, nextval('leadscore_internal.crm_change_id_seq'), clock_timestamp()
+	SELECT d.model, d.lead_id, r.score, r.grade, r.segment, r.segment_position, r.stage, r.probability, r.reason_1, r.reason_2, r.reason_3, d.served IS NULL,
+		nextval('leadscore_internal.crm_change_id_seq'), clock_timestamp()
 	FROM difference d
+	CROSS JOIN LATERAL leadscore_internal.crm_row(d.served, d.timeline, d.profile, at) r
 	ON CONFLICT (model, lead_id) DO UPDATE
 	SET score = excluded.score, grade = excluded.grade, segment = excluded.segment, segment_position = excluded.segment_position, stage = excluded.stage, probability = excluded.probability,
 		reason_1 = excluded.reason_1, reason_2 = excluded.reason_2, reason_3 = excluded.reason_3,
@@ -129,19 +145,22 @@ COMMENT ON FUNCTION leadscore.refresh_crm() IS 'records which rows of crm_lead h
 
 CREATE VIEW leadscore.crm_lead AS
 SELECT c.model, c.lead_id,
-	CASE WHEN t.stays THEN s.score ELSE c.score END AS score,
-	CASE WHEN t.stays THEN s.grade ELSE c.grade END AS grade,
-	CASE WHEN t.stays THEN s.segment ELSE c.segment END AS segment,
-	CASE WHEN t.stays THEN s.stage ELSE c.stage END AS stage,
-	CASE WHEN t.stays THEN s.probability ELSE c.probability END AS probability,
-	CASE WHEN t.stays THEN s.reason_1 ELSE c.reason_1 END AS reason_1,
-	CASE WHEN t.stays THEN s.reason_2 ELSE c.reason_2 END AS reason_2,
-	CASE WHEN t.stays THEN s.reason_3 ELSE c.reason_3 END AS reason_3,
+	leadscore_internal.crm_score(c.served, c.timeline, c.profile, now(), c.crm_step, s.score, s.grade, s.segment, s.stage, s.segment_position, s.deleted) AS score,
+	CASE WHEN t.stays THEN s.grade ELSE r.grade END AS grade,
+	CASE WHEN t.stays THEN s.segment ELSE r.segment END AS segment,
+	CASE WHEN t.stays THEN s.stage ELSE r.stage END AS stage,
+	CASE WHEN t.stays THEN s.probability ELSE r.probability END AS probability,
+	CASE WHEN t.stays THEN s.reason_1 ELSE r.reason_1 END AS reason_1,
+	CASE WHEN t.stays THEN s.reason_2 ELSE r.reason_2 END AS reason_2,
+	CASE WHEN t.stays THEN s.reason_3 ELSE r.reason_3 END AS reason_3,
 	CASE WHEN t.stays THEN s.changed_at ELSE now() END AS changed_at,
-	CASE WHEN t.stays THEN s.segment_position ELSE c.segment_position END AS segment_position
-FROM leadscore_internal.crm_at(now()) c
+	CASE WHEN t.stays THEN s.segment_position ELSE r.segment_position END AS segment_position
+FROM leadscore_internal.served_lead c
 LEFT JOIN leadscore_internal.crm_state s ON s.model = c.model AND s.lead_id = c.lead_id
-CROSS JOIN LATERAL (SELECT leadscore_internal.crm_stays(s, c.score, c.grade, c.segment, c.segment_position, c.stage, c.crm_step) AS stays) t;
+CROSS JOIN LATERAL leadscore_internal.crm_row(c.served, c.timeline, c.profile, now()) r
+CROSS JOIN LATERAL (
+	SELECT leadscore_internal.crm_stays(c.served, c.timeline, c.profile, now(), c.crm_step, s.score, s.grade, s.segment, s.stage, s.segment_position, s.deleted) AS stays
+) t;
 
 COMMENT ON VIEW leadscore.crm_lead
 	IS 'every lead on every model, and in every experiment by the model of its arm, in the columns for a CRM: as the last refresh_crm() has found it, or live where it has moved since';

@@ -38,24 +38,24 @@ $$;
 COMMENT ON FUNCTION leadscore_internal.model_cards() IS 'each model with its scorecard, the number of the signal that is its conversion (NULL: it has none), its time zone, and how long before it a touch counts';
 
 CREATE FUNCTION leadscore_internal.served_models()
-	RETURNS TABLE (model text, scorecard jsonb, treated boolean, salt text, share float8, crm_step float8)
+	RETURNS TABLE (model text, scorecard jsonb, treated boolean, salt text, share float8, crm_step float8, served text)
 	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 2 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	RETURN QUERY
-	SELECT d.model, leadscore.scorecard(d.model), NULL::boolean, NULL::text, NULL::float8, coalesce(d.crm_step, 5) FROM leadscore.model d
+	SELECT d.model, leadscore.scorecard(d.model), NULL::boolean, NULL::text, NULL::float8, coalesce(d.crm_step, 5), d.model FROM leadscore.model d
 	UNION ALL
 	-- an experiment's rows: the leads of each arm by its model, while it runs; else all by the control
-	SELECT e.experiment, leadscore.scorecard(CASE WHEN a.treated THEN e.treatment ELSE e.control END), CASE WHEN r.running THEN a.treated END, e.salt, e.share,
-		coalesce(c.crm_step, 5)
+	SELECT e.experiment, leadscore.scorecard(s.served), CASE WHEN r.running THEN a.treated END, e.salt, e.share, coalesce(c.crm_step, 5), s.served
 	FROM leadscore.experiment e JOIN leadscore.model c ON c.model = e.control CROSS JOIN (VALUES (false), (true)) AS a (treated)
+	CROSS JOIN LATERAL (SELECT CASE WHEN a.treated THEN e.treatment ELSE e.control END AS served) s
 	CROSS JOIN LATERAL (SELECT now() >= e.starts_at AND (now() < e.ends_at) IS NOT FALSE AS running) r
 	WHERE r.running OR NOT a.treated;
 END
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.served_models()
-	IS 'each model and experiment with the scorecard that it serves, to all leads or (treated) to one arm of an experiment, and how far a score moves before a CRM is told';
+	IS 'each model and experiment with the scorecard that it serves and its model, to all leads or (treated) to one arm of an experiment, and how far a score moves before a CRM is told';
 
 -- live
 

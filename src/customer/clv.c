@@ -646,7 +646,7 @@ warn_of_distance(ClvModel *model, int32 hour)
 		return;
 	model->warned_at = GetCurrentStatementStartTimestamp();
 	ereport(WARNING,
-			(errmsg("the instant lies %d days behind the data that the parameters were fitted to", (hour - model->until) / HOURS_A_DAY),
+			(errmsg("the instant lies %d days after the data that the parameters were fitted to", (hour - model->until) / HOURS_A_DAY),
 			 errdetail("If the data end at %s, customers seem lost that are not.", hour_text(model->until)),
 			 errhint("Pass at => '%s', or fit the parameters anew.", hour_text(model->until))));
 }

@@ -27,12 +27,12 @@ PG_FUNCTION_INFO_V1(contributions);
 PG_FUNCTION_INFO_V1(features);
 PG_FUNCTION_INFO_V1(next_segment);
 
-/* A scorecard keeps room for this many hours: 640 kB. */
+/* A scorecard keeps room for this many hours: 1 MB. */
 #define MOST_SCRATCH 32768
 
 /* The same, not inlined, for rarer cases: it keeps the loop over weights small. */
 static pg_noinline bool
-measure_apart(const Weight *w, const Activity *a, int32 first, double *measured)
+measure_apart(const Weight *w, Activity *a, int32 first, double *measured)
 {
 	return measure(w, a, first, measured);
 }
@@ -52,19 +52,19 @@ book(Scorecard *card, int32 index, double measured, int32 last_hour,
 		contributions[index] = (Contribution) {true, measured, uncapped, points, last_hour};
 }
 
-/* Book the points of a weight that had nothing to measure. */
-static void
+/* Book the points of a weight with if_none: 0 if it had something to measure. */
+static inline void
 book_absence(Scorecard *card, int32 index, double *total, Contribution *contributions)
 {
 	const Weight *w = &card->weights[index];
-	double		points = clamp(w->if_none, w->min_points, w->max_points);
+	bool		absent = w->happened != card->turn;
 
 	total = w->part >= 0 ? &card->parts[w->part].sum : total;
-	*total += points;
-	if (contributions)
+	*total += absent * w->absent_points;	/* without a branch */
+	if (contributions && absent)
 	{
 		contributions[index].uncapped_points = w->if_none;
-		contributions[index].points = points;
+		contributions[index].points = w->absent_points;
 	}
 }
 
@@ -82,12 +82,16 @@ scratch_enlarge(Scorecard *card, uint32 n)
 		card->ages = repalloc_huge(card->ages, capacity * sizeof(int32));
 		card->occurrences = repalloc_huge(card->occurrences, capacity * sizeof(double));
 		card->values = repalloc_huge(card->values, capacity * sizeof(double));
+		card->day_numbers = repalloc_huge(card->day_numbers, capacity * sizeof(int32));
+		card->limited = repalloc_huge(card->limited, capacity * sizeof(double));
 	}
 	else
 	{
 		card->ages = MemoryContextAllocHuge(card->context, capacity * sizeof(int32));
 		card->occurrences = MemoryContextAllocHuge(card->context, capacity * sizeof(double));
 		card->values = MemoryContextAllocHuge(card->context, capacity * sizeof(double));
+		card->day_numbers = MemoryContextAllocHuge(card->context, capacity * sizeof(int32));
+		card->limited = MemoryContextAllocHuge(card->context, capacity * sizeof(double));
 	}
 	card->scratch_capacity = capacity;
 }
@@ -101,6 +105,8 @@ scratch_release(Scorecard *card)
 	pfree(card->ages);
 	pfree(card->occurrences);
 	pfree(card->values);
+	pfree(card->day_numbers);
+	pfree(card->limited);
 	card->scratch_capacity = 0;
 }
 
@@ -154,59 +160,55 @@ reach_stage(const Scorecard *card, const Weight *w, int32 age, Appraisal *apprai
 		appraisal->stage = w->stage;
 }
 
-/* The unpacked hours of a signal. */
-static inline Activity
-activity_at(const Scorecard *card, int32 first, int32 n, int32 hour)
-{
-	return (Activity) {n, hour, card->ages + first, card->occurrences + first, card->values + first, card->days};
-}
-
-/* Record the last hour of a signal, for weights that count from it. */
+/* The unpacked hours of a signal. (What is left out need not be cleared.) */
 static inline void
-note_start(const Scorecard *card, SignalWeights *group, int32 last)
+activity_begin(Activity *a, const Scorecard *card, int32 first, int32 n, int32 hour)
 {
-	if (group->is_start)
-	{
-		group->seen = card->turn;
-		group->last_hour = last;
-	}
+	a->n = n;
+	a->hour = hour;
+	a->ages = card->ages + first;
+	a->occurrences = card->occurrences + first;
+	a->values = card->values + first;
+	a->card = card;
+	a->days_from = n;
+	a->max_per_day = 0;
 }
 
-/* Whether an hour of that age is enough for a condition. */
-static inline bool
-is_enough(const Weight *condition, int32 age)
+/* Record the last hour of a signal. */
+static inline void
+note_last(const Scorecard *card, SignalWeights *group, int32 last)
 {
-	return condition->any_figure && (condition->within == 0 || age < condition->within);
+	group->seen = card->turn;
+	group->last_hour = last;
 }
 
-/* Mark the conditions on a signal that hold. */
+/* Mark the conditions on a signal that need a figure, and hold. */
 static pg_noinline void
-check_conditions(Scorecard *card, const SignalWeights *group, const Activity *activity)
+check_conditions(Scorecard *card, const SignalWeights *group, Activity *activity)
 {
-	for (int32 i = 0; i < group->conditions.n; i++)
+	for (int32 i = 0; i < group->measured.n; i++)
 	{
-		Weight	   *condition = &card->conditions[group->conditions.items[i]];
+		Weight	   *condition = &card->conditions[group->measured.items[i]];
 		double		measured;
 
-		if (is_enough(condition, activity->ages[activity->n - 1]) ||
-			(!condition->any_figure && measure_apart(condition, activity, first_within(activity, condition->within), &measured) &&
-			 condition_holds(condition, measured)))
+		if (measure_apart(condition, activity, first_within(activity, condition->within), &measured) &&
+			condition_holds(condition, measured))
 			condition->happened = card->turn;
 	}
 }
 
-/* Record a signal whose sum and last hour alone are known, for conditions, if_none and since_signal. */
-static pg_noinline void
-remember_sum(Scorecard *card, SignalWeights *group, int32 hour, int32 last)
+/* Mark the weights and conditions that happened by the last hour of their signal. */
+static inline void
+check_simple(Scorecard *card, int32 hour)
 {
-	card->weights[group->weights.items[0]].happened = card->turn;
-	note_start(card, group, last);
-	for (int32 i = 0; i < group->conditions.n; i++)
-	{
-		Weight	   *condition = &card->conditions[group->conditions.items[i]];
+	const Simple *end = card->simple + card->nsimple;
+	uint64		turn = card->turn;
 
-		if (is_enough(condition, hour - last))
-			condition->happened = card->turn;
+	for (const Simple *simple = card->simple; simple < end; simple++)
+	{
+		bool		happened = (simple->group->seen == turn) & (hour - simple->group->last_hour < simple->within);
+
+		simple->what->happened = turn & -(uint64) happened;	/* without a branch */
 	}
 }
 
@@ -215,20 +217,23 @@ remember_sum(Scorecard *card, SignalWeights *group, int32 hour, int32 last)
  * last hour of another.
  */
 static pg_attribute_always_inline void
-appraise_weights(Scorecard *card, const Indexes *weights, bool later, const Activity *activity, Appraisal *appraisal, Contribution *contributions)
+appraise_weights(Scorecard *card, const Indexes *weights, bool later, Activity *activity, Appraisal *appraisal, Contribution *contributions)
 {
 	int32		last_age = activity->ages[activity->n - 1];
+	bool		found = false;
+	double		measured = 0;
 
 	for (int32 i = 0; i < weights->n; i++)
 	{
 		int32		index = weights->items[i];
 		Weight	   *w = &card->weights[index];
-		double		measured;
 
 		CHECK_FOR_INTERRUPTS();
 		reach_stage(card, w, last_age, appraisal);
-		if (later ? !measure_apart(w, activity, first_since(w, activity, card->turn), &measured)
-			: !measure(w, activity, first_within(activity, w->within), &measured))
+		if (!w->same_figure)
+			found = later ? measure_apart(w, activity, first_since(w, activity, card->turn), &measured)
+				: measure(w, activity, first_within(activity, w->within), &measured);
+		if (!found)
 			continue;
 		w->happened = card->turn;
 		book(card, index, measured, activity->hour - last_age, &appraisal->engagement, contributions);
@@ -242,8 +247,9 @@ appraise_waiting(Scorecard *card, int32 hour, Appraisal *appraisal, Contribution
 	for (int32 i = 0; i < card->nwaiting; i++)
 	{
 		const Waiting *waiting = &card->waiting[i];
-		Activity	activity = activity_at(card, waiting->first, waiting->n, hour);
+		Activity	activity;
 
+		activity_begin(&activity, card, waiting->first, waiting->n, hour);
 		appraise_weights(card, &waiting->group->later, true, &activity, appraisal, contributions);
 	}
 }
@@ -284,20 +290,19 @@ appraise_timeline(Scorecard *card, const struct varlena *timeline, int32 hour, i
 			appraisal->last_hour = Max(appraisal->last_hour, last);
 			reach_stage(card, w, hour - last, appraisal);
 			book(card, index, measured, last, &appraisal->engagement, contributions);
-			if (group->is_remembered)
-				remember_sum(card, group, hour, last);
+			note_last(card, group, last);
 			continue;
 		}
 
 		n = unpack_signal(card, &reader, hour, known, group->needs_values);
 		if (n == 0)
 			continue;
-		activity = activity_at(card, card->scratch_used, n, hour);
+		activity_begin(&activity, card, card->scratch_used, n, hour);
 		last = hour - activity.ages[activity.n - 1];
 		appraisal->last_hour = Max(appraisal->last_hour, last);
-		note_start(card, group, last);
+		note_last(card, group, last);
 		appraise_weights(card, &group->weights, false, &activity, appraisal, contributions);
-		if (group->conditions.n > 0)
+		if (group->measured.n > 0)
 			check_conditions(card, group, &activity);
 		if (group->later.n > 0)
 		{
@@ -342,21 +347,22 @@ appraise_profile(Scorecard *card, Jsonb *profile, Appraisal *appraisal, Contribu
 	}
 }
 
-static bool
+/* Whether a rule holds. All conditions are read: that is cheaper than a branch for each, which cannot be predicted. */
+static inline bool
 rule_holds(const Scorecard *card, const Rule *rule)
 {
 	const Weight *conditions = card->conditions;
+	uint64		turn = card->turn;
+	bool		fails = false;
 	bool		any = rule->any_of == rule->none_of;
 
 	for (int32 i = rule->all_of; i < rule->any_of; i++)
-		if (conditions[i].happened != card->turn)
-			return false;
+		fails |= conditions[i].happened != turn;
+	for (int32 i = rule->any_of; i < rule->none_of; i++)
+		any |= conditions[i].happened == turn;
 	for (int32 i = rule->none_of; i < rule->end; i++)
-		if (conditions[i].happened == card->turn)
-			return false;
-	for (int32 i = rule->any_of; i < rule->none_of && !any; i++)
-		any = conditions[i].happened == card->turn;
-	return any;
+		fails |= conditions[i].happened == turn;
+	return any & !fails;
 }
 
 static void
@@ -369,11 +375,8 @@ appraise_rules(Scorecard *card, Appraisal *appraisal, Contribution *contribution
 		double	   *total = rule->part >= 0 ? &card->parts[rule->part].sum : rule->profile ? &appraisal->fit : &appraisal->engagement;
 
 		CHECK_FOR_INTERRUPTS();
-		if (holds)
-		{
-			appraisal->rules |= rule->bit;
-			*total += rule->points;
-		}
+		appraisal->rules |= rule->bit & -(uint64) holds;
+		*total += holds * rule->points; /* without a branch */
 		if (contributions)
 		{
 			double		points = holds ? rule->points : 0;
@@ -399,8 +402,7 @@ void
 appraise_end(Scorecard *card, Appraisal *appraisal, Contribution *contributions)
 {
 	for (int32 i = 0; i < card->absences.n; i++)
-		if (card->weights[card->absences.items[i]].happened != card->turn)
-			book_absence(card, card->absences.items[i], &appraisal->engagement, contributions);
+		book_absence(card, card->absences.items[i], &appraisal->engagement, contributions);
 	appraise_rules(card, appraisal, contributions);
 
 	for (int32 i = 0; i < card->nparts; i++)
@@ -427,6 +429,7 @@ appraise_lead(Scorecard *card, const struct varlena *timeline, Jsonb *profile,
 
 	if (timeline)
 		appraise_timeline(card, timeline, hour, known, appraisal, contributions);
+	check_simple(card, hour);
 	scratch_release(card);
 	appraise_profile(card, profile, appraisal, contributions);
 	appraise_end(card, appraisal, contributions);
@@ -516,37 +519,46 @@ score(PG_FUNCTION_ARGS)
 	PG_RETURN_FLOAT8(appraisal.score);
 }
 
+const char *
+grade_of(const Scorecard *card, const Appraisal *appraisal)
+{
+	for (int32 i = 0; i < card->ngrades; i++)
+		if (appraisal->fit >= card->grades[i].min_fit)
+			return card->grades[i].grade;
+	return NULL;
+}
+
+Datum
+appraisal_row(Scorecard *card, const Appraisal *appraisal, FunctionCallInfo fcinfo)
+{
+	int32		segment = segment_number(card, appraisal, NULL, 0);
+	Datum		values[9];
+	bool		nulls[9] = {0};
+
+	values[0] = Float8GetDatum(appraisal->score);
+	values[1] = Float8GetDatum(appraisal->engagement);
+	values[2] = Float8GetDatum(appraisal->fit);
+	nulls[3] = !card->has_probability;
+	values[3] = Float8GetDatum(probability_of(card, appraisal));
+	values[4] = text_datum(grade_of(card, appraisal), &nulls[4]);
+	values[5] = text_datum(appraisal->stage < 0 ? NULL : card->stages[appraisal->stage].stage, &nulls[5]);
+	values[6] = text_datum(segment == 0 ? NULL : card->segments[segment - 1].segment, &nulls[6]);
+	values[7] = instant_datum(appraisal->last_hour, &nulls[7]);
+	nulls[8] = segment == 0;
+	values[8] = Int32GetDatum(segment == 0 ? 0 : card->segments[segment - 1].position);
+	return HeapTupleGetDatum(heap_form_tuple(result_row(&card->row, fcinfo, card->context), values, nulls));
+}
+
 /* The whole appraisal: (score, engagement, fit, probability, grade, stage, segment, last_active, segment_position). */
 Datum
 appraise(PG_FUNCTION_ARGS)
 {
 	Scorecard  *card;
 	Appraisal	appraisal;
-	Datum		values[9];
-	bool		nulls[9] = {0};
-	const char *grade = NULL;
-	int32		segment;
 
 	if (!appraise_arguments(fcinfo, &card, &appraisal, NULL))
 		PG_RETURN_NULL();
-
-	for (int32 i = 0; i < card->ngrades && grade == NULL; i++)
-		if (appraisal.fit >= card->grades[i].min_fit)
-			grade = card->grades[i].grade;
-
-	values[0] = Float8GetDatum(appraisal.score);
-	values[1] = Float8GetDatum(appraisal.engagement);
-	values[2] = Float8GetDatum(appraisal.fit);
-	nulls[3] = !card->has_probability;
-	values[3] = Float8GetDatum(probability_of(card, &appraisal));
-	values[4] = text_datum(grade, &nulls[4]);
-	values[5] = text_datum(appraisal.stage < 0 ? NULL : card->stages[appraisal.stage].stage, &nulls[5]);
-	segment = segment_number(card, &appraisal, NULL, 0);
-	values[6] = text_datum(segment == 0 ? NULL : card->segments[segment - 1].segment, &nulls[6]);
-	values[7] = instant_datum(appraisal.last_hour, &nulls[7]);
-	nulls[8] = segment == 0;
-	values[8] = Int32GetDatum(segment == 0 ? 0 : card->segments[segment - 1].position);
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(result_row(&card->row, fcinfo, card->context), values, nulls)));
+	PG_RETURN_DATUM(appraisal_row(card, &appraisal, fcinfo));
 }
 
 /* The points of each weight, in the document's order, then of each rule. */

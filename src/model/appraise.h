@@ -58,6 +58,12 @@ extern int32 segment_number(const Scorecard *card, const Appraisal *appraisal, c
 extern double logit_of(const Scorecard *card, const Appraisal *appraisal);
 extern double probability_of(const Scorecard *card, const Appraisal *appraisal);
 
+/* The grade of a lead, or NULL. */
+extern const char *grade_of(const Scorecard *card, const Appraisal *appraisal);
+
+/* An appraisal as the row that an SQL function returns. */
+extern Datum appraisal_row(Scorecard *card, const Appraisal *appraisal, FunctionCallInfo fcinfo);
+
 /*
  * Read the arguments (scorecard, timeline, profile, at) of an SQL function and
  * appraise; false if the scorecard or the instant is NULL.

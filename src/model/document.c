@@ -3,6 +3,7 @@
  */
 #include "model/document.h"
 #include "model/duration.h"
+#include "session_cache.h"
 #include "timeline/timeline.h"
 
 #include "access/detoast.h"
@@ -11,6 +12,7 @@
 
 #include "catalog/pg_type.h"
 #include "datatype/timestamp.h"
+#include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -433,6 +435,7 @@ typedef struct CallSite
 	int			n;
 	bool		constant;		/* the argument cannot change in this query */
 	CompiledDocument *documents[MAX_COMPILED];
+	text	   *models[MAX_COMPILED];	/* whose documents they are; NULL: not known */
 	MemoryContextCallback release;
 } CallSite;
 
@@ -532,6 +535,54 @@ argument_is_constant(const FmgrInfo *flinfo, int argument)
 		IsA(list_nth(((FuncExpr *) expression)->args, argument), Const);
 }
 
+/* The call site of a function, made at its first call. "argument" is that of its document, or -1. */
+static CallSite *
+call_site(FmgrInfo *flinfo, int argument)
+{
+	CallSite   *site = flinfo->fn_extra;
+
+	if (site)
+		return site;
+	site = MemoryContextAllocZero(flinfo->fn_mcxt, sizeof(CallSite));
+	site->constant = argument >= 0 && argument_is_constant(flinfo, argument);
+	site->release.func = release_call_site;
+	site->release.arg = site;
+	MemoryContextRegisterResetCallback(flinfo->fn_mcxt, &site->release);
+	flinfo->fn_extra = site;
+	return site;
+}
+
+/* Move a document of a call site to the front; returns its compiled form. */
+static inline void *
+use_document(CallSite *site, int i)
+{
+	CompiledDocument *entry = site->documents[i];
+	text	   *model = site->models[i];
+
+	if (i > 0)
+	{
+		memmove(&site->documents[1], &site->documents[0], i * sizeof(CompiledDocument *));
+		memmove(&site->models[1], &site->models[0], i * sizeof(text *));
+		site->documents[0] = entry;
+		site->models[0] = model;
+	}
+	return entry->compiled;
+}
+
+/* Add a document to a call site; returns its compiled form. */
+static void *
+add_document(CallSite *site, struct varlena *document, text *model, DocCompile compile)
+{
+	CompiledDocument *entry = session_document(document, compile);
+
+	if (site->n == MAX_COMPILED)
+		site->documents[--site->n]->references--;
+	site->documents[site->n] = entry;
+	site->models[site->n] = model;
+	entry->references++;
+	return use_document(site, site->n++);
+}
+
 /*
  * The compiled form of a document argument.
  *
@@ -544,45 +595,59 @@ argument_is_constant(const FmgrInfo *flinfo, int argument)
 void *
 doc_compiled(FunctionCallInfo fcinfo, int argument, DocCompile compile)
 {
-	FmgrInfo   *flinfo = fcinfo->flinfo;
-	CallSite   *site = flinfo->fn_extra;
+	CallSite   *site = call_site(fcinfo->flinfo, argument);
 	struct varlena *document;
-	CompiledDocument *entry;
 
-	if (site && site->constant && site->n > 0)
+	if (site->constant && site->n > 0)
 		return site->documents[0]->compiled;
-	if (site == NULL)
-	{
-		site = MemoryContextAllocZero(flinfo->fn_mcxt, sizeof(CallSite));
-		site->constant = argument_is_constant(flinfo, argument);
-		site->release.func = release_call_site;
-		site->release.arg = site;
-		MemoryContextRegisterResetCallback(flinfo->fn_mcxt, &site->release);
-		flinfo->fn_extra = site;
-	}
-
 	document = PG_GETARG_RAW_VARLENA_P(argument);
 	if (VARATT_IS_EXTERNAL(document))
 		document = detoast_external_attr(document);
 	for (int i = 0; i < site->n; i++)
-	{
-		entry = site->documents[i];
-		if (same_document(entry, document))
-		{
-			memmove(&site->documents[1], &site->documents[0], i * sizeof(CompiledDocument *));
-			site->documents[0] = entry;
-			return entry->compiled;
-		}
-	}
+		if (same_document(site->documents[i], document))
+			return use_document(site, i);
+	return add_document(site, document, NULL, compile);
+}
 
-	entry = session_document(document, compile);
-	if (site->n == MAX_COMPILED)
-		site->documents[--site->n]->references--;
-	memmove(&site->documents[1], &site->documents[0], site->n * sizeof(CompiledDocument *));
-	site->documents[0] = entry;
-	site->n++;
-	entry->references++;
-	return entry->compiled;
+/* A model's document, by a query. */
+static struct varlena *
+document_of_model(Datum model)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			type = TEXTOID;
+	struct varlena *document;
+	bool		isnull;
+
+	SPI_connect();
+	session_plan(&plan, "SELECT leadscore.scorecard($1)", 1, &type);
+	if (SPI_execute_plan(plan, &model, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not read a scorecard");
+	document = (struct varlena *) DatumGetPointer(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	if (isnull)
+		elog(ERROR, "could not read a scorecard");
+	document = (struct varlena *) DatumGetPointer(SPI_datumTransfer(PointerGetDatum(document), false, -1));
+	SPI_finish();
+	return VARATT_IS_EXTERNAL(document) ? detoast_external_attr(document) : document;
+}
+
+/*
+ * The compiled document of the model that an argument names. It is read once a
+ * query: so this is for the functions of views, whose rows then carry a name
+ * instead of a document.
+ */
+void *
+doc_compiled_of_model(FunctionCallInfo fcinfo, int argument, DocCompile compile)
+{
+	CallSite   *site = call_site(fcinfo->flinfo, -1);
+	text	   *model = PG_GETARG_TEXT_PP(argument);
+	text	   *kept;
+
+	for (int i = 0; i < site->n; i++)
+		if (VARSIZE_ANY_EXHDR(model) == VARSIZE_ANY_EXHDR(site->models[i]) &&
+			memcmp(VARDATA_ANY(model), VARDATA_ANY(site->models[i]), VARSIZE_ANY_EXHDR(model)) == 0)
+			return use_document(site, i);
+	kept = memcpy(MemoryContextAlloc(fcinfo->flinfo->fn_mcxt, VARSIZE_ANY(model)), model, VARSIZE_ANY(model));
+	return add_document(site, document_of_model(PointerGetDatum(model)), kept, compile);
 }
 
 /* The type of the rows that a function returns; it is kept in "context", which holds "row". */

@@ -56,6 +56,7 @@ extern int	doc_choice(JsonbContainer *object, const DocPath *path, const char *k
 /* compiled documents, cached per call site */
 typedef void *(*DocCompile) (Jsonb *document);
 extern void *doc_compiled(FunctionCallInfo fcinfo, int argument, DocCompile compile);
+extern void *doc_compiled_of_model(FunctionCallInfo fcinfo, int argument, DocCompile compile);
 
 /* The type of the rows that a function returns, cached with the compiled document. */
 typedef struct ResultRow

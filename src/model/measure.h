@@ -19,78 +19,112 @@ typedef struct Activity
 	const int32 *ages;			/* hours, descending, all >= 0 */
 	const double *occurrences;
 	const double *values;
-	LocalDays  *days;			/* or NULL: UTC days */
+	const Scorecard *card;
+	int32		days_from;		/* the first hour whose day has been found */
+	int32		max_per_day;	/* "counted" holds what counts of "occurrences" from hour "from" on; 0: nothing */
+	int32		from;
+	const double *counted;
 } Activity;
 
 /* Room for the hours of one signal; scratch_release() frees it after an unusually long one. */
 extern void scratch_enlarge(Scorecard *card, uint32 n);
 extern void scratch_release(Scorecard *card);
 
-/* The first hour that is younger than a window: a branchless binary search. */
+/* The first hour that is younger than an age: a binary search without a branch but for its length. */
 static inline int32
-first_within(const Activity *a, int32 within)
+first_younger(const Activity *a, int32 age)
 {
 	int32		first = 0;
 
-	if (within == 0)
-		return 0;
 	for (int32 left = a->n; left > 0;)
 	{
 		int32		half = (left + 1) / 2;
 
-		first += a->ages[first + half - 1] >= within ? half : 0;
+		first += half & -(int32) (a->ages[first + half - 1] >= age);
 		left -= half;
 	}
 	return first;
+}
+
+/* The first hour within a window; 0: all are. */
+static inline int32
+first_within(const Activity *a, int32 within)
+{
+	return within == 0 ? 0 : first_younger(a, within);
 }
 
 /* The first hour that a weight measures: after the last hour of another signal, and within its window. */
 static inline int32
 first_since(const Weight *w, const Activity *a, uint64 turn)
 {
-	int32		age;
+	int32		within = w->within == 0 ? PG_INT32_MAX : w->within;
+	int32		since = w->since->seen == turn ? a->hour - w->since->last_hour : PG_INT32_MAX;
 
-	if (w->since->seen != turn)
-		return first_within(a, w->within);
-	age = a->hour - w->since->last_hour;
-	if (age == 0)
-		return a->n;
-	return first_within(a, w->within == 0 ? age : Min(w->within, age));
+	/* (most often all hours) */
+	within = Min(within, since);
+	return within > a->ages[0] ? 0 : first_younger(a, within);
+}
+
+/* The days of the hours from "first" on, found once. */
+static inline const int32 *
+days_of(Activity *a, int32 first)
+{
+	int32	   *days = a->card->day_numbers + (a->ages - a->card->ages);
+
+	if (first < a->days_from)
+	{
+		days_of_hours(a->card->days, a->hour, a->ages + first, a->days_from - first, days + first);
+		a->days_from = first;
+	}
+	return days;
+}
+
+/* The occurrences from hour "first" on, at most so many per day. Two weights often have the same limit. */
+static inline const double *
+count_limited(Activity *a, int32 first, int32 max_per_day)
+{
+	double		all = 0;
+	int32		day = PG_INT32_MIN;
+	double		left[2] = {0, max_per_day}; /* on the same day, on a new one */
+	const int32 *days;
+	double	   *limited;
+
+	if (a->max_per_day == max_per_day && a->from == first)
+		return a->counted;
+	a->max_per_day = max_per_day;
+	a->from = first;
+	for (int32 i = first; i < a->n; i++)
+		all += Max(a->occurrences[i], 0);
+	if (all <= max_per_day)
+		return a->counted = a->occurrences;
+
+	days = days_of(a, first);
+	limited = a->card->limited + (a->ages - a->card->ages);
+	for (int32 i = first; i < a->n; i++)
+	{
+		/* (whether a day is a new one cannot be predicted) */
+		double		left_today = left[days[i] != day];
+
+		limited[i] = Min(a->occurrences[i], left_today);
+		left[0] = left_today - limited[i];
+		day = days[i];
+	}
+	return a->counted = limited;
 }
 
 /* The occurrences from hour "first" on, decayed, with at most max_per_day per day. */
 static pg_attribute_always_inline double
-measure_count(const Weight *w, const Activity *a, int32 first)
+measure_count(const Weight *w, Activity *a, int32 first)
 {
+	const double *occurrences = w->max_per_day == 0 ? a->occurrences : count_limited(a, first, w->max_per_day);
 	double		sum = 0;
-	int32		day = PG_INT32_MIN;
-	double		left = 0;
 
-	if (w->max_per_day == 0)
-	{
-		if (w->decay == NULL)
-			for (int32 i = first; i < a->n; i++)
-				sum += a->occurrences[i];
-		else
-			for (int32 i = first; i < a->n; i++)
-				sum += a->occurrences[i] * decay_factor(w->decay, a->ages[i]);
-		return sum;
-	}
-
-	for (int32 i = first; i < a->n; i++)
-	{
-		int32		this_day = day_of_hour(a->days, a->hour - a->ages[i]);
-		double		counted;
-
-		if (this_day != day)
-		{
-			day = this_day;
-			left = w->max_per_day;
-		}
-		counted = Min(a->occurrences[i], left);
-		left -= counted;
-		sum += w->decay ? counted * decay_factor(w->decay, a->ages[i]) : counted;
-	}
+	if (w->decay == NULL)
+		for (int32 i = first; i < a->n; i++)
+			sum += occurrences[i];
+	else
+		for (int32 i = first; i < a->n; i++)
+			sum += occurrences[i] * decay_factor(w->decay, a->ages[i]);
 	return sum;
 }
 
@@ -109,27 +143,19 @@ measure_value(const Weight *w, const Activity *a, int32 first)
 }
 
 static inline double
-measure_active_days(const Activity *a, int32 first)
+measure_active_days(Activity *a, int32 first)
 {
-	int32		days = 0;
-	int32		day = PG_INT32_MIN;
+	const int32 *days = days_of(a, first);
+	int32		active = 1;
 
-	for (int32 i = first; i < a->n; i++)
-	{
-		int32		this_day = day_of_hour(a->days, a->hour - a->ages[i]);
-
-		if (this_day != day)
-		{
-			day = this_day;
-			days++;
-		}
-	}
-	return days;
+	for (int32 i = first + 1; i < a->n; i++)
+		active += days[i] != days[i - 1];
+	return active;
 }
 
 /* What a weight measures from hour "first" on; false if there is none. */
 static pg_attribute_always_inline bool
-measure(const Weight *w, const Activity *a, int32 first, double *measured)
+measure(const Weight *w, Activity *a, int32 first, double *measured)
 {
 	double		value;
 	double		occurrences;
@@ -137,11 +163,14 @@ measure(const Weight *w, const Activity *a, int32 first, double *measured)
 	if (first == a->n)
 		return false;
 
+	/* (most are, and a jump by table is hard to predict) */
+	if (likely(w->measure == MEASURE_COUNT))
+	{
+		*measured = measure_count(w, a, first);
+		return true;
+	}
 	switch (w->measure)
 	{
-		case MEASURE_COUNT:
-			*measured = measure_count(w, a, first);
-			return true;
 		case MEASURE_VALUE:
 			*measured = measure_value(w, a, first);
 			return true;
@@ -165,6 +194,7 @@ measure(const Weight *w, const Activity *a, int32 first, double *measured)
 		case MEASURE_DAYS_SINCE_FIRST:
 			*measured = a->ages[first] / (double) HOURS_A_DAY;
 			return true;
+		case MEASURE_COUNT:
 		case MEASURE_PRESENT:
 			break;
 	}

@@ -181,6 +181,7 @@ measure_each(OverTime *over, const Weight *w, const Activity *a)
 		if (!ageless || first != measured_first || part.n != measured_n)
 		{
 			part.hour = over->hours[k];
+			part.max_per_day = 0;
 			for (int32 i = first; i < part.n; i++)
 				over->card->ages[i] = part.hour - over->signal_hours[i];
 			found = measure(w, &part, first, &measured);
@@ -238,17 +239,23 @@ book_found(OverTime *over, int32 index)
 
 /* Unpack the reader's signal up to the last instant; false if it has no such hours. */
 static bool
-read_signal(OverTime *over, TimelineReader *reader, bool needs_values, Activity *activity)
+read_signal(OverTime *over, TimelineReader *reader, const SignalWeights *group, Activity *activity)
 {
 	Scorecard  *card = over->card;
 	int32		hour = over->hours[over->n - 1];
+	int32		n = unpack_signal(card, reader, hour, hour, group->needs_values);
 
-	activity->n = unpack_signal(card, reader, hour, hour, needs_values);
-	activity->hour = hour;
-	activity->ages = card->ages;
-	activity->occurrences = card->occurrences;
-	activity->values = card->values;
-	activity->days = card->days;
+	*activity = (Activity) {
+		.n = n,
+		.hour = hour,
+		.ages = card->ages,
+		.occurrences = card->occurrences,
+		.values = card->values,
+		.card = card,
+		.days_from = 0			/* found here, while ages are of the last instant */
+	};
+	if (group->needs_days)
+		days_of_hours(card->days, hour, card->ages, n, card->day_numbers);
 	if (activity->n > over->capacity)
 	{
 		if (over->signal_hours)
@@ -274,7 +281,8 @@ appraise_indexes(OverTime *over, const Indexes *weights, const Activity *activit
 			book_from(over, index, measure_sum(over, w, activity));
 		else
 		{
-			measure_each(over, w, activity);
+			if (!w->same_figure)
+				measure_each(over, w, activity);
 			book_found(over, index);
 		}
 	}
@@ -354,7 +362,7 @@ walk_timeline(OverTime *over, const struct varlena *timeline)
 		}
 		if (group->later.n > 0)
 			card->waiting[card->nwaiting++] = (Waiting) {.group = group, .reader = reader};
-		if (!read_signal(over, &reader, group->needs_values, &activity))
+		if (!read_signal(over, &reader, group, &activity))
 			continue;
 		if (group->is_start)
 			note_last_hours(over, group, &activity);
@@ -362,7 +370,7 @@ walk_timeline(OverTime *over, const struct varlena *timeline)
 		check_conditions_over_time(over, group, &activity);
 	}
 	for (int32 i = 0; i < card->nwaiting; i++)
-		if (read_signal(over, &card->waiting[i].reader, card->waiting[i].group->needs_values, &activity))
+		if (read_signal(over, &card->waiting[i].reader, card->waiting[i].group, &activity))
 			appraise_indexes(over, &card->waiting[i].group->later, &activity);
 	scratch_release(card);
 	if (over->capacity > MOST_HOURS)

@@ -591,6 +591,8 @@ read_measure(CardReader *reader, JsonbContainer *object, const DocPath *path, We
 	read_bounds(object, path, "at_least", &w->at_least, "below", &w->below, false);
 	if (w->measure == MEASURE_VALUE || w->measure == MEASURE_AVERAGE_VALUE)
 		group_of(reader, signal)->needs_values = true;
+	if (w->measure == MEASURE_ACTIVE_DAYS)
+		group_of(reader, signal)->needs_days = true;
 	return signal;
 }
 
@@ -651,6 +653,7 @@ read_absence(CardReader *reader, JsonbContainer *object, const DocPath *path, in
 	if (w->measure == MEASURE_PRESENT)
 		doc_fail(&member, psprintf("The profile signal \"%s\" is measured by present, which is never none.", w->signal),
 				 "Give points to a profile signal with the opposite condition, such as !exists($.website).");
+	w->absent_points = Min(Max(w->if_none, w->min_points), w->max_points);
 	add_index(&reader->card->absences, index);
 }
 
@@ -690,6 +693,8 @@ read_weight(CardReader *reader, JsonbContainer *object, const DocPath *path, int
 					 "Add it to the document's stages.");
 	}
 	read_absence(reader, object, path, index);
+	if (w->max_per_day > 0)
+		group_of(reader, signal)->needs_days = true;
 	reader->since[index] = read_since(reader, object, path, signal);
 	add_index(reader->since[index] ? &group_of(reader, signal)->later : &group_of(reader, signal)->weights, index);
 	if (reader->since[index])
@@ -749,6 +754,8 @@ read_conditions(CardReader *reader, JsonbContainer *object, const DocPath *path,
 		memset(w, 0, sizeof(Weight));
 		signal = read_measure(reader, condition, &element, w);
 		w->any_figure = isinf(w->at_least) && isinf(w->below) && w->measure != MEASURE_AVERAGE_VALUE;
+		if (!w->any_figure)
+			add_index(&group_of(reader, signal)->measured, card->nconditions);
 		add_index(&group_of(reader, signal)->conditions, card->nconditions++);
 		profile = profile && signal->profile;
 	}
@@ -801,6 +808,45 @@ read_rules(CardReader *reader, JsonbContainer *document, const DocPath *root)
 
 /* ---------- the whole document ---------- */
 
+/* Mark the weights that measure what the one before them measures, as adjoining bands do. */
+static void
+mark_same_figures(const CardReader *reader, const Indexes *weights)
+{
+	for (int32 i = 1; i < weights->n; i++)
+	{
+		int32		index = weights->items[i];
+		int32		before = weights->items[i - 1];
+		Weight	   *w = &reader->card->weights[index];
+		const Weight *x = &reader->card->weights[before];
+
+		w->same_figure = w->measure == x->measure && w->within == x->within && w->max_per_day == x->max_per_day &&
+			w->decay == x->decay && reader->since[index] == reader->since[before];
+	}
+}
+
+static void
+add_simple(Scorecard *card, Weight *what, SignalWeights *group)
+{
+	card->simple[card->nsimple++] = (Simple) {what, group, what->within == 0 ? PG_INT32_MAX : what->within};
+}
+
+/* List the weights and conditions that the last hour of a signal decides. */
+static void
+find_simple(Scorecard *card)
+{
+	card->simple = palloc(Max(card->absences.n + card->nconditions, 1) * sizeof(Simple));
+	for (int i = 0; i < card->ngroups; i++)
+	{
+		SignalWeights *group = &card->groups[i];
+
+		if (group->one_sum && card->weights[group->weights.items[0]].has_if_none)
+			add_simple(card, &card->weights[group->weights.items[0]], group);
+		for (int32 j = 0; j < group->conditions.n; j++)
+			if (card->conditions[group->conditions.items[j]].any_figure)
+				add_simple(card, &card->conditions[group->conditions.items[j]], group);
+	}
+}
+
 /* Sort the groups, and mark those that weights count from. */
 static void
 finish_groups(CardReader *reader, const DocPath *root)
@@ -823,13 +869,14 @@ finish_groups(CardReader *reader, const DocPath *root)
 		const Weight *w = group->weights.n == 1 ? &card->weights[group->weights.items[0]] : NULL;
 
 		group->one_sum = w && (w->measure == MEASURE_COUNT || w->measure == MEASURE_VALUE) &&
-			w->decay && w->within == 0 && w->max_per_day == 0 && group->later.n == 0;
-		for (int32 j = 0; j < group->conditions.n && group->one_sum; j++)
-			group->one_sum = card->conditions[group->conditions.items[j]].any_figure;
-		group->is_remembered = group->conditions.n > 0 || group->is_start || (w && w->has_if_none);
+			w->decay && w->within == 0 && w->max_per_day == 0 && group->later.n == 0 && group->measured.n == 0;
+		mark_same_figures(reader, &group->weights);
+		mark_same_figures(reader, &group->later);
 		if (group->signal_id >= 0 && group->signal_id < card->nsignal_ids)
 			card->group_of[group->signal_id] = group;
 	}
+
+	find_simple(card);
 
 	for (int32 i = 0; i < card->nweights; i++)
 	{

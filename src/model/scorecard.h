@@ -12,6 +12,7 @@
  *       groups[]      event signals by signal_id   ─┐ each with the numbers
  *       profiles[]    profile signals              ─┘ of its weights and conditions
  *       absences[]    the weights that are worth something if nothing happened
+ *       simple[]      weights and conditions that the last hour of a signal decides
  *       decays[]      one for each distinct (half_life, fades_over)
  *       parts[]       categories, split into their event and profile part
  *       stages[], grades[] (highest min_fit first), segments[] (by position)
@@ -71,6 +72,7 @@ typedef struct Weight
 	bool		banded;
 	bool		linear;			/* neither a band nor a curve */
 	bool		any_figure;		/* for a condition: one hour in its window is enough */
+	bool		same_figure;	/* it measures what the weight before it measures, of its group */
 	int32		within;			/* hours; 0: all */
 	int32		max_per_day;	/* 0: all */
 	Decay	   *decay;			/* or NULL */
@@ -78,6 +80,7 @@ typedef struct Weight
 	uint64		happened;		/* the turn in which it measured something; for a condition, in which it held */
 	double		points;
 	double		if_none;		/* points if there is nothing to measure */
+	double		absent_points;	/* the same within the weight's limits */
 	double		at_least;		/* -inf: no lower bound */
 	double		below;			/* +inf: no upper bound */
 	double		min_points;
@@ -105,20 +108,29 @@ typedef struct SignalWeights
 	int32		signal_id;		/* of an event signal */
 	const char *label;			/* or NULL */
 	bool		needs_values;	/* something measures values */
+	bool		needs_days;		/* something counts days, or up to a limit per day */
 	PropertyMatcher matcher;	/* of a profile signal */
 	bool		any_profile;	/* any profile has this signal: it has no matcher */
 	bool		nobody_matches; /* an unknown profile has this signal */
 	bool		one_sum;		/* a single weight, a decayed sum of all hours; conditions need only one hour */
-	bool		is_remembered;	/* a condition, if_none or since_signal depends on what happened */
 	bool		is_start;		/* some weight counts from its last hour */
 	Indexes		weights;		/* those that count from the beginning */
 	Indexes		later;			/* those that count from the last hour of another signal */
 	Indexes		conditions;
+	Indexes		measured;		/* those of the conditions that need a figure */
 
 	/* while a lead is scored */
-	uint64		seen;			/* the turn that set last_hour; only if is_start */
+	uint64		seen;			/* the turn that set last_hour */
 	int32		last_hour;
 } SignalWeights;
+
+/* A weight or condition that the last hour of its signal decides: it happened if that lies within a window. */
+typedef struct Simple
+{
+	Weight	   *what;
+	SignalWeights *group;
+	int32		within;			/* hours */
+} Simple;
 
 /* A signal of a lead whose weights wait until the whole timeline has been read. */
 typedef struct Waiting
@@ -202,10 +214,12 @@ typedef struct Scorecard
 	int32		nstages;
 	int32		ngrades;
 	int32		nsegments;
+	int32		nsimple;
 	Weight	   *weights;
 	Rule	   *rules;
 	Weight	   *conditions;
 	Indexes		absences;
+	Simple	   *simple;
 	SignalWeights *groups;
 	SignalWeights *profiles;
 	CategoryPart *parts;
@@ -232,6 +246,8 @@ typedef struct Scorecard
 	int32	   *ages;
 	double	   *occurrences;
 	double	   *values;
+	int32	   *day_numbers;
+	double	   *limited;
 } Scorecard;
 
 /* The number of terms: weights, then rules. */

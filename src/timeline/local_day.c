@@ -44,6 +44,13 @@ time_zone_fault(const char *name)
 	return NULL;
 }
 
+/* Add a stretch; hours are rounded down. */
+static void
+add_stretch(LocalDays *days, int32 from, int32 until, int32 offset)
+{
+	days->stretches[days->n++] = (Stretch) {from, until, offset, (offset + SECS_PER_DAY) / SECS_PER_HOUR - HOURS_A_DAY};
+}
+
 /* The days of a time zone, in the current memory context; an error if there is no such zone. */
 LocalDays *
 local_days(const char *name)
@@ -80,11 +87,11 @@ local_days(const char *name)
 		}
 		if (found == 0 || boundary >= LAST_SECOND)
 		{
-			days->stretches[days->n++] = (Stretch) {from, found == 0 ? PG_INT32_MAX : LAST_SECOND / SECS_PER_HOUR, (int32) offset};
+			add_stretch(days, from, found == 0 ? PG_INT32_MAX : LAST_SECOND / SECS_PER_HOUR, (int32) offset);
 			return days;
 		}
 		at = boundary;
-		days->stretches[days->n++] = (Stretch) {from, (int32) ((at + SECS_PER_HOUR - 1) / SECS_PER_HOUR), (int32) offset};
+		add_stretch(days, from, (int32) ((at + SECS_PER_HOUR - 1) / SECS_PER_HOUR), (int32) offset);
 		from = days->stretches[days->n - 1].until;
 	}
 }
@@ -104,6 +111,31 @@ local_offset_elsewhere(LocalDays *days, int32 hour)
 	while (hour < days->stretches[days->last].from)
 		days->last--;
 	return days->stretches[days->last].offset;
+}
+
+/*
+ * day_of_hour() for hours that lie "ages" before an hour, oldest first. An offset is looked up once for all hours
+ * that have it.
+ */
+void
+days_of_hours(LocalDays *days, int32 hour, const int32 *ages, int32 n, int32 *result)
+{
+	if (days == NULL)
+	{
+		for (int32 i = 0; i < n; i++)
+			result[i] = (hour - ages[i]) / HOURS_A_DAY;
+		return;
+	}
+	for (int32 i = 0; i < n;)
+	{
+		const Stretch *stretch;
+
+		result[i] = day_of_hour(days, hour - ages[i]);
+		stretch = &days->stretches[days->last];
+		/* (the first hours of 1970 may be on the day before) */
+		for (i++; i < n && hour - ages[i] < stretch->until; i++)
+			result[i] = (int32) ((uint32) (hour - ages[i] + stretch->hours + HOURS_A_DAY) / HOURS_A_DAY) - 1;
+	}
 }
 
 /* The first hour of an hour's day. Clocks that change on that day move it by less than a day. */

@@ -17,6 +17,7 @@ typedef struct Stretch
 	int32		from;			/* the first hour */
 	int32		until;			/* the first hour after the range */
 	int32		offset;			/* seconds east of UTC */
+	int32		hours;			/* the same in hours, rounded down */
 } Stretch;
 
 /* A time zone: its stretches from 1970 to 2100, and the index of the one that was used last. */
@@ -32,6 +33,7 @@ extern LocalDays *local_days(const char *zone);
 extern int32 local_offset_elsewhere(LocalDays *days, int32 hour);
 extern const char *time_zone_fault(const char *name);
 extern int32 local_day_start(LocalDays *days, int32 hour);
+extern void days_of_hours(LocalDays *days, int32 hour, const int32 *ages, int32 n, int32 *result);
 
 /* The zone's seconds east of UTC at the start of an hour (>= 0). Hours come in order, most in the same stretch. */
 static inline int32

@@ -114,7 +114,7 @@ CREATE FUNCTION shop.read() RETURNS TABLE (what text, answer text) LANGUAGE sql 
 	UNION ALL SELECT 'top()', string_agg(t::text, '|') FROM top(30) t
 	UNION ALL SELECT 'leads_to_see()', leads_to_see('', 1000)::text
 	UNION ALL SELECT 'preview()', string_agg(p::text, '|' ORDER BY p::text) FROM preview(scorecard('m') || '{"weights": [{"weight_id": 1, "signal": "berlin", "points": 500}]}') p
-	UNION ALL SELECT 'crm_at()', string_agg(c::text, '|' ORDER BY c::text) FROM crm_at('2026-03-01') c
+	UNION ALL SELECT 'crm_row()', string_agg(c::text, '|' ORDER BY c::text) FROM served_lead l, crm_row(l.served, l.timeline, l.profile, '2026-03-01') c
 	UNION ALL SELECT 'training_set()', string_agg(s::text, '|' ORDER BY s::text) FROM training_set(scorecard('m'), 'buy', '3 days', '{2026-01-10}', NULL) s
 	UNION ALL SELECT 'profile_report()', string_agg(r::text, '|' ORDER BY r::text) FROM profile_report('buy', '3 days', '{2026-01-10}', NULL, 1) r
 $$;

@@ -97,7 +97,7 @@ my @queries = (
 	q{SELECT * FROM leadscore.stability_report('m', '2026-01-10 00:00Z', '2026-01-20 00:00Z')},
 	q{SELECT leadscore.fit_clv('purchase', '2026-02-20 00:00Z')}, q{SELECT v.lead_id, (leadscore.clv(v.timeline, leadscore.fit_clv_of('purchase'), '30 days', '2026-02-20 00:00Z')).* FROM leadscore_internal.visible_lead v ORDER BY 1},
 	q{SELECT * FROM leadscore.experiment_result('x', 'purchase', at => '2026-02-20 00:00Z')},
-	q{SELECT model, lead_id, reason_1, reason_2, reason_3 FROM leadscore_internal.crm_at('2026-02-01 00:00Z') ORDER BY 1, 2},
+	q{SELECT l.model, l.lead_id, r.score, r.reason_1, r.reason_2, r.reason_3 FROM leadscore_internal.served_lead l, leadscore_internal.crm_row(l.served, l.timeline, l.profile, '2026-02-01 00:00Z') r ORDER BY 1, 2},
 	q{SELECT model, lead_id, from_segment, to_segment, cause FROM leadscore.segment_change WHERE lead_id LIKE 'lead%' OR lead_id LIKE 'hot%' ORDER BY 1, 2},
 	q{SELECT lead_id, code IS NULL AS held_out, expires_at - issued_at AS valid FROM leadscore.voucher ORDER BY 1}, q{SELECT leadscore_internal.is_held_out('o', 'lead ' || i, 0.5) FROM pg_catalog.generate_series(1, 50) i},
 	q{SELECT leadscore.timeline_partition('lead ' || i, 1000) FROM pg_catalog.generate_series(1, 50) i},

@@ -128,6 +128,8 @@ my $untold = 'DELETE FROM leadscore_internal.crm_state';
 cmp_ok(calls('crm_reasons', "$untold; $first"), '<=', 60, 'reasons are worded for the rows that are returned');
 cmp_ok(calls('crm_reasons', "$untold; $first"), '>=', 30, '... and for all of these');
 is(calls('crm_reasons', $first), '0', '... not where a CRM has been told');
+is(calls('crm_reasons', 'SELECT leadscore.refresh_crm()'), '0', '... nor for rows that stay as they were told');
+cmp_ok(calls('crm_appraise', "$untold; $first"), '<=', 50, 'no column but the score is computed for rows that are not returned');
 is(calls('crm_reasons', 'SELECT lead_id, score FROM leadscore.crm_lead'), '0', '... not where nobody asks for them');
 my $result = q{SELECT control_leads + treatment_leads FROM leadscore.experiment_result('try', 'purchase')};
 is(calls('treated', $result), query($result), 'experiment_result() assigns each lead once');
