@@ -116,6 +116,8 @@ AS $$
 		SELECT k.kind, CASE WHEN EXISTS (SELECT FROM leadscore.signal s WHERE s.signal = k.kind) THEN 'kind ' || k.kind ELSE k.kind END AS signal, row_number() OVER (ORDER BY k.events DESC, k.kind) AS n
 		FROM (SELECT e.kind, count(*) AS events FROM leadscore_internal.log_events(NULL::text[]) e GROUP BY e.kind) k
 		WHERE NOT EXISTS (SELECT FROM leadscore.signal s WHERE s.subject = 'event' AND s.kind = k.kind AND s.match IS NULL AND s.condition IS NULL)
+		-- (of kinds that nothing has counted, archived events are not known)
+		AND NOT EXISTS (SELECT FROM leadscore.archive)
 		ORDER BY k.events DESC, k.kind
 		LIMIT 100
 	) f
