@@ -131,9 +131,9 @@ DECLARE
 BEGIN
 	PERFORM leadscore_internal.report_progress('archive'::text, 'reading'::text, 0::bigint, (
 		SELECT leadscore_internal.rows_estimated(array_agg(s.source)) FROM leadscore_internal.source_trigger s WHERE s.feeds = 'timeline' AND NOT s.mapping ? 'partition'));
-	PERFORM leadscore_internal.lock_sources();
 	-- forget() takes it before it deletes: it comes before the snapshot, or finds the new base. So does derive().
 	PERFORM leadscore_internal.lock_derivations();
+	PERFORM leadscore_internal.lock_sources();
 	LOCK TABLE leadscore.lead_timeline IN ACCESS SHARE MODE;
 	PERFORM leadscore_internal.keep_last_events(before);
 	WITH superseded AS (

@@ -27,10 +27,16 @@ CREATE FUNCTION changed() RETURNS TABLE (changed bigint, differences bigint) LAN
 	SELECT (SELECT count(*) FROM was w FULL JOIN current_timeline t ON t.lead_id = w.lead_id
 		WHERE t.timeline IS DISTINCT FROM w.timeline OR score(t.lead_id, 'm', '2026-04-01') IS DISTINCT FROM w.score), (SELECT count(*) FROM verify())$$;
 CALL remember();
+SELECT * FROM health WHERE name = 'archive';
+-- a day of four events: 31 * 4 - 1 of 301 are of January, 123 / 301 = 0.41; all of the orders of its partition are
+VACUUM ANALYZE event, shop.orders;
+SELECT * FROM health WHERE name = 'archive';
 
 -- the instant is the beginning of its day
 CALL archive('2026-02-01 17:30');
 TABLE archive;
+SELECT source, bytes > 0 AS bytes, oldest, round(share::numeric, 2) AS share FROM archived_shares() ORDER BY 1::text;
+SELECT value > 0 AS bytes, regexp_replace(detail, ': [^,;]*', ': …', 'g') AS detail FROM health WHERE name = 'archive';
 SELECT * FROM changed();
 SELECT lead_id, archived_before, first_hour(timeline, 1) AS first, timeline_last_hour(timeline) AS last FROM timeline_base ORDER BY 1;
 

@@ -94,8 +94,8 @@ my %functions = (
 		carry_out_one carry_out change_name add_by_statement fold_by_statements
 		see_leads change_horizon set_clock run_latest edition tombstone_keys voucher_code is_held_out fill_slots history_exists has_rows has_events fold_rows fold_profiles fold_profile follow_tablespace by_bytes keyed_by_lead merge_rows merge_profile look_up_again profile_tables latest_profile add_delta note_skipped condense_skipped
 		source_sample add_rows table_of_lead create_split_table changes_to_log models_watched offers_to_issue vouchers_to_issue condition_card issue_to give_back takes_slot
-		cron_interval cron_jobs server_setting server_problem default_for patience our_sizes document_findings kinds_uncounted metric_label
-		health_of_tasks health_of_jobs health_of_ages health_of_sizes health_of_models health_of_kinds health_of_version
+		cron_interval cron_jobs server_setting server_problem default_for patience size_of our_sizes archived_shares document_findings kinds_uncounted metric_label
+		health_of_tasks health_of_jobs health_of_ages health_of_sizes health_of_archive health_of_models health_of_kinds health_of_version
 		voucher_with check_voucher_owner lock_order check_redeemable discount_of take_money},
 );
 
