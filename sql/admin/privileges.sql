@@ -234,7 +234,7 @@ BEGIN
 		-- maintenance
 		' leadscore.verify(), leadscore.fold(bigint), leadscore_internal.check_not_running(text), leadscore_internal.postpone_rebuild(text[], text[]), leadscore.partition_timelines(integer), leadscore_internal.find_corrections(text[], jsonb), leadscore_internal.leads_named(text[]),'
 		' leadscore_internal.apply_corrections(bigint, bigint), leadscore_internal.add_deltas(text[], leadscore.timeline[]), leadscore_internal.find_hours(),'
-		' leadscore_internal.check_archive(timestamptz), leadscore_internal.begin_archive(timestamptz), leadscore_internal.keep_base(timestamptz), leadscore_internal.keep_last_events(timestamptz), leadscore_internal.tell_of_unaccounted(bigint), leadscore_internal.forget_base(text[]),'
+		' leadscore_internal.check_archive(timestamptz), leadscore_internal.begin_archive(timestamptz), leadscore_internal.keep_base(timestamptz), leadscore_internal.keep_last_events(timestamptz), leadscore_internal.tell_of_unaccounted(bigint), leadscore_internal.forget_base(text[]), leadscore_internal.drop_former_base(),'
 		' leadscore_internal.counted(leadscore.timeline, jsonb),'
 		' leadscore_internal.compaction_zone(text), leadscore_internal.check_compaction(timestamptz, text), leadscore_internal.begin_compaction(timestamptz, text), leadscore_internal.compaction_finished(),'
 		' leadscore_internal.signal_definitions(text[]), leadscore_internal.signals_counted(jsonb), leadscore_internal.in_transaction_block(), leadscore_internal.refuse_block(text), leadscore_internal.wait_for_writers(), leadscore_internal.writers(regclass), leadscore_internal.rebuilders(bigint), leadscore_internal.transaction_name(integer, text), leadscore_internal.wait_for_partings(), leadscore_internal.take_parted(),'

@@ -31,7 +31,7 @@ CREATE TABLE leadscore_internal.archived_event (
 	PRIMARY KEY (lead_id, kind)
 );
 
-COMMENT ON TABLE leadscore_internal.archived_event IS 'the last archived event of each kind, for derive()';
+COMMENT ON TABLE leadscore_internal.archived_event IS 'the last archived event of each name and kind, for derive()';
 COMMENT ON COLUMN leadscore_internal.archived_event.lead_id IS 'the lead, as the event named it';
 COMMENT ON COLUMN leadscore_internal.archived_event.kind IS 'its kind';
 COMMENT ON COLUMN leadscore_internal.archived_event.occurred_at IS 'when';
@@ -223,6 +223,16 @@ $$;
 
 COMMENT ON PROCEDURE leadscore.archive(timestamptz)
 	IS 'keeps what events before the day of an instant have counted for, so that they may be deleted, while writers go on';
+
+CREATE FUNCTION leadscore_internal.drop_former_base() RETURNS void
+	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	DELETE FROM leadscore_internal.timeline_base b
+	WHERE b.archived_before NOT IN (SELECT a.archived_before FROM leadscore.archive a UNION ALL SELECT a.archiving_before FROM leadscore_internal.archiving a);
+	DELETE FROM leadscore_internal.archived_event e WHERE NOT EXISTS (SELECT FROM leadscore.archive)
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.drop_former_base() IS 'removes what is left of an archive that was taken back';
 
 CREATE FUNCTION leadscore_internal.forget_base(names text[]) RETURNS bigint
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

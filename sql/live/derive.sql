@@ -276,6 +276,11 @@ AS $$
 		FROM rule r
 	), archive AS MATERIALIZED (
 		SELECT coalesce((SELECT a.archived_before FROM leadscore.archive a), '-infinity') AS archived_before
+	), last_event AS (
+		-- of the archived past, of which the next events may be the second step
+		SELECT e.* FROM leadscore_internal.archived_event e WHERE everybody
+		UNION ALL
+		SELECT e.* FROM name n JOIN leadscore_internal.archived_event e ON e.lead_id = n.lead_id WHERE NOT everybody
 	), event AS MATERIALIZED (
 		SELECT coalesce(a.lead_id, e.lead_id) AS lead_id, e.kind, e.occurred_at, e.properties
 		FROM (
@@ -284,8 +289,7 @@ AS $$
 			CROSS JOIN LATERAL leadscore_internal.source_events(s.sources, s.mappings, CASE WHEN NOT everybody THEN ARRAY(SELECT n.lead_id FROM name n) END, k.kinds) e
 			WHERE e.occurred_at >= (SELECT r.archived_before FROM archive r)
 			UNION ALL
-			-- whatever is archived, what follows from the last events before it is known
-			SELECT e.lead_id, e.kind, e.occurred_at, NULL FROM leadscore_internal.archived_event e
+			SELECT e.lead_id, e.kind, e.occurred_at, NULL FROM last_event e
 			WHERE e.occurred_at < (SELECT r.archived_before FROM archive r) AND EXISTS (SELECT FROM rule)
 		) e
 		LEFT JOIN leadscore.lead_alias a ON a.alias = e.lead_id

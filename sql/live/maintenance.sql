@@ -572,7 +572,7 @@ BEGIN
 		PERFORM leadscore_internal.signals_counted(counting);
 		PERFORM leadscore_internal.keep_documents(NULL::pg_catalog.text[]), leadscore_internal.keep_wordings();
 		IF signals IS NULL THEN
-			PERFORM leadscore_internal.compaction_finished();
+			PERFORM leadscore_internal.compaction_finished(), leadscore_internal.drop_former_base();
 			PERFORM leadscore_internal.sources_counted(sources);
 		END IF;
 	END IF;
