@@ -187,7 +187,7 @@ AS $$
 	WITH stored AS MATERIALIZED (
 		SELECT s.source::text AS source, s.oldest, round(s.bytes * s.share::numeric) AS bytes FROM leadscore_internal.archived_shares() s
 	)
-	SELECT 'archive', 'ok', CASE WHEN count(r.*) > 0 THEN (SELECT coalesce(sum(s.bytes), 0) FROM stored s) END,
+	SELECT 'archive', 'ok', CASE WHEN count(r.*) > 0 THEN (SELECT sum(s.bytes) FROM stored s) END,
 		concat_ws('; ', coalesce('bytes, about, of events before ' || max(r.archived_before) || ', which may be deleted', 'no events are archived'),
 			(SELECT 'the most are in ' || string_agg(format('%s: %s', m.source, pg_size_pretty(m.bytes)), ', ' ORDER BY m.bytes DESC, m.source)
 				FROM (SELECT * FROM stored s WHERE s.bytes > 0 ORDER BY s.bytes DESC, s.source LIMIT 3) m),

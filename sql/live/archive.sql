@@ -148,18 +148,15 @@ BEGIN
 	),
 	-- what timelines hold, and events do not say
 	unaccounted AS MATERIALIZED (
-		SELECT coalesce(t.lead_id, l.lead_id) AS lead_id, leadscore_internal.difference(leadscore.timeline_before(t.timeline, before), l.timeline) AS timeline
-		FROM leadscore.current_timeline t FULL JOIN led l ON l.lead_id = t.lead_id
-		WHERE leadscore_internal.difference(leadscore.timeline_before(t.timeline, before), l.timeline) OPERATOR(leadscore.<>) '{}'
+		SELECT coalesce(t.lead_id, l.lead_id) AS lead_id, leadscore_internal.difference(t.timeline, l.timeline) AS timeline
+		FROM (SELECT c.lead_id, leadscore.timeline_before(c.timeline, before) AS timeline FROM leadscore.current_timeline c OFFSET 0) t
+		FULL JOIN led l ON l.lead_id = t.lead_id
+		WHERE coalesce(t.timeline, '{}') OPERATOR(leadscore.<>) coalesce(l.timeline, '{}')
 	), kept AS (
 		INSERT INTO leadscore_internal.timeline_base (lead_id, archived_before, timeline)
-		SELECT k.lead_id, before, k.timeline
-		FROM (
-			SELECT b.lead_id, leadscore_internal.stored_sum(b.timeline) AS timeline
-			FROM (TABLE named UNION ALL TABLE unaccounted) b
-			GROUP BY 1
-		) k
-		WHERE k.timeline OPERATOR(leadscore.<>) '{}'
+		SELECT b.lead_id, before, b.timeline
+		FROM (TABLE named UNION ALL TABLE unaccounted) b
+		WHERE b.timeline OPERATOR(leadscore.<>) '{}'
 	)
 	SELECT count(*) INTO unaccounted FROM unaccounted;
 	INSERT INTO leadscore.archive AS a (archived_before) VALUES (before)

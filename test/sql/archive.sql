@@ -40,6 +40,8 @@ SELECT value > 0 AS bytes, regexp_replace(detail, ': [^,;]*', ': …', 'g') AS d
 SELECT * FROM changed();
 SELECT lead_id, archived_before, first_hour(timeline, 1) AS first, timeline_last_hour(timeline) AS last FROM timeline_base ORDER BY 1;
 
+-- what is learned from, with cutoffs before the instant
+CREATE TABLE learned AS SELECT * FROM training_set(scorecard('m'), 'purchase', '7 days', '{2026-01-12,2026-01-26,2026-02-20}', NULL);
 -- a purge by DELETE, of a partition, by TRUNCATE: the past is no longer there, and nothing has changed; nor does a rebuild change it
 DELETE FROM event WHERE occurred_at < '2026-01-15';
 SELECT * FROM changed();
@@ -53,6 +55,11 @@ SELECT * FROM changed();
 CALL rebuild(signals => '{visit}');
 CALL rebuild(ARRAY['lead 0', 'lead 1', 'lead 6']);
 SELECT * FROM changed();
+SELECT count(*), count(*) FILTER (WHERE converted) AS converted FROM learned;
+SELECT count(*) FROM (TABLE learned EXCEPT ALL SELECT * FROM training_set(scorecard('m'), 'purchase', '7 days', '{2026-01-12,2026-01-26,2026-02-20}', NULL)) l;
+INSERT INTO event (lead_id, kind, occurred_at) VALUES ('lead 1', 'not counted', '2026-03-01');
+SELECT fresh_signals();
+DELETE FROM event WHERE kind = 'not counted';
 -- what no archive covers is subtracted, as ever
 DELETE FROM event WHERE occurred_at < '2026-02-02';
 SELECT lead_id, t.timeline = w.timeline AS same FROM was w LEFT JOIN current_timeline t USING (lead_id) ORDER BY 1;
