@@ -35,7 +35,7 @@ PG_FUNCTION_INFO_V1(progress_names);
 #define CLASS_FIGURES 255
 #define CLASS_COMMAND 256
 
-static const char *const commands[] = {"rebuild", "compact", "refresh_segments", "track", "fit", "propose"};
+static const char *const commands[] = {"rebuild", "compact", "refresh_segments", "track", "fit", "propose", "archive"};
 static const char *const phases[] = {"beginning", "folding", "waiting for another rebuild", "waiting for writers", "reading", "correcting",
 	"writing", "refreshing", "comparing", "choosing", "fitting", "judging"};
 

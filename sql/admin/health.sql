@@ -119,13 +119,22 @@ COMMENT ON FUNCTION leadscore_internal.health_of_ages() IS 'the rows of health a
 
 -- Figures of the server's statistics: the sizes are those of the last VACUUM or ANALYZE, and a standby has no count
 -- of dead rows.
+CREATE FUNCTION leadscore_internal.size_of(of_table oid) RETURNS numeric
+	LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT (greatest(c.relpages, 0) + coalesce(greatest(t.relpages, 0), 0)
+			+ (SELECT coalesce(sum(greatest(x.relpages, 0)), 0) FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = c.oid))::numeric * current_setting('block_size')::integer
+	FROM pg_class c LEFT JOIN pg_class t ON t.oid = c.reltoastrelid
+	WHERE c.oid = of_table
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.size_of(oid) IS 'the bytes of a table with its indexes and what is out of line, as of its last VACUUM or ANALYZE';
+
 CREATE FUNCTION leadscore_internal.our_sizes() RETURNS TABLE (name text, bytes numeric, live bigint, dead bigint)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT c.oid::regclass::text, (greatest(c.relpages, 0) + coalesce(greatest(t.relpages, 0), 0)
-			+ (SELECT coalesce(sum(greatest(x.relpages, 0)), 0) FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = c.oid))::numeric * current_setting('block_size')::integer,
-		pg_stat_get_live_tuples(c.oid), pg_stat_get_dead_tuples(c.oid)
-	FROM pg_class c LEFT JOIN pg_class t ON t.oid = c.reltoastrelid
+	SELECT c.oid::regclass::text, leadscore_internal.size_of(c.oid), pg_stat_get_live_tuples(c.oid), pg_stat_get_dead_tuples(c.oid)
+	FROM pg_class c
 	WHERE c.relkind IN ('r', 'm') AND (c.relnamespace = ANY (leadscore_internal.our_schemas()) OR c.oid IN (SELECT s.name FROM leadscore_internal.split_tables() s))
 $$;
 
@@ -147,6 +156,50 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.health_of_sizes() IS 'the rows of health about the sizes of our tables';
+
+-- By the statistics of the columns that have the times of events: the share of the rows that are archived is that of the
+-- values that are listed as common, and of the borders between equal parts of the others.
+CREATE FUNCTION leadscore_internal.archived_shares() RETURNS TABLE (source regclass, bytes numeric, oldest timestamptz, share float8)
+	-- (statistics are read as the text that these settings make of them)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO, MDY'
+AS $$
+	SELECT t.source, leadscore_internal.size_of(t.source::oid), v.oldest, v.share
+	FROM (
+		SELECT DISTINCT ON (s.source) s.source, coalesce(p.most_common_vals::text::text[], '{}') AS common, coalesce(p.most_common_freqs, '{}') AS shares,
+			coalesce(p.histogram_bounds::text::text[], '{}') AS bounds
+		FROM leadscore_internal.source_trigger s JOIN pg_class c ON c.oid = s.source AND c.relkind = 'r' JOIN pg_namespace n ON n.oid = c.relnamespace
+		JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname::text = s.occurred_at AND a.atttypid IN ('timestamptz'::regtype, 'timestamp'::regtype, 'date'::regtype)
+		JOIN pg_stats p ON p.schemaname = n.nspname AND p.tablename = c.relname AND p.attname = a.attname AND NOT p.inherited
+		WHERE s.feeds = 'timeline'
+		ORDER BY s.source, s.trigger_prefix
+	) t
+	CROSS JOIN LATERAL (
+		SELECT min(w.at) AS oldest, coalesce(sum(w.share) FILTER (WHERE w.at < (SELECT r.archived_before FROM leadscore.archive r)), 0) AS share
+		FROM (
+			SELECT u.at::timestamptz, u.share FROM unnest(t.common, t.shares) AS u (at, share)
+			UNION ALL
+			SELECT b::timestamptz, (1 - (SELECT coalesce(sum(f), 0) FROM unnest(t.shares) f)) / cardinality(t.bounds) FROM unnest(t.bounds) b
+		) w
+	) v
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.archived_shares() IS 'of each table with events: its size, about the oldest event, and which share of its rows is archived';
+
+CREATE FUNCTION leadscore_internal.health_of_archive() RETURNS TABLE (name text, state text, value numeric, detail text, action text)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH stored AS MATERIALIZED (
+		SELECT s.source::text AS source, s.oldest, round(s.bytes * s.share::numeric) AS bytes FROM leadscore_internal.archived_shares() s
+	)
+	SELECT 'archive', 'ok', CASE WHEN count(r.*) > 0 THEN (SELECT sum(s.bytes) FROM stored s) END,
+		concat_ws('; ', coalesce('bytes, about, of events before ' || max(r.archived_before) || ', which may be deleted', 'no events are archived'),
+			(SELECT 'the most are in ' || string_agg(format('%s: %s', m.source, pg_size_pretty(m.bytes)), ', ' ORDER BY m.bytes DESC, m.source)
+				FROM (SELECT * FROM stored s WHERE s.bytes > 0 ORDER BY s.bytes DESC, s.source LIMIT 3) m),
+			(SELECT 'the oldest event is about of ' || min(s.oldest) FROM stored s)), NULL
+	FROM leadscore.archive r
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.health_of_archive() IS 'the row of health about events that may be deleted';
 
 CREATE FUNCTION leadscore_internal.health_of_models() RETURNS TABLE (name text, state text, value numeric, detail text, action text)
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -251,6 +304,7 @@ BEGIN
 	RETURN QUERY SELECT * FROM leadscore_internal.health_of_jobs();
 	RETURN QUERY SELECT * FROM leadscore_internal.health_of_ages();
 	RETURN QUERY SELECT * FROM leadscore_internal.health_of_sizes();
+	RETURN QUERY SELECT * FROM leadscore_internal.health_of_archive();
 	RETURN QUERY SELECT * FROM leadscore_internal.health_of_models();
 	RETURN QUERY SELECT * FROM leadscore_internal.health_of_quality();
 	RETURN QUERY SELECT * FROM leadscore_internal.health_of_kinds();

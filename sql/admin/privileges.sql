@@ -83,7 +83,7 @@ AS $$
 BEGIN
 	PERFORM leadscore.grant_monitor(role);
 	EXECUTE format('GRANT SELECT ON leadscore.signal, leadscore.model, leadscore.weight, leadscore.category, leadscore.stage,'
-		' leadscore.rule, leadscore_internal.signal_use, leadscore.grade, leadscore.segment, leadscore.default_model, leadscore.compaction, leadscore.model_document, leadscore.lead, leadscore.lead_timeline,'
+		' leadscore.rule, leadscore_internal.signal_use, leadscore.grade, leadscore.segment, leadscore.default_model, leadscore.compaction, leadscore.archive, leadscore_internal.archiving, leadscore.model_document, leadscore.lead, leadscore.lead_timeline,'
 		' leadscore.lead_alias, leadscore.pending_delta, leadscore_internal.pending_identity, leadscore_internal.alias_edge, leadscore_internal.changed_lead, leadscore_internal.counted_signal, leadscore_internal.snapshot_state, leadscore_internal.signal_definition,'
 		' leadscore_internal.source_trigger, leadscore.source, leadscore_internal.trigger_set, leadscore_internal.query_table, leadscore.tracked_query, leadscore_internal.own_column, leadscore.known_source, leadscore_internal.known_event_trigger, leadscore_internal.known_collation, leadscore_internal.skipped, leadscore.skipped_row, leadscore_internal.task, leadscore.status, leadscore.current_timeline, leadscore_internal.pending_timeline, leadscore_internal.alias_profile, leadscore.current_profile, leadscore_internal.visible_lead, leadscore_internal.served_lead, leadscore.lead_score,'
 		' leadscore.lead_segment, leadscore.segment_summary, leadscore.sentence, leadscore_internal.delivered_sentence, leadscore_internal.wording_document, leadscore.model_version, leadscore.experiment, leadscore.watched_model,'
@@ -95,7 +95,7 @@ BEGIN
 	EXECUTE format('GRANT SELECT (lead_id) ON leadscore.event TO %s', role);	-- for row-level security in lead_score
 	-- its rows are shown to users to whom no policy on lead applies
 	EXECUTE format('GRANT SELECT (lead_id) ON leadscore.pending_profile TO %s', role);
-	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.signals(), leadscore.scorecard(text), leadscore_internal.make_document(text), leadscore_internal.model_named(text), leadscore_internal.wording(), leadscore_internal.say(text, jsonb), leadscore.describe(text), leadscore_internal.date_in_words(jsonb, timestamptz),'
+	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.signals(), leadscore_internal.hour_text(timestamptz), leadscore.scorecard(text), leadscore_internal.make_document(text), leadscore_internal.model_named(text), leadscore_internal.wording(), leadscore_internal.say(text, jsonb), leadscore.describe(text), leadscore_internal.date_in_words(jsonb, timestamptz),'
 		' leadscore_internal.begin_progress(text, oid), leadscore_internal.report_progress(text, text, bigint, bigint), leadscore_internal.end_progress(text),'
 		' leadscore_internal.is_excluded(text), leadscore_internal.anybody_excluded(),'
 		' leadscore_internal.lead_named(text), leadscore_internal.timeline_of(text), leadscore_internal.has_pending(text), leadscore_internal.with_pending(text, leadscore.timeline), leadscore_internal.check_timelines_seen(), leadscore_internal.with_pending_profile(text, jsonb, boolean), leadscore_internal.alias_profiles(), leadscore_internal.is_visible(text), leadscore_internal.model_cards(), leadscore_internal.served_models(), leadscore_internal.children(regclass), leadscore_internal.source_problem(regclass, jsonb), leadscore_internal.lead_key_problem(regclass, jsonb), leadscore_internal.alias_key_problem(regclass, jsonb), leadscore_internal.event_index_problem(regclass, text), leadscore_internal.index_key(regclass, text), leadscore_internal.reads_one_unique_column(regclass, text), leadscore_internal.has_lead_index(oid, text, boolean), leadscore_internal.split_problem(), leadscore_internal.log_has(text, boolean), leadscore_internal.logged_kinds(text[]), leadscore_internal.signals_waiting(text[]), leadscore_internal.transition_problem(), leadscore_internal.table_problem(), leadscore_internal.known_source_problem(), leadscore_internal.own_problem(), leadscore_internal.collation_version(), leadscore_internal.event_trigger_state(), leadscore_internal.mapped_columns(oid, jsonb), leadscore_internal.keeps_values(text, text), leadscore_internal.family_above(oid[]), leadscore_internal.family_below(oid[]), leadscore_internal.split_tables(), leadscore.partitions(),'
@@ -199,7 +199,7 @@ BEGIN
 	PERFORM leadscore.grant_reader(role), leadscore.grant_writer(role), leadscore.grant_identifier(role), leadscore.grant_redeemer(role);
 	-- what a person edits, and what functions change that run with his rights
 	EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON leadscore.signal, leadscore.model, leadscore.weight, leadscore.category, leadscore.stage,'
-		' leadscore.rule, leadscore.grade, leadscore.segment, leadscore.default_model, leadscore.compaction, leadscore.sentence, leadscore.model_version, leadscore.experiment, leadscore.event, leadscore.lead, leadscore.excluded_lead,'
+		' leadscore.rule, leadscore.grade, leadscore.segment, leadscore.default_model, leadscore.compaction, leadscore.archive, leadscore_internal.archiving, leadscore_internal.timeline_base, leadscore_internal.archived_event, leadscore.sentence, leadscore.model_version, leadscore.experiment, leadscore.event, leadscore.lead, leadscore.excluded_lead,'
 		' leadscore.derivation, leadscore.conversion, leadscore.rfm_group, leadscore.spend, leadscore.channel, leadscore.offer,'
 		' leadscore.voucher, leadscore_internal.changed_lead, leadscore.derived_event, leadscore_internal.derivation_due, leadscore_internal.derivation_state,'
 		' leadscore_internal.crm_state, leadscore_internal.pending_identity, leadscore_internal.parted_lead, leadscore.watched_model, leadscore.lead_state, leadscore.segment_change, leadscore.change_consumer TO %s', role);
@@ -242,6 +242,8 @@ BEGIN
 		-- maintenance
 		' leadscore.verify(), leadscore.fold(bigint), leadscore_internal.check_not_running(text), leadscore_internal.postpone_rebuild(text[], text[]), leadscore.partition_timelines(integer), leadscore_internal.find_corrections(text[], jsonb), leadscore_internal.leads_named(text[]),'
 		' leadscore_internal.apply_corrections(bigint, bigint), leadscore_internal.add_deltas(text[], leadscore.timeline[]), leadscore_internal.find_hours(),'
+		' leadscore_internal.check_archive(timestamptz), leadscore_internal.begin_archive(timestamptz), leadscore_internal.keep_base(timestamptz), leadscore_internal.keep_last_events(timestamptz), leadscore_internal.tell_of_unaccounted(bigint), leadscore_internal.forget_base(text[]), leadscore_internal.drop_former_base(),'
+		' leadscore_internal.counted(leadscore.timeline, jsonb),'
 		' leadscore_internal.compaction_zone(text), leadscore_internal.check_compaction(timestamptz, text), leadscore_internal.begin_compaction(timestamptz, text), leadscore_internal.compaction_finished(),'
 		' leadscore_internal.signal_definitions(text[]), leadscore_internal.signals_counted(jsonb), leadscore_internal.in_transaction_block(), leadscore_internal.refuse_block(text), leadscore_internal.wait_for_writers(), leadscore_internal.writers(regclass), leadscore_internal.rebuilders(bigint), leadscore_internal.transaction_name(integer, text), leadscore_internal.wait_for_partings(), leadscore_internal.take_parted(),'
 		' leadscore_internal.lock_rebuild(boolean), leadscore_internal.unlock_rebuild(), leadscore_internal.check_read_committed(text, text),'
@@ -262,7 +264,7 @@ BEGIN
 		' leadscore.resume_offer(text), leadscore.revoke_vouchers(text, timestamptz),'
 		' leadscore_internal.in_restore(), leadscore.schedule(interval), leadscore.unschedule(), leadscore.prune_runs(interval), leadscore_internal.has_cron(), leadscore_internal.job_problem(), leadscore_internal.jobs(), leadscore_internal.cron_line(interval), leadscore_internal.note_scheduled(bigint),'
 		' leadscore_internal.shell_word(text) TO %s', role);
-	EXECUTE format('GRANT EXECUTE ON PROCEDURE leadscore.refresh_queries(text), leadscore.rebuild(text[], text[]), leadscore.compact(timestamptz, text), leadscore.watch(text, boolean),'
+	EXECUTE format('GRANT EXECUTE ON PROCEDURE leadscore.refresh_queries(text), leadscore.rebuild(text[], text[]), leadscore.compact(timestamptz, text), leadscore.archive(timestamptz), leadscore.watch(text, boolean),'
 		' leadscore.see_changes(), leadscore_internal.look(text), leadscore_internal.add_corrections(text, bigint, boolean), leadscore_internal.correct_parted(text, jsonb, boolean) TO %s', role);
 END
 $$;

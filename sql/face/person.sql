@@ -9,6 +9,7 @@ AS $$
 		('pending_aliases', 'leadscore_internal.pending_identity', '{alias,lead_id}'), ('profiles', 'leadscore.lead', '{lead_id}'),
 		('pending_profiles', 'leadscore.pending_profile', '{lead_id}'), ('seen_profiles', 'leadscore_internal.seen_profile', '{lead_id}'),
 		('timelines', 'leadscore.lead_timeline', '{lead_id}'), ('pending_timelines', 'leadscore.pending_delta', '{lead_id}'),
+		('archived_timelines', 'leadscore_internal.timeline_base', '{lead_id}'), ('archived_events', 'leadscore_internal.archived_event', '{lead_id}'),
 		('parted_leads', 'leadscore_internal.parted_lead', '{lead_id}'), ('events', 'leadscore.event', '{lead_id}'),
 		('derived_events', 'leadscore.derived_event', '{lead_id}'), ('changed_leads', 'leadscore_internal.changed_lead', '{lead_id}'),
 		('derivations_due', 'leadscore_internal.derivation_due', '{lead_id}'), ('exclusions', 'leadscore.excluded_lead', '{lead_id}'),

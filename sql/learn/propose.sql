@@ -103,6 +103,8 @@ AS $$
 		SELECT d.*, row_number() OVER (ORDER BY d.family, d.events DESC, d.reads, d.match) AS n
 		FROM definition d
 		WHERE EXISTS (SELECT FROM kind)
+		-- (of what nothing has counted, archived events are not known)
+		AND NOT EXISTS (SELECT FROM leadscore.archive)
 		AND NOT EXISTS (SELECT FROM leadscore.signal s WHERE s.subject = 'event' AND s.kind IS NOT DISTINCT FROM d.kind AND s.match IS NOT DISTINCT FROM d.match AND s.condition IS NULL)
 	)
 	SELECT jsonb_build_object('signals', jsonb_agg(jsonb_strip_nulls(jsonb_build_object('signal_id', 2147480000 + f.n, 'kind', f.kind, 'match', f.match,

@@ -274,10 +274,24 @@ AS $$
 		SELECT CASE WHEN bool_and(r.kinds IS NOT NULL AND (r.until_kinds IS NOT NULL OR r.behaviour <> 'dwell'))
 			THEN (SELECT array_agg(DISTINCT k) FROM rule o CROSS JOIN LATERAL unnest(o.kinds || o.until_kinds || o.then_kinds) k) END AS kinds
 		FROM rule r
+	), archive AS MATERIALIZED (
+		SELECT coalesce((SELECT a.archived_before FROM leadscore.archive a), '-infinity') AS archived_before
+	), last_event AS (
+		-- of the archived past, of which the next events may be the second step
+		SELECT e.* FROM leadscore_internal.archived_event e WHERE everybody
+		UNION ALL
+		SELECT e.* FROM name n JOIN leadscore_internal.archived_event e ON e.lead_id = n.lead_id WHERE NOT everybody
 	), event AS MATERIALIZED (
 		SELECT coalesce(a.lead_id, e.lead_id) AS lead_id, e.kind, e.occurred_at, e.properties
-		FROM source s CROSS JOIN wanted_kind k
-		CROSS JOIN LATERAL leadscore_internal.source_events(s.sources, s.mappings, CASE WHEN NOT everybody THEN ARRAY(SELECT n.lead_id FROM name n) END, k.kinds) e
+		FROM (
+			SELECT e.lead_id, e.kind, e.occurred_at, e.properties
+			FROM source s CROSS JOIN wanted_kind k
+			CROSS JOIN LATERAL leadscore_internal.source_events(s.sources, s.mappings, CASE WHEN NOT everybody THEN ARRAY(SELECT n.lead_id FROM name n) END, k.kinds) e
+			WHERE e.occurred_at >= (SELECT r.archived_before FROM archive r)
+			UNION ALL
+			SELECT e.lead_id, e.kind, e.occurred_at, NULL FROM last_event e
+			WHERE e.occurred_at < (SELECT r.archived_before FROM archive r) AND EXISTS (SELECT FROM rule)
+		) e
 		LEFT JOIN leadscore.lead_alias a ON a.alias = e.lead_id
 		WHERE everybody OR e.lead_id IN (SELECT n.lead_id FROM name n)
 	),
@@ -344,6 +358,7 @@ AS $$
 			FROM step s
 			WHERE s.is_second AND s.is_after_first AND s.occurred_at - s.previous <= s.delay
 		) d
+		WHERE d.occurred_at >= (SELECT r.archived_before FROM archive r)
 	), present AS MATERIALIZED (
 		SELECT d.*, row_number() OVER (PARTITION BY d.lead_id, d.derivation, d.kind, d.occurred_at, d.value, d.properties) AS n
 		-- (not an OR, which would read all of the table in any case)
@@ -352,6 +367,7 @@ AS $$
 			UNION ALL
 			SELECT d.* FROM lead l JOIN leadscore.derived_event d ON d.lead_id = l.lead_id WHERE NOT everybody
 		) d
+		WHERE d.occurred_at >= (SELECT r.archived_before FROM archive r)
 	), difference AS MATERIALIZED (
 		SELECT p.derived_event_id, w.lead_id, w.kind, w.occurred_at, w.value, w.properties, w.derivation
 		FROM wanted w FULL JOIN present p

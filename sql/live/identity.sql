@@ -614,6 +614,12 @@ BEGIN
 		RETURN NEXT;
 	END LOOP;
 
+	source := 'leadscore_internal.timeline_base';
+	removed := leadscore_internal.forget_base(names);
+	remaining := 0;
+	IF removed > 0 THEN
+		RETURN NEXT;
+	END IF;
 	-- what is left elsewhere is derived from again
 	source := 'leadscore.derived_event';
 	DELETE FROM leadscore.derived_event d WHERE d.lead_id = ANY (names);

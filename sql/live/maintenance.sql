@@ -224,6 +224,7 @@ DECLARE
 	kinds CONSTANT text[] := (SELECT CASE WHEN source_timelines.signals IS NOT NULL AND bool_and(s ? 'kind') THEN array_agg(s ->> 'kind') END
 		FROM jsonb_array_elements(document -> 'signals') s);
 	aliases CONSTANT boolean := resolve AND EXISTS (SELECT FROM leadscore.lead_alias);
+	base CONSTANT boolean := EXISTS (SELECT FROM leadscore_internal.timeline_base);
 	names CONSTANT text[] := CASE WHEN aliases AND source_timelines.lead_ids IS NOT NULL
 		THEN source_timelines.lead_ids || ARRAY(SELECT a.alias FROM leadscore.lead_alias a WHERE a.lead_id = ANY (source_timelines.lead_ids))
 		ELSE source_timelines.lead_ids END;
@@ -236,7 +237,7 @@ BEGIN
 	SELECT array_agg(s.source), array_agg(s.mapping) INTO sources, mappings
 	FROM leadscore_internal.source_trigger s
 	WHERE s.feeds = 'timeline' AND NOT s.mapping ? 'partition' AND (kinds IS NULL OR s.kind IS NULL OR s.kind = ANY (kinds));
-	IF sources IS NULL OR document -> 'signals' = '[]' THEN
+	IF sources IS NULL AND NOT base OR document -> 'signals' = '[]' THEN
 		RETURN;
 	END IF;
 	alone := (SELECT bool_or(leadscore_internal.has_expression(s::oid, m)) FROM unnest(sources, mappings) t (s, m));
@@ -245,17 +246,22 @@ BEGIN
 	END IF;
 	gathered := (SELECT string_agg(format('SELECT * FROM leadscore_internal.%I($1, $2, $3, $4, $5, %s, %s)',
 			CASE WHEN alone THEN 'gather_alone' ELSE 'gather' END, part, parts), ' UNION ALL ')
-		FROM generate_series(0, parts - 1) part);
-	IF aliases THEN
-		gathered := 'SELECT * FROM (SELECT coalesce(a.lead_id, g.lead_id) AS lead_id, leadscore_internal.stored_sum(g.timeline) AS timeline FROM (' || gathered ||
-			') g LEFT JOIN leadscore.lead_alias a ON a.alias = g.lead_id GROUP BY 1) r WHERE r.timeline OPERATOR(leadscore.<>) ''{}''';
+		FROM generate_series(0, parts - 1) part WHERE sources IS NOT NULL);
+	IF base THEN
+		gathered := concat_ws(' UNION ALL ', gathered, 'SELECT b.lead_id, leadscore_internal.counted(b.timeline, $3) FROM leadscore_internal.timeline_base b '
+			'WHERE b.archived_before = (SELECT a.archived_before FROM leadscore.archive a) AND ($4 IS NULL OR b.lead_id = ANY ($4))');
+	END IF;
+	IF aliases OR base THEN
+		gathered := format('SELECT * FROM (SELECT %s AS lead_id, leadscore_internal.stored_sum(g.timeline) AS timeline FROM (%s) g %s GROUP BY 1) r WHERE r.timeline OPERATOR(leadscore.<>) ''{}''',
+			CASE WHEN aliases THEN 'coalesce(a.lead_id, g.lead_id)' ELSE 'g.lead_id' END, gathered,
+			CASE WHEN aliases THEN 'LEFT JOIN leadscore.lead_alias a ON a.alias = g.lead_id' END);
 	END IF;
 	RETURN QUERY EXECUTE 'SELECT * FROM (' || gathered || ') t WHERE $6 IS NULL OR t.lead_id = ANY ($6)'
 		USING sources, mappings, document, names, kinds, source_timelines.lead_ids;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.source_timelines(text[], jsonb, boolean) IS 'timelines gathered from the rows of all sources';
+COMMENT ON FUNCTION leadscore_internal.source_timelines(text[], jsonb, boolean) IS 'timelines gathered from the rows of all sources, and the base of what is archived';
 
 -- TRUNCATE, ATTACH and DETACH PARTITION do not obey snapshots: the sources are
 -- locked against them before the snapshot is taken that they are read with.
@@ -566,7 +572,7 @@ BEGIN
 		PERFORM leadscore_internal.signals_counted(counting);
 		PERFORM leadscore_internal.keep_documents(NULL::pg_catalog.text[]), leadscore_internal.keep_wordings();
 		IF signals IS NULL THEN
-			PERFORM leadscore_internal.compaction_finished();
+			PERFORM leadscore_internal.compaction_finished(), leadscore_internal.drop_former_base();
 			PERFORM leadscore_internal.sources_counted(sources);
 		END IF;
 	END IF;
@@ -864,6 +870,8 @@ CREATE FUNCTION leadscore_internal.note_signals() RETURNS trigger
 AS $$
 DECLARE
 	waiting text[];
+	redefined text[];
+	archived_before CONSTANT timestamptz := (SELECT a.archived_before FROM leadscore.archive a);
 BEGIN
 	PERFORM leadscore_internal.check_trigger(TG_RELID, 'leadscore.signal'::regclass);
 	IF leadscore_internal.in_restore() THEN
@@ -881,6 +889,14 @@ BEGIN
 		SELECT c.signal_id, '{}' FROM changed c
 		WHERE coalesce(to_jsonb(c.kind), 'null') IN (SELECT l.kind FROM leadscore_internal.logged_kinds(ARRAY(SELECT DISTINCT d.kind FROM changed d)) l)
 		ON CONFLICT (signal_id) DO NOTHING;
+		redefined := ARRAY(SELECT n.signal FROM changed_signals n JOIN former_signals f ON f.signal_id = n.signal_id
+			WHERE n.subject = 'event' AND (n.subject, n.kind, n.match, n.condition::text) IS DISTINCT FROM (f.subject, f.kind, f.match, f.condition::text) ORDER BY 1);
+	ELSIF TG_OP = 'INSERT' THEN
+		redefined := ARRAY(SELECT n.signal FROM changed_signals n WHERE n.subject = 'event' ORDER BY 1);
+	END IF;
+	IF redefined <> '{}' AND archived_before IS NOT NULL THEN
+		RAISE NOTICE USING MESSAGE = format('events from %s on are counted for %s', archived_before, array_to_string(redefined, ', ')),
+			DETAIL = 'Earlier ones are archived: what they counted for stays as it is.';
 	END IF;
 	IF TG_OP <> 'DELETE' THEN
 		waiting := ARRAY(SELECT w.signal FROM leadscore_internal.signals_waiting(ARRAY(SELECT n.signal FROM changed_signals n)) w ORDER BY 1);
@@ -1018,6 +1034,7 @@ SELECT CASE k.reason WHEN 'in the future' THEN 'future_rows' ELSE 'skipped_rows'
 	format(CASE k.reason WHEN 'in the future' THEN 'rows in the future: %2$s' ELSE 'skipped rows (%s): %s' END, k.reason, k.rows),
 	format('SELECT leadscore.forget_skipped(%L) -- ', k.source::text) || CASE k.reason
 		WHEN 'in the future' THEN coalesce((SELECT leadscore_internal.hint_of_future(k.source, s.occurred_at) FROM leadscore.source s WHERE s.source = k.source AND s.feeds = 'timeline' LIMIT 1), '')
+		WHEN 'archived' THEN 'such rows stay as they are: leadscore.archive has the instant'
 		ELSE 'after you have mended the rows by UPDATE, or tracked the table with an expression that reads them' END
 FROM leadscore.skipped_row k
 -- a row without a lead, kind or time is nothing wrong: a guest, or what has not come to pass
@@ -1034,6 +1051,10 @@ SELECT 'timelines', 'compaction', d.day, 'some timelines still hold hours before
 FROM leadscore.compaction c
 CROSS JOIN LATERAL (SELECT to_jsonb((c.compacted_before AT TIME ZONE coalesce(c.time_zone, 'UTC'))::date) #>> '{}' AS day) d
 WHERE NOT c.finished
+UNION ALL
+SELECT 'timelines', 'archive', leadscore_internal.hour_text(a.archiving_before), 'an archive() to that instant was not completed, or is at work',
+	format('CALL leadscore.archive(%L)', leadscore_internal.hour_text(a.archiving_before))
+FROM leadscore_internal.archiving a
 UNION ALL
 SELECT 'timelines', 'lead_timeline', 'lead_timeline', p.state, p.action
 FROM leadscore_internal.split_problem() p
@@ -1086,7 +1107,7 @@ CREATE VIEW leadscore.status AS
 SELECT t.object, t.name, t.state, t.action FROM leadscore_internal.task t;
 
 COMMENT ON VIEW leadscore.status IS 'open tasks for the DBA; empty if there are none';
-COMMENT ON COLUMN leadscore.status.object IS 'signal, model, source, query, event_trigger, own_table, compaction, lead_timeline, watched_model, segment_change, offer, pending_delta, pending_profile, lead_alias, changed_lead or lead_segment';
+COMMENT ON COLUMN leadscore.status.object IS 'signal, model, source, query, event_trigger, own_table, compaction, archive, lead_timeline, watched_model, segment_change, offer, pending_delta, pending_profile, lead_alias, changed_lead or lead_segment';
 COMMENT ON COLUMN leadscore.status.name IS 'which';
 COMMENT ON COLUMN leadscore.status.state IS 'what is wrong or pending';
 COMMENT ON COLUMN leadscore.status.action IS 'the statement that settles it';

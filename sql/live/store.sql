@@ -972,6 +972,7 @@ BEGIN
 		(3, 'no time', 'Skipped for a time that is NULL or not in the years 1970 to 9999', 'Rows that are skipped count once an UPDATE has corrected them.'),
 		(4, 'no value', 'Skipped for a value that is no number below 10^12', 'Rows that are skipped count once an UPDATE has corrected them.'),
 		(5, 'failed', 'Skipped because an expression fails', 'Rows that are skipped count once an UPDATE has corrected them.'),
+		(8, 'archived', 'Archived, and not counted', 'Archived events count as they were when CALL leadscore.archive() was made; those of a table that is tracked later do not.'),
 		(6, 'no signal', 'Taken by no signal', 'Rows that no signal takes count once there is a signal for them, and after CALL leadscore.rebuild().'),
 		(7, 'in the future', 'In the future', leadscore_internal.hint_of_future(source, mapping ->> 'occurred_at'))
 	) t (place, what, said, hint) ON t.what = a.what;
@@ -1135,7 +1136,7 @@ GROUP BY k.source, k.reason;
 
 COMMENT ON VIEW leadscore.skipped_row IS 'rows of tracked tables that statements have written and that are not counted, or not yet';
 COMMENT ON COLUMN leadscore.skipped_row.source IS 'the table';
-COMMENT ON COLUMN leadscore.skipped_row.reason IS 'why: no lead, no kind, no time, no value, an expression that fails, or a time in the future';
+COMMENT ON COLUMN leadscore.skipped_row.reason IS 'why: no lead, no kind, no time, no value, an expression that fails, a time that is archived, or one in the future';
 COMMENT ON COLUMN leadscore.skipped_row.rows IS 'how many, each time that one is written';
 COMMENT ON COLUMN leadscore.skipped_row.last_at IS 'when the last one was written';
 

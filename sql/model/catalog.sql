@@ -748,6 +748,49 @@ CREATE TRIGGER signals_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON l
 	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.signals_changed();
 ALTER TABLE leadscore.compaction ENABLE ALWAYS TRIGGER signals_changed;
 
+-- the archive
+
+CREATE TABLE leadscore.archive (
+	archived_before timestamptz NOT NULL
+		CONSTRAINT archived_before_is_an_hour CHECK ((archived_before BETWEEN '1970-01-01 00:00Z' AND '9999-12-31 00:00Z'
+			AND date_trunc('hour', archived_before, 'UTC') = archived_before) IS NOT FALSE OR leadscore_internal.refuse(
+			'archived_before is not a whole hour of the years 1970 to 9999', archived_before::text, 'Let CALL leadscore.archive() set it.'))
+);
+
+CREATE UNIQUE INDEX archive_one_row ON leadscore.archive ((true));
+ALTER TABLE leadscore.archive REPLICA IDENTITY FULL;
+
+COMMENT ON TABLE leadscore.archive IS 'the instant before which events are archived: one row, set by archive(), or none';
+COMMENT ON COLUMN leadscore.archive.archived_before IS 'events before it may be deleted: timelines keep what they counted for';
+
+-- While archive() is at work, or after one that was broken off. Writers count as before, and keep for the base what they
+-- write of the hours before the instant.
+CREATE TABLE leadscore_internal.archiving (
+	archiving_before timestamptz NOT NULL
+);
+
+CREATE UNIQUE INDEX archiving_one_row ON leadscore_internal.archiving ((true));
+ALTER TABLE leadscore_internal.archiving REPLICA IDENTITY FULL;
+
+COMMENT ON TABLE leadscore_internal.archiving IS 'the instant of an archive() that is at work: one row, or none';
+COMMENT ON COLUMN leadscore_internal.archiving.archiving_before IS 'the instant';
+
+CREATE TRIGGER signals_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON leadscore.archive
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.signals_changed();
+ALTER TABLE leadscore.archive ENABLE ALWAYS TRIGGER signals_changed;
+CREATE TRIGGER signals_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON leadscore_internal.archiving
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.signals_changed();
+ALTER TABLE leadscore_internal.archiving ENABLE ALWAYS TRIGGER signals_changed;
+
+CREATE FUNCTION leadscore_internal.hour_text(at timestamptz) RETURNS text
+	LANGUAGE sql STABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+	-- (not to_char(), which fails where a name of a month in lc_time has no form in the database's encoding)
+	SELECT (to_jsonb(at AT TIME ZONE 'UTC') #>> '{}') || 'Z';
+END;
+
+COMMENT ON FUNCTION leadscore_internal.hour_text(timestamptz) IS 'an hour as documents write it';
+
 -- documents
 
 CREATE FUNCTION leadscore.signals() RETURNS jsonb
@@ -757,9 +800,9 @@ AS $$
 		jsonb_strip_nulls(jsonb_build_object('signal_id', signal_id, 'signal', signal, 'kind', kind, 'condition', condition))
 			|| CASE WHEN match IS NULL THEN '{}' ELSE jsonb_build_object('match', match) END
 		ORDER BY signal_id), '[]'))
-		|| coalesce((SELECT jsonb_build_object('compacted_before',
-				-- (not to_char(), which fails where a name of a month in lc_time has no form in the database's encoding)
-				(to_jsonb(c.compacted_before AT TIME ZONE 'UTC') #>> '{}') || 'Z')
+		|| coalesce((SELECT jsonb_build_object('archived_before', leadscore_internal.hour_text(a.archived_before)) FROM leadscore.archive a), '{}')
+		|| coalesce((SELECT jsonb_build_object('archiving_before', leadscore_internal.hour_text(a.archiving_before)) FROM leadscore_internal.archiving a), '{}')
+		|| coalesce((SELECT jsonb_build_object('compacted_before', leadscore_internal.hour_text(c.compacted_before))
 				|| CASE WHEN c.time_zone IS NULL THEN '{}' ELSE jsonb_build_object('time_zone', c.time_zone) END
 			FROM leadscore.compaction c), '{}')
 	FROM leadscore.signal
@@ -1140,4 +1183,6 @@ SELECT pg_catalog.pg_extension_config_dump('leadscore.weight_weight_id_seq', '')
 SELECT pg_catalog.pg_extension_config_dump('leadscore.rule', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.grade', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.segment', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.archive', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.archiving', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.compaction', '');

@@ -96,16 +96,18 @@ struct Deltas
 	MemoryContext context;		/* holds the leads; reset when they have been written */
 	delta_hash *leads;			/* NULL: none */
 	bool		noted;			/* append the names to changed_lead when the deltas are written */
+	int32		archiving_before;	/* append hours before it to timeline_base, too; 0: do not */
 };
 
 Deltas *
-deltas_create(MemoryContext context)
+deltas_create(MemoryContext context, int32 archiving_before)
 {
 	Deltas	   *deltas = MemoryContextAlloc(context, sizeof(Deltas));
 
 	deltas->context = AllocSetContextCreate(context, "leadscore deltas", ALLOCSET_DEFAULT_SIZES);
 	deltas->leads = NULL;
 	deltas->noted = false;
+	deltas->archiving_before = archiving_before;
 	return deltas;
 }
 
@@ -193,11 +195,15 @@ deltas_complete(Deltas *deltas, LeadDelta ***leads)
 
 /* ---------- appending ---------- */
 
-/* Append to pending_delta with a few statements. */
+/*
+ * Append deltas with a few executions of a statement. Its $1 and $2 are arrays of names and
+ * timelines, its $3 is an instant.
+ */
 static void
-insert_pending(LeadDelta **leads, int n, Oid timeline_type)
+insert_deltas(const char *insert, LeadDelta **leads, int n, Relation timelines, TimestampTz instant)
 {
-	Oid			types[2] = {TEXTARRAYOID, get_array_type(timeline_type)};
+	Oid			timeline_type = TupleDescAttr(RelationGetDescr(timelines), 1)->atttypid;
+	Oid			types[3] = {TEXTARRAYOID, get_array_type(timeline_type), TIMESTAMPTZOID};
 	Datum	   *ids = palloc(Min(n, BATCH) * sizeof(Datum));
 	Datum	   *values = palloc(Min(n, BATCH) * sizeof(Datum));
 
@@ -205,7 +211,7 @@ insert_pending(LeadDelta **leads, int n, Oid timeline_type)
 	for (int first = 0; first < n; first += BATCH)
 	{
 		int			size = Min(BATCH, n - first);
-		Datum		arguments[2];
+		Datum		arguments[3];
 
 		for (int i = 0; i < size; i++)
 		{
@@ -214,10 +220,8 @@ insert_pending(LeadDelta **leads, int n, Oid timeline_type)
 		}
 		arguments[0] = PointerGetDatum(construct_array(ids, size, TEXTOID, -1, false, TYPALIGN_INT));
 		arguments[1] = PointerGetDatum(construct_array(values, size, timeline_type, -1, false, TYPALIGN_INT));
-		if (SPI_execute_with_args("INSERT INTO leadscore.pending_delta (lead_id, delta)"
-								  " SELECT d.lead_id, d.delta"
-								  " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS d (lead_id, delta)",
-								  2, types, arguments, NULL, false, 0) != SPI_OK_INSERT)
+		arguments[2] = TimestampTzGetDatum(instant);
+		if (SPI_execute_with_args(insert, 3, types, arguments, NULL, false, 0) != SPI_OK_INSERT)
 			elog(ERROR, "could not append deltas");
 	}
 	SPI_finish();
@@ -262,8 +266,48 @@ append_pending(LeadDelta **leads, int n)
 		store_close(store);
 	}
 	else
-		insert_pending(leads, n, TupleDescAttr(RelationGetDescr(pending), 1)->atttypid);
+		insert_deltas("INSERT INTO leadscore.pending_delta (lead_id, delta)"
+					  " SELECT d.lead_id, d.delta"
+					  " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS d (lead_id, delta)",
+					  leads, n, pending, 0);
 	table_close(pending, NoLock);
+}
+
+/*
+ * While archive() is at work: append what the deltas say of the hours that it archives to
+ * timeline_base, under the names that the events have. archive() takes what its snapshot
+ * sees of that, and what is committed later belongs to the base as it is.
+ */
+static void
+append_base(const Deltas *deltas, LeadDelta **leads, int n, Relation timelines)
+{
+	LeadDelta **archived;
+	int			narchived = 0;
+
+	if (deltas->archiving_before == 0)
+		return;
+	archived = palloc_extended(Max(n, 1) * sizeof(LeadDelta *), MCXT_ALLOC_HUGE);
+	for (int i = 0; i < n; i++)
+	{
+		TimelineBuilder *builder = leads[i]->builder;
+		TimelineEntry *entries = palloc(builder->n * sizeof(TimelineEntry));
+		LeadDelta  *part;
+		int			kept = 0;
+
+		for (uint32 j = 0; j < builder->n; j++)
+			if (builder->entries[j].hour < deltas->archiving_before)
+				entries[kept++] = builder->entries[j];
+		if (kept == 0)
+			continue;
+		part = palloc0(sizeof(LeadDelta));
+		part->name = leads[i]->name;
+		part->delta = timeline_encode(entries, kept);
+		archived[narchived++] = part;
+	}
+	insert_deltas("INSERT INTO leadscore_internal.timeline_base (lead_id, archived_before, timeline)"
+				  " SELECT d.lead_id, $3, d.timeline"
+				  " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS d (lead_id, timeline)",
+				  archived, narchived, timelines, instant_of(deltas->archiving_before));
 }
 
 /* ---------- writing ---------- */
@@ -442,7 +486,7 @@ add_to_sum(Writer *writer, LeadDelta *lead, text *counts_for)
 	TimelineBuilder **sum;
 
 	if (writer->sums == NULL)
-		writer->sums = deltas_create(CurrentMemoryContext);
+		writer->sums = deltas_create(CurrentMemoryContext, 0);
 	sum = deltas_of(writer->sums, VARDATA_ANY(counts_for), VARSIZE_ANY_EXHDR(counts_for), lead->lenient);
 	*sum = timeline_builder_add_timeline(*sum, lead->delta, 1);
 	lead->counts_for = counts_for;
@@ -631,16 +675,18 @@ deltas_apply(Deltas *deltas, Relation timelines)
 	LeadDelta **leads;
 	int			n = deltas_complete(deltas, &leads);
 
+	append_base(deltas, leads, n, timelines);
 	write_leads(leads, n, timelines, false);
 }
 
 /* Append all deltas. */
 static void
-deltas_defer(Deltas *deltas)
+deltas_defer(Deltas *deltas, Relation timelines)
 {
 	LeadDelta **leads;
 	int			n = deltas_complete(deltas, &leads);
 
+	append_base(deltas, leads, n, timelines);
 	append_pending(leads, n);
 }
 
@@ -758,7 +804,7 @@ deltas_write(Deltas *deltas, Relation timelines, bool deferred)
 	if (deltas->noted)
 		append_noted(deltas);
 	if (deferred)
-		deltas_defer(deltas);
+		deltas_defer(deltas, timelines);
 	else
 		deltas_apply(deltas, timelines);
 	MemoryContextSwitchTo(old);

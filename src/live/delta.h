@@ -11,7 +11,8 @@
 /* Deltas by lead, under the name that the events have (aliases are not resolved yet). */
 typedef struct Deltas Deltas;
 
-extern Deltas *deltas_create(MemoryContext context);
+/* While archive() is at work, hours before "archiving_before" are written for its base, too; 0: it is not. */
+extern Deltas *deltas_create(MemoryContext context, int32 archiving_before);
 extern TimelineBuilder **deltas_of(Deltas *deltas, const char *lead_id, int length, bool lenient);
 extern void deltas_apply(Deltas *deltas, Relation timelines);
 

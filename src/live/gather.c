@@ -290,6 +290,8 @@ tally(Gathering *g, const Reading *reading, const TupleTableSlot *slot, bool is_
 		g->tally[ROW_FAILED].message = MemoryContextStrdup(g->context, reading->attempts.message);
 	if (!is_event)
 		tally_row(&g->tally[row->fault], slot);
+	else if (row->event.hour < g->signals->archived_before)
+		tally_row(&g->tally[TALLY_ARCHIVED], slot);
 	else
 		tally_row(&g->tally[nsignals > 0 ? TALLY_COUNTED : TALLY_WITHOUT_SIGNAL], slot);
 	if (is_event && nsignals > 0 && row->occurred_at > g->now)

@@ -14,6 +14,7 @@ enum
 	/* the values of RowFault come first */
 	TALLY_COUNTED = ROW_FAULTS,
 	TALLY_WITHOUT_SIGNAL,
+	TALLY_ARCHIVED,
 	TALLY_IN_FUTURE,			/* among the counted rows */
 	TALLY_ENTRIES
 };

@@ -3,6 +3,7 @@
  */
 #include "catalog.h"
 #include "session_cache.h"
+#include "model/signal.h"
 #include "timeline/timeline.h"
 
 #include "access/xact.h"
@@ -28,6 +29,7 @@ PG_FUNCTION_INFO_V1(check_seen);
 PG_FUNCTION_INFO_V1(is_seen);
 PG_FUNCTION_INFO_V1(difference);
 PG_FUNCTION_INFO_V1(only);
+PG_FUNCTION_INFO_V1(counted);
 
 /* Whether a procedure must not commit: it runs in a transaction block, or a function or trigger has called it. */
 Datum
@@ -355,4 +357,25 @@ only(PG_FUNCTION_ARGS)
 		if (bsearch(&entries[i].signal_id, ids, nids, sizeof(int32), int32_compare))
 			entries[kept++] = entries[i];
 	PG_RETURN_POINTER(timeline_encode(entries, kept));
+}
+
+/*
+ * counted(timeline, signals): a timeline as events by a signals() document would make it:
+ * entries of its signals, and old hours by the day if it is compacted. Totals wrap around.
+ */
+Datum
+counted(PG_FUNCTION_ARGS)
+{
+	const SignalSet *signals = doc_compiled(fcinfo, 1, signal_set_compile);
+	TimelineEntry *entries;
+	uint32		n = timeline_decode(PG_GETARG_TIMELINE(0), &entries);
+	TimelineBuilder *builder = timeline_builder_create(CurrentMemoryContext);
+
+	builder->lenient = true;
+	for (uint32 i = 0; i < n; i++)
+		if (bsearch(&entries[i].signal_id, signals->ids, signals->nids, sizeof(int32), int32_compare))
+			builder = timeline_builder_add(builder, entries[i].signal_id, signal_set_hour(signals, entries[i].hour),
+										   entries[i].occurrences, entries[i].value);
+	timeline_builder_compact(builder);
+	PG_RETURN_POINTER(timeline_encode(builder->entries, builder->n));
 }

@@ -29,6 +29,7 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "commands/trigger.h"
+#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -49,12 +50,13 @@ typedef struct RowReader
 	Tuplestorestate *rows;		/* NULL: the statement has none */
 	TupleTableSlot *slot;
 	int			sign;			/* new rows are added, old ones subtracted */
+	uint64		archived;		/* hash of what the current row would count for, if it is archived; else 0 */
 } RowReader;
 
 static RowReader
 rows_open(Tuplestorestate *rows, TupleDesc row_type, int sign)
 {
-	RowReader	reader = {rows, NULL, sign};
+	RowReader	reader = {rows, NULL, sign, 0};
 
 	if (rows)
 	{
@@ -80,6 +82,7 @@ collect_row(Deltas *deltas, Reading *reading, RowReader *reader, const SignalSet
 	SourceRow	row;
 	bool		is_event;
 
+	reader->archived = 0;
 	/* a spilled row is read into the current context, which must not be the one that is reset */
 	if (reader->rows == NULL || !tuplestore_gettupleslot(reader->rows, true, false, reader->slot))
 		return false;
@@ -93,16 +96,31 @@ collect_row(Deltas *deltas, Reading *reading, RowReader *reader, const SignalSet
 		TimelineBuilder **builder = deltas_of(deltas, row.lead_id, row.lead_id_length, lenient);
 
 		*builder = signal_set_count(signals, &row.event, reader->sign, *builder);
+		reader->archived = signal_set_archived(signals, &row.event);
+		if (reader->archived)
+			reader->archived = hash_combine64(reader->archived, hash_bytes_extended((const unsigned char *) row.lead_id, row.lead_id_length, 0));
 	}
 	MemoryContextSwitchTo(keep);
 	return true;
+}
+
+/* Say that rows of an INSERT or UPDATE are older than the archive. */
+static void
+warn_archived(const Relation table, int64 rows, const SignalSet *signals)
+{
+	if (rows > 0)
+		ereport(WARNING,
+				(errmsg("rows of %s are archived, and not counted: %lld", relation_name(table), (long long) rows),
+				 errdetail("Events before %s count as they were when leadscore.archive() was called.",
+						   timestamptz_to_str(instant_of(signals->archived_before))),
+				 errhint("See leadscore.skipped_row.")));
 }
 
 /*
  * Count the rows of a statement. For an UPDATE, new and old rows are read alternately:
  * they come in the same order, so unchanged values cancel out at once. Whenever the
  * deltas exceed the memory limit of a hash table, they are written. Skipped new rows
- * are noted.
+ * are noted, and archived ones that would count for something else than their old row.
  */
 static void
 collect_statement(Deltas *deltas, Source *source, TriggerData *data, const SignalSet *signals, Relation timelines, bool lenient)
@@ -120,6 +138,7 @@ collect_statement(Deltas *deltas, Source *source, TriggerData *data, const Signa
 		CHECK_FOR_INTERRUPTS();
 		more = collect_row(deltas, &reading, &new_rows, signals, lenient, &skips, scratch);
 		more = collect_row(deltas, &reading, &old_rows, signals, lenient, &skips, scratch) || more;
+		skips.archived += data->tg_newtable && new_rows.archived != old_rows.archived;
 		if (deltas_are_full(deltas))
 		{
 			reading_end(&reading);
@@ -128,6 +147,7 @@ collect_statement(Deltas *deltas, Source *source, TriggerData *data, const Signa
 	}
 	reading_end(&reading);
 	skips_write(&skips, RelationGetRelid(data->tg_relation));
+	warn_archived(data->tg_relation, skips.archived, signals);
 	rows_close(&new_rows);
 	rows_close(&old_rows);
 	MemoryContextDelete(scratch);
@@ -144,7 +164,9 @@ static void
 add_table(Relation relation, Jsonb *mapping, bool with_children, int sign, Relation timelines, RowTally *tally)
 {
 	Identity	us = switch_to_owner(timelines->rd_rel->relowner, 0);
-	Gathering  *gathering = gather_begin(current_signals(), true);
+	const SignalSet *signals = current_signals();
+	int32		archiving_before = signals->archiving_before;
+	Gathering  *gathering = gather_begin(signals, true);
 	bool		more = true;
 
 	gather_tally(gathering, tally);
@@ -159,7 +181,7 @@ add_table(Relation relation, Jsonb *mapping, bool with_children, int sign, Relat
 	{
 		MemoryContext batch = AllocSetContextCreate(CurrentMemoryContext, "leadscore batch", ALLOCSET_DEFAULT_SIZES);
 		MemoryContext old = MemoryContextSwitchTo(batch);
-		Deltas	   *deltas = deltas_create(batch);
+		Deltas	   *deltas = deltas_create(batch, archiving_before);
 		const char *lead_id;
 		int			length;
 		TimelineBuilder *gathered;
@@ -191,7 +213,7 @@ add_source(PG_FUNCTION_ARGS)
 	static const char *const names[TALLY_ENTRIES] = {
 		[ROW_FILTERED] = "filtered", [ROW_FAILED] = "failed",
 		[ROW_WITHOUT_TIME] = "no time", [ROW_WITHOUT_VALUE] = "no value", [ROW_WITHOUT_LEAD] = "no lead", [ROW_WITHOUT_KIND] = "no kind",
-		[TALLY_COUNTED] = "counted", [TALLY_WITHOUT_SIGNAL] = "no signal", [TALLY_IN_FUTURE] = "in the future"
+		[TALLY_COUNTED] = "counted", [TALLY_WITHOUT_SIGNAL] = "no signal", [TALLY_ARCHIVED] = "archived", [TALLY_IN_FUTURE] = "in the future"
 	};
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Relation	relation = source_open(PG_GETARG_OID(0));
@@ -221,7 +243,7 @@ add_source(PG_FUNCTION_ARGS)
 static void
 count_statement(TriggerData *data, Source *source, Relation timelines)
 {
-	Deltas	   *deltas = deltas_create(CurrentMemoryContext);
+	Deltas	   *deltas;
 	/* the overflow of a total raises an error only for an INSERT into our own table of events */
 	bool		lenient = !TRIGGER_FIRED_BY_INSERT(data->tg_event) || RelationGetRelid(data->tg_relation) != our_table("event");
 	Identity	user = switch_to_owner(timelines->rd_rel->relowner, 0);
@@ -229,6 +251,7 @@ count_statement(TriggerData *data, Source *source, Relation timelines)
 	int			settings = -1;
 
 	restore_user(user);
+	deltas = deltas_create(CurrentMemoryContext, signals->archiving_before);
 	if (source->pinned_settings)
 	{
 		settings = NewGUCNestLevel();

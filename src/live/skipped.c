@@ -54,8 +54,8 @@ skips_note(Skips *skips, const Reading *reading, const SourceRow *row, bool is_r
 typedef struct Reasons
 {
 	int			n;
-	Datum		names[ROW_FAULTS + MAX_ERRORS];
-	Datum		rows[ROW_FAULTS + MAX_ERRORS];
+	Datum		names[ROW_FAULTS + MAX_ERRORS + 2];
+	Datum		rows[ROW_FAULTS + MAX_ERRORS + 2];
 } Reasons;
 
 static void
@@ -99,6 +99,7 @@ skips_write(const Skips *skips, Oid source)
 	for (int i = 0; i < skips->nerrors; i++)
 		add_reason(&reasons, psprintf("an expression fails: SQLSTATE %s", unpack_sql_state(skips->errors[i])),
 				   skips->failed[i]);
+	add_reason(&reasons, "archived", skips->archived);
 	add_reason(&reasons, "in the future", skips->in_future);
 	if (reasons.n > 0)
 		append(source, &reasons);

@@ -13,6 +13,7 @@
 typedef struct Skips
 {
 	int64		faults[ROW_FAULTS];
+	int64		archived;		/* older than the archive: see collect_statement() */
 	int64		in_future;		/* these do count, once their time has come */
 	TimestampTz soon;			/* later times are in the future; 0: not computed yet */
 	int			nerrors;

@@ -8,11 +8,14 @@
  *                   "match": {...}, "condition": "$.price > 100"}, ...]}
  *
  * compacted_before is present only after a compact(). Hours before it are kept
- * by the day: all counting by this document treats them alike.
+ * by the day: all counting by this document treats them alike. archived_before is
+ * present only after an archive(): events before it match nothing. While an archive() is
+ * at work, archiving_before has its instant, for writers: see append_base() in delta.c.
  */
 #include "model/signal.h"
 #include "label.h"
 
+#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
@@ -338,17 +341,12 @@ known_attributes(Jsonb *profile)
 /* ---------- signals ---------- */
 
 /*
- * The member compacted_before as an hour, 0 if it is absent. Only one spelling
- * is accepted, so that its meaning cannot depend on a session's settings.
+ * A text such as 2026-01-01T00:00:00Z as an hour, or -1. Only one spelling is accepted, so
+ * that its meaning cannot depend on a session's settings.
  */
 static int32
-read_compacted_before(JsonbContainer *object, const DocPath *path, LocalDays *days)
+read_hour(const char *text)
 {
-	char	   *text = doc_string(object, path, "compacted_before", false);
-	DocPath		member = {path, "compacted_before", 0};
-
-	if (text == NULL)
-		return 0;
 	if (strlen(text) == strlen("2026-01-01T00:00:00Z") &&
 		strspn(text, "0123456789") == 4 && strspn(text + 5, "0123456789") == 2 &&
 		strspn(text + 8, "0123456789") == 2 && text[4] == '-' && text[7] == '-' &&
@@ -360,23 +358,51 @@ read_compacted_before(JsonbContainer *object, const DocPath *path, LocalDays *da
 
 		if (year >= 1970 && month >= 1 && month <= MONTHS_PER_YEAR &&
 			day >= 1 && day <= day_tab[isleap(year)][month - 1] && atoi(text + 11) < HOURS_A_DAY)
-		{
-			int32		hour = (date2j(year, month, day) - UNIX_EPOCH_JDATE) * HOURS_A_DAY + atoi(text + 11);
-
-			if (day_start_of_hour(days, hour) == hour)
-				return hour;
-		}
+			return (date2j(year, month, day) - UNIX_EPOCH_JDATE) * HOURS_A_DAY + atoi(text + 11);
 	}
+	return -1;
+}
+
+/* The member compacted_before as an hour, 0 if it is absent. */
+static int32
+read_compacted_before(JsonbContainer *object, const DocPath *path, LocalDays *days)
+{
+	char	   *text = doc_string(object, path, "compacted_before", false);
+	DocPath		member = {path, "compacted_before", 0};
+	int32		hour;
+
+	if (text == NULL)
+		return 0;
+	hour = read_hour(text);
+	if (hour >= 0 && day_start_of_hour(days, hour) == hour)
+		return hour;
 	doc_fail(&member, psprintf("It is \"%s\".", excerpt(text, strlen(text), 100)),
 			 days ? "Write the first hour of a day of the time zone, in UTC."
 			 : "Write the beginning of a UTC day from 1970 on, such as \"2026-01-01T00:00:00Z\".");
+}
+
+/* The member archived_before or archiving_before as an hour, 0 if it is absent. */
+static int32
+read_archived_before(JsonbContainer *object, const DocPath *path, const char *name)
+{
+	char	   *text = doc_string(object, path, name, false);
+	DocPath		member = {path, name, 0};
+	int32		hour;
+
+	if (text == NULL)
+		return 0;
+	hour = read_hour(text);
+	if (hour < 0)
+		doc_fail(&member, psprintf("It is \"%s\".", excerpt(text, strlen(text), 100)),
+				 "Write an hour from 1970 on, in UTC, such as \"2026-01-01T00:00:00Z\".");
+	return hour;
 }
 
 /* Compile a signals() document, in the current memory context. */
 void *
 signal_set_compile(Jsonb *document)
 {
-	static const char *const members[] = {"signals", "compacted_before", "time_zone", NULL};
+	static const char *const members[] = {"signals", "compacted_before", "time_zone", "archived_before", "archiving_before", NULL};
 	static const char *const signal_members[] = {"signal_id", "signal", "kind", "match", "condition", NULL};
 	DocPath		root = {NULL, "signals", 0};
 	SignalSet  *set = palloc0(sizeof(SignalSet));
@@ -388,11 +414,14 @@ signal_set_compile(Jsonb *document)
 	doc_check_members(&document->root, &root, members);
 	set->days = doc_time_zone(&document->root, &root, "time_zone");
 	set->compacted_before = read_compacted_before(&document->root, &root, set->days);
+	set->archived_before = read_archived_before(&document->root, &root, "archived_before");
+	set->archiving_before = read_archived_before(&document->root, &root, "archiving_before");
 	doc_array(&document->root, &root, "signals", &array);
 
 	set->matched = palloc(Max(array.n, 1) * sizeof(int32));
 	set->kinds = kind_create(CurrentMemoryContext, Max(array.n, 8), NULL);
-	ids = palloc(Max(array.n, 1) * sizeof(int32));
+	set->nids = array.n;
+	set->ids = ids = palloc(Max(array.n, 1) * sizeof(int32));
 	for (int i = 0; i < array.n; i++)
 	{
 		DocPath		path;
@@ -426,13 +455,12 @@ signal_set_compile(Jsonb *document)
 		if (ids[i] == ids[i - 1])
 			doc_fail(&array.path, psprintf("The signal_id %d stands there twice.", ids[i]),
 					 "Give each signal a signal_id of its own.");
-	pfree(ids);
 	return set;
 }
 
-/* Find the signals that an event counts for: puts them into set->matched[] and returns their number. */
-int
-signal_set_match(const SignalSet *set, const Event *event)
+/* Find the signals that an event matches, archived or not: see signal_set_match(). */
+static int
+match(const SignalSet *set, const Event *event)
 {
 	Label		name = {event->kind, event->kind_length};
 	KindEntry  *entry = kind_lookup(set->kinds, name);
@@ -458,6 +486,25 @@ signal_set_match(const SignalSet *set, const Event *event)
 		}
 	}
 	return n;
+}
+
+/* Find the signals that an event counts for: puts them into set->matched[] and returns their number. */
+int
+signal_set_match(const SignalSet *set, const Event *event)
+{
+	return event->hour < set->archived_before ? 0 : match(set, event);
+}
+
+uint64
+signal_set_archived(const SignalSet *set, const Event *event)
+{
+	int			n = event->hour < set->archived_before ? match(set, event) : 0;
+	uint64		hash;
+
+	if (n == 0)
+		return 0;
+	hash = hash_bytes_extended((const unsigned char *) set->matched, n * sizeof(int32), event->value);
+	return hash_combine64(hash, signal_set_hour(set, event->hour)) | 1;
 }
 
 /* Count an event, "sign" times, for every signal that it matches. The builder may move. */

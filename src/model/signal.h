@@ -41,8 +41,12 @@ typedef struct SignalSet
 	struct kind_hash *kinds;
 	Signal	   *any_kind;
 	int32	   *matched;		/* room for the result of signal_set_match() */
+	int			nids;
+	int32	   *ids;			/* their numbers, in ascending order */
 	int32		compacted_before;	/* hours before this one are kept by the day; 0: none */
 	LocalDays  *days;			/* of a time zone; NULL: by the UTC day */
+	int32		archived_before;	/* events before this hour are archived, and match nothing; 0: none */
+	int32		archiving_before;	/* the same of an archive() that is at work; 0: none is */
 } SignalSet;
 
 /* An event, as the core sees it. Its properties are fetched only if a signal needs them. */
@@ -65,6 +69,12 @@ extern void *signal_set_compile(Jsonb *document);
 extern int	signal_set_match(const SignalSet *set, const Event *event);
 extern TimelineBuilder *signal_set_count(const SignalSet *set, const Event *event, int64 sign,
 										 TimelineBuilder *builder);
+
+/*
+ * A hash of what an archived event has counted for; 0: it is not archived, or has counted
+ * for nothing.
+ */
+extern uint64 signal_set_archived(const SignalSet *set, const Event *event);
 
 /* The hour in which an event counts, given the hour of the event. */
 static inline int32

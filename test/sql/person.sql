@@ -49,6 +49,8 @@ RESET session_replication_role;
 INSERT INTO pending_delta SELECT 'cookie', timeline_agg(signals(), 'visit', '2026-01-04 10:00Z', NULL, NULL);
 INSERT INTO pending_profile (lead_id, attributes, removed) VALUES ('anna@x', '{"city": "Bonn"}', '{}');
 INSERT INTO parted_lead VALUES ('cookie');
+INSERT INTO timeline_base VALUES ('cookie', '2020-01-01Z', '{1: 2019-06-01T00Z 1}');
+INSERT INTO archived_event VALUES ('cookie', 'visit', '2019-06-01Z');
 INSERT INTO derivation_due VALUES ('cookie', now());
 INSERT INTO rfm_lead VALUES ('m', 'anna@x', now(), 1, 79.9, 5, 1, 1, NULL, NULL, now()), ('m', 'other', now(), 1, 1, 5, 1, 1, NULL, NULL, now());
 INSERT INTO changed_lead VALUES ('anna@x');

@@ -189,7 +189,7 @@ is($node->safe_psql('shop', q{SELECT string_agg(e.occurrences::text, ' ' ORDER B
 	WHERE lead_id = 'gone' AND signal_id = (SELECT signal_id FROM leadscore.signal WHERE signal = 'load visit')}), '5 1 1 1 1 1', 'what has no events any more is compacted');
 is($node->safe_psql('shop', 'SELECT lead_id, expected IS NULL FROM leadscore.verify()'), 'gone|t', '... and verify() tells that it has none');
 
-# A partition that is dropped as the guide has it, where scores are to remember it.
+# A partition that is dropped past the event trigger.
 $node->safe_psql('shop', q{
 	CREATE TABLE shop.visits_9 PARTITION OF shop.visits FOR VALUES FROM ('2026-09-01') TO ('2026-10-01');
 	INSERT INTO shop.visits VALUES (1, 'kept', 'visit', '2026-09-03');

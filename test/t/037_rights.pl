@@ -37,7 +37,7 @@ my %functions = (
 		has_column looks_like_name is_term_for_column term_type property_value property_name terms expression_type expression_columns expression_has_index hint_of_future
 		conversion_id check_lead_filter check_cutoffs check_outcome pasts filtered_leads takes_part pasts_at examples is_midnight end_of data_end tally
 		warn_of_censoring(leadscore_internal.question) warn_of_censoring(leadscore_internal.question) assessed outcome past_score past_probability past_features past_measures tally_measures past_points assess
-		compacted_day default_time_zone unbounded card_terms rounded with_points with_coefficients check_fitting fit_points judge_points report_terms short_regression held_out_loss is_proposed is_proposed_rule without_unused without_fitted without_dropped
+		compacted_day hour_text default_time_zone unbounded card_terms rounded with_points with_coefficients check_fitting fit_points judge_points report_terms short_regression held_out_loss is_proposed is_proposed_rule without_unused without_fitted without_dropped
 		pair_measures with_pairs proposed_name profile_test profile_test_signals learned_document learn chosen_card wanted_signs sample_for_choices cross_validated choose fit normal_tails student_tails student_bound profile_values with_profile profile_report
 		merge_bands likelihood measured_once with_bands with_half_lives sample_likelihood learn_decay information_value signal_report
 		compare with_signal_ids document_signals tell_of_uncounted stability_index preview voucher_preview vouchers_due segment_limits score_limit has_limit check_shares shares_today stability_report anybody_forgotten came_again treated arm experiment_result training_set evaluate lift_table
@@ -58,7 +58,7 @@ my %functions = (
 		propose fresh_signals data_range chosen_examples measures_document without_proposed report_text with_segments
 		term_condition find_rows delete_rows gather_alone has_expression forget_skipped(oid) forget_skipped(regclass) attributes tell_of_attributes
 		verify rebuild compact fold partition_timelines find_corrections leads_named apply_corrections add_corrections add_deltas find_hours compaction_zone check_compaction
-		begin_compaction compaction_finished signal_definitions signals_counted in_transaction_block refuse_block wait_for_writers writers rebuilders transaction_name wait_for_partings take_parted correct_parted lock_rebuild
+		archive check_archive begin_archive keep_base keep_last_events tell_of_unaccounted forget_base drop_former_base counted begin_compaction compaction_finished signal_definitions signals_counted in_transaction_block refuse_block wait_for_writers writers rebuilders transaction_name wait_for_partings take_parted correct_parted lock_rebuild
 		unlock_rebuild check_read_committed
 		everything_about person_tables row_as_json rows_of_person scores_of_person timeline_of_person names_of forgotten_at leave_tombstones drop_tombstone prune_tombstones
 		forget count_rows check_lead_id lock_person try_unidentify fold_leads rebuild_is_at_work check_not_running postpone_rebuild lock_derivations lock_crm_numbers derive derive_once duration affinity make_signals check_property check_kinds
@@ -96,8 +96,8 @@ my %functions = (
 		carry_out_one carry_out change_name add_by_statement fold_by_statements
 		see_leads change_horizon set_clock run_latest edition tombstone_keys voucher_code is_held_out fill_slots history_exists has_rows has_events fold_rows fold_profiles fold_profile follow_tablespace by_bytes keyed_by_lead merge_rows merge_profile look_up_again profile_tables latest_profile add_delta note_skipped condense_skipped
 		source_sample add_rows table_of_lead create_split_table changes_to_log models_watched offers_to_issue vouchers_to_issue condition_card issue_to give_back takes_slot
-		cron_interval cron_jobs server_setting server_problem default_for patience our_sizes kinds_uncounted metric_label
-		health_of_tasks health_of_jobs health_of_ages health_of_sizes health_of_models health_of_quality health_of_kinds health_of_version
+		cron_interval cron_jobs server_setting server_problem default_for patience size_of our_sizes archived_shares kinds_uncounted metric_label
+		health_of_tasks health_of_jobs health_of_ages health_of_sizes health_of_archive health_of_models health_of_quality health_of_kinds health_of_version
 		voucher_with check_voucher_owner lock_order check_redeemable discount_of take_money},
 );
 
@@ -139,9 +139,9 @@ is($node->safe_psql('shop', q{SELECT count(*) FROM pg_proc WHERE pronamespace IN
 # ---------- tables ----------
 
 my %tables = (
-	'reader=r admin=arwd' => 'signal model weight rule category stage grade segment default_model compaction sentence model_version experiment lead derivation conversion rfm_group spend channel
+	'reader=r admin=arwd' => 'signal model weight rule category stage grade segment default_model compaction archive archiving sentence model_version experiment lead derivation conversion rfm_group spend channel
 		offer excluded_lead pending_identity changed_lead crm_state watched_model lead_state segment_change',
-	'admin=arwd' => 'voucher parted_lead derived_event derivation_due derivation_state change_consumer',
+	'admin=arwd' => 'voucher parted_lead timeline_base archived_event derived_event derivation_due derivation_state change_consumer',
 	'writer=a admin=arwd' => 'event',		# and columns of it
 	'reader=r admin=rd' => 'lead_timeline known_source segment_day model_quality rfm_lead',
 	'reader=r admin=r' => 'lead_alias alias_edge pending_delta counted_signal snapshot_state model_document signal_definition skipped skipped_row source source_trigger trigger_set query_table tracked_query known_event_trigger known_collation own_column task status current_timeline pending_timeline alias_profile current_profile visible_lead served_lead

@@ -1,0 +1,178 @@
+# Random histories with archives and purges between, beside a database in which nothing is ever archived or purged: every
+# timeline is the same in both, after each step.
+
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use List::Util qw(shuffle sum);
+use lib $FindBin::Bin;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Workload;
+
+my $seed = $ENV{SEED} || 20261130;
+note "SEED=$seed";
+srand($seed);
+my $histories = $ENV{HISTORIES} || 1000;
+my $phases = 3;
+
+my $node = new_node('main');
+$node->append_conf('postgresql.conf', 'synchronous_commit = off');
+$node->start;
+
+my $tables = q{
+	CREATE EXTENSION leadscore;
+	INSERT INTO leadscore.signal (signal, kind, match) VALUES ('visit', 'visit', NULL), ('purchase', 'purchase', NULL), ('any', NULL, NULL), ('mobile', NULL, '{"device": "mobile"}');
+	CREATE TABLE orders (who text, at timestamptz, amount numeric) PARTITION BY RANGE (at);
+	SELECT format('CREATE TABLE orders_%s PARTITION OF orders FOR VALUES FROM (%L) TO (%L)', n, date '2026-01-01' + 10 * (n - 1), date '2026-01-01' + 10 * n) FROM generate_series(1, 8) n \gexec
+	CREATE INDEX ON orders (who);
+	CREATE TABLE clicks (who text, at timestamptz);
+	CREATE INDEX ON clicks (who);
+	SELECT leadscore.track('orders', lead_id => 'who', kind => 'purchase', occurred_at => 'at', value => 'amount');
+	SELECT leadscore.track('clicks', lead_id => 'who', kind => 'visit', occurred_at => 'at', maintenance => 'deferred');
+	-- what cannot be done is not done in either database
+	CREATE PROCEDURE attempt(command text) LANGUAGE plpgsql AS $$
+	BEGIN
+		EXECUTE command;
+	EXCEPTION WHEN OTHERS THEN
+		NULL;
+	END
+	$$;
+	CALL leadscore.rebuild();
+};
+for my $database ('oracle', 'shop')
+{
+	$node->safe_psql('postgres', "CREATE DATABASE $database");
+	$node->safe_psql($database, $tables);
+}
+
+# ---------- the histories ----------
+
+my %script;		# what comes next in each database
+my $key = 0;
+
+sub both { my ($sql) = @_; $script{$_} .= "$sql;\n" for 'oracle', 'shop'; }
+sub shop { my ($sql) = @_; $script{shop} .= "$sql;\n"; }
+sub oracle { my ($sql) = @_; $script{oracle} .= "$sql;\n"; }
+
+sub day { my ($phase) = @_; return sprintf "'%s'", ('2026-01-01', '2026-01-11', '2026-01-21', '2026-01-31', '2026-02-10')[$phase]; }
+# a time from the archive on: the days that are archived next, or those after
+sub at { my ($phase) = @_; return sprintf "%s::timestamptz + %d * interval '1 minute'", day($phase - 1), rand 28000; }
+sub late { my ($phase) = @_; return sprintf "%s::timestamptz - %d * interval '1 minute' - interval '1 second'", day($phase - 1), rand 12000; }
+sub name { my ($history) = @_; return sprintf "'%s%d'", ('a' .. 'c')[rand 3], $history; }
+sub value { return rand() < 0.5 ? 'NULL' : sprintf '%.2f', rand 100; }
+
+sub row
+{
+	my ($history, $at) = @_;
+	return sprintf "(%s, '%s', %s, %s, %s, 'k%d')", name($history), (qw(visit purchase other))[rand 3], $at, value(), (q('{"device": "mobile"}'), 'NULL')[rand 2], ++$key;
+}
+
+my $columns = '(lead_id, kind, occurred_at, value, properties, dedup_key)';
+
+# One thing that happens in each history; what is of one kind is one statement, so that statements have rows of many leads.
+sub round_of_steps
+{
+	my ($phase) = @_;
+	my $since = day($phase - 1);
+	my %rows;
+	my %chances = (insert => 30, update => 10, delete => 5, delete_all => 4, order => 12, update_order => 5, click => 8, identify => 12, unidentify => 6, forget => 1,
+		$phase > 1 ? (late => 6, correct => 4) : ());
+
+	for my $history (1 .. $histories)
+	{
+		my $left = rand sum(values %chances);
+		my ($what) = grep { ($left -= $chances{$_}) < 0 } sort keys %chances;
+		my ($name, $other) = (name($history), name($history));
+
+		push @{ $rows{$what} },
+			$what eq 'insert' ? map({ row($history, at($phase)) } 1 .. 1 + rand 3)
+		  : $what eq 'late' ? row($history, late($phase))
+		  : $what =~ /identify|forget/ ? [ $name, $other ]
+		  : sprintf '(%s, %s, %s, %s)', $name, $other, at($phase), value();
+	}
+	for my $what (shuffle sort keys %rows)
+	{
+		my $values = join ', ', @{ $rows{$what} };
+		my $v = "(VALUES $values) v (name, other, at, value) WHERE";
+
+		both("INSERT INTO leadscore.event $columns VALUES $values") if $what eq 'insert';
+		both("UPDATE leadscore.event e SET occurred_at = v.at, lead_id = v.other, value = v.value FROM $v lead_id = v.name AND occurred_at >= $since AND kind = 'visit'") if $what eq 'update';
+		both("DELETE FROM leadscore.event e USING $v lead_id = v.name AND occurred_at >= $since AND kind = 'purchase'") if $what eq 'delete';
+		both("INSERT INTO orders SELECT v.name, v.at, v.value FROM $v true") if $what eq 'order';
+		both("UPDATE orders o SET amount = amount + 1, at = v.at FROM $v who = v.name AND o.at >= $since") if $what eq 'update_order';
+		both("INSERT INTO clicks SELECT v.name, v.at FROM $v true") if $what eq 'click';
+		both(join ";\n", map { "CALL attempt(\$\$SELECT leadscore.$what($_->[0]" . ($what eq 'identify' ? ", $_->[1]" : $what eq 'forget' ? ', tracked => true' : '') . ')$$)' } @{ $rows{$what} })
+		  if $what =~ /identify|forget/;
+		# what is of the archived past, a database without an archive must not do
+		shop("INSERT INTO leadscore.event $columns VALUES $values") if $what eq 'late';
+		shop("UPDATE leadscore.event e SET kind = 'visit', value = 7, lead_id = v.other FROM $v lead_id = v.name AND occurred_at < $since") if $what eq 'correct';
+		shop("DELETE FROM leadscore.event e USING $v lead_id = v.name"), oracle("DELETE FROM leadscore.event e USING $v lead_id = v.name AND occurred_at >= $since") if $what eq 'delete_all';
+	}
+}
+
+# ---------- both databases ----------
+
+my $shop = 'shop';
+my $timelines = q{SELECT lead_id, timeline FROM leadscore.current_timeline ORDER BY lead_id COLLATE "C"};
+
+sub go_on
+{
+	for my $database ('oracle', 'shop')
+	{
+		next if !$script{$database};
+		my (undef, undef, $error) = $node->psql($database eq 'shop' ? $shop : 'oracle', "SET client_min_messages = error;\n$script{$database}");
+		is($error, '', 'each statement is valid') if $error;
+	}
+	%script = ();
+}
+
+sub same
+{
+	my ($what) = @_;
+	go_on();
+	my %oracle = map { split /\|/ } split /\n/, $node->safe_psql('oracle', $timelines);
+	my %shop = map { split /\|/ } split /\n/, $node->safe_psql($shop, $timelines);
+	my @differ = grep { ($oracle{$_} // '') ne ($shop{$_} // '') } sort keys %{ { %oracle, %shop } };
+	is("@differ[0 .. ($#differ > 9 ? 9 : $#differ)]", '', "$what: timelines are those of the oracle");
+	is($node->safe_psql($shop, 'SELECT count(*) FROM leadscore.verify()'), '0', "$what: verify() finds nothing");
+	return scalar keys %oracle;
+}
+
+for my $phase (1 .. $phases)
+{
+	round_of_steps($phase) for 1 .. 2;
+	same("phase $phase");
+	my $day = day($phase);
+	shop("CALL leadscore.archive($day)");
+	same('archived');
+	# purged in every way that there is
+	shop("DELETE FROM leadscore.event WHERE occurred_at < $day AND (event_id % 3 = 0 OR $phase % 2 = 0)");
+	shop("DROP TABLE orders_$phase") if $phase != 2;
+	shop('ALTER TABLE orders DETACH PARTITION orders_2') if $phase == 2;
+	if ($phase == 3)
+	{
+		shop('TRUNCATE clicks');
+		oracle("DELETE FROM clicks WHERE at >= $day");
+	}
+	same('purged');
+	both(q{CALL leadscore.compact('2026-01-15 12:00')}) if $phase == 2;
+	shop('CALL leadscore.rebuild()') if $phase % 2;
+	shop(q{SELECT leadscore.untrack('orders')}), shop(q{SELECT leadscore.track('orders', lead_id => 'who', kind => 'purchase', occurred_at => 'at', value => 'amount')}) if $phase == 3;
+	both('SELECT leadscore.fold()') if $phase != 3;
+	cmp_ok(same('and compacted, rebuilt or tracked again'), '>', $histories / 2, 'there are leads');
+	next if $phase != 2;
+
+	my $dump = $node->basedir . '/dump';
+	$node->safe_psql('postgres', 'CREATE DATABASE restored');
+	command_ok([ 'pg_dump', '-h', $node->host, '-p', $node->port, '-Fc', '-f', $dump, 'shop' ], 'dump');
+	command_ok([ 'pg_restore', '-h', $node->host, '-p', $node->port, '--exit-on-error', '-d', 'restored', $dump ], 'restore');
+	$shop = 'restored';
+	same('restored');
+}
+cmp_ok($node->safe_psql($shop, q{SELECT count(*) FROM leadscore_internal.timeline_base}), '>', $histories / 2, 'there is a base');
+cmp_ok($node->safe_psql($shop, q{SELECT sum(rows) FROM leadscore.skipped_row WHERE reason = 'archived'}), '>', $histories / 100, '... and what came too late');
+cmp_ok($node->safe_psql($shop, q{SELECT count(*) FROM leadscore.lead_alias}), '>', $histories / 20, '... and aliases');
+
+done_testing();
