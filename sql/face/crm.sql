@@ -48,7 +48,7 @@ BEGIN ATOMIC
 		(a.appraisal).grade, (a.appraisal).segment, (a.appraisal).segment_position, (a.appraisal).stage,
 		round((a.appraisal).probability::numeric, 2), r.reasons[1], r.reasons[2], r.reasons[3]
 	FROM (SELECT leadscore_internal.crm_appraise(crm_row.model, timeline, profile, at) AS appraisal) a
-	CROSS JOIN (SELECT leadscore_internal.crm_reasons(leadscore.scorecard(crm_row.model), timeline, profile, at, (SELECT leadscore_internal.wording())) AS reasons) r;
+	CROSS JOIN (SELECT leadscore_internal.crm_reasons(crm_row.model, timeline, profile, at, (SELECT leadscore_internal.wording())) AS reasons) r;
 END;
 
 COMMENT ON FUNCTION leadscore_internal.crm_row(text, leadscore.timeline, jsonb, timestamptz) IS 'a row of crm_lead as of an instant, as it would be if it were told then';

@@ -22,6 +22,9 @@ CREATE FUNCTION leadscore_internal.explained(scorecard jsonb, timeline leadscore
 CREATE FUNCTION leadscore_internal.crm_reasons(scorecard jsonb, timeline leadscore.timeline, profile jsonb, at timestamptz, wording jsonb) RETURNS text[]
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 20;
 
+CREATE FUNCTION leadscore_internal.crm_reasons(model text, timeline leadscore.timeline, profile jsonb, at timestamptz, wording jsonb) RETURNS text[]
+	AS 'MODULE_PATHNAME', 'crm_reasons_of_model' LANGUAGE C STABLE PARALLEL SAFE COST 20;
+
 CREATE FUNCTION leadscore_internal.described(scorecard jsonb, wording jsonb, OUT section text, OUT item text, OUT "text" text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 50;
 
@@ -32,6 +35,7 @@ COMMENT ON FUNCTION leadscore_internal.signal_noun(jsonb, text, text) IS 'what a
 COMMENT ON FUNCTION leadscore_internal.described(jsonb, jsonb) IS 'what a scorecard says, in words';
 COMMENT ON FUNCTION leadscore_internal.explained(jsonb, leadscore.timeline, jsonb, timestamptz, jsonb) IS 'a score, line by line, in words';
 COMMENT ON FUNCTION leadscore_internal.crm_reasons(jsonb, leadscore.timeline, jsonb, timestamptz, jsonb) IS 'the three lines that weigh most, in words';
+COMMENT ON FUNCTION leadscore_internal.crm_reasons(text, leadscore.timeline, jsonb, timestamptz, jsonb) IS 'the same, by the name of the model, which is read once a query';
 
 CREATE TABLE leadscore_internal.delivered_sentence (
 	language text NOT NULL,

@@ -18,6 +18,7 @@
 
 PG_FUNCTION_INFO_V1(explained);
 PG_FUNCTION_INFO_V1(crm_reasons);
+PG_FUNCTION_INFO_V1(crm_reasons_of_model);
 
 #define MOST_REASONS 3
 /* Most signals of a category that a sentence lists; beyond, it names the category. */
@@ -216,9 +217,12 @@ appraised(Scorecard *card, const struct varlena *timeline, Jsonb *profile, int32
 	return contributions;
 }
 
-/* Read (scorecard, timeline, profile, at, wording); false if the scorecard, the instant or the wording is NULL. */
+/*
+ * Read (scorecard, timeline, profile, at, wording); false if the scorecard, the instant or the
+ * wording is NULL. "by_name": the first is the name of a model.
+ */
 static bool
-explain_arguments(FunctionCallInfo fcinfo, Explanation *e)
+explain_arguments(FunctionCallInfo fcinfo, Explanation *e, bool by_name)
 {
 	Narrated   *narrated;
 	struct varlena *timeline;
@@ -227,7 +231,7 @@ explain_arguments(FunctionCallInfo fcinfo, Explanation *e)
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(3) || PG_ARGISNULL(4))
 		return false;
-	narrated = doc_compiled(fcinfo, 0, narrated_compile);
+	narrated = (by_name ? doc_compiled_of_model : doc_compiled) (fcinfo, 0, narrated_compile);
 	timeline = PG_ARGISNULL(1) ? NULL : PG_GETARG_TIMELINE(1);
 	profile = PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2);
 	hour = hour_of(PG_GETARG_TIMESTAMPTZ(3));
@@ -401,7 +405,7 @@ explained(PG_FUNCTION_ARGS)
 	Explanation e;
 
 	InitMaterializedSRF(fcinfo, 0);
-	if (!explain_arguments(fcinfo, &e))
+	if (!explain_arguments(fcinfo, &e, false))
 		return (Datum) 0;
 	for (int32 i = 0; i < e.nlines; i++)
 	{
@@ -435,18 +439,32 @@ explained(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* crm_reasons(...): the lines with the most points, rounded to integers; lines that round to 0 are left out */
-Datum
-crm_reasons(PG_FUNCTION_ARGS)
+/* The lines with the most points, rounded to integers; lines that round to 0 are left out. */
+static Datum
+reasons(FunctionCallInfo fcinfo, bool by_name)
 {
 	Explanation e;
 	Datum		words[MOST_REASONS];
 	int			n = 0;
 
-	if (!explain_arguments(fcinfo, &e))
-		PG_RETURN_ARRAYTYPE_P(construct_empty_array(TEXTOID));
+	if (!explain_arguments(fcinfo, &e, by_name))
+		return PointerGetDatum(construct_empty_array(TEXTOID));
 	for (int32 i = 0; i < e.nlines && n < MOST_REASONS && e.lines[i].term >= 0; i++)
 		if (fabs(e.lines[i].points) >= 0.5)
 			words[n++] = CStringGetTextDatum(line_in_words(&e, &e.lines[i], NUMBER_WHOLE));
-	PG_RETURN_ARRAYTYPE_P(construct_array(words, n, TEXTOID, -1, false, TYPALIGN_INT));
+	return PointerGetDatum(construct_array(words, n, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+/* crm_reasons(scorecard, ...) */
+Datum
+crm_reasons(PG_FUNCTION_ARGS)
+{
+	return reasons(fcinfo, false);
+}
+
+/* crm_reasons(model, ...) */
+Datum
+crm_reasons_of_model(PG_FUNCTION_ARGS)
+{
+	return reasons(fcinfo, true);
 }

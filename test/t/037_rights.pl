@@ -31,7 +31,7 @@ my %functions = (
 		signals scorecard make_document model_named wording say describe date_in_words lead_named is_excluded anybody_excluded is_visible model_cards served_models
 		timeline_of has_pending check_timelines_seen with_pending with_pending_profile alias_profiles top score(text) score(bigint) score(uuid) score_by_query explain(text) explain(bigint) explain(uuid) segment_history segment_flow check_span instants serving_cards card_segments segment_counts census score_history serving_model cards_at
 		explain_change(text) explain_change(bigint) explain_change(uuid) score_lines events_of_change weight_change change_in_words weights_in_words score_change percentile_rank(text) percentile_rank(bigint) percentile_rank(uuid)
-		rfm(text) rfm(text[]) rfm_groups conversion_of bought rfm_tiles rfm_checked signals_named crm_changes crm_appraise crm_score crm_stays crm_row crm_reasons explained stored_sum
+		rfm(text) rfm(text[]) rfm_groups conversion_of bought rfm_tiles rfm_checked signals_named crm_changes crm_appraise crm_score crm_stays crm_row crm_reasons(jsonb) crm_reasons(text) explained stored_sum
 		is_visible model_cards served_models
 		log_has(text) logged_kinds signals_waiting children family_above family_below mapped_columns keeps_values table_problem known_source_problem own_problem collation_version event_trigger_state source_problem lead_key_problem alias_key_problem event_index_problem index_key reads_one_unique_column has_lead_index split_problem transition_problem split_tables partitions column_type property_type trigger_mapping
 		has_column looks_like_name is_term_for_column term_type property_value property_name terms expression_type expression_columns expression_has_index hint_of_future
