@@ -157,8 +157,8 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.health_of_sizes() IS 'the rows of health about the sizes of our tables';
 
--- By the statistics of the columns that have the times of events: the share of the rows that are archived is that of the
--- values that are listed as common, and of the borders between equal parts of the others.
+-- By the statistics of the columns that have the times of events: the share of the rows that are archived is that of
+-- the values that are listed as common, and of the borders between equal parts of the others.
 CREATE FUNCTION leadscore_internal.archived_shares() RETURNS TABLE (source regclass, bytes numeric, oldest timestamptz, share float8)
 	-- (statistics are read as the text that these settings make of them)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO, MDY'
@@ -230,8 +230,8 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.health_of_models() IS 'the rows of health about the models';
 
--- What an area is above a half is what a model can tell. A quarter of it may be chance, or the season; more is not, if even
--- the upper end of the interval is below.
+-- What an area is above a half is what a model can tell. A quarter of it may be chance, or the season; more is not,
+-- if even the upper end of the interval is below.
 CREATE FUNCTION leadscore_internal.health_of_quality() RETURNS TABLE (name text, state text, value numeric, detail text, action text)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$

@@ -23,7 +23,8 @@ CREATE AGGREGATE leadscore_internal.held_out_loss(features float8[], outcome boo
 COMMENT ON AGGREGATE leadscore_internal.held_out_loss(float8[], boolean, boolean, float8[], float8[])
 	IS 'for each penalty: rows held out, their log loss by a fit to the others, and the area under the ROC curve with its error';
 
--- What fit() has put into a document is described so: the signals of profile values, and pairs. propose() has a category.
+-- What fit() has put into a document is described so: the signals of profile values, and pairs. propose() has a
+-- category.
 CREATE FUNCTION leadscore_internal.is_proposed(description text, category text) RETURNS boolean
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	RETURN coalesce(description LIKE 'proposed: %', false) AND category IS DISTINCT FROM 'learned';
@@ -66,7 +67,8 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.without_fitted(jsonb, boolean, boolean) IS 'a document without what fit() has proposed before';
 
--- What was proposed, or is another band of a measure, and has no points leaves the card: the others are compared with it.
+-- What was proposed, or is another band of a measure, and has no points leaves the card: the others are compared with
+-- it.
 CREATE FUNCTION leadscore_internal.without_dropped(document jsonb, bins boolean) RETURNS jsonb
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$

@@ -79,8 +79,9 @@ COMMENT ON COLUMN leadscore_internal.question.lead_filter IS 'a condition on lea
 COMMENT ON COLUMN leadscore_internal.question.part IS '0 to 3: all leads but those of this fold; -1: seven in ten; NULL: all';
 COMMENT ON COLUMN leadscore_internal.question.share IS 'of leads that are a sample of all; NULL: all';
 
--- What nobody can learn from is refused in words of ours: the expression sees a lead's name and profile, and nothing else.
--- The attempt is a subtransaction, which no parallel worker may begin: so all that takes a filter is not parallel safe.
+-- What nobody can learn from is refused in words of ours: the expression sees a lead's name and profile, and nothing
+-- else. The attempt is a subtransaction, which no parallel worker may begin: so all that takes a filter is not
+-- parallel safe.
 CREATE FUNCTION leadscore_internal.check_lead_filter(lead_filter text) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$

@@ -78,7 +78,8 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.data_range(jsonb, OUT timestamptz, OUT timestamptz) IS 'from when to when there are events, but for strays at the beginning';
 
--- What no signal counts yet: each kind, anything at all, and the commonest values of properties. Their numbers are none that timelines have.
+-- What no signal counts yet: each kind, anything at all, and the commonest values of properties. Their numbers are
+-- none that timelines have.
 CREATE FUNCTION leadscore_internal.fresh_signals() RETURNS jsonb
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$

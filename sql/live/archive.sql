@@ -120,8 +120,9 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.keep_last_events(timestamptz) IS 'keeps the last event of each kind before an instant, if there are rules of derive()';
 
--- One statement, so that one snapshot sees events, timelines, and what writers have kept for the base: that is among the
--- events that it sees, and what is committed later is not. So the base is what this snapshot says, and what comes later.
+-- One statement, so that one snapshot sees events, timelines, and what writers have kept for the base: that is among
+-- the events that it sees, and what is committed later is not. So the base is what this snapshot says, and what comes
+-- later.
 
 CREATE FUNCTION leadscore_internal.keep_base(before timestamptz) RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET row_security = off SET jit = off

@@ -763,8 +763,8 @@ ALTER TABLE leadscore.archive REPLICA IDENTITY FULL;
 COMMENT ON TABLE leadscore.archive IS 'the instant before which events are archived: one row, set by archive(), or none';
 COMMENT ON COLUMN leadscore.archive.archived_before IS 'events before it may be deleted: timelines keep what they counted for';
 
--- While archive() is at work, or after one that was broken off. Writers count as before, and keep for the base what they
--- write of the hours before the instant.
+-- While archive() is at work, or after one that was broken off. Writers count as before, and keep for the base what
+-- they write of the hours before the instant.
 CREATE TABLE leadscore_internal.archiving (
 	archiving_before timestamptz NOT NULL
 );

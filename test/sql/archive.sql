@@ -42,7 +42,8 @@ SELECT lead_id, archived_before, first_hour(timeline, 1) AS first, timeline_last
 
 -- what is learned from, with cutoffs before the instant
 CREATE TABLE learned AS SELECT * FROM training_set(scorecard('m'), 'purchase', '7 days', '{2026-01-12,2026-01-26,2026-02-20}', NULL);
--- a purge by DELETE, of a partition, by TRUNCATE: the past is no longer there, and nothing has changed; nor does a rebuild change it
+-- a purge by DELETE, of a partition, by TRUNCATE: the past is no longer there, and nothing has changed; nor does a
+-- rebuild change it
 DELETE FROM event WHERE occurred_at < '2026-01-15';
 SELECT * FROM changed();
 DROP TABLE shop.orders_1;
@@ -234,9 +235,9 @@ FROM unnest('{2024-01-01 23:59:59Z,2024-01-02 00:00Z}'::timestamptz[]) at;
 \pset tuples_only off
 \pset format aligned
 
--- What derive() finds of the time from the archive on may follow from events before it: they are known, also when they are
--- gone. Lead by lead: a visit that goes on, a return after a silence, a cart that is left, a second step, and a page whose
--- end is not known yet.
+-- What derive() finds of the time from the archive on may follow from events before it: they are known, also when
+-- they are gone. Lead by lead: a visit that goes on, a return after a silence, a cart that is left, a second step,
+-- and a page whose end is not known yet.
 DELETE FROM archive;
 DELETE FROM compaction;
 CALL rebuild();

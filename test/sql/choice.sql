@@ -5,7 +5,8 @@
 \set ECHO all
 -- What fit() chooses by cross-validation, who counts, and what it replaces when it is called again.
 
--- 1,200 leads that convert by their visits, their country, their size, and by a second download of those who visit a lot.
+-- 1,200 leads that convert by their visits, their country, their size, and by a second download of those who visit a
+-- lot.
 SET client_min_messages = error;
 CREATE TABLE example AS
 SELECT n, n % 8 AS visits, CASE n % 5 WHEN 0 THEN 'AT' WHEN 1 THEN 'CH' ELSE 'DE' END AS country, n * 7919 % 100 AS employees, n * 31 % 11 < 4 AS downloads,
@@ -23,7 +24,8 @@ INSERT INTO event (lead_id, kind, occurred_at)
 	UNION ALL SELECT n, 'purchase', '2026-02-02 10:00Z' FROM example WHERE converted;
 INSERT INTO event (lead_id, kind, occurred_at) VALUES ('end', 'hello', '2026-03-01');
 
--- The penalty: the mean log loss, over four folds of leads, of fits to the other three. Each figure is computed here once more.
+-- The penalty: the mean log loss, over four folds of leads, of fits to the other three. Each figure is computed here
+-- once more.
 CREATE TABLE fitted AS SELECT fit(scorecard('shop'), 'purchase', '2 days', '{2026-02-01}', l2 => NULL) AS card;
 CREATE TABLE training AS SELECT features, converted, hashtextextended(lead_id, 0) & 3 AS fold FROM training_set(scorecard('shop'), 'purchase', '2 days', '{2026-02-01}');
 CREATE FUNCTION logit(r regression, features float8[]) RETURNS float8 LANGUAGE sql RETURN r.intercept + (SELECT coalesce(sum(c * f), 0) FROM unnest(r.coefficients, features) u (c, f));
@@ -36,7 +38,8 @@ SELECT (card #> '{report,l2}') = (SELECT c -> 'l2' FROM jsonb_array_elements(car
 	(card #>> '{report,log_loss_cross_validated}')::float8 = (SELECT min((c -> 'log_loss')::float8) FROM jsonb_array_elements(card #> '{report,choices}') c) AS least,
 	card #> '{weights}' = fit(scorecard('shop'), 'purchase', '2 days', '{2026-02-01}', l2 => (card #>> '{report,l2}')::float8) -> 'weights' AS as_if_given FROM fitted;
 
--- All of it: each fold has half-lives, bands, profile values and pairs of its own. What is given is not chosen; what does worse is reported, and not taken.
+-- All of it: each fold has half-lives, bands, profile values and pairs of its own. What is given is not chosen; what
+-- does worse is reported, and not taken.
 CREATE TABLE chosen AS SELECT fit(scorecard('shop'), 'purchase', '2 days', '{2026-02-01}', l2 => NULL, bins => NULL, decay => NULL, pairs => NULL, profile => true) AS card;
 SELECT c -> 'bins' AS bins, c -> 'decay' AS decay, c -> 'pairs' AS pairs, count(*) AS penalties FROM chosen, jsonb_array_elements(card #> '{report,choices}') c GROUP BY 1, 2, 3 ORDER BY min((c -> 'log_loss')::float8) DESC;
 SELECT jsonb_typeof(card #> '{report,pairs}') AS pairs, (card #>> '{report,log_loss_cross_validated}')::float8 = (SELECT min((c -> 'log_loss')::float8) FROM jsonb_array_elements(card #> '{report,choices}') c) AS least,
@@ -52,7 +55,8 @@ FROM asked, generate_series(0, 3) i, LATERAL (SELECT unbounded((chosen_card(scor
 	LATERAL (SELECT logistic_regression(past_points(bare, timeline, profile, cutoff), converted, 1, NULL) AS r FROM example_of WHERE fold <> i OFFSET 0) g,
 	LATERAL (SELECT count(*) AS n, log_loss(1 / (1 + exp(-logit(r, past_points(bare, timeline, profile, cutoff)))), converted) AS loss FROM example_of WHERE fold = i) f;
 
--- Learned again, what was proposed is replaced; what the shop wrote stays. The commonest country is what the others are compared with.
+-- Learned again, what was proposed is replaced; what the shop wrote stays. The commonest country is what the others
+-- are compared with.
 SELECT s -> 'signal' AS signal, s -> 'description' AS description FROM chosen, jsonb_array_elements(card -> 'signals') s WHERE s ->> 'subject' = 'profile' AND s ->> 'signal' LIKE 'country%' ORDER BY 1;
 SELECT publish(card) FROM chosen;
 CREATE TABLE again AS SELECT fit(scorecard('shop'), 'purchase', '2 days', '{2026-02-01}', l2 => (card #>> '{report,l2}')::float8, bins => (card #>> '{report,bins}') <> 'false', decay => 'keep', pairs => 5, profile => true) AS card FROM chosen;
@@ -70,7 +74,8 @@ SELECT count(*) FILTER (WHERE s IN (SELECT e -> 'condition' FROM chosen, jsonb_a
 FROM (SELECT fit(scorecard('shop'), 'purchase', '2 days', '{2026-02-01}', profile => true, pairs => 1) AS card) f, jsonb_array_elements(card -> 'signals') e, LATERAL (SELECT e -> 'condition' AS s) c WHERE e ->> 'subject' = 'profile';
 UPDATE event SET lead_id = (lead_id::int + 1198) % 1200 + 1 WHERE kind = 'purchase';
 
--- Few weights: those go whose loss, with all others adapted, is least. Of a step more or less the first to go has the smallest coefficient beside its error.
+-- Few weights: those go whose loss, with all others adapted, is least. Of a step more or less the first to go has the
+-- smallest coefficient beside its error.
 SELECT d - 'weak' AS others, d ? 'weak' AS weak, n AS kept, loss BETWEEN 0 AND 0.05 AS loss FROM (
 	SELECT jsonb_object_agg(coalesce(w ->> 'dropped', 'kept'), true) AS d, count(*) FILTER (WHERE w ->> 'dropped' IS NULL) AS n, (min(card #>> '{report,loss_of_coarsening}'))::float8 AS loss
 	FROM (SELECT fit(scorecard('shop'), 'purchase', '2 days', '{2026-02-01}', max_weights => 4, round_to => 1) AS card) f, jsonb_array_elements((card #> '{report,weights}') || coalesce(card #> '{report,rules}', '[]')) w) x;

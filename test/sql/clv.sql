@@ -210,7 +210,8 @@ SELECT refused($$SELECT clv(E' {\t2 :2024-01-01T09Z 2}', '{"signal_id": 2, "bg_n
 -- leads of other names in braces are leads
 SELECT lead, clv(lead, params) IS NULL AS nobody FROM counted, unnest(ARRAY['{}', '{6F9619FF-8B86-D011-B42D-00CF4FC964FF}', '{1: x}', NULL]) lead;
 
--- Purchases of thirteen months, and until two years later: all customers seem lost, and it says so. So does a forecast far behind the fit, once a statement.
+-- Purchases of thirteen months, and until two years later: all customers seem lost, and it says so. So does a
+-- forecast far behind the fit, once a statement.
 SELECT (fit_clv(timeline, 2, '2026-02-05', '7 days') #>> '{bg_nbd,customers}')::int AS fitted FROM customer;
 CREATE TABLE in_time AS SELECT fit_clv(timeline, 2, '2024-02-05', '7 days') AS params FROM customer;
 SELECT count(c) AS customers, sum(c.expected_purchases) < 50 AS all_lost FROM customer, in_time, clv(timeline, params, '1 year', '2026-02-05') c;

@@ -38,7 +38,8 @@ SELECT * FROM ill();
 SELECT * FROM ill();
 DELETE FROM model WHERE model = 'other';
 
--- a model that has lost its power: even the upper end of its last interval has lost a quarter of what its areas had above a half
+-- a model that has lost its power: even the upper end of its last interval has lost a quarter of what its areas had
+-- above a half
 BEGIN;
 SELECT publish('{"model": "tired", "signals": [{"signal": "order", "kind": "order"}, {"signal": "visit", "kind": "visit"}], "weights": [{"signal": "visit", "points": 1}]}');
 INSERT INTO conversion (model, signal, horizon) VALUES ('tired', 'order', '30 days');

@@ -30,7 +30,8 @@ INSERT INTO sale SELECT lead, '2026-03-02 10:20Z', 2 ^ (n - 1) FROM unnest('{bef
 INSERT INTO sale VALUES ('twice', '2026-03-02 10:30Z', 128), ('named', '2026-03-02 10:20Z', 256), ('other day', '2026-03-02 10:20Z', 512);
 SELECT identify('v1', 'named'), identify('v2', 'named');
 SELECT refresh_figures();
--- first: 1 + 16 + 64 + 128 + 256 = 465, 4 + 8 + 32 + 512 = 556, 2; last: 1 + 64 + 256 + 512 = 833, 4 + 8 + 16 + 32 + 128 = 188, 2
+-- first: 1 + 16 + 64 + 128 + 256 = 465, 4 + 8 + 32 + 512 = 556, 2; last: 1 + 64 + 256 + 512 = 833, 4 + 8 + 16 + 32 +
+-- 128 = 188, 2
 SELECT attribution, channel, orders, revenue, new_customers FROM found WHERE orders > 0 ORDER BY 1, 2;
 -- leads by the first and last touch of the month in which they came, whether before or after their order
 SELECT attribution, channel, leads FROM found WHERE leads > 0 ORDER BY 1, 2;

@@ -40,7 +40,8 @@ DELETE FROM event WHERE kind = 'purchase' AND hashtextextended(lead_id, 0) & 102
 INSERT INTO event (lead_id, kind, occurred_at) SELECT n, 'purchase', '2026-02-02 10:00Z' FROM example WHERE hashtextextended(n::text, 0) & 1023 >= 717 AND NOT at AND n % 2 = 0;
 SELECT (card #> '{report,auc_in_sample}') = :'before' AS same, jsonb_path_query_array(card, '$.report.profile[*].signal') AS proposed FROM (SELECT fit(scorecard(), 'purchase', '2 days', '{2026-02-01}', profile => true) AS card) f;
 ROLLBACK;
--- published, it scores by them; fitted again, what was proposed is replaced; with a card without weights it is all there is
+-- published, it scores by them; fitted again, what was proposed is replaced; with a card without weights it is all
+-- there is
 SELECT publish(card) FROM fitted;
 SELECT fit > 0 AS fits FROM lead_score WHERE lead_id = '405';
 SELECT jsonb_path_query_array(fit(scorecard(), 'purchase', '2 days', '{2026-02-01}', profile => true), '$.weights[*].signal') = jsonb_path_query_array(scorecard(), '$.weights[*].signal') AS replaced;

@@ -5,7 +5,8 @@
 \set ECHO all
 -- A whole card from events and profiles, in one call.
 
--- 2,000 leads. What tells: pages (an event kind that no signal counts), the country, the number of employees, whether there is a website, and a download together with a large company.
+-- 2,000 leads. What tells: pages (an event kind that no signal counts), the country, the number of employees, whether
+-- there is a website, and a download together with a large company.
 SET client_min_messages = error;
 CREATE TABLE example AS
 SELECT n, n % 7 AS pages, CASE n % 5 WHEN 0 THEN 'AT' WHEN 1 THEN 'CH' ELSE 'DE' END AS country, n * 7919 % 1000 AS employees, n % 4 > 0 AS website, n * 31 % 11 < 4 AS download,

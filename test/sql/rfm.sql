@@ -37,9 +37,9 @@ UPDATE rfm_group SET rfm_group = 'stars', min_monetary = NULL WHERE rfm_group = 
 DELETE FROM rfm_group WHERE rfm_group = 'lost';
 SET client_min_messages = warning;
 SELECT lead_id, rfm_group FROM rfm('shop', '2026-06-02');
--- cut points of the model's conversion: an order within 10, 30, 60 or 150 days; 2, 3, 4 or 5 orders; 5, 20, 100 or 1,000 of
--- money. a: a day ago, 4 orders, 1000.000001; b: 12 days ago, 3, 150; c, d: 62 days ago, 2, 20; e: 62, 1, 20; f, g, h: some
--- 120, 1, 20, 5, 5; i: 148, 1, 1; j: 28, 1, 300. Groups are by the cut points, too
+-- cut points of the model's conversion: an order within 10, 30, 60 or 150 days; 2, 3, 4 or 5 orders; 5, 20, 100 or
+-- 1,000 of money. a: a day ago, 4 orders, 1000.000001; b: 12 days ago, 3, 150; c, d: 62 days ago, 2, 20; e: 62, 1,
+-- 20; f, g, h: some 120, 1, 20, 5, 5; i: 148, 1, 1; j: 28, 1, 300. Groups are by the cut points, too
 INSERT INTO conversion (model, signal, recency_cuts, frequency_cuts, monetary_cuts) VALUES ('shop', 'purchase', '{150 days,60 days,30 days,10 days}', '{2,3,4,5}', '{5,20,100,1000}');
 SELECT lead_id, recency_tile, frequency_tile, monetary_tile, rfm_group FROM rfm('shop', '2026-06-02');
 -- other numbers of tiles are of equal size, and so are those of signals

@@ -263,8 +263,9 @@ TABLE sums;
 SELECT leadscore.untrack('renamed.parts'), leadscore.untrack('renamed.lines');
 SELECT count(*) FROM leadscore_internal.alias_edge;
 
--- A statement that is a transaction by itself adds to the row of an alias's lead, once, whatever names it has of it, and
--- appends nothing. One of a transaction block appends, as it could not keep the aliases as they are until that ends.
+-- A statement that is a transaction by itself adds to the row of an alias's lead, once, whatever names it has of it,
+-- and appends nothing. One of a transaction block appends, as it could not keep the aliases as they are until that
+-- ends.
 CREATE SCHEMA direct;
 CREATE TABLE direct.lines (name text, at date DEFAULT '2026-01-01', price int);
 CREATE INDEX ON direct.lines (name);

@@ -1,5 +1,5 @@
-# Random histories with archives and purges between, beside a database in which nothing is ever archived or purged: every
-# timeline is the same in both, after each step.
+# Random histories with archives and purges between, beside a database in which nothing is ever archived or purged:
+# every timeline is the same in both, after each step.
 
 use strict;
 use warnings FATAL => 'all';
@@ -71,7 +71,8 @@ sub row
 
 my $columns = '(lead_id, kind, occurred_at, value, properties, dedup_key)';
 
-# One thing that happens in each history; what is of one kind is one statement, so that statements have rows of many leads.
+# One thing that happens in each history; what is of one kind is one statement, so that statements have rows of many
+# leads.
 sub round_of_steps
 {
 	my ($phase) = @_;

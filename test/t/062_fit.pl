@@ -99,7 +99,8 @@ PYTHON
 
 # ---------------------------------------------------------------- the penalty that cross-validation chooses
 
-# 1,500 leads with eight flags in their profiles, some of them rare: of the same folds, scikit-learn chooses the same penalty, by the same loss.
+# 1,500 leads with eight flags in their profiles, some of them rare: of the same folds, scikit-learn chooses the same
+# penalty, by the same loss.
 SKIP:
 {
 	my $python = python_with('sklearn') or skip 'there is no python3 with scikit-learn (Debian: python3-sklearn)', 1;

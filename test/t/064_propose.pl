@@ -1,5 +1,5 @@
-# propose(): what a card that was learned in one call is worth on real sessions of a shop, and on small tables, that it has
-# not seen; and the same coefficients, and the same choice, as scikit-learn, where it is there.
+# propose(): what a card that was learned in one call is worth on real sessions of a shop, and on small tables, that
+# it has not seen; and the same coefficients, and the same choice, as scikit-learn, where it is there.
 
 use strict;
 use warnings FATAL => 'all';
@@ -22,7 +22,8 @@ sub query { return $node->safe_psql('postgres', "SET search_path = public, leads
 
 # ---------------------------------------------------------------- scikit-learn
 
-# 1,500 leads with eight flags, some of them rare; what is learned of them without rounding, limits or pairs is ridge regression on 0/1 columns.
+# 1,500 leads with eight flags, some of them rare; what is learned of them without rounding, limits or pairs is ridge
+# regression on 0/1 columns.
 query(<<'SQL');
 CREATE TABLE flagged AS
 SELECT n, jsonb_build_object('a', n % 2 = 0, 'b', n % 3 = 0, 'c', n % 5 = 0, 'd', n % 7 < 3, 'e', n % 11 = 0, 'f', n % 97 = 0, 'g', n * 31 % 17 < 8, 'h', n * 13 % 23 < 3) AS profile,
@@ -74,7 +75,8 @@ PYTHON
 
 # ---------------------------------------------------------------- few data
 
-# Five small tables, split at random: on leads that they have not seen, cards are as good as logistic regression. LEADSCORE_SPLITS is how often each is split.
+# Five small tables, split at random: on leads that they have not seen, cards are as good as logistic regression.
+# LEADSCORE_SPLITS is how often each is split.
 my $splits = $ENV{LEADSCORE_SPLITS} // 2;
 SKIP:
 {
@@ -158,7 +160,8 @@ SKIP:
 {
 	skip 'SHARED_DATA does not name the folder of the real data', 1 unless -r "$data/online_shoppers_intention/online_shoppers_intention.csv.gz";
 
-	# Each session is a lead, all that is known of it its profile. Gradient boosting on the same split has areas of 0.932 and, without page values, 0.782.
+	# Each session is a lead, all that is known of it its profile. Gradient boosting on the same split has areas of
+	# 0.932 and, without page values, 0.782.
 	query(<<"SQL");
 CREATE TABLE session (n int GENERATED ALWAYS AS IDENTITY, administrative float8, administrative_duration float8, informational float8, informational_duration float8,
 	product_related float8, product_related_duration float8, bounce_rates float8, exit_rates float8, page_values float8, special_day float8,
