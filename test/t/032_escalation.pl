@@ -282,7 +282,7 @@ is(install(q{CREATE ROLE trapper; CREATE SCHEMA trap AUTHORIZATION trapper}), 'i
 is($node->safe_psql('shop', q{
 	SELECT string_agg(p.proname, ' ' ORDER BY p.proname) FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
 	WHERE p.pronamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND l.lanname IN ('sql', 'plpgsql') AND p.prosqlbody IS NULL
-	AND NOT coalesce(p.proconfig && '{"search_path=pg_catalog, pg_temp"}', false)}), 'add_corrections compact correct_parted in_restore is_visible look rebuild refresh_queries score_by_query see_changes watch', 'these functions name all schemas');
+	AND NOT coalesce(p.proconfig && '{"search_path=pg_catalog, pg_temp"}', false)}), 'add_corrections archive compact correct_parted in_restore is_visible look rebuild refresh_queries score_by_query see_changes watch', 'these functions name all schemas');
 is($node->safe_psql('shop', q{
 	SELECT p.proname FROM pg_proc p WHERE p.pronamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND p.prosecdef
 	AND NOT coalesce(p.proconfig && '{"search_path=pg_catalog, pg_temp"}', false)}), '', '... and none of them runs as the owner');
