@@ -93,7 +93,7 @@ BEGIN
 	IF lead_filter IS NULL THEN
 		RETURN;
 	END IF;
-	IF bare ~* '\m(select|table|values|with)\M' OR bare ~ ';|--|/\*|\$' THEN
+	IF bare ~* $re$\m(select|table|values|with)\M$re$ OR bare ~ $re$;|--|/[*]|[$]$re$ THEN
 		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = 'lead_filter is not a plain expression',
 			DETAIL = format('It is %s.', lead_filter), HINT = 'Write a condition on lead_id and profile, without sub-selects, such as (profile ->> ''number'')::int % 10 < 7.';
 	END IF;
