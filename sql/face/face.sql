@@ -179,10 +179,10 @@ COMMENT ON COLUMN leadscore.lead_segment.last_active IS 'the last hour of any si
 COMMENT ON COLUMN leadscore.lead_segment.scored_at IS 'the hour as of which the row was scored';
 COMMENT ON COLUMN leadscore.lead_segment.segment_position IS 'the position of the segment';
 
-CREATE FUNCTION leadscore_internal.refresh_snapshot(snapshot regclass) RETURNS void
-	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+CREATE FUNCTION leadscore_internal.refresh_snapshot() RETURNS void
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 
-COMMENT ON FUNCTION leadscore_internal.refresh_snapshot(regclass) IS 'writes the rows of lead_segment that differ from what is computed now';
+COMMENT ON FUNCTION leadscore_internal.refresh_snapshot() IS 'writes the rows of lead_segment that differ from what is computed now';
 
 CREATE FUNCTION leadscore.refresh_segments("concurrently" boolean DEFAULT true) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
@@ -195,7 +195,7 @@ BEGIN
 	PERFORM leadscore_internal.report_progress('refresh_segments'::text, 'refreshing'::text, NULL::bigint, NULL::bigint);
 	-- a snapshot that holds nothing yet cannot be compared with
 	IF "concurrently" AND (SELECT c.relispopulated FROM pg_class c WHERE c.oid = 'leadscore.lead_segment'::regclass) THEN
-		PERFORM leadscore_internal.refresh_snapshot('leadscore.lead_segment'::regclass);
+		PERFORM leadscore_internal.refresh_snapshot();
 	ELSE
 		REFRESH MATERIALIZED VIEW leadscore.lead_segment;
 	END IF;

@@ -15,6 +15,7 @@
  * READ and SERIALIZABLE it is the transaction's, and a refresh that meets a later one fails with
  * 40001, as that command does.
  */
+#include "catalog.h"
 #include "label.h"
 #include "progress.h"
 
@@ -280,11 +281,11 @@ merge(Refresh *refresh)
 	insert_rows(refresh);
 }
 
-/* refresh_snapshot(lead_segment): writes what has changed since its last refresh. */
+/* refresh_snapshot(): write what has changed since the last refresh of lead_segment. */
 Datum
 refresh_snapshot(PG_FUNCTION_ARGS)
 {
-	Refresh		refresh = {.table = table_open(PG_GETARG_OID(0), ExclusiveLock)};
+	Refresh		refresh = {.table = table_open(our_table("lead_segment"), ExclusiveLock)};
 	Oid			user;
 	int			security;
 

@@ -450,6 +450,8 @@ assess_final(PG_FUNCTION_ARGS)
 
 /* ---------- the aggregate tally (place) ---------- */
 
+#define MOST_PLACES 1000000
+
 /* The state, with room for a place. */
 static ArrayType *
 tally_with(ArrayType *state, int64 place)
@@ -465,19 +467,30 @@ tally_with(ArrayType *state, int64 place)
 	return construct_array(counts, place, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
 }
 
+/* The state of a call. An aggregate may change it where it is. */
+static ArrayType *
+tally_of(FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(0))
+		return construct_empty_array(INT8OID);
+	return AggCheckCallContext(fcinfo, NULL) ? PG_GETARG_ARRAYTYPE_P(0) : PG_GETARG_ARRAYTYPE_P_COPY(0);
+}
+
 /* (state, place) -> state; NULL is not counted */
 Datum
 tally_transition(PG_FUNCTION_ARGS)
 {
-	ArrayType  *state = PG_GETARG_ARRAYTYPE_P(0);
+	ArrayType  *state = tally_of(fcinfo);
 
-	(void) aggregate_context(fcinfo);	/* else the state must not be changed */
 	if (!PG_ARGISNULL(1))
 	{
 		int64		place = PG_GETARG_INT64(1);
 
-		if (place < 1 || place > (int64) (MaxAllocSize / 16))
-			elog(ERROR, "place out of range");
+		if (place < 1 || place > MOST_PLACES)
+			ereport(ERROR,
+					(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+					 errmsg("place %lld is out of range", (long long) place),
+					 errdetail("Places are numbers from 1 to %d.", MOST_PLACES)));
 		state = tally_with(state, place);
 		((int64 *) ARR_DATA_PTR(state))[place - 1]++;
 	}
@@ -488,12 +501,16 @@ tally_transition(PG_FUNCTION_ARGS)
 Datum
 tally_merge(PG_FUNCTION_ARGS)
 {
-	ArrayType  *other = PG_GETARG_ARRAYTYPE_P(1);
-	int			n = ArrayGetNItems(ARR_NDIM(other), ARR_DIMS(other));
-	ArrayType  *state = tally_with(PG_GETARG_ARRAYTYPE_P(0), n);
+	ArrayType  *state = tally_of(fcinfo);
 
-	(void) aggregate_context(fcinfo);
-	for (int i = 0; i < n; i++)
-		((int64 *) ARR_DATA_PTR(state))[i] += ((int64 *) ARR_DATA_PTR(other))[i];
+	if (!PG_ARGISNULL(1))
+	{
+		ArrayType  *other = PG_GETARG_ARRAYTYPE_P(1);
+		int			n = ArrayGetNItems(ARR_NDIM(other), ARR_DIMS(other));
+
+		state = tally_with(state, n);
+		for (int i = 0; i < n; i++)
+			((int64 *) ARR_DATA_PTR(state))[i] += ((int64 *) ARR_DATA_PTR(other))[i];
+	}
 	PG_RETURN_ARRAYTYPE_P(state);
 }

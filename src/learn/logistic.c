@@ -1019,19 +1019,31 @@ held_out_transition(PG_FUNCTION_ARGS)
 {
 	MemoryContext context = aggregate_context(fcinfo);
 	HeldOut    *state = PG_ARGISNULL(0) ? NULL : (HeldOut *) PG_GETARG_POINTER(0);
-	ArrayType  *features = PG_GETARG_ARRAYTYPE_P(1);
+	ArrayType  *features;
 
+	if (PG_ARGISNULL(1) || PG_ARGISNULL(2) || PG_ARGISNULL(3) || PG_ARGISNULL(4))
+	{
+		if (state == NULL)
+			PG_RETURN_NULL();
+		PG_RETURN_POINTER(state);
+	}
+	features = PG_GETARG_ARRAYTYPE_P(1);
 	if (state == NULL)
 	{
 		ArrayType  *l2s = PG_GETARG_ARRAYTYPE_P(4);
 
+		if (array_contains_nulls(l2s))
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("a penalty is NULL"),
+					 errhint("Write numbers such as 1; 0 is no penalty.")));
 		state = MemoryContextAlloc(context, sizeof(HeldOut));
 		state->training = rows_create(context, length_of(features), 0);
 		state->test = rows_create(context, length_of(features), 0);
 		if (!PG_ARGISNULL(5))
 			read_signs(state->training, PG_GETARG_ARRAYTYPE_P(5));
-		state->n_penalties = ARR_DIMS(l2s)[0];
-		state->penalties = MemoryContextAlloc(context, state->n_penalties * sizeof(double));
+		state->n_penalties = length_of(l2s);
+		state->penalties = MemoryContextAlloc(context, Max(state->n_penalties, 1) * sizeof(double));
 		memcpy(state->penalties, ARR_DATA_PTR(l2s), state->n_penalties * sizeof(double));
 	}
 	add_row(PG_GETARG_BOOL(3) ? state->test : state->training, features, PG_GETARG_BOOL(2));
@@ -1086,7 +1098,7 @@ held_out_final(PG_FUNCTION_ARGS)
 	int			sizes[2] = {0, 4};
 	int			lower[2] = {1, 1};
 
-	if (conversions == 0 || conversions == state->training->n)
+	if (conversions == 0 || conversions == state->training->n || state->n_penalties == 0)
 		PG_RETURN_NULL();
 	figures = palloc(state->n_penalties * sizeof(*figures));
 	state->training->l2 = state->penalties[0];
