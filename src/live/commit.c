@@ -223,6 +223,8 @@ next_names(SortedNames *sorted, text **names, int most)
 
 	if (sorted->last)
 		sorted->last = (text *) PG_DETOAST_DATUM_COPY(PointerGetDatum(sorted->last));
+	/* a name that was read from disk was allocated with the batch, and the slot would free it again */
+	ExecClearTuple(sorted->slot);
 	MemoryContextReset(sorted->batch);
 	old = MemoryContextSwitchTo(sorted->batch);
 	while (n < most && next_name(sorted))

@@ -248,3 +248,12 @@ ROLLBACK;
 SELECT publish('{"model": "other"}');
 INSERT INTO experiment (experiment, control, treatment) VALUES ('trial', 'm', 'other');
 SELECT refused('CALL watch(''trial'')');
+-- More leads than one batch, and than work_mem holds, in the order of their names.
+SELECT publish('{"model": "many", "signals": [{"signal": "many", "kind": "many"}], "weights": [{"signal": "many", "points": 1}], "segments": [{"segment": "some", "position": 1, "min_score": 1}]}');
+CALL watch('many', notify => false);
+SET work_mem = '64kB';
+SET hash_mem_multiplier = 1000;
+INSERT INTO event (lead_id, kind) SELECT 'one of many ' || i, 'many' FROM generate_series(1, 12000) i;
+SELECT count(*) FROM segment_change WHERE model = 'many';
+RESET work_mem;
+RESET hash_mem_multiplier;

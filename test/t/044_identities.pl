@@ -56,7 +56,8 @@ sub start_over { one(q{SELECT leadscore.fold(); DELETE FROM leadscore.event; TRU
 
 # ---------------------------------------------------------------- many names
 
-# The processor time, in seconds, that a session takes for a statement.
+# The processor time, in seconds, that a session takes for a statement. (Eight times as many names may take 20 times as
+# much, where a cost that grows with the square would take 64 times: so a busy machine is not taken for one.)
 sub cpu
 {
 	my ($s, $query) = @_;
@@ -91,11 +92,11 @@ SKIP:
 			my ($bulk, $other) = (session(), session());
 			answer($other, "BEGIN; $beside{$where}") if $beside{$where};
 			answer($bulk, 'BEGIN');
-			my ($first) = cpu($bulk, $forms{$form}->($most / 2, 'a'));
+			my ($first) = cpu($bulk, $forms{$form}->($most / 8, 'a'));
 			answer($bulk, 'COMMIT; BEGIN');
 			my ($second, $answer) = cpu($bulk, $forms{$form}->($most, 'b'));
 			unlike($answer, qr/ERROR/, "$name: $most pairs are no error");
-			cmp_ok($second, '<', 3 * $first + 0.2, sprintf '%s: %d pairs take %.2f s, half of them %.2f s', $name, $most, $second, $first);
+			cmp_ok($second, '<', 20 * $first + 0.5, sprintf '%s: %d pairs take %.2f s, an eighth of them %.2f s', $name, $most, $second, $first);
 			cmp_ok(locks($bulk), '<', 3000, "$name: few locks are held");
 			# others meanwhile
 			my ($status, undef, $error) = $node->psql('shop', q{SET lock_timeout = '1s'; BEGIN; SELECT leadscore.identify('third visitor', 'third'); SELECT leadscore.identify('third visitor ' || i, 'third') FROM generate_series(1, 300) i; COMMIT;
@@ -106,7 +107,7 @@ SKIP:
 			is(one('SELECT count(*) FROM leadscore.verify()'), '0', "$name: timelines equal events, though some wait");
 			one('SELECT leadscore.fold()');
 			is(waiting(), 0, "$name: nothing waits any more");
-			is(one(q{SELECT count(*) FROM leadscore.lead_alias WHERE replace(alias, 'visitor', 'known') = lead_id AND alias ~ '^[ab] '}), 3 * $most / 2, "$name: all pairs are made");
+			is(one(q{SELECT count(*) FROM leadscore.lead_alias WHERE replace(alias, 'visitor', 'known') = lead_id AND alias ~ '^[ab] '}), 9 * $most / 8, "$name: all pairs are made");
 			is(one(q{SELECT count(*) FROM leadscore.lead_alias WHERE alias LIKE 'third%'}), 301, "$name: and those of others");
 			is(one(q{SELECT leadscore.score('a known 7', 'm'), leadscore.score('a visitor 8', 'm')}), '1|1', "$name: and count");
 			is_true($node, $name);
@@ -117,7 +118,7 @@ SKIP:
 
 	# what waits is carried out in time in proportion to its number
 	my @took;
-	for my $n ($pairs / 2, $pairs)
+	for my $n ($pairs / 8, $pairs)
 	{
 		my ($holder, $bulk, $folder) = map { session() } 1 .. 3;
 		answer($holder, "BEGIN; SELECT count(leadscore.identify('held ' || i, 'x')) FROM generate_series(1, 300) i; SELECT count(leadscore.identify('h' || i, 'hot')) FROM generate_series(1, 3000) i");
@@ -134,13 +135,13 @@ SKIP:
 		$_->quit for $holder, $bulk, $folder;
 		one('TRUNCATE leadscore.lead_alias; SELECT leadscore.fold()');
 	}
-	cmp_ok($took[1][$_], '<', 3 * $took[0][$_] + 0.5, sprintf '%s: %.2f s and %.2f s', (qw(leaving carrying-out))[$_], $took[0][$_], $took[1][$_]) for 0, 1;
+	cmp_ok($took[1][$_], '<', 20 * $took[0][$_] + 0.5, sprintf '%s: %.2f s and %.2f s', (qw(leaving carrying-out))[$_], $took[0][$_], $took[1][$_]) for 0, 1;
 
 	# many aliases of one lead, made in one transaction at each level
 	for my $level ('READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE')
 	{
 		@took = ();
-		for my $n (4000, 8000)
+		for my $n (1000, 8000)
 		{
 			my $s = session();
 			answer($s, "BEGIN ISOLATION LEVEL $level");
@@ -150,12 +151,12 @@ SKIP:
 			$s->quit;
 			one('TRUNCATE leadscore.lead_alias');
 		}
-		cmp_ok($took[1], '<', 3 * $took[0] + 0.3, sprintf '... in proportion to their number: %.2f s and %.2f s', @took);
+		cmp_ok($took[1], '<', 20 * $took[0] + 0.5, sprintf '... in proportion to their number: %.2f s and %.2f s', @took);
 	}
 
 	# inside a statement that writes a source: in proportion, too, and in bounded memory
 	@took = ();
-	for my $n ($pairs / 2, $pairs)
+	for my $n ($pairs / 8, $pairs / 2, $pairs)
 	{
 		my $s = session();
 		my ($time, $answer) = cpu($s, "WITH i AS (INSERT INTO shop.sale (lead) SELECT 'in ' || i FROM generate_series(1, $n) i RETURNING leadscore.identify(lead, 'of ' || lead)) SELECT count(*) FROM i");
@@ -167,12 +168,12 @@ SKIP:
 		is_true($node, '... and they count');
 		one('TRUNCATE shop.sale; SELECT leadscore.fold(); TRUNCATE leadscore.lead_alias');
 	}
-	cmp_ok($took[1][0], '<', 3 * $took[0][0] + 0.5, sprintf '... in proportion to their number: %.2f s and %.2f s', map { $_->[0] } @took);
-	cmp_ok($took[1][1] - $took[0][1], '<', 0.4 * $pairs + 4096, sprintf '... which take %d and %d kB', map { $_->[1] } @took);
+	cmp_ok($took[2][0], '<', 20 * $took[0][0] + 0.5, sprintf '... in proportion to their number: %.2f s and %.2f s', map { $_->[0] } @took[0, 2]);
+	cmp_ok($took[2][1] - $took[1][1], '<', 0.4 * $pairs + 4096, sprintf '... which take %d and %d kB', map { $_->[1] } @took[1, 2]);
 
 	# a lead with many aliases that becomes an alias itself
 	@took = ();
-	for my $n (5000, 10000)
+	for my $n (1250, 10000)
 	{
 		one("SELECT count(leadscore.identify('many ' || i, 'middle')) FROM generate_series(1, $n) i");
 		my $s = session();
@@ -184,7 +185,7 @@ SKIP:
 		$s->quit;
 		one('TRUNCATE leadscore.lead_alias');
 	}
-	cmp_ok($took[1], '<', 3 * $took[0] + 0.3, sprintf 'in proportion to their number: %.2f s and %.2f s', @took);
+	cmp_ok($took[1], '<', 20 * $took[0] + 0.5, sprintf 'in proportion to their number: %.2f s and %.2f s', @took);
 }
 
 # a pair that cannot be is a warning among many, and an error alone
