@@ -327,7 +327,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the scorecard has no weights',
 			DETAIL = 'There are no points to fit.', HINT = 'Add weights to the document; their points may be 0.';
 	END IF;
-	-- what is chosen by the outcomes is chosen again for the part, which is to be judged by leads that had no say in it
+	-- what is chosen by the outcomes is chosen again for the part, which is judged by other leads
 	card_part := card;
 	IF choice.chosen <> '{}' THEN
 		q.part := -1;

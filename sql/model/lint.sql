@@ -78,8 +78,8 @@ COMMENT ON FUNCTION leadscore_internal.document_rules(jsonb) IS 'the rules of a 
 CREATE FUNCTION leadscore_internal.lint_caps(document jsonb) RETURNS TABLE (severity text, object text, problem text, hint text)
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
-	-- what one occurrence, or being in a band, would be worth (a logarithm grows slowly, and reaches any cap only in
-	-- the end)
+	-- what one occurrence, or being in a band, would be worth (a logarithm grows slowly, and reaches any cap
+	-- only in the end)
 	WITH part AS (
 		SELECT w.name, w.points, least(w.max_points, c.max_points) AS most, greatest(w.min_points, c.min_points) AS least,
 			c.max_points <= w.max_points IS NOT FALSE AND c.max_points IS NOT NULL AS by_category, w.category

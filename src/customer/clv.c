@@ -466,7 +466,10 @@ read_hour_text(const char *text, int32 *hour)
 	return true;
 }
 
-/* If until lies far behind the last purchase, nobody bought for long perhaps only because the data end: all seem lost. */
+/*
+ * If "until" is long after the last purchase, perhaps the data end there, and customers only
+ * seem lost.
+ */
 static void
 warn_of_quiet(const FitState *state)
 {

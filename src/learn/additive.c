@@ -169,7 +169,10 @@ takes_part(const Problem *problem, int64 i)
 	return problem->left_out < 0 || problem->folds[i] != problem->left_out;
 }
 
-/* Log odds of the rows that take part, as if nothing else were known; half a row more of each outcome keeps them finite. */
+/*
+ * Log odds of the rows that take part, as if nothing else were known. Half a row more of each
+ * outcome keeps them finite.
+ */
 double
 starting_intercept(const Problem *problem)
 {

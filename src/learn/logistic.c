@@ -1050,7 +1050,10 @@ held_out_transition(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(state);
 }
 
-/* Rows, their log loss, and the area under their ROC curve with its error, by coefficients that were fitted to others. */
+/*
+ * Judge rows by coefficients that were fitted to others: how many there are, their log loss, and
+ * the area under their ROC curve with its error.
+ */
 static void
 judge(Fit *fit, const Rows *test, Datum *figures)
 {

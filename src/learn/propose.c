@@ -33,7 +33,10 @@ PG_FUNCTION_INFO_V1(learn_final);
 
 /* ---------- the aggregate ---------- */
 
-/* (state, measures, timeline, profile, cutoff, outcome, hash, own, max_weights, pairs, l2, bins, slope, round) -> state */
+/*
+ * (state, measures, timeline, profile, cutoff, outcome, hash, own, max_weights, pairs, l2, bins,
+ * slope, round) -> state
+ */
 Datum
 learn_transition(PG_FUNCTION_ARGS)
 {

@@ -655,7 +655,10 @@ statement_fired(TriggerData *data, void (*write) (TriggerData *data, Source *sou
 
 	if (before)
 		running_begin(statement);
-	/* rows that TRUNCATE removes are only there before it; until it ends, other statements on the table do not count */
+	/*
+	 * Rows that TRUNCATE removes are only there before it. Until it ends, other statements on the
+	 * table do not count.
+	 */
 	if (before == truncates && (truncates || running_on(data->tg_relation, TRIGGER_EVENT_TRUNCATE, statement.family) == NULL))
 		write(data, source);
 	if (!before)

@@ -644,7 +644,10 @@ write_leads(LeadDelta **leads, int n, Relation timelines, bool recounts)
 	}
 	for (int i = 0; i < nrows; i++)
 		(void) add_to_row(&writer, rows[i]);
-	/* either the session that makes an alias has seen our row lock, or we see the alias now: give_up() in identity.c */
+	/*
+	 * Either the session that makes an alias has seen our row lock, or we see the alias now: see
+	 * give_up() in identity.c.
+	 */
 	if (nrows > 0 && has_pages(writer.aliases))
 		mark_new_aliases(&writer, rows, nrows);
 	note_summed(&writer, leads, n);

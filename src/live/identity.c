@@ -323,7 +323,10 @@ line_is_free(PG_FUNCTION_ARGS)
 		NameLocks	locks;
 
 		CHECK_FOR_INTERRUPTS();
-		/* held only for a moment, in which we wait for nothing: a transaction that appends now may wait for it */
+		/*
+		 * Held only for a moment, in which we wait for nothing: a transaction that appends now may
+		 * wait for it.
+		 */
 		name_locks(&locks, IN_LINE, names[i], true);
 		if (!take_locks(&locks, false))
 			PG_RETURN_BOOL(false);

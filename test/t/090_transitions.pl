@@ -166,8 +166,8 @@ for my $round (@rounds)
 	# (writers at SERIALIZABLE leave their leads to the next look)
 	$node->safe_psql('shop', $level eq 'serializable' ? 'CALL leadscore.see_changes()' : 'SELECT leadscore.fold()');
 	is($node->safe_psql('shop', $missed), '', "$name: each event has been seen");
-	# (what another transaction has committed between the comparison of a lead and its commit is found by a look, now
-	# and then, more often where the machine is busy)
+	# (what another transaction has committed between the comparison of a lead and its commit is found by a look,
+	# now and then, more often where the machine is busy)
 	my ($late, $all) = split /\|/, $node->safe_psql('shop', q{SELECT count(*) FILTER (WHERE cause = 'time'), count(*) FROM leadscore.segment_change WHERE model = 'pure'});
 	cmp_ok($late, '<=', 5 + $all / 20, "$name: as events, nearly all of $all") if $level ne 'serializable';
 	is($node->safe_psql('shop', $unstuck), '', "$name: hysteresis and cool-down as a statement of SQL has them");

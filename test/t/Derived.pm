@@ -62,8 +62,8 @@ sub make_oracle
 			AND f.occurred_at < e.occurred_at) p
 		WHERE r.behaviour = 'returned_visit' AND p.occurred_at < e.occurred_at - r.delay
 		UNION ALL
-		-- a sequence ends with a second event, at most the delay after the last first event before it, if no other
-		-- second event comes between these
+		-- a sequence ends with a second event, at most the delay after the last first event before it, if no
+		-- other second event comes between these
 		SELECT DISTINCT r.derivation, r.derived_kind, e.lead_id, e.occurred_at, trim_scale(extract(epoch FROM e.occurred_at - p.occurred_at)), NULL::jsonb
 		FROM leadscore.derivation r JOIN oracle.log e ON e.kind = ANY (r.then_kinds)
 		CROSS JOIN LATERAL (SELECT max(f.occurred_at) AS occurred_at FROM oracle.log f WHERE f.lead_id = e.lead_id AND f.kind = ANY (r.kinds)
