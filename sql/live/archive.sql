@@ -52,20 +52,8 @@ DECLARE
 	waiting text[];
 	instant timestamptz;
 BEGIN
-	IF before IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'before is NULL',
-			DETAIL = 'Events before an instant are to be archived.',
-			HINT = 'For example: CALL leadscore.archive(now() - interval ''13 months'').';
-	END IF;
-	IF before > clock_timestamp() THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'archive() must not reach into the future',
-			DETAIL = format('The instant is %s.', before),
-			HINT = 'New events would not be counted. Pass an instant before which no events come any more, such as now() - interval ''13 months''.';
-	END IF;
-	IF before < '1970-01-01 00:00Z' THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'archive() must not begin before 1970',
-			DETAIL = format('The instant is %s.', before), HINT = 'Timelines hold the years 1970 to 9999.';
-	END IF;
+	PERFORM leadscore_internal.check_before(before, 'archive'::text, 'Events before an instant are to be archived.'::text,
+		'New events would not be counted. Pass an instant before which no events come any more'::text, '13 months'::text);
 	-- hours that compact() has put together stay together
 	instant := leadscore_internal.compacted_day(before);
 	IF instant < present THEN

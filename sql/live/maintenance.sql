@@ -621,6 +621,27 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.compaction_zone(text) IS 'the time zone by whose days to compact: the one named, the one that there is, that of all models; or an error';
 
+CREATE FUNCTION leadscore_internal.check_before(before timestamptz, command text, what text, future text, example text) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF before IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'before is NULL', DETAIL = what,
+			HINT = format('For example: CALL leadscore.%s(now() - interval ''%s'').', command, example);
+	END IF;
+	IF before > clock_timestamp() THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('%s() must not reach into the future', command),
+			DETAIL = format('The instant is %s.', before), HINT = format('%s, such as now() - interval ''%s''.', future, example);
+	END IF;
+	IF before < '1970-01-01 00:00Z' THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('%s() must not begin before 1970', command),
+			DETAIL = format('The instant is %s.', before), HINT = 'Timelines hold the years 1970 to 9999.';
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.check_before(timestamptz, text, text, text, text) IS 'refuses an instant that compact() or archive() cannot reach to';
+
 CREATE FUNCTION leadscore_internal.check_compaction(before timestamptz, time_zone text) RETURNS timestamptz
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -629,20 +650,8 @@ DECLARE
 	day timestamptz;
 	present CONSTANT timestamptz := (SELECT c.compacted_before FROM leadscore.compaction c);
 BEGIN
-	IF before IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'before is NULL',
-			DETAIL = 'Hours before an instant are to be kept by the day.',
-			HINT = 'For example: CALL leadscore.compact(now() - interval ''90 days'').';
-	END IF;
-	IF before > clock_timestamp() THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'compact() must not reach into the future',
-			DETAIL = format('The instant is %s.', before),
-			HINT = 'New events would be counted by the day at once. Pass an instant that is old enough for your scores, such as now() - interval ''90 days''.';
-	END IF;
-	IF before < '1970-01-01 00:00Z' THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'compact() must not begin before 1970',
-			DETAIL = format('The instant is %s.', before), HINT = 'Timelines hold the years 1970 to 9999.';
-	END IF;
+	PERFORM leadscore_internal.check_before(before, 'compact'::text, 'Hours before an instant are to be kept by the day.'::text,
+		'New events would be counted by the day at once. Pass an instant that is old enough for your scores'::text, '90 days'::text);
 	day := leadscore_internal.day_start(before, zone);
 	IF day < present THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'timelines are compacted to a later instant already',
