@@ -45,7 +45,7 @@ BEGIN
 		CASE WHEN fresh_signals IS NULL THEN 'leadscore_internal.pasts(true, $3 IS NULL)'
 			ELSE '(SELECT coalesce(o.lead_id, f.lead_id) AS lead_id, CASE WHEN f.timeline IS NULL THEN o.timeline WHEN o.timeline IS NULL THEN f.timeline ELSE o.timeline OPERATOR(leadscore.+) f.timeline END AS timeline, o.profile
 				FROM leadscore_internal.pasts(true, true) o FULL JOIN leadscore_internal.source_timelines(NULL::text[], $8, true) f ON f.lead_id = o.lead_id
-				WHERE o.lead_id IS NOT NULL OR leadscore_internal.is_visible(f.lead_id))' END,
+				WHERE o.lead_id IS NOT NULL OR leadscore_internal.is_visible(f.lead_id) AND NOT leadscore_internal.is_excluded(f.lead_id))' END,
 		CASE WHEN lead_filter IS NULL THEN 'true' ELSE format('(SELECT (%s) FROM (SELECT p.lead_id, p.profile) lead)', lead_filter) END)
 	USING signal_id, horizon_hours, active_hours, cutoffs, once, after_hours, data_end, fresh_signals;
 END

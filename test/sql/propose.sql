@@ -28,6 +28,12 @@ SELECT leadscore_internal.begin_progress('propose', 0), leadscore_internal.repor
 SELECT command, phase, done FROM progress;
 ROLLBACK;
 
+-- nothing is learned from excluded leads, though no signal counts their events yet
+BEGIN;
+INSERT INTO excluded_lead (lead_id, reason) SELECT n, 'staff' FROM example WHERE n <= 500;
+SELECT propose('purchase', '2 days', '{2026-02-01}', 'shop', pairs => 0, max_weights => 5) #> '{report,leads}' AS leads;
+ROLLBACK;
+
 -- it looks at all of these, and says what it found
 SELECT count(*) FILTER (WHERE s ->> 'kind' = 'page' AND NOT s ? 'match') AS page, count(*) FILTER (WHERE s #>> '{match,country}' = 'AT') AS austria, count(*) FILTER (WHERE s ->> 'condition' LIKE '$."employees" >= %') > 1 AS employees,
 	count(*) FILTER (WHERE s ->> 'condition' = '!exists($."website")') AS website FROM proposed, jsonb_array_elements(card -> 'signals') s;
