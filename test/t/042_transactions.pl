@@ -355,7 +355,7 @@ sub call_statement
 		[ 1, sub { 'SELECT ' . identity() . ', ' . identity() . ", leadscore.score('" . name() . "', 'sticky')" } ],
 		[ 2, sub { 'SELECT leadscore.fold(' . one_of('', '', 2) . ')' } ],
 		[ 1, sub { forget() } ],
-		[ 1, sub { one_of('CALL leadscore.rebuild()', q(CALL leadscore.rebuild('{c1,v1,c2}'))) } ],
+		[ 0.5, sub { one_of('CALL leadscore.rebuild()', q(CALL leadscore.rebuild('{c1,v1,c2}'))) } ],
 		[ 2, sub { 'SELECT shop.true_inside()' } ]);
 }
 sub any_statement { return chance(0.75) ? write_statement() : call_statement(); }
@@ -365,7 +365,7 @@ sub reaction
 	my ($set) = @_;
 	my $name = one_of(qw(Aa_before zz_before zz_change zz_row Aa_after zz_after Aa_after zz_after Aa_empty zz_empty zz_emptied at_commit at_commit));
 	my $command = pick([ 3, sub { 'SELECT ' . identity() } ], [ 3, \&write_statement ], [ 1, \&forget ], [ 1, sub { "SELECT leadscore.score('" . name() . "', 'pure'), (SELECT count(*) FROM leadscore.verify())" } ],
-		[ 1, sub { 'SELECT leadscore.fold()' } ], [ 1, sub { 'CALL leadscore.rebuild()' } ], [ 1, sub { 'WITH d AS (DELETE FROM shop.ord RETURNING *) INSERT INTO shop.archive SELECT * FROM d' } ], [ 1, \&nested ]);
+		[ 1, sub { 'SELECT leadscore.fold()' } ], [ 0.25, sub { 'CALL leadscore.rebuild()' } ], [ 1, sub { 'WITH d AS (DELETE FROM shop.ord RETURNING *) INSERT INTO shop.archive SELECT * FROM d' } ], [ 1, \&nested ]);
 	$command = 'SELECT shop.try(' . quoted($command) . ')' if chance(0.5);
 	return "$set shop.\"$name\" = " . quoted($command);
 }
