@@ -30,14 +30,37 @@ CREATE TABLE leadscore_update.was_refreshed AS
 SELECT c.relispopulated AND EXISTS (SELECT FROM leadscore.snapshot_state) AS refreshed
 FROM pg_class c WHERE c.oid = 'leadscore.lead_segment'::regclass;
 
+-- All locks at once. If they cannot be had before the server would look for deadlocks, which could end a transaction of
+-- the shop's instead of ours, they are given up and asked for again.
+
 DO $$
 DECLARE
-	tables text := (SELECT string_agg(DISTINCT s.source::text, ', ') FROM leadscore_update.source s);
-	ours text := (SELECT string_agg(c.oid::regclass::text, ', ') FROM pg_class c
-		WHERE c.relkind = 'r' AND c.relnamespace = 'leadscore'::regnamespace AND leadscore_update.is_member('pg_class', c.oid));
+	tables CONSTANT text[] := ARRAY(SELECT s.source::text FROM leadscore_update.source s
+		UNION SELECT c.oid::regclass::text FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = 'leadscore'::regnamespace);
+	patience CONSTANT text := current_setting('lock_timeout');
+BEGIN
+	PERFORM set_config('lock_timeout', greatest(s.setting::integer / cardinality(tables), 1)::text, true) FROM pg_settings s WHERE s.name = 'deadlock_timeout';
+	FOR trial IN 1 .. 200 LOOP
+		BEGIN
+			EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', array_to_string(tables, ', '));
+			EXIT;
+		EXCEPTION WHEN lock_not_available THEN
+			IF trial = 200 THEN
+				RAISE EXCEPTION USING ERRCODE = 'lock_not_available', MESSAGE = 'tracked tables are in use',
+					DETAIL = 'The update needs a moment in which no transaction has read or written tracked tables or those of leadscore.',
+					HINT = 'Try again when long transactions have ended; see pg_locks.';
+			END IF;
+			PERFORM pg_sleep(0.05);
+		END;
+	END LOOP;
+	PERFORM set_config('lock_timeout', patience, true);
+END
+$$;
+
+DO $$
+DECLARE
 	statement text;
 BEGIN
-	EXECUTE format('LOCK TABLE %s, %s IN ACCESS EXCLUSIVE MODE', tables, ours);
 	FOR statement IN
 		SELECT format('DROP EVENT TRIGGER %I', e.evtname) FROM pg_event_trigger e
 		WHERE leadscore_update.is_member('pg_event_trigger', e.oid)

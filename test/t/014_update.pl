@@ -6,6 +6,7 @@ use warnings FATAL => 'all';
 
 use FindBin;
 use lib $FindBin::Bin;
+use IPC::Run;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Workload;
@@ -119,7 +120,16 @@ pass('statements of the shop go on before the update');
 refused('busy', $_, qr/ERROR:  this database still has version 0\.1\.0 of leadscore.*HINT:  As a superuser: ALTER EXTENSION leadscore UPDATE/s, "$_ is refused")
   for (q{SELECT leadscore.score('c1', 'orders')}, 'SELECT * FROM leadscore.lead_score', 'SELECT leadscore.fold()');
 
-$node->safe_psql('busy', 'ALTER EXTENSION leadscore UPDATE');
+# A transaction that has written one tracked table, and then writes another, is not waited for with locks held.
+my $shop = $node->background_psql('busy', on_error_stop => 1);
+$shop->query_safe('BEGIN');
+$shop->query_safe('UPDATE shop.orders SET total = total WHERE id = 3');
+my $update = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('busy'), '-c', 'ALTER EXTENSION leadscore UPDATE' ], '<', \undef, '2>&1', '>', \my $complaint);
+$node->poll_query_until('busy', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE 'ALTER EXTENSION%' AND wait_event IN ('relation', 'PgSleep')}) or die;
+$shop->query_safe(q{UPDATE shop.customer SET country = country WHERE id = 'c0'});
+$shop->query_safe('COMMIT');
+$shop->quit;
+ok(IPC::Run::finish($update), 'the update waits until nobody writes') or diag($complaint);
 is_true($node, 'updated after writes', 'busy');
 is($node->safe_psql('busy', q{SELECT lead_id, round(leadscore.score(lead_id, 'orders', '2026-05-10')::numeric, 3) FROM (VALUES ('c3'), ('new'), ('c4'), ('y')) l (lead_id)}),
 	"c3|12.763\nnew|4.625\nc4|3.201\ny|0.000", '... and what was written counts');		# c4: 2 × 2^(−7/30) + 1.5
