@@ -18,24 +18,13 @@ AS $$
 		WHERE d.classid = class AND d.objid = object AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e')
 $$;
 
--- Tracked tables, first of all: from now on nobody writes to them, nor to our own.
-
-CREATE TABLE leadscore_update.source AS
-SELECT s.source, s.feeds, s.mapping, s.trigger_prefix FROM leadscore.source_trigger s;
-
-CREATE TABLE leadscore_update.split_into AS
-SELECT count(*)::integer AS tables FROM leadscore.split_tables();
-
-CREATE TABLE leadscore_update.was_refreshed AS
-SELECT c.relispopulated AND EXISTS (SELECT FROM leadscore.snapshot_state) AS refreshed
-FROM pg_class c WHERE c.oid = 'leadscore.lead_segment'::regclass;
-
--- All locks at once. If they cannot be had before the server would look for deadlocks, which could end a transaction of
--- the shop's instead of ours, they are given up and asked for again.
+-- From here on nobody reads or writes tracked tables, nor ours. All locks are waited for, together, less than
+-- deadlock_timeout, then given up and asked for again: the server would else look for deadlocks, and could end a
+-- transaction of the shop's.
 
 DO $$
 DECLARE
-	tables CONSTANT text[] := ARRAY(SELECT s.source::text FROM leadscore_update.source s
+	tables CONSTANT text[] := ARRAY(SELECT s.source::text FROM leadscore.source_trigger s
 		UNION SELECT c.oid::regclass::text FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = 'leadscore'::regnamespace);
 	patience CONSTANT text := current_setting('lock_timeout');
 BEGIN
@@ -56,6 +45,18 @@ BEGIN
 	PERFORM set_config('lock_timeout', patience, true);
 END
 $$;
+
+-- What there is to be made again.
+
+CREATE TABLE leadscore_update.source AS
+SELECT s.source, s.feeds, s.mapping, s.trigger_prefix FROM leadscore.source_trigger s;
+
+CREATE TABLE leadscore_update.split_into AS
+SELECT count(*)::integer AS tables FROM leadscore.split_tables();
+
+CREATE TABLE leadscore_update.was_refreshed AS
+SELECT c.relispopulated AND EXISTS (SELECT FROM leadscore.snapshot_state) AS refreshed
+FROM pg_class c WHERE c.oid = 'leadscore.lead_segment'::regclass;
 
 DO $$
 DECLARE
@@ -110,7 +111,7 @@ SELECT c.oid::regclass::text AS name, d.level, pg_get_viewdef(c.oid) AS definiti
 FROM leadscore_update.doomed d JOIN pg_class c ON d.class = 'pg_class'::regclass AND c.oid = d.object AND c.relkind = 'v'
 WHERE NOT leadscore_update.is_member('pg_class', c.oid);
 
--- Roles with rights on what is dropped, to be told of.
+-- Roles with rights on what is dropped.
 
 CREATE TABLE leadscore_update.grantee AS
 SELECT DISTINCT a.grantee::regrole AS role, CASE
@@ -129,7 +130,11 @@ DECLARE
 BEGIN
 	FOR statement IN
 		SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', k.conrelid::regclass, k.conname)
-		FROM pg_constraint k WHERE k.contype = 'c' AND leadscore_update.is_member('pg_class', k.conrelid)
+		FROM pg_constraint k
+		WHERE k.contype = 'c' AND leadscore_update.is_member('pg_class', k.conrelid)
+		AND EXISTS (SELECT FROM pg_depend d JOIN pg_proc p ON d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid
+			WHERE d.classid = 'pg_constraint'::regclass AND d.objid = k.oid AND p.pronamespace = 'leadscore'::regnamespace
+			AND p.proname IN ('refuse', 'check_event', 'check_condition', 'check_duration'))
 		UNION ALL
 		SELECT 'DROP OPERATOR FAMILY leadscore.timeline_ops USING hash'
 	LOOP

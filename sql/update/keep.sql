@@ -15,8 +15,9 @@ BEGIN
 END
 $$;
 
--- its condition is another one
+-- Columns and constraints are compared, indexes are not: this one has another condition now.
 DROP INDEX leadscore.voucher_open_idx;
+ALTER TABLE leadscore.voucher DROP CONSTRAINT voucher_offer_lead_id_key;
 
 ALTER SEQUENCE leadscore.offer_slot_seq SET SCHEMA leadscore_internal;
 ALTER FUNCTION leadscore.timeline_in(cstring) SET SCHEMA leadscore_internal;
@@ -58,22 +59,23 @@ BEGIN
 END
 $$;
 
+-- A constraint that the pattern lacks may be a user's.
 CREATE FUNCTION leadscore_update.adopt_constraints(kept regclass, pattern regclass) RETURNS void
 	LANGUAGE plpgsql
 AS $$
 DECLARE
-	statement text;
+	wanted record;
 BEGIN
-	FOR statement IN
-		SELECT CASE WHEN w.conname IS NULL THEN format('ALTER TABLE %s DROP CONSTRAINT %I', kept, h.conname)
-			ELSE format('ALTER TABLE %s ADD CONSTRAINT %I %s', kept, w.conname, pg_get_constraintdef(w.oid)) END
-		FROM (SELECT k.* FROM pg_constraint k WHERE k.conrelid = pattern AND k.contype IN ('c', 'f', 'p', 'u')) w
-		FULL JOIN (SELECT k.* FROM pg_constraint k WHERE k.conrelid = kept AND k.contype IN ('c', 'f', 'p', 'u')) h ON h.conname = w.conname AND pg_get_constraintdef(h.oid) = pg_get_constraintdef(w.oid)
-		WHERE w.conname IS NULL OR h.conname IS NULL
-		ORDER BY w.conname IS NOT NULL, w.contype <> 'f', w.conname
+	FOR wanted IN
+		SELECT w.conname AS name, pg_get_constraintdef(w.oid) AS definition, h.conname IS NOT NULL AS was_there
+		FROM pg_constraint w LEFT JOIN pg_constraint h ON h.conrelid = kept AND h.conname = w.conname
+		WHERE w.conrelid = pattern AND w.contype IN ('c', 'f', 'p', 'u') AND pg_get_constraintdef(w.oid) IS DISTINCT FROM pg_get_constraintdef(h.oid)
+		ORDER BY w.conname
 	LOOP
-		EXECUTE statement;
+		IF wanted.was_there THEN
+			EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', kept, wanted.name);
+		END IF;
+		EXECUTE format('ALTER TABLE %s ADD CONSTRAINT %I %s', kept, wanted.name, wanted.definition);
 	END LOOP;
 END
 $$;
-

@@ -60,6 +60,7 @@ $node->safe_psql('quiet', q{
 	GRANT USAGE ON SCHEMA shop TO analyst; GRANT SELECT ON shop.best, leadscore.segment_change TO analyst;
 	ALTER VIEW shop.best_gold OWNER TO analyst;
 	CREATE INDEX by_kind ON leadscore.event (kind);
+	ALTER TABLE leadscore.event ADD CONSTRAINT known_kind CHECK (kind <> ''), ADD UNIQUE (lead_id, event_id);
 	CREATE POLICY own_leads ON leadscore.lead USING (lead_id <> 'x');
 	CREATE TABLE shop.campaign (model text REFERENCES leadscore.model);
 	CREATE TABLE shop.kept (lead_id text, history leadscore.timeline);
@@ -87,17 +88,17 @@ is($node->safe_psql('quiet', q{SELECT string_agg(lead_id, ' ' ORDER BY lead_id) 
 	"by hand c0 c1 c2 c3 c4 c5 x\ngold", 'users\' views are there');
 is($node->safe_psql('quiet', q{
 	SELECT obj_description('shop.best'::regclass), has_table_privilege('analyst', 'shop.best', 'SELECT'), (SELECT relowner::regrole FROM pg_class WHERE oid = 'shop.best_gold'::regclass),
-		to_regclass('leadscore.by_kind'), (SELECT count(*) FROM pg_policies WHERE policyname = 'own_leads'), (SELECT count(*) FROM pg_constraint WHERE conname = 'campaign_model_fkey'),
+		to_regclass('leadscore.by_kind'), (SELECT count(*) FROM pg_constraint WHERE conname IN ('known_kind', 'event_lead_id_event_id_key')), (SELECT count(*) FROM pg_policies WHERE policyname = 'own_leads'), (SELECT count(*) FROM pg_constraint WHERE conname = 'campaign_model_fkey'),
 		(SELECT history FROM shop.kept), (SELECT count(*) FROM pg_publication_tables WHERE pubname = 'changes'), (SELECT count(*) FROM pg_trigger WHERE tgname IN ('noted', 'by_hand')),
 		has_table_privilege('tracker', 'leadscore.event', 'INSERT')}),
-	'the best|t|analyst|leadscore.by_kind|1|1|{1: 2026-06-01T00Z 1}|1|2|t', '... with their comments, rights and owners, as are indexes, policies, references, columns, publications and triggers');
+	'the best|t|analyst|leadscore.by_kind|2|1|1|{1: 2026-06-01T00Z 1}|1|2|t', '... with their comments, rights and owners, as are indexes, constraints, policies, references, columns, publications and triggers');
 is($node->safe_psql('quiet', q{SELECT count(*) FROM pg_depend d JOIN pg_extension x ON x.oid = d.refobjid WHERE x.extname = 'leadscore'
 	AND (pg_identify_object(d.classid, d.objid, 0)).schema = 'shop'}), '0', '... and no part of the extension');
 
 $node->safe_psql('postgres', 'CREATE DATABASE fresh');
 $node->safe_psql('fresh', 'CREATE EXTENSION leadscore');
 $node->safe_psql('quiet', q{
-	DROP SCHEMA shop CASCADE; DROP PUBLICATION changes; DROP INDEX leadscore.by_kind; DROP POLICY own_leads ON leadscore.lead;
+	DROP SCHEMA shop CASCADE; DROP PUBLICATION changes; DROP INDEX leadscore.by_kind; ALTER TABLE leadscore.event DROP CONSTRAINT known_kind, DROP CONSTRAINT event_lead_id_event_id_key; DROP POLICY own_leads ON leadscore.lead;
 	DROP OWNED BY dashboard, tracker, analyst});
 my %lines;
 $lines{$_}++ for split /\n/, catalog('fresh');
