@@ -16,7 +16,7 @@ PG_MODULE_MAGIC;
 
 #define LIBRARY "$libdir/leadscore-1"
 
-/* Triggers and event triggers: nothing is done. */
+/* Triggers, event triggers and a lock of configuration: nothing is done. */
 #define PASSED_OVER(name) \
 	PG_FUNCTION_INFO_V1(name); \
 	Datum \
@@ -43,19 +43,19 @@ PG_MODULE_MAGIC;
 	Datum \
 	name(PG_FUNCTION_ARGS) \
 	{ \
-		refuse(#name); \
+		return refuse(#name); \
 	}
 
-static void refuse(const char *name) pg_attribute_noreturn();
-
-static void
+static Datum
 refuse(const char *name)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("this database still has version 0.1.0 of leadscore, and a newer one is installed"),
-			 errdetail("The function %s() is no longer there. Tracked tables can be written; the update counts their rows.", name),
+			 errdetail("The function %s() is no longer there. Tracked tables can be written; "
+					   "the update counts their rows.", name),
 			 errhint("As a superuser: ALTER EXTENSION leadscore UPDATE.")));
+	return (Datum) 0;
 }
 
 PASSED_OVER(hold_lock) PASSED_OVER(record) PASSED_OVER(record_profile) PASSED_OVER(signals_changed)
