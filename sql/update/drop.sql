@@ -141,15 +141,15 @@ BEGIN
 		EXECUTE statement;
 	END LOOP;
 	FOR statement IN
-		SELECT format(CASE WHEN c.relkind = 'v' THEN 'DROP VIEW %s' WHEN c.relkind = 'm' THEN 'DROP MATERIALIZED VIEW %s' WHEN o.oid IS NOT NULL THEN 'DROP OPERATOR %s'
-			WHEN p.oid IS NOT NULL THEN 'DROP ROUTINE %s' ELSE 'DROP TYPE %s' END,
-			coalesce(c.oid::regclass::text, o.oid::regoperator::text, p.oid::regprocedure::text, t.oid::regtype::text))
+		SELECT format(CASE WHEN c.relkind = 'v' THEN 'DROP VIEW %s' WHEN c.relkind = 'm' THEN 'DROP MATERIALIZED VIEW %s' WHEN c.relkind = 'c' THEN 'DROP TYPE %s'
+			WHEN o.oid IS NOT NULL THEN 'DROP OPERATOR %s' ELSE 'DROP ROUTINE %s' END,
+			coalesce(c.oid::regclass::text, o.oid::regoperator::text, p.oid::regprocedure::text))
 		FROM leadscore_update.doomed d
-		LEFT JOIN pg_class c ON d.class = 'pg_class'::regclass AND c.oid = d.object AND c.relkind IN ('v', 'm')
+		LEFT JOIN pg_type t ON d.class = 'pg_type'::regclass AND t.oid = d.object
+		LEFT JOIN pg_class c ON c.relkind IN ('v', 'm') AND d.class = 'pg_class'::regclass AND c.oid = d.object OR c.relkind = 'c' AND c.oid = t.typrelid
 		LEFT JOIN pg_operator o ON d.class = 'pg_operator'::regclass AND o.oid = d.object
 		LEFT JOIN pg_proc p ON d.class = 'pg_proc'::regclass AND p.oid = d.object
-		LEFT JOIN pg_type t ON d.class = 'pg_type'::regclass AND t.oid = d.object
-		WHERE leadscore_update.is_member(d.class, d.object) OR c.relkind = 'v'
+		WHERE num_nonnulls(c.oid, o.oid, p.oid) = 1 AND (leadscore_update.is_member(d.class, d.object) OR c.relkind = 'v')
 		ORDER BY d.level DESC
 	LOOP
 		EXECUTE statement;
