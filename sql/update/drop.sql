@@ -25,7 +25,7 @@ $$;
 DO $$
 DECLARE
 	tables CONSTANT text[] := ARRAY(SELECT s.source::text FROM leadscore.source_trigger s
-		UNION SELECT c.oid::regclass::text FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = 'leadscore'::regnamespace);
+		UNION SELECT c.oid::regclass::text FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = 'leadscore'::regnamespace ORDER BY 1);
 	patience CONSTANT text := current_setting('lock_timeout');
 BEGIN
 	PERFORM set_config('lock_timeout', greatest(s.setting::integer / cardinality(tables), 1)::text, true) FROM pg_settings s WHERE s.name = 'deadlock_timeout';
