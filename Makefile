@@ -34,17 +34,28 @@ endif
 EXTENSION  = leadscore
 EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(here)/$(EXTENSION).control)
 
-MODULE_big = leadscore
-OBJS       = $(patsubst $(here)/%.c,%.o,$(sort $(wildcard $(here)/src/*.c $(here)/src/*/*.c)))
+# The library has the number of the major version. Beside it lies one for databases that still are of 0.1.0.
+MODULE_big = leadscore-1
+OBJS       = $(patsubst $(here)/%.c,%.o,$(sort $(filter-out $(here)/src/update/%,$(wildcard $(here)/src/*.c $(here)/src/*/*.c))))
+MODULES    = leadscore
 
-SQL_PARTS  = schema timeline/timeline model/score model/catalog model/template live/store live/query \
+SQL_PARTS  = schema empty timeline/timeline model/score model/catalog model/template live/store live/query \
              live/follow live/partition live/maintenance live/archive live/identity live/alias live/exclusion live/derive act/experiment \
              model/sentence face/face face/change face/rfm face/history face/journey face/figures face/affinity face/crm learn/quality learn/learn learn/fit learn/bins \
              learn/profile_report learn/choice learn/propose learn/preview face/describe learn/segment_limits customer/clv act/transition \
              act/offer face/snapshot act/tombstone face/person model/lint admin/schedule admin/progress \
              admin/health admin/privileges
-DATA_built = sql/leadscore--$(EXTVERSION).sql
-DATA       = $(patsubst $(here)/%,%,$(wildcard $(here)/sql/leadscore--*--*.sql))
+UPDATE     = sql/leadscore--0.1.0--$(EXTVERSION).sql
+DATA_built = sql/leadscore--$(EXTVERSION).sql $(UPDATE)
+DATA       = sql/leadscore--0.1.0.sql sql/leadscore--0.1.0.control
+
+# What 0.1.0 has made stays or goes, where the install script is run on it: see the first of these files.
+UPDATE_PARTS  = update/drop schema update/keep $(filter-out schema empty admin/privileges,$(SQL_PARTS)) \
+                update/check admin/privileges update/count
+UPDATE_TABLES = signal model category stage weight grade segment compaction model_document event lead lead_timeline lead_alias \
+                pending_delta changed_lead counted_signal snapshot_state derivation derived_event derivation_due derivation_state \
+                experiment conversion rfm_group spend channel crm_state model_version watched_model lead_state segment_change \
+                change_clock change_consumer offer offer_slot voucher
 
 # pg_regress looks for sql/NAME.sql in the output folder first, so that must not be this one: our own SQL has such names.
 REGRESS      = $(patsubst $(here)/test/sql/%.sql,%,$(sort $(wildcard $(here)/test/sql/*.sql)))
@@ -68,10 +79,21 @@ include $(PGXS)
 # the innermost loops of a history, as PostgreSQL compiles those of numeric.c
 src/model/over_time.o: CFLAGS += $(CFLAGS_VECTORIZE)
 
-$(OBJS) $(OBJS:.o=.bc): $(wildcard $(here)/src/*.h $(here)/src/*/*.h)
+$(OBJS) $(OBJS:.o=.bc) leadscore.o leadscore.bc: $(wildcard $(here)/src/*.h $(here)/src/*/*.h)
 
-$(DATA_built): $(SQL_PARTS:%=sql/%.sql)
+# Names of one library's functions mean its own, whatever other libraries a session has loaded.
+ifeq ($(PORTNAME),linux)
+SHLIB_LINK += -Wl,-Bsymbolic
+endif
+
+vpath leadscore.c $(here)/src/update
+
+sql/leadscore--$(EXTVERSION).sql: $(SQL_PARTS:%=sql/%.sql)
 	{ printf '%s\n' '\echo Use "CREATE EXTENSION leadscore" to load this file. \quit'; cat $^; } > $@
+
+$(UPDATE): $(UPDATE_PARTS:%=sql/%.sql) sql/update/tables.awk
+	{ printf '%s\n' '\echo Use "ALTER EXTENSION leadscore UPDATE" to load this file. \quit'; \
+	  awk -v tables='$(UPDATE_TABLES)' -f $(filter %.awk,$^) $(filter %.sql,$^); } > $@
 
 # PGXN's client makes files of a zip's links.
 .PHONY: link_expected

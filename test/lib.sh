@@ -267,7 +267,7 @@ sanitizer_reports()
     local report bad=0
 
     for report in "$reports"/*; do
-        if [ -e "$report" ] && grep -qE 'leadscore(_fuzz)?\.so|src/[a-z_]+\.[ch]:' "$report"; then
+        if [ -e "$report" ] && grep -qE 'leadscore(-1|_fuzz)?\.so|src/([a-z]+/)?[a-z_]+\.[ch]:' "$report"; then
             head -n 60 "$report"
             bad=1
         fi

@@ -12,7 +12,7 @@ let
 in
 postgresqlBuildExtension {
   pname = "leadscore";
-  version = "0.1.0";
+  version = "1.0.0";
   inherit src;
 
   meta = {

@@ -35,7 +35,7 @@ sub succeeds
 # the files of a folder, and below it
 sub files { my $folder = shift; return join ' ', sort split /\n/, `cd '$folder' && find . -type f -o -type l`; }
 
-system("tar --exclude=./.git --exclude='*.o' --exclude='*.bc' --exclude='*.so' --exclude='./sql/leadscore--*.sql' -cf - . | tar -C '$checkout' -xf -") == 0 or die;
+system("tar --exclude=./.git --exclude='*.o' --exclude='*.bc' --exclude='*.so' --exclude='./sql/leadscore--*--*.sql' --exclude='./sql/leadscore--[1-9]*.sql' -cf - . | tar -C '$checkout' -xf -") == 0 or die;
 my $clean = files($checkout);
 
 # The server is one of the machine's: as its distribution, its DBA and its users want it.
@@ -60,7 +60,8 @@ is(files($checkout), $clean, '... leaves nothing that was not there before');
 
 succeeds($beside, 'make beside the checkout', @make, '-j2', '-f', "$checkout/Makefile", 'COPT=-O0', 'with_llvm=no');
 succeeds($beside, 'make install', @make, '-f', "$checkout/Makefile", 'install', 'with_llvm=no', "DESTDIR=$root");
-is(join(' ', map { s,.*/,,r } split / /, files($root)), 'leadscore.so leadscore--0.1.0.sql leadscore.control', '... installs the library, the script and the control file');
+is(join(' ', map { s,.*/,,r } split / /, files($root)), 'leadscore-1.so leadscore.so leadscore--0.1.0--1.0.0.sql leadscore--0.1.0.control leadscore--0.1.0.sql leadscore--1.0.0.sql leadscore.control',
+	'... installs the libraries, the scripts and the control files');
 succeeds($beside, 'make installcheck', @make, '-f', "$checkout/Makefile", 'installcheck', 'REGRESS=fit timeline_type');
 succeeds($beside, 'make clean', @make, '-f', "$checkout/Makefile", 'clean');
 is(files($beside), '', '... leaves nothing there');

@@ -18,6 +18,7 @@ my %plan = (
 	face => [ 'learn', 'model', 'timeline' ],
 	customer => [ 'learn', 'math', 'model', 'timeline' ],
 	math => [],
+	update => [],
 	'' => []);
 
 my @files = sort (glob('src/*.[ch]'), glob('src/*/*.[ch]'));
@@ -49,7 +50,7 @@ my ($in_docs) = slurp_file('doc/internals.md') =~ /^## Rooms\n(.*?)^## /ms;
 is(join("\n", grep { ($in_docs // '') !~ /^\| `\Q$_\E` \|/m } grep { $_ ne '' } sort keys %plan), '', 'the internals name each room');
 
 # SQL: each file of sql/ is joined, and lies in a room
-my %parts = map { $_ => 1 } slurp_file('Makefile') =~ /^SQL_PARTS\s*=((?:.*\\\n)*.*)$/m ? $1 =~ /([a-z_\/]+)/g : ();
+my %parts = map { $_ => 1 } map { /([a-z_\/]+)/g } slurp_file('Makefile') =~ /^(?:SQL|UPDATE)_PARTS\s*=((?:.*\\\n)*.*)$/mg;
 is(join("\n", grep { !$parts{$_} } map { s{^sql/|\.sql$}{}gr } glob 'sql/*/*.sql'), '', 'each file of sql/ is part of the script');
 my @tests = map { basename($_, '.sql') } glob 'test/sql/*.sql';
 is(join("\n", grep { !-e "expected/$_.out" } @tests), '', 'each SQL test has its expected output');

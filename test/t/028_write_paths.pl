@@ -219,6 +219,22 @@ right('a temporary table is no source', q{CREATE TEMP TABLE t (lead text, at tim
 	SELECT pg_sleep(0)});
 $node->safe_psql('shop', 'CALL leadscore.rebuild()');
 
+# ---------- PostgreSQL 19 ----------
+
+if ($node->safe_psql('shop', 'SHOW server_version_num') >= 190000)
+{
+	right('ON CONFLICT DO SELECT', q{
+		CREATE TABLE shop.once (id int PRIMARY KEY, lead text, at timestamptz DEFAULT '2026-01-01');
+		SELECT leadscore.track('shop.once', lead_id => 'lead', kind => 'visit', occurred_at => 'at');
+		INSERT INTO shop.once VALUES (1, 'selected'), (2, 'selected');
+		INSERT INTO shop.once VALUES (2, 'other'), (3, 'selected') ON CONFLICT (id) DO SELECT RETURNING *;
+		INSERT INTO shop.once VALUES (3, 'other'), (4, 'selected') ON CONFLICT (id) DO SELECT FOR UPDATE RETURNING *});
+	is($node->safe_psql('shop', q{SELECT sum(e.occurrences) FROM leadscore.lead_timeline t, leadscore.timeline_entries(t.timeline) e WHERE t.lead_id = 'selected'}), '4', '... what is selected is not counted again');
+	right('REPACK', q{REPACK shop.once; INSERT INTO shop.once VALUES (5, 'selected'); REPACK leadscore.lead_timeline; REPACK leadscore.event USING INDEX event_pkey;
+		INSERT INTO shop.once VALUES (6, 'selected'); DELETE FROM shop.once WHERE id < 3});
+	right('REPACK CONCURRENTLY', q{REPACK (CONCURRENTLY) shop.once; INSERT INTO shop.once VALUES (7, 'selected'); UPDATE shop.once SET lead = lead || '!'});
+}
+
 # ---------- aliases ----------
 
 right('aliases, of aliases, and back', q{INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('v1', 'visit', '2026-01-01'), ('v2', 'visit', '2026-01-01'), ('l', 'visit', '2026-01-01');
