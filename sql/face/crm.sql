@@ -158,7 +158,9 @@ SELECT c.model, c.lead_id,
 	r.segment_position
 FROM leadscore_internal.served_lead c
 LEFT JOIN (SELECT k.model, k.lead_id, CASE WHEN k.model IS NOT NULL THEN k END AS told FROM leadscore_internal.crm_state k) s
-	ON s.model = c.model AND s.lead_id = c.lead_id
+	-- (a key that is NULL costs no hash)
+	ON s.model = CASE WHEN (SELECT EXISTS (SELECT FROM leadscore_internal.crm_state)) THEN c.model END
+	AND s.lead_id = CASE WHEN (SELECT EXISTS (SELECT FROM leadscore_internal.crm_state)) THEN c.lead_id END
 CROSS JOIN LATERAL leadscore_internal.crm_row(c.served, c.timeline, c.profile, now()) r
 CROSS JOIN LATERAL (
 	SELECT leadscore_internal.crm_stays(c.served, c.timeline, c.profile, now(), c.crm_step, s.told) AS stays

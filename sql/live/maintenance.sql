@@ -11,13 +11,12 @@ COMMENT ON FUNCTION leadscore_internal.has_pending(text)
 CREATE FUNCTION leadscore_internal.timeline_of(lead_id text) RETURNS leadscore.timeline
 	AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT PARALLEL SAFE;
 
-COMMENT ON FUNCTION leadscore_internal.timeline_of(text) IS 'the timeline of one lead with what is pending for it; NULL: it has none';
+COMMENT ON FUNCTION leadscore_internal.timeline_of(text) IS 'the timeline of a lead with what is pending for it; NULL: it has none, or is an alias';
 
 CREATE VIEW leadscore_internal.pending_timeline AS
 SELECT n.lead_id, c.timeline
 FROM (
 	SELECT p.lead_id FROM leadscore.pending_delta p
-	WHERE NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.alias = p.lead_id)
 	UNION
 	SELECT a.lead_id FROM leadscore.lead_alias a
 	WHERE EXISTS (SELECT FROM leadscore.pending_delta p WHERE p.lead_id = a.alias)

@@ -326,6 +326,8 @@ typedef struct AllPending
 	uint64	   *marked;			/* a bitmap of the leads' marks: most names that a query asks for are not in it */
 } AllPending;
 
+/* About so many rows of pending_delta fit into a page. */
+#define LEADS_A_PAGE 64
 /* Bits of "marked" per lead. */
 #define BITS_A_LEAD 16
 
@@ -493,7 +495,8 @@ read_all(AllPending *all)
 	TupleTableSlot *slot = table_slot_create(table, NULL);
 	MemoryContext scratch = AllocSetContextCreate(all->cache.context, "leadscore pending row", ALLOCSET_DEFAULT_SIZES);
 
-	all->leads = leads_create(all->cache.context, 64, NULL);
+	/* (a table that grows clears and copies more than one that has room from the start) */
+	all->leads = leads_create(all->cache.context, Min(RelationGetNumberOfBlocks(table), 16384) * LEADS_A_PAGE, NULL);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		MemoryContext old = MemoryContextSwitchTo(scratch);
@@ -549,8 +552,8 @@ all_pending(FunctionCallInfo fcinfo, bool sums)
 	all = query_cache_new(fcinfo, sizeof(AllPending));
 	all->exists = table_has_pages("pending_delta");
 	all->sums = sums;
-	/* to look up two leads costs about as much as to read a page of timelines */
-	all->few = sums && all->exists ? Max(FEW, timeline_pages() / 2) : FEW;
+	/* to look up a lead costs about as much as to read a few pages of timelines */
+	all->few = sums && all->exists ? Max(FEW, timeline_pages() / 8) : FEW;
 	return all;
 }
 
@@ -573,7 +576,7 @@ look_up_timeline(const text *lead_id)
 {
 	Relation	timelines = table_open(our_table("lead_timeline"), AccessShareLock);
 	Current    *current = current_open_or_fail(timelines, GetActiveSnapshot());
-	struct varlena *timeline = current_timeline(current, lead_id);
+	struct varlena *timeline = current_lead_of(current, lead_id) ? NULL : current_timeline(current, lead_id);
 
 	current_close(current);
 	table_close(timelines, AccessShareLock);
@@ -610,14 +613,14 @@ has_pending(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(find_lead(all, text_label(lead_id)) != NULL);
 }
 
-/* timeline_of(lead_id): the timeline of a lead, not of an alias, as of the query's snapshot. */
+/* timeline_of(lead_id): the timeline of a lead, as of the query's snapshot; NULL: it has none, or is an alias. */
 Datum
 timeline_of(PG_FUNCTION_ARGS)
 {
 	AllPending *all = all_pending(fcinfo, true);
 	text	   *lead_id = PG_GETARG_TEXT_PP(0);
 	PendingLead *lead = is_one_of_few(all) ? NULL : find_lead(all, text_label(lead_id));
-	struct varlena *timeline = lead && !lead->is_alias ? sum_of(all, lead) : look_up_timeline(lead_id);
+	struct varlena *timeline = lead == NULL ? look_up_timeline(lead_id) : lead->is_alias ? NULL : sum_of(all, lead);
 
 	if (timeline == NULL || timeline_is_empty(timeline))
 		PG_RETURN_NULL();
