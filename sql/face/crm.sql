@@ -25,33 +25,7 @@ COMMENT ON COLUMN leadscore_internal.served_lead.crm_step IS 'how far a score mo
 CREATE FUNCTION leadscore_internal.crm_appraise(model text, timeline leadscore.timeline, profile jsonb, at timestamptz) RETURNS leadscore.appraisal
 	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE COST 11;
 
-CREATE FUNCTION leadscore_internal.crm_score(model text, timeline leadscore.timeline, profile jsonb, at timestamptz, crm_step float8,
-	told_score numeric, told_grade text, told_segment text, told_stage text, told_position integer, told_deleted boolean) RETURNS numeric
-	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE COST 20;
-
-CREATE FUNCTION leadscore_internal.crm_stays(model text, timeline leadscore.timeline, profile jsonb, at timestamptz, crm_step float8,
-	told_score numeric, told_grade text, told_segment text, told_stage text, told_position integer, told_deleted boolean) RETURNS boolean
-	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE COST 11;
-
 COMMENT ON FUNCTION leadscore_internal.crm_appraise(text, leadscore.timeline, jsonb, timestamptz) IS 'appraise(), by the name of the model; a lead that is asked for again is not appraised again';
-COMMENT ON FUNCTION leadscore_internal.crm_score(text, leadscore.timeline, jsonb, timestamptz, float8, numeric, text, text, text, integer, boolean)
-	IS 'the rounded score as a CRM was told, if that stays, else as it is now';
-COMMENT ON FUNCTION leadscore_internal.crm_stays(text, leadscore.timeline, jsonb, timestamptz, float8, numeric, text, text, text, integer, boolean)
-	IS 'whether a row that a CRM was told is near enough to what the lead is now; false if it was not told';
-
--- (inlined)
-CREATE FUNCTION leadscore_internal.crm_row(model text, timeline leadscore.timeline, profile jsonb, at timestamptz)
-	RETURNS TABLE (score numeric, grade text, segment text, segment_position integer, stage text, probability numeric, reason_1 text, reason_2 text, reason_3 text)
-	LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-	SELECT leadscore_internal.crm_score(crm_row.model, timeline, profile, at, NULL::float8, NULL::numeric, NULL::text, NULL::text, NULL::text, NULL::integer, NULL::boolean),
-		(a.appraisal).grade, (a.appraisal).segment, (a.appraisal).segment_position, (a.appraisal).stage,
-		round((a.appraisal).probability::numeric, 2), r.reasons[1], r.reasons[2], r.reasons[3]
-	FROM (SELECT leadscore_internal.crm_appraise(crm_row.model, timeline, profile, at) AS appraisal) a
-	CROSS JOIN (SELECT leadscore_internal.crm_reasons(crm_row.model, timeline, profile, at, (SELECT leadscore_internal.wording())) AS reasons) r;
-END;
-
-COMMENT ON FUNCTION leadscore_internal.crm_row(text, leadscore.timeline, jsonb, timestamptz) IS 'a row of crm_lead as of an instant, as it would be if it were told then';
 
 CREATE TABLE leadscore_internal.crm_state (
 	model text NOT NULL,
@@ -91,6 +65,31 @@ COMMENT ON COLUMN leadscore_internal.crm_state.change_id IS 'the number of its l
 COMMENT ON COLUMN leadscore_internal.crm_state.changed_at IS 'when that was found';
 COMMENT ON COLUMN leadscore_internal.crm_state.segment_position IS 'the position of the segment';
 
+CREATE FUNCTION leadscore_internal.crm_score(model text, timeline leadscore.timeline, profile jsonb, at timestamptz, crm_step float8, told leadscore_internal.crm_state) RETURNS numeric
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE COST 20;
+
+CREATE FUNCTION leadscore_internal.crm_stays(model text, timeline leadscore.timeline, profile jsonb, at timestamptz, crm_step float8, told leadscore_internal.crm_state) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE COST 11;
+
+COMMENT ON FUNCTION leadscore_internal.crm_score(text, leadscore.timeline, jsonb, timestamptz, float8, leadscore_internal.crm_state)
+	IS 'the rounded score as a CRM was told, if that stays, else as it is now';
+COMMENT ON FUNCTION leadscore_internal.crm_stays(text, leadscore.timeline, jsonb, timestamptz, float8, leadscore_internal.crm_state)
+	IS 'whether a row that a CRM was told is near enough to what the lead is now; false if it was not told';
+
+-- (inlined)
+CREATE FUNCTION leadscore_internal.crm_row(model text, timeline leadscore.timeline, profile jsonb, at timestamptz)
+	RETURNS TABLE (score numeric, grade text, segment text, segment_position integer, stage text, probability numeric, reason_1 text, reason_2 text, reason_3 text)
+	LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT leadscore_internal.crm_score(crm_row.model, timeline, profile, at, NULL::float8, NULL::leadscore_internal.crm_state),
+		(a.appraisal).grade, (a.appraisal).segment, (a.appraisal).segment_position, (a.appraisal).stage,
+		round((a.appraisal).probability::numeric, 2), r.reasons[1], r.reasons[2], r.reasons[3]
+	FROM (SELECT leadscore_internal.crm_appraise(crm_row.model, timeline, profile, at) AS appraisal) a
+	CROSS JOIN (SELECT leadscore_internal.crm_reasons(crm_row.model, timeline, profile, at, (SELECT leadscore_internal.wording())) AS reasons) r;
+END;
+
+COMMENT ON FUNCTION leadscore_internal.crm_row(text, leadscore.timeline, jsonb, timestamptz) IS 'a row of crm_lead as of an instant, as it would be if it were told then';
+
 CREATE FUNCTION leadscore_internal.lock_crm_numbers() RETURNS void
 	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -111,7 +110,7 @@ BEGIN
 		FROM leadscore_internal.served_lead c
 		FULL JOIN leadscore_internal.crm_state s ON s.model = c.model AND s.lead_id = c.lead_id
 		WHERE CASE WHEN c.lead_id IS NULL THEN NOT s.deleted
-			ELSE NOT leadscore_internal.crm_stays(c.served, c.timeline, c.profile, at, c.crm_step, s.score, s.grade, s.segment, s.stage, s.segment_position, s.deleted) END
+			ELSE NOT leadscore_internal.crm_stays(c.served, c.timeline, c.profile, at, c.crm_step, s) END
 		ORDER BY 1, 2
 	)
 	INSERT INTO leadscore_internal.crm_state AS t (model, lead_id, score, grade, segment, segment_position, stage, probability, reason_1, reason_2, reason_3, deleted, change_id, changed_at)
@@ -143,23 +142,28 @@ $$;
 
 COMMENT ON FUNCTION leadscore.refresh_crm() IS 'records which rows of crm_lead have moved, for crm_changes(), and returns how many';
 
+-- What a CRM was told is one value, as a row that is sorted is copied column by column. (The CASE keeps the server from
+-- taking its columns out before the sort.) A row that stays has the grade, segment and stage that it was told.
 CREATE VIEW leadscore.crm_lead AS
 SELECT c.model, c.lead_id,
-	leadscore_internal.crm_score(c.served, c.timeline, c.profile, now(), c.crm_step, s.score, s.grade, s.segment, s.stage, s.segment_position, s.deleted) AS score,
-	CASE WHEN t.stays THEN s.grade ELSE r.grade END AS grade,
-	CASE WHEN t.stays THEN s.segment ELSE r.segment END AS segment,
-	CASE WHEN t.stays THEN s.stage ELSE r.stage END AS stage,
-	CASE WHEN t.stays THEN s.probability ELSE r.probability END AS probability,
-	CASE WHEN t.stays THEN s.reason_1 ELSE r.reason_1 END AS reason_1,
-	CASE WHEN t.stays THEN s.reason_2 ELSE r.reason_2 END AS reason_2,
-	CASE WHEN t.stays THEN s.reason_3 ELSE r.reason_3 END AS reason_3,
-	CASE WHEN t.stays THEN s.changed_at ELSE now() END AS changed_at,
-	CASE WHEN t.stays THEN s.segment_position ELSE r.segment_position END AS segment_position
+	leadscore_internal.crm_score(c.served, c.timeline, c.profile, now(), c.crm_step, s.told) AS score,
+	r.grade,
+	r.segment,
+	r.stage,
+	CASE WHEN t.stays THEN (s.told).probability ELSE r.probability END AS probability,
+	CASE WHEN t.stays THEN (s.told).reason_1 ELSE r.reason_1 END AS reason_1,
+	CASE WHEN t.stays THEN (s.told).reason_2 ELSE r.reason_2 END AS reason_2,
+	CASE WHEN t.stays THEN (s.told).reason_3 ELSE r.reason_3 END AS reason_3,
+	CASE WHEN t.stays THEN (s.told).changed_at ELSE now() END AS changed_at,
+	r.segment_position
 FROM leadscore_internal.served_lead c
-LEFT JOIN leadscore_internal.crm_state s ON s.model = c.model AND s.lead_id = c.lead_id
+LEFT JOIN (SELECT k.model, k.lead_id, CASE WHEN k.model IS NOT NULL THEN k END AS told FROM leadscore_internal.crm_state k) s
+	-- (a key that is NULL costs no hash)
+	ON s.model = CASE WHEN (SELECT EXISTS (SELECT FROM leadscore_internal.crm_state)) THEN c.model END
+	AND s.lead_id = CASE WHEN (SELECT EXISTS (SELECT FROM leadscore_internal.crm_state)) THEN c.lead_id END
 CROSS JOIN LATERAL leadscore_internal.crm_row(c.served, c.timeline, c.profile, now()) r
 CROSS JOIN LATERAL (
-	SELECT leadscore_internal.crm_stays(c.served, c.timeline, c.profile, now(), c.crm_step, s.score, s.grade, s.segment, s.stage, s.segment_position, s.deleted) AS stays
+	SELECT leadscore_internal.crm_stays(c.served, c.timeline, c.profile, now(), c.crm_step, s.told) AS stays
 ) t;
 
 COMMENT ON VIEW leadscore.crm_lead

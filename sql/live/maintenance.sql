@@ -2,12 +2,6 @@
 
 -- what is stored: timelines with what is pending
 
-CREATE FUNCTION leadscore_internal.with_pending(lead_id text, timeline leadscore.timeline) RETURNS leadscore.timeline
-	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE;
-
-COMMENT ON FUNCTION leadscore_internal.with_pending(text, leadscore.timeline)
-	IS 'a row of lead_timeline with what is pending for the lead; NULL: nothing is left, or the row is an alias''s and counts for its lead';
-
 CREATE FUNCTION leadscore_internal.has_pending(lead_id text) RETURNS boolean
 	AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT PARALLEL SAFE;
 
@@ -17,20 +11,18 @@ COMMENT ON FUNCTION leadscore_internal.has_pending(text)
 CREATE FUNCTION leadscore_internal.timeline_of(lead_id text) RETURNS leadscore.timeline
 	AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT PARALLEL SAFE;
 
-COMMENT ON FUNCTION leadscore_internal.timeline_of(text) IS 'the timeline of one lead with what is pending for it; NULL: it has none';
+COMMENT ON FUNCTION leadscore_internal.timeline_of(text) IS 'the timeline of a lead with what is pending for it; NULL: it has none, or is an alias';
 
--- these are few: their rows, if there are some, are looked up
 CREATE VIEW leadscore_internal.pending_timeline AS
 SELECT n.lead_id, c.timeline
 FROM (
 	SELECT p.lead_id FROM leadscore.pending_delta p
-	WHERE NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.alias = p.lead_id)
 	UNION
 	SELECT a.lead_id FROM leadscore.lead_alias a
 	WHERE EXISTS (SELECT FROM leadscore.pending_delta p WHERE p.lead_id = a.alias)
 ) n
 CROSS JOIN LATERAL (
-	SELECT leadscore_internal.with_pending(n.lead_id, (SELECT t.timeline FROM leadscore.lead_timeline t WHERE t.lead_id = n.lead_id)) AS timeline OFFSET 0
+	SELECT leadscore_internal.timeline_of(n.lead_id) AS timeline OFFSET 0
 ) c
 WHERE c.timeline IS NOT NULL;
 

@@ -11,8 +11,11 @@
 
 #include <math.h>
 
+#include "access/htup_details.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/numeric.h"
+#include "utils/typcache.h"
 
 PG_FUNCTION_INFO_V1(crm_appraise);
 PG_FUNCTION_INFO_V1(crm_score);
@@ -39,8 +42,27 @@ typedef struct CrmCard
 /* The arguments: of a lead, and of what a CRM was told of it. */
 enum
 {
-	MODEL, TIMELINE, PROFILE, AT, CRM_STEP, TOLD_SCORE, TOLD_GRADE, TOLD_SEGMENT, TOLD_STAGE, TOLD_POSITION, TOLD_DELETED
+	MODEL, TIMELINE, PROFILE, AT, CRM_STEP, TOLD
 };
+
+/* The columns of crm_state that are read, numbered from 0. */
+enum
+{
+	TOLD_SCORE = 2,
+	TOLD_GRADE,
+	TOLD_SEGMENT,
+	TOLD_STAGE,
+	TOLD_DELETED = 10,
+	TOLD_POSITION = 13,
+	TOLD_COLUMNS
+};
+
+/* A row of crm_state. */
+typedef struct Told
+{
+	Datum	   *values;
+	bool	   *isnull;
+} Told;
 
 static void *
 crm_compile(Jsonb *document)
@@ -109,16 +131,30 @@ rounded(double score)
 	return DirectFunctionCall2(numeric_round, DirectFunctionCall1(float8_numeric, Float8GetDatum(score)), Int32GetDatum(0));
 }
 
-/* Whether a text argument is this name; both may be NULL. */
-static bool
-is_name(FunctionCallInfo fcinfo, int argument, const char *name)
+static Told
+told_row(HeapTupleHeader row)
 {
-	const text *told;
+	TupleDesc	type = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(row), HeapTupleHeaderGetTypMod(row));
+	HeapTupleData tuple = {.t_len = HeapTupleHeaderGetDatumLength(row), .t_data = row};
+	Told		told = {palloc(type->natts * sizeof(Datum)), palloc(type->natts * sizeof(bool))};
 
-	if (name == NULL || PG_ARGISNULL(argument))
-		return name == NULL && PG_ARGISNULL(argument);
-	told = PG_GETARG_TEXT_PP(argument);
-	return VARSIZE_ANY_EXHDR(told) == strlen(name) && memcmp(VARDATA_ANY(told), name, strlen(name)) == 0;
+	if (type->natts < TOLD_COLUMNS)
+		elog(ERROR, "crm_state has lost a column");
+	heap_deform_tuple(&tuple, type, told.values, told.isnull);
+	ReleaseTupleDesc(type);
+	return told;
+}
+
+/* Whether a text column is this name; both may be NULL. */
+static bool
+is_name(const Told *told, int column, const char *name)
+{
+	const text *value;
+
+	if (name == NULL || told->isnull[column])
+		return name == NULL && told->isnull[column];
+	value = DatumGetTextPP(told->values[column]);
+	return VARSIZE_ANY_EXHDR(value) == strlen(name) && memcmp(VARDATA_ANY(value), name, strlen(name)) == 0;
 }
 
 /*
@@ -126,7 +162,7 @@ is_name(FunctionCallInfo fcinfo, int argument, const char *name)
  * is less than crm_step away. (Whole numbers that differ do so by 1.)
  */
 static bool
-stays(FunctionCallInfo fcinfo, const CrmCard *crm, Datum score)
+stays(const CrmCard *crm, const Told *told, Datum score, double crm_step)
 {
 	const Scorecard *card = crm->card;
 	const Appraisal *appraisal = &crm->appraisal;
@@ -134,20 +170,35 @@ stays(FunctionCallInfo fcinfo, const CrmCard *crm, Datum score)
 	const Segment *segment;
 	Datum		difference;
 
-	if (PG_ARGISNULL(TOLD_DELETED) || PG_GETARG_BOOL(TOLD_DELETED) || PG_ARGISNULL(TOLD_SCORE))
+	if (told->isnull[TOLD_DELETED] || DatumGetBool(told->values[TOLD_DELETED]) || told->isnull[TOLD_SCORE])
 		return false;
 	number = segment_number(card, appraisal, NULL, 0);
 	segment = number > 0 ? &card->segments[number - 1] : NULL;
-	if (!is_name(fcinfo, TOLD_GRADE, grade_of(card, appraisal)) ||
-		!is_name(fcinfo, TOLD_SEGMENT, segment ? segment->segment : NULL) ||
-		!is_name(fcinfo, TOLD_STAGE, appraisal->stage < 0 ? NULL : card->stages[appraisal->stage].stage) ||
-		(segment ? PG_ARGISNULL(TOLD_POSITION) || PG_GETARG_INT32(TOLD_POSITION) != segment->position : !PG_ARGISNULL(TOLD_POSITION)))
+	if (!is_name(told, TOLD_GRADE, grade_of(card, appraisal)) ||
+		!is_name(told, TOLD_SEGMENT, segment ? segment->segment : NULL) ||
+		!is_name(told, TOLD_STAGE, appraisal->stage < 0 ? NULL : card->stages[appraisal->stage].stage) ||
+		(segment ? told->isnull[TOLD_POSITION] || DatumGetInt32(told->values[TOLD_POSITION]) != segment->position : !told->isnull[TOLD_POSITION]))
 		return false;
-	difference = DirectFunctionCall1(numeric_abs, DirectFunctionCall2(numeric_sub, PG_GETARG_DATUM(TOLD_SCORE), score));
-	return DatumGetFloat8(DirectFunctionCall1(numeric_float8, difference)) < Max(PG_GETARG_FLOAT8(CRM_STEP), 1);
+	difference = DirectFunctionCall1(numeric_abs, DirectFunctionCall2(numeric_sub, told->values[TOLD_SCORE], score));
+	return DatumGetFloat8(DirectFunctionCall1(numeric_float8, difference)) < Max(crm_step, 1);
 }
 
-/* ---------- SQL functions: (model, timeline, profile, at, and what a CRM was told) ---------- */
+/* The score that a CRM is shown: as it was told, if that stays, else as it is now. */
+static Datum
+shown_score(FunctionCallInfo fcinfo, const CrmCard *crm, bool *stayed)
+{
+	Datum		score = rounded(crm->appraisal.score);
+	Told		told;
+
+	*stayed = false;
+	if (PG_ARGISNULL(TOLD))
+		return score;
+	told = told_row(PG_GETARG_HEAPTUPLEHEADER(TOLD));
+	*stayed = stays(crm, &told, score, PG_ARGISNULL(CRM_STEP) ? 0 : PG_GETARG_FLOAT8(CRM_STEP));
+	return *stayed ? datumCopy(told.values[TOLD_SCORE], false, -1) : score;
+}
+
+/* ---------- SQL functions: (model, timeline, profile, at, crm_step, what a CRM was told) ---------- */
 
 /* appraise(), by the name of the model */
 Datum
@@ -165,19 +216,21 @@ Datum
 crm_stays(PG_FUNCTION_ARGS)
 {
 	CrmCard    *crm = appraised(fcinfo);
+	bool		stayed = false;
 
-	PG_RETURN_BOOL(crm && stays(fcinfo, crm, rounded(crm->appraisal.score)));
+	if (crm)
+		(void) shown_score(fcinfo, crm, &stayed);
+	PG_RETURN_BOOL(stayed);
 }
 
-/* The score that a CRM is shown: as it was told, or as it is now. */
+/* The score that a CRM is shown. */
 Datum
 crm_score(PG_FUNCTION_ARGS)
 {
 	CrmCard    *crm = appraised(fcinfo);
-	Datum		score;
+	bool		stayed;
 
 	if (crm == NULL)
 		PG_RETURN_NULL();
-	score = rounded(crm->appraisal.score);
-	PG_RETURN_DATUM(stays(fcinfo, crm, score) ? PG_GETARG_DATUM(TOLD_SCORE) : score);
+	PG_RETURN_DATUM(shown_score(fcinfo, crm, &stayed));
 }

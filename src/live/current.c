@@ -11,7 +11,7 @@
  * empty delta, so that something is pending until fold() has moved the row.
  *
  * For one lead, each part is looked up by an index. A query that asks for many leads,
- * with has_pending() and with_pending(), reads all that is pending into a hash table.
+ * with has_pending() and timeline_of(), reads all that is pending into a hash table.
  */
 #include "live/current.h"
 
@@ -24,6 +24,7 @@
 
 #include "access/table.h"
 #include "catalog/pg_type.h"
+#include "storage/bufmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -31,7 +32,6 @@
 
 PG_FUNCTION_INFO_V1(timeline_of);
 PG_FUNCTION_INFO_V1(has_pending);
-PG_FUNCTION_INFO_V1(with_pending);
 
 struct Current
 {
@@ -230,13 +230,6 @@ current_timeline(Current *current, const text *lead_id)
 	return timeline && timeline_is_empty(timeline) ? NULL : timeline;
 }
 
-/* Whether a name is an alias whose row, if it has one, counts for its lead. */
-static bool
-is_moved(Current *current, const text *name)
-{
-	return current_lead_of(current, name) != NULL && pending_exist_for(&current->pending, name);
-}
-
 /* Whether a table has a row for a name or for one of its aliases. */
 static bool
 exist_for_names(Current *current, Pending *rows, const text *name)
@@ -283,9 +276,8 @@ current_is_excluded(Current *current, const text *lead_id)
 
 /* ---------- functions ---------- */
 
-/* Require SELECT on the tables that timelines are computed from. */
-static void
-check_rights(void)
+void
+check_timeline_rights(void)
 {
 	static const char *const names[] = {"lead_timeline", "lead_alias", "pending_delta"};
 
@@ -305,25 +297,6 @@ current_open_or_fail(Relation timelines, Snapshot snapshot)
 	return current;
 }
 
-/* timeline_of(lead_id): the timeline of a lead, not of an alias, as of the query's snapshot. */
-Datum
-timeline_of(PG_FUNCTION_ARGS)
-{
-	Relation	timelines;
-	Current    *current;
-	struct varlena *timeline;
-
-	check_rights();
-	timelines = table_open(our_table("lead_timeline"), AccessShareLock);
-	current = current_open_or_fail(timelines, GetActiveSnapshot());
-	timeline = current_timeline(current, PG_GETARG_TEXT_PP(0));
-	current_close(current);
-	table_close(timelines, AccessShareLock);
-	if (timeline == NULL)
-		PG_RETURN_NULL();
-	PG_RETURN_POINTER(timeline);
-}
-
 /* What is pending for a lead. */
 typedef struct PendingLead
 {
@@ -331,7 +304,8 @@ typedef struct PendingLead
 	uint32		hash;
 	char		status;
 	bool		is_alias;		/* it is an alias, not a lead: its row counts for its lead */
-	TimelineBuilder *builder;
+	struct varlena *sum;		/* of what is pending and, when rows are read, its row; NULL: it is in the builder */
+	TimelineBuilder *builder;	/* NULL: there has been one delta at the most */
 } PendingLead;
 
 #define SH_PREFIX leads
@@ -343,13 +317,17 @@ typedef struct PendingLead
 typedef struct AllPending
 {
 	QueryCache	cache;
-	int			looked_up;		/* leads looked up by the index */
+	uint32		looked_up;		/* leads looked up by the index */
+	uint32		few;			/* so many are, before all is read */
 	bool		exists;			/* something may be pending */
+	bool		sums;			/* timelines are asked for, not only names */
 	leads_hash *leads;			/* NULL: not read yet */
 	int			shift;			/* from a mark to a bit number of "marked" */
 	uint64	   *marked;			/* a bitmap of the leads' marks: most names that a query asks for are not in it */
 } AllPending;
 
+/* About so many rows of pending_delta fit into a page. */
+#define LEADS_A_PAGE 64
 /* Bits of "marked" per lead. */
 #define BITS_A_LEAD 16
 
@@ -410,10 +388,49 @@ pending_lead(AllPending *all, const text *name)
 	{
 		lead->lead_id.text = memcpy(MemoryContextAlloc(all->cache.context, Max(label.length, 1)), label.text, label.length);
 		lead->is_alias = false;
-		lead->builder = timeline_builder_create(all->cache.context);
-		lead->builder->lenient = true;
+		lead->sum = NULL;
+		lead->builder = NULL;
 	}
 	return lead;
+}
+
+/* Add to the sum of a lead. Most have one delta, which is kept as it is. */
+static void
+add_to_lead(AllPending *all, PendingLead *lead, const struct varlena *delta)
+{
+	if (!all->sums)
+		return;
+	if (lead->sum == NULL && lead->builder == NULL)
+	{
+		lead->sum = memcpy(MemoryContextAlloc(all->cache.context, VARSIZE_ANY(delta)), delta, VARSIZE_ANY(delta));
+		return;
+	}
+	if (lead->builder == NULL)
+	{
+		lead->builder = timeline_builder_create(all->cache.context);
+		lead->builder->lenient = true;
+		lead->builder = timeline_builder_add_timeline(lead->builder, lead->sum, 1);
+		pfree(lead->sum);
+		lead->sum = NULL;
+	}
+	lead->builder = timeline_builder_add_timeline(lead->builder, delta, 1);
+}
+
+/* The sum of a lead; NULL: an alias has none of its own. */
+static struct varlena *
+sum_of(AllPending *all, PendingLead *lead)
+{
+	if (lead->builder)
+	{
+		MemoryContext old = MemoryContextSwitchTo(all->cache.context);
+
+		timeline_builder_compact(lead->builder);
+		lead->sum = timeline_encode(lead->builder->entries, lead->builder->n);
+		pfree(lead->builder);
+		lead->builder = NULL;
+		MemoryContextSwitchTo(old);
+	}
+	return lead->sum;
 }
 
 /* Add a pending delta to its lead. If its name is an alias, add the alias's row, too, but only once. */
@@ -428,29 +445,58 @@ add_pending(AllPending *all, Current *current, const text *name, const struct va
 		struct varlena *row;
 		PendingLead *alias = pending_lead(all, name);
 
-		row = alias->is_alias ? NULL : row_of(current, name);
+		row = alias->is_alias || !all->sums ? NULL : row_of(current, name);
 		alias->is_alias = true;
 		if (row)
-		{
-			lead = pending_lead(all, target);
-			lead->builder = timeline_builder_add_timeline(lead->builder, row, 1);
-		}
+			add_to_lead(all, pending_lead(all, target), row);
 	}
 	lead = pending_lead(all, target ? target : name);
-	lead->builder = timeline_builder_add_timeline(lead->builder, delta, 1);
+	add_to_lead(all, lead, delta);
+}
+
+/* Add the rows that leads have themselves, from a table of timelines. */
+static void
+add_rows(AllPending *all, Oid table_id, Snapshot snapshot, MemoryContext scratch)
+{
+	Relation	table = table_open(table_id, AccessShareLock);
+	TableScanDesc scan = begin_table_scan(table, snapshot);
+	TupleTableSlot *slot = table_slot_create(table, NULL);
+	bool		overflowed;
+	bool		isnull;
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		PendingLead *lead = find_lead(all, text_label(DatumGetTextPP(slot_getattr(slot, 1, &isnull))));
+
+		CHECK_FOR_INTERRUPTS();
+		if (lead && !lead->is_alias)
+		{
+			MemoryContext old = MemoryContextSwitchTo(scratch);
+			struct varlena *sum = timeline_combine(DatumGetTimeline(slot_getattr(slot, 2, &isnull)), sum_of(all, lead), 1, &overflowed);
+
+			pfree(lead->sum);
+			lead->sum = memcpy(MemoryContextAlloc(all->cache.context, VARSIZE(sum)), sum, VARSIZE(sum));
+			MemoryContextSwitchTo(old);
+			MemoryContextReset(scratch);
+		}
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	table_endscan(scan);
+	table_close(table, AccessShareLock);
 }
 
 static void
-read_all(AllPending *all, Snapshot snapshot)
+read_all(AllPending *all)
 {
 	Relation	timelines = table_open(our_table("lead_timeline"), AccessShareLock);
 	Relation	table = table_open(our_table("pending_delta"), AccessShareLock);
-	Current    *current = current_open_or_fail(timelines, snapshot);
-	TableScanDesc scan = begin_table_scan(table, snapshot);
+	Current    *current = current_open_or_fail(timelines, GetActiveSnapshot());
+	TableScanDesc scan = begin_table_scan(table, current->snapshot);
 	TupleTableSlot *slot = table_slot_create(table, NULL);
 	MemoryContext scratch = AllocSetContextCreate(all->cache.context, "leadscore pending row", ALLOCSET_DEFAULT_SIZES);
 
-	all->leads = leads_create(all->cache.context, 64, NULL);
+	/* (a table that grows clears and copies more than one that has room from the start) */
+	all->leads = leads_create(all->cache.context, Min(RelationGetNumberOfBlocks(table), 16384) * LEADS_A_PAGE, NULL);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		MemoryContext old = MemoryContextSwitchTo(scratch);
@@ -463,81 +509,93 @@ read_all(AllPending *all, Snapshot snapshot)
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	table_endscan(scan);
-	current_close(current);
-	MemoryContextDelete(scratch);
 	mark_leads(all);
+	for (int i = 0; all->sums && i < Max(current->ntables, 1); i++)
+		add_rows(all, current->ntables > 0 ? current->tables[i] : RelationGetRelid(timelines), current->snapshot, scratch);
+	MemoryContextDelete(scratch);
+	current_close(current);
 	table_close(table, AccessShareLock);
 	table_close(timelines, AccessShareLock);
 }
 
+/* How many pages of timelines there are. */
+static BlockNumber
+timeline_pages(void)
+{
+	Relation	timelines = table_open(our_table("lead_timeline"), AccessShareLock);
+	BlockNumber pages = 0;
+	Oid		   *tables;
+	int			ntables = partition_tables(timelines, &tables);
+
+	for (int i = 0; i < ntables; i++)
+	{
+		Relation	table = table_open(tables[i], AccessShareLock);
+
+		pages += RelationGetNumberOfBlocks(table);
+		table_close(table, AccessShareLock);
+	}
+	if (ntables == 0 && timelines->rd_rel->relkind == RELKIND_RELATION)
+		pages = RelationGetNumberOfBlocks(timelines);
+	table_close(timelines, AccessShareLock);
+	return pages;
+}
+
 /* The state kept for the duration of the query. */
 static AllPending *
-all_pending(FunctionCallInfo fcinfo)
+all_pending(FunctionCallInfo fcinfo, bool sums)
 {
 	AllPending *all = query_cache_get(fcinfo);
 
 	if (all)
 		return all;
-	check_rights();
+	check_timeline_rights();
 	all = query_cache_new(fcinfo, sizeof(AllPending));
 	all->exists = table_has_pages("pending_delta");
+	all->sums = sums;
+	/* to look up a lead costs about as much as to read a few pages of timelines */
+	all->few = sums && all->exists ? Max(FEW, timeline_pages() / 8) : FEW;
 	return all;
 }
 
-/*
- * Look up one of the first leads that a query asks for. Returns whether anything is
- * pending for it. If "timeline" is not NULL, sets it to the lead's timeline: 0 if that is
- * empty, or if the row counts for another lead.
- */
+/* Whether anything is pending for a name, looked up by indexes. */
 static bool
-look_up(const text *lead_id, Datum *timeline)
+look_up_pending(const text *name)
 {
 	Relation	timelines = table_open(our_table("lead_timeline"), AccessShareLock);
 	Current    *current = current_open_or_fail(timelines, GetActiveSnapshot());
-	bool		any;
+	bool		any = current_is_pending(current, name);
 
-	any = current_is_pending(current, lead_id);
-	if (timeline)
-		*timeline = is_moved(current, lead_id) ? (Datum) 0 : PointerGetDatum(current_timeline(current, lead_id));
 	current_close(current);
 	table_close(timelines, AccessShareLock);
 	return any;
 }
 
-/* Whether to look up a lead on its own, as one of the first of a query; otherwise all that is pending has been read. */
+/* A timeline, looked up by indexes. */
+static struct varlena *
+look_up_timeline(const text *lead_id)
+{
+	Relation	timelines = table_open(our_table("lead_timeline"), AccessShareLock);
+	Current    *current = current_open_or_fail(timelines, GetActiveSnapshot());
+	struct varlena *timeline = current_lead_of(current, lead_id) ? NULL : current_timeline(current, lead_id);
+
+	current_close(current);
+	table_close(timelines, AccessShareLock);
+	return timeline;
+}
+
+/* Whether to look up a name on its own, as one of the first of a query; otherwise all that is pending has been read. */
 static bool
 is_one_of_few(AllPending *all)
 {
-	if (all->looked_up < FEW)
+	if (all->marked)
+		return false;
+	if (!all->exists || all->looked_up < all->few)
 	{
 		all->looked_up++;
 		return true;
 	}
-	if (all->marked == NULL)
-		read_all(all, GetActiveSnapshot());
+	read_all(all);
 	return false;
-}
-
-/* Add what read_all() has found for a lead to its timeline; false: nothing is left, or it is an alias. */
-static bool
-add_to(const PendingLead *lead, Datum *timeline)
-{
-	TimelineBuilder *builder;
-
-	if (lead == NULL)
-		return *timeline != (Datum) 0;
-	if (lead->is_alias)
-		return false;
-	builder = timeline_builder_create(CurrentMemoryContext);
-	builder->lenient = true;
-	builder = timeline_builder_add_builder(builder, lead->builder, 1);
-	if (*timeline)
-		builder = timeline_builder_add_timeline(builder, DatumGetTimeline(*timeline), 1);
-	timeline_builder_compact(builder);
-	if (builder->n == 0)
-		return false;
-	*timeline = PointerGetDatum(timeline_encode(builder->entries, builder->n));
-	return true;
 }
 
 /*
@@ -547,41 +605,24 @@ add_to(const PendingLead *lead, Datum *timeline)
 Datum
 has_pending(PG_FUNCTION_ARGS)
 {
-	AllPending *all = all_pending(fcinfo);
+	AllPending *all = all_pending(fcinfo, false);
 	text	   *lead_id = PG_GETARG_TEXT_PP(0);
 
-	if (all->marked == NULL)
-	{
-		if (!all->exists)
-			PG_RETURN_BOOL(false);
-		if (is_one_of_few(all))
-			PG_RETURN_BOOL(look_up(lead_id, NULL));
-	}
+	if (is_one_of_few(all))
+		PG_RETURN_BOOL(all->exists && look_up_pending(lead_id));
 	PG_RETURN_BOOL(find_lead(all, text_label(lead_id)) != NULL);
 }
 
-/*
- * with_pending(lead_id, timeline): a row of lead_timeline (NULL: there is none) plus what
- * is pending for the lead; NULL if nothing is left, or if the name is an alias, whose row
- * counts for its lead.
- */
+/* timeline_of(lead_id): the timeline of a lead, as of the query's snapshot; NULL: it has none, or is an alias. */
 Datum
-with_pending(PG_FUNCTION_ARGS)
+timeline_of(PG_FUNCTION_ARGS)
 {
-	AllPending *all;
-	Datum		timeline = PG_ARGISNULL(1) ? (Datum) 0 : PG_GETARG_DATUM(1);
+	AllPending *all = all_pending(fcinfo, true);
+	text	   *lead_id = PG_GETARG_TEXT_PP(0);
+	PendingLead *lead = is_one_of_few(all) ? NULL : find_lead(all, text_label(lead_id));
+	struct varlena *timeline = lead == NULL ? look_up_timeline(lead_id) : lead->is_alias ? NULL : sum_of(all, lead);
 
-	if (PG_ARGISNULL(0))
+	if (timeline == NULL || timeline_is_empty(timeline))
 		PG_RETURN_NULL();
-	all = all_pending(fcinfo);
-	if (all->exists)
-	{
-		if (is_one_of_few(all))
-			(void) look_up(PG_GETARG_TEXT_PP(0), &timeline);
-		else if (!add_to(find_lead(all, text_label(PG_GETARG_TEXT_PP(0))), &timeline))
-			timeline = (Datum) 0;
-	}
-	if (timeline == (Datum) 0)
-		PG_RETURN_NULL();
-	PG_RETURN_DATUM(timeline);
+	PG_RETURN_POINTER(timeline);
 }

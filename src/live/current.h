@@ -36,4 +36,7 @@ extern bool current_is_excluded(Current *current, const text *lead_id);
 /* A lead's timeline, in the current memory context; NULL if it is empty. */
 extern struct varlena *current_timeline(Current *current, const text *lead_id);
 
+/* Require SELECT on the tables that timelines are computed from. */
+extern void check_timeline_rights(void);
+
 #endif							/* LEADSCORE_CURRENT_H */

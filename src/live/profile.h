@@ -53,6 +53,13 @@ typedef struct PendingChanges
 	bool		complete;		/* these are all changes that are committed or our own */
 } PendingChanges;
 
+/*
+ * Whether row-level security on lead applies to the caller; an error without SELECT on lead. A
+ * user with that right may see pending changes, too. A policy checks the rows of lead only, so
+ * a user subject to one sees only these rows.
+ */
+extern bool profiles_are_hidden(void);
+
 /* Open pending_profile for reading with a snapshot; pending_close() closes it. */
 extern void pending_profiles_open(Pending *pending, Snapshot snapshot);
 

@@ -218,12 +218,8 @@ typedef struct AllPending
 	aliased_hash *aliased;		/* leads whose aliases have profiles; NULL: none, or not read */
 } AllPending;
 
-/*
- * A user with SELECT on lead may see pending changes, too. A row-level security policy
- * checks the rows of lead only, so a user subject to one sees only these rows.
- */
-static bool
-is_hidden(void)
+bool
+profiles_are_hidden(void)
 {
 	Oid			leads = our_table("lead");
 
@@ -335,7 +331,7 @@ all_pending(FunctionCallInfo fcinfo)
 
 	if (all == NULL)
 	{
-		bool		hidden = is_hidden();
+		bool		hidden = profiles_are_hidden();
 
 		all = query_cache_new(fcinfo, sizeof(AllPending));
 		all->hidden = hidden;

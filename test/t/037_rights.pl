@@ -29,7 +29,7 @@ my %functions = (
 	reader => q{
 		begin_progress report_progress end_progress
 		signals scorecard make_document model_named wording say describe date_in_words lead_named is_excluded anybody_excluded is_visible model_cards served_models
-		timeline_of has_pending check_timelines_seen with_pending with_pending_profile alias_profiles top score(text) score(bigint) score(uuid) score_by_query explain(text) explain(bigint) explain(uuid) segment_history segment_flow check_span instants serving_cards card_segments segment_counts census score_history serving_model cards_at
+		timeline_of has_pending check_timelines_seen with_pending_profile stored_profile has_only_profile alias_profiles top score(text) score(bigint) score(uuid) score_by_query explain(text) explain(bigint) explain(uuid) segment_history segment_flow check_span instants serving_cards card_segments segment_counts census score_history serving_model cards_at
 		explain_change(text) explain_change(bigint) explain_change(uuid) score_lines events_of_change weight_change change_in_words weights_in_words score_change percentile_rank(text) percentile_rank(bigint) percentile_rank(uuid)
 		rfm(text) rfm(text[]) rfm_groups conversion_of bought rfm_tiles rfm_checked signals_named crm_changes crm_appraise crm_score crm_stays crm_row crm_reasons(jsonb) crm_reasons(text) explained stored_sum
 		is_visible model_cards served_models

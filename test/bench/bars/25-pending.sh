@@ -1,5 +1,6 @@
 # 25: the score of a lead that has 10 deltas pending, among 10,000, beside the same lead when nothing is pending; and when all
-# has been folded and nothing vacuumed yet.
+# has been folded and nothing vacuumed yet. And everybody's scores while a delta is pending for every fifth lead (100,000
+# with 10 million events), beside the same while nothing is pending.
 
 sql -c 'ALTER TABLE leadscore.pending_delta SET (autovacuum_enabled = off)'
 wait_for 1000 0
@@ -22,3 +23,11 @@ wait_no_more
 sql -c 'ALTER TABLE leadscore.pending_delta RESET (autovacuum_enabled)'
 verdict 25 'score() of a lead with 10 deltas pending, of 10000' 'score, pending, 1 client' 'score, nothing pending, 1 client' 'at most' 2 computing
 verdict 25 'score() after a fold without vacuum' 'score, folded, 1 client' 'score, nothing pending, 1 client' 'at most' 1.2 computing
+
+contest 'score everyone now, nothing pending' "$(everyone_now)"
+race 25
+wait_for $((leads / 5)) 1
+contest 'score everyone now, every fifth pending' "$(everyone_now)"
+race 25
+wait_no_more
+verdict 25 'everyone, a delta pending for every fifth lead' 'score everyone now, every fifth pending' 'score everyone now, nothing pending' 'at most' 1.5 computing
