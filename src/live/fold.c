@@ -81,7 +81,7 @@ folder_open(Folder *f, bool newest)
 	f->timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
 	f->stores = stores_open(f->timelines, newest);
 	if (newest)
-		stores_leave_large(f->stores);	/* a writer folds */
+		stores_leave_large(f->stores);	/* it is a writer, before it commits */
 	f->watching = segments_logged();
 	f->seen = IsolationUsesXactSnapshot() && !newest ? GetTransactionSnapshot() : NULL;
 	f->pending_table = table_open(our_table("pending_delta"), RowExclusiveLock);

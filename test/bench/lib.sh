@@ -59,7 +59,7 @@ race()
 # race_clients BAR CLIENTS [DATABASE]: each that has entered, in turn, runs its statement as transactions of that many clients
 # for SECONDS_EACH. The preparation is a setting (name=value). Names get ", N clients"; measured are milliseconds a transaction.
 # A function before_each, where a bar has one, is called with the name first; it must print nothing. Where "percentiles" is set,
-# ", 99th percentile" is measured, too.
+# ", 99th percentile" is measured, too. Where "connect" is set, each transaction has a connection of its own, and only time is measured.
 race_clients()
 {
     local bar=$1 clients=$2 database=${3:-$PGDATABASE} i repeat name
@@ -86,7 +86,7 @@ run_clients()
     local from to
 
     from=$(sql -c 'TRUNCATE bench.mark' -c 'SELECT logged FROM bench.reading()')
-    pgbench --no-vacuum --protocol=prepared --client="$2" --jobs="$(($2 < 2 ? 1 : 2))" --time="$SECONDS_EACH" --file="$WORKSPACE/transaction.sql" \
+    pgbench --no-vacuum --protocol=prepared --client="$2" --jobs="$(($2 < 2 ? 1 : 2))" --time="$SECONDS_EACH" --file="$WORKSPACE/transaction.sql" ${connect:+--connect} \
         --define=leads="$leads" --define=turn=0 --define=next=1 --random-seed="$3" ${percentiles:+--log --log-prefix="$WORKSPACE/latency"} \
         > "$WORKSPACE/pgbench.out" 2>&1 || { cat "$WORKSPACE/pgbench.out" >&2; die "the benchmark failed in pgbench: $1"; }
     to=$(sql -F ' ' -c "SELECT r.logged - $from, coalesce(m.computed::text, '\\N') FROM bench.reading() r, bench.marked m")
