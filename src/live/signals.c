@@ -5,8 +5,8 @@
  * as new as the last invalidation: a cache filled with an old snapshot would stay
  * stale. A trigger on the table sends the invalidations.
  *
- * Nothing of a session's first event takes longer than to plan and run signals(). So
- * unless something is archived or compacted, its document is put together here.
+ * Planning and running signals() is the most expensive part of a session's first event.
+ * So unless something is archived or compacted, its document is put together here.
  */
 #include "live/signals.h"
 
