@@ -22,11 +22,20 @@ warn(const ErrorData *error, const char *failure, const char *hint)
 			 hint ? errhint("%s", hint) : 0));
 }
 
+/* Roll back all subtransactions that are nested more deeply. */
+static void
+roll_back_to(int nest)
+{
+	while (GetCurrentTransactionNestLevel() > nest)
+		RollbackAndReleaseCurrentSubTransaction();
+}
+
 void
 attempt(void (*step) (void *argument), void *argument, const char *failure, const char *hint)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
+	int			nest = GetCurrentTransactionNestLevel();
 
 	BeginInternalSubTransaction(NULL);
 	PG_TRY();
@@ -43,7 +52,7 @@ attempt(void (*step) (void *argument), void *argument, const char *failure, cons
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
+		roll_back_to(nest);
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
 		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
@@ -65,12 +74,10 @@ leave(Attempts *attempts, MemoryContext context)
 
 /* Record why a step failed. Errors that the step did not cause are rethrown. */
 static void
-note_failure(Attempts *attempts)
+note_failure(Attempts *attempts, ErrorData *error)
 {
-	ErrorData  *error = CopyErrorData();
 	int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
 
-	FlushErrorState();
 	if (category == ERRCODE_OPERATOR_INTERVENTION || category == ERRCODE_INSUFFICIENT_RESOURCES)
 		ReThrowError(error);
 	attempts->sqlstate = error->sqlerrcode;
@@ -86,6 +93,7 @@ attempt_next(Attempts *attempts, void (*step) (void *argument), void *argument)
 
 	if (attempts->inside == NULL)
 	{
+		attempts->nest = GetCurrentTransactionNestLevel();
 		attempts->outside = CurrentResourceOwner;
 		BeginInternalSubTransaction(NULL);
 		attempts->inside = CurrentResourceOwner;
@@ -102,10 +110,14 @@ attempt_next(Attempts *attempts, void (*step) (void *argument), void *argument)
 	}
 	PG_CATCH();
 	{
+		ErrorData  *error;
+
 		MemoryContextSwitchTo(context);
-		note_failure(attempts);
-		RollbackAndReleaseCurrentSubTransaction();
+		error = CopyErrorData();
+		FlushErrorState();
+		roll_back_to(attempts->nest);
 		leave(attempts, context);
+		note_failure(attempts, error);
 	}
 	PG_END_TRY();
 	return done;
@@ -121,4 +133,21 @@ attempts_end(Attempts *attempts)
 	CurrentResourceOwner = attempts->inside;
 	ReleaseCurrentSubTransaction();
 	leave(attempts, context);
+}
+
+void
+run_with_attempts(void (*work) (void *argument), void *argument)
+{
+	int			nest = GetCurrentTransactionNestLevel();
+
+	PG_TRY();
+	{
+		work(argument);
+	}
+	PG_CATCH();
+	{
+		roll_back_to(nest);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 }

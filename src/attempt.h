@@ -24,6 +24,7 @@ extern void attempt(void (*step) (void *argument), void *argument, const char *f
  */
 typedef struct Attempts
 {
+	int			nest;			/* nesting level of transactions outside */
 	ResourceOwner outside;
 	ResourceOwner inside;		/* NULL: no subtransaction has begun */
 	int			sqlstate;		/* of the last failure */
@@ -33,5 +34,12 @@ typedef struct Attempts
 /* Run a step; false if it has failed. Cancellation and running out of memory are rethrown. */
 extern bool attempt_next(Attempts *attempts, void (*step) (void *argument), void *argument);
 extern void attempts_end(Attempts *attempts);
+
+/*
+ * Do work that makes attempts. If it fails between two of them, roll back the subtransaction
+ * that they share, and rethrow: the handler that catches the error, such as a PL/pgSQL block,
+ * rolls back one subtransaction only and takes it for its own.
+ */
+extern void run_with_attempts(void (*work) (void *argument), void *argument);
 
 #endif							/* LEADSCORE_ATTEMPT_H */

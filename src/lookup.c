@@ -4,6 +4,7 @@
  */
 #include "lookup.h"
 
+#include "access/heapam.h"
 #include "access/nbtree.h"
 #include "access/stratnum.h"
 #include "access/xact.h"
@@ -218,6 +219,46 @@ lookup_next_entry(Lookup *lookup, bool *found)
 	return entry;
 }
 
+bool
+fetch_to_write(IndexFetchTableData *fetch, const ItemPointerData *begin, Snapshot snapshot, TupleTableSlot *slot, bool *all_dead)
+{
+	HeapTuple	row = &((BufferHeapTupleTableSlot *) slot)->base.tupdata;
+	ItemPointerData tid = *begin;
+	Buffer		buffer = ReadBuffer(fetch->rel, ItemPointerGetBlockNumber(&tid));
+	bool		found;
+	bool		has_room;
+	bool		again = false;
+
+	ExecClearTuple(slot);
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	found = heap_hot_search_buffer(&tid, fetch->rel, buffer, snapshot, row, all_dead, true);
+	has_room = found && PageGetHeapFreeSpace(BufferGetPage(buffer)) >= 2 * MAXALIGN(row->t_len);
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	if (has_room)
+	{
+		slot->tts_tableOid = RelationGetRelid(fetch->rel);
+		ExecStorePinnedBufferHeapTuple(row, slot, buffer);
+		return true;
+	}
+	ReleaseBuffer(buffer);		/* a page that is pinned twice is not cleaned up */
+	tid = *begin;
+	return table_index_fetch_tuple(fetch, &tid, snapshot, slot, &again, all_dead);
+}
+
+/* Fetch the row of the entry that a scan has found. */
+static bool
+fetch_entry(IndexScanDesc scan, TupleTableSlot *slot, bool to_write)
+{
+	bool		all_dead = false;
+	bool		found;
+
+	if (!to_write)
+		return index_fetch_heap(scan, slot);
+	found = fetch_to_write(scan->xs_heapfetch, &scan->xs_heaptid, scan->xs_snapshot, slot, &all_dead);
+	scan->kill_prior_tuple = all_dead && !scan->xactStartedInRecovery;
+	return found;
+}
+
 /* Identifies an entry that a scan has found. */
 static uint64
 entry_hash(const ItemPointerData *entry)
@@ -235,7 +276,7 @@ entry_hash(const ItemPointerData *entry)
  * row.)
  */
 bool
-scan_unique(IndexScanDesc scan, const text *key, TupleTableSlot *slot, ItemPointer begin)
+scan_unique(IndexScanDesc scan, const text *key, TupleTableSlot *slot, ItemPointer begin, bool to_write)
 {
 	bool		once = IsMVCCSnapshot(scan->xs_snapshot);
 	uint64		before;
@@ -255,7 +296,7 @@ scan_unique(IndexScanDesc scan, const text *key, TupleTableSlot *slot, ItemPoint
 		{
 			ItemPointerData found = *entry;
 
-			if (index_fetch_heap(scan, slot))
+			if (fetch_entry(scan, slot, to_write))
 			{
 				if (begin)
 					*begin = found;
@@ -271,7 +312,7 @@ bool
 lookup_unique(Lookup *lookup, const text *key)
 {
 	MemoryContext old = MemoryContextSwitchTo(lookup->context);
-	bool		found = scan_unique(lookup->scan, key, lookup->slot, NULL);
+	bool		found = scan_unique(lookup->scan, key, lookup->slot, NULL, false);
 
 	MemoryContextSwitchTo(old);
 	return found;

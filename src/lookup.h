@@ -72,8 +72,19 @@ extern bool lookup_has_entry(Lookup *lookup);
 /* The row of a key in a unique index; it is in lookup->slot. */
 extern bool lookup_unique(Lookup *lookup, const text *key);
 
-/* The same, with a scan of a unique index and any snapshot; "begin" (or NULL) receives the TID in the index entry. */
-extern bool scan_unique(IndexScanDesc scan, const text *key, TupleTableSlot *slot, ItemPointer begin);
+/*
+ * The same, with a scan of a unique index and any snapshot; "begin" (or NULL) receives the TID in
+ * the index entry. "to_write": fetch the row as fetch_to_write() does.
+ */
+extern bool scan_unique(IndexScanDesc scan, const text *key, TupleTableSlot *slot, ItemPointer begin, bool to_write);
+
+/*
+ * Fetch the visible version of a row of a heap that is to be updated, by the TID where its HOT
+ * chain begins. The page is cleaned up only if it lacks room for two more versions of the row:
+ * the server's own fetch does it, and logs it, almost each time that a row is updated.
+ * "all_dead": no transaction can see any version.
+ */
+extern bool fetch_to_write(IndexFetchTableData *fetch, const ItemPointerData *begin, Snapshot snapshot, TupleTableSlot *slot, bool *all_dead);
 
 /*
  * A varlena column of the row of a key in a unique index, copied and detoasted; 0 if there is no

@@ -645,8 +645,32 @@ statement_trigger(FunctionCallInfo fcinfo, const char *function, const char *tra
 	return data;
 }
 
+/* A call of a StatementWriter. */
+typedef struct WriterCall
+{
+	StatementWriter write;
+	TriggerData *data;
+	Source	   *source;
+} WriterCall;
+
+static void
+call_writer(void *argument)
+{
+	WriterCall *call = argument;
+
+	call->write(call->data, call->source);
+}
+
 void
-statement_fired(TriggerData *data, void (*write) (TriggerData *data, Source *source))
+write_rows_of(TriggerData *data, Source *source, StatementWriter write)
+{
+	WriterCall	call = {write, data, source};
+
+	run_with_attempts(call_writer, &call);
+}
+
+void
+statement_fired(TriggerData *data, StatementWriter write)
 {
 	Source	   *source = source_of_trigger(data->tg_trigger, data->tg_relation);
 	Statement	statement = statement_of(data, source->family);
@@ -660,7 +684,7 @@ statement_fired(TriggerData *data, void (*write) (TriggerData *data, Source *sou
 	 * table do not count.
 	 */
 	if (before == truncates && (truncates || running_on(data->tg_relation, TRIGGER_EVENT_TRUNCATE, statement.family) == NULL))
-		write(data, source);
+		write_rows_of(data, source, write);
 	if (!before)
 		running_end(statement);
 }
@@ -679,9 +703,9 @@ try_once_more(Names *names, int64 (*fold) (text **names, int n, bool newest))
 	sort_end(&sorted);
 }
 
-/* Whether all of a few names are still busy. Then there is no need to try them, in a subtransaction. */
+/* Whether the rows of a few names are all still busy. Then there is no need to try them, in a subtransaction. */
 static bool
-are_still_busy(Names *names)
+are_still_busy(Names *names, bool (*are_busy) (text **names, int n))
 {
 	text	   *few[FEW_TRIED];
 	int			n = 0;
@@ -698,7 +722,7 @@ are_still_busy(Names *names)
 		few[n++] = (text *) PG_DETOAST_DATUM_COPY(slot_getattr(slot, 1, &isnull));
 	}
 	ExecDropSingleTupleTableSlot(slot);
-	return names_are_busy(few, n);
+	return are_busy(few, n);
 }
 
 static void
@@ -863,13 +887,13 @@ do_before_commit(void *argument pg_attribute_unused())
 
 		CHECK_FOR_INTERRUPTS();
 		level->appended = (Names) {0};
-		if (appended.store && !are_still_busy(&appended))
+		if (appended.store && !are_still_busy(&appended, names_are_busy))
 			(void) run_step(try_again, &appended, "pending deltas could not be merged",
 					 "SELECT leadscore.fold() merges them; scores are right either way.");
 		names_end(&appended);
 
 		level->profiles = (Names) {0};
-		if (profiles.store)
+		if (profiles.store && !are_still_busy(&profiles, profiles_are_busy))
 			(void) run_step(try_profiles_again, &profiles, "pending profiles could not be merged",
 					 "SELECT leadscore.fold() merges them; scores are right either way.");
 		names_end(&profiles);

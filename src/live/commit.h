@@ -62,7 +62,11 @@ extern struct TriggerData *statement_trigger(FunctionCallInfo fcinfo, const char
  * changed or, before a TRUNCATE, for what the table holds.
  */
 struct Source;
-extern void statement_fired(struct TriggerData *data, void (*write) (struct TriggerData *data, struct Source *source));
+typedef void (*StatementWriter) (struct TriggerData *data, struct Source *source);
+extern void statement_fired(struct TriggerData *data, StatementWriter write);
+
+/* Call a function that reads the statement's rows: if it fails, see run_with_attempts(). */
+extern void write_rows_of(struct TriggerData *data, struct Source *source, StatementWriter write);
 
 /* The statement running on a table, or on a partitioned parent whose statement includes it; NULL: none. */
 extern const Statement *running_on(Relation table, int kind, uint64 family);

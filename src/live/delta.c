@@ -34,7 +34,6 @@
 #include "live/store.h"
 #include "live/transition.h"
 
-#include "access/detoast.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
@@ -60,9 +59,6 @@ PG_FUNCTION_INFO_V1(lock_lead_rows);
 /* Limit of index entries of pending_delta that a writer reads for a lead. */
 #define TAKE_ALONG 100
 
-/* Bytes: a larger timeline is rewritten by fold() only, not for each event. */
-#define LARGE_TIMELINE (16 * 1024)
-
 /* A statement of more names appends under aliases: it would keep others from changing them for too long. */
 #define MOST_KEPT 10000
 
@@ -79,7 +75,7 @@ typedef struct LeadDelta
 	bool		lenient;		/* copied from the builder */
 	bool		is_alias;
 	bool		written;		/* we hold the row lock, and the row has the delta */
-	bool		is_large;		/* the row is left to fold() */
+	bool		is_large;		/* its row is not written for each event; fold() does it */
 	TimelineBuilder *builder;
 	text	   *name;			/* lead_id, set once all is collected */
 	struct varlena *delta;		/* what to add, set likewise */
@@ -335,6 +331,8 @@ writer_open(Writer *writer, Relation timelines, bool recounts)
 	memset(writer, 0, sizeof(Writer));
 	writer->recounts = recounts;
 	writer->stores = stores_open(timelines, false);
+	if (!recounts)
+		stores_leave_large(writer->stores);
 	writer->aliases = open_once("lead_alias", AccessShareLock, &look_at_aliases);
 	writer->watching = segments_logged();
 	writer->seen = IsolationUsesXactSnapshot() ? GetTransactionSnapshot() : NULL;
@@ -409,7 +407,7 @@ note_written(Writer *writer, LeadDelta *lead, const struct varlena *before, cons
 }
 
 /* Add to the row that we have locked. */
-static bool
+static void
 add_to_taken(Writer *writer, Store *store, LeadDelta *lead, struct varlena *before)
 {
 	MemoryContext old = MemoryContextSwitchTo(store_memory(store));
@@ -417,13 +415,6 @@ add_to_taken(Writer *writer, Store *store, LeadDelta *lead, struct varlena *befo
 	struct varlena *after;
 	struct varlena *taken;
 
-	if (!writer->recounts && toast_raw_datum_size(PointerGetDatum(before)) > LARGE_TIMELINE)
-	{
-		MemoryContextSwitchTo(old);
-		store_leave(store);
-		lead->is_large = true;
-		return false;
-	}
 	before = DatumGetTimeline(PointerGetDatum(before));
 	after = timeline_combine(before, lead->delta, 1, lead->lenient ? &overflowed : NULL);
 	taken = take_along(writer, lead->name, &after);
@@ -432,10 +423,9 @@ add_to_taken(Writer *writer, Store *store, LeadDelta *lead, struct varlena *befo
 	store_put(store, after);
 	if (overflowed)
 		warn_overflow(lead->lead_id.text, lead->lead_id.length);
-	return true;
 }
 
-/* Add to a lead's row; false: another transaction holds its lock, or it is too large; append the delta instead. */
+/* Add to a lead's row; false: another transaction holds its lock, or it is too large: append the delta instead. */
 static bool
 add_to_row(Writer *writer, LeadDelta *lead)
 {
@@ -447,12 +437,16 @@ add_to_row(Writer *writer, LeadDelta *lead)
 		switch (store_take(store, lead->name, true, &before))
 		{
 			case TAKEN:
-				return add_to_taken(writer, store, lead, before);
+				add_to_taken(writer, store, lead, before);
+				return true;
 			case FREE:
 				if (!store_insert(store, lead->name, lead->delta))
 					break;
 				note_written(writer, lead, NULL, lead->delta, NULL);
 				return true;
+			case TOO_LARGE:
+				lead->is_large = true;
+				return false;
 			case TAKEN_BY_ANOTHER:
 				return false;
 		}
@@ -550,6 +544,7 @@ note_summed(Writer *writer, LeadDelta **leads, int n)
 			const LeadDelta *sum = delta_lookup(writer->sums->leads, text_label(leads[i]->counts_for));
 
 			leads[i]->written = sum->delta == NULL || sum->written;
+			leads[i]->is_large = sum->is_large;
 		}
 }
 
@@ -618,10 +613,12 @@ append_rest(Writer *writer, LeadDelta **leads, int n)
 	append_pending(left, nleft);
 	for (int i = 0; i < nleft; i++)
 	{
+		const text *lead = left[i]->counts_for ? left[i]->counts_for : left[i]->name;
+
 		if (!left[i]->is_large)
 			remember_appended(left[i]->name);
 		if (writer->watching && (left[i]->is_large || writer->recounts))
-			remember_touched(left[i]->name, writer->recounts ? CAUSE_MODEL : cause_of_delta(left[i]->delta));
+			remember_touched(lead, writer->recounts ? CAUSE_MODEL : cause_of_delta(left[i]->delta));
 	}
 }
 

@@ -80,6 +80,8 @@ folder_open(Folder *f, bool newest)
 	f->may_wait = !newest;
 	f->timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
 	f->stores = stores_open(f->timelines, newest);
+	if (newest)
+		stores_leave_large(f->stores);	/* it is a writer, before it commits */
 	f->watching = segments_logged();
 	f->seen = IsolationUsesXactSnapshot() && !newest ? GetTransactionSnapshot() : NULL;
 	f->pending_table = table_open(our_table("pending_delta"), RowExclusiveLock);
@@ -180,6 +182,7 @@ take_alias_rows(Folder *f, FoldName *names, int n)
 			case FREE:
 				break;
 			case TAKEN_BY_ANOTHER:
+			case TOO_LARGE:
 				names[i].row_stays = true;
 				break;
 		}
@@ -292,6 +295,11 @@ fold_lead(Folder *f, Store *store, FoldName *names, int n)
 			if (timeline_is_empty(sum) || !timeline_is_empty(left))
 				correct_new_row(store, lead, left);
 			break;
+		case TOO_LARGE:
+			if (f->watching)
+				remember_touched(lead, cause_of_delta(find_pending(f, names, n)));
+			put_alias_rows_back(f, names, n);
+			return 0;
 		default:
 			put_alias_rows_back(f, names, n);
 			return 0;

@@ -837,6 +837,7 @@ give_up(Stores *stores, text *alias)
 				append_one(alias, held);
 			break;
 		case TAKEN_BY_ANOTHER:
+		case TOO_LARGE:
 			append_one(alias, held);
 			break;
 		case FREE:

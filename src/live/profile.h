@@ -94,4 +94,7 @@ extern void write_profile_changes(LeadChange **changes, int n, Latest *latest);
  */
 extern int64 fold_profiles_of(text **lead_ids, int n, bool newest);
 
+/* Whether others are writing the rows of all these leads. */
+extern bool profiles_are_busy(text **lead_ids, int n);
+
 #endif							/* LEADSCORE_PROFILE_H */

@@ -344,6 +344,7 @@ change_row(ProfileWriter *w, const LeadChange *lead)
 					return true;
 				break;
 			case TAKEN_BY_ANOTHER:
+			case TOO_LARGE:
 				return false;
 		}
 	return false;
@@ -549,6 +550,21 @@ fold_profiles_of(text **lead_ids, int n, bool newest)
 		merged = fold_some(&w, lead_ids, n, !newest, PG_INT64_MAX);
 	writer_close(&w);
 	return merged;
+}
+
+bool
+profiles_are_busy(text **lead_ids, int n)
+{
+	Relation	leads = table_open(our_table("lead"), AccessShareLock);
+	Store	   *rows = store_open(leads, true, true);
+	bool		busy = rows != NULL;
+
+	for (int i = 0; busy && i < n; i++)
+		busy = store_is_busy(rows, lead_ids[i]);
+	if (rows)
+		store_close(rows);
+	table_close(leads, NoLock);
+	return busy;
 }
 
 /* fold_profiles(max_rows): merge at most max_rows rows of pending_profile (NULL: all). Returns how many were merged. */

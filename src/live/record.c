@@ -241,8 +241,10 @@ add_source(PG_FUNCTION_ARGS)
 
 /* Count the rows that a statement has changed. */
 static void
-count_statement(TriggerData *data, Source *source, Relation timelines)
+count_statement(TriggerData *data, Source *source)
 {
+	static Look look;
+	Relation	timelines = open_once("lead_timeline", RowExclusiveLock, &look);
 	Deltas	   *deltas;
 	/* the overflow of a total raises an error only for an INSERT into our own table of events */
 	bool		lenient = !TRIGGER_FIRED_BY_INSERT(data->tg_event) || RelationGetRelid(data->tg_relation) != our_table("event");
@@ -263,30 +265,37 @@ count_statement(TriggerData *data, Source *source, Relation timelines)
 	if (settings >= 0)
 		AtEOXact_GUC(false, settings);
 	deltas_write(deltas, timelines, source->deferred);
+	table_close(timelines, NoLock);
+}
+
+/* Subtract the rows of a table that is about to be truncated. */
+static void
+subtract_table(TriggerData *data, bool with_partitions)
+{
+	Relation	timelines = table_open(our_table("lead_timeline"), RowExclusiveLock);
+	RowTally	tally[TALLY_ENTRIES];
+
+	add_table(data->tg_relation, mapping_of(data->tg_trigger), with_partitions, -1, timelines, tally);
+	table_close(timelines, NoLock);
 }
 
 /* Count the rows of a statement that has ended. Before a TRUNCATE, subtract the rows of the table. */
 static void
 count_rows_of(TriggerData *data, Source *source, bool with_partitions)
 {
-	static Look look;
 	MemoryContext context;
 	MemoryContext old;
-	Relation	timelines;
-	RowTally	tally[TALLY_ENTRIES];
 
 	if (source_has_problem(source, data->tg_relation, true, "its rows are not counted"))
 		return;
 	context = AllocSetContextCreate(CurrentMemoryContext, "leadscore record", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
-	timelines = open_once("lead_timeline", RowExclusiveLock, &look);
 	if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
-		add_table(data->tg_relation, mapping_of(data->tg_trigger), with_partitions, -1, timelines, tally);
+		subtract_table(data, with_partitions);
 	else
-		count_statement(data, source, timelines);
+		write_rows_of(data, source, count_statement);
 	/* a snapshot taken from here on sees the rows and the deltas together */
 	CommandCounterIncrement();
-	table_close(timelines, NoLock);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 }

@@ -1036,6 +1036,40 @@ may_query(Oid owner, Relation relation)
 		check_enable_rls(RelationGetRelid(relation), owner, true) != RLS_ENABLED;
 }
 
+/* A table to read, and which of its rows. */
+typedef struct TableToRead
+{
+	TableReader *reader;
+	Relation	relation;
+	bool		with_children;
+	Datum		lead_ids;
+	Datum		kinds;
+} TableToRead;
+
+static void
+read_tables(void *argument)
+{
+	TableToRead *read = argument;
+	ListCell   *cell;
+	bool		more = true;
+
+	if ((read->lead_ids || read->kinds) && read->with_children && may_query(read->reader->owner, read->relation) &&
+		read_by_query(read->reader, read->relation, read->lead_ids, read->kinds))
+		return;
+	if (!read->with_children)
+	{
+		(void) read_one_table(read->reader, read->relation, GetActiveSnapshot());
+		return;
+	}
+	foreach(cell, find_all_inheritors(RelationGetRelid(read->relation), AccessShareLock, NULL))
+	{
+		Relation	child = table_open(lfirst_oid(cell), NoLock);
+
+		more = more && read_one_table(read->reader, child, GetActiveSnapshot());
+		table_close(child, NoLock);
+	}
+}
+
 /*
  * Read the rows of a table with the active snapshot, and pass each to "consume", which
  * runs as the table's owner, until it returns false. lead_ids and kinds (text[], or 0
@@ -1047,7 +1081,7 @@ source_read_table(Relation relation, Jsonb *mapping, bool with_children, Datum l
 {
 	Oid			owner = relation->rd_rel->relowner;
 	TableReader reader = {.mapping = mapping, .owner = owner, .consume = consume, .argument = argument};
-	bool		found;
+	TableToRead read = {&reader, relation, with_children, lead_ids, kinds};
 	int			settings;
 
 	if (!RELKIND_HAS_STORAGE(relation->rd_rel->relkind) && relation->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
@@ -1060,22 +1094,7 @@ source_read_table(Relation relation, Jsonb *mapping, bool with_children, Datum l
 
 	settings = NewGUCNestLevel();
 	pin_settings();
-	found = (lead_ids || kinds) && with_children && may_query(owner, relation) && read_by_query(&reader, relation, lead_ids, kinds);
-	if (!found && with_children)
-	{
-		ListCell   *cell;
-		bool		more = true;
-
-		foreach(cell, find_all_inheritors(RelationGetRelid(relation), AccessShareLock, NULL))
-		{
-			Relation	child = table_open(lfirst_oid(cell), NoLock);
-
-			more = more && read_one_table(&reader, child, GetActiveSnapshot());
-			table_close(child, NoLock);
-		}
-	}
-	else if (!found)
-		(void) read_one_table(&reader, relation, GetActiveSnapshot());
+	run_with_attempts(read_tables, &read);
 	AtEOXact_GUC(false, settings);
 }
 

@@ -88,6 +88,7 @@ struct Store
 	MemoryContext context;		/* a scan may allocate at any time, and keeps the memory */
 	MemoryContext row_context;	/* lasts as long as the taken row */
 	bool		newest;			/* also take rows that the transaction's snapshot does not see */
+	bool		leaves_large;	/* store_take() leaves rows whose timeline is stored out of line */
 	bool		dated;			/* it is pending_delta, whose third column is its transaction's start */
 	EState	   *estate;			/* NULL: no index written yet */
 	ResultRelInfo *result;		/* with its indexes open */
@@ -297,16 +298,14 @@ static bool
 find_by_place(Store *store, text *lead_id)
 {
 	Place	   *place = places && store->fetch ? place_lookup(places, place_key(store, lead_id)) : NULL;
-	ItemPointerData tid;
-	bool		again = false;
+	bool		all_dead;
 
 	if (place == NULL)
 		return false;
-	tid = place->begin;
 	/* the place may belong to another table, or to a time when this one had more rows */
-	if (!has_block(store->table, ItemPointerGetBlockNumber(&tid)))
+	if (!has_block(store->table, ItemPointerGetBlockNumber(&place->begin)))
 		return false;
-	if (!table_index_fetch_tuple(store->fetch, &tid, &store->now, store->found, &again, NULL))
+	if (!fetch_to_write(store->fetch, &place->begin, &store->now, store->found, &all_dead))
 		return false;
 	slot_getsomeattrs(store->found, 1);
 	if (text_equal(DatumGetTextPP(store->found->tts_values[0]), lead_id))
@@ -336,7 +335,7 @@ find_by_index(Store *store, text *lead_id)
 	ItemPointerData begin;
 
 	(void) key_index(store);
-	if (!scan_unique(store->scan, lead_id, store->found, &begin))
+	if (!scan_unique(store->scan, lead_id, store->found, &begin, store->fetch != NULL))
 		return false;
 	remember_place(store, lead_id, &begin);
 	return true;
@@ -346,7 +345,8 @@ typedef enum Found
 {
 	NONE,
 	FOUND,
-	BUSY						/* another transaction is inserting, updating or deleting it */
+	BUSY,						/* another transaction is inserting, updating or deleting it */
+	LARGE						/* its timeline is stored out of line, and such rows are left */
 } Found;
 
 /* Whether the version that was found is hidden from the transaction, at REPEATABLE READ or SERIALIZABLE. */
@@ -459,7 +459,17 @@ was_done(TM_Result result)
 	}
 }
 
-/* Look up a lead's row and, if there is one and it is free, lock it. */
+/* Whether the timeline in the row that was found is stored out of line. */
+static bool
+is_large(Store *store)
+{
+	bool		isnull;
+	Datum		timeline = slot_getattr(store->found, 2, &isnull);
+
+	return !isnull && VARATT_IS_EXTERNAL(DatumGetPointer(timeline));
+}
+
+/* Look up a lead's row and, if there is one, it is free and not left for its size, lock it. */
 static Found
 take_row(Store *store, text *lead_id, bool wait)
 {
@@ -470,6 +480,8 @@ take_row(Store *store, text *lead_id, bool wait)
 
 		if (found != FOUND)
 			return found;
+		if (store->leaves_large && is_large(store))
+			return LARGE;
 		result = lock_row(store, wait);
 		if (result == TM_WouldBlock)
 			return BUSY;
@@ -542,7 +554,17 @@ store_take(Store *store, text *lead_id, bool guess, struct varlena **timeline)
 	}
 	if (found == NONE && IsolationUsesXactSnapshot() && !store->newest && is_still_seen(store, lead_id))
 		found = BUSY;
-	return found == FOUND ? TAKEN : found == NONE ? FREE : TAKEN_BY_ANOTHER;
+	switch (found)
+	{
+		case FOUND:
+			return TAKEN;
+		case NONE:
+			return FREE;
+		case LARGE:
+			return TOO_LARGE;
+		default:
+			return TAKEN_BY_ANOTHER;
+	}
 }
 
 MemoryContext
@@ -657,6 +679,7 @@ struct Stores
 {
 	Relation	timelines;
 	bool		newest;
+	bool		leaves_large;
 	int			n;				/* number of partitions */
 	Oid		   *tables;
 	Part	   *parts;			/* at least one */
@@ -674,6 +697,12 @@ stores_open(Relation timelines, bool newest)
 	return stores;
 }
 
+void
+stores_leave_large(Stores *stores)
+{
+	stores->leaves_large = true;
+}
+
 static Part *
 part_of(Stores *stores, const text *lead_id)
 {
@@ -686,6 +715,8 @@ part_of(Stores *stores, const text *lead_id)
 
 		part->table = stores->n > 0 ? table_open(stores->tables[number], RowExclusiveLock) : stores->timelines;
 		part->store = store_open(part->table, true, stores->newest);
+		if (part->store)
+			part->store->leaves_large = stores->leaves_large;
 		MemoryContextSwitchTo(old);
 	}
 	return part;

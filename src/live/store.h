@@ -26,7 +26,8 @@ typedef enum Taken
 {
 	TAKEN,						/* we hold the row's lock until the transaction ends */
 	FREE,						/* no row: store_insert() may insert it */
-	TAKEN_BY_ANOTHER
+	TAKEN_BY_ANOTHER,
+	TOO_LARGE					/* not taken: see stores_leave_large() */
 } Taken;
 
 /*
@@ -67,6 +68,12 @@ typedef struct Stores Stores;
 
 extern Stores *stores_open(Relation timelines, bool newest);
 extern void stores_close(Stores *stores);
+
+/*
+ * Before any row is taken: leave those whose timeline is stored out of line (by default, rows of
+ * more than 2 kB; the table's storage parameter toast_tuple_target).
+ */
+extern void stores_leave_large(Stores *stores);
 
 /* The table of a lead's row. The store is NULL if the table is not as the extension created it. */
 extern Store *store_of(Stores *stores, const text *lead_id);

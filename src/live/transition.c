@@ -168,8 +168,12 @@ load_watching(SessionCache *cache pg_attribute_unused(), void *arg pg_attribute_
 {
 	MemoryContext context = CurrentMemoryContext;
 	Watching   *loaded = palloc0(sizeof(Watching));
-	int			settings = pin_plans();
+	int			settings;
 
+	/* a fresh session of a shop that watches nothing plans no query; watch() sends an invalidation when it commits */
+	if (!table_has_pages("watched_model"))
+		return loaded;
+	settings = pin_plans();
 	SPI_connect();
 	run("SELECT * FROM leadscore_internal.models_watched()", 0, NULL, NULL, NULL, true, SPI_OK_SELECT);
 	if (SPI_processed > 0)

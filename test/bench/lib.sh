@@ -6,7 +6,7 @@
 
 sql() { PGOPTIONS="-c client_min_messages=warning ${PGOPTIONS:-}" psql -X --quiet --no-align --tuples-only --set ON_ERROR_STOP=1 "$@" || die "the benchmark failed in: psql $*"; }
 
-contestants=() statements=() preparations=() servers=()
+contestants=() statements=() preparations=() servers=() connect=
 
 # contest NAME STATEMENT [PREPARATION [SERVER]]: enters the next race. Only the one statement is timed. A NAME that ends in
 # "2 workers" runs in parallel. A name means the same race everywhere. A SERVER is the host of another one than ours.
@@ -59,7 +59,8 @@ race()
 # race_clients BAR CLIENTS [DATABASE]: each that has entered, in turn, runs its statement as transactions of that many clients
 # for SECONDS_EACH. The preparation is a setting (name=value). Names get ", N clients"; measured are milliseconds a transaction.
 # A function before_each, where a bar has one, is called with the name first; it must print nothing. Where "percentiles" is set,
-# ", 99th percentile" is measured, too.
+# ", 99th percentile" is measured, too. Where "connect" is set, each transaction has a connection of its own,
+# and what is computed is all that the connection computes.
 race_clients()
 {
     local bar=$1 clients=$2 database=${3:-$PGDATABASE} i repeat name
@@ -71,8 +72,12 @@ race_clients()
                 before_each "$name"
             fi
             # a session's first transaction reads catalogs; marks get rare, so that they cost nothing
-            printf '%s\n' "${statements[i]};" '\set turn :turn + 1' '\if :turn >= :next' '\set next :turn * 5 / 4 + 8' \
-                'SELECT bench.mark(:turn);' '\endif' > "$WORKSPACE/transaction.sql"
+            if [ -n "$connect" ]; then
+                printf '%s\n' "${statements[i]};" 'SELECT bench.mark(1);'
+            else
+                printf '%s\n' "${statements[i]};" '\set turn :turn + 1' '\if :turn >= :next' '\set next :turn * 5 / 4 + 8' \
+                    'SELECT bench.mark(:turn);' '\endif'
+            fi > "$WORKSPACE/transaction.sql"
             PGHOST=${servers[i]} PGDATABASE=$database PGOPTIONS=${preparations[i]:+-c ${preparations[i]}} run_clients "$name" "$clients" $((repeat + 1))
         done
     done > "$WORKSPACE/race.out"    # no COPY that waits: while it lasts, nothing that was updated could be cleaned up
@@ -86,10 +91,11 @@ run_clients()
     local from to
 
     from=$(sql -c 'TRUNCATE bench.mark' -c 'SELECT logged FROM bench.reading()')
-    pgbench --no-vacuum --protocol=prepared --client="$2" --jobs="$(($2 < 2 ? 1 : 2))" --time="$SECONDS_EACH" --file="$WORKSPACE/transaction.sql" \
+    pgbench --no-vacuum --protocol=prepared --client="$2" --jobs="$(($2 < 2 ? 1 : 2))" --time="$SECONDS_EACH" --file="$WORKSPACE/transaction.sql" ${connect:+--connect} \
         --define=leads="$leads" --define=turn=0 --define=next=1 --random-seed="$3" ${percentiles:+--log --log-prefix="$WORKSPACE/latency"} \
         > "$WORKSPACE/pgbench.out" 2>&1 || { cat "$WORKSPACE/pgbench.out" >&2; die "the benchmark failed in pgbench: $1"; }
-    to=$(sql -F ' ' -c "SELECT r.logged - $from, coalesce(m.computed::text, '\\N') FROM bench.reading() r, bench.marked m")
+    to=$(sql -F ' ' -c "SELECT r.logged - $from, coalesce(m.computed::text, '\\N') FROM bench.reading() r,
+        $([ -n "$connect" ] && echo '(SELECT avg(computed) AS computed FROM bench.mark)' || echo bench.marked) m")
     awk -v name="$1" -v to="$to" '/^number of transactions actually processed/ { split($NF, n, "/") } /^latency average/ {
         split(to, t, " "); printf "%s\t%s\t%s\t%s\n", name, $4, t[2], t[1] / n[1] }' "$WORKSPACE/pgbench.out"
     if [ -n "${percentiles:-}" ]; then

@@ -320,3 +320,23 @@ SELECT * FROM current_profile ORDER BY 1;
 SELECT source, reason, rows FROM skipped_row;
 DELETE FROM shop.customer;
 SELECT * FROM current_profile ORDER BY 1;
+
+-- A statement that is cancelled while an expression is evaluated, which would take years: the block that catches it has done
+-- nothing.
+CREATE TABLE shop.mark (id text, at timestamptz DEFAULT '2026-01-01');
+SELECT track('shop.mark', lead_id => 'regexp_replace(id, ''^(a+)(a+)(a+)(a+)b\1\2\3\4\1\2\3\4$'', '''')', kind => 'order', occurred_at => 'at');
+CREATE FUNCTION shop.be_cancelled(OUT error text, OUT rows bigint) LANGUAGE plpgsql AS $$
+BEGIN
+	BEGIN
+		INSERT INTO shop.mark VALUES (repeat('a', 1000) || 'b' || repeat('a', 1001));
+	EXCEPTION WHEN query_canceled THEN
+		error := SQLERRM;
+	END;
+	rows := (SELECT count(*) FROM shop.mark);
+END
+$$;
+SET statement_timeout = '1s';
+SELECT * FROM shop.be_cancelled();
+RESET statement_timeout;
+SELECT count(*) FROM shop.mark;
+SELECT * FROM verify();
