@@ -88,13 +88,12 @@ extend_table(Decay *decay, int32 age)
 	point_to_tables(card);
 }
 
-/* The same with the tables of all that is added up, if leads have needed it often. */
+/* The same with the tables of all that is added up, for one of SLOW_LEADS leads that need it. */
 void
 extend_sums(Scorecard *card, int32 age)
 {
-	if (card->slow_leads < SLOW_LEADS)
-		card->slow_leads++;
-	else if (age < DECAY_TABLE_LIMIT)
+	card->slow_leads = (card->slow_leads + 1) % SLOW_LEADS;
+	if (card->slow_leads == 0 && age < DECAY_TABLE_LIMIT)
 		for (int32 i = 0; i < card->ngroups; i++)
 			for (int j = 0; card->groups[i].adds_up && j < SUMS; j++)
 				if (card->groups[i].sums[j] && card->groups[i].sums[j]->capacity <= age)
