@@ -3,15 +3,15 @@
  * at an instant.
  *
  * One routine, appraise_lead(), implements score(), appraise(), contributions()
- * and features(), so they cannot disagree. It walks the timeline's signals. The
- * hours of a signal that has weights are unpacked once, oldest first; each
- * weight then reads the part of them that lies within its window. A single
- * decayed sum, the most common weight, is added up while the hours are read.
- * Weights that count from the last hour of another signal follow, then the
+ * and features(), so they cannot disagree. It walks the timeline's signals. Sums,
+ * the most common weights, are added up while the hours of their signal are read
+ * (add_up.h). If a signal has others, its hours are unpacked once, oldest first;
+ * each weight then reads the part of them that lies within its window. Weights that count from the last hour of another signal follow, then the
  * weights that are worth something if nothing happened, and the rules. Most
  * leads have few hours of each signal, so the main cost is mispredicted
  * branches; the code has few branches that are hard to predict.
  */
+#include "model/add_up.h"
 #include "model/measure.h"
 
 #include "access/htup_details.h"
@@ -27,8 +27,9 @@ PG_FUNCTION_INFO_V1(contributions);
 PG_FUNCTION_INFO_V1(features);
 PG_FUNCTION_INFO_V1(next_segment);
 
-/* A scorecard keeps room for this many hours: 1 MB. */
+/* A scorecard keeps room for this many hours, 1 MB, and so many bytes of a timeline. */
 #define MOST_SCRATCH 32768
+#define MOST_BYTES (1024 * 1024)
 
 /* The same, not inlined, for rarer cases: it keeps the loop over weights small. */
 static pg_noinline bool
@@ -37,19 +38,16 @@ measure_apart(const Weight *w, Activity *a, int32 first, double *measured)
 	return measure(w, a, first, measured);
 }
 
-/* Book a weight's points: in its category's part, or directly in the total. */
+/* Book a weight's points: in its category's part, or in the total of those without a category. */
 static inline void
-book(Scorecard *card, int32 index, double measured, int32 last_hour,
-	 double *total, Contribution *contributions)
+book(const Scorecard *card, const Weight *w, double measured, int32 last_hour, Contribution *contributions)
 {
-	const Weight *w = &card->weights[index];
 	double		uncapped = worth(w, measured);
 	double		points = clamp(uncapped, w->min_points, w->max_points);
 
-	total = w->part >= 0 ? &card->parts[w->part].sum : total;
-	*total += points;
+	*w->total += points;
 	if (contributions)
-		contributions[index] = (Contribution) {true, measured, uncapped, points, last_hour};
+		contributions[w - card->weights] = (Contribution) {true, measured, uncapped, points, last_hour};
 }
 
 /* Book the points of a weight with if_none: 0 if it had something to measure. */
@@ -69,6 +67,24 @@ book_absence(Scorecard *card, int32 index, double *total, Contribution *contribu
 }
 
 /* ---------- one lead ---------- */
+
+void
+read_padded(Scorecard *card, TimelineReader *reader, const struct varlena *timeline)
+{
+	Size		size = PADDED_SIZE(VARSIZE_ANY_EXHDR(timeline));
+
+	if (unlikely(size > card->bytes_size))
+	{
+		size = Max(1024, size);
+		if (card->bytes)
+			pfree(card->bytes);
+		card->bytes = NULL;
+		card->bytes_size = 0;
+		card->bytes = MemoryContextAllocHuge(card->context, size);
+		card->bytes_size = size;
+	}
+	padded_read(reader, card->bytes, timeline);
+}
 
 pg_noinline void
 scratch_enlarge(Scorecard *card, uint32 n)
@@ -96,10 +112,16 @@ scratch_enlarge(Scorecard *card, uint32 n)
 	card->scratch_capacity = capacity;
 }
 
-/* Free the room that an unusually long signal took. */
+/* Free the room that an unusually long timeline or signal took. */
 void
 scratch_release(Scorecard *card)
 {
+	if (card->bytes_size > MOST_BYTES)
+	{
+		pfree(card->bytes);
+		card->bytes = NULL;
+		card->bytes_size = 0;
+	}
 	if (card->scratch_capacity <= MOST_SCRATCH)
 		return;
 	pfree(card->ages);
@@ -110,39 +132,27 @@ scratch_release(Scorecard *card)
 	card->scratch_capacity = 0;
 }
 
-/*
- * The sum for a signal with a single weight, added up while the hours are
- * read. Sets the last known hour, or NO_HOUR if there is none.
- */
-static inline double
-sum_signal(const Weight *w, TimelineReader *reader, int32 hour, int32 known, int32 *last)
+int32
+add_up_slowly(const SignalWeights *group, TimelineReader *reader, int32 hour, int32 known, double *figures)
 {
-	TimelineReader r = *reader;
-	int64		o;
-	int64		v;
-	double		sum = 0;
+	int32		last = NO_HOUR;
 
-	*last = NO_HOUR;
-	if (w->measure == MEASURE_COUNT)
-		while (r.left > 0)
-		{
-			timeline_next_entry(&r, &o, &v);
-			if (unlikely(r.hour > known))
-				continue;
-			*last = r.hour;
-			sum += (double) o * decay_factor(w->decay, hour - r.hour);
-		}
-	else
-		while (r.left > 0)
-		{
-			timeline_next_entry(&r, &o, &v);
-			if (unlikely(r.hour > known))
-				continue;
-			*last = r.hour;
-			sum += (double) v / MILLIONTHS * decay_factor(w->decay, hour - r.hour);
-		}
-	*reader = r;
-	return sum;
+	memset(figures, 0, FIGURES * sizeof(double));
+	while (reader->left > 0)
+	{
+		int64		occurrences;
+		int64		value;
+
+		padded_next_entry(reader, &occurrences, &value);
+		if (reader->hour > known)
+			continue;
+		last = reader->hour;
+		for (int i = 0; i < SUMS; i++)
+			if (group->sums[i])
+				figures[i] += (i == FIGURE_VALUE ? (double) value / MILLIONTHS : (double) occurrences) *
+					decay_factor(group->sums[i], hour - last);
+	}
+	return last;
 }
 
 /* A weight's signal last occurred "age" hours ago: the lead may have reached a later stage. */
@@ -197,7 +207,7 @@ check_conditions(Scorecard *card, const SignalWeights *group, Activity *activity
 	}
 }
 
-/* Mark the weights and conditions that happened by the last hour of their signal. */
+/* Mark the conditions that hold by the last hour of their signal. */
 static inline void
 check_simple(Scorecard *card, int32 hour)
 {
@@ -225,8 +235,7 @@ appraise_weights(Scorecard *card, const Indexes *weights, bool later, Activity *
 
 	for (int32 i = 0; i < weights->n; i++)
 	{
-		int32		index = weights->items[i];
-		Weight	   *w = &card->weights[index];
+		Weight	   *w = &card->weights[weights->items[i]];
 
 		CHECK_FOR_INTERRUPTS();
 		reach_stage(card, w, last_age, appraisal);
@@ -236,7 +245,27 @@ appraise_weights(Scorecard *card, const Indexes *weights, bool later, Activity *
 		if (!found)
 			continue;
 		w->happened = card->turn;
-		book(card, index, measured, activity->hour - last_age, &appraisal->engagement, contributions);
+		book(card, w, measured, activity->hour - last_age, contributions);
+	}
+}
+
+/* Appraise the weights of a signal that has been added up. */
+static inline void
+appraise_sums(Scorecard *card, const SignalWeights *group, const double *figures, int32 hour, int32 last,
+			  Appraisal *appraisal, Contribution *contributions)
+{
+	uint64		turn = card->turn;
+	int32		age = hour - last;
+
+	for (Weight **next = group->added_up; *next; next++)
+	{
+		Weight	   *w = *next;
+
+		reach_stage(card, w, age, appraisal);
+		if (age >= w->until)
+			continue;
+		w->happened = turn;
+		book(card, w, figures[w->figure], last, contributions);
 	}
 }
 
@@ -259,11 +288,17 @@ appraise_timeline(Scorecard *card, const struct varlena *timeline, int32 hour, i
 				  Appraisal *appraisal, Contribution *contributions)
 {
 	TimelineReader reader;
+	double		figures[FIGURES];
+	uint32		ages = card->covered_ages - (hour - known);
+	bool		covered;		/* by the factor tables */
 
 	card->nwaiting = 0;
 	card->scratch_used = 0;
-	timeline_read(&reader, timeline);
-	while (timeline_next_signal(&reader))
+	read_padded(card, &reader, timeline);
+	covered = reader.base <= known && hour - reader.base < card->covered_ages;
+	if (unlikely(!covered && reader.base <= known))
+		extend_sums(card, hour - reader.base);
+	while (padded_next_signal(&reader))
 	{
 		SignalWeights *group;
 		Activity	activity;
@@ -279,18 +314,16 @@ appraise_timeline(Scorecard *card, const struct varlena *timeline, int32 hour, i
 			continue;
 		}
 
-		if (group->one_sum)
+		if (group->adds_up)
 		{
-			int32		index = group->weights.items[0];
-			const Weight *w = &card->weights[index];
-			double		measured = sum_signal(w, &reader, hour, known, &last);
-
+			last = covered ? add_up(group, &reader, hour, known, ages, figures) : add_up_slowly(group, &reader, hour, known, figures);
 			if (last == NO_HOUR)
 				continue;
+			if (group->needs_last_age)
+				figures[FIGURE_DAYS] = (hour - last) / (double) HOURS_A_DAY;
 			appraisal->last_hour = Max(appraisal->last_hour, last);
-			reach_stage(card, w, hour - last, appraisal);
-			book(card, index, measured, last, &appraisal->engagement, contributions);
 			note_last(card, group, last);
+			appraise_sums(card, group, figures, hour, last, appraisal, contributions);
 			continue;
 		}
 
@@ -317,6 +350,7 @@ appraise_timeline(Scorecard *card, const struct varlena *timeline, int32 hour, i
 
 	if (card->nwaiting > 0)
 		appraise_waiting(card, hour, appraisal, contributions);
+	appraisal->engagement += card->parts[card->nparts].sum;
 }
 
 /* Appraise a profile. An unknown profile matches only if a profile without any attributes does. */
@@ -335,7 +369,7 @@ appraise_profile(Scorecard *card, Jsonb *profile, Appraisal *appraisal, Contribu
 		for (int32 j = 0; j < group->weights.n; j++)
 		{
 			reach_stage(card, &card->weights[group->weights.items[j]], 0, appraisal);
-			book(card, group->weights.items[j], 1, NO_HOUR, &appraisal->fit, contributions);
+			book(card, &card->weights[group->weights.items[j]], 1, NO_HOUR, contributions);
 		}
 		for (int32 j = 0; j < group->conditions.n; j++)
 		{
@@ -345,6 +379,7 @@ appraise_profile(Scorecard *card, Jsonb *profile, Appraisal *appraisal, Contribu
 				condition->happened = card->turn;
 		}
 	}
+	appraisal->fit += card->parts[card->nparts + 1].sum;
 }
 
 /* Whether a rule holds. All conditions are read: that is cheaper than a branch for each, which cannot be predicted. */
@@ -394,7 +429,7 @@ appraise_begin(Scorecard *card, Appraisal *appraisal)
 	appraisal->last_hour = NO_HOUR;
 	appraisal->rules = 0;
 	card->turn++;
-	for (int32 i = 0; i < card->nparts; i++)
+	for (int32 i = 0; i < card->nparts + 2; i++)
 		card->parts[i].sum = 0;
 }
 

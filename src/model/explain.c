@@ -81,7 +81,7 @@ plainer_card(Jsonb *document, bool limited)
 			card->weights[i].max_per_day = 0;
 	}
 	for (int32 i = 0; i < card->ngroups; i++)
-		card->groups[i].one_sum = false;
+		card->groups[i].adds_up = false;
 	return card;
 }
 

@@ -26,6 +26,9 @@ typedef struct Activity
 	const double *counted;
 } Activity;
 
+/* Start to read a timeline. */
+extern void read_padded(Scorecard *card, TimelineReader *reader, const struct varlena *timeline);
+
 /* Room for the hours of one signal; scratch_release() frees it after an unusually long one. */
 extern void scratch_enlarge(Scorecard *card, uint32 n);
 extern void scratch_release(Scorecard *card);
@@ -249,7 +252,7 @@ unpack_signal(Scorecard *card, TimelineReader *reader, int32 hour, int32 known, 
 		int64		o;
 		int64		v;
 
-		timeline_next_entry(&r, &o, &v);
+		padded_next_entry(&r, &o, &v);
 		/* later hours are written too, but not kept */
 		ages[n] = hour - r.hour;
 		occurrences[n] = (double) o;
@@ -272,7 +275,7 @@ skip_signal(TimelineReader *reader, int32 hour)
 		int64		occurrences;
 		int64		value;
 
-		timeline_next_entry(reader, &occurrences, &value);
+		padded_next_entry(reader, &occurrences, &value);
 		if (reader->hour <= hour)
 			last = reader->hour;
 	}

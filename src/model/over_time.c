@@ -350,8 +350,8 @@ walk_timeline(OverTime *over, const struct varlena *timeline)
 
 	card->nwaiting = 0;
 	card->scratch_used = 0;
-	timeline_read(&reader, timeline);
-	while (timeline_next_signal(&reader))
+	read_padded(card, &reader, timeline);
+	while (padded_next_signal(&reader))
 	{
 		SignalWeights *group = group_of_signal(card, reader.signal_id);
 

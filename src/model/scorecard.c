@@ -14,6 +14,8 @@ PG_FUNCTION_INFO_V1(check_scorecard);
 
 /* Look-ups before a decay table is built: scoring one lead does not need one. */
 #define DECAY_TABLE_AFTER 512
+/* The same in leads, where the tables of all signals are built at once. */
+#define SLOW_LEADS 64
 /* Factors of ages above this (seven years) are computed each time. */
 #define DECAY_TABLE_LIMIT 65536
 /* Most factors in all tables of a scorecard: 4 MB. */
@@ -35,7 +37,32 @@ decay_compute(const Decay *decay, int32 age)
 		factor = exp2(-(double) age / decay->half_life);
 	if (decay->fades_over > 0)
 		factor *= Max(0.0, 1.0 - (double) age / decay->fades_over);
+	if (decay->within > 0 && age >= decay->within)
+		factor = 0;
 	return factor;
+}
+
+/* Note what of the tables has changed for what is added up. */
+static void
+point_to_tables(Scorecard *card)
+{
+	card->covered_ages = PG_INT32_MAX;
+	for (int32 i = 0; i < card->ngroups; i++)
+	{
+		SignalWeights *group = &card->groups[i];
+		const double *any = NULL;
+
+		for (int j = 0; group->adds_up && j < SUMS; j++)
+		{
+			if (group->sums[j] == NULL)
+				continue;
+			card->covered_ages = Min(card->covered_ages, group->sums[j]->capacity);
+			any = group->factors[j] = group->sums[j]->factors;
+		}
+		for (int j = 0; j < SUMS; j++)
+			if (group->sums[j] == NULL)
+				group->factors[j] = any;
+	}
 }
 
 /* Build or enlarge a table so that it holds an age, if there is room. */
@@ -58,6 +85,19 @@ extend_table(Decay *decay, int32 age)
 	card->decay_factors += capacity - decay->capacity;
 	decay->factors = factors;
 	decay->capacity = capacity;
+	point_to_tables(card);
+}
+
+/* The same with the tables of all that is added up, for one of SLOW_LEADS leads that need it. */
+void
+extend_sums(Scorecard *card, int32 age)
+{
+	card->slow_leads = (card->slow_leads + 1) % SLOW_LEADS;
+	if (card->slow_leads == 0 && age < DECAY_TABLE_LIMIT)
+		for (int32 i = 0; i < card->ngroups; i++)
+			for (int j = 0; card->groups[i].adds_up && j < SUMS; j++)
+				if (card->groups[i].sums[j] && card->groups[i].sums[j]->capacity <= age)
+					extend_table(card->groups[i].sums[j], age);
 }
 
 /* The factor of an age that is not in the table. */
@@ -232,7 +272,7 @@ typedef struct CardReader
 /* A decay that weights share. */
 typedef struct DecayEntry
 {
-	int32		lengths[2];		/* half_life, fades_over: the key */
+	int32		lengths[3];		/* half_life, fades_over, within: the key */
 	Decay	   *decay;
 } DecayEntry;
 
@@ -307,7 +347,7 @@ read_categories(CardReader *reader, JsonbContainer *document, const DocPath *roo
 					"max_points", &category->max_points, true);
 	}
 	names_finish(&reader->category_names, &array.path);
-	reader->card->parts = palloc0(Max(2 * array.n, 1) * sizeof(CategoryPart));
+	reader->card->parts = palloc0((2 * array.n + 2) * sizeof(CategoryPart));
 }
 
 static void
@@ -497,11 +537,11 @@ category_part(CardReader *reader, int32 category, bool profile)
 	return reader->part_of[category][profile];
 }
 
-/* The weight's decay, shared with other weights of the same decay. */
+/* A decay, shared by all that have the same. */
 static Decay *
-shared_decay(CardReader *reader, int32 half_life, int32 fades_over)
+shared_decay(CardReader *reader, int32 half_life, int32 fades_over, int32 within)
 {
-	int32		key[2] = {half_life, fades_over};
+	int32		key[3] = {half_life, fades_over, within};
 	bool		found;
 	DecayEntry *entry = hash_search(reader->decays, key, HASH_ENTER, &found);
 
@@ -510,6 +550,7 @@ shared_decay(CardReader *reader, int32 half_life, int32 fades_over)
 		entry->decay = palloc0(sizeof(Decay));
 		entry->decay->half_life = half_life;
 		entry->decay->fades_over = fades_over;
+		entry->decay->within = within;
 		entry->decay->card = reader->card;
 	}
 	return entry->decay;
@@ -588,11 +629,14 @@ read_measure(CardReader *reader, JsonbContainer *object, const DocPath *path, We
 				 : "Event signals are measured by count, value, average_value, active_days, days_since_last or days_since_first.");
 	}
 	(void) doc_hours(object, path, "within", &w->within);
+	w->until = w->within == 0 ? PG_INT32_MAX : w->within;
 	read_bounds(object, path, "at_least", &w->at_least, "below", &w->below, false);
 	if (w->measure == MEASURE_VALUE || w->measure == MEASURE_AVERAGE_VALUE)
 		group_of(reader, signal)->needs_values = true;
 	if (w->measure == MEASURE_ACTIVE_DAYS)
 		group_of(reader, signal)->needs_days = true;
+	if (w->measure == MEASURE_DAYS_SINCE_LAST)
+		group_of(reader, signal)->needs_last_age = true;
 	return signal;
 }
 
@@ -675,7 +719,7 @@ read_weight(CardReader *reader, JsonbContainer *object, const DocPath *path, int
 	(void) doc_hours(object, path, "fades_over", &fades_over);
 	(void) doc_integer(object, path, "max_per_day", 1, &w->max_per_day);
 	if (half_life || fades_over)
-		w->decay = shared_decay(reader, half_life, fades_over);
+		w->decay = shared_decay(reader, half_life, fades_over, 0);
 	w->banded = !isinf(w->at_least) || !isinf(w->below);
 	w->linear = w->linear && !w->banded;
 	read_bounds(object, path, "min_points", &w->min_points, "max_points", &w->max_points, true);
@@ -824,23 +868,60 @@ mark_same_figures(const CardReader *reader, const Indexes *weights)
 	}
 }
 
+/* Find room for a sum among those of a group from "first" to "last"; -1: there is none. */
+static int32
+find_sum(SignalWeights *group, int32 first, int32 last, Decay *decay)
+{
+	for (int32 i = first; i <= last; i++)
+	{
+		if (group->sums[i] == NULL)
+			group->sums[i] = decay;
+		if (group->sums[i] == decay)
+			return i;
+	}
+	return -1;
+}
+
+/* Have a signal's weights added up while its hours are read, if that can be done with all of them. */
+static void
+find_sums(CardReader *reader, SignalWeights *group)
+{
+	group->adds_up = group->weights.n > 0 && group->later.n == 0 && group->measured.n == 0;
+	group->added_up = palloc0((group->weights.n + 1) * sizeof(Weight *));
+	for (int32 i = 0; group->adds_up && i < group->weights.n; i++)
+	{
+		Weight	   *w = &reader->card->weights[group->weights.items[i]];
+		Decay	   *decay = shared_decay(reader, w->decay ? w->decay->half_life : 0, w->decay ? w->decay->fades_over : 0, w->within);
+
+		w->figure = -1;
+		if (w->measure == MEASURE_COUNT && w->max_per_day == 0)
+			w->figure = find_sum(group, 0, FIGURE_VALUE - 1, decay);
+		else if (w->measure == MEASURE_VALUE)
+			w->figure = find_sum(group, FIGURE_VALUE, FIGURE_VALUE, decay);
+		else if (w->measure == MEASURE_DAYS_SINCE_LAST)
+			w->figure = FIGURE_DAYS;
+		group->adds_up = w->figure >= 0;
+		group->added_up[i] = w;
+	}
+	if (group->adds_up && group->sums[FIGURE_VALUE] == NULL)	/* at least one sum: the loop looks its factors up */
+		(void) find_sum(group, 0, 0, shared_decay(reader, 0, 0, 0));
+}
+
 static void
 add_simple(Scorecard *card, Weight *what, SignalWeights *group)
 {
-	card->simple[card->nsimple++] = (Simple) {what, group, what->within == 0 ? PG_INT32_MAX : what->within};
+	card->simple[card->nsimple++] = (Simple) {what, group, what->until};
 }
 
-/* List the weights and conditions that the last hour of a signal decides. */
+/* List the conditions that the last hour of a signal decides. */
 static void
 find_simple(Scorecard *card)
 {
-	card->simple = palloc(Max(card->absences.n + card->nconditions, 1) * sizeof(Simple));
+	card->simple = palloc(Max(card->nconditions, 1) * sizeof(Simple));
 	for (int i = 0; i < card->ngroups; i++)
 	{
 		SignalWeights *group = &card->groups[i];
 
-		if (group->one_sum && card->weights[group->weights.items[0]].has_if_none)
-			add_simple(card, &card->weights[group->weights.items[0]], group);
 		for (int32 j = 0; j < group->conditions.n; j++)
 			if (card->conditions[group->conditions.items[j]].any_figure)
 				add_simple(card, &card->conditions[group->conditions.items[j]], group);
@@ -866,10 +947,8 @@ finish_groups(CardReader *reader, const DocPath *root)
 	for (int i = 0; i < card->ngroups; i++)
 	{
 		SignalWeights *group = &card->groups[i];
-		const Weight *w = group->weights.n == 1 ? &card->weights[group->weights.items[0]] : NULL;
 
-		group->one_sum = w && (w->measure == MEASURE_COUNT || w->measure == MEASURE_VALUE) &&
-			w->decay && w->within == 0 && w->max_per_day == 0 && group->later.n == 0 && group->measured.n == 0;
+		find_sums(reader, group);
 		mark_same_figures(reader, &group->weights);
 		mark_same_figures(reader, &group->later);
 		if (group->signal_id >= 0 && group->signal_id < card->nsignal_ids)
@@ -877,6 +956,7 @@ finish_groups(CardReader *reader, const DocPath *root)
 	}
 
 	find_simple(card);
+	point_to_tables(card);
 
 	for (int32 i = 0; i < card->nweights; i++)
 	{
@@ -925,10 +1005,16 @@ read_card(Jsonb *document, bool needs_ids)
 	read_grades(&reader, object, &root);
 	reader.decays = hash_create("leadscore decays", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	read_weights(&reader, object, &root);
-	hash_destroy(reader.decays);
 	read_rules(&reader, object, &root);
 	read_segments(&reader, object, &root);
 	finish_groups(&reader, &root);
+	hash_destroy(reader.decays);
+	for (int32 i = 0; i < card->nweights; i++)
+	{
+		Weight	   *w = &card->weights[i];
+
+		w->total = &card->parts[w->part >= 0 ? w->part : card->nparts + (w->measure == MEASURE_PRESENT)].sum;
+	}
 	return card;
 }
 

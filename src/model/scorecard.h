@@ -12,8 +12,8 @@
  *       groups[]      event signals by signal_id   ─┐ each with the numbers
  *       profiles[]    profile signals              ─┘ of its weights and conditions
  *       absences[]    the weights that are worth something if nothing happened
- *       simple[]      weights and conditions that the last hour of a signal decides
- *       decays[]      one for each distinct (half_life, fades_over)
+ *       simple[]      conditions that the last hour of a signal decides
+ *       decays[]      one for each distinct (half_life, fades_over, window)
  *       parts[]       categories, split into their event and profile part
  *       stages[], grades[] (highest min_fit first), segments[] (by position)
  *
@@ -50,6 +50,7 @@ typedef struct Decay
 {
 	int32		half_life;		/* hours; 0: none */
 	int32		fades_over;		/* hours; 0: none */
+	int32		within;			/* hours; older ones count nothing; 0: all count */
 	int32		capacity;		/* of the table; 0: not built yet */
 	int32		misses;			/* look-ups outside the table */
 	double	   *factors;		/* by age */
@@ -67,6 +68,7 @@ typedef struct Weight
 	bool		has_weight_id;
 	bool		has_if_none;
 	int32		part;			/* of a category, or -1 */
+	int32		figure;			/* what is added up for it, if its group adds up */
 	int32		stage;			/* index, or -1 */
 	Measure		measure;
 	bool		banded;
@@ -74,9 +76,11 @@ typedef struct Weight
 	bool		any_figure;		/* for a condition: one hour in its window is enough */
 	bool		same_figure;	/* it measures what the weight before it measures, of its group */
 	int32		within;			/* hours; 0: all */
+	int32		until;			/* the same; PG_INT32_MAX: all */
 	int32		max_per_day;	/* 0: all */
 	Decay	   *decay;			/* or NULL */
 	struct SignalWeights *since;	/* only hours after the last hour of this signal are measured; NULL: all */
+	double	   *total;			/* where its points go: the sum of a part, or of what has no category */
 	uint64		happened;		/* the turn in which it measured something; for a condition, in which it held */
 	double		points;
 	double		if_none;		/* points if there is nothing to measure */
@@ -101,6 +105,15 @@ typedef struct Indexes
 	int32	   *items;
 } Indexes;
 
+/* What is added up while the hours of a signal are read: three sums of occurrences, and one of values. */
+enum
+{
+	FIGURE_VALUE = 3,
+	SUMS,
+	FIGURE_DAYS = SUMS,			/* since the last hour, which is no sum */
+	FIGURES
+};
+
 /* The weights and conditions of one signal. */
 typedef struct SignalWeights
 {
@@ -112,8 +125,12 @@ typedef struct SignalWeights
 	PropertyMatcher matcher;	/* of a profile signal */
 	bool		any_profile;	/* any profile has this signal: it has no matcher */
 	bool		nobody_matches; /* an unknown profile has this signal */
-	bool		one_sum;		/* a single weight, a decayed sum of all hours; conditions need only one hour */
 	bool		is_start;		/* some weight counts from its last hour */
+	bool		needs_last_age; /* something measures days since the last hour */
+	bool		adds_up;		/* all weights are added up, conditions need only one hour */
+	Decay	   *sums[SUMS];		/* what is added up: NULL: nothing */
+	const double *factors[SUMS];	/* its table; if nothing is added up, any */
+	Weight	  **added_up;		/* the weights, then NULL */
 	Indexes		weights;		/* those that count from the beginning */
 	Indexes		later;			/* those that count from the last hour of another signal */
 	Indexes		conditions;
@@ -124,7 +141,7 @@ typedef struct SignalWeights
 	int32		last_hour;
 } SignalWeights;
 
-/* A weight or condition that the last hour of its signal decides: it happened if that lies within a window. */
+/* A condition that the last hour of its signal decides: it happened if that lies within a window. */
 typedef struct Simple
 {
 	Weight	   *what;
@@ -222,7 +239,7 @@ typedef struct Scorecard
 	Simple	   *simple;
 	SignalWeights *groups;
 	SignalWeights *profiles;
-	CategoryPart *parts;
+	CategoryPart *parts;		/* and two more, for event and profile weights without a category */
 	Stage	   *stages;
 	Grade	   *grades;
 	Segment    *segments;
@@ -231,6 +248,8 @@ typedef struct Scorecard
 	int32		nsignal_ids;
 	SignalWeights **group_of;
 	int32		decay_factors;	/* in the tables of all decays */
+	int32		covered_ages;	/* all tables of what is added up have the factors of ages below this */
+	int32		slow_leads;		/* scored while they had not */
 
 	MemoryContext context;		/* holds all of it */
 	ResultRow	row;			/* of appraise() */
@@ -240,7 +259,9 @@ typedef struct Scorecard
 	int32		nwaiting;
 	Waiting    *waiting;		/* room for one per group, if a weight waits */
 
-	/* room for the hours of one signal */
+	/* room for a timeline's bytes, and for the hours of one signal */
+	uint8	   *bytes;
+	Size		bytes_size;
 	int32		scratch_capacity;
 	int32		scratch_used;	/* by signals that wait */
 	int32	   *ages;
@@ -260,6 +281,7 @@ nterms(const Scorecard *card)
 extern void *scorecard_compile(Jsonb *document);
 extern Scorecard *scorecard_compile_in(MemoryContext context, Datum document);
 extern double decay_factor_slow(Decay *decay, int32 age);
+extern void extend_sums(Scorecard *card, int32 age);
 
 /* The decay factor of an hour that is "age" (>= 0) hours old. */
 static inline double

@@ -33,6 +33,8 @@
 #include "compat.h"
 
 #include "datatype/timestamp.h"
+#include "port/pg_bitutils.h"
+#include "port/pg_bswap.h"
 #include "utils/numeric.h"
 
 #define TIMELINE_VERSION 1
@@ -214,6 +216,144 @@ timeline_next_entry(TimelineReader *reader, int64 *occurrences, int64 *value)
 			*value = timeline_unzigzag(timeline_varint(&reader->next, reader->end));
 	}
 	reader->left--;
+}
+
+/*
+ * ---------- reading a copy with room behind it ----------
+ *
+ * Most leads have a few dozen bytes, so checking for each number whether the end is near costs more
+ * than a copy. The fast paths below check nothing: an hour takes two bytes at most, a number is read
+ * from where the bytes end at the latest, and a signal has no more entries than bytes are left. So
+ * reading never leaves PADDED_SIZE bytes, whatever they hold.
+ */
+#define PADDED_SIZE(length) (3 * (Size) (length) + 64)
+
+/* Read a number of any length: up to eight bytes at once. */
+static inline uint64
+padded_varint(const uint8 **next, const uint8 *end)
+{
+	const uint8 *p = Min(*next, end);
+	uint64		v;
+	uint64		stops;			/* the high bits of bytes that end a number */
+
+	memcpy(&v, p, sizeof(v));
+#ifdef WORDS_BIGENDIAN
+	v = pg_bswap64(v);
+#endif
+	stops = ~v & UINT64CONST(0x8080808080808080);
+	if (unlikely(stops == 0))
+	{
+		v = timeline_varint(&p, end);
+		*next = p;
+		return v;
+	}
+	*next = p + (pg_rightmost_one_pos64(stops) + 1) / 8;
+	v &= (stops ^ (stops - 1)) & UINT64CONST(0x7f7f7f7f7f7f7f7f);
+	/* seven bits of each byte, moved together */
+	v = (v & UINT64CONST(0x007f007f007f007f)) | (v & UINT64CONST(0x7f007f007f007f00)) >> 1;
+	v = (v & UINT64CONST(0x00003fff00003fff)) | (v & UINT64CONST(0x3fff00003fff0000)) >> 2;
+	return (v & UINT64CONST(0x000000000fffffff)) | (v & UINT64CONST(0x0fffffff00000000)) >> 4;
+}
+
+/* Start to read a copy of a timeline in "padded", which has room for PADDED_SIZE. */
+static inline void
+padded_read(TimelineReader *reader, uint8 *padded, const struct varlena *timeline)
+{
+	Size		length = VARSIZE_ANY_EXHDR(timeline);
+
+	memcpy(padded, VARDATA_ANY(timeline), length);
+	reader->next = padded + 1;	/* behind the version */
+	reader->end = padded + length;
+	reader->base = 0;
+	if (reader->next < reader->end)
+		reader->base = (int32) padded_varint(&reader->next, reader->end);
+	reader->signal_id = 0;
+	reader->hour = 0;
+	reader->left = 0;
+}
+
+/* The next two bytes as a number, the first one lowest. */
+static inline uint32
+two_bytes(const uint8 *p)
+{
+	uint16		bytes;
+
+	memcpy(&bytes, p, sizeof(bytes));
+#ifdef WORDS_BIGENDIAN
+	bytes = pg_bswap16(bytes);
+#endif
+	return bytes;
+}
+
+static inline bool
+padded_next_signal(TimelineReader *reader)
+{
+	uint32		head;
+
+	Assert(reader->left == 0);
+	if (reader->next >= reader->end)
+		return false;
+	head = two_bytes(reader->next);
+	if (likely((head & 0x8080) == 0))
+	{
+		reader->signal_id += head & 0x7f;
+		reader->left = head >> 8;
+		reader->next += 2;
+	}
+	else
+	{
+		reader->signal_id += (int32) timeline_varint(&reader->next, reader->end);
+		reader->left = (uint32) timeline_varint(&reader->next, reader->end);
+	}
+	reader->hour = reader->base;
+	reader->left = Min(reader->left, (uint32) (reader->end - reader->next));
+	return true;
+}
+
+/* Read how far the next hour is from the one before it, and which numbers follow: 2, occurrences; 1, a value. */
+static inline int32
+padded_distance(const uint8 **next, const uint8 *end, uint32 *numbers)
+{
+	uint32		bytes = two_bytes(*next);
+	uint64		token;
+
+	*numbers = bytes & 3;
+	if (likely((~bytes & 0x8080) != 0))
+	{
+		/* one byte about as often as two, so without a branch: see timeline_next_entry() */
+		uint32		two = bytes >> 7 & 1;
+
+		*next += 1 + two;
+		return (int32) ((bytes >> 2 & 0x1f) + (bytes >> 3 & 0xfe0) * two);
+	}
+	token = timeline_varint(next, end);
+	return (int32) (token >> 2);
+}
+
+/* Read a number that follows an hour. */
+static inline int64
+padded_number(const uint8 **next, const uint8 *end)
+{
+	return timeline_unzigzag(padded_varint(next, end));
+}
+
+/* Read the next entry of the reader's signal, of which some are left. */
+static inline void
+padded_next_entry(TimelineReader *reader, int64 *occurrences, int64 *value)
+{
+	uint32		numbers;
+
+	reader->left--;
+	reader->hour += padded_distance(&reader->next, reader->end, &numbers);
+	*occurrences = 1;
+	*value = 0;
+	if (numbers)
+	{
+		if (numbers & 2)
+			*occurrences = padded_number(&reader->next, reader->end);
+		if (numbers & 1)
+			*value = padded_number(&reader->next, reader->end);
+	}
 }
 
 #endif							/* LEADSCORE_TIMELINE_H */
