@@ -23,7 +23,7 @@
 #define PLACES 20				/* of logits, in one, by which rows near are counted */
 #define NEAR 6					/* places of a standard deviation */
 #define FARTHEST 10				/* logit that is told from those beyond */
-#define STAY 0.0004				/* penalty, as a share of all rows' weights, that keeps terms from flying apart */
+#define STAY 0.0004			/* penalty, as a share of all rows' weights, that keeps terms together */
 
 bool
 is_own(const Card *card, int column)

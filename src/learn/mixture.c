@@ -52,7 +52,8 @@ mixture_finish(const Learner *learner, Mixture *mixture)
  * With fold_logits, those by rows outside each fold, too.
  */
 double *
-fit_mixture(const Learner *learner, const Mixture *mixture, const Set *set, double small, double *logits, double **fold_logits)
+fit_mixture(const Learner *learner, const Mixture *mixture, const Set *set, double small,
+			double *logits, double **fold_logits)
 {
 	Size		size = Max(set->n, 1) * sizeof(double);
 	double	   *rows = MemoryContextAllocHuge(CurrentMemoryContext, size);
