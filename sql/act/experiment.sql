@@ -82,6 +82,13 @@ $$;
 
 COMMENT ON FUNCTION leadscore.arm(text, text) IS 'control or treatment: the arm of a lead, always the same';
 
+-- When an experiment runs is said here alone.
+CREATE FUNCTION leadscore_internal.is_running(starts_at timestamptz, ends_at timestamptz, at timestamptz) RETURNS boolean
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN at >= starts_at AND (at < ends_at) IS NOT FALSE;
+
+COMMENT ON FUNCTION leadscore_internal.is_running(timestamptz, timestamptz, timestamptz) IS 'whether an experiment runs at an instant';
+
 -- A lead that is NULL gets the control.
 CREATE FUNCTION leadscore_internal.serving_model(name text, lead_id text, at timestamptz) RETURNS text
 	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -89,7 +96,7 @@ AS $$
 DECLARE
 	model text;
 BEGIN
-	SELECT CASE WHEN at >= e.starts_at AND (at < e.ends_at) IS NOT FALSE AND leadscore_internal.treated(e.salt, e.share, serving_model.lead_id)
+	SELECT CASE WHEN leadscore_internal.is_running(e.starts_at, e.ends_at, at) AND leadscore_internal.treated(e.salt, e.share, serving_model.lead_id)
 		THEN e.treatment ELSE e.control END INTO model
 	FROM leadscore.experiment e WHERE e.experiment = name;
 	RETURN coalesce(model, leadscore_internal.model_named(name));

@@ -113,7 +113,7 @@ BEGIN
 		' leadscore_internal.rfm_checked(text[], timestamptz, integer, interval[], bigint[], numeric[]), leadscore_internal.signals_named(text[]),'
 		' leadscore.crm_changes(bigint, integer), leadscore_internal.crm_appraise(text, leadscore.timeline, jsonb, timestamptz), leadscore_internal.crm_score(text, leadscore.timeline, jsonb, timestamptz, float8, leadscore_internal.crm_state), leadscore_internal.crm_stays(text, leadscore.timeline, jsonb, timestamptz, float8, leadscore_internal.crm_state), leadscore_internal.crm_row(text, leadscore.timeline, jsonb, timestamptz), leadscore_internal.crm_reasons(jsonb, leadscore.timeline, jsonb, timestamptz, jsonb), leadscore_internal.crm_reasons(text, leadscore.timeline, jsonb, timestamptz, jsonb), leadscore_internal.explained(jsonb, leadscore.timeline, jsonb, timestamptz, jsonb),'
 		' leadscore_internal.conversion_id(jsonb, text), leadscore_internal.check_lead_filter(text), leadscore_internal.check_cutoffs(timestamptz[], interval, integer), leadscore_internal.check_outcome(jsonb, text, interval, timestamptz[], interval, boolean, interval, text),'
-		' leadscore_internal.pasts(boolean, boolean), leadscore_internal.filtered_leads(text, boolean), leadscore_internal.takes_part(text, integer, float8), leadscore_internal.pasts_at(leadscore_internal.question), leadscore_internal.examples(leadscore_internal.question),'
+		' leadscore_internal.pasts(boolean, boolean), leadscore_internal.filtered_leads(text, boolean), leadscore_internal.takes_part(text, integer, float8), leadscore_internal.outcomes_at(leadscore_internal.question, leadscore.timeline), leadscore_internal.pasts_at(leadscore_internal.question), leadscore_internal.examples(leadscore_internal.question),'
 		' leadscore_internal.is_midnight(timestamptz, text), leadscore_internal.end_of(timestamptz, boolean), leadscore_internal.data_end(), leadscore_internal.tally(bigint),'
 		' leadscore_internal.warn_of_censoring(leadscore_internal.question), leadscore_internal.warn_of_censoring(leadscore_internal.question, timestamptz, bigint, bigint[]), leadscore_internal.assessed(jsonb, leadscore_internal.question),'
 		' leadscore_internal.outcome(leadscore.timeline, integer, timestamptz, integer, integer),'
@@ -146,7 +146,7 @@ BEGIN
 		' leadscore.segment_limits(jsonb, jsonb, timestamptz), leadscore_internal.score_limit(jsonb, text, bigint, timestamptz), leadscore_internal.has_limit(jsonb),'
 		' leadscore_internal.check_shares(jsonb, text[]), leadscore_internal.shares_today(jsonb, timestamptz),'
 		' leadscore.stability_report(text, timestamptz, timestamptz, interval, float8),'
-		' leadscore_internal.anybody_forgotten(), leadscore_internal.came_again(text), leadscore_internal.treated(text, float8, text), leadscore_internal.serving_model(text, text, timestamptz), leadscore_internal.cards_at(text, timestamptz), leadscore.arm(text, text), leadscore.experiment_result(text, text, float8, timestamptz),'
+		' leadscore_internal.anybody_forgotten(), leadscore_internal.came_again(text), leadscore_internal.treated(text, float8, text), leadscore_internal.is_running(timestamptz, timestamptz, timestamptz), leadscore_internal.serving_model(text, text, timestamptz), leadscore_internal.cards_at(text, timestamptz), leadscore.arm(text, text), leadscore.experiment_result(text, text, float8, timestamptz),'
 		' leadscore.training_set(jsonb, text, interval, timestamptz[], interval, boolean, interval, text),'
 		' leadscore.evaluate(jsonb, text, interval, timestamptz[], interval, boolean, interval, text),'
 		' leadscore.lift_table(jsonb, text, interval, timestamptz[], interval, boolean, interval, text),'
@@ -237,7 +237,7 @@ BEGIN
 		' leadscore_internal.difference(leadscore.timeline, leadscore.timeline), leadscore_internal.only(leadscore.timeline, integer[]),'
 		-- learning from all events
 		' leadscore.propose(text, interval, timestamptz[], text, interval, boolean, interval, boolean, boolean, integer, text, integer), leadscore_internal.fresh_signals(), leadscore_internal.data_range(jsonb),'
-		' leadscore_internal.chosen_examples(integer, integer, integer, timestamptz[], boolean, integer, timestamptz, text, jsonb), leadscore_internal.measures_document(jsonb, interval), leadscore_internal.without_proposed(jsonb),'
+		' leadscore_internal.fresh_timelines(jsonb), leadscore_internal.fresh_pasts(jsonb, boolean, text), leadscore_internal.fresh_examples(leadscore_internal.question, jsonb), leadscore_internal.measures_document(jsonb, interval), leadscore_internal.without_proposed(jsonb),'
 		' leadscore_internal.report_text(text, interval, jsonb, jsonb), leadscore_internal.with_segments(jsonb, jsonb, timestamptz),'
 		-- maintenance
 		' leadscore.verify(), leadscore.fold(bigint), leadscore_internal.check_not_running(text), leadscore_internal.postpone_rebuild(text[], text[]), leadscore.partition_timelines(integer), leadscore_internal.find_corrections(text[], jsonb), leadscore_internal.leads_named(text[]),'

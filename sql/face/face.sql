@@ -49,7 +49,7 @@ BEGIN
 	SELECT e.experiment, leadscore.scorecard(s.served), CASE WHEN r.running THEN a.treated END, e.salt, e.share, coalesce(c.crm_step, 5), s.served
 	FROM leadscore.experiment e JOIN leadscore.model c ON c.model = e.control CROSS JOIN (VALUES (false), (true)) AS a (treated)
 	CROSS JOIN LATERAL (SELECT CASE WHEN a.treated THEN e.treatment ELSE e.control END AS served) s
-	CROSS JOIN LATERAL (SELECT now() >= e.starts_at AND (now() < e.ends_at) IS NOT FALSE AS running) r
+	CROSS JOIN LATERAL (SELECT leadscore_internal.is_running(e.starts_at, e.ends_at, now()) AS running) r
 	WHERE r.running OR NOT a.treated;
 END
 $$;
@@ -256,7 +256,7 @@ DECLARE
 	e leadscore.experiment;
 BEGIN
 	control := leadscore.scorecard(leadscore_internal.serving_model(name, NULL::text, at));
-	SELECT x.* INTO e FROM leadscore.experiment x WHERE x.experiment = name AND at >= x.starts_at AND (at < x.ends_at) IS NOT FALSE;
+	SELECT x.* INTO e FROM leadscore.experiment x WHERE x.experiment = name AND leadscore_internal.is_running(x.starts_at, x.ends_at, at);
 	IF FOUND THEN
 		treatment := leadscore.scorecard(e.treatment);
 		salt := e.salt;

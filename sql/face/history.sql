@@ -118,7 +118,7 @@ BEGIN
 	FROM (
 		SELECT a.treated, r.running, array_agg(i.at ORDER BY i.at) AS served
 		FROM unnest(instants) AS i (at)
-		CROSS JOIN LATERAL (SELECT i.at >= e.starts_at AND (i.at < e.ends_at) IS NOT FALSE AS running) r
+		CROSS JOIN LATERAL (SELECT leadscore_internal.is_running(e.starts_at, e.ends_at, i.at) AS running) r
 		CROSS JOIN (VALUES (false), (true)) AS a (treated)
 		GROUP BY a.treated, r.running
 	) p;

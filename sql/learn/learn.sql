@@ -233,19 +233,32 @@ CREATE FUNCTION leadscore_internal.takes_part(lead_id text, part integer, share 
 
 COMMENT ON FUNCTION leadscore_internal.takes_part(text, integer, float8) IS 'whether a lead is in a part, and in a sample, of all leads';
 
+-- Who counts at a cutoff is said here alone.
+CREATE FUNCTION leadscore_internal.outcomes_at(q leadscore_internal.question, timeline leadscore.timeline)
+	RETURNS TABLE (place bigint, cutoff timestamptz, outcome timestamptz)
+	LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT c.place, c.cutoff,
+		CASE WHEN (NOT (q).once OR leadscore.timeline_first_hour(timeline, (q).signal_id, NULL, c.cutoff) IS NULL)
+			AND ((q).after_hours IS NULL OR c.cutoff + (q).horizon_hours * interval '1 hour' <= (q).data_end)
+			THEN leadscore_internal.outcome(timeline, (q).signal_id, c.cutoff, (q).horizon_hours, (q).active_hours) END
+	FROM unnest(CASE WHEN (q).after_hours IS NULL THEN (q).cutoffs
+		ELSE ARRAY[leadscore_internal.timeline_start(timeline) + (q).after_hours * interval '1 hour'] END) WITH ORDINALITY AS c (cutoff, place);
+END;
+
+COMMENT ON FUNCTION leadscore_internal.outcomes_at(leadscore_internal.question, leadscore.timeline)
+	IS 'the cutoffs of a lead, and when the conversion came within the horizon (infinity: it did not; NULL: the lead does not count)';
+
 CREATE FUNCTION leadscore_internal.pasts_at(q leadscore_internal.question)
 	RETURNS TABLE (lead_id text, place bigint, cutoff timestamptz, timeline leadscore.timeline, profile jsonb, outcome timestamptz, last_hour timestamptz)
 	LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT s.lead_id, c.place, c.cutoff, s.timeline, s.profile,
-		CASE WHEN ((q).lead_filter IS NULL OR s.lead_id IN (SELECT f.lead_id FROM leadscore_internal.filtered_leads((q).lead_filter, (q).active_hours IS NULL) f))
-			AND (NOT (q).once OR leadscore.timeline_first_hour(s.timeline, (q).signal_id, NULL, c.cutoff) IS NULL)
-			AND ((q).after_hours IS NULL OR c.cutoff + (q).horizon_hours * interval '1 hour' <= (q).data_end)
-			THEN leadscore_internal.outcome(s.timeline, (q).signal_id, c.cutoff, (q).horizon_hours, (q).active_hours) END,
-		CASE WHEN c.place = 1 THEN leadscore.timeline_last_hour(s.timeline) END
+	SELECT s.lead_id, o.place, o.cutoff, s.timeline, s.profile,
+		CASE WHEN (q).lead_filter IS NULL OR s.lead_id IN (SELECT f.lead_id FROM leadscore_internal.filtered_leads((q).lead_filter, (q).active_hours IS NULL) f)
+			THEN o.outcome END,
+		CASE WHEN o.place = 1 THEN leadscore.timeline_last_hour(s.timeline) END
 	FROM leadscore_internal.pasts((q).profiles, (q).active_hours IS NULL) s
-	CROSS JOIN LATERAL unnest(CASE WHEN (q).after_hours IS NULL THEN (q).cutoffs
-		ELSE ARRAY[leadscore_internal.timeline_start(s.timeline) + (q).after_hours * interval '1 hour'] END) WITH ORDINALITY AS c (cutoff, place)
+	CROSS JOIN LATERAL leadscore_internal.outcomes_at(q, s.timeline) o
 	WHERE leadscore_internal.takes_part(s.lead_id, (q).part, (q).share)
 	OFFSET 0;
 END;

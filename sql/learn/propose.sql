@@ -24,35 +24,48 @@ CREATE AGGREGATE leadscore_internal.learn(measures jsonb, timeline leadscore.tim
 COMMENT ON AGGREGATE leadscore_internal.learn(jsonb, leadscore.timeline, jsonb, timestamptz, boolean, bigint, float8, integer, integer, float8, integer, float8, boolean)
 	IS 'terms that predict a conversion, chosen by cross-validation, and how they were chosen';
 
-CREATE FUNCTION leadscore_internal.chosen_examples(signal_id integer, horizon_hours integer, active_hours integer, cutoffs timestamptz[], once boolean, after_hours integer,
-	data_end timestamptz, lead_filter text, fresh_signals jsonb)
-	RETURNS TABLE (lead_id text, cutoff timestamptz, timeline leadscore.timeline, profile jsonb, outcome timestamptz)
+CREATE FUNCTION leadscore_internal.fresh_timelines(fresh_signals jsonb) RETURNS TABLE (lead_id text, timeline leadscore.timeline)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+	SELECT s.lead_id, s.timeline FROM leadscore_internal.source_timelines(NULL::text[], fresh_signals, true) s
+	WHERE fresh_signals IS NOT NULL AND leadscore_internal.is_visible(s.lead_id) AND NOT leadscore_internal.is_excluded(s.lead_id)
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.fresh_timelines(jsonb) IS 'what signals that are not there yet would have counted, of leads that count; NULL: nothing';
+
+-- The filter sees a lead's name and profile, and nothing else.
+CREATE FUNCTION leadscore_internal.fresh_pasts(fresh_signals jsonb, everybody boolean, lead_filter text)
+	RETURNS TABLE (lead_id text, timeline leadscore.timeline, profile jsonb)
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 BEGIN
-	RETURN QUERY EXECUTE format($sql$
-		SELECT x.lead_id, x.cutoff, x.timeline, x.profile, x.outcome
-		FROM (
-			SELECT p.lead_id, c.cutoff, p.timeline, p.profile, leadscore_internal.outcome(p.timeline, $1, c.cutoff, $2, $3) AS outcome
-			FROM %s p
-			CROSS JOIN LATERAL (SELECT u FROM unnest($4) u WHERE $6 IS NULL
-				UNION ALL SELECT leadscore_internal.timeline_start(p.timeline) + $6 * interval '1 hour' WHERE $6 IS NOT NULL) c (cutoff)
-			WHERE %s AND ($6 IS NULL OR c.cutoff + $2 * interval '1 hour' <= $7)
-			AND (NOT $5 OR leadscore.timeline_first_hour(p.timeline, $1, NULL::timestamptz, c.cutoff) IS NULL)
-			OFFSET 0
-		) x
-		WHERE x.outcome IS NOT NULL$sql$,
-		CASE WHEN fresh_signals IS NULL THEN 'leadscore_internal.pasts(true, $3 IS NULL)'
+	RETURN QUERY EXECUTE format('SELECT p.lead_id, p.timeline, p.profile FROM %s p WHERE (SELECT (%s) FROM (SELECT p.lead_id, p.profile) lead)',
+		CASE WHEN fresh_signals IS NULL THEN 'leadscore_internal.pasts(true, $1)'
 			ELSE '(SELECT coalesce(o.lead_id, f.lead_id) AS lead_id, CASE WHEN f.timeline IS NULL THEN o.timeline WHEN o.timeline IS NULL THEN f.timeline ELSE o.timeline OPERATOR(leadscore.+) f.timeline END AS timeline, o.profile
-				FROM leadscore_internal.pasts(true, true) o FULL JOIN leadscore_internal.source_timelines(NULL::text[], $8, true) f ON f.lead_id = o.lead_id
-				WHERE o.lead_id IS NOT NULL OR leadscore_internal.is_visible(f.lead_id) AND NOT leadscore_internal.is_excluded(f.lead_id))' END,
-		CASE WHEN lead_filter IS NULL THEN 'true' ELSE format('(SELECT (%s) FROM (SELECT p.lead_id, p.profile) lead)', lead_filter) END)
-	USING signal_id, horizon_hours, active_hours, cutoffs, once, after_hours, data_end, fresh_signals;
+				FROM leadscore_internal.pasts(true, true) o FULL JOIN leadscore_internal.fresh_timelines($2) f ON f.lead_id = o.lead_id)' END,
+		coalesce(lead_filter, 'true'))
+	USING everybody, fresh_signals;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.chosen_examples(integer, integer, integer, timestamptz[], boolean, integer, timestamptz, text, jsonb)
-	IS 'each chosen lead that counts at each cutoff, with what signals that are not there yet would have counted';
+COMMENT ON FUNCTION leadscore_internal.fresh_pasts(jsonb, boolean, text)
+	IS 'pasts() of the leads that a condition holds for, with what signals that are not there yet would have counted';
+
+CREATE FUNCTION leadscore_internal.fresh_examples(q leadscore_internal.question, fresh_signals jsonb)
+	RETURNS TABLE (lead_id text, cutoff timestamptz, timeline leadscore.timeline, profile jsonb, outcome timestamptz)
+	LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT x.lead_id, x.cutoff, x.timeline, x.profile, x.outcome
+	FROM (
+		SELECT p.lead_id, o.cutoff, p.timeline, p.profile, o.outcome
+		FROM leadscore_internal.fresh_pasts(fresh_signals, (q).active_hours IS NULL, (q).lead_filter) p
+		CROSS JOIN LATERAL leadscore_internal.outcomes_at(q, p.timeline) o
+		OFFSET 0
+	) x
+	WHERE x.outcome IS NOT NULL;
+END;
+
+COMMENT ON FUNCTION leadscore_internal.fresh_examples(leadscore_internal.question, jsonb) IS 'examples(), with what signals that are not there yet would have counted';
 
 CREATE FUNCTION leadscore_internal.data_range(fresh_signals jsonb, OUT data_start timestamptz, OUT data_end timestamptz)
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
@@ -66,9 +79,9 @@ BEGIN
 		bool_and(leadscore_internal.is_midnight(leadscore.timeline_last_hour(t.timeline), zone))
 	INTO data_start, data_end, only_days
 	FROM (
-		SELECT c.timeline FROM leadscore.current_timeline c
+		SELECT p.timeline FROM leadscore_internal.pasts(false, false) p
 		UNION ALL
-		SELECT s.timeline FROM leadscore_internal.source_timelines(NULL::text[], fresh_signals, true) s WHERE fresh_signals IS NOT NULL
+		SELECT f.timeline FROM leadscore_internal.fresh_timelines(data_range.fresh_signals) f
 	) t;
 	IF data_end IS NOT NULL THEN
 		data_end := leadscore_internal.end_of(data_end, only_days);
@@ -76,7 +89,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.data_range(jsonb, OUT timestamptz, OUT timestamptz) IS 'from when to when there are events, but for strays at the beginning';
+COMMENT ON FUNCTION leadscore_internal.data_range(jsonb, OUT timestamptz, OUT timestamptz) IS 'from when to when there are events of leads that count, but for strays at the beginning';
 
 -- What no signal counts yet: each kind, anything at all, and the commonest values of properties. Their numbers are
 -- none that timelines have.
@@ -84,12 +97,12 @@ CREATE FUNCTION leadscore_internal.fresh_signals() RETURNS jsonb
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 	WITH kind AS MATERIALIZED (
-		SELECT e.kind, count(*) AS events FROM leadscore_internal.log_events(NULL::text[]) e GROUP BY e.kind
+		SELECT e.kind, count(*) AS events FROM leadscore_internal.log_events(NULL::text[]) e WHERE NOT leadscore_internal.is_excluded(e.lead_id) GROUP BY e.kind
 	), value AS (
 		SELECT e.kind, p.key, p.value, count(*) AS events
 		FROM leadscore_internal.log_events(NULL::text[]) e
 		CROSS JOIN LATERAL jsonb_each(CASE WHEN jsonb_typeof(e.properties) = 'object' THEN e.properties END) p
-		WHERE jsonb_typeof(p.value) IN ('string', 'number', 'boolean') AND octet_length(p.value::text) <= 100
+		WHERE jsonb_typeof(p.value) IN ('string', 'number', 'boolean') AND octet_length(p.value::text) <= 100 AND NOT leadscore_internal.is_excluded(e.lead_id)
 		GROUP BY e.kind, p.key, p.value
 		HAVING count(*) >= 20
 	), common AS (
@@ -292,7 +305,6 @@ DECLARE
 	fresh jsonb;
 	data record;
 	q leadscore_internal.question;
-	after_hours integer;
 	instants timestamptz[] := cutoffs;
 	own jsonb;
 	bare jsonb;
@@ -301,14 +313,9 @@ DECLARE
 	learned jsonb;
 	document jsonb;
 BEGIN
-	PERFORM leadscore_internal.check_lead_filter(lead_filter);
 	IF pairs < 0 OR max_weights < 1 THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = CASE WHEN pairs < 0 THEN 'pairs is below zero' ELSE 'max_weights is below one' END,
 			DETAIL = format('The value is %s.', CASE WHEN pairs < 0 THEN pairs ELSE max_weights END), HINT = 'Write a whole number such as 5 pairs, or 60 weights; NULL weights are any number.';
-	END IF;
-	IF cutoffs IS NOT NULL AND cutoff_after IS NOT NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'there are both cutoffs and cutoff_after',
-			DETAIL = 'A lead counts at instants that are the same for all, or so long after its own first event.', HINT = 'Leave one out.';
 	END IF;
 	fresh := leadscore_internal.fresh_signals();
 	data := leadscore_internal.data_range(fresh);
@@ -316,7 +323,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = 'there are no events',
 			DETAIL = 'A conversion is an event.', HINT = 'Track a table, or insert events, first.';
 	END IF;
-	IF instants IS NULL THEN
+	IF instants IS NULL AND cutoff_after IS NULL THEN
 		instants := ARRAY(SELECT date_trunc('hour', data.data_end, 'UTC') - n * horizon FROM generate_series(3, 1, -1) n
 			WHERE n = 1 OR date_trunc('hour', data.data_end, 'UTC') - n * horizon > data.data_start ORDER BY 1);
 	END IF;
@@ -327,11 +334,10 @@ BEGIN
 			SELECT jsonb_agg(f.signal || CASE WHEN f.signal ? 'match' OR NOT f.signal ? 'kind' THEN leadscore_internal.proposed_name(f.signal ->> 'signal') ELSE '{}' END ORDER BY f.n)
 			FROM jsonb_array_elements(fresh -> 'signals') WITH ORDINALITY AS f (signal, n)), '[]');
 	q := leadscore_internal.check_outcome(own || jsonb_build_object('signals', coalesce(nullif(own -> 'signals', 'null'), '[]') || coalesce((
-			SELECT jsonb_agg(f) FROM jsonb_array_elements(fresh -> 'signals') f WHERE f ->> 'signal' = conversion), '[]')), conversion, horizon, instants, active_within);
-	after_hours := leadscore_internal.duration_hours('cutoff_after'::text, cutoff_after, 'Write a duration such as 7 days.'::text);
-	IF cutoff_after IS NULL THEN
-		PERFORM leadscore_internal.warn_of_censoring(q);
-	END IF;
+			SELECT jsonb_agg(f) FROM jsonb_array_elements(fresh -> 'signals') f WHERE f ->> 'signal' = conversion), '[]')), conversion, horizon, instants, active_within,
+		once, cutoff_after, lead_filter);
+	q.data_end := data.data_end;
+	PERFORM leadscore_internal.warn_of_censoring(q);
 	measures := leadscore_internal.measures_document(CASE WHEN events THEN measured ELSE '[]' END, data.data_end - data.data_start) || jsonb_build_object('signals', measured);
 	bare := CASE WHEN EXISTS (SELECT FROM jsonb_array_elements(own -> 'weights') w WHERE (w -> 'points')::float8 <> 0) THEN leadscore_internal.unbounded(own) END;
 
@@ -339,7 +345,7 @@ BEGIN
 	learned := (
 		SELECT leadscore_internal.learn(measures, e.timeline, CASE WHEN propose.profile THEN e.profile END, e.cutoff, e.outcome < 'infinity', hashtextextended(e.lead_id, 0),
 			leadscore_internal.past_score(bare, e.timeline, e.profile, e.cutoff), max_weights, pairs, NULL::float8, NULL::integer, slope, true)
-		FROM leadscore_internal.chosen_examples(q.signal_id, q.horizon_hours, q.active_hours, instants, coalesce(once, false), after_hours, data.data_end, lead_filter, fresh) e);
+		FROM leadscore_internal.fresh_examples(q, fresh) e);
 	IF learned -> 'terms' IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'there is too little to learn from',
 			DETAIL = format('Of %s leads at the cutoffs %s converted within the horizon.', coalesce(learned -> 'leads', '0'), coalesce(learned -> 'conversions', '0')),
@@ -352,7 +358,7 @@ BEGIN
 	document := leadscore_internal.with_segments(document, learned -> 'limits', data.data_end);
 	PERFORM leadscore_internal.end_progress('propose'::text);
 	RETURN document || jsonb_build_object('report', (learned - '{terms,intercept,slope,limits}'::text[]) || jsonb_build_object('conversion', conversion, 'horizon', horizon,
-		'cutoffs', CASE WHEN cutoff_after IS NULL THEN to_jsonb(instants) END, 'cutoff_after', cutoff_after, 'active_within', active_within, 'once', coalesce(once, false), 'lead_filter', lead_filter,
+		'cutoffs', instants, 'cutoff_after', cutoff_after, 'active_within', active_within, 'once', q.once, 'lead_filter', lead_filter,
 		'loss_of_coarsening', (learned -> 'auc_fine')::float8 - (learned -> 'auc_card')::float8,
 		'text', leadscore_internal.report_text(conversion, horizon, learned, document)));
 END

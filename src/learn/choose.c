@@ -42,12 +42,12 @@ append_number(StringInfo json, double number)
 
 /* A line of the report. */
 void
-note_choice(Learner *learner, const Choice *choice)
+note_choice(Learner *learner, const Choice *choice, int pairs)
 {
 	StringInfo	json = &learner->choices;
 
 	appendStringInfo(json, "%s{\"standardised\": %s, \"bins\": %d, \"lines\": %s, \"logarithms\": %s, \"windows\": %s, \"half_lives\": %s, \"pairs\": %d, \"l2\": ", learner->n_choices++ > 0 ? ", " : "",
-					 choice->standard ? "true" : "false", choice->bins, choice->lines ? "true" : "false", choice->logs ? "true" : "false", choice->windows ? "true" : "false", choice->decays ? "true" : "false", choice->rounds * learner->max_pairs);
+					 choice->standard ? "true" : "false", choice->bins, choice->lines ? "true" : "false", choice->logs ? "true" : "false", choice->windows ? "true" : "false", choice->decays ? "true" : "false", pairs);
 	append_number(json, choice->l2);
 	appendStringInfoString(json, ", \"log_loss\": ");
 	append_number(json, choice->loss);
@@ -136,12 +136,12 @@ try_choice(Learner *learner, Choice *choice, const double *l2s, int n_l2s)
 	choice->logits = best;
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
-	note_choice(learner, choice);
+	note_choice(learner, choice, 0);
 }
 
-/* By how many standard errors of the difference, lead by lead, a choice has less loss than another. */
+/* By how many standard errors of the difference, lead by lead, logits have less loss than others. */
 double
-advantage(const Set *set, const Choice *choice, const Choice *other)
+advantage(const Set *set, const double *logits, const double *others)
 {
 	double		sum = 0;
 	double		squares = 0;
@@ -149,8 +149,8 @@ advantage(const Set *set, const Choice *choice, const Choice *other)
 	for (int64 i = 0; i < set->n; i++)
 	{
 		double		sign = set->outcomes[i] ? 1 : -1;
-		double		a = sign * choice->logits[i];
-		double		b = sign * other->logits[i];
+		double		a = sign * logits[i];
+		double		b = sign * others[i];
 		double		less = log1p(exp(-fabs(b))) + Max(-b, 0) - log1p(exp(-fabs(a))) - Max(-a, 0);
 
 		sum += less;
@@ -164,7 +164,7 @@ advantage(const Set *set, const Choice *choice, const Choice *other)
 static void
 prefer(const Set *set, Choice *best, const Choice *other, double sure)
 {
-	if (other->loss < best->loss && (sure == 0 || advantage(set, other, best) > sure))
+	if (other->loss < best->loss && (sure == 0 || advantage(set, other->logits, best->logits) > sure))
 		*best = *other;
 }
 /* The penalties around one that is good for another choice. */
@@ -193,6 +193,7 @@ try_instead(Learner *learner, Choice *best, Choice tried, double sure)
 		try_choice(learner, &tried, grid, lengthof(grid));
 	else
 		try_choice(learner, &tried, near, penalties_near(best->l2, near));
+	learner->tried[learner->n_tried++] = tried;
 	prefer(&learner->sample, best, &tried, sure);
 }
 
@@ -223,9 +224,23 @@ choose_bins(Learner *learner, Choice *best)
 	}
 }
 
+/* The same choices with stricter penalties. */
+static void
+mix_stricter(Learner *learner, const Mixture *mixture, Mixture *strict)
+{
+	*strict = *mixture;
+	for (int m = 0; m < strict->n; m++)
+	{
+		double		l2 = strict->choices[m].l2 * STRICTER;
+
+		try_choice(learner, &strict->choices[m], &l2, 1);
+	}
+	mixture_finish(learner, strict);
+}
+
 /* All that is to be chosen. */
-Choice
-choose(Learner *learner)
+void
+choose(Learner *learner, Mixture *chosen)
 {
 	bool		fixed = !isnan(learner->l2);
 	Choice		best = {.standard = learner->bins < 0, .bins = Max(learner->bins, 0), .lines = true, .logs = learner->bins > 0};
@@ -234,6 +249,7 @@ choose(Learner *learner)
 	for (int c = 0; c < learner->n_candidates; c++)
 		measures = measures || learner->candidates[c]->kind == CANDIDATE_MEASURE;
 	try_choice(learner, &best, fixed ? &learner->l2 : grid, fixed ? 1 : lengthof(grid));
+	learner->tried[learner->n_tried++] = best;
 	if (learner->bins < 0)
 		choose_bins(learner, &best);
 	for (int more = 1; measures && more < 4; more++)
@@ -244,16 +260,16 @@ choose(Learner *learner)
 		tried.decays = more != 1;
 		try_instead(learner, &best, tried, best.windows || best.decays ? 0 : SURE);
 	}
+	mix(learner, chosen);
 	if (learner->max_pairs > 0)
 	{
-		Choice		strict = best;
+		Mixture		strict;
 
 		/* what pairs explain need not be told by curves: these may be shrunk more */
-		strict.l2 *= STRICTER;
-		try_choice(learner, &strict, &strict.l2, 1);
+		mix_stricter(learner, chosen, &strict);
 		choose_pairs(learner, &strict);
-		choose_pairs(learner, &best);
-		prefer(&learner->sample, &best, &strict, best.rounds > 0 ? 0 : VERY_SURE);
+		choose_pairs(learner, chosen);
+		if (strict.loss < chosen->loss && advantage(&learner->sample, strict.logits, chosen->logits) > (chosen->rounds > 0 ? 0 : VERY_SURE))
+			*chosen = strict;
 	}
-	return best;
 }

@@ -6,7 +6,8 @@
  * each time the one whose loss, with all others adapted, is least (B. Hassibi
  * and D. G. Stork, Advances in Neural Information Processing Systems 5, 1993).
  * A step that goes merges two neighbours. The loss is that of the logits,
- * weighed as the likelihood weighs them.
+ * weighed as the likelihood weighs them, and by how many rows are near: among
+ * these a row that is off changes places.
  *
  * Among few rows, columns of different candidates go together by chance, and one
  * would be told by the other. So what columns of two candidates have in common
@@ -19,7 +20,10 @@
 #include "math/cholesky.h"
 
 #define MOST_BY_CHANCE 0.1		/* share of what columns have in common that is put down to chance */
-#define STAY 0.002				/* penalty, as a share of all rows' weights, that keeps terms from flying apart */
+#define PLACES 20				/* of logits, in one, by which rows near are counted */
+#define NEAR 6					/* places of a standard deviation */
+#define FARTHEST 10				/* logit that is told from those beyond */
+#define STAY 0.0004			/* penalty, as a share of all rows' weights, that keeps terms together */
 
 bool
 is_own(const Card *card, int column)
@@ -180,26 +184,49 @@ coarsen(Card *card, double *inverse, int most, double least)
 	}
 }
 
+/* How much each row's logit matters; returns what all of them would matter at even odds. */
+static double
+weigh_rows(const double *logits, int64 n, double *weights)
+{
+	double		rows[2 * PLACES * FARTHEST + 1] = {0};
+	double		effective = 0;
+	double		sum = 0;
+
+	for (int64 i = 0; i < n; i++)
+		rows[(int) ((Min(Max(logits[i], -FARTHEST), FARTHEST) + FARTHEST) * PLACES)]++;
+	for (int64 i = 0; i < n; i++)
+	{
+		int			place = (Min(Max(logits[i], -FARTHEST), FARTHEST) + FARTHEST) * PLACES;
+		double		e = exp(-fabs(logits[i]));
+		double		near = 0;
+
+		if (i % 1024 == 0)
+			CHECK_FOR_INTERRUPTS();
+		for (int other = Max(place - 2 * NEAR, 0); other <= Min(place + 2 * NEAR, 2 * PLACES * FARTHEST); other++)
+			near += rows[other] * exp(-0.5 * (other - place) * (other - place) / (NEAR * NEAR));
+		effective += 4 * e / ((1 + e) * (1 + e));
+		weights[i] = near * e / ((1 + e) * (1 + e));
+		sum += 4 * weights[i];
+	}
+	for (int64 i = 0; i < n; i++)
+		weights[i] *= effective / sum;
+	return effective;
+}
+
 /* A card that says nearly what the logits of all rows say, which are those of the curves and products. */
 void
-make_card(Card *card, const Learner *learner, const Choice *choice, double *curves, const Products *products, const double *logits)
+make_card(Card *card, const Learner *learner, const Choice *choice, const double *curves, const Products *products, const double *logits)
 {
 	const Set  *set = &learner->sample;
 	int			n;
 	double	   *ours = MemoryContextAllocHuge(CurrentMemoryContext, Max(set->n, 1) * sizeof(double));
 	double	   *weights = MemoryContextAllocHuge(CurrentMemoryContext, Max(set->n, 1) * sizeof(double));
-	double		effective = 0;
+	double		effective;
 	double	   *inverse;
 
 	for (int64 i = 0; i < set->n; i++)
-	{
-		double		e;
-
 		ours[i] = logits[set->rows ? set->rows[i] : i];
-		e = exp(-fabs(ours[i]));
-		weights[i] = e / ((1 + e) * (1 + e));
-		effective += 4 * weights[i];
-	}
+	effective = weigh_rows(ours, set->n, weights);
 	build_card(&card->builder, learner, set, choice, products);
 	n = card->builder.design.n_columns;
 	card->beta = palloc0(n * sizeof(double));

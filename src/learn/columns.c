@@ -359,12 +359,10 @@ build_card(Builder *builder, const Learner *learner, const Set *set, const Choic
 	design_finish(&builder->design);
 }
 
-/* What each code of each candidate is worth. */
-double *
-curves_of(const Learner *learner, const Builder *builder, const double *beta)
+/* Add a share of what each code of each candidate is worth. */
+void
+add_curves(const Builder *builder, const double *beta, double share, double *curves)
 {
-	double	   *curves = palloc0(Max(learner->n_candidates, 1) * MOST_CODES * sizeof(double));
-
 	for (int v = 0; v < builder->design.n_variables; v++)
 	{
 		const Variable *variable = &builder->design.variables[v];
@@ -373,9 +371,8 @@ curves_of(const Learner *learner, const Builder *builder, const double *beta)
 
 		for (int j = 0; j < variable->n_columns; j++)
 			for (int code = 0; code < variable->n_codes; code++)
-				curve[code] += beta[first + j] * variable->table[j * variable->n_codes + code];
+				curve[code] += share * beta[first + j] * variable->table[j * variable->n_codes + code];
 	}
-	return curves;
 }
 
 /* How many columns the design of a choice has, or a few more. */

@@ -10,7 +10,8 @@
 #define FOLDS 4
 #define SURE 1.0				/* standard errors that a choice has to be better than one with fewer columns, */
 #define VERY_SURE 2.0			/* and one with pairs than one without */
-#define MOST_PRODUCTS 120		/* pairs of tests that a card is made of */
+#define MOST_TRIED 16			/* choices without pairs */
+#define MOST_PRODUCTS 300		/* pairs of tests that a card is made of */
 
 typedef enum ColumnKind
 {
@@ -72,11 +73,21 @@ typedef struct Choice
 	bool		logs;
 	bool		windows;
 	bool		decays;
-	int			rounds;			/* of pairs */
 	double		l2;
 	double		loss;
 	double	   *logits;			/* of rows that had no say */
 } Choice;
+
+/* What is chosen: the mean of the choices that are as good as the best, as far as chance allows to tell; and pairs. */
+typedef struct Mixture
+{
+	int			n;
+	Choice		choices[MOST_TRIED];	/* the best first */
+	Choice		widest;			/* with all candidates that one of them has */
+	int			rounds;			/* of pairs */
+	double		loss;
+	double	   *logits;			/* of rows that had no say */
+} Mixture;
 
 typedef struct Learner
 {
@@ -93,6 +104,8 @@ typedef struct Learner
 	bool	   *is_used;
 	Set			all;
 	Set			sample;
+	int			n_tried;
+	Choice		tried[MOST_TRIED];
 	StringInfoData choices;		/* as JSON */
 	int			n_choices;
 } Learner;
@@ -128,23 +141,28 @@ extern int	group_bins(const Candidate *candidate, int most, uint8 *group_of);
 extern int	count_columns(const Learner *learner, const Choice *choice);
 extern void build(Builder *builder, const Learner *learner, const Set *set, const Choice *choice);
 extern void build_card(Builder *builder, const Learner *learner, const Set *set, const Choice *choice, const Products *products);
-extern double *curves_of(const Learner *learner, const Builder *builder, const double *beta);
+extern void add_curves(const Builder *builder, const double *beta, double share, double *curves);
 
 /* choose.c */
-extern Choice choose(Learner *learner);
-extern void note_choice(Learner *learner, const Choice *choice);
+extern void choose(Learner *learner, Mixture *chosen);
+extern void note_choice(Learner *learner, const Choice *choice, int pairs);
 extern void start_fit(Problem *problem, const Builder *builder, const Set *set, double l2, double **beta);
-extern double advantage(const Set *set, const Choice *choice, const Choice *other);
+extern double advantage(const Set *set, const double *logits, const double *others);
 extern void append_number(StringInfo json, double number);
 extern double figure_of(PGFunction final, const Set *set, const double *logits);
 
+/* mixture.c */
+extern void mix(const Learner *learner, Mixture *mixture);
+extern void mixture_finish(const Learner *learner, Mixture *mixture);
+extern double *fit_mixture(const Learner *learner, const Mixture *mixture, const Set *set, double small, double *logits, double **fold_logits);
+
 /* pairs.c */
-extern Grids *fit_pairs(const Learner *learner, const Choice *choice, const double *curves, double *logits);
+extern Grids *fit_pairs(const Learner *learner, const Mixture *mixture, const double *curves, double *logits);
 extern void grids_tell(const Grids *grids, const Learner *learner, int64 n, double *curves, Products *products);
-extern void choose_pairs(Learner *learner, Choice *best);
+extern void choose_pairs(Learner *learner, Mixture *best);
 
 /* coarsen.c */
-extern void make_card(Card *card, const Learner *learner, const Choice *choice, double *curves, const Products *products, const double *logits);
+extern void make_card(Card *card, const Learner *learner, const Choice *choice, const double *curves, const Products *products, const double *logits);
 extern bool is_own(const Card *card, int column);
 extern void round_points(Card *card, double unit);
 extern bool line_through(const double *targets, const double *scores, int64 n, double *intercept, double *slope);

@@ -19,7 +19,7 @@
 #define PATIENCE 3				/* rounds without gain, after which no more are tried */
 #define STEPS 20				/* in a round */
 #define MOST_GRIDS (MOST_AXES * (MOST_AXES - 1) / 2)
-#define MOST_OF_GRID 6			/* products that a grid is told in */
+#define MOST_OF_GRID 12			/* products that a grid is told in */
 #define RATE 0.1				/* share of a step that is taken */
 #define LEAF_L2 5.0				/* penalty of a leaf */
 #define BAGS 8					/* fits, each of three rows in four, that the mean is taken of, */
@@ -28,11 +28,11 @@
 typedef struct Axis
 {
 	int			candidate;
+	bool		ordered;		/* a test holds from its group on, or for it alone */
 	int			n_groups;
 	uint8		group_of[MOST_CODES];
 	int			n_tests;
-	Test		tests[MOST_GROUPS];
-	int			below[MOST_GROUPS]; /* group that a test's group is compared with */
+	Test		tests[MOST_GROUPS]; /* of each group but the first */
 	bool		holds[MOST_GROUPS][MOST_GROUPS];	/* test, group */
 	uint8	   *groups;			/* of each row */
 } Axis;
@@ -93,6 +93,7 @@ make_axis(const Learner *learner, const Set *set, int c, Axis *axis)
 	int			groups = Min(candidate->n_used, MOST_GROUPS);
 
 	memset(axis, 0, sizeof(Axis));
+	axis->ordered = ordered;
 	if (ordered)
 		groups = group_bins(candidate, MOST_GROUPS, axis->group_of);
 	else
@@ -109,7 +110,7 @@ make_axis(const Learner *learner, const Set *set, int c, Axis *axis)
 			test->code++;
 		for (int g = 0; g < groups; g++)
 			axis->holds[axis->n_tests][g] = ordered ? g >= group : g == group;
-		axis->below[axis->n_tests++] = ordered ? group - 1 : 0;
+		axis->n_tests++;
 	}
 	axis->groups = MemoryContextAllocHuge(CurrentMemoryContext, Max(set->n, 1));
 	for (int64 i = 0; i < set->n; i++)
@@ -181,32 +182,95 @@ differ(const Learner *learner, int a, int b)
 	return x->kind == CANDIDATE_MEASURE || y->kind == CANDIDATE_MEASURE || strcmp(x->attribute, y->attribute) != 0;
 }
 
+/* What is unexplained where each test of an axis holds, from what is in each group. */
+static void
+sum_tests(const Axis *axis, const Rest *groups, Rest *sums)
+{
+	memcpy(sums, &groups[1], axis->n_tests * sizeof(Rest));
+	for (int t = axis->n_tests - 2; axis->ordered && t >= 0; t--)
+		add_rest(&sums[t], &sums[t + 1]);
+}
+
+/* The same for one axis of a grid's cells, in each group of the other, and what is in that group in all. */
+static void
+sum_tests_of_cells(const Grid *grid, int axis, const Rest *cells, Rest sums[MOST_GROUPS][MOST_GROUPS], Rest *totals)
+{
+	const Axis *x = grid->axes[axis];
+	const Axis *y = grid->axes[1 - axis];
+
+	for (int b = 0; b < y->n_groups; b++)
+	{
+		Rest		groups[MOST_GROUPS];
+		Rest		tests[MOST_GROUPS];
+
+		totals[b] = (Rest) {0, 0};
+		for (int a = 0; a < x->n_groups; a++)
+		{
+			groups[a] = cells[axis == 0 ? a * MOST_GROUPS + b : b * MOST_GROUPS + a];
+			add_rest(&totals[b], &groups[a]);
+		}
+		sum_tests(x, groups, tests);
+		for (int t = 0; t < x->n_tests; t++)
+			sums[t][b] = tests[t];
+	}
+}
+
+static inline Rest
+without(Rest all, Rest part)
+{
+	return (Rest) {all.residual - part.residual, all.weight - part.weight};
+}
+
+static Rest
+sum_rests(const Rest *rests, int n)
+{
+	Rest		sum = {0, 0};
+
+	for (int i = 0; i < n; i++)
+		add_rest(&sum, &rests[i]);
+	return sum;
+}
+
 /*
  * What the best product of a test of each axis would gain if both tests were in
  * the model by themselves: the contrast of the four fields, against its variance.
  */
 static double
-gain_of_product(const Axis *x, const Axis *y, const Rest *cells)
+gain_of_product(const Grid *grid, const Rest *cells)
 {
+	const Axis *x = grid->axes[0];
+	const Axis *y = grid->axes[1];
+	Rest		in_x[MOST_GROUPS][MOST_GROUPS];
+	Rest		totals[MOST_GROUPS];
+	Rest		in_y[MOST_GROUPS];
+	Rest		in_both[MOST_GROUPS];
 	double		best = 0;
 
+	sum_tests_of_cells(grid, 0, cells, in_x, totals);
+	sum_tests(y, totals, in_y);
 	for (int i = 0; i < x->n_tests; i++)
+	{
+		Rest		all_x = sum_rests(in_x[i], y->n_groups);
+		Rest		rest = without(sum_rests(totals, y->n_groups), all_x);
+
+		sum_tests(y, in_x[i], in_both);
 		for (int j = 0; j < y->n_tests; j++)
 		{
-			Rest		fields[4] = {{0, 1e-9}, {0, 1e-9}, {0, 1e-9}, {0, 1e-9}};
+			Rest		alone = without(in_y[j], in_both[j]);
+			Rest		fields[4] = {without(rest, alone), alone, without(all_x, in_both[j]), in_both[j]};
 			double		contrast = 0;
 			double		variance = 0;
 
-			for (int a = 0; a < x->n_groups; a++)
-				for (int b = 0; b < y->n_groups; b++)
-					add_rest(&fields[2 * x->holds[i][a] + y->holds[j][b]], &cells[a * MOST_GROUPS + b]);
 			for (int field = 0; field < 4; field++)
 			{
-				contrast += (field == 0 || field == 3 ? 1 : -1) * fields[field].residual / fields[field].weight;
-				variance += 1 / fields[field].weight;
+				double		weight = Max(fields[field].weight, 0) + 1e-9;
+
+				contrast += (field == 0 || field == 3 ? 1 : -1) * fields[field].residual / weight;
+				variance += 1 / weight;
 			}
 			best = Max(best, contrast * contrast / (variance * (1 + LEAF_L2 * variance)));
 		}
+	}
 	return best;
 }
 
@@ -219,16 +283,15 @@ add_grids(Grids *grids, const Learner *learner, const Set *set, const Rest *rest
 	for (int a = 0; a < grids->n_axes; a++)
 		for (int b = 0; b < a; b++)
 		{
-			const Axis *x = &grids->axes[a];
-			const Axis *y = &grids->axes[b];
+			const Grid	grid = {.axes = {&grids->axes[a], &grids->axes[b]}};
 			Rest		cells[MOST_CELLS] = {{0}};
 
 			CHECK_FOR_INTERRUPTS();
-			if (!differ(learner, x->candidate, y->candidate))
+			if (!differ(learner, grid.axes[0]->candidate, grid.axes[1]->candidate))
 				continue;
 			for (int64 i = 0; i < set->n; i++)
-				add_rest(&cells[x->groups[i] * MOST_GROUPS + y->groups[i]], &rests[i]);
-			gains[a][b] = gain_of_product(x, y, cells);
+				add_rest(&cells[grid.axes[0]->groups[i] * MOST_GROUPS + grid.axes[1]->groups[i]], &rests[i]);
+			gains[a][b] = gain_of_product(&grid, cells);
 		}
 	for (int g = 0; g < grids->n; g++)
 		gains[grids->grids[g].axes[0] - grids->axes][grids->grids[g].axes[1] - grids->axes] = 0;
@@ -277,22 +340,16 @@ look_at_rests(const Set *set, const uint8 *folds, int left_out, const double *lo
 static double
 best_test(const Axis *axis, const Rest *groups, int *test)
 {
-	Rest		all = {0};
-	double		best;
+	Rest		all = sum_rests(groups, axis->n_groups);
+	Rest		sums[MOST_GROUPS];
+	double		best = gain_of(all);
 
-	for (int g = 0; g < axis->n_groups; g++)
-		add_rest(&all, &groups[g]);
-	best = gain_of(all);
 	*test = -1;
+	sum_tests(axis, groups, sums);
 	for (int t = 0; t < axis->n_tests; t++)
 	{
-		Rest		in = {0};
-		double		gain;
+		double		gain = gain_of(sums[t]) + gain_of(without(all, sums[t]));
 
-		for (int g = 0; g < axis->n_groups; g++)
-			if (axis->holds[t][g])
-				add_rest(&in, &groups[g]);
-		gain = gain_of(in) + gain_of((Rest) {all.residual - in.residual, all.weight - in.weight});
 		if (gain > best)
 		{
 			best = gain;
@@ -308,19 +365,19 @@ grow(Grid *grid, const Rest *cells, Tree *best)
 {
 	for (int first = 0; first < 2; first++)
 	{
-		const Axis *x = grid->axes[first];
 		const Axis *y = grid->axes[1 - first];
+		Rest		sums[MOST_GROUPS][MOST_GROUPS];
+		Rest		totals[MOST_GROUPS];
 
-		for (int t = 0; t < x->n_tests; t++)
+		sum_tests_of_cells(grid, first, cells, sums, totals);
+		for (int t = 0; t < grid->axes[first]->n_tests; t++)
 		{
-			Rest		sides[2][MOST_GROUPS] = {{{0}}};
+			Rest		rest[MOST_GROUPS];
 			Tree		tree = {grid, first, t, {-1, -1}, 0};
 
-			for (int a = 0; a < x->n_groups; a++)
-				for (int b = 0; b < y->n_groups; b++)
-					add_rest(&sides[x->holds[t][a]][b], &cells[first == 0 ? a * MOST_GROUPS + b : b * MOST_GROUPS + a]);
-			for (int side = 0; side < 2; side++)
-				tree.gain += best_test(y, sides[side], &tree.tests[side]);
+			for (int b = 0; b < y->n_groups; b++)
+				rest[b] = without(totals[b], sums[t][b]);
+			tree.gain = best_test(y, rest, &tree.tests[0]) + best_test(y, sums[t], &tree.tests[1]);
 			if (tree.gain > best->gain)
 				*best = tree;
 		}
@@ -409,11 +466,11 @@ add_effects(Grids *sum, const Grids *grids, double share)
 
 /* Add what pairs explain to the logits of all rows: the mean of several fits, each without other rows. */
 Grids *
-fit_pairs(const Learner *learner, const Choice *choice, const double *curves, double *logits)
+fit_pairs(const Learner *learner, const Mixture *mixture, const double *curves, double *logits)
 {
 	const Set  *set = &learner->all;
 	int			bags = Max(Min(BAGS, BAG_ROWS / Max(set->n, 1)), 1);
-	Grids	   *sum = grids_create(learner, set, choice, curves);
+	Grids	   *sum = grids_create(learner, set, &mixture->widest, curves);
 	double	   *bag_logits = MemoryContextAllocHuge(CurrentMemoryContext, set->n * sizeof(double));
 	double	   *mean = MemoryContextAllocHuge(CurrentMemoryContext, set->n * sizeof(double));
 	uint8	   *folds = MemoryContextAllocHuge(CurrentMemoryContext, set->n);
@@ -428,7 +485,7 @@ fit_pairs(const Learner *learner, const Choice *choice, const double *curves, do
 		for (int64 i = 0; i < set->n; i++)
 			folds[i] = bags == 1 ? 1 : set->hashes[i] / FOLDS >> 2 * (bag + 1) & 3;
 		memcpy(bag_logits, logits, set->n * sizeof(double));
-		for (int round = 0; round < choice->rounds; round++)
+		for (int round = 0; round < mixture->rounds; round++)
 			boost(grids, learner, set, folds, 0, bag_logits);
 		for (int64 i = 0; i < set->n; i++)
 			mean[i] += bag_logits[i] / bags;
@@ -602,69 +659,40 @@ grids_tell(const Grids *grids, const Learner *learner, int64 n, double *curves, 
 
 /* ---------- choosing ---------- */
 
-/* A model of the rows that are not in a fold. */
-typedef struct Part
-{
-	Grids	   *grids;
-	double	   *logits;
-} Part;
-
-/* Fit the choice without pairs to the rows outside each fold; false if no two candidates can be a pair. */
-static bool
-start_parts(const Learner *learner, const Choice *choice, Part *parts)
-{
-	const Set  *set = &learner->sample;
-	Builder		builder;
-	Problem		problem;
-	double	   *beta;
-	double	   *fold_beta;
-	double	   *factor;
-	double	   *curves;
-
-	build(&builder, learner, set, choice);
-	start_fit(&problem, &builder, set, choice->l2, &beta);
-	factor = factor_of(&problem, hessian_at(&problem, beta));
-	fit_additive(&problem, factor, 1e-3, beta);
-	curves = curves_of(learner, &builder, beta);
-	fold_beta = palloc(builder.design.n_columns * sizeof(double));
-	for (int fold = 0; fold < FOLDS; fold++)
-	{
-		parts[fold].grids = grids_create(learner, set, choice, curves);
-		parts[fold].logits = MemoryContextAllocHuge(CurrentMemoryContext, Max(set->n, 1) * sizeof(double));
-		problem.left_out = fold;
-		memcpy(fold_beta, beta, builder.design.n_columns * sizeof(double));
-		fit_additive(&problem, factor, 1e-3, fold_beta);
-		spread(&builder.design, fold_beta, parts[fold].logits);
-	}
-	pfree(factor);
-	pfree(curves);
-	return parts[0].grids->n_axes >= 2;
-}
-
 /* Pairs, in as many rounds as leads that had no say in them bear out; none if they do not. */
 void
-choose_pairs(Learner *learner, Choice *best)
+choose_pairs(Learner *learner, Mixture *best)
 {
 	const Set  *set = &learner->sample;
-	Part		parts[FOLDS];
-	Choice		tried = *best;
-	Choice		kept = *best;
+	Size		size = Max(set->n, 1) * sizeof(double);
+	Grids	   *grids[FOLDS];		/* a model of the rows that are not in each fold */
+	double	   *logits[FOLDS];
+	double	   *curves;
+	Choice		tried = best->choices[0];
+	Mixture		kept = *best;
 
-	if (!start_parts(learner, best, parts))
-		return;
-	for (int round = 0; round < ROUNDS && round < kept.rounds + PATIENCE; round++)
+	for (int fold = 0; fold < FOLDS; fold++)
+		logits[fold] = MemoryContextAllocHuge(CurrentMemoryContext, size);
+	tried.logits = MemoryContextAllocHuge(CurrentMemoryContext, size);
+	curves = fit_mixture(learner, best, set, 1e-3, tried.logits, logits);
+	for (int fold = 0; fold < FOLDS; fold++)
+		grids[fold] = grids_create(learner, set, &best->widest, curves);
+	for (int round = 0; grids[0]->n_axes >= 2 && round < ROUNDS && round < kept.rounds + PATIENCE; round++)
 	{
-		tried.rounds = round + 1;
-		tried.logits = MemoryContextAllocHuge(CurrentMemoryContext, Max(set->n, 1) * sizeof(double));
+		tried.logits = MemoryContextAllocHuge(CurrentMemoryContext, size);
 		for (int fold = 0; fold < FOLDS; fold++)
-			boost(parts[fold].grids, learner, set, set->folds, fold, parts[fold].logits);
+			boost(grids[fold], learner, set, set->folds, fold, logits[fold]);
 		for (int64 i = 0; i < set->n; i++)
-			tried.logits[i] = parts[set->folds[i]].logits[i];
+			tried.logits[i] = logits[set->folds[i]][i];
 		tried.loss = log_loss_of(set->outcomes, tried.logits, set->n);
-		note_choice(learner, &tried);
+		note_choice(learner, &tried, (round + 1) * learner->max_pairs);
 		if (tried.loss < kept.loss)
-			kept = tried;
+		{
+			kept.loss = tried.loss;
+			kept.logits = tried.logits;
+			kept.rounds = round + 1;
+		}
 	}
-	if (kept.rounds > 0 && advantage(set, &kept, best) > VERY_SURE)
+	if (kept.rounds > 0 && advantage(set, kept.logits, best->logits) > VERY_SURE)
 		*best = kept;
 }

@@ -185,24 +185,17 @@ typedef struct Model
 	Products	products;
 } Model;
 
-/* Fit a choice to all rows. */
+/* Fit what was chosen to all rows. */
 static void
-fit_model(const Learner *learner, const Choice *choice, Model *model)
+fit_model(const Learner *learner, const Mixture *chosen, Model *model)
 {
 	const Set  *set = &learner->all;
-	Builder		builder;
-	Problem		problem;
-	double	   *beta;
 
 	model->logits = MemoryContextAllocHuge(CurrentMemoryContext, Max(set->n, 1) * sizeof(double));
 	model->products.n = 0;
-	build(&builder, learner, set, choice);
-	start_fit(&problem, &builder, set, choice->l2, &beta);
-	fit_additive(&problem, factor_of(&problem, hessian_at(&problem, beta)), 1e-9, beta);
-	spread(&builder.design, beta, model->logits);
-	model->curves = curves_of(learner, &builder, beta);
-	if (choice->rounds > 0)
-		grids_tell(fit_pairs(learner, choice, model->curves, model->logits), learner, set->n, model->curves, &model->products);
+	model->curves = fit_mixture(learner, chosen, set, 1e-9, model->logits, NULL);
+	if (chosen->rounds > 0)
+		grids_tell(fit_pairs(learner, chosen, model->curves, model->logits), learner, set->n, model->curves, &model->products);
 }
 
 /* The score of each row, without the intercept. */
@@ -215,14 +208,14 @@ score_rows(Card *card, double *scores)
 
 /* The line that logits of rows that had no say need, for probabilities to be right, if chance does not explain it. */
 static void
-calibrate(const Learner *learner, const Choice *choice, double *intercept, double *slope)
+calibrate(const Learner *learner, const Mixture *chosen, double *intercept, double *slope)
 {
 	const Set  *set = &learner->sample;
 	double	   *targets = MemoryContextAllocHuge(CurrentMemoryContext, Max(set->n, 1) * sizeof(double));
 
 	for (int64 i = 0; i < set->n; i++)
 		targets[i] = set->outcomes[i];
-	if (!line_through(targets, choice->logits, set->n, intercept, slope) || *slope <= 0)
+	if (!line_through(targets, chosen->logits, set->n, intercept, slope) || *slope <= 0)
 	{
 		*intercept = 0;
 		*slope = 1;
@@ -232,13 +225,13 @@ calibrate(const Learner *learner, const Choice *choice, double *intercept, doubl
 
 /* The line that turns the card's scores into the model's probabilities. */
 static void
-scale_card(const Learner *learner, const Choice *choice, const double *logits, const double *scores, double *intercept, double *slope)
+scale_card(const Learner *learner, const Mixture *chosen, const double *logits, const double *scores, double *intercept, double *slope)
 {
 	int64		n = learner->all.n;
 	double	   *targets = MemoryContextAllocHuge(CurrentMemoryContext, Max(n, 1) * sizeof(double));
 	double		line[2];
 
-	calibrate(learner, choice, &line[0], &line[1]);
+	calibrate(learner, chosen, &line[0], &line[1]);
 	for (int64 i = 0; i < n; i++)
 		targets[i] = 1 / (1 + exp(-(line[0] + line[1] * logits[i])));
 	(void) line_through(targets, scores, n, intercept, slope);
@@ -272,14 +265,15 @@ append_figure(StringInfo json, const char *name, double number)
 }
 
 static void
-append_choice(StringInfo json, const Learner *learner, const Choice *choice)
+append_choice(StringInfo json, const Learner *learner, const Mixture *chosen)
 {
-	append_figure(json, "l2", choice->l2);
-	appendStringInfo(json, ", \"bins\": %d, \"pairs\": %d, \"windows\": %s, \"half_lives\": %s", choice->bins, choice->rounds * learner->max_pairs,
-					 choice->windows ? "true" : "false", choice->decays ? "true" : "false");
-	append_figure(json, "log_loss_cross_validated", choice->loss);
-	append_figure(json, "auc_cross_validated", figure_of(roc_auc_final, &learner->sample, choice->logits));
-	append_figure(json, "auc_error", figure_of(roc_auc_error_final, &learner->sample, choice->logits));
+	append_figure(json, "l2", chosen->choices[0].l2);
+	appendStringInfo(json, ", \"bins\": %d, \"pairs\": %d, \"windows\": %s, \"half_lives\": %s", chosen->choices[0].bins, chosen->rounds * learner->max_pairs,
+					 chosen->widest.windows ? "true" : "false", chosen->widest.decays ? "true" : "false");
+	appendStringInfo(json, ", \"averaged\": %d", chosen->n);
+	append_figure(json, "log_loss_cross_validated", chosen->loss);
+	append_figure(json, "auc_cross_validated", figure_of(roc_auc_final, &learner->sample, chosen->logits));
+	append_figure(json, "auc_error", figure_of(roc_auc_error_final, &learner->sample, chosen->logits));
 	appendStringInfo(json, ", \"choices\": [%s]", learner->choices.data);
 }
 
@@ -288,7 +282,7 @@ static void
 append_card(StringInfo json, Learner *learner)
 {
 	int64		n;
-	Choice		choice;
+	Mixture		chosen;
 	Model		model;
 	Card		card;
 	double	   *scores;
@@ -301,10 +295,10 @@ append_card(StringInfo json, Learner *learner)
 	make_sets(learner);
 	limit_candidates(learner);
 	initStringInfo(&learner->choices);
-	choice = choose(learner);
+	choose(learner, &chosen);
 	progress_phase("propose", "fitting");
-	fit_model(learner, &choice, &model);
-	make_card(&card, learner, &choice, model.curves, &model.products, model.logits);
+	fit_model(learner, &chosen, &model);
+	make_card(&card, learner, &chosen.widest, model.curves, &model.products, model.logits);
 	n = learner->all.n;
 	scores = MemoryContextAllocHuge(CurrentMemoryContext, n * sizeof(double));
 	score_rows(&card, scores);
@@ -314,11 +308,11 @@ append_card(StringInfo json, Learner *learner)
 		round_points(&card, learner->slope);
 	score_rows(&card, scores);
 	append_figure(json, "auc_card", figure_of(roc_auc_final, &learner->all, scores));
-	scale_card(learner, &choice, model.logits, scores, &intercept, &slope);
+	scale_card(learner, &chosen, model.logits, scores, &intercept, &slope);
 	append_figure(json, "own", own_factor(learner, &card, &shift));
 	append_figure(json, "intercept", intercept - slope * shift);
 	append_figure(json, "slope", slope * learner->slope);
-	append_choice(json, learner, &choice);
+	append_choice(json, learner, &chosen);
 	append_terms(json, learner, &card, learner->slope);
 	append_limits(json, scores, n, learner->slope, shift);
 	append_left_out(json, learner);

@@ -33,20 +33,29 @@ cholesky(double *h, int n)
 	return true;
 }
 
-/* Solve L L' x = b, in place. */
+/* Solve L L' x = b, in place. L is read along its lines in both directions, as it lies in memory. */
 void
 cholesky_solve(const double *l, int n, double *x)
 {
-	for (int i = 0; i < n; i++)
+	int			first = 0;
+
+	/* what b begins with stays 0 at first, such as where it is a column of the identity */
+	while (first < n && x[first] == 0)
+		first++;
+	for (int i = first; i < n; i++)
 	{
-		for (int k = 0; k < i; k++)
-			x[i] -= l[i * n + k] * x[k];
-		x[i] /= l[i * n + i];
+		double		sum = x[i];
+
+		for (int k = first; k < i; k++)
+			sum -= l[i * n + k] * x[k];
+		x[i] = sum / l[i * n + i];
 	}
 	for (int i = n - 1; i >= 0; i--)
 	{
-		for (int k = i + 1; k < n; k++)
-			x[i] -= l[k * n + i] * x[k];
-		x[i] /= l[i * n + i];
+		double		solved = x[i] / l[i * n + i];
+
+		x[i] = solved;
+		for (int k = 0; k < i; k++)
+			x[k] -= l[i * n + k] * solved;
 	}
 }

@@ -34,6 +34,14 @@ INSERT INTO excluded_lead (lead_id, reason) SELECT n, 'staff' FROM example WHERE
 SELECT propose('purchase', '2 days', '{2026-02-01}', 'shop', pairs => 0, max_weights => 5) #> '{report,leads}' AS leads;
 ROLLBACK;
 
+-- their events are no candidates, and not the end of the data
+BEGIN;
+INSERT INTO event (lead_id, kind, properties, occurred_at) SELECT 'bot ' || n, 'crawl', '{"engine": "x"}', '2026-03-15' FROM generate_series(1, 30) n;
+INSERT INTO excluded_lead (lead_id, reason) SELECT 'bot ' || n, 'bot' FROM generate_series(1, 30) n;
+SELECT data_end, (SELECT string_agg(DISTINCT s ->> 'kind', ', ' ORDER BY s ->> 'kind') FROM jsonb_array_elements(fresh -> 'signals') s) AS kinds
+FROM (SELECT leadscore_internal.fresh_signals() AS fresh) f, leadscore_internal.data_range(fresh);
+ROLLBACK;
+
 -- it looks at all of these, and says what it found
 SELECT count(*) FILTER (WHERE s ->> 'kind' = 'page' AND NOT s ? 'match') AS page, count(*) FILTER (WHERE s #>> '{match,country}' = 'AT') AS austria, count(*) FILTER (WHERE s ->> 'condition' LIKE '$."employees" >= %') > 1 AS employees,
 	count(*) FILTER (WHERE s ->> 'condition' = '!exists($."website")') AS website FROM proposed, jsonb_array_elements(card -> 'signals') s;

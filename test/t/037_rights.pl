@@ -35,12 +35,12 @@ my %functions = (
 		is_visible model_cards served_models
 		log_has(text) logged_kinds signals_waiting children family_above family_below mapped_columns keeps_values table_problem known_source_problem own_problem collation_version event_trigger_state source_problem lead_key_problem alias_key_problem event_index_problem index_key reads_one_unique_column has_lead_index split_problem transition_problem split_tables partitions column_type property_type trigger_mapping
 		has_column looks_like_name is_term_for_column term_type property_value property_name terms expression_type expression_columns expression_has_index hint_of_future
-		conversion_id check_lead_filter check_cutoffs check_outcome pasts filtered_leads takes_part pasts_at examples is_midnight end_of data_end tally
+		conversion_id check_lead_filter check_cutoffs check_outcome pasts filtered_leads takes_part outcomes_at pasts_at examples is_midnight end_of data_end tally
 		warn_of_censoring(leadscore_internal.question) warn_of_censoring(leadscore_internal.question) assessed outcome past_score past_probability past_features past_measures tally_measures past_points assess
 		compacted_day hour_text default_time_zone unbounded card_terms rounded with_points with_coefficients check_fitting fit_points judge_points report_terms short_regression held_out_loss is_proposed is_proposed_rule without_unused without_fitted without_dropped
 		pair_measures with_pairs proposed_name profile_test profile_test_signals learned_document learn chosen_card wanted_signs sample_for_choices cross_validated choose fit normal_tails student_tails student_bound profile_values with_profile profile_report
 		merge_bands likelihood measured_once with_bands with_half_lives sample_likelihood learn_decay information_value signal_report
-		compare with_signal_ids document_signals tell_of_uncounted stability_index preview voucher_preview vouchers_due segment_limits score_limit has_limit check_shares shares_today stability_report anybody_forgotten came_again treated arm experiment_result training_set evaluate lift_table
+		compare with_signal_ids document_signals tell_of_uncounted stability_index preview voucher_preview vouchers_due segment_limits score_limit has_limit check_shares shares_today stability_report anybody_forgotten came_again treated is_running arm experiment_result training_set evaluate lift_table
 		calibration_table gains bands fine_bands check_fit fit_clv(text) clv(text) not_a_timeline},
 	monitor => q{metrics health_checks samples progress_names progress_object},
 	writer => q{take_changes acknowledge_changes},
@@ -55,7 +55,7 @@ my %functions = (
 		drop_triggers record record_profile record_alias trigger_function track_alias check_event_index add_aliases alias_rows
 		lock_alias_sources said_edges edge_differences alias_closure unsettled_names aliases_differ apply_edges correct_edges add_source add_profiles note_everybody
 		lock_sources lock_source source_timelines gather gather_parts rows_estimated source_events log_events row_condition column_text difference only
-		propose fresh_signals data_range chosen_examples measures_document without_proposed report_text with_segments
+		propose fresh_signals data_range fresh_timelines fresh_pasts fresh_examples measures_document without_proposed report_text with_segments
 		term_condition find_rows delete_rows gather_alone has_expression forget_skipped(oid) forget_skipped(regclass) attributes tell_of_attributes
 		verify rebuild compact fold partition_timelines find_corrections leads_named apply_corrections add_corrections add_deltas find_hours compaction_zone check_compaction
 		archive check_before check_archive begin_archive keep_base keep_last_events tell_of_unaccounted forget_base drop_former_base counted begin_compaction compaction_finished signal_definitions signals_counted in_transaction_block refuse_block wait_for_writers writers rebuilders transaction_name wait_for_partings take_parted correct_parted lock_rebuild

@@ -154,6 +154,27 @@ SQL
 	query('TRUNCATE lead, event');
 }
 
+# ---------------------------------------------------------------- while it runs
+
+# 6,000 leads with twenty numbers, two of which tell together what neither tells alone: choosing takes long enough for
+# others to see it, and to end it.
+query(<<'SQL');
+INSERT INTO lead SELECT n, (SELECT jsonb_object_agg('x' || i, n::bigint * (7919 + 104729 * i) % 9973) FROM generate_series(1, 20) i) FROM generate_series(1, 6000) n;
+INSERT INTO event (lead_id, kind, occurred_at) SELECT lead_id, 'visit', '2026-01-01 12:00Z'::timestamptz FROM lead
+	UNION ALL SELECT lead_id, 'buy', '2026-01-02 12:00Z' FROM lead WHERE ((profile -> 'x1')::int < 4986) = ((profile -> 'x2')::int < 4986) AND lead_id::int % 3 > 0;
+SQL
+my $running = $node->background_psql('postgres', on_error_stop => 0);
+$running->query_until(qr/begun/, q{\echo begun
+	SELECT length(leadscore.propose('buy', '2 days', '{2026-01-02Z}', active_within => '1 day', events => false, pairs => 10)::text);
+	\echo ended
+});
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM leadscore.progress WHERE command = 'propose' AND phase = 'choosing'}), 'the view progress shows that it chooses');
+$node->safe_psql('postgres', q{SELECT pg_cancel_backend(pid) FROM leadscore.progress});
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM leadscore.progress}), '... until it is cancelled');
+$running->quit;
+like($running->{stderr}, qr/canceling statement due to user request/, '... and has not come to an end by itself');
+query('TRUNCATE lead, event');
+
 # ---------------------------------------------------------------- real data
 
 SKIP:
@@ -190,8 +211,11 @@ SELECT count(*) FILTER (WHERE abs(observed - predicted) < 2.6 * sqrt(predicted *
 FROM (SELECT count(*) AS n, avg(revenue::int) AS observed, avg(probability) AS predicted FROM (SELECT *, ntile(10) OVER (ORDER BY probability) AS bin FROM tested WHERE name = '$name') t GROUP BY bin) b
 SQL
 	}
-	is(query(q{SELECT count(*) FROM proposed, session s JOIN lead l ON l.lead_id = s.n::text, LATERAL (SELECT sum(c.points) AS points FROM contributions(card, NULL, l.profile, '2026-01-02Z') c) c
-		WHERE s.n <= 100 AND c.points IS DISTINCT FROM score(card, NULL, l.profile, '2026-01-02Z')}), 0, 'a score is the sum of its lines');
+	# published, it is explained: each line has a reason, and the lines add up to the score
+	query(q{UPDATE proposed SET card = card || jsonb_build_object('model', name); SELECT publish(card) FROM proposed});
+	is(query(q{SELECT count(*), count(*) FILTER (WHERE e.reasons = e.lines AND e.points = score(s.n::text, name, '2026-01-02Z')) FROM proposed, session s, LATERAL (
+		SELECT count(*) AS lines, count(*) FILTER (WHERE reason LIKE '%points%') AS reasons, coalesce(sum(points), 0) AS points FROM explain(s.n::text, name, '2026-01-02Z')) e WHERE s.n <= 100}), '200|200',
+		'published, it is explained line by line, and the lines add up to the score');
 }
 
 $node->stop;
