@@ -184,7 +184,7 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.prepare_move(timestamptz) IS 'makes the tables that are missing for events of an instant''s past, and says whether there are any to move, or to drop';
 
--- Rows that others have locked are left to the next time: nobody who waits for one that was moved is waited for.
+-- Rows that others have locked are left to the next time. So a batch waits for nobody once it holds a row.
 
 CREATE FUNCTION leadscore_internal.move_rows(first_block bigint, end_block bigint, at timestamptz) RETURNS bigint
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off SET jit = off SET quote_all_identifiers = off
@@ -250,8 +250,8 @@ COMMENT ON FUNCTION leadscore_internal.delete_archived_rows(bigint, bigint, time
 -- first, for the rows count for nothing, and need not be subtracted.
 
 CREATE FUNCTION leadscore_internal.drop_event_table(name regclass, before timestamptz) RETURNS boolean
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off SET jit = off SET enable_seqscan = off
-	SET quote_all_identifiers = off SET client_min_messages = 'warning'
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off SET jit = off
+	SET enable_seqscan = off SET enable_indexscan = off SET enable_indexonlyscan = off SET quote_all_identifiers = off SET client_min_messages = 'warning'
 AS $$
 DECLARE
 	later CONSTANT text := format('SELECT EXISTS (SELECT FROM ONLY %s e WHERE e.occurred_at >= $1)', name);
@@ -314,7 +314,7 @@ DECLARE
 	instant pg_catalog.timestamptz;
 	n_blocks pg_catalog.int8;
 	present pg_catalog.regclass;
-	plan record;
+	plan pg_catalog.record;
 BEGIN
 	PERFORM leadscore_internal.check_read_committed('move_events()'::pg_catalog.text, 'passed over'::pg_catalog.text);
 	IF leadscore_internal.in_transaction_block() THEN
@@ -328,7 +328,7 @@ BEGIN
 		PERFORM leadscore_internal.wait_for_readers();
 		COMMIT;
 		FOR n IN 0 .. n_blocks BY batch LOOP
-			PERFORM leadscore_internal.move_rows(n, n OPERATOR(pg_catalog.+) batch, at);
+			PERFORM leadscore_internal.move_rows(n::pg_catalog.int8, n OPERATOR(pg_catalog.+) batch, at);
 			COMMIT;
 		END LOOP;
 	END IF;
@@ -339,7 +339,7 @@ BEGIN
 			CALL leadscore.archive(instant);
 		END IF;
 		FOR n IN 0 .. n_blocks BY batch LOOP
-			PERFORM leadscore_internal.delete_archived_rows(n, n OPERATOR(pg_catalog.+) batch, kept_since);
+			PERFORM leadscore_internal.delete_archived_rows(n::pg_catalog.int8, n OPERATOR(pg_catalog.+) batch, kept_since);
 			COMMIT;
 		END LOOP;
 		FOREACH present IN ARRAY ARRAY(SELECT t.name FROM leadscore_internal.event_tables() t WHERE t.since OPERATOR(pg_catalog.<) kept_since) LOOP
