@@ -40,7 +40,7 @@ OBJS       = $(patsubst $(here)/%.c,%.o,$(sort $(filter-out $(here)/src/update/%
 MODULES    = leadscore
 
 SQL_PARTS  = schema empty timeline/timeline model/score model/catalog model/template live/store live/query \
-             live/follow live/partition live/maintenance live/archive live/identity live/alias live/exclusion live/derive act/experiment \
+             live/follow live/partition live/maintenance live/archive live/identity live/alias live/exclusion live/derive live/partition_events act/experiment \
              model/sentence face/face face/change face/rfm face/history face/journey face/figures face/affinity face/crm learn/quality learn/learn learn/fit learn/bins \
              learn/profile_report learn/choice learn/propose learn/preview face/describe learn/segment_limits customer/clv act/transition \
              act/offer face/snapshot act/tombstone face/person model/lint admin/schedule admin/progress \

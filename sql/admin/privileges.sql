@@ -206,7 +206,7 @@ BEGIN
 	-- (what a rebuild, or refresh_figures(), brings again)
 	EXECUTE format('GRANT DELETE ON leadscore.lead_timeline, leadscore.known_source, leadscore.segment_day, leadscore.model_quality, leadscore.rfm_lead TO %s', role);
 	EXECUTE format('GRANT SELECT, DELETE ON leadscore.pending_profile, leadscore_internal.seen_profile, leadscore_internal.voucher_order TO %s', role);
-	EXECUTE format('GRANT SELECT ON leadscore_internal.tombstone, leadscore_internal.offer_slot, leadscore_internal.offer_money, leadscore_internal.offer_stop, leadscore_internal.change_clock TO %s', role);
+	EXECUTE format('GRANT SELECT ON leadscore_internal.tombstone, leadscore_internal.offer_slot, leadscore_internal.offer_money, leadscore_internal.offer_stop, leadscore_internal.change_clock, leadscore_internal.event_partitioning TO %s', role);
 	EXECUTE format('GRANT USAGE ON SEQUENCE leadscore.weight_weight_id_seq, leadscore_internal.crm_change_id_seq TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION leadscore.publish(jsonb, boolean), leadscore_internal.check_redefined(jsonb), leadscore_internal.keep_version(text, jsonb), leadscore.set_default_model(text), leadscore.restore_version(text, integer, boolean), leadscore_internal.keep_documents(text[]), leadscore_internal.keep_wordings(),'
 		-- what is probably not meant
@@ -240,10 +240,12 @@ BEGIN
 		' leadscore_internal.fresh_timelines(jsonb), leadscore_internal.fresh_pasts(jsonb, boolean, text), leadscore_internal.fresh_examples(leadscore_internal.question, jsonb), leadscore_internal.measures_document(jsonb, interval), leadscore_internal.without_proposed(jsonb),'
 		' leadscore_internal.report_text(text, interval, jsonb, jsonb), leadscore_internal.with_segments(jsonb, jsonb, timestamptz),'
 		-- maintenance
-		' leadscore.verify(), leadscore.fold(bigint), leadscore_internal.check_not_running(text), leadscore_internal.postpone_rebuild(text[], text[]), leadscore.partition_timelines(integer), leadscore_internal.find_corrections(text[], jsonb), leadscore_internal.leads_named(text[]),'
+		' leadscore.verify(), leadscore.fold(bigint), leadscore_internal.check_not_running(text), leadscore_internal.postpone_rebuild(text[], text[]), leadscore.partition_timelines(integer), leadscore.partition_events(interval, interval), leadscore_internal.find_corrections(text[], jsonb), leadscore_internal.leads_named(text[]),'
 		' leadscore_internal.apply_corrections(bigint, bigint), leadscore_internal.add_deltas(text[], leadscore.timeline[]), leadscore_internal.find_hours(),'
 		' leadscore_internal.check_before(timestamptz, text, text, text, text), leadscore_internal.check_archive(timestamptz), leadscore_internal.begin_archive(timestamptz), leadscore_internal.keep_base(timestamptz), leadscore_internal.keep_last_events(timestamptz), leadscore_internal.tell_of_unaccounted(bigint), leadscore_internal.forget_base(text[]), leadscore_internal.drop_former_base(),'
 		' leadscore_internal.counted(leadscore.timeline, jsonb),'
+		' leadscore_internal.event_tables(), leadscore_internal.event_bounds(timestamptz), leadscore_internal.event_blocks(), leadscore_internal.archive_for(timestamptz), leadscore_internal.prepare_move(timestamptz),'
+		' leadscore_internal.wait_for_readers(), leadscore_internal.move_rows(bigint, bigint, timestamptz), leadscore_internal.delete_archived_rows(bigint, bigint, timestamptz), leadscore_internal.drop_event_table(regclass, timestamptz),'
 		' leadscore_internal.compaction_zone(text), leadscore_internal.check_compaction(timestamptz, text), leadscore_internal.begin_compaction(timestamptz, text), leadscore_internal.compaction_finished(),'
 		' leadscore_internal.signal_definitions(text[]), leadscore_internal.signals_counted(jsonb), leadscore_internal.in_transaction_block(), leadscore_internal.refuse_block(text), leadscore_internal.wait_for_writers(), leadscore_internal.writers(regclass), leadscore_internal.rebuilders(bigint), leadscore_internal.transaction_name(integer, text), leadscore_internal.wait_for_partings(), leadscore_internal.take_parted(),'
 		' leadscore_internal.lock_rebuild(boolean), leadscore_internal.unlock_rebuild(), leadscore_internal.check_read_committed(text, text),'
@@ -264,7 +266,7 @@ BEGIN
 		' leadscore.resume_offer(text), leadscore.revoke_vouchers(text, timestamptz),'
 		' leadscore_internal.in_restore(), leadscore.schedule(interval), leadscore.unschedule(), leadscore.prune_runs(interval), leadscore_internal.has_cron(), leadscore_internal.job_problem(), leadscore_internal.jobs(), leadscore_internal.cron_line(interval), leadscore_internal.note_scheduled(bigint),'
 		' leadscore_internal.shell_word(text) TO %s', role);
-	EXECUTE format('GRANT EXECUTE ON PROCEDURE leadscore.refresh_queries(text), leadscore.rebuild(text[], text[]), leadscore.compact(timestamptz, text), leadscore.archive(timestamptz), leadscore.watch(text, boolean),'
+	EXECUTE format('GRANT EXECUTE ON PROCEDURE leadscore.refresh_queries(text), leadscore.rebuild(text[], text[]), leadscore.compact(timestamptz, text), leadscore.archive(timestamptz), leadscore.move_events(timestamptz), leadscore.watch(text, boolean),'
 		' leadscore.see_changes(), leadscore_internal.look(text), leadscore_internal.add_corrections(text, bigint, boolean), leadscore_internal.correct_parted(text, jsonb, boolean) TO %s', role);
 END
 $$;
@@ -278,11 +280,13 @@ DECLARE
 	object regclass;
 BEGIN
 	PERFORM leadscore_internal.check_role(role);
-	-- what pg_dump reads: the tables and sequences that are part of a dump, and those that lead_timeline is split into
+	-- what pg_dump reads: the tables and sequences that are part of a dump, and those that lead_timeline and event are split into
 	FOR object IN
 		SELECT unnest(x.extconfig) FROM pg_extension x WHERE x.extname = 'leadscore'
 		UNION
 		SELECT t.name FROM leadscore_internal.split_tables() t
+		UNION
+		SELECT e.name FROM leadscore_internal.event_tables() e
 		ORDER BY 1
 	LOOP
 		EXECUTE format('GRANT SELECT ON %s TO %s', object, role);

@@ -18,9 +18,10 @@ AS $$
 	-- what is not there is not run; a crontab has no log of ours
 	SELECT 'leadscore ' || j.job, format('%s leadscore.%s()', CASE p.prokind WHEN 'p' THEN 'CALL' ELSE 'SELECT' END, p.proname)
 	FROM (VALUES (1, 'queries', 'refresh_queries'), (2, 'derive', 'derive'), (3, 'fold', 'fold'), (4, 'changes', 'see_changes'), (5, 'refresh', 'refresh_segments'),
-		(6, 'figures', 'refresh_figures'), (7, 'expire', 'expire_vouchers'), (8, 'runs', 'prune_runs')) AS j (n, job, name)
+		(6, 'figures', 'refresh_figures'), (7, 'expire', 'expire_vouchers'), (8, 'runs', 'prune_runs'), (9, 'events', 'move_events')) AS j (n, job, name)
 	JOIN pg_proc p ON p.proname = j.name AND p.pronamespace = 'leadscore'::regnamespace
 	WHERE p.pronargs = p.pronargdefaults AND (j.name <> 'prune_runs' OR leadscore_internal.has_cron())
+	AND (j.name <> 'move_events' OR EXISTS (SELECT FROM leadscore_internal.event_partitioning))
 	ORDER BY j.n
 $$;
 
@@ -239,8 +240,8 @@ BEGIN
 			HINT = 'Write minutes that divide an hour, hours that divide a day, or 1 day; with pg_cron 1.5 also seconds that divide a minute.';
 	END IF;
 	FOR job, command IN SELECT j.job, j.command FROM leadscore_internal.jobs() j LOOP
-		-- figures read everything, and change by the hour
-		schedule := CASE job WHEN 'leadscore figures' THEN leadscore_internal.cron_line(greatest(every, '1 hour')) ELSE line END;
+		-- figures read everything, and change by the hour; events are moved by the day
+		schedule := leadscore_internal.cron_line(greatest(every, CASE job WHEN 'leadscore figures' THEN interval '1 hour' WHEN 'leadscore events' THEN interval '1 day' END));
 		scheduled := here;
 		IF here THEN
 			-- a job of that name is replaced
@@ -275,7 +276,7 @@ DECLARE
 BEGIN
 	IF EXISTS (SELECT FROM pg_extension x WHERE x.extname = 'pg_cron') THEN
 		EXECUTE 'SELECT count(cron.unschedule(j.jobid)) FROM cron.job j WHERE j.jobname = ANY ($1) AND j.database = current_database() AND j.username = current_user'
-			INTO n USING ARRAY['leadscore queries', 'leadscore derive', 'leadscore fold', 'leadscore changes', 'leadscore refresh', 'leadscore figures', 'leadscore expire', 'leadscore runs'];
+			INTO n USING ARRAY['leadscore queries', 'leadscore derive', 'leadscore fold', 'leadscore changes', 'leadscore refresh', 'leadscore figures', 'leadscore expire', 'leadscore runs', 'leadscore events'];
 	END IF;
 	RETURN n;
 END

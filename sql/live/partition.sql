@@ -107,32 +107,31 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.follow_tablespace() IS 'moves the tables that lead_timeline is split into, and their indexes, to where it is';
 
-CREATE FUNCTION leadscore_internal.create_split_table(number integer, of integer) RETURNS void
+CREATE FUNCTION leadscore_internal.create_child(of_table regclass, name text, more text) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	parent CONSTANT pg_class := (SELECT c FROM pg_class c WHERE c.oid = 'leadscore.lead_timeline'::regclass);
-	name CONSTANT text := format('leadscore.lead_timeline_%s', number);
+	parent CONSTANT pg_class := (SELECT c FROM pg_class c WHERE c.oid = of_table);
+	child CONSTANT text := format('leadscore.%I', name);
 	settings CONSTANT text[] := parent.reloptions
 		|| ARRAY(SELECT 'toast.' || unnest(t.reloptions) FROM pg_class t WHERE t.oid = parent.reltoastrelid);
 	command text;
 BEGIN
-	EXECUTE format('CREATE %s TABLE %s (LIKE leadscore.lead_timeline INCLUDING STORAGE INCLUDING COMPRESSION INCLUDING INDEXES INCLUDING STATISTICS INCLUDING COMMENTS,'
-		' CONSTRAINT lead_timeline_%s_leads CHECK (leadscore.timeline_partition(lead_id, %s) = %s)) INHERITS (leadscore.lead_timeline) USING %I %s %s',
-		CASE parent.relpersistence WHEN 'u' THEN 'UNLOGGED' END, name, number, of, number,
+	EXECUTE format('CREATE %s TABLE %s (LIKE %s INCLUDING STORAGE INCLUDING COMPRESSION INCLUDING INDEXES INCLUDING STATISTICS INCLUDING COMMENTS%s)'
+		' INHERITS (%s) USING %I %s %s',
+		CASE parent.relpersistence WHEN 'u' THEN 'UNLOGGED' END, child, of_table, more, of_table,
 		(SELECT m.amname FROM pg_am m WHERE m.oid = parent.relam),
 		(SELECT 'WITH (' || string_agg(format('%s = %L', split_part(s, '=', 1), substr(s, strpos(s, '=') + 1)), ', ') || ')' FROM unnest(settings) s),
 		(SELECT format('TABLESPACE %I', t.spcname) FROM pg_tablespace t WHERE t.oid = parent.reltablespace));
-	EXECUTE format('COMMENT ON TABLE %s IS %L', name, format('timelines of the leads with leadscore.timeline_partition(lead_id, %s) = %s', of, number));
-	-- who may read lead_timeline may read it all the same; where policies bind him there, he must not get past them here
+	-- who may read the parent may read it all the same; where policies bind him there, he must not get past them here
 	IF NOT parent.relrowsecurity THEN
 		FOR command IN
-			SELECT format('GRANT %s ON %s TO %s%s', a.privilege_type, name, coalesce(quote_ident(r.rolname), 'PUBLIC'),
+			SELECT format('GRANT %s ON %s TO %s%s', a.privilege_type, child, coalesce(quote_ident(r.rolname), 'PUBLIC'),
 				CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
 			FROM aclexplode(parent.relacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
 			WHERE a.grantee <> parent.relowner
 			UNION ALL
-			SELECT format('GRANT %s (%I) ON %s TO %s%s', a.privilege_type, c.attname, name, coalesce(quote_ident(r.rolname), 'PUBLIC'),
+			SELECT format('GRANT %s (%I) ON %s TO %s%s', a.privilege_type, c.attname, child, coalesce(quote_ident(r.rolname), 'PUBLIC'),
 				CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
 			FROM pg_attribute c CROSS JOIN aclexplode(c.attacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
 			WHERE c.attrelid = parent.oid AND a.grantee <> parent.relowner
@@ -143,7 +142,37 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.create_split_table(integer, integer) IS 'makes one of the tables that lead_timeline is split into, like it in all else';
+COMMENT ON FUNCTION leadscore_internal.create_child(regclass, text, text) IS 'makes a child of one of our tables, like it in all else, with more constraints';
+
+CREATE FUNCTION leadscore_internal.create_split_table(number integer, of integer) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM leadscore_internal.create_child('leadscore.lead_timeline'::regclass, format('lead_timeline_%s', number),
+		format(', CONSTRAINT lead_timeline_%s_leads CHECK (leadscore.timeline_partition(lead_id, %s) = %1$s)', number, of));
+	EXECUTE format('COMMENT ON TABLE leadscore.lead_timeline_%s IS %L', number, format('timelines of the leads with leadscore.timeline_partition(lead_id, %s) = %s', of, number));
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.create_split_table(integer, integer) IS 'makes one of the tables that lead_timeline is split into';
+
+CREATE FUNCTION leadscore_internal.check_not_published(source regclass, what text) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	publications CONSTANT text := (SELECT string_agg(p.pubname, ', ' ORDER BY p.pubname) FROM pg_publication p
+		WHERE p.puballtables OR EXISTS (SELECT FROM pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = source)
+		OR EXISTS (SELECT FROM pg_publication_namespace n WHERE n.pnpubid = p.oid AND n.pnnspid = 'leadscore'::regnamespace));
+BEGIN
+	IF publications IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = format('%s is published', (SELECT c.relname FROM pg_class c WHERE c.oid = source)),
+			DETAIL = format('Subscribers of %s would be sent %s, and rows of tables that they do not have.', publications, what),
+			HINT = 'Publish the tables of the shop by name, and let subscribers count for themselves.';
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.check_not_published(regclass, text) IS 'refuses to move rows of a table whose changes are sent to subscribers';
 
 CREATE FUNCTION leadscore.partition_timelines(partitions integer) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET client_min_messages = 'warning' SET jit = off
@@ -153,7 +182,6 @@ DECLARE
 	columns CONSTANT text := (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a
 		WHERE a.attrelid = 'leadscore.lead_timeline'::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '');
 	tables regclass[];
-	publications text;
 	child regclass;
 	problem record;
 BEGIN
@@ -169,15 +197,7 @@ BEGIN
 
 	-- writers and readers wait here, and look for the tables when they go on
 	LOCK TABLE leadscore.lead_timeline IN ACCESS EXCLUSIVE MODE;
-	SELECT string_agg(p.pubname, ', ' ORDER BY p.pubname) INTO publications
-	FROM pg_publication p
-	WHERE p.puballtables OR EXISTS (SELECT FROM pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = 'leadscore.lead_timeline'::regclass)
-	OR EXISTS (SELECT FROM pg_publication_namespace n WHERE n.pnpubid = p.oid AND n.pnnspid = 'leadscore'::regnamespace);
-	IF publications IS NOT NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = 'lead_timeline is published',
-			DETAIL = format('Subscribers of %s would be sent that it was emptied, and rows of tables that they do not have.', publications),
-			HINT = 'Publish the tables of the shop by name, and let subscribers count for themselves.';
-	END IF;
+	PERFORM leadscore_internal.check_not_published('leadscore.lead_timeline'::regclass, 'that it was emptied'::text);
 	IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = 'leadscore.lead_timeline'::regclass AND t.tgname <> 'guard_timelines') THEN
 		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = 'lead_timeline has triggers or foreign keys',
 			DETAIL = 'They would not apply to the tables into which it is split.', HINT = 'Drop them.';

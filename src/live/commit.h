@@ -37,10 +37,13 @@ extern void settle_edges(void);
 typedef struct Statement
 {
 	Oid			table;
-	int			kind;			/* the event of the trigger, without its timing */
+	int			kind;			/* the event of the trigger, without its timing; or STATEMENT_MOVE */
 	uint64		family;			/* of the mapping: see source.h */
 	bool		with_partitions;	/* it includes what is done to partitions */
 } Statement;
+
+/* Rows of a table are moved between it and others (partition_events.c): no event of a trigger has this number. */
+#define STATEMENT_MOVE (-1)
 
 /* The statement that fires a trigger; its partitions are not included. */
 struct TriggerData;

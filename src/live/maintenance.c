@@ -20,6 +20,7 @@
 
 PG_FUNCTION_INFO_V1(in_transaction_block);
 PG_FUNCTION_INFO_V1(wait_for_writers);
+PG_FUNCTION_INFO_V1(wait_for_readers);
 PG_FUNCTION_INFO_V1(wait_for_partings);
 PG_FUNCTION_INFO_V1(lock_rebuild);
 PG_FUNCTION_INFO_V1(unlock_rebuild);
@@ -72,20 +73,21 @@ tell_writers(Oid table)
 }
 
 /*
- * Wait until every transaction that is writing a table now has ended. It neither takes
- * nor queues for a lock on the table, so no transaction waits for us meanwhile.
+ * Wait until every transaction that is writing a table now, or has any lock on it if
+ * "lock" is AccessExclusiveLock, has ended. It neither takes nor queues for a lock on the
+ * table, so no transaction waits for us meanwhile.
  */
 static void
-wait_for_writers_of(const char *name)
+wait_for_holders(const char *name, LOCKMODE lock)
 {
 	Oid			table = our_table(name);
 	TimestampTz began = GetCurrentTimestamp();
-	bool		told = false;
+	bool		told = lock != ShareLock;	/* only writers are reported */
 	VirtualTransactionId *writers;
 	LOCKTAG		tag;
 
 	SET_LOCKTAG_RELATION(tag, MyDatabaseId, table);
-	writers = GetLockConflicts(&tag, ShareLock, NULL);
+	writers = GetLockConflicts(&tag, lock, NULL);
 	for (; VirtualTransactionIdIsValid(*writers); writers++)
 	{
 		bool		ended;
@@ -108,7 +110,7 @@ wait_for_writers_of(const char *name)
 Datum
 wait_for_writers(PG_FUNCTION_ARGS)
 {
-	wait_for_writers_of("lead_timeline");
+	wait_for_holders("lead_timeline", ShareLock);
 	PG_RETURN_VOID();
 }
 
@@ -116,7 +118,15 @@ wait_for_writers(PG_FUNCTION_ARGS)
 Datum
 wait_for_partings(PG_FUNCTION_ARGS)
 {
-	wait_for_writers_of("parted_lead");
+	wait_for_holders("parted_lead", ShareLock);
+	PG_RETURN_VOID();
+}
+
+/* wait_for_readers(): wait for the transactions that read or write leadscore.event. */
+Datum
+wait_for_readers(PG_FUNCTION_ARGS)
+{
+	wait_for_holders("event", AccessExclusiveLock);
 	PG_RETURN_VOID();
 }
 

@@ -335,6 +335,9 @@ record(PG_FUNCTION_ARGS)
 	/* the dump of our own events contains their timelines, too */
 	if (in_restore() && RelationGetNamespace(data->tg_relation) == get_namespace_oid("leadscore", false))
 		return PointerGetDatum(NULL);
+	/* what one table loses another gets, by the same statement */
+	if (running_on(data->tg_relation, STATEMENT_MOVE, 0))
+		return PointerGetDatum(NULL);
 
 	source = source_of_trigger(data->tg_trigger, data->tg_relation);
 	statement = statement_of(data, source->family);

@@ -54,6 +54,12 @@ $node->safe_psql('shop', q{
 is($node->safe_psql('shop', q{SELECT count(*) FROM leadscore_internal.tombstone CROSS JOIN leadscore_internal.tombstone_salt CROSS JOIN leadscore.model WHERE crm_step = 7}), '1', 'somebody was forgotten');
 cmp_ok($node->safe_psql('shop', 'SELECT count(*) FROM leadscore.voucher WHERE redeemed_at IS NOT NULL'), '>', 0, 'a voucher is redeemed');
 
+# events that have moved into tables of their month
+$node->safe_psql('shop', q{
+	SELECT leadscore.partition_events('1 month', keep => '100 years');
+	INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('old', 'visit', '2024-01-03'), ('old', 'visit', '2024-02-03')});
+$node->safe_psql('shop', q{CALL leadscore.move_events('2024-06-01')});
+
 # What must come back the same.
 my %state = (
 	timelines => 'SELECT lead_id, timeline FROM leadscore.lead_timeline ORDER BY 1',
@@ -66,7 +72,8 @@ my %state = (
 	rules => 'SELECT * FROM leadscore.derivation ORDER BY 1',
 	'pending profiles' => 'SELECT * FROM leadscore.pending_profile ORDER BY 1',
 	profiles => 'SELECT * FROM leadscore.current_profile ORDER BY 1',
-	events => 'SELECT * FROM leadscore.event ORDER BY 1',
+	events => 'SELECT tableoid::regclass, * FROM leadscore.event ORDER BY event_id',
+	'what is moved' => 'TABLE leadscore_internal.event_partitioning',
 	signals => 'SELECT * FROM leadscore.signal ORDER BY 1',
 	scorecard => q{SELECT leadscore.scorecard('ecommerce')},
 	'default model' => q{SELECT model, leadscore.scorecard() ->> 'model' FROM leadscore.default_model},

@@ -24,6 +24,10 @@ $old->safe_psql('shop', q{
 		SELECT 'offer', model, segment, 10, '1 day', 50, 0.5 FROM leadscore.segment WHERE position = 1 AND model = 'ecommerce'});
 $old->safe_psql('shop', q{CALL leadscore.watch('ecommerce', notify => false)});
 $old->safe_psql('shop', q{
+	SELECT leadscore.partition_events();
+	INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('old', 'visit', '2024-01-03'), ('old', 'visit', '2024-02-03')});
+$old->safe_psql('shop', q{CALL leadscore.move_events('2024-06-01')});
+$old->safe_psql('shop', q{
 	INSERT INTO leadscore.event (lead_id, kind, value) SELECT 'hot ' || i % 9, 'purchase', 100 FROM generate_series(1, 60) i;
 	SELECT leadscore.refresh_segments()});
 # a database with an extension that is not used, and one whose snapshot cannot be read
@@ -34,6 +38,7 @@ $old->safe_psql('unread', 'CREATE EXTENSION leadscore; REFRESH MATERIALIZED VIEW
 
 my %state = map { $_ => $old->safe_psql('shop', $_) } (
 	'SELECT lead_id, timeline FROM leadscore.lead_timeline ORDER BY 1', 'SELECT * FROM leadscore.lead_alias ORDER BY 1',
+	'SELECT tableoid::regclass, * FROM leadscore.event ORDER BY event_id', 'TABLE leadscore_internal.event_partitioning',
 	'SELECT * FROM leadscore_internal.source_trigger ORDER BY source::text, trigger_prefix', 'SELECT * FROM leadscore.lead_segment ORDER BY 1, 2',
 	'SELECT * FROM leadscore.signal ORDER BY 1', q{SELECT leadscore.scorecard('default') FROM leadscore.model}, 'SELECT * FROM leadscore_internal.counted_signal ORDER BY 1',
 	q{SELECT last_value, is_called FROM leadscore.signal_signal_id_seq}, 'SELECT * FROM leadscore.derived_event ORDER BY 1', 'SELECT * FROM leadscore.watched_model',

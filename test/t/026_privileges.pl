@@ -59,7 +59,7 @@ may('anybody', $_) for (
 	q{SELECT leadscore.fit_clv(format('{1: 2026-01-01T00Z 1, 2026-01-%sT00Z 1, 2026-01-%sT00Z 1}', 10 + n % 7, 18 + n % 11)::leadscore.timeline, 1, '2026-02-01', '7 days') FROM generate_series(1, 60) n});
 may_not('anybody', $_) for (
 	'SELECT * FROM leadscore.lead_score', 'SELECT * FROM leadscore.event', 'SELECT * FROM leadscore.lead_segment', 'SELECT * FROM leadscore.signal',
-	'SELECT leadscore.verify()', 'CALL leadscore.rebuild()', q{CALL leadscore.compact('2020-01-01')}, 'SELECT leadscore.fold()', 'SELECT leadscore_internal.fold_rows(NULL)', q{SELECT leadscore.score('a')},
+	'SELECT leadscore.verify()', 'CALL leadscore.rebuild()', q{CALL leadscore.compact('2020-01-01')}, 'SELECT leadscore.partition_events()', 'CALL leadscore.move_events()', 'SELECT leadscore.fold()', 'SELECT leadscore_internal.fold_rows(NULL)', q{SELECT leadscore.score('a')},
 	q{SELECT * FROM leadscore.evaluate('{"model": "m"}', 'v', '1 day', '{2026-01-02Z}')}, q{SELECT * FROM leadscore_internal.examples(ROW(1, 1, 1, false, '{2026-01-02Z}', false, NULL, NULL, NULL, NULL, NULL)::leadscore_internal.question)}, q{SELECT * FROM leadscore.preview('{"model": "m"}')},
 	'SELECT * FROM leadscore.stability_report()', q{SELECT * FROM leadscore.profile_report('v', '1 day', '{2026-01-02Z}')}, q{SELECT leadscore.arm('x', 'y')}, q{SELECT leadscore.restore_version('ecommerce')}, 'SELECT * FROM leadscore.model_version',
 	q{SELECT leadscore.fit_clv('v')}, q{SELECT leadscore.clv('a', '{}')}, q{SELECT leadscore_internal.check_fit('v', now())},
@@ -129,6 +129,7 @@ may_not('admin', 'SELECT * FROM leadscore.derive()', 'to read a tracked table th
 # an administrator reads the tracked tables, when rebuilding and forgetting, with rights of his own
 $node->safe_psql('shop', 'GRANT USAGE ON SCHEMA shop TO admin; GRANT SELECT ON ALL TABLES IN SCHEMA shop TO admin');
 may('admin', $_) for (q{SELECT leadscore.publish(leadscore.template('funnel'))}, q{SELECT leadscore.set_default_model('funnel'), leadscore.set_default_model('ecommerce')}, q{UPDATE leadscore.weight SET points = 2 WHERE model = 'ecommerce'}, 'CALL leadscore.rebuild(ARRAY[]::text[])', q{CALL leadscore.compact('2020-01-01')},
+	q{INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('old', 'visit', '2020-01-01'), ('old', 'visit', '2020-02-01')}, q{SELECT leadscore.partition_events('1 month', keep => '2 months')}, q{CALL leadscore.move_events('2020-04-10')},
 	q{CALL leadscore.watch('ecommerce')}, q{INSERT INTO leadscore.offer (offer, model, segment, discount, valid_for, budget) SELECT 'o', model, segment, 1, '1 day', 5 FROM leadscore.segment WHERE model = 'ecommerce' AND position = 1},
 	q{INSERT INTO leadscore.event (lead_id, kind, value) SELECT 'hot', 'purchase', 100 FROM generate_series(1, 20)}, q{SELECT leadscore.redeem(code, 'hot', 'order') FROM leadscore.voucher},
 	q{SELECT leadscore.expire_vouchers(), leadscore.prune_changes(now()), leadscore.unwatch('ecommerce')}, q{SELECT * FROM leadscore.schedule()}, q{SELECT * FROM leadscore.offer_result('o', 'purchase')},

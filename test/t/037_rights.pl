@@ -57,7 +57,7 @@ my %functions = (
 		lock_sources lock_source source_timelines gather gather_parts rows_estimated source_events log_events row_condition column_text difference only
 		propose fresh_signals data_range fresh_timelines fresh_pasts fresh_examples measures_document without_proposed report_text with_segments
 		term_condition find_rows delete_rows gather_alone has_expression forget_skipped(oid) forget_skipped(regclass) attributes tell_of_attributes
-		verify rebuild compact fold partition_timelines find_corrections leads_named apply_corrections add_corrections add_deltas find_hours compaction_zone check_compaction
+		verify rebuild compact fold partition_timelines partition_events move_events event_tables event_bounds event_blocks archive_for prepare_move wait_for_readers move_rows delete_archived_rows drop_event_table find_corrections leads_named apply_corrections add_corrections add_deltas find_hours compaction_zone check_compaction
 		archive check_before check_archive begin_archive keep_base keep_last_events tell_of_unaccounted forget_base drop_former_base counted begin_compaction compaction_finished signal_definitions signals_counted in_transaction_block refuse_block wait_for_writers writers rebuilders transaction_name wait_for_partings take_parted correct_parted lock_rebuild
 		unlock_rebuild check_read_committed
 		everything_about person_tables row_as_json rows_of_person scores_of_person timeline_of_person names_of forgotten_at leave_tombstones drop_tombstone prune_tombstones
@@ -95,7 +95,7 @@ my %functions = (
 		waiting_lead waiting_changes is_first_change statement_is_running change_problem moved_timelines begin_parting try_sources try_table try_change make_change
 		carry_out_one carry_out change_name add_by_statement fold_by_statements
 		see_leads change_horizon set_clock run_latest edition tombstone_keys voucher_code is_held_out fill_slots history_exists has_rows has_events fold_rows fold_profiles fold_profile follow_tablespace by_bytes keyed_by_lead merge_rows merge_profile look_up_again profile_tables latest_profile add_delta note_skipped condense_skipped
-		source_sample add_rows table_of_lead create_split_table changes_to_log models_watched offers_to_issue vouchers_to_issue condition_card issue_to give_back takes_slot
+		source_sample add_rows table_of_lead create_split_table create_child check_not_published create_event_table event_table_name check_event_triggers begin_move end_move changes_to_log models_watched offers_to_issue vouchers_to_issue condition_card issue_to give_back takes_slot
 		cron_interval cron_jobs server_setting server_problem default_for patience size_of our_sizes archived_shares kinds_uncounted metric_label
 		health_of_tasks health_of_jobs health_of_ages health_of_sizes health_of_archive health_of_models health_of_quality health_of_kinds health_of_version
 		voucher_with check_voucher_owner lock_order check_redeemable discount_of take_money},
@@ -148,7 +148,7 @@ my %tables = (
 		lead_score lead_segment segment_summary delivered_sentence wording_document model_conversion signal_use lead_start monthly_figure sales_cycle funnel attribution rfm_grid offer_figure experiment_figure crm_lead',
 	'monitor=r reader=r admin=r' => 'health progress',
 	'admin=rd' => 'pending_profile seen_profile voucher_order',
-	'admin=r' => 'tombstone offer_slot offer_money offer_stop change_clock',
+	'admin=r' => 'tombstone offer_slot offer_money offer_stop change_clock event_partitioning',
 	'admin=U' => 'weight_weight_id_seq crm_change_id_seq',
 	'nobody' => 'lead_segment_now timeline_move tombstone_salt signal_signal_id_seq event_event_id_seq pending_identity_change_id_seq pending_profile_change_id_seq derived_event_derived_event_id_seq segment_change_change_id_seq voucher_voucher_id_seq offer_slot_seq scheduled_job',
 );

@@ -276,5 +276,19 @@ is(verify(), '0 0 0 0', 'nothing differs');
 $coordinator->safe_psql('single', $compact[0]);
 same_as_single('compacted, scores equal those of one machine to the bit', $joined, 'float8send(m.score) = float8send(s.score)');
 
+# ---------- old events are archived, and deleted ----------
+
+my @archive = map { $_->[1] =~ s/2024-01-01/2024-05-25/r } grep { $_->[1] =~ /archive\(/ } @blocks;
+is(scalar @archive, 2, 'the document archives on the coordinator and the shards');
+ask($archive[0]);
+like(verify(), qr/^2 0 0 [1-9]\d*$/, 'shards that have not archived are seen');
+$_->safe_psql('shop', $archive[1]) for @shards;
+cmp_ok(ask(q{WITH gone AS (DELETE FROM shop.events WHERE occurred_at < '2024-05-25Z' RETURNING 1) SELECT count(*) FROM gone}), '>', 500, 'there are events to delete');
+my ($since) = slurp_file('doc/scale-out.md') =~ /: `(l\.timeline OPERATOR[^`]*)` in\s/;
+$verify[3] =~ s/l\.timeline\b/$since/g;
+$verify[3] =~ s/2024-01-01/2024-05-25Z/g;
+is(verify(), '0 0 0 0', 'nothing differs');
+same_as_single('archived, scores equal those of one machine to the bit', $joined, 'float8send(m.score) = float8send(s.score)');
+
 $_->stop for $coordinator, @shards;
 done_testing();

@@ -1,5 +1,5 @@
-# Random histories with archives and purges between, beside a database in which nothing is ever archived or purged:
-# every timeline is the same in both, after each step.
+# Random histories with archives and purges between, and events that move into tables of a week each, beside a database
+# in which nothing is ever archived, purged or moved: every timeline is the same in both, after each step.
 
 use strict;
 use warnings FATAL => 'all';
@@ -116,6 +116,8 @@ sub round_of_steps
 # ---------- both databases ----------
 
 my $shop = 'shop';
+my $tables_of_weeks = q{SELECT string_agg(name::text, ', ') FROM leadscore_internal.event_tables()};
+shop(q{SELECT leadscore.partition_events('1 week')});
 my $timelines = q{SELECT lead_id, timeline FROM leadscore.current_timeline ORDER BY lead_id COLLATE "C"};
 
 sub go_on
@@ -146,6 +148,8 @@ for my $phase (1 .. $phases)
 	round_of_steps($phase) for 1 .. 2;
 	same("phase $phase");
 	my $day = day($phase);
+	my $later = day($phase + 1);
+	shop("CALL leadscore.move_events($later)");
 	shop("CALL leadscore.archive($day)");
 	same('archived');
 	# purged in every way that there is
@@ -156,6 +160,9 @@ for my $phase (1 .. $phases)
 	{
 		shop('TRUNCATE clicks');
 		oracle("DELETE FROM clicks WHERE at >= $day");
+		is($node->safe_psql($shop, $tables_of_weeks), join(', ', map { "leadscore.event_$_" } qw(2025_12_29 2026_01_05 2026_01_12 2026_01_19 2026_01_26)), 'events have moved');
+		# some of the second week are of a later time by now
+		shop(q{SELECT leadscore.partition_events('1 week', keep => '10 days')}), shop("CALL leadscore.move_events($later)");
 	}
 	same('purged');
 	both(q{CALL leadscore.compact('2026-01-15 12:00')}) if $phase == 2;
@@ -172,6 +179,7 @@ for my $phase (1 .. $phases)
 	$shop = 'restored';
 	same('restored');
 }
+like($node->safe_psql($shop, $tables_of_weeks), qr/^(leadscore.event_2026_01_05, )?leadscore.event_2026_01_26$/, 'old weeks are dropped');
 cmp_ok($node->safe_psql($shop, q{SELECT count(*) FROM leadscore_internal.timeline_base}), '>', $histories / 2, 'there is a base');
 cmp_ok($node->safe_psql($shop, q{SELECT sum(rows) FROM leadscore.skipped_row WHERE reason = 'archived'}), '>', $histories / 100, '... and what came too late');
 cmp_ok($node->safe_psql($shop, q{SELECT count(*) FROM leadscore.lead_alias}), '>', $histories / 20, '... and aliases');
