@@ -7,7 +7,7 @@
 #
 # WERROR=1 turns the compiler's warnings about our files into errors.
 
-HARNESS = check check-long check-assert check-sanitize check-valgrind check-versions check-vendure lint fuzz sqlsmith \
+HARNESS = check check-long check-assert check-sanitize check-valgrind check-versions check-vendure check-citus lint fuzz sqlsmith \
           demo bench profile dist check-dist deb
 
 ifneq (,$(filter dashboard,$(MAKECMDGOALS)))
@@ -41,7 +41,7 @@ SQL_PARTS  = schema timeline/timeline model/score model/catalog model/template l
              live/follow live/partition live/maintenance live/archive live/identity live/alias live/exclusion live/derive act/experiment \
              model/sentence face/face face/change face/rfm face/history face/journey face/figures face/affinity face/crm learn/quality learn/learn learn/fit learn/bins \
              learn/profile_report learn/choice learn/propose learn/preview face/describe learn/segment_limits customer/clv act/transition \
-             act/offer face/snapshot act/tombstone face/person model/lint admin/schedule admin/progress \
+             act/offer face/snapshot act/tombstone face/person live/distribute face/distributed model/lint admin/schedule admin/progress \
              admin/health admin/privileges
 DATA_built = sql/leadscore--$(EXTVERSION).sql
 DATA       = $(patsubst $(here)/%,%,$(wildcard $(here)/sql/leadscore--*--*.sql))

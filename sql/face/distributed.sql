@@ -1,0 +1,213 @@
+-- distributed.sql: the scores of leads that lie on several workers of Citus
+--
+-- Each worker scores its own leads. A lead with aliases may have events on other workers, too: what each worker has of
+-- it is added up on the coordinator. Functions named ..._here run on the workers.
+
+CREATE FUNCTION leadscore_internal.cards_request(model text, at timestamptz) RETURNS jsonb
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC'
+AS $$
+	SELECT to_jsonb(c) || jsonb_build_object('at', at) FROM leadscore_internal.cards_at(model, at) c
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.cards_request(text, timestamptz) IS 'what a worker is to know to score its leads: cards_at(), and the instant';
+
+CREATE FUNCTION leadscore_internal.card_for(request jsonb, lead_id text) RETURNS jsonb
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE WHEN leadscore_internal.treated(request ->> 'salt', (request ->> 'share')::float8, lead_id) THEN request -> 'treatment' ELSE request -> 'control' END;
+END;
+
+COMMENT ON FUNCTION leadscore_internal.card_for(jsonb, text) IS 'the scorecard of a lead, of a request';
+
+CREATE FUNCTION leadscore_internal.split_leads() RETURNS TABLE (lead_id text, timeline leadscore.timeline)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT v.lead_id, v.timeline FROM leadscore_internal.visible_lead v
+	WHERE v.lead_id IN (SELECT a.lead_id FROM leadscore.lead_alias a)
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.split_leads() IS 'on a worker: what it has of leads that may have events on others';
+
+CREATE FUNCTION leadscore_internal.scores_here(request jsonb) RETURNS TABLE (lead_id text, timeline leadscore.timeline, appraisal leadscore.appraisal)
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+DECLARE
+	control CONSTANT jsonb := request -> 'control';
+	treatment CONSTANT jsonb := nullif(request -> 'treatment', 'null');
+	salt CONSTANT text := request ->> 'salt';
+	share CONSTANT float8 := request ->> 'share';
+	at CONSTANT timestamptz := request ->> 'at';
+BEGIN
+	RETURN QUERY
+	SELECT v.lead_id, NULL::leadscore.timeline,
+		leadscore.appraise(CASE WHEN leadscore_internal.treated(salt, share, v.lead_id) THEN treatment ELSE control END, v.timeline, v.profile, at)
+	FROM leadscore_internal.visible_lead v
+	WHERE v.lead_id NOT IN (SELECT a.lead_id FROM leadscore.lead_alias a);
+	RETURN QUERY SELECT s.lead_id, s.timeline, NULL::leadscore.appraisal FROM leadscore_internal.split_leads() s;
+END
+$$;
+
+CREATE FUNCTION leadscore_internal.top_here(request jsonb) RETURNS TABLE (lead_id text, timeline leadscore.timeline)
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+DECLARE
+	control CONSTANT jsonb := request -> 'control';
+	treatment CONSTANT jsonb := nullif(request -> 'treatment', 'null');
+	salt CONSTANT text := request ->> 'salt';
+	share CONSTANT float8 := request ->> 'share';
+	at CONSTANT timestamptz := request ->> 'at';
+BEGIN
+	RETURN QUERY
+	SELECT r.lead_id, r.timeline
+	FROM (
+		SELECT leadscore.score(CASE WHEN leadscore_internal.treated(salt, share, v.lead_id) THEN treatment ELSE control END, v.timeline, v.profile, at) AS score,
+			v.lead_id, v.timeline
+		FROM leadscore_internal.visible_lead v
+		WHERE v.lead_id NOT IN (SELECT a.lead_id FROM leadscore.lead_alias a)
+		ORDER BY 1 DESC, 2
+		LIMIT (request ->> 'n')::bigint
+	) r;
+	RETURN QUERY SELECT s.lead_id, s.timeline FROM leadscore_internal.split_leads() s;
+END
+$$;
+
+CREATE FUNCTION leadscore_internal.segments_here(request jsonb)
+	RETURNS TABLE (segment text, leads bigint, score_sum float8, lowest float8, highest float8, lead_id text, timeline leadscore.timeline)
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+BEGIN
+	RETURN QUERY
+	SELECT (s.appraisal).segment, count(*), sum((s.appraisal).score), min((s.appraisal).score), max((s.appraisal).score), NULL::text, NULL::leadscore.timeline
+	FROM leadscore_internal.scores_here(request) s
+	WHERE s.appraisal IS DISTINCT FROM NULL
+	GROUP BY 1;
+	RETURN QUERY SELECT NULL::text, 0::bigint, NULL::float8, NULL::float8, NULL::float8, s.lead_id, s.timeline FROM leadscore_internal.split_leads() s;
+END
+$$;
+
+CREATE FUNCTION leadscore_internal.timeline_here(request jsonb) RETURNS TABLE (timeline leadscore.timeline)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT leadscore_internal.timeline_of(request ->> 'lead_id')
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.scores_here(jsonb) IS 'on a worker: its leads, appraised, and what it has of others';
+COMMENT ON FUNCTION leadscore_internal.top_here(jsonb) IS 'on a worker: its leads with the highest scores, and what it has of others';
+COMMENT ON FUNCTION leadscore_internal.segments_here(jsonb) IS 'on a worker: its leads by segment, and what it has of others';
+COMMENT ON FUNCTION leadscore_internal.timeline_here(jsonb) IS 'on a worker: what it has of one lead';
+
+CREATE FUNCTION leadscore.distributed_score(lead_id text, model text DEFAULT 'default', at timestamptz DEFAULT now()) RETURNS float8
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	lead CONSTANT text := leadscore_internal.lead_named(lead_id);
+	request CONSTANT jsonb := leadscore_internal.cards_request(model, at);
+BEGIN
+	IF lead IS NULL OR at IS NULL THEN
+		RETURN NULL;
+	END IF;
+	RETURN (SELECT leadscore.score(leadscore_internal.card_for(request, lead), leadscore_internal.stored_sum(t.timeline), NULL::jsonb, at)
+		FROM leadscore_internal.ask('timeline_here(d.request)'::text, jsonb_build_object('lead_id', lead)) AS t (timeline leadscore.timeline));
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.distributed_score(text, text, timestamptz) IS 'one lead''s score by its events on all workers';
+
+CREATE FUNCTION leadscore.distributed_scores(model text DEFAULT 'default', at timestamptz DEFAULT now())
+	RETURNS TABLE (lead_id text, score float8, engagement float8, fit float8, probability float8, grade text, stage text,
+		segment text, last_active timestamptz, segment_position integer)
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+	request CONSTANT jsonb := leadscore_internal.cards_request(model, at);
+BEGIN
+	IF at IS NULL THEN
+		RETURN;
+	END IF;
+	RETURN QUERY
+	WITH answer AS MATERIALIZED (
+		SELECT s.* FROM leadscore_internal.ask('scores_here(d.request)'::text, request) AS s (lead_id text, timeline leadscore.timeline, appraisal leadscore.appraisal)
+	)
+	SELECT s.lead_id, (s.appraisal).*
+	FROM (
+		SELECT a.lead_id, a.appraisal FROM answer a WHERE a.timeline IS NULL
+		UNION ALL
+		SELECT p.lead_id, leadscore.appraise(leadscore_internal.card_for(request, p.lead_id), p.timeline, NULL::jsonb, distributed_scores.at)
+		FROM (SELECT a.lead_id, leadscore_internal.stored_sum(a.timeline) AS timeline FROM answer a WHERE a.timeline IS NOT NULL GROUP BY 1) p
+		OFFSET 0
+	) s;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.distributed_scores(text, timestamptz) IS 'the leads of all workers, appraised, as lead_score has those of one server';
+
+CREATE FUNCTION leadscore.distributed_top(n integer, model text DEFAULT 'default', at timestamptz DEFAULT now())
+	RETURNS TABLE (lead_id text, score float8, engagement float8, fit float8, probability float8, grade text, stage text,
+		segment text, last_active timestamptz, segment_position integer)
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+	request CONSTANT jsonb := leadscore_internal.cards_request(model, at) || jsonb_build_object('n', n);
+BEGIN
+	IF at IS NULL THEN
+		RETURN;
+	END IF;
+	RETURN QUERY
+	SELECT s.lead_id, (s.appraisal).*
+	FROM (
+		SELECT p.lead_id, leadscore.appraise(leadscore_internal.card_for(request, p.lead_id), p.timeline, NULL::jsonb, distributed_top.at) AS appraisal
+		FROM (
+			SELECT t.lead_id, leadscore_internal.stored_sum(t.timeline) AS timeline
+			FROM leadscore_internal.ask('top_here(d.request)'::text, request) AS t (lead_id text, timeline leadscore.timeline)
+			GROUP BY t.lead_id
+		) p
+		OFFSET 0
+	) s
+	ORDER BY 2 DESC, 1
+	LIMIT distributed_top.n;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.distributed_top(integer, text, timestamptz) IS 'the leads with the highest scores on all workers, appraised';
+
+CREATE FUNCTION leadscore.distributed_segments(model text DEFAULT 'default', at timestamptz DEFAULT now())
+	RETURNS TABLE (segment text, segment_position integer, leads bigint, share numeric, average_score float8, lowest_score float8, highest_score float8)
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+	request CONSTANT jsonb := leadscore_internal.cards_request(model, at);
+BEGIN
+	IF at IS NULL THEN
+		RETURN;
+	END IF;
+	RETURN QUERY
+	WITH answer AS MATERIALIZED (
+		SELECT s.* FROM leadscore_internal.ask('segments_here(d.request)'::text, request)
+			AS s (segment text, leads bigint, score_sum float8, lowest float8, highest float8, lead_id text, timeline leadscore.timeline)
+	), defined AS (
+		SELECT DISTINCT ON (c.segment) c.segment, c.position
+		FROM (VALUES (request -> 'control'), (nullif(request -> 'treatment', 'null'))) AS d (card) CROSS JOIN LATERAL leadscore_internal.card_segments(d.card) c ORDER BY 1, 2
+	), part AS (
+		SELECT a.segment, a.leads, a.score_sum, a.lowest, a.highest FROM answer a WHERE a.lead_id IS NULL
+		UNION ALL
+		SELECT (p.appraisal).segment, 1, (p.appraisal).score, (p.appraisal).score, (p.appraisal).score
+		FROM (
+			SELECT leadscore.appraise(leadscore_internal.card_for(request, a.lead_id), leadscore_internal.stored_sum(a.timeline), NULL::jsonb, distributed_segments.at) AS appraisal
+			FROM answer a WHERE a.lead_id IS NOT NULL GROUP BY a.lead_id
+			OFFSET 0
+		) p
+		UNION ALL
+		SELECT d.segment, 0, NULL, NULL, NULL FROM defined d
+	)
+	SELECT p.segment, max(d.position), sum(p.leads)::bigint, round(sum(p.leads) / nullif(sum(sum(p.leads)) OVER (), 0), 4),
+		sum(p.score_sum) / nullif(sum(p.leads), 0)::float8, min(p.lowest), max(p.highest)
+	FROM part p LEFT JOIN defined d ON d.segment = p.segment
+	GROUP BY p.segment
+	ORDER BY 2, 1;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.distributed_segments(text, timestamptz) IS 'how many leads of all workers each segment has at an instant, and their scores';
