@@ -19,6 +19,17 @@ END;
 
 COMMENT ON FUNCTION leadscore_internal.card_for(jsonb, text) IS 'the scorecard of a lead, of a request';
 
+CREATE FUNCTION leadscore_internal.cards_of_history(request jsonb)
+	RETURNS TABLE (card bigint, scorecard jsonb, treated boolean, salt text, share float8, instants timestamptz[])
+	LANGUAGE sql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT c.n, c.card -> 'scorecard', (c.card ->> 'treated')::boolean, c.card ->> 'salt', (c.card ->> 'share')::float8,
+		ARRAY(SELECT i.at::timestamptz FROM jsonb_array_elements_text(c.card -> 'served') WITH ORDINALITY AS i (at, n) ORDER BY i.n)
+	FROM jsonb_array_elements(request) WITH ORDINALITY AS c (card, n)
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.cards_of_history(jsonb) IS 'serving_cards(), as they are sent to the workers';
+
 CREATE FUNCTION leadscore_internal.split_leads() RETURNS TABLE (lead_id text, timeline leadscore.timeline)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -91,6 +102,31 @@ AS $$
 	SELECT leadscore_internal.timeline_of(request ->> 'lead_id')
 $$;
 
+CREATE FUNCTION leadscore_internal.timelines_here(request jsonb) RETURNS TABLE (lead_id text, timeline leadscore.timeline)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT v.lead_id, v.timeline FROM leadscore_internal.visible_lead v
+$$;
+
+CREATE FUNCTION leadscore_internal.history_here(request jsonb) RETURNS TABLE (card bigint, figures float8[], lead_id text, timeline leadscore.timeline)
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+DECLARE
+	served record;
+BEGIN
+	FOR served IN SELECT c.card, c.scorecard, c.treated, c.salt, c.share, c.instants FROM leadscore_internal.cards_of_history(request) c LOOP
+		RETURN QUERY
+		SELECT served.card, leadscore_internal.census(served.scorecard, v.timeline, v.profile, served.instants), NULL::text, NULL::leadscore.timeline
+		FROM leadscore_internal.visible_lead v
+		WHERE v.lead_id NOT IN (SELECT a.lead_id FROM leadscore.lead_alias a)
+		AND (served.treated IS NULL OR leadscore_internal.treated(served.salt, served.share, v.lead_id) = served.treated);
+	END LOOP;
+	RETURN QUERY SELECT NULL::bigint, NULL::float8[], s.lead_id, s.timeline FROM leadscore_internal.split_leads() s;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.timelines_here(jsonb) IS 'on a worker: all that it has of leads';
+COMMENT ON FUNCTION leadscore_internal.history_here(jsonb) IS 'on a worker: its leads by segment at instants, and what it has of others';
 COMMENT ON FUNCTION leadscore_internal.scores_here(jsonb) IS 'on a worker: its leads, appraised, and what it has of others';
 COMMENT ON FUNCTION leadscore_internal.top_here(jsonb) IS 'on a worker: its leads with the highest scores, and what it has of others';
 COMMENT ON FUNCTION leadscore_internal.segments_here(jsonb) IS 'on a worker: its leads by segment, and what it has of others';
@@ -211,3 +247,56 @@ END
 $$;
 
 COMMENT ON FUNCTION leadscore.distributed_segments(text, timestamptz) IS 'how many leads of all workers each segment has at an instant, and their scores';
+
+CREATE FUNCTION leadscore.distributed_timelines() RETURNS TABLE (lead_id text, timeline leadscore.timeline)
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+#variable_conflict use_column
+BEGIN
+	RETURN QUERY
+	SELECT t.lead_id, leadscore_internal.stored_sum(t.timeline)
+	FROM leadscore_internal.ask('timelines_here(d.request)'::text, NULL::jsonb) AS t (lead_id text, timeline leadscore.timeline)
+	GROUP BY t.lead_id;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.distributed_timelines() IS 'the leads of all workers and their timelines, for the functions and aggregates that take a timeline';
+
+CREATE FUNCTION leadscore.distributed_segment_history(model text DEFAULT 'default', since timestamptz DEFAULT now() - interval '90 days',
+	until timestamptz DEFAULT now(), step interval DEFAULT '1 day')
+	RETURNS TABLE (at timestamptz, segment text, segment_position integer, leads bigint, average_score float8)
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+	time_zone CONSTANT text := coalesce((SELECT m.time_zone FROM leadscore.model m WHERE m.model = leadscore_internal.serving_model(model, NULL::text, since)), 'UTC');
+	instants CONSTANT timestamptz[] := leadscore_internal.instants(since, until, step, time_zone);
+	request CONSTANT jsonb := (SELECT jsonb_agg(to_jsonb(c)) FROM leadscore_internal.serving_cards(model, instants) c);
+BEGIN
+	RETURN QUERY
+	WITH answer AS MATERIALIZED (
+		SELECT h.* FROM leadscore_internal.ask('history_here(d.request)'::text, request) AS h (card bigint, figures float8[], lead_id text, timeline leadscore.timeline)
+	), served AS MATERIALIZED (
+		SELECT c.* FROM leadscore_internal.cards_of_history(request) c
+	), split AS (
+		SELECT a.lead_id, leadscore_internal.stored_sum(a.timeline) AS timeline FROM answer a WHERE a.lead_id IS NOT NULL GROUP BY 1
+	), census AS (
+		SELECT a.card, a.figures FROM answer a WHERE a.lead_id IS NULL
+		UNION ALL
+		SELECT c.card, leadscore_internal.census(c.scorecard, p.timeline, NULL::jsonb, c.instants)
+		FROM served c JOIN split p ON c.treated IS NULL OR leadscore_internal.treated(c.salt, c.share, p.lead_id) = c.treated
+		GROUP BY c.card
+	)
+	SELECT c.instants[(n.figures[i][1])::integer], s.segment, s.position, sum((n.figures[i][3])::bigint)::bigint, sum(n.figures[i][4]) / sum(n.figures[i][3])
+	FROM census n
+	JOIN served c ON c.card = n.card
+	CROSS JOIN generate_series(1, array_length(n.figures, 1)) i
+	LEFT JOIN leadscore_internal.card_segments(c.scorecard) s ON s.n = n.figures[i][2]
+	WHERE n.figures[i][3] > 0
+	GROUP BY 1, 2, 3
+	ORDER BY 1, 3, 2;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.distributed_segment_history(text, timestamptz, timestamptz, interval)
+	IS 'the leads of all workers in each segment at instants of the past or future, and their mean score';

@@ -284,6 +284,7 @@ CREATE FUNCTION leadscore_internal.send_configuration() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM leadscore_internal.check_trigger(TG_RELID, 'leadscore_internal.unsent_configuration'::regclass);
 	DELETE FROM leadscore_internal.unsent_configuration;
 	IF FOUND THEN
 		PERFORM leadscore_internal.send('take_configuration(d.document)'::text, leadscore_internal.configuration());

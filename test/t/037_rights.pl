@@ -38,7 +38,7 @@ my %functions = (
 		conversion_id check_lead_filter check_cutoffs check_outcome pasts filtered_leads takes_part pasts_at examples is_midnight end_of data_end tally
 		warn_of_censoring(leadscore_internal.question) warn_of_censoring(leadscore_internal.question) assessed outcome past_score past_probability past_features past_measures tally_measures past_points assess
 		has_distributed placements untracked_shards cluster_state worker_rows ask cards_request card_for split_leads scores_here top_here segments_here timeline_here
-		distributed_score distributed_scores distributed_top distributed_segments
+		timelines_here history_here cards_of_history distributed_timelines distributed_segment_history distributed_score distributed_scores distributed_top distributed_segments
 		compacted_day hour_text default_time_zone unbounded card_terms rounded with_points with_coefficients check_fitting fit_points judge_points report_terms short_regression held_out_loss is_proposed is_proposed_rule without_unused without_fitted without_dropped
 		pair_measures with_pairs proposed_name profile_test profile_test_signals learned_document learn chosen_card wanted_signs sample_for_choices cross_validated choose fit normal_tails student_tails student_bound profile_values with_profile profile_report
 		merge_bands likelihood measured_once with_bands with_half_lives sample_likelihood learn_decay information_value signal_report
