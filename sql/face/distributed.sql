@@ -30,16 +30,40 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.cards_of_history(jsonb) IS 'serving_cards(), as they are sent to the workers';
 
-CREATE FUNCTION leadscore_internal.split_leads() RETURNS TABLE (lead_id text, timeline leadscore.timeline)
+-- The attributes of a lead's names: the last that has one wins, the lead itself before its aliases.
+CREATE AGGREGATE leadscore_internal.joined_profile(jsonb) (
+	SFUNC = pg_catalog.jsonb_concat,
+	STYPE = jsonb,
+	PARALLEL = safe
+);
+
+COMMENT ON AGGREGATE leadscore_internal.joined_profile(jsonb) IS 'profiles put together, in the order in which they come';
+
+-- (While something is pending for the lead itself, its aliases here are part of its own profile.)
+CREATE FUNCTION leadscore_internal.own_profile(lead_id text, profile jsonb) RETURNS jsonb
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT v.lead_id, v.timeline FROM leadscore_internal.visible_lead v
-	WHERE v.lead_id IN (SELECT a.lead_id FROM leadscore.lead_alias a)
+	SELECT CASE WHEN profile IS NULL OR EXISTS (SELECT FROM leadscore.pending_profile p WHERE p.lead_id = own_profile.lead_id) THEN profile
+		ELSE (SELECT l.profile FROM leadscore.lead l WHERE l.lead_id = own_profile.lead_id) END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.split_leads() IS 'on a worker: what it has of leads that may have events on others';
+COMMENT ON FUNCTION leadscore_internal.own_profile(text, jsonb) IS 'the profile of a lead without what its aliases have, of the one with them';
 
-CREATE FUNCTION leadscore_internal.scores_here(request jsonb) RETURNS TABLE (lead_id text, timeline leadscore.timeline, appraisal leadscore.appraisal)
+CREATE FUNCTION leadscore_internal.split_leads() RETURNS TABLE (lead_id text, name text, timeline leadscore.timeline, profile jsonb)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT v.lead_id, v.lead_id, v.timeline, leadscore_internal.own_profile(v.lead_id, v.profile)
+	FROM leadscore_internal.visible_lead v
+	WHERE v.lead_id IN (SELECT a.lead_id FROM leadscore.lead_alias a)
+	UNION ALL
+	SELECT a.lead_id, a.alias, NULL, p.profile FROM leadscore.lead_alias a JOIN leadscore.current_profile p ON p.lead_id = a.alias
+	WHERE p.profile IS NOT NULL
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.split_leads() IS 'on a worker: what it has of leads that may have events on others, and the profiles of their names';
+
+CREATE FUNCTION leadscore_internal.scores_here(request jsonb)
+	RETURNS TABLE (lead_id text, name text, timeline leadscore.timeline, profile jsonb, appraisal leadscore.appraisal)
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
@@ -50,15 +74,15 @@ DECLARE
 	at CONSTANT timestamptz := request ->> 'at';
 BEGIN
 	RETURN QUERY
-	SELECT v.lead_id, NULL::leadscore.timeline,
+	SELECT v.lead_id, NULL::text, NULL::leadscore.timeline, NULL::jsonb,
 		leadscore.appraise(CASE WHEN leadscore_internal.treated(salt, share, v.lead_id) THEN treatment ELSE control END, v.timeline, v.profile, at)
 	FROM leadscore_internal.visible_lead v
 	WHERE v.lead_id NOT IN (SELECT a.lead_id FROM leadscore.lead_alias a);
-	RETURN QUERY SELECT s.lead_id, s.timeline, NULL::leadscore.appraisal FROM leadscore_internal.split_leads() s;
+	RETURN QUERY SELECT s.lead_id, s.name, s.timeline, s.profile, NULL::leadscore.appraisal FROM leadscore_internal.split_leads() s;
 END
 $$;
 
-CREATE FUNCTION leadscore_internal.top_here(request jsonb) RETURNS TABLE (lead_id text, timeline leadscore.timeline)
+CREATE FUNCTION leadscore_internal.top_here(request jsonb) RETURNS TABLE (lead_id text, name text, timeline leadscore.timeline, profile jsonb)
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
@@ -69,46 +93,50 @@ DECLARE
 	at CONSTANT timestamptz := request ->> 'at';
 BEGIN
 	RETURN QUERY
-	SELECT r.lead_id, r.timeline
+	SELECT r.lead_id, r.lead_id, r.timeline, r.profile
 	FROM (
 		SELECT leadscore.score(CASE WHEN leadscore_internal.treated(salt, share, v.lead_id) THEN treatment ELSE control END, v.timeline, v.profile, at) AS score,
-			v.lead_id, v.timeline
+			v.lead_id, v.timeline, v.profile
 		FROM leadscore_internal.visible_lead v
 		WHERE v.lead_id NOT IN (SELECT a.lead_id FROM leadscore.lead_alias a)
 		ORDER BY 1 DESC, 2
 		LIMIT (request ->> 'n')::bigint
 	) r;
-	RETURN QUERY SELECT s.lead_id, s.timeline FROM leadscore_internal.split_leads() s;
+	RETURN QUERY SELECT s.* FROM leadscore_internal.split_leads() s;
 END
 $$;
 
 CREATE FUNCTION leadscore_internal.segments_here(request jsonb)
-	RETURNS TABLE (segment text, leads bigint, score_sum float8, lowest float8, highest float8, lead_id text, timeline leadscore.timeline)
+	RETURNS TABLE (segment text, leads bigint, score_sum float8, lowest float8, highest float8, lead_id text, name text, timeline leadscore.timeline, profile jsonb)
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 BEGIN
 	RETURN QUERY
-	SELECT (s.appraisal).segment, count(*), sum((s.appraisal).score), min((s.appraisal).score), max((s.appraisal).score), NULL::text, NULL::leadscore.timeline
+	SELECT (s.appraisal).segment, count(*), sum((s.appraisal).score), min((s.appraisal).score), max((s.appraisal).score), NULL::text, NULL::text, NULL::leadscore.timeline, NULL::jsonb
 	FROM leadscore_internal.scores_here(request) s
-	WHERE s.appraisal IS DISTINCT FROM NULL
+	WHERE s.name IS NULL
 	GROUP BY 1;
-	RETURN QUERY SELECT NULL::text, 0::bigint, NULL::float8, NULL::float8, NULL::float8, s.lead_id, s.timeline FROM leadscore_internal.split_leads() s;
+	RETURN QUERY SELECT NULL::text, 0::bigint, NULL::float8, NULL::float8, NULL::float8, s.* FROM leadscore_internal.split_leads() s;
 END
 $$;
 
-CREATE FUNCTION leadscore_internal.timeline_here(request jsonb) RETURNS TABLE (timeline leadscore.timeline)
+CREATE FUNCTION leadscore_internal.timeline_here(request jsonb) RETURNS TABLE (name text, timeline leadscore.timeline, profile jsonb)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT leadscore_internal.timeline_of(request ->> 'lead_id')
+	SELECT request ->> 'lead_id', leadscore_internal.timeline_of(request ->> 'lead_id'),
+		leadscore_internal.own_profile(request ->> 'lead_id', (SELECT p.profile FROM leadscore.current_profile p WHERE p.lead_id = request ->> 'lead_id'))
+	UNION ALL
+	SELECT a.alias, NULL, p.profile FROM leadscore.lead_alias a JOIN leadscore.current_profile p ON p.lead_id = a.alias
+	WHERE a.lead_id = request ->> 'lead_id'
 $$;
 
 CREATE FUNCTION leadscore_internal.timelines_here(request jsonb) RETURNS TABLE (lead_id text, timeline leadscore.timeline)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT v.lead_id, v.timeline FROM leadscore_internal.visible_lead v
+	SELECT v.lead_id, v.timeline FROM leadscore_internal.visible_lead v WHERE v.timeline IS NOT NULL
 $$;
 
-CREATE FUNCTION leadscore_internal.history_here(request jsonb) RETURNS TABLE (card bigint, figures float8[], lead_id text, timeline leadscore.timeline)
+CREATE FUNCTION leadscore_internal.history_here(request jsonb) RETURNS TABLE (card bigint, figures float8[], lead_id text, name text, timeline leadscore.timeline, profile jsonb)
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
@@ -116,12 +144,12 @@ DECLARE
 BEGIN
 	FOR served IN SELECT c.card, c.scorecard, c.treated, c.salt, c.share, c.instants FROM leadscore_internal.cards_of_history(request) c LOOP
 		RETURN QUERY
-		SELECT served.card, leadscore_internal.census(served.scorecard, v.timeline, v.profile, served.instants), NULL::text, NULL::leadscore.timeline
+		SELECT served.card, leadscore_internal.census(served.scorecard, v.timeline, v.profile, served.instants), NULL::text, NULL::text, NULL::leadscore.timeline, NULL::jsonb
 		FROM leadscore_internal.visible_lead v
 		WHERE v.lead_id NOT IN (SELECT a.lead_id FROM leadscore.lead_alias a)
 		AND (served.treated IS NULL OR leadscore_internal.treated(served.salt, served.share, v.lead_id) = served.treated);
 	END LOOP;
-	RETURN QUERY SELECT NULL::bigint, NULL::float8[], s.lead_id, s.timeline FROM leadscore_internal.split_leads() s;
+	RETURN QUERY SELECT NULL::bigint, NULL::float8[], s.* FROM leadscore_internal.split_leads() s;
 END
 $$;
 
@@ -142,8 +170,9 @@ BEGIN
 	IF lead IS NULL OR at IS NULL THEN
 		RETURN NULL;
 	END IF;
-	RETURN (SELECT leadscore.score(leadscore_internal.card_for(request, lead), leadscore_internal.stored_sum(t.timeline), NULL::jsonb, at)
-		FROM leadscore_internal.ask('timeline_here(d.request)'::text, jsonb_build_object('lead_id', lead)) AS t (timeline leadscore.timeline));
+	RETURN (SELECT leadscore.score(leadscore_internal.card_for(request, lead), leadscore_internal.stored_sum(t.timeline),
+			leadscore_internal.joined_profile(t.profile ORDER BY t.name = lead, t.name COLLATE "C" DESC), at)
+		FROM leadscore_internal.ask('timeline_here(d.request)'::text, jsonb_build_object('lead_id', lead)) AS t (name text, timeline leadscore.timeline, profile jsonb));
 END
 $$;
 
@@ -163,14 +192,18 @@ BEGIN
 	END IF;
 	RETURN QUERY
 	WITH answer AS MATERIALIZED (
-		SELECT s.* FROM leadscore_internal.ask('scores_here(d.request)'::text, request) AS s (lead_id text, timeline leadscore.timeline, appraisal leadscore.appraisal)
+		SELECT s.* FROM leadscore_internal.ask('scores_here(d.request)'::text, request)
+			AS s (lead_id text, name text, timeline leadscore.timeline, profile jsonb, appraisal leadscore.appraisal)
 	)
 	SELECT s.lead_id, (s.appraisal).*
 	FROM (
-		SELECT a.lead_id, a.appraisal FROM answer a WHERE a.timeline IS NULL
+		SELECT a.lead_id, a.appraisal FROM answer a WHERE a.name IS NULL
 		UNION ALL
-		SELECT p.lead_id, leadscore.appraise(leadscore_internal.card_for(request, p.lead_id), p.timeline, NULL::jsonb, distributed_scores.at)
-		FROM (SELECT a.lead_id, leadscore_internal.stored_sum(a.timeline) AS timeline FROM answer a WHERE a.timeline IS NOT NULL GROUP BY 1) p
+		SELECT p.lead_id, leadscore.appraise(leadscore_internal.card_for(request, p.lead_id), p.timeline, p.profile, distributed_scores.at)
+		FROM (
+			SELECT a.lead_id, leadscore_internal.stored_sum(a.timeline) AS timeline, leadscore_internal.joined_profile(a.profile ORDER BY a.name = a.lead_id, a.name COLLATE "C" DESC) AS profile
+			FROM answer a WHERE a.name IS NOT NULL GROUP BY a.lead_id HAVING bool_or(a.name = a.lead_id)
+		) p
 		OFFSET 0
 	) s;
 END
@@ -193,11 +226,11 @@ BEGIN
 	RETURN QUERY
 	SELECT s.lead_id, (s.appraisal).*
 	FROM (
-		SELECT p.lead_id, leadscore.appraise(leadscore_internal.card_for(request, p.lead_id), p.timeline, NULL::jsonb, distributed_top.at) AS appraisal
+		SELECT p.lead_id, leadscore.appraise(leadscore_internal.card_for(request, p.lead_id), p.timeline, p.profile, distributed_top.at) AS appraisal
 		FROM (
-			SELECT t.lead_id, leadscore_internal.stored_sum(t.timeline) AS timeline
-			FROM leadscore_internal.ask('top_here(d.request)'::text, request) AS t (lead_id text, timeline leadscore.timeline)
-			GROUP BY t.lead_id
+			SELECT t.lead_id, leadscore_internal.stored_sum(t.timeline) AS timeline, leadscore_internal.joined_profile(t.profile ORDER BY t.name = t.lead_id, t.name COLLATE "C" DESC) AS profile
+			FROM leadscore_internal.ask('top_here(d.request)'::text, request) AS t (lead_id text, name text, timeline leadscore.timeline, profile jsonb)
+			GROUP BY t.lead_id HAVING bool_or(t.name = t.lead_id)
 		) p
 		OFFSET 0
 	) s
@@ -222,7 +255,7 @@ BEGIN
 	RETURN QUERY
 	WITH answer AS MATERIALIZED (
 		SELECT s.* FROM leadscore_internal.ask('segments_here(d.request)'::text, request)
-			AS s (segment text, leads bigint, score_sum float8, lowest float8, highest float8, lead_id text, timeline leadscore.timeline)
+			AS s (segment text, leads bigint, score_sum float8, lowest float8, highest float8, lead_id text, name text, timeline leadscore.timeline, profile jsonb)
 	), defined AS (
 		SELECT DISTINCT ON (c.segment) c.segment, c.position
 		FROM (VALUES (request -> 'control'), (nullif(request -> 'treatment', 'null'))) AS d (card) CROSS JOIN LATERAL leadscore_internal.card_segments(d.card) c ORDER BY 1, 2
@@ -231,8 +264,9 @@ BEGIN
 		UNION ALL
 		SELECT (p.appraisal).segment, 1, (p.appraisal).score, (p.appraisal).score, (p.appraisal).score
 		FROM (
-			SELECT leadscore.appraise(leadscore_internal.card_for(request, a.lead_id), leadscore_internal.stored_sum(a.timeline), NULL::jsonb, distributed_segments.at) AS appraisal
-			FROM answer a WHERE a.lead_id IS NOT NULL GROUP BY a.lead_id
+			SELECT leadscore.appraise(leadscore_internal.card_for(request, a.lead_id), leadscore_internal.stored_sum(a.timeline),
+				leadscore_internal.joined_profile(a.profile ORDER BY a.name = a.lead_id, a.name COLLATE "C" DESC), distributed_segments.at) AS appraisal
+			FROM answer a WHERE a.lead_id IS NOT NULL GROUP BY a.lead_id HAVING bool_or(a.name = a.lead_id)
 			OFFSET 0
 		) p
 		UNION ALL
@@ -275,15 +309,17 @@ DECLARE
 BEGIN
 	RETURN QUERY
 	WITH answer AS MATERIALIZED (
-		SELECT h.* FROM leadscore_internal.ask('history_here(d.request)'::text, request) AS h (card bigint, figures float8[], lead_id text, timeline leadscore.timeline)
+		SELECT h.* FROM leadscore_internal.ask('history_here(d.request)'::text, request)
+			AS h (card bigint, figures float8[], lead_id text, name text, timeline leadscore.timeline, profile jsonb)
 	), served AS MATERIALIZED (
 		SELECT c.* FROM leadscore_internal.cards_of_history(request) c
 	), split AS (
-		SELECT a.lead_id, leadscore_internal.stored_sum(a.timeline) AS timeline FROM answer a WHERE a.lead_id IS NOT NULL GROUP BY 1
+		SELECT a.lead_id, leadscore_internal.stored_sum(a.timeline) AS timeline, leadscore_internal.joined_profile(a.profile ORDER BY a.name = a.lead_id, a.name COLLATE "C" DESC) AS profile
+		FROM answer a WHERE a.lead_id IS NOT NULL GROUP BY a.lead_id HAVING bool_or(a.name = a.lead_id)
 	), census AS (
 		SELECT a.card, a.figures FROM answer a WHERE a.lead_id IS NULL
 		UNION ALL
-		SELECT c.card, leadscore_internal.census(c.scorecard, p.timeline, NULL::jsonb, c.instants)
+		SELECT c.card, leadscore_internal.census(c.scorecard, p.timeline, p.profile, c.instants)
 		FROM served c JOIN split p ON c.treated IS NULL OR leadscore_internal.treated(c.salt, c.share, p.lead_id) = c.treated
 		GROUP BY c.card
 	)

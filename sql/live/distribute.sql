@@ -12,14 +12,16 @@
 
 CREATE TABLE leadscore_internal.distributed_source (
 	source regclass NOT NULL,
+	feeds text NOT NULL,
 	mapping jsonb NOT NULL
 );
 
-CREATE UNIQUE INDEX distributed_source_key ON leadscore_internal.distributed_source (source, md5(mapping::text));
+CREATE UNIQUE INDEX distributed_source_key ON leadscore_internal.distributed_source (source, feeds, md5(mapping::text));
 ALTER TABLE leadscore_internal.distributed_source REPLICA IDENTITY FULL;
 
 COMMENT ON TABLE leadscore_internal.distributed_source IS 'distributed tables whose shards are tracked, on their coordinator';
 COMMENT ON COLUMN leadscore_internal.distributed_source.source IS 'the table';
+COMMENT ON COLUMN leadscore_internal.distributed_source.feeds IS 'timeline (rows are events) or profile (rows are leads)';
 COMMENT ON COLUMN leadscore_internal.distributed_source.mapping IS 'the mapping of its shards';
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.distributed_source', '');
@@ -73,7 +75,7 @@ BEGIN
 	IF leadscore_internal.is_distributed(source) THEN
 		RAISE EXCEPTION USING ERRCODE = 'wrong_object_type', MESSAGE = format('%s is a distributed table of Citus', source),
 			DETAIL = 'Its rows lie in shards on the workers, where no trigger of this table sees them.',
-			HINT = format('SELECT leadscore.distribute(%L, ...), with the arguments of track(), tracks the shards of a table with events.', source::text);
+			HINT = format('SELECT leadscore.distribute(%1$L, ...), with the arguments of track(), or distribute_profile(%1$L, ...) tracks its shards.', source::text);
 	END IF;
 END
 $$;
@@ -83,10 +85,11 @@ COMMENT ON FUNCTION leadscore_internal.check_not_distributed(regclass) IS 'refus
 CREATE FUNCTION leadscore_internal.has_distributed() RETURNS boolean
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT EXISTS (SELECT FROM leadscore_internal.distributed_source)
+	-- (which is no part of a dump: after a restore there is nobody to ask before distribute())
+	SELECT EXISTS (SELECT FROM leadscore_internal.part_key)
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.has_distributed() IS 'whether this server is the coordinator of a distributed source';
+COMMENT ON FUNCTION leadscore_internal.has_distributed() IS 'whether this server is a coordinator that has called distribute()';
 
 CREATE FUNCTION leadscore_internal.placements() RETURNS TABLE (source regclass, shard_id bigint, placement_id bigint, group_id integer)
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -388,27 +391,38 @@ COMMENT ON FUNCTION leadscore_internal.send_changes_of_names(text[], text[]) IS 
 
 -- shards
 
-CREATE FUNCTION leadscore_internal.take_shards(wanted jsonb) RETURNS boolean
+CREATE FUNCTION leadscore_internal.take_shards(document jsonb) RETURNS boolean
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	wanted CONSTANT jsonb := document -> 'shards';
 	shard record;
 	known boolean;
 BEGIN
 	PERFORM set_config('citus.enable_manual_changes_to_shards', 'on', true);
 	-- a shard that has moved stays for a while where it was
-	FOR shard IN SELECT s.source, s.mapping FROM leadscore.source s
-		WHERE s.feeds = 'timeline' AND NOT EXISTS (SELECT FROM jsonb_array_elements(wanted) w
-			WHERE to_regclass(w ->> 'shard') = s.source AND w -> 'mapping' = s.mapping) LOOP
+	FOR shard IN SELECT s.source, s.feeds, s.mapping FROM leadscore.source s
+		WHERE NOT EXISTS (SELECT FROM jsonb_array_elements(wanted) w
+			WHERE to_regclass(w ->> 'shard') = s.source AND w ->> 'feeds' = s.feeds AND w -> 'mapping' = s.mapping) LOOP
 		EXECUTE 'SELECT pg_catalog.relation_is_a_known_shard($1)' INTO known USING shard.source;
-		PERFORM leadscore_internal.end_tracking(shard.source, '{timeline}'::text[], shard.mapping) WHERE known;
+		CONTINUE WHEN NOT known;
+		-- (profiles stay where a table is untracked)
+		PERFORM leadscore_internal.add_profiles(shard.source, shard.mapping, with_children => true, subtract => true)
+		WHERE shard.feeds = 'profile' AND NOT (document -> 'untracked')::boolean;
+		PERFORM leadscore_internal.end_tracking(shard.source, ARRAY[shard.feeds], shard.mapping);
 	END LOOP;
-	FOR shard IN SELECT (w ->> 'shard')::regclass AS source, w -> 'mapping' AS mapping, (w ->> 'past')::boolean AS past FROM jsonb_array_elements(wanted) w LOOP
+	FOR shard IN SELECT (w ->> 'shard')::regclass AS source, w ->> 'feeds' AS feeds, w -> 'mapping' AS mapping, (w ->> 'past')::boolean AS past
+		FROM jsonb_array_elements(wanted) w LOOP
+		CONTINUE WHEN EXISTS (SELECT FROM leadscore.source s WHERE s.source = shard.source AND s.feeds = shard.feeds AND s.mapping = shard.mapping);
+		IF shard.feeds = 'profile' THEN
+			PERFORM leadscore.track_profile(shard.source, shard.mapping ->> 'lead_id', ARRAY(SELECT jsonb_array_elements_text(shard.mapping -> 'properties')),
+				shard.mapping ->> 'filter', shard.mapping ->> 'latest_by');
+			CONTINUE;
+		END IF;
 		PERFORM leadscore.track(shard.source, shard.mapping ->> 'lead_id', shard.mapping ->> 'kind', shard.mapping ->> 'kind_column',
 			shard.mapping ->> 'occurred_at', shard.mapping ->> 'value',
 			CASE WHEN shard.mapping ? 'properties' THEN ARRAY(SELECT jsonb_array_elements_text(shard.mapping -> 'properties')) END,
-			coalesce(shard.mapping ->> 'maintenance', 'immediate'), shard.mapping ->> 'filter', shard.past)
-		WHERE NOT EXISTS (SELECT FROM leadscore.source s WHERE s.source = shard.source AND s.feeds = 'timeline' AND s.mapping = shard.mapping);
+			coalesce(shard.mapping ->> 'maintenance', 'immediate'), shard.mapping ->> 'filter', shard.past);
 	END LOOP;
 	RETURN true;
 END
@@ -416,28 +430,28 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.take_shards(jsonb) IS 'on a worker: tracks the shards that lie here, and no others';
 
-CREATE FUNCTION leadscore_internal.send_shards(past boolean) RETURNS void
+CREATE FUNCTION leadscore_internal.send_shards(past boolean, untracked boolean) RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	wanted jsonb;
 BEGIN
 	-- the shards of a worker, by the key of the row that stands for it
-	EXECUTE 'SELECT jsonb_object_agg(w.key, w.shards) FROM (
+	EXECUTE 'SELECT jsonb_object_agg(w.key, jsonb_build_object(''shards'', w.shards, ''untracked'', $2)) FROM (
 			SELECT DISTINCT ON (q.groupid) k.key, coalesce(l.shards, ''[]'') AS shards
 			FROM leadscore_internal.part_key k JOIN pg_catalog.pg_dist_placement q ON q.shardid = k.shard_id
 			LEFT JOIN (
-				SELECT p.group_id, jsonb_agg(jsonb_build_object(''shard'', leadscore_internal.shard_of(p.source, p.shard_id), ''mapping'', d.mapping, ''past'', $1)) AS shards
+				SELECT p.group_id, jsonb_agg(jsonb_build_object(''shard'', leadscore_internal.shard_of(p.source, p.shard_id), ''feeds'', d.feeds, ''mapping'', d.mapping, ''past'', $1)) AS shards
 				FROM leadscore_internal.placements() p JOIN leadscore_internal.distributed_source d ON d.source = p.source
 				GROUP BY p.group_id) l ON l.group_id = q.groupid
-			ORDER BY q.groupid, k.shard_id) w' INTO wanted USING past;
+			ORDER BY q.groupid, k.shard_id) w' INTO wanted USING past, untracked;
 	PERFORM leadscore_internal.send('take_shards(d.document -> p.key::text)'::text, wanted);
 	DELETE FROM leadscore_internal.tracked_placement;
 	INSERT INTO leadscore_internal.tracked_placement (placement_id, source) SELECT p.placement_id, p.source FROM leadscore_internal.placements() p;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.send_shards(boolean) IS 'has each worker track the shards that lie there';
+COMMENT ON FUNCTION leadscore_internal.send_shards(boolean, boolean) IS 'has each worker track the shards that lie there';
 
 -- distribute
 
@@ -551,6 +565,18 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.make_part(regclass) IS 'makes the table through which the workers are asked, with a row in each shard';
 
+CREATE FUNCTION leadscore_internal.drop_part() RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	DELETE FROM leadscore_internal.part_key;
+	DELETE FROM leadscore_internal.tracked_placement;
+	DROP TABLE leadscore_internal.part;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.drop_part() IS 'undoes make_part(), where nothing is distributed any more';
+
 CREATE FUNCTION leadscore_internal.distribute_all(past boolean) RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -559,11 +585,26 @@ BEGIN
 	PERFORM leadscore_internal.make_part((SELECT min(d.source::oid)::regclass FROM leadscore_internal.distributed_source d));
 	PERFORM leadscore_internal.send('take_configuration(d.document)'::text, leadscore_internal.configuration());
 	PERFORM leadscore_internal.send_names();
-	PERFORM leadscore_internal.send_shards(past);
+	PERFORM leadscore_internal.send_shards(past, false);
 END
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.distribute_all(boolean) IS 'makes the workers have what the coordinator says, or changes nothing';
+
+CREATE FUNCTION leadscore_internal.begin_distribution(source regclass, feeds text, mapping jsonb, past boolean) RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM leadscore_internal.check_distributed(source, mapping ->> 'lead_id');
+	PERFORM leadscore_internal.check_nodes(), leadscore_internal.lock_by_name('distribute'::text);
+	-- writers are kept out here, before they have a lock on any shard
+	EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source);
+	INSERT INTO leadscore_internal.distributed_source (source, feeds, mapping) VALUES (source, feeds, mapping) ON CONFLICT DO NOTHING;
+	PERFORM leadscore_internal.distribute_all(past);
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.begin_distribution(regclass, text, jsonb, boolean) IS 'adds a mapping of a distributed table, and has the workers track its shards by it';
 
 CREATE FUNCTION leadscore.distribute(source regclass, lead_id text, kind text DEFAULT NULL, kind_column text DEFAULT NULL,
 	occurred_at text DEFAULT NULL, value text DEFAULT NULL, properties text[] DEFAULT NULL,
@@ -573,17 +614,24 @@ AS $$
 DECLARE
 	mapping CONSTANT jsonb := leadscore_internal.checked_mapping('distribute'::text, source, lead_id, kind, kind_column, occurred_at, value, properties, maintenance, filter, past);
 BEGIN
-	PERFORM leadscore_internal.check_distributed(source, lead_id);
-	PERFORM leadscore_internal.check_nodes(), leadscore_internal.lock_by_name('distribute'::text);
-	-- writers are kept out here, before they have a lock on any shard
-	EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source);
-	INSERT INTO leadscore_internal.distributed_source (source, mapping) VALUES (source, mapping) ON CONFLICT DO NOTHING;
-	PERFORM leadscore_internal.distribute_all(past);
+	PERFORM leadscore_internal.begin_distribution(source, 'timeline'::text, mapping, past);
 END
 $$;
 
 COMMENT ON FUNCTION leadscore.distribute(regclass, text, text, text, text, text, text[], text, text, boolean)
 	IS 'counts the rows of a distributed table of Citus as events: tracks each shard where it lies';
+
+CREATE FUNCTION leadscore.distribute_profile(source regclass, lead_id text, properties text[], filter text DEFAULT NULL, latest_by text DEFAULT NULL) RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM leadscore_internal.begin_distribution(source, 'profile'::text,
+		leadscore_internal.checked_profile_mapping('distribute_profile'::text, source, lead_id, properties, filter, latest_by), true);
+END
+$$;
+
+COMMENT ON FUNCTION leadscore.distribute_profile(regclass, text, text[], text, text)
+	IS 'keeps profiles true to a distributed table of Citus: tracks each shard where it lies';
 
 CREATE FUNCTION leadscore.distribute() RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
@@ -592,7 +640,11 @@ DECLARE
 	known record;
 BEGIN
 	DELETE FROM leadscore_internal.distributed_source d WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = d.source);
-	IF NOT leadscore_internal.has_distributed() THEN
+	IF NOT EXISTS (SELECT FROM leadscore_internal.distributed_source) THEN
+		IF leadscore_internal.has_distributed() THEN
+			PERFORM leadscore_internal.drop_part();
+			RETURN;
+		END IF;
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = 'no table is distributed',
 			DETAIL = 'Without arguments, distribute() tracks the shards again of tables that it knows.', HINT = 'Name the table, and how its rows are read.';
 	END IF;
@@ -619,10 +671,13 @@ BEGIN
 			DETAIL = format('%s has triggers on its shards only, with names of their own.', source), HINT = format('SELECT leadscore.untrack(%L), then distribute() it anew.', source::text);
 	END IF;
 	PERFORM leadscore_internal.lock_by_name('distribute'::text);
-	PERFORM leadscore_internal.check_nodes();
-	EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source);
 	DELETE FROM leadscore_internal.distributed_source d WHERE d.source = end_distribution.source;
-	PERFORM leadscore_internal.send_shards(true);
+	IF leadscore_internal.has_distributed() THEN
+		PERFORM leadscore_internal.check_nodes();
+		EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source);
+		PERFORM leadscore_internal.send_shards(true, true);
+		PERFORM leadscore_internal.drop_part() WHERE NOT EXISTS (SELECT FROM leadscore_internal.distributed_source);
+	END IF;
 	RETURN true;
 END
 $$;

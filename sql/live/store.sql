@@ -1032,9 +1032,10 @@ CREATE FUNCTION leadscore.track(source regclass, lead_id text, kind text DEFAULT
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	mapping CONSTANT jsonb := leadscore_internal.checked_mapping('track'::text, source, lead_id, kind, kind_column, occurred_at, value, properties, maintenance, filter, past);
+	mapping jsonb;
 BEGIN
 	PERFORM leadscore_internal.check_not_distributed(source);
+	mapping := leadscore_internal.checked_mapping('track'::text, source, lead_id, kind, kind_column, occurred_at, value, properties, maintenance, filter, past);
 	PERFORM leadscore_internal.check_event_index(source, lead_id) WHERE EXISTS (SELECT FROM leadscore.source s WHERE s.feeds = 'alias');
 	IF NOT leadscore_internal.begin_tracking(source, mapping, 'record'::text) THEN
 		RETURN;
@@ -1088,19 +1089,18 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.tell_of_attributes(regclass, text[]) IS 'tells of an attribute that two tables bring to profiles';
 
-CREATE FUNCTION leadscore.track_profile(source regclass, lead_id text, properties text[], filter text DEFAULT NULL, latest_by text DEFAULT NULL) RETURNS void
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION leadscore_internal.checked_profile_mapping(command text, source regclass, lead_id text, properties text[], filter text, latest_by text) RETURNS jsonb
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	mapping CONSTANT jsonb := jsonb_strip_nulls(jsonb_build_object('lead_id', lead_id, 'properties', properties, 'filter', filter, 'latest_by', latest_by));
 	problem record;
 BEGIN
 	PERFORM leadscore_internal.check_source(source);
-	PERFORM leadscore_internal.check_not_distributed(source);
 	IF lead_id IS NULL OR coalesce(cardinality(properties), 0) = 0 THEN
-		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'track_profile() needs lead_id and properties',
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('%s() needs lead_id and properties', command),
 			DETAIL = 'A profile belongs to a lead and has at least one attribute.',
-			HINT = 'For example: SELECT leadscore.track_profile(''shop.customers'', ''customer_id'', ''{country,age}'').';
+			HINT = format('For example: SELECT leadscore.%s(''shop.customers'', ''customer_id'', ''{country,age}'').', command);
 	END IF;
 	PERFORM leadscore_internal.check_properties(source, properties);
 	PERFORM leadscore_internal.term_type(source, lead_id, 'name'::text), leadscore_internal.term_type(source, filter, 'condition'::text);
@@ -1113,6 +1113,21 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('table %s %s', source, problem.state),
 			DETAIL = 'If a row is deleted, another row of the lead has to take its place.', HINT = problem.action || '.';
 	END IF;
+	RETURN mapping;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.checked_profile_mapping(text, regclass, text, text[], text, text)
+	IS 'the mapping of a table of customers, or an error that says what is wrong with the arguments of a command';
+
+CREATE FUNCTION leadscore.track_profile(source regclass, lead_id text, properties text[], filter text DEFAULT NULL, latest_by text DEFAULT NULL) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	mapping jsonb;
+BEGIN
+	PERFORM leadscore_internal.check_not_distributed(source);
+	mapping := leadscore_internal.checked_profile_mapping('track_profile'::text, source, lead_id, properties, filter, latest_by);
 	PERFORM leadscore_internal.tell_of_attributes(source, properties);
 	IF leadscore_internal.begin_tracking(source, mapping, 'record_profile'::text) THEN
 		PERFORM leadscore_internal.add_profiles(source, mapping, with_children => true, subtract => false);

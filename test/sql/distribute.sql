@@ -12,6 +12,9 @@ SELECT leadscore.distribute('orders', NULL, 'purchase', occurred_at => 'placed_a
 SELECT leadscore.distribute('orders', 'client', 'purchase', occurred_at => 'placed_at');
 SELECT leadscore.distribute('leadscore.lead', 'lead_id', 'purchase', occurred_at => 'placed_at');
 SELECT leadscore.distribute(NULL, 'customer', 'purchase', occurred_at => 'placed_at');
+SELECT leadscore.distribute_profile('orders', 'order_id', '{total}');
+SELECT leadscore.distribute_profile('orders', 'customer', '{total}');
+SELECT leadscore.distribute_profile('orders', 'order_id', '{}');
 
 -- there is nobody to ask
 SELECT leadscore.distribute();
