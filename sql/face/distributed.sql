@@ -130,10 +130,13 @@ AS $$
 	WHERE a.lead_id = request ->> 'lead_id'
 $$;
 
-CREATE FUNCTION leadscore_internal.timelines_here(request jsonb) RETURNS TABLE (lead_id text, timeline leadscore.timeline)
+CREATE FUNCTION leadscore_internal.leads_here(request jsonb) RETURNS TABLE (lead_id text, name text, timeline leadscore.timeline, profile jsonb)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT v.lead_id, v.timeline FROM leadscore_internal.visible_lead v WHERE v.timeline IS NOT NULL
+	SELECT v.lead_id, v.lead_id, v.timeline, v.profile FROM leadscore_internal.visible_lead v
+	WHERE v.lead_id NOT IN (SELECT a.lead_id FROM leadscore.lead_alias a)
+	UNION ALL
+	SELECT s.* FROM leadscore_internal.split_leads() s
 $$;
 
 CREATE FUNCTION leadscore_internal.history_here(request jsonb) RETURNS TABLE (card bigint, figures float8[], lead_id text, name text, timeline leadscore.timeline, profile jsonb)
@@ -153,7 +156,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.timelines_here(jsonb) IS 'on a worker: all that it has of leads';
+COMMENT ON FUNCTION leadscore_internal.leads_here(jsonb) IS 'on a worker: its leads, and what it has of others';
 COMMENT ON FUNCTION leadscore_internal.history_here(jsonb) IS 'on a worker: its leads by segment at instants, and what it has of others';
 COMMENT ON FUNCTION leadscore_internal.scores_here(jsonb) IS 'on a worker: its leads, appraised, and what it has of others';
 COMMENT ON FUNCTION leadscore_internal.top_here(jsonb) IS 'on a worker: its leads with the highest scores, and what it has of others';
@@ -282,19 +285,19 @@ $$;
 
 COMMENT ON FUNCTION leadscore.distributed_segments(text, timestamptz) IS 'how many leads of all workers each segment has at an instant, and their scores';
 
-CREATE FUNCTION leadscore.distributed_timelines() RETURNS TABLE (lead_id text, timeline leadscore.timeline)
+CREATE FUNCTION leadscore.distributed_leads() RETURNS TABLE (lead_id text, timeline leadscore.timeline, profile jsonb)
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN
 	RETURN QUERY
-	SELECT t.lead_id, leadscore_internal.stored_sum(t.timeline)
-	FROM leadscore_internal.ask('timelines_here(d.request)'::text, NULL::jsonb) AS t (lead_id text, timeline leadscore.timeline)
-	GROUP BY t.lead_id;
+	SELECT t.lead_id, leadscore_internal.stored_sum(t.timeline), leadscore_internal.joined_profile(t.profile ORDER BY t.name = t.lead_id, t.name COLLATE "C" DESC)
+	FROM leadscore_internal.ask('leads_here(d.request)'::text, NULL::jsonb) AS t (lead_id text, name text, timeline leadscore.timeline, profile jsonb)
+	GROUP BY t.lead_id HAVING bool_or(t.name = t.lead_id);
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.distributed_timelines() IS 'the leads of all workers and their timelines, for the functions and aggregates that take a timeline';
+COMMENT ON FUNCTION leadscore.distributed_leads() IS 'the leads of all workers with timelines and profiles, for functions that take them, and to be copied';
 
 CREATE FUNCTION leadscore.distributed_segment_history(model text DEFAULT 'default', since timestamptz DEFAULT now() - interval '90 days',
 	until timestamptz DEFAULT now(), step interval DEFAULT '1 day')

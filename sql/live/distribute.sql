@@ -1,8 +1,8 @@
 -- distribute.sql: tables that Citus has spread over several servers
 --
 -- A lead lives on one worker, with its rows and its timeline: each shard is tracked there, as any table is. The
--- coordinator has the configuration and the names of leads, and sends them to the workers when they change. It asks each
--- worker about its leads, and puts the answers together.
+-- coordinator has the configuration and the names of leads, and sends them to the workers when they change. It asks
+-- each worker about its leads, and puts the answers together.
 --
 -- What is sent or asked goes through the table leadscore_internal.part, which distribute() makes: it is distributed as
 -- the tracked tables are, and has a row in each shard. One row of a worker stands for the worker. A transaction that
@@ -217,10 +217,10 @@ COMMENT ON FUNCTION leadscore_internal.send(text, jsonb) IS 'calls a function on
 CREATE FUNCTION leadscore_internal.configuration_tables() RETURNS TABLE (n bigint, name regclass, key text[])
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	-- those that others refer to come first, and are updated by their key; a signal keeps its number when it is renamed
+	-- those that others refer to come first, and are updated by their key: a signal that is renamed keeps its number
 	SELECT t.n, t.name, t.key::text[]
 	FROM unnest('{leadscore.signal,leadscore.model,leadscore.category,leadscore.stage,leadscore.rule,leadscore.grade,leadscore.segment,leadscore.weight,leadscore.default_model,leadscore.excluded_lead}'::regclass[],
-		'{"{signal_id}","{model}","{model,category}","{model,stage}",NULL,NULL,NULL,NULL,NULL,NULL}'::text[]) WITH ORDINALITY AS t (name, key, n)
+		'{"{signal_id}","{model}","{model,category}","{model,stage}",NULL,NULL,NULL,NULL,"{only_row}",NULL}'::text[]) WITH ORDINALITY AS t (name, key, n)
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.configuration_tables() IS 'the tables that the workers have as the coordinator has them, and the keys of those that others refer to';
@@ -465,7 +465,7 @@ BEGIN
 	EXECUTE 'SELECT n.nodename, n.nodeport, r.success, r.result
 		FROM pg_catalog.run_command_on_all_nodes(''SELECT coalesce((SELECT extversion FROM pg_catalog.pg_extension WHERE extname = ''''leadscore''''), ''''none'''')'', true, true) r
 		JOIN pg_catalog.pg_dist_node n ON n.nodeid = r.nodeid WHERE (r.success AND r.result = $1) IS NOT TRUE ORDER BY n.nodeid LIMIT 1' INTO node USING version;
-	IF node IS NOT NULL THEN
+	IF node.nodename IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = CASE WHEN node.success THEN 'object_not_in_prerequisite_state' ELSE 'connection_failure' END,
 			MESSAGE = CASE WHEN NOT node.success THEN format('node %s:%s does not answer', node.nodename, node.nodeport)
 				WHEN node.result = 'none' THEN format('node %s:%s does not have the extension leadscore', node.nodename, node.nodeport)
@@ -715,7 +715,7 @@ BEGIN
 		PERFORM leadscore_internal.cluster_state();
 		EXECUTE 'SELECT r.nodename, r.nodeport, r.result FROM pg_catalog.run_command_on_workers($1) r WHERE NOT r.success LIMIT 1'
 			INTO failed USING format('CALL leadscore.rebuild(%L::text[], %L::text[])', lead_ids, signals);
-		IF failed IS NOT NULL THEN
+		IF failed.nodename IS NOT NULL THEN
 			RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('node %s:%s could not rebuild', failed.nodename, failed.nodeport),
 				DETAIL = failed.result, HINT = 'CALL leadscore.rebuild() again when that is mended; the others have.';
 		END IF;

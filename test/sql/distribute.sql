@@ -1,4 +1,5 @@
--- Without Citus: what it would distribute is refused, and all else is as if there were no such thing. (With it: test/goals/check-citus.)
+-- Without Citus: what it would distribute is refused, and all else is as if there were no such thing. With it:
+-- test/goals/check-citus.
 
 \set SHOW_CONTEXT never
 
@@ -23,7 +24,7 @@ SELECT * FROM leadscore.distributed_scores();
 SELECT * FROM leadscore.distributed_top(3);
 SELECT * FROM leadscore.distributed_segments();
 SELECT * FROM leadscore.distributed_segment_history();
-SELECT * FROM leadscore.distributed_timelines();
+SELECT * FROM leadscore.distributed_leads();
 SELECT leadscore.distributed_score('anna', 'none');
 
 -- NULLs as for one server
@@ -49,6 +50,7 @@ SELECT count(*) FROM leadscore_internal.distributed_source;
 
 -- a worker takes the configuration of a coordinator, whatever it has: renamed signals, other points, models of its own
 INSERT INTO leadscore.excluded_lead (lead_id) VALUES ('staff');
+SELECT leadscore.publish(leadscore.template('funnel') || '{"model": "default of two"}'), leadscore.set_default_model('default of two') \g /dev/null
 CREATE TEMP TABLE sent AS SELECT leadscore_internal.configuration() AS document;
 SELECT leadscore_internal.take_configuration(document) FROM sent;
 SELECT t.name FROM leadscore_internal.configuration_tables() t, leadscore_internal.configuration() c, sent
@@ -60,6 +62,13 @@ DELETE FROM leadscore.segment WHERE segment = 'low';
 DELETE FROM leadscore.excluded_lead;
 INSERT INTO leadscore.signal (signal, kind) VALUES ('extra', 'extra');
 SELECT leadscore.publish(leadscore.template('funnel') || '{"model": "other"}') \g /dev/null
+SELECT leadscore_internal.take_configuration(document) FROM sent;
+SELECT t.name FROM leadscore_internal.configuration_tables() t, leadscore_internal.configuration() c, sent
+WHERE NOT ((c -> t.name::text) @> (document -> t.name::text) AND (document -> t.name::text) @> (c -> t.name::text)) ORDER BY t.n;
+-- ... or nothing
+DELETE FROM leadscore.weight;
+DELETE FROM leadscore.model;
+DELETE FROM leadscore.signal;
 SELECT leadscore_internal.take_configuration(document) FROM sent;
 SELECT t.name FROM leadscore_internal.configuration_tables() t, leadscore_internal.configuration() c, sent
 WHERE NOT ((c -> t.name::text) @> (document -> t.name::text) AND (document -> t.name::text) @> (c -> t.name::text)) ORDER BY t.n;
