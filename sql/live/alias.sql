@@ -203,6 +203,7 @@ DECLARE
 	problem record;
 BEGIN
 	PERFORM leadscore_internal.check_source(source);
+	PERFORM leadscore_internal.check_not_distributed(source);
 	IF alias IS NULL OR lead_id IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'track_alias() needs alias and lead_id',
 			DETAIL = 'A row says whose a name is.',

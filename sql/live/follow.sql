@@ -347,6 +347,8 @@ BEGIN
 	RETURN QUERY
 	SELECT 'source', k.name, k.state, k.action FROM leadscore_internal.known_source_problem() k;
 	RETURN QUERY
+	SELECT 'source', u.source::text, format('shards that are new or have moved are not tracked: %s', u.shards), 'SELECT leadscore.distribute()' FROM leadscore_internal.untracked_shards() u;
+	RETURN QUERY
 	SELECT 'own_table', o.name, o.state, o.action FROM leadscore_internal.own_problem() o;
 END
 $$;

@@ -407,6 +407,8 @@ COMMENT ON FUNCTION leadscore_internal.change_name(text, text, boolean)
 CREATE FUNCTION leadscore.identify(alias text, lead_id text) RETURNS text
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	made boolean;
 BEGIN
 	IF alias ~ '^[[:space:]]*[{].*,.*[}][[:space:]]*$' AND lead_id ~ '^[[:space:]]*[{].*,.*[}][[:space:]]*$' THEN
 		RAISE EXCEPTION USING ERRCODE = 'ambiguous_function', MESSAGE = 'the names are written as arrays',
@@ -416,7 +418,9 @@ BEGIN
 	PERFORM leadscore_internal.check_lead_id(alias, 'alias'::text);
 	PERFORM leadscore_internal.check_lead_id(lead_id, 'lead_id'::text);
 	PERFORM leadscore_internal.wait_for_names(alias, lead_id);
-	IF leadscore_internal.change_name(alias, lead_id, true) = 'made' THEN
+	made := leadscore_internal.change_name(alias, lead_id, true) = 'made';
+	PERFORM leadscore_internal.send_changes_of_names(ARRAY[alias], ARRAY[lead_id]);
+	IF made THEN
 		RETURN leadscore_internal.lead_now(alias);
 	END IF;
 	RETURN coalesce(leadscore_internal.lead_now(lead_id), lead_id);
@@ -430,7 +434,8 @@ CREATE FUNCTION leadscore.identify(aliases text[], lead_ids text[]) RETURNS bigi
 AS $$
 DECLARE
 	pair record;
-	n bigint := 0;
+	changed text[] := '{}';
+	leads text[] := '{}';
 BEGIN
 	IF cardinality(aliases) <> cardinality(lead_ids) THEN
 		RAISE EXCEPTION USING ERRCODE = 'array_subscript_error', MESSAGE = 'aliases and lead_ids differ in number',
@@ -438,7 +443,10 @@ BEGIN
 	END IF;
 	FOR pair IN SELECT u.alias, u.lead_id FROM unnest(aliases, lead_ids) AS u (alias, lead_id) LOOP
 		IF octet_length(pair.alias) BETWEEN 1 AND 1024 AND octet_length(pair.lead_id) BETWEEN 1 AND 1024 THEN
-			n := n + (leadscore_internal.change_name(pair.alias, pair.lead_id, false) IN ('made', 'put off'))::integer;
+			IF leadscore_internal.change_name(pair.alias, pair.lead_id, false) IN ('made', 'put off') THEN
+				changed := changed || pair.alias;
+				leads := leads || pair.lead_id;
+			END IF;
 		ELSE
 			BEGIN
 				PERFORM leadscore_internal.check_lead_id(pair.alias, 'alias'::text);
@@ -448,7 +456,8 @@ BEGIN
 			END;
 		END IF;
 	END LOOP;
-	RETURN n;
+	PERFORM leadscore_internal.send_changes_of_names(changed, leads);
+	RETURN cardinality(changed);
 END
 $$;
 
@@ -465,6 +474,7 @@ BEGIN
 	PERFORM leadscore_internal.wait_for_names(alias, NULL::text);
 	known := coalesce(leadscore_internal.waiting_lead(alias), leadscore_internal.lead_now(alias));
 	PERFORM leadscore_internal.change_name(alias, NULL::text, true);
+	PERFORM leadscore_internal.send_changes_of_names(ARRAY[alias], ARRAY[NULL]::text[]);
 	RETURN known;
 END
 $$;
@@ -722,6 +732,8 @@ BEGIN
 		SELECT count(*) INTO remaining FROM leadscore.lead_segment g WHERE g.lead_id = ANY (names);
 	END IF;
 	RETURN NEXT;
+
+	RETURN QUERY SELECT w.source, w.removed, w.remaining FROM leadscore_internal.forget_on_workers(lead, tracked) w;
 END
 $$;
 

@@ -300,12 +300,14 @@ BEGIN
 			FROM leadscore_internal.source_timelines(NULL::text[], NULL::jsonb, false) s LEFT JOIN leadscore_internal.alias_closure(true) c ON c.alias = s.lead_id
 			GROUP BY 1) e ON t.lead_id = e.lead_id
 		WHERE coalesce(t.timeline, '{}') OPERATOR(leadscore.<>) coalesce(e.timeline, '{}');
+		RETURN QUERY SELECT w.lead_id, w.stored, w.expected FROM leadscore_internal.verify_workers() w;
 		RETURN;
 	END IF;
 	RETURN QUERY
 	SELECT coalesce(t.lead_id, e.lead_id), t.timeline, e.timeline
 	FROM leadscore.current_timeline t FULL JOIN leadscore_internal.source_timelines(NULL::text[], NULL::jsonb, true) e ON t.lead_id = e.lead_id
 	WHERE coalesce(t.timeline, '{}') OPERATOR(leadscore.<>) coalesce(e.timeline, '{}');
+	RETURN QUERY SELECT w.lead_id, w.stored, w.expected FROM leadscore_internal.verify_workers() w;
 END
 $$;
 
@@ -527,6 +529,7 @@ DECLARE
 	sources pg_catalog.jsonb;
 BEGIN
 	PERFORM leadscore_internal.check_read_committed('rebuild()'::pg_catalog.text, 'lost'::pg_catalog.text);
+	PERFORM leadscore_internal.refuse_block('rebuild()'::pg_catalog.text) WHERE NOT may_commit AND leadscore_internal.has_distributed();
 	IF leadscore_internal.postpone_rebuild(lead_ids, signals) THEN
 		RETURN;
 	END IF;
@@ -570,6 +573,7 @@ BEGIN
 	END IF;
 	DROP TABLE pg_temp.leadscore_correction;
 	PERFORM leadscore_internal.unlock_rebuild();
+	PERFORM leadscore_internal.rebuild_workers(lead_ids, signals);
 	PERFORM leadscore_internal.end_progress('rebuild'::pg_catalog.text);
 END
 $$;

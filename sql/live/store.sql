@@ -988,14 +988,10 @@ COMMENT ON FUNCTION leadscore_internal.add_past(regclass, jsonb) IS 'adds the ro
 
 -- functions
 
-CREATE FUNCTION leadscore.track(source regclass, lead_id text, kind text DEFAULT NULL, kind_column text DEFAULT NULL,
-	occurred_at text DEFAULT NULL, value text DEFAULT NULL, properties text[] DEFAULT NULL,
-	maintenance text DEFAULT 'immediate', filter text DEFAULT NULL, past boolean DEFAULT true) RETURNS void
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION leadscore_internal.checked_mapping(command text, source regclass, lead_id text, kind text, kind_column text,
+	occurred_at text, value text, properties text[], maintenance text, filter text, past boolean) RETURNS jsonb
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-	mapping CONSTANT jsonb := jsonb_strip_nulls(jsonb_build_object('lead_id', lead_id, 'kind', kind, 'kind_column', kind_column,
-		'occurred_at', occurred_at, 'value', value, 'properties', properties, 'maintenance', nullif(maintenance, 'immediate'), 'filter', filter));
 BEGIN
 	IF maintenance IS NULL OR maintenance NOT IN ('immediate', 'deferred') THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'maintenance is unknown',
@@ -1008,12 +1004,12 @@ BEGIN
 	PERFORM leadscore_internal.check_source(source);
 	IF lead_id IS NULL OR occurred_at IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
-			MESSAGE = format('track() needs the column %s', CASE WHEN lead_id IS NULL THEN 'lead_id' ELSE 'occurred_at' END),
+			MESSAGE = format('%s() needs the column %s', command, CASE WHEN lead_id IS NULL THEN 'lead_id' ELSE 'occurred_at' END),
 			DETAIL = 'An event belongs to a lead and has a time.',
-			HINT = 'For example: SELECT leadscore.track(''shop.orders'', lead_id => ''customer_id'', kind => ''purchase'', occurred_at => ''placed_at'', value => ''total'').';
+			HINT = format('For example: SELECT leadscore.%s(''shop.orders'', lead_id => ''customer_id'', kind => ''purchase'', occurred_at => ''placed_at'', value => ''total'').', command);
 	END IF;
 	IF (kind IS NULL) = (kind_column IS NULL) OR kind = '' THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'track() needs either kind or kind_column',
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('%s() needs either kind or kind_column', command),
 			DETAIL = format('kind is %s, kind_column is %s.', coalesce(quote_literal(kind), 'NULL'), coalesce(quote_literal(kind_column), 'NULL')),
 			HINT = 'Give kind if all rows are of one kind, kind_column if a column names it.';
 	END IF;
@@ -1022,7 +1018,24 @@ BEGIN
 	PERFORM leadscore_internal.check_properties(source, properties);
 	PERFORM leadscore_internal.term_type(source, name, 'name'::text) FROM unnest(ARRAY[lead_id, kind_column]) name;
 	PERFORM leadscore_internal.term_type(source, filter, 'condition'::text);
+	RETURN jsonb_strip_nulls(jsonb_build_object('lead_id', lead_id, 'kind', kind, 'kind_column', kind_column,
+		'occurred_at', occurred_at, 'value', value, 'properties', properties, 'maintenance', nullif(maintenance, 'immediate'), 'filter', filter));
+END
+$$;
 
+COMMENT ON FUNCTION leadscore_internal.checked_mapping(text, regclass, text, text, text, text, text, text[], text, text, boolean)
+	IS 'the mapping of a table of events, or an error that says what is wrong with the arguments of a command';
+
+CREATE FUNCTION leadscore.track(source regclass, lead_id text, kind text DEFAULT NULL, kind_column text DEFAULT NULL,
+	occurred_at text DEFAULT NULL, value text DEFAULT NULL, properties text[] DEFAULT NULL,
+	maintenance text DEFAULT 'immediate', filter text DEFAULT NULL, past boolean DEFAULT true) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	mapping jsonb;
+BEGIN
+	PERFORM leadscore_internal.check_not_distributed(source);
+	mapping := leadscore_internal.checked_mapping('track'::text, source, lead_id, kind, kind_column, occurred_at, value, properties, maintenance, filter, past);
 	PERFORM leadscore_internal.check_event_index(source, lead_id) WHERE EXISTS (SELECT FROM leadscore.source s WHERE s.feeds = 'alias');
 	IF NOT leadscore_internal.begin_tracking(source, mapping, 'record'::text) THEN
 		RETURN;
@@ -1076,8 +1089,8 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.tell_of_attributes(regclass, text[]) IS 'tells of an attribute that two tables bring to profiles';
 
-CREATE FUNCTION leadscore.track_profile(source regclass, lead_id text, properties text[], filter text DEFAULT NULL, latest_by text DEFAULT NULL) RETURNS void
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION leadscore_internal.checked_profile_mapping(command text, source regclass, lead_id text, properties text[], filter text, latest_by text) RETURNS jsonb
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	mapping CONSTANT jsonb := jsonb_strip_nulls(jsonb_build_object('lead_id', lead_id, 'properties', properties, 'filter', filter, 'latest_by', latest_by));
@@ -1085,9 +1098,9 @@ DECLARE
 BEGIN
 	PERFORM leadscore_internal.check_source(source);
 	IF lead_id IS NULL OR coalesce(cardinality(properties), 0) = 0 THEN
-		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'track_profile() needs lead_id and properties',
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('%s() needs lead_id and properties', command),
 			DETAIL = 'A profile belongs to a lead and has at least one attribute.',
-			HINT = 'For example: SELECT leadscore.track_profile(''shop.customers'', ''customer_id'', ''{country,age}'').';
+			HINT = format('For example: SELECT leadscore.%s(''shop.customers'', ''customer_id'', ''{country,age}'').', command);
 	END IF;
 	PERFORM leadscore_internal.check_properties(source, properties);
 	PERFORM leadscore_internal.term_type(source, lead_id, 'name'::text), leadscore_internal.term_type(source, filter, 'condition'::text);
@@ -1100,6 +1113,21 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('table %s %s', source, problem.state),
 			DETAIL = 'If a row is deleted, another row of the lead has to take its place.', HINT = problem.action || '.';
 	END IF;
+	RETURN mapping;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.checked_profile_mapping(text, regclass, text, text[], text, text)
+	IS 'the mapping of a table of customers, or an error that says what is wrong with the arguments of a command';
+
+CREATE FUNCTION leadscore.track_profile(source regclass, lead_id text, properties text[], filter text DEFAULT NULL, latest_by text DEFAULT NULL) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	mapping jsonb;
+BEGIN
+	PERFORM leadscore_internal.check_not_distributed(source);
+	mapping := leadscore_internal.checked_profile_mapping('track_profile'::text, source, lead_id, properties, filter, latest_by);
 	PERFORM leadscore_internal.tell_of_attributes(source, properties);
 	IF leadscore_internal.begin_tracking(source, mapping, 'record_profile'::text) THEN
 		PERFORM leadscore_internal.add_profiles(source, mapping, with_children => true, subtract => false);
@@ -1259,6 +1287,9 @@ DECLARE
 	mapping jsonb;
 BEGIN
 	PERFORM leadscore_internal.check_source(source);
+	IF leadscore_internal.end_distribution(source, trigger_prefix) THEN
+		RETURN;
+	END IF;
 	IF trigger_prefix IS NOT NULL THEN
 		SELECT ARRAY[t.feeds], t.mapping INTO what, mapping FROM leadscore_internal.trigger_set t
 		WHERE t.source = untrack.source AND t.trigger_prefix = untrack.trigger_prefix AND NOT t.mapping ? 'partition';

@@ -37,6 +37,8 @@ my %functions = (
 		has_column looks_like_name is_term_for_column term_type property_value property_name terms expression_type expression_columns expression_has_index hint_of_future
 		conversion_id check_lead_filter check_cutoffs check_outcome pasts filtered_leads takes_part outcomes_at pasts_at examples is_midnight end_of data_end tally
 		warn_of_censoring(leadscore_internal.question) warn_of_censoring(leadscore_internal.question) assessed outcome past_score past_probability past_features past_measures tally_measures past_points assess
+		has_distributed placements untracked_shards cluster_state worker_rows ask cards_request card_for split_leads own_profile joined_profile scores_here top_here segments_here timeline_here
+		leads_here history_here cards_of_history distributed_leads distributed_segment_history distributed_score distributed_scores distributed_top distributed_segments
 		compacted_day hour_text default_time_zone unbounded card_terms rounded with_points with_coefficients check_fitting fit_points judge_points report_terms short_regression held_out_loss is_proposed is_proposed_rule without_unused without_fitted without_dropped
 		pair_measures with_pairs proposed_name profile_test profile_test_signals learned_document learn chosen_card wanted_signs sample_for_choices cross_validated choose fit normal_tails student_tails student_bound profile_values with_profile profile_report
 		merge_bands likelihood measured_once with_bands with_half_lives sample_likelihood learn_decay information_value signal_report
@@ -50,6 +52,7 @@ my %functions = (
 	admin => q{
 		publish lint tell_of_findings document_findings lint_weights lint_caps lint_segments lint_signals document_weights document_categories document_rules document_segments highest_sums lint_crm_step signals_never_met signals_unmet profile_signals_unmet why_never properties_asked property_types
 		check_redefined keep_version set_default_model restore_version keep_documents keep_wordings
+		checked_mapping checked_profile_mapping is_distributed check_not_distributed end_distribution verify_workers verify_here rebuild_workers forget_on_workers forget_here shard_of begin_sending
 		track track_query qualified_query make_query_table check_query_key note_query query_of query_named refresh_query query_failed refresh_queries
 		tell_of_size add_past tell_of_column equal_may_differ merge_duplicates track_profile is_ordered untrack check_source check_properties begin_tracking end_tracking check_children retrack check_mapping repair_triggers rename_source replace_source look_at_source note_due forget_mapping drop_trigger_sets present_mappings sources_due sources_counted create_triggers
 		drop_triggers record record_profile record_alias trigger_function track_alias check_event_index add_aliases alias_rows
@@ -66,6 +69,8 @@ my %functions = (
 		drop_consumer watched_documents look_completed prune_changes expire_vouchers offer_result money to_unit offer_named voucher_key issue_offer resume_offer revoke_vouchers in_restore schedule unschedule prune_runs has_cron job_problem jobs cron_line note_scheduled shell_word},
 	# nobody but the owner: rights to others
 	internal => q{
+		distribute() distribute(regclass) distribute_profile begin_distribution distribute_all check_nodes check_distributed make_part drop_part send configuration configuration_tables take_configuration note_unsent send_configuration
+		names_digest take_names send_names take_changes_of_names send_changes_of_names take_shards send_shards
 		log_has(text[]) refresh_snapshot grant_monitor grant_reader grant_writer grant_identifier grant_redeemer grant_admin grant_backup check_role}
 	# ... what aggregates call
 	  . q{
@@ -144,13 +149,13 @@ my %tables = (
 	'admin=arwd' => 'voucher parted_lead timeline_base archived_event derived_event derivation_due derivation_state change_consumer',
 	'writer=a admin=arwd' => 'event',		# and columns of it
 	'reader=r admin=rd' => 'lead_timeline known_source segment_day model_quality rfm_lead',
-	'reader=r admin=r' => 'lead_alias alias_edge pending_delta counted_signal snapshot_state model_document signal_definition skipped skipped_row source source_trigger trigger_set query_table tracked_query known_event_trigger known_collation own_column task status current_timeline pending_timeline alias_profile current_profile visible_lead served_lead
+	'reader=r admin=r' => 'lead_alias alias_edge pending_delta counted_signal snapshot_state model_document signal_definition skipped skipped_row source source_trigger trigger_set query_table tracked_query known_event_trigger known_collation own_column distributed_source tracked_placement part_key task status current_timeline pending_timeline alias_profile current_profile visible_lead served_lead
 		lead_score lead_segment segment_summary delivered_sentence wording_document model_conversion signal_use lead_start monthly_figure sales_cycle funnel attribution rfm_grid offer_figure experiment_figure crm_lead',
 	'monitor=r reader=r admin=r' => 'health progress',
 	'admin=rd' => 'pending_profile seen_profile voucher_order',
 	'admin=r' => 'tombstone offer_slot offer_money offer_stop change_clock event_partitioning',
 	'admin=U' => 'weight_weight_id_seq crm_change_id_seq',
-	'nobody' => 'lead_segment_now timeline_move tombstone_salt signal_signal_id_seq event_event_id_seq pending_identity_change_id_seq pending_profile_change_id_seq derived_event_derived_event_id_seq segment_change_change_id_seq voucher_voucher_id_seq offer_slot_seq scheduled_job',
+	'nobody' => 'unsent_configuration lead_segment_now timeline_move tombstone_salt signal_signal_id_seq event_event_id_seq pending_identity_change_id_seq pending_profile_change_id_seq derived_event_derived_event_id_seq segment_change_change_id_seq voucher_voucher_id_seq offer_slot_seq scheduled_job',
 );
 my $letters = join ', ', map {
 	my $role = $_;
