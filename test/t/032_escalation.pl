@@ -217,6 +217,7 @@ my @product = (
 		q{1::float8, 20::float8, true, 1::float8, '90 days'::interval, true, 'learn'::text, true}, q{1::float8, 20::float8, false, NULL::float8, '90 days'::interval, false, 'keep'::text, true}),
 	q{SELECT leadscore.schedule('1 minute'::interval)}, q{SELECT leadscore.unschedule()}, q{SELECT leadscore.partition_timelines(4)}, q{INSERT INTO shop.orders (lead, placed, total) VALUES ('l1', '2026-01-30', 1), ('l2', '2026-01-30', 1)},
 	q{SELECT leadscore.identify('l7'::text, 'l8'::text)}, q{SELECT leadscore.partition_timelines(1)}, q{CALL leadscore.compact('2026-01-05'::timestamptz)},
+	q{SELECT leadscore.partition_events('1 day'::interval, '2 days'::interval)}, 'CALL leadscore.rebuild()', q{CALL leadscore.move_events('2026-01-20'::timestamptz)},
 	(map { "SELECT count(*) FROM leadscore.$_" } qw(lead_score segment_summary status monthly_figure sales_cycle funnel attribution crm_lead source current_timeline)), q{SELECT * FROM leadscore.crm_changes(0::bigint, NULL::integer)},
 	q{CREATE TABLE shop.visits_2 PARTITION OF shop.visits FOR VALUES FROM ('2026-02-01') TO ('2026-03-01')}, q{ALTER TABLE shop.visits DETACH PARTITION shop.visits_2}, q{DROP TABLE shop.visits_2}, q{TRUNCATE shop.visits_1}, q{DROP TABLE shop.visits}, q{TRUNCATE shop.customer},
 	q{UPDATE leadscore.model SET model = 'renamed' WHERE model = 'ecommerce'}, q{SELECT leadscore.unwatch('renamed'::text)}, q{DELETE FROM leadscore.experiment}, q{DELETE FROM leadscore.model WHERE model = 'funnel'},
@@ -282,7 +283,7 @@ is(install(q{CREATE ROLE trapper; CREATE SCHEMA trap AUTHORIZATION trapper}), 'i
 is($node->safe_psql('shop', q{
 	SELECT string_agg(p.proname, ' ' ORDER BY p.proname) FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
 	WHERE p.pronamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND l.lanname IN ('sql', 'plpgsql') AND p.prosqlbody IS NULL
-	AND NOT coalesce(p.proconfig && '{"search_path=pg_catalog, pg_temp"}', false)}), 'add_corrections archive compact correct_parted in_restore is_visible look rebuild refresh_queries score_by_query see_changes watch', 'these functions name all schemas');
+	AND NOT coalesce(p.proconfig && '{"search_path=pg_catalog, pg_temp"}', false)}), 'add_corrections archive compact correct_parted in_restore is_visible look move_events rebuild refresh_queries score_by_query see_changes watch', 'these functions name all schemas');
 is($node->safe_psql('shop', q{
 	SELECT p.proname FROM pg_proc p WHERE p.pronamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND p.prosecdef
 	AND NOT coalesce(p.proconfig && '{"search_path=pg_catalog, pg_temp"}', false)}), '', '... and none of them runs as the owner');
