@@ -28,7 +28,7 @@ FROM (SELECT (e.occurred_at - lag(e.occurred_at) OVER (PARTITION BY e.lead_id OR
 race 32
 verdict 32 'see_changes() of everyone' 'see_changes() of everyone' 'score everyone beside jobs' 'at most' 8 computing
 verdict 32 'refresh_crm()' 'refresh_crm()' 'score everyone beside jobs' 'at most' 8 computing
-verdict 32 'derive() after an hour of events' 'derive() after an hour' 'sessions of the same leads, plain SQL' 'at most' 15 computing
+verdict 32 'derive() after an hour of events' 'derive() after an hour' 'sessions of the same leads, plain SQL' 'at most' 20 computing
 sql -c "DELETE FROM leadscore.derivation" -c 'SELECT * FROM leadscore.derive()' -c "SELECT leadscore.unwatch('bench')" > /dev/null
 
 # once each: a second time there is nothing left to do, and a proposal takes long enough to tell
