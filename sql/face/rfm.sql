@@ -138,11 +138,11 @@ CREATE FUNCTION leadscore_internal.bought(timeline leadscore.timeline, signal_id
 COMMENT ON FUNCTION leadscore_internal.bought(leadscore.timeline, integer[], timestamptz)
 	IS 'occurrences, value and last hour of signals up to an instant; NULL: there is no occurrence';
 
--- Half a place less is the same place, whatever the rounding.
+-- Half a place less is the same place, whatever the rounding. (More tiles than leads are refused, but for five.)
 CREATE FUNCTION leadscore_internal.tile_shares(leads bigint, n integer) RETURNS float8[]
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT ARRAY(SELECT ((k * leads + n - 1) / n - 0.5::float8) / nullif(leads, 0) FROM generate_series(1, n - 1) k ORDER BY k)
+	SELECT ARRAY(SELECT ((k * leads + n - 1) / n - 0.5::float8) / nullif(leads, 0) FROM generate_series(1, least(n - 1, leads + 4)) k ORDER BY k)
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.tile_shares(bigint, integer) IS 'the places that end each of n tiles but the last, as shares for percentile_disc()';
