@@ -89,7 +89,7 @@ BEGIN
 		' leadscore.lead_segment, leadscore.segment_summary, leadscore.sentence, leadscore_internal.delivered_sentence, leadscore_internal.wording_document, leadscore.model_version, leadscore.experiment, leadscore.watched_model,'
 		' leadscore.lead_state, leadscore.segment_change, leadscore.offer, leadscore.excluded_lead,'
 		' leadscore.derivation, leadscore.conversion, leadscore_internal.model_conversion,'
-		' leadscore.rfm_group, leadscore.spend, leadscore.channel, leadscore_internal.lead_start, leadscore.monthly_figure,'
+		' leadscore.rfm_group, leadscore.spend, leadscore.channel, leadscore.monthly_figure,'
 		' leadscore.sales_cycle, leadscore.funnel, leadscore.attribution, leadscore.segment_day, leadscore.rfm_lead, leadscore.rfm_grid,'
 		' leadscore.offer_figure, leadscore.experiment_figure, leadscore.model_quality, leadscore_internal.crm_state, leadscore.crm_lead TO %s', role);
 	EXECUTE format('GRANT SELECT (lead_id) ON leadscore.event TO %s', role);	-- for row-level security in lead_score
@@ -115,7 +115,7 @@ BEGIN
 		' leadscore_internal.score_lines(jsonb, leadscore.timeline, jsonb, timestamptz, jsonb), leadscore_internal.events_of_change(jsonb, jsonb, leadscore.timeline, timestamptz, timestamptz),'
 		' leadscore_internal.weight_change(jsonb, jsonb, jsonb, jsonb, jsonb, jsonb), leadscore_internal.change_in_words(jsonb, leadscore.timeline, timestamptz, timestamptz, jsonb, jsonb, jsonb), leadscore_internal.weights_in_words(jsonb, jsonb),'
 		' leadscore.percentile_rank(text, text, timestamptz), leadscore.percentile_rank(bigint, text, timestamptz), leadscore.percentile_rank(uuid, text, timestamptz), leadscore.rfm_groups(), leadscore.rfm(text[], timestamptz, integer),'
-		' leadscore.rfm(text, timestamptz, integer), leadscore_internal.conversion_of(text), leadscore_internal.bought(leadscore.timeline, integer[], timestamptz), leadscore_internal.rfm_tiles(integer[], timestamptz, integer, interval[], bigint[], numeric[]),'
+		' leadscore.rfm(text, timestamptz, integer), leadscore_internal.conversion_of(text), leadscore_internal.bought(leadscore.timeline, integer[], timestamptz), leadscore_internal.tile_shares(bigint, integer), leadscore_internal.rfm_tiles(integer[], timestamptz, integer, interval[], bigint[], numeric[]),'
 		' leadscore_internal.rfm_checked(text[], timestamptz, integer, interval[], bigint[], numeric[]), leadscore_internal.signals_named(text[]),'
 		' leadscore.crm_changes(bigint, integer), leadscore_internal.crm_appraise(text, leadscore.timeline, jsonb, timestamptz), leadscore_internal.crm_score(text, leadscore.timeline, jsonb, timestamptz, float8, leadscore_internal.crm_state), leadscore_internal.crm_stays(text, leadscore.timeline, jsonb, timestamptz, float8, leadscore_internal.crm_state), leadscore_internal.crm_row(text, leadscore.timeline, jsonb, timestamptz), leadscore_internal.crm_reasons(jsonb, leadscore.timeline, jsonb, timestamptz, jsonb), leadscore_internal.crm_reasons(text, leadscore.timeline, jsonb, timestamptz, jsonb), leadscore_internal.explained(jsonb, leadscore.timeline, jsonb, timestamptz, jsonb),'
 		' leadscore_internal.conversion_id(jsonb, text), leadscore_internal.check_lead_filter(text), leadscore_internal.check_cutoffs(timestamptz[], interval, integer), leadscore_internal.check_outcome(jsonb, text, interval, timestamptz[], interval, boolean, interval, text),'

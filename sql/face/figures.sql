@@ -65,22 +65,7 @@ COMMENT ON TABLE leadscore.channel IS 'the signals that show through which chann
 COMMENT ON COLUMN leadscore.channel.channel IS 'the channel, as in spend';
 COMMENT ON COLUMN leadscore.channel.signal IS 'an event signal: its occurrences are touches';
 
--- private view
-
--- What belongs to a lead is found in its timeline, by a LATERAL look at it, and
--- never by a join of leads with leads: of views like these the planner knows too
--- little to join them well.
-
-CREATE VIEW leadscore_internal.lead_start AS
-SELECT v.lead_id, v.timeline, v.profile, leadscore_internal.timeline_start(v.timeline) AS started_at
-FROM leadscore_internal.visible_lead v
-WHERE leadscore_internal.timeline_start(v.timeline) <= now();
-
-COMMENT ON VIEW leadscore_internal.lead_start IS 'leads that have done something, and since when';
-COMMENT ON COLUMN leadscore_internal.lead_start.lead_id IS 'the lead';
-COMMENT ON COLUMN leadscore_internal.lead_start.timeline IS 'what it did';
-COMMENT ON COLUMN leadscore_internal.lead_start.profile IS 'who it is';
-COMMENT ON COLUMN leadscore_internal.lead_start.started_at IS 'the first hour of any signal';
+-- private functions
 
 CREATE FUNCTION leadscore_internal.month_of(instant timestamptz, time_zone text) RETURNS date
 	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -247,7 +232,8 @@ CREATE TYPE leadscore_internal.figures AS (
 	cycle float8[],
 	funnel float8[],
 	attribution float8[],
-	attribution_revenue numeric[]
+	attribution_revenue numeric[],
+	days float8[]
 );
 
 COMMENT ON TYPE leadscore_internal.figures IS 'key figures of a model; months by their number since December 1969, segments by position and channels by name from 1, 0: none';
@@ -257,18 +243,19 @@ COMMENT ON COLUMN leadscore_internal.figures.cycle IS 'month, segment, days from
 COMMENT ON COLUMN leadscore_internal.figures.funnel IS 'month, segment, number of the furthest stage, leads';
 COMMENT ON COLUMN leadscore_internal.figures.attribution IS '0 (first touch) or 1 (last), month, channel, segment, new customers, orders, new leads';
 COMMENT ON COLUMN leadscore_internal.figures.attribution_revenue IS 'the value of the orders';
+COMMENT ON COLUMN leadscore_internal.figures.days IS 'for the ends of days what census() has for instants';
 
-CREATE FUNCTION leadscore_internal.figures_transition(internal, jsonb, leadscore.timeline, jsonb, timestamptz, timestamptz[], integer, integer, integer[], integer[], integer[], integer[], timestamptz[], leadscore.timeline[]) RETURNS internal
+CREATE FUNCTION leadscore_internal.figures_transition(internal, jsonb, leadscore.timeline, jsonb, timestamptz, timestamptz[], timestamptz[], integer, integer, integer[], integer[], integer[], integer[], timestamptz[], leadscore.timeline[]) RETURNS internal
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50;
 
 CREATE FUNCTION leadscore_internal.figures_final(internal) RETURNS leadscore_internal.figures
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 
-COMMENT ON FUNCTION leadscore_internal.figures_transition(internal, jsonb, leadscore.timeline, jsonb, timestamptz, timestamptz[], integer, integer, integer[], integer[], integer[], integer[], timestamptz[], leadscore.timeline[])
+COMMENT ON FUNCTION leadscore_internal.figures_transition(internal, jsonb, leadscore.timeline, jsonb, timestamptz, timestamptz[], timestamptz[], integer, integer, integer[], integer[], integer[], integer[], timestamptz[], leadscore.timeline[])
 	IS 'aggregate transition function';
 COMMENT ON FUNCTION leadscore_internal.figures_final(internal) IS 'aggregate final function';
 
-CREATE AGGREGATE leadscore_internal.gather_figures(scorecard jsonb, timeline leadscore.timeline, profile jsonb, at timestamptz, months timestamptz[],
+CREATE AGGREGATE leadscore_internal.gather_figures(scorecard jsonb, timeline leadscore.timeline, profile jsonb, at timestamptz, months timestamptz[], days timestamptz[],
 	conversion_id integer, look_back_hours integer, stage_signals integer[], stages integer[], touch_signals integer[], channels integer[],
 	instants timestamptz[], timelines leadscore.timeline[]) (
 	SFUNC = leadscore_internal.figures_transition,
@@ -277,7 +264,7 @@ CREATE AGGREGATE leadscore_internal.gather_figures(scorecard jsonb, timeline lea
 	FINALFUNC = leadscore_internal.figures_final
 );
 
-COMMENT ON AGGREGATE leadscore_internal.gather_figures(jsonb, leadscore.timeline, jsonb, timestamptz, timestamptz[], integer, integer, integer[], integer[], integer[], integer[], timestamptz[], leadscore.timeline[])
+COMMENT ON AGGREGATE leadscore_internal.gather_figures(jsonb, leadscore.timeline, jsonb, timestamptz, timestamptz[], timestamptz[], integer, integer, integer[], integer[], integer[], integer[], timestamptz[], leadscore.timeline[])
 	IS 'the key figures of timelines up to an instant, with the instants of events and what each has added to its timeline';
 
 -- (an event of the first hours of 1970 may lie in the year before)
@@ -305,12 +292,31 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.model_stages(text) IS 'the stages of a model by position, numbered from 0';
 
+-- A day that has been refreshed on a later one is final. So the last one that there is, and those after it, are
+-- computed; the first time the days since the first event, 90 at most.
+CREATE FUNCTION leadscore_internal.due_days(model text, time_zone text, OUT first_day date, OUT last_day date, OUT today date, OUT ends timestamptz[])
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	today := (date_trunc('hour', now(), 'UTC') AT TIME ZONE time_zone)::date;
+	last_day := (SELECT max(d.day) FROM leadscore.segment_day d WHERE d.model = due_days.model AND d.day <= today);
+	first_day := coalesce(last_day, today - 90);
+	ends := ARRAY(SELECT leadscore_internal.month_start(first_day + n, time_zone) - interval '1 hour' FROM generate_series(0, today - first_day) n ORDER BY n) || now();
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.due_days(text, text)
+	IS 'the days of segment_day that are to be computed: the first, the last that there is, and today; the last hour of the day before them, then that of each, and now';
+
+-- (a merge join would sort all timelines for the sake of a few leads)
 CREATE FUNCTION leadscore_internal.figures_of(model text) RETURNS leadscore_internal.figures
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET enable_mergejoin = off
 AS $$
 DECLARE
 	card record;
+	this_month date;
 	months timestamptz[];
+	days timestamptz[];
 	stage_signals integer[];
 	stages integer[];
 	touch_signals integer[];
@@ -320,8 +326,10 @@ DECLARE
 BEGIN
 	SELECT c.scorecard, c.conversion_id, c.time_zone, leadscore_internal.duration_hours('look_back'::text, c.look_back, 'Write a duration such as 30 days.'::text) AS look_back INTO card
 	FROM leadscore_internal.model_cards() c WHERE c.model = figures_of.model;
+	this_month := leadscore_internal.month_of(date_trunc('hour', now(), 'UTC'), card.time_zone);
 	months := ARRAY(SELECT leadscore_internal.month_start(leadscore_internal.month_number(n), card.time_zone)
-		FROM generate_series(0, (extract(year FROM now() AT TIME ZONE card.time_zone)::integer - 1970) * 12 + extract(month FROM now() AT TIME ZONE card.time_zone)::integer) n ORDER BY n);
+		FROM generate_series(0, (extract(year FROM this_month)::integer - 1970) * 12 + extract(month FROM this_month)::integer) n ORDER BY n);
+	days := (leadscore_internal.due_days(figures_of.model, card.time_zone)).ends;
 	-- a signal that shows several stages shows the furthest of them
 	SELECT array_agg(s.signal_id ORDER BY s.signal_id), array_agg(s.n ORDER BY s.signal_id) INTO stage_signals, stages
 	FROM (SELECT g.signal_id, max(t.n)::integer AS n
@@ -334,7 +342,7 @@ BEGIN
 	tied := (SELECT leadscore_internal.tied_leads(v.lead_id, v.timeline, card.conversion_id, touch_signals, channels)
 		FROM leadscore_internal.visible_lead v WHERE card.conversion_id IS NOT NULL AND touch_signals IS NOT NULL);
 	result := (
-		SELECT leadscore_internal.gather_figures(card.scorecard, v.timeline, v.profile, now(), months, card.conversion_id, card.look_back,
+		SELECT leadscore_internal.gather_figures(card.scorecard, v.timeline, v.profile, now(), months, days, card.conversion_id, card.look_back,
 			coalesce(stage_signals, '{}'), coalesce(stages, '{}'), coalesce(touch_signals, '{}'), coalesce(channels, '{}'), m.instants, m.timelines)
 		FROM leadscore_internal.visible_lead v LEFT JOIN leadscore_internal.event_moments(tied, touch_signals || card.conversion_id) m ON m.lead_id = v.lead_id);
 	RETURN result;
@@ -440,3 +448,28 @@ COMMENT ON FUNCTION leadscore_internal.monthly_figure_rows(text, leadscore_inter
 COMMENT ON FUNCTION leadscore_internal.sales_cycle_rows(text, leadscore_internal.figures) IS 'the rows of sales_cycle of a model';
 COMMENT ON FUNCTION leadscore_internal.funnel_rows(text, leadscore_internal.figures) IS 'the rows of funnel of a model';
 COMMENT ON FUNCTION leadscore_internal.attribution_rows(text, leadscore_internal.figures) IS 'the rows of attribution of a model';
+
+CREATE FUNCTION leadscore_internal.write_segment_days(model text, f leadscore_internal.figures) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+DECLARE
+	zone CONSTANT text := coalesce((SELECT m.time_zone FROM leadscore.model m WHERE m.model = write_segment_days.model), 'UTC');
+	due CONSTANT record := leadscore_internal.due_days(model, zone);
+BEGIN
+	DELETE FROM leadscore.segment_day d WHERE d.model = write_segment_days.model AND d.day >= due.first_day;
+	INSERT INTO leadscore.segment_day (model, day, segment, segment_position, leads, entered, departed, average_score, backfilled)
+	SELECT write_segment_days.model, c.day, s.segment, s.position, c.leads, c.entered, c.departed,
+		c.score_sum / nullif(c.leads, 0)::float8, c.day < due.today AND c.day IS DISTINCT FROM due.last_day
+	FROM (
+		-- the first end is that of the day before
+		SELECT due.first_day + f.days[i][1]::integer - 2 AS day, f.days[i][2] AS segment, f.days[i][3]::bigint AS leads, f.days[i][4] AS score_sum,
+			f.days[i][5]::bigint AS entered, f.days[i][6]::bigint AS departed
+		FROM generate_series(1, array_length(f.days, 1)) i
+	) c
+	LEFT JOIN leadscore_internal.card_segments(leadscore.scorecard(write_segment_days.model)) s ON s.n = c.segment
+	WHERE c.day >= due.first_day;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.write_segment_days(text, leadscore_internal.figures)
+	IS 'writes the days of a model that have passed since it was called last, and today';

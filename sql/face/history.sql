@@ -252,28 +252,3 @@ COMMENT ON COLUMN leadscore.segment_day.average_score IS 'the mean score of thos
 COMMENT ON COLUMN leadscore.segment_day.backfilled IS 'whether the day was computed later, by the model as it was at that time';
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore.segment_day', '');
-
--- A day that has been refreshed on a later one is final. So the last one that there is, and those after it, are
--- computed; the first time the days since the first event, 90 at most.
-CREATE FUNCTION leadscore_internal.write_segment_days(model text) RETURNS void
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off
-AS $$
-DECLARE
-	zone CONSTANT text := coalesce((SELECT m.time_zone FROM leadscore.model m WHERE m.model = write_segment_days.model), 'UTC');
-	today CONSTANT date := (now() AT TIME ZONE zone)::date;
-	last_day CONSTANT date := (SELECT max(d.day) FROM leadscore.segment_day d WHERE d.model = write_segment_days.model AND d.day <= today);
-	first_day CONSTANT date := coalesce(last_day, today - 90);
-	-- the last hour of the day before, then that of each day, and now
-	ends CONSTANT timestamptz[] := ARRAY(SELECT leadscore_internal.month_start(first_day + n, zone) - interval '1 hour' FROM generate_series(0, today - first_day) n ORDER BY n) || now();
-BEGIN
-	DELETE FROM leadscore.segment_day d WHERE d.model = write_segment_days.model AND d.day >= first_day;
-	INSERT INTO leadscore.segment_day (model, day, segment, segment_position, leads, entered, departed, average_score, backfilled)
-	SELECT write_segment_days.model, d.day, c.segment, c.segment_position, c.leads, c.entered, c.departed,
-		c.score_sum / nullif(c.leads, 0)::float8, d.day < today AND d.day IS DISTINCT FROM last_day
-	FROM leadscore_internal.segment_counts(write_segment_days.model, ends) c
-	CROSS JOIN LATERAL (SELECT first_day + array_position(ends, c.at) - 2 AS day) d
-	WHERE c.at > ends[1];
-END
-$$;
-
-COMMENT ON FUNCTION leadscore_internal.write_segment_days(text) IS 'writes the days of a model that have passed since it was called last, and today';

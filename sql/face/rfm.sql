@@ -138,6 +138,15 @@ CREATE FUNCTION leadscore_internal.bought(timeline leadscore.timeline, signal_id
 COMMENT ON FUNCTION leadscore_internal.bought(leadscore.timeline, integer[], timestamptz)
 	IS 'occurrences, value and last hour of signals up to an instant; NULL: there is no occurrence';
 
+-- Half a place less is the same place, whatever the rounding. (More tiles than leads are refused, but for five.)
+CREATE FUNCTION leadscore_internal.tile_shares(leads bigint, n integer) RETURNS float8[]
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT ARRAY(SELECT ((k * leads + n - 1) / n - 0.5::float8) / nullif(leads, 0) FROM generate_series(1, least(n - 1, leads + 4)) k ORDER BY k)
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.tile_shares(bigint, integer) IS 'the places that end each of n tiles but the last, as shares for percentile_disc()';
+
 CREATE FUNCTION leadscore_internal.rfm_tiles(signal_ids integer[], at timestamptz, n integer, recency_cuts interval[], frequency_cuts bigint[], monetary_cuts numeric[])
 	RETURNS TABLE (lead_id text, last_at timestamptz, frequency bigint, monetary numeric,
 		recency_tile integer, frequency_tile integer, monetary_tile integer, rfm_group text, rfm_position integer)
@@ -148,19 +157,28 @@ AS $$
 		FROM leadscore_internal.visible_lead v
 		CROSS JOIN LATERAL (SELECT leadscore_internal.bought(v.timeline, signal_ids, rfm_tiles.at) AS bought OFFSET 0) t
 		WHERE (t.bought).orders > 0
-	), ranked AS (
-		-- how many are strictly worse: equal ones share it
-		SELECT b.*, rank() OVER (ORDER BY b.last_at) - 1 AS r, rank() OVER (ORDER BY b.frequency) - 1 AS f,
-			rank() OVER (ORDER BY b.monetary) - 1 AS m, count(*) OVER () AS leads
+	), share AS MATERIALIZED (
+		SELECT leadscore_internal.tile_shares(count(*), 5) AS fifths, leadscore_internal.tile_shares(count(*), n) AS parts FROM bought
+	), border AS MATERIALIZED (
+		SELECT percentile_disc((SELECT s.fifths FROM share s)) WITHIN GROUP (ORDER BY b.last_at) AS r5,
+			percentile_disc((SELECT s.fifths FROM share s)) WITHIN GROUP (ORDER BY b.frequency) AS f5,
+			percentile_disc((SELECT s.fifths FROM share s)) WITHIN GROUP (ORDER BY b.monetary) AS m5,
+			percentile_disc((SELECT s.parts FROM share s)) WITHIN GROUP (ORDER BY b.last_at) AS r,
+			percentile_disc((SELECT s.parts FROM share s)) WITHIN GROUP (ORDER BY b.frequency) AS f,
+			percentile_disc((SELECT s.parts FROM share s)) WITHIN GROUP (ORDER BY b.monetary) AS m
 		FROM bought b
-	), cut AS (
-		SELECT k.*,
-			(CASE WHEN recency_cuts IS NULL THEN 1 + k.r * 5 / k.leads ELSE 5 - width_bucket(extract(epoch FROM rfm_tiles.at) - extract(epoch FROM k.last_at),
-				ARRAY(SELECT extract(epoch FROM c) FROM unnest(recency_cuts) c ORDER BY 1)) END)::integer AS r5,
-			(CASE WHEN frequency_cuts IS NULL THEN 1 + k.f * 5 / k.leads ELSE 1 + width_bucket(k.frequency, frequency_cuts) END)::integer AS f5,
-			(CASE WHEN monetary_cuts IS NULL THEN 1 + k.m * 5 / k.leads ELSE 1 + width_bucket(k.monetary, monetary_cuts) END)::integer AS m5
-		FROM ranked k
-	), grouped AS (
+	), less AS (
+		-- (a border is the last one of the lower tile: what equals it is in that, too)
+		SELECT b.*, b.last_at - interval '1 microsecond' AS r, b.frequency - 1 AS f, b.monetary - 0.000001 AS m FROM bought b
+	), cut AS MATERIALIZED (
+		SELECT l.lead_id, l.last_at, l.frequency, l.monetary,
+			CASE WHEN recency_cuts IS NULL THEN 1 + width_bucket(l.r, o.r5) ELSE 5 - width_bucket(extract(epoch FROM rfm_tiles.at) - extract(epoch FROM l.last_at),
+				ARRAY(SELECT extract(epoch FROM c) FROM unnest(recency_cuts) c ORDER BY 1)) END AS r5,
+			1 + CASE WHEN frequency_cuts IS NULL THEN width_bucket(l.f, o.f5) ELSE width_bucket(l.frequency, frequency_cuts) END AS f5,
+			1 + CASE WHEN monetary_cuts IS NULL THEN width_bucket(l.m, o.m5) ELSE width_bucket(l.monetary, monetary_cuts) END AS m5,
+			CASE WHEN n <> 5 THEN 1 + width_bucket(l.r, o.r) END AS r, CASE WHEN n <> 5 THEN 1 + width_bucket(l.f, o.f) END AS f, CASE WHEN n <> 5 THEN 1 + width_bucket(l.m, o.m) END AS m
+		FROM less l CROSS JOIN border o
+	), grouped AS MATERIALIZED (
 		-- a combination of tiles has one group, and there are 125 at most
 		SELECT k.r5, k.f5, k.m5, g.rfm_group, g.position
 		FROM (SELECT DISTINCT c.r5, c.f5, c.m5 FROM cut c) k
@@ -173,9 +191,7 @@ AS $$
 		) g ON true
 	)
 	SELECT c.lead_id, c.last_at, c.frequency, c.monetary,
-		CASE WHEN n = 5 THEN c.r5 ELSE (1 + c.r * n / c.leads)::integer END,
-		CASE WHEN n = 5 THEN c.f5 ELSE (1 + c.f * n / c.leads)::integer END,
-		CASE WHEN n = 5 THEN c.m5 ELSE (1 + c.m * n / c.leads)::integer END,
+		coalesce(c.r, c.r5), coalesce(c.f, c.f5), coalesce(c.m, c.m5),
 		g.rfm_group, g.position
 	FROM cut c JOIN grouped g ON g.r5 = c.r5 AND g.f5 = c.f5 AND g.m5 = c.m5
 $$;

@@ -265,8 +265,8 @@ SELECT pg_catalog.pg_extension_config_dump('leadscore.offer_figure', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.experiment_figure', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.model_quality', '');
 
--- A cutoff that has closed is evaluated once for each version. The latest come first, a few in each refresh, so that no
--- refresh takes long.
+-- A cutoff that has closed is evaluated once for each version, if there were leads: monthly_figure has their first
+-- month. The latest come first, a few in each refresh, so that no refresh takes long.
 CREATE FUNCTION leadscore_internal.write_model_quality(n integer) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off SET client_min_messages = error
 AS $$
@@ -278,16 +278,14 @@ BEGIN
 			SELECT c.model, c.signal, c.horizon, coalesce(m.time_zone, 'UTC') AS time_zone,
 				(SELECT max(v.version) FROM leadscore.model_version v WHERE v.model = c.model) AS version
 			FROM leadscore_internal.model_conversion c JOIN leadscore.model m ON m.model = c.model
-		), since AS MATERIALIZED (
-			SELECT min(s.started_at) AS started_at FROM leadscore_internal.lead_start s
 		)
 		SELECT p.model, p.signal, p.horizon, p.version, i.cutoff
-		FROM published p CROSS JOIN since
+		FROM published p
 		CROSS JOIN LATERAL generate_series(0, 11) ago
-		CROSS JOIN LATERAL (
-			SELECT leadscore_internal.month_start((leadscore_internal.month_of(now(), p.time_zone) - make_interval(months => ago))::date, p.time_zone) AS cutoff
-		) i
-		WHERE p.version IS NOT NULL AND i.cutoff + p.horizon <= now() AND i.cutoff > since.started_at
+		CROSS JOIN LATERAL (SELECT (leadscore_internal.month_of(now(), p.time_zone) - make_interval(months => ago))::date AS month) o
+		CROSS JOIN LATERAL (SELECT leadscore_internal.month_start(o.month, p.time_zone) AS cutoff) i
+		WHERE p.version IS NOT NULL AND i.cutoff + p.horizon <= now()
+		AND o.month > (SELECT min(f.month) FROM leadscore.monthly_figure f WHERE f.model = p.model)
 		AND NOT EXISTS (SELECT FROM leadscore.model_quality q WHERE q.model = p.model AND q.version = p.version AND q.cutoff = i.cutoff)
 		ORDER BY i.cutoff DESC, p.model
 		LIMIT n
@@ -317,8 +315,8 @@ BEGIN
 	DELETE FROM leadscore.funnel;
 	DELETE FROM leadscore.attribution;
 	FOR model IN SELECT m.model FROM leadscore.model m ORDER BY 1 LOOP
-		PERFORM leadscore_internal.write_segment_days(model);
 		figures := leadscore_internal.figures_of(model);
+		PERFORM leadscore_internal.write_segment_days(model, figures);
 		INSERT INTO leadscore.monthly_figure SELECT r.* FROM leadscore_internal.monthly_figure_rows(model, figures) r;
 		INSERT INTO leadscore.sales_cycle SELECT r.* FROM leadscore_internal.sales_cycle_rows(model, figures) r;
 		INSERT INTO leadscore.funnel SELECT r.* FROM leadscore_internal.funnel_rows(model, figures) r;

@@ -1,17 +1,18 @@
 /*
  * figures.c: the key figures that are computed from timelines: the aggregate figures, in one pass over all leads.
  *
- * A month is a range of hours. A lead is appraised at the last hour of each month, and now. So the first instant at
- * which the lead exists ends the month in which it came, and each later month begins with the segment of the previous
- * instant.
+ * A month is a range of hours. A lead is appraised at the last hour of each month, and now. So a month begins with the
+ * segment at the end of the previous one. At the ends of days, too, the leads of each segment are counted, by the same
+ * walk: most ends of months are ends of days.
  *
  *     months      | 0        | 1        | 2   ... now
- *     instants             0 |        1 |          2
+ *     days               |   |   |   |
+ *     instants          0  1   2   3              4
  */
+#include "face/census.h"
 #include "face/journey.h"
 #include "learn/quality.h"
 #include "learn/wide_sum.h"
-#include "model/over_time.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
@@ -130,6 +131,9 @@ typedef struct Figures
 	int32		now;			/* hour */
 	int32		n_months;
 	int32	   *months;			/* the first hour of each */
+	int32	   *month_ends;		/* the instant that ends each */
+	int32	   *days;			/* the instant that ends each */
+	Census	   *census;			/* of the days */
 	int32		look_back;		/* hours; PG_INT32_MAX: unlimited */
 	int32		n_stages;
 	int32		n_stage_signals;
@@ -147,7 +151,47 @@ typedef struct Figures
 } Figures;
 
 /*
- * (state, scorecard, timeline, profile, at, months, conversion_id, look_back, stage_signals, stages, touch_signals,
+ * Read the months and the days, and find the instants at which leads are appraised: the ends of both, in order, each
+ * once.
+ */
+static void
+read_calendar(Figures *f, ArrayType *months, ArrayType *days, Scorecard *card)
+{
+	int32		n_days;
+	int32	   *day_hours = hours_of_instants(days, &n_days);
+	int32	   *starts = hours_of_instants(months, &f->n_months);
+	int32	   *ends = palloc(Max(f->n_months, 1) * sizeof(int32));
+	int32	   *hours = palloc(Max(f->n_months + n_days, 1) * sizeof(int32));
+	int32		n = 0;
+
+	if (f->n_months == 0 || f->now < starts[f->n_months - 1])
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the months of gather_figures do not end with the present one"),
+				 errdetail("There are %d months.", f->n_months),
+				 errhint("Pass the beginning of each month up to that of the instant.")));
+	f->months = MemoryContextAlloc(f->context, f->n_months * sizeof(int32));
+	memcpy(f->months, starts, f->n_months * sizeof(int32));
+	f->month_ends = MemoryContextAlloc(f->context, f->n_months * sizeof(int32));
+	f->days = MemoryContextAlloc(f->context, Max(n_days, 1) * sizeof(int32));
+	for (int32 m = 0; m < f->n_months; m++)
+		ends[m] = m + 1 < f->n_months ? starts[m + 1] - 1 : f->now;
+	for (int32 m = 0, d = 0; m < f->n_months || d < n_days; n++)
+	{
+		bool		is_month = d == n_days || (m < f->n_months && ends[m] <= day_hours[d]);
+
+		hours[n] = is_month ? ends[m] : day_hours[d];
+		while (m < f->n_months && ends[m] == hours[n])
+			f->month_ends[m++] = n;
+		while (d < n_days && day_hours[d] == hours[n])
+			f->days[d++] = n;
+	}
+	f->over = over_time_create(f->context, card, n, hours);
+	f->census = census_create(f->context, n_days, f->segments);
+}
+
+/*
+ * (state, scorecard, timeline, profile, at, months, days, conversion_id, look_back, stage_signals, stages, touch_signals,
  * channels, instants, timelines)
  */
 static Figures *
@@ -155,13 +199,10 @@ figures_create(FunctionCallInfo fcinfo, MemoryContext context)
 {
 	Figures    *f = MemoryContextAllocZero(context, sizeof(Figures));
 	Scorecard  *card = scorecard_compile_in(context, PG_GETARG_DATUM(1));
-	Datum	   *months;
-	bool	   *nulls;
-	int32	   *instants;
 	int32		n;
 
-	for (int i = 4; i < 12; i++)
-		if (i != 6 && i != 7 && PG_ARGISNULL(i))
+	for (int i = 4; i < 13; i++)
+		if (i != 7 && i != 8 && PG_ARGISNULL(i))
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 					 errmsg("argument %d of gather_figures is NULL", i),
@@ -170,31 +211,15 @@ figures_create(FunctionCallInfo fcinfo, MemoryContext context)
 	f->context = context;
 	f->segments = card->nsegments + 1;
 	f->now = hour_of(PG_GETARG_TIMESTAMPTZ(4));
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(5), TIMESTAMPTZOID, sizeof(TimestampTz), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &months, &nulls, &f->n_months);
-	f->months = MemoryContextAlloc(context, Max(f->n_months, 1) * sizeof(int32));
-	instants = palloc(Max(f->n_months, 1) * sizeof(int32));
-	for (int32 i = 0; i < f->n_months; i++)
-	{
-		f->months[i] = hour_of(DatumGetTimestampTz(months[i]));
-		if (i > 0)
-			instants[i - 1] = f->months[i] - 1;
-	}
-	if (f->n_months == 0 || f->now < f->months[f->n_months - 1])
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the months of gather_figures do not end with the present one"),
-				 errdetail("There are %d months.", f->n_months),
-				 errhint("Pass the beginning of each month up to that of the instant.")));
-	instants[f->n_months - 1] = f->now;
-	f->over = over_time_create(context, card, f->n_months, instants);
+	read_calendar(f, PG_GETARG_ARRAYTYPE_P(5), PG_GETARG_ARRAYTYPE_P(6), card);
 	f->of_month = MemoryContextAllocZero(context, f->n_months * sizeof(Month *));
-	f->look_back = PG_ARGISNULL(7) ? PG_INT32_MAX : PG_GETARG_INT32(7);
-	f->stage_signals = journey_numbers(PG_GETARG_ARRAYTYPE_P(8), context, PG_INT32_MAX, &f->n_stage_signals);
-	f->stages = journey_numbers(PG_GETARG_ARRAYTYPE_P(9), context, PG_INT16_MAX, &n);
+	f->look_back = PG_ARGISNULL(8) ? PG_INT32_MAX : PG_GETARG_INT32(8);
+	f->stage_signals = journey_numbers(PG_GETARG_ARRAYTYPE_P(9), context, PG_INT32_MAX, &f->n_stage_signals);
+	f->stages = journey_numbers(PG_GETARG_ARRAYTYPE_P(10), context, PG_INT16_MAX, &n);
 	f->n_stage_signals = Min(f->n_stage_signals, n);
 	for (int32 i = 0; i < n; i++)
 		f->n_stages = Max(f->n_stages, f->stages[i] + 1);
-	journey_configure(&f->journey, context, PG_ARGISNULL(6) ? -1 : PG_GETARG_INT32(6), PG_GETARG_ARRAYTYPE_P(10), PG_GETARG_ARRAYTYPE_P(11));
+	journey_configure(&f->journey, context, PG_ARGISNULL(7) ? -1 : PG_GETARG_INT32(7), PG_GETARG_ARRAYTYPE_P(11), PG_GETARG_ARRAYTYPE_P(12));
 	return f;
 }
 
@@ -352,7 +377,7 @@ add_months(Figures *f, int32 came)
 	for (int32 m = came; m < f->n_months; m++)
 	{
 		int32		end = m + 1 < f->n_months ? f->months[m + 1] : PG_INT32_MAX;
-		int32		number = m == came ? f->segments : segment_number(f->over->card, &f->over->appraisals[m - 1], NULL, 0);
+		int32		number = m == came ? f->segments : segment_number(f->over->card, &f->over->appraisals[f->month_ends[m - 1]], NULL, 0);
 		MonthCell  *cell = &month_cells(f, m)->segments[number];
 		int64		orders = 0;
 
@@ -372,6 +397,46 @@ add_months(Figures *f, int32 came)
 	}
 }
 
+/* Count a lead at the end of each day; an appraisal: at each it is the same. */
+static void
+add_days(Figures *f, int32 came, const Appraisal *same)
+{
+	int32		before = -1;
+
+	for (int32 d = 0; d < f->census->rows; d++)
+		if (f->days[d] >= came)
+			census_count(f->census, d, f->over->card, same ? same : &f->over->appraisals[f->days[d]], &before);
+}
+
+static void
+add_lead(Figures *f, const struct varlena *timeline, Jsonb *profile, ArrayType *instants, ArrayType *timelines)
+{
+	Scorecard  *card = f->over->card;
+	int32		came;
+
+	if (timeline == NULL || timeline_is_empty(timeline))
+	{
+		Appraisal	same;
+
+		appraise_lead(card, NULL, profile, f->now, f->now, &same, NULL);
+		add_days(f, 0, &same);
+		return;
+	}
+	came = over_time_lead(f->over, timeline, profile);
+	if (came == f->over->n)
+		return;
+	add_days(f, came, NULL);
+	read_figures(f, timeline, instants, timelines);
+	came = month_of_hour(f, f->start);
+	if (f->furthest >= 0)
+		month_cells(f, came)->stages[segment_number(card, &f->over->appraisals[f->month_ends[came]], NULL, 0) * f->n_stages + f->furthest]++;
+	if (f->journey.conversion >= 0)
+	{
+		add_months(f, came);
+		add_orders(f, timeline, profile, came);
+	}
+}
+
 /*
  * (state, scorecard, timeline, profile, ...) -> state; all but timeline, profile, instants and timelines are those of
  * the first row
@@ -381,9 +446,6 @@ figures_transition(PG_FUNCTION_ARGS)
 {
 	MemoryContext context = aggregate_context(fcinfo);
 	Figures    *f = PG_ARGISNULL(0) ? NULL : (Figures *) PG_GETARG_POINTER(0);
-	struct varlena *timeline;
-	Jsonb	   *profile;
-	int32		came;
 
 	if (f == NULL)
 	{
@@ -391,24 +453,8 @@ figures_transition(PG_FUNCTION_ARGS)
 			PG_RETURN_NULL();
 		f = figures_create(fcinfo, context);
 	}
-	if (PG_ARGISNULL(2))
-		PG_RETURN_POINTER(f);
-	timeline = PG_GETARG_TIMELINE(2);
-	if (timeline_is_empty(timeline))
-		PG_RETURN_POINTER(f);
-	profile = PG_ARGISNULL(3) || f->over->card->nprofiles == 0 ? NULL : PG_GETARG_JSONB_P(3);
-	came = over_time_lead(f->over, timeline, profile);
-	if (came == f->n_months)
-		PG_RETURN_POINTER(f);
-
-	read_figures(f, timeline, PG_ARGISNULL(12) ? NULL : PG_GETARG_ARRAYTYPE_P(12), PG_ARGISNULL(13) ? NULL : PG_GETARG_ARRAYTYPE_P(13));
-	if (f->furthest >= 0)
-		month_cells(f, came)->stages[segment_number(f->over->card, &f->over->appraisals[came], NULL, 0) * f->n_stages + f->furthest]++;
-	if (f->journey.conversion >= 0)
-	{
-		add_months(f, came);
-		add_orders(f, timeline, profile, came);
-	}
+	add_lead(f, PG_ARGISNULL(2) ? NULL : PG_GETARG_TIMELINE(2), PG_ARGISNULL(3) || f->over->card->nprofiles == 0 ? NULL : PG_GETARG_JSONB_P(3),
+			 PG_ARGISNULL(13) ? NULL : PG_GETARG_ARRAYTYPE_P(13), PG_ARGISNULL(14) ? NULL : PG_GETARG_ARRAYTYPE_P(14));
 	PG_RETURN_POINTER(f);
 }
 
@@ -496,8 +542,8 @@ put_month(const Figures *f, int32 m, Matrix *monthly, Matrix *funnel, Matrix *at
 }
 
 /*
- * state -> (monthly, monthly_revenue, cycle, funnel, attribution, attribution_revenue); months, stages and attributions
- * (first, last) by number from 0, segments and channels from 1 (0: none)
+ * state -> (monthly, monthly_revenue, cycle, funnel, attribution, attribution_revenue, days); months, stages and
+ * attributions (first, last) by number from 0, segments and channels from 1 (0: none)
  */
 Datum
 figures_final(PG_FUNCTION_ARGS)
@@ -507,8 +553,8 @@ figures_final(PG_FUNCTION_ARGS)
 	Matrix		cycle = {.columns = 3};
 	Matrix		funnel = {.columns = 4};
 	Matrix		attribution = {.columns = 7};
-	Datum		values[6];
-	bool		nulls[6];
+	Datum		values[7];
+	bool		nulls[7];
 	TupleDesc	row;
 
 	if (f == NULL)
@@ -524,6 +570,7 @@ figures_final(PG_FUNCTION_ARGS)
 	values[3] = array_of_figures(&funnel, &nulls[3]);
 	values[4] = array_of_figures(&attribution, &nulls[4]);
 	values[5] = array_of_money(&attribution, &nulls[5]);
+	values[6] = census_figures(f->census, &nulls[6]);
 	if (get_call_result_type(fcinfo, NULL, &row) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(row), values, nulls)));

@@ -2,8 +2,8 @@
  * history.c: the aggregate census (scorecard, timeline, profile, instants): how many leads each segment has at
  * each instant, the sum of their scores, and how many have entered and left since the previous instant.
  */
+#include "face/census.h"
 #include "learn/quality.h"
-#include "model/over_time.h"
 
 #include "catalog/pg_type.h"
 #include "libpq/pqformat.h"
@@ -19,24 +19,7 @@ PG_FUNCTION_INFO_V1(census_final);
 
 #define CENSUS_COLUMNS 6
 
-/* A segment at an instant. */
-typedef struct Cell
-{
-	int64		leads;
-	int64		entered;
-	int64		departed;
-	double		sum;			/* of the leads' scores */
-} Cell;
-
-typedef struct Census
-{
-	OverTime   *over;			/* NULL in a state that is only merged into */
-	int32		rows;			/* instants */
-	int32		columns;		/* no segment, then each segment */
-	Cell	   *cells;			/* rows by columns */
-} Census;
-
-static Census *
+Census *
 census_create(MemoryContext context, int32 rows, int32 columns)
 {
 	Census	   *census = MemoryContextAllocZero(context, sizeof(Census));
@@ -47,8 +30,26 @@ census_create(MemoryContext context, int32 rows, int32 columns)
 	return census;
 }
 
+/* Count a lead at an instant; "before" is its segment at the previous one, -1: not yet a lead. */
+void
+census_count(Census *census, int32 row, const Scorecard *card, const Appraisal *appraisal, int32 *before)
+{
+	int32		segment = segment_number(card, appraisal, NULL, 0);
+	Cell	   *cells = census->cells + (Size) row * census->columns;
+
+	cells[segment].leads++;
+	cells[segment].sum += appraisal->score;
+	if (segment != *before)
+	{
+		cells[segment].entered++;
+		if (*before >= 0)
+			cells[*before].departed++;
+		*before = segment;
+	}
+}
+
 /* The hours of an array of instants, which ascend. */
-static int32 *
+int32 *
 hours_of_instants(ArrayType *instants, int32 *n)
 {
 	Datum	   *values;
@@ -77,7 +78,7 @@ census_transition(PG_FUNCTION_ARGS)
 	MemoryContext context = aggregate_context(fcinfo);
 	Census	   *census = PG_ARGISNULL(0) ? NULL : (Census *) PG_GETARG_POINTER(0);
 	OverTime   *over;
-	int32		before = -1;	/* the segment at the previous instant; -1: not yet a lead */
+	int32		before = -1;
 
 	if (PG_ARGISNULL(1) || PG_ARGISNULL(4))
 	{
@@ -98,20 +99,7 @@ census_transition(PG_FUNCTION_ARGS)
 	over = census->over;
 	for (int32 k = over_time_lead(over, PG_ARGISNULL(2) ? NULL : PG_GETARG_TIMELINE(2),
 								  PG_ARGISNULL(3) || over->card->nprofiles == 0 ? NULL : PG_GETARG_JSONB_P(3)); k < over->n; k++)
-	{
-		int32		segment = segment_number(over->card, &over->appraisals[k], NULL, 0);
-		Cell	   *row = census->cells + (Size) k * census->columns;
-
-		row[segment].leads++;
-		row[segment].sum += over->appraisals[k].score;
-		if (segment != before)
-		{
-			row[segment].entered++;
-			if (before >= 0)
-				row[before].departed++;
-			before = segment;
-		}
-	}
+		census_count(census, k, over->card, &over->appraisals[k], &before);
 	PG_RETURN_POINTER(census);
 }
 
@@ -182,20 +170,16 @@ census_deserialize(PG_FUNCTION_ARGS)
 }
 
 /*
- * state -> a row for each instant and segment that has leads, or has lost some: {number of the instant, number of the
- * segment by position (0: none), leads, sum of scores, entered, departed}; NULL: there is no lead
+ * A row for each instant and segment that has leads, or has lost some: {number of the instant, number of the segment by
+ * position (0: none), leads, sum of scores, entered, departed}; NULL: there is none
  */
 Datum
-census_final(PG_FUNCTION_ARGS)
+census_figures(const Census *census, bool *isnull)
 {
-	Census	   *census = PG_ARGISNULL(0) ? NULL : (Census *) PG_GETARG_POINTER(0);
-	Datum	   *figures;
+	Datum	   *figures = palloc_extended(Max((Size) census->rows * census->columns, 1) * CENSUS_COLUMNS * sizeof(Datum), MCXT_ALLOC_HUGE);
 	int			sizes[2] = {0, CENSUS_COLUMNS};
 	int			lower[2] = {1, 1};
 
-	if (census == NULL)
-		PG_RETURN_NULL();
-	figures = palloc_extended(Max((Size) census->rows * census->columns, 1) * CENSUS_COLUMNS * sizeof(Datum), MCXT_ALLOC_HUGE);
 	for (int32 k = 0; k < census->rows; k++)
 		for (int32 segment = 0; segment < census->columns; segment++)
 		{
@@ -212,7 +196,23 @@ census_final(PG_FUNCTION_ARGS)
 			row[5] = Float8GetDatum(cell->departed);
 			sizes[0]++;
 		}
-	if (sizes[0] == 0)
+	*isnull = sizes[0] == 0;
+	return *isnull ? (Datum) 0 :
+		PointerGetDatum(construct_md_array(figures, NULL, 2, sizes, lower, FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+/* state -> its figures */
+Datum
+census_final(PG_FUNCTION_ARGS)
+{
+	Census	   *census = PG_ARGISNULL(0) ? NULL : (Census *) PG_GETARG_POINTER(0);
+	Datum		figures;
+	bool		isnull;
+
+	if (census == NULL)
 		PG_RETURN_NULL();
-	PG_RETURN_ARRAYTYPE_P(construct_md_array(figures, NULL, 2, sizes, lower, FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	figures = census_figures(census, &isnull);
+	if (isnull)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(figures);
 }

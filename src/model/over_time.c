@@ -6,8 +6,8 @@
  * the innermost one. Each signal is unpacked once. A decayed sum adds each hour
  * to all later instants, with the decay factors read from one table. Where
  * instants are equally far apart, as the days of a history are, the factors of
- * ages that are a step apart lie side by side. A weight whose window holds the
- * same hours as at the previous instant is not measured again.
+ * ages that are a step apart lie side by side. A figure that does not depend on
+ * the ages of hours is measured once for all instants with the same hours.
  */
 #include "model/over_time.h"
 #include "model/measure.h"
@@ -44,6 +44,7 @@ over_time_create(MemoryContext context, Scorecard *card, int32 n, const int32 *h
 	over->parts = MemoryContextAllocHuge(context, Max((Size) card->nparts * n, 1) * sizeof(double));
 	over->measured = MemoryContextAlloc(context, n * sizeof(double));
 	over->found = MemoryContextAlloc(context, n * sizeof(bool));
+	over->runs = MemoryContextAlloc(context, n * sizeof(Run));
 	over->conditions = MemoryContextAllocHuge(context, Max((Size) card->nconditions * n, 1) * sizeof(bool));
 	if (card->absences.n > 0)
 		over->happened = MemoryContextAllocHuge(context, (Size) card->nweights * n * sizeof(bool));
@@ -153,19 +154,54 @@ measure_sum(OverTime *over, const Weight *w, const Activity *a)
 	return first;
 }
 
+/* Whether a figure depends only on which hours lie in the window, not on their ages. */
+static inline bool
+is_ageless(const Weight *w)
+{
+	return w->decay == NULL && w->measure != MEASURE_DAYS_SINCE_LAST && w->measure != MEASURE_DAYS_SINCE_FIRST;
+}
+
+/* Such a figure: it stays the same until an hour comes into the window, or leaves it. */
+static void
+measure_runs(OverTime *over, const Weight *w, const Activity *a)
+{
+	const int32 *since = w->since ? over->last_hours + (w->since - over->card->groups) * over->n : NULL;
+	Activity	part = *a;
+	int32		first = 0;
+
+	over->n_runs = 0;
+	part.n = 0;
+	for (int32 k = over->first; k < over->n;)
+	{
+		int32		border = w->within == 0 ? NO_HOUR : over->hours[k] - w->within;
+		int64		change = PG_INT32_MAX;
+		Run		   *run = &over->runs[over->n_runs++];
+
+		if (since)
+			border = Max(border, since[k]);
+		while (part.n < a->n && over->signal_hours[part.n] <= over->hours[k])
+			part.n++;
+		while (first < part.n && over->signal_hours[first] <= border)
+			first++;
+		part.max_per_day = 0;
+		run->first = k;
+		run->found = measure(w, &part, first, &run->measured);
+		if (part.n < a->n)
+			change = over->signal_hours[part.n];
+		if (w->within != 0 && first < part.n)
+			change = Min(change, (int64) over->signal_hours[first] + w->within);
+		for (k++; k < over->n && over->hours[k] < change && (since == NULL || since[k] == since[k - 1]); k++)
+			;
+	}
+}
+
 /* The figure of any weight or condition at each instant, and whether it has one. */
 static void
 measure_each(OverTime *over, const Weight *w, const Activity *a)
 {
-	/* the figure depends only on which hours count, not on their ages */
-	bool		ageless = w->decay == NULL && w->measure != MEASURE_DAYS_SINCE_LAST && w->measure != MEASURE_DAYS_SINCE_FIRST;
 	const int32 *since = w->since ? over->last_hours + (w->since - over->card->groups) * over->n : NULL;
 	Activity	part = *a;
 	int32		first = 0;
-	int32		measured_first = -1;
-	int32		measured_n = -1;
-	bool		found = false;
-	double		measured = 0;
 
 	part.n = 0;
 	for (int32 k = over->first; k < over->n; k++)
@@ -178,18 +214,11 @@ measure_each(OverTime *over, const Weight *w, const Activity *a)
 			part.n++;
 		while (first < part.n && over->signal_hours[first] <= border)
 			first++;
-		if (!ageless || first != measured_first || part.n != measured_n)
-		{
-			part.hour = over->hours[k];
-			part.max_per_day = 0;
-			for (int32 i = first; i < part.n; i++)
-				over->card->ages[i] = part.hour - over->signal_hours[i];
-			found = measure(w, &part, first, &measured);
-			measured_first = first;
-			measured_n = part.n;
-		}
-		over->found[k] = found;
-		over->measured[k] = measured;
+		part.hour = over->hours[k];
+		part.max_per_day = 0;
+		for (int32 i = first; i < part.n; i++)
+			over->card->ages[i] = part.hour - over->signal_hours[i];
+		over->found[k] = measure(w, &part, first, &over->measured[k]);
 	}
 }
 
@@ -219,6 +248,26 @@ book_from(OverTime *over, int32 index, int32 first)
 			total[k] += clamp(worth(w, over->measured[k]), w->min_points, w->max_points);
 	if (w->has_if_none)
 		memset(over->happened + (Size) index * over->n + first, true, over->n - first);
+}
+
+/* The same for a weight that was measured in runs. */
+static void
+book_runs(OverTime *over, int32 index)
+{
+	const Weight *w = &over->card->weights[index];
+	double	   *total = w->part >= 0 ? over->parts + (Size) w->part * over->n : over->engagement;
+
+	for (int32 i = 0; i < over->n_runs; i++)
+	{
+		const Run  *run = &over->runs[i];
+		int32		end = i + 1 < over->n_runs ? run[1].first : over->n;
+		double		points = run->found ? clamp(worth(w, run->measured), w->min_points, w->max_points) : 0;
+
+		for (int32 k = run->first; points != 0 && k < end; k++)
+			total[k] += points;
+		if (w->has_if_none)
+			memset(over->happened + (Size) index * over->n + run->first, run->found, end - run->first);
+	}
 }
 
 /* The same, at the instants where the weight measured something. */
@@ -279,6 +328,12 @@ appraise_indexes(OverTime *over, const Indexes *weights, const Activity *activit
 		CHECK_FOR_INTERRUPTS();
 		if (adds_all(w))
 			book_from(over, index, measure_sum(over, w, activity));
+		else if (is_ageless(w))
+		{
+			if (!w->same_figure)
+				measure_runs(over, w, activity);
+			book_runs(over, index);
+		}
 		else
 		{
 			if (!w->same_figure)
@@ -420,6 +475,43 @@ finish_instant(OverTime *over, int32 k, double fit)
 	appraise_end(card, appraisal, NULL);
 }
 
+/* Add a category's part to n totals. */
+static pg_noinline void
+add_part(double *restrict totals, const double *restrict sums, const CategoryPart *part, int32 n)
+{
+	const double low = part->min_points;
+	const double high = part->max_points;
+
+	for (int32 k = 0; k < n; k++)
+		totals[k] += clamp(sums[k], low, high);
+}
+
+/* The same at all instants, for a model without rules and without weights that are worth something in absence. */
+static void
+finish_plain(OverTime *over, double fit)
+{
+	Scorecard  *card = over->card;
+
+	for (int32 i = 0; i < card->nparts; i++)
+	{
+		const CategoryPart *part = &card->parts[i];
+
+		if (part->profile)
+			fit += clamp(part->sum, part->min_points, part->max_points);
+		else
+			add_part(over->engagement + over->first, over->parts + (Size) i * over->n + over->first, part, over->n - over->first);
+	}
+	for (int32 k = over->first; k < over->n; k++)
+	{
+		Appraisal  *appraisal = &over->appraisals[k];
+
+		appraisal->engagement = over->engagement[k];
+		appraisal->fit = fit;
+		appraisal->score = clamp(appraisal->engagement + fit, card->floor, card->ceiling);
+		appraisal->rules = 0;
+	}
+}
+
 int32
 over_time_lead(OverTime *over, const struct varlena *timeline, Jsonb *profile)
 {
@@ -439,7 +531,10 @@ over_time_lead(OverTime *over, const struct varlena *timeline, Jsonb *profile)
 	if (timeline)
 		walk_timeline(over, timeline);
 	fit = walk_profile(over, profile);
-	for (int32 k = over->first; k < over->n; k++)
-		finish_instant(over, k, fit);
+	if (over->card->nrules == 0 && over->card->absences.n == 0)
+		finish_plain(over, fit);
+	else
+		for (int32 k = over->first; k < over->n; k++)
+			finish_instant(over, k, fit);
 	return over->first;
 }

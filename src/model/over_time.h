@@ -6,6 +6,14 @@
 
 #include "model/appraise.h"
 
+/* Instants at which a weight measures the same: from one to before that of the next run. */
+typedef struct Run
+{
+	int32		first;
+	bool		found;
+	double		measured;
+} Run;
+
 typedef struct OverTime
 {
 	Scorecard  *card;
@@ -21,6 +29,8 @@ typedef struct OverTime
 	double	   *parts;			/* nparts rows of n */
 	double	   *measured;		/* of one weight */
 	bool	   *found;
+	int32		n_runs;
+	Run		   *runs;			/* of one weight */
 	bool	   *conditions;		/* nconditions rows of n: whether each holds */
 	bool	   *happened;		/* nweights rows of n: whether each with if_none measured something */
 	int32	   *last_hours;		/* ngroups rows of n: of signals that others count from, or NO_HOUR */

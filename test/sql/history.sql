@@ -114,6 +114,16 @@ CROSS JOIN LATERAL (SELECT census(scorecard('all of it'), t.timeline, v.profile,
 CROSS JOIN generate_series(1, array_length(c.f, 1)) k
 CROSS JOIN LATERAL (SELECT score(scorecard('all of it'), v.timeline, v.profile, i.instants[(c.f[k][1])::int]) AS score) s
 WHERE c.f[k][3] = 1;
+-- the same without rules, and without weights that are worth something in absence: all instants are finished at once
+SELECT count(*) AS scores, count(*) FILTER (WHERE s.score IS DISTINCT FROM c.f[k][4]) AS different
+FROM (SELECT ARRAY(SELECT generate_series('2026-01-15 05:00Z'::timestamptz, '2026-04-15 05:00Z', '3 days 7 hours')) AS instants,
+	(SELECT scorecard('all of it') - 'rules' || jsonb_build_object('segments', '[]'::jsonb, 'weights', jsonb_agg(w - 'if_none'))
+		FROM jsonb_array_elements(scorecard('all of it') -> 'weights') w) AS plain OFFSET 0) i
+CROSS JOIN visible_lead v
+CROSS JOIN LATERAL (SELECT census(i.plain, t.timeline, v.profile, i.instants) AS f FROM (VALUES (v.timeline)) t (timeline)) c
+CROSS JOIN generate_series(1, array_length(c.f, 1)) k
+CROSS JOIN LATERAL (SELECT score(i.plain, v.timeline, v.profile, i.instants[(c.f[k][1])::int]) AS score) s
+WHERE c.f[k][3] = 1;
 
 -- the flow against each lead's two segments
 SELECT count(*) AS flows, count(*) FILTER (WHERE f.leads IS DISTINCT FROM w.leads) AS different

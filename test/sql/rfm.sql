@@ -58,7 +58,7 @@ SELECT * FROM rfm('shop', '2026-06-02');
 DELETE FROM conversion;
 \pset tuples_only on
 \pset format unaligned
-SELECT refused(ARRAY[$$SELECT * FROM rfm('shop', '2026-06-02', 11)$$, $$SELECT * FROM rfm('shop', now(), 0)$$, $$SELECT * FROM rfm('shop', now(), -5)$$, $$SELECT * FROM rfm('shop', now(), NULL)$$,
+SELECT refused(ARRAY[$$SELECT * FROM rfm('shop', '2026-06-02', 11)$$, $$SELECT * FROM rfm('shop', '2026-06-02', 2147483647)$$, $$SELECT * FROM rfm('shop', now(), 0)$$, $$SELECT * FROM rfm('shop', now(), -5)$$, $$SELECT * FROM rfm('shop', now(), NULL)$$,
 	$$SELECT * FROM rfm(ARRAY['purchase', 'nothing'])$$, $$SELECT * FROM rfm('shops')$$,
 	$$UPDATE rfm_group SET min_recency = 6 WHERE rfm_group = 'stars'$$, $$UPDATE rfm_group SET max_recency = 3 WHERE rfm_group = 'stars'$$,
 	$$INSERT INTO conversion VALUES ('shop', 'nothing')$$, $$INSERT INTO conversion VALUES ('shop', 'german')$$,

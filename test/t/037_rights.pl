@@ -31,7 +31,7 @@ my %functions = (
 		signals scorecard make_document model_named wording say describe date_in_words lead_named is_excluded anybody_excluded is_visible model_cards served_models
 		timeline_of has_pending check_timelines_seen with_pending_profile stored_profile has_only_profile alias_profiles top score(text) score(bigint) score(uuid) score_by_query explain(text) explain(bigint) explain(uuid) segment_history segment_flow check_span instants serving_cards card_segments segment_counts census score_history serving_model cards_at
 		explain_change(text) explain_change(bigint) explain_change(uuid) score_lines events_of_change weight_change change_in_words weights_in_words score_change percentile_rank(text) percentile_rank(bigint) percentile_rank(uuid)
-		rfm(text) rfm(text[]) rfm_groups conversion_of bought rfm_tiles rfm_checked signals_named crm_changes crm_appraise crm_score crm_stays crm_row crm_reasons(jsonb) crm_reasons(text) explained stored_sum
+		rfm(text) rfm(text[]) rfm_groups conversion_of bought rfm_tiles tile_shares rfm_checked signals_named crm_changes crm_appraise crm_score crm_stays crm_row crm_reasons(jsonb) crm_reasons(text) explained stored_sum
 		is_visible model_cards served_models
 		log_has(text) logged_kinds signals_waiting children family_above family_below mapped_columns keeps_values table_problem known_source_problem own_problem collation_version event_trigger_state source_problem lead_key_problem alias_key_problem event_index_problem index_key reads_one_unique_column has_lead_index split_problem transition_problem split_tables partitions column_type property_type trigger_mapping
 		has_column looks_like_name is_term_for_column term_type property_value property_name terms expression_type expression_columns expression_has_index hint_of_future
@@ -92,7 +92,7 @@ my %functions = (
 		warn_of_no_groups exclusion_changed guard_timelines source_restored query_restored forget_queries leave_references follow_drops follow_children}
 	# ... and what functions call that run as the owner
 	  . q{
-		figures_of event_moments month_number channel_names model_stages month_of month_start conversions monthly_figure_rows sales_cycle_rows funnel_rows attribution_rows
+		figures_of due_days event_moments month_number channel_names model_stages month_of month_start conversions monthly_figure_rows sales_cycle_rows funnel_rows attribution_rows
 		rfm_lead_now offer_figure_now experiment_figure_now write_segment_days write_model_quality
 		query_refreshed deliver insert_query key_columns difference_statement follow_tables follow_drop look_at_columns look_at_names look_at_own note_dropped note_subscribed check_trigger utf8 check_seen is_seen check_sources_seen lock_by_name release_timelines lock_lead_rows
 		add_edges append_look_again change_edges has_edges identified_lead is_tracked keep_edges look_again make_aliases move_names point_aliases settle
@@ -150,7 +150,7 @@ my %tables = (
 	'writer=a admin=arwd' => 'event',		# and columns of it
 	'reader=r admin=rd' => 'lead_timeline known_source segment_day model_quality rfm_lead',
 	'reader=r admin=r' => 'lead_alias alias_edge pending_delta counted_signal snapshot_state model_document signal_definition skipped skipped_row source source_trigger trigger_set query_table tracked_query known_event_trigger known_collation own_column distributed_source tracked_placement part_key task status current_timeline pending_timeline alias_profile current_profile visible_lead served_lead
-		lead_score lead_segment segment_summary delivered_sentence wording_document model_conversion signal_use lead_start monthly_figure sales_cycle funnel attribution rfm_grid offer_figure experiment_figure crm_lead',
+		lead_score lead_segment segment_summary delivered_sentence wording_document model_conversion signal_use monthly_figure sales_cycle funnel attribution rfm_grid offer_figure experiment_figure crm_lead',
 	'monitor=r reader=r admin=r' => 'health progress',
 	'admin=rd' => 'pending_profile seen_profile voucher_order',
 	'admin=r' => 'tombstone offer_slot offer_money offer_stop change_clock event_partitioning',

@@ -1,5 +1,5 @@
-# The drivers that shops use read every view: psycopg2, node-postgres and JDBC, each as a reader, and each value as
-# the driver's own type. None meets an error or an infinite timestamp, for which the languages have no value.
+# The drivers that shops use read every view, and every table of key figures: psycopg2, node-postgres and JDBC, each as
+# a reader, and each value as the driver's own type. None meets an error or an infinite timestamp, for which the languages have no value.
 #
 # A driver that is missing is passed over with a word, unless LEADSCORE_NEEDS_DRIVERS is set.
 
@@ -95,7 +95,7 @@ $node->safe_psql('shop', q{
 	CREATE ROLE reader LOGIN;
 	SELECT leadscore.grant_reader('reader');
 	SELECT leadscore.publish(leadscore.template('ecommerce') || '{"model": "other"}');
-	INSERT INTO leadscore.experiment (experiment, control, treatment, starts_at) VALUES ('e', 'ecommerce', 'other', now());
+	INSERT INTO leadscore.experiment (experiment, control, treatment, starts_at, ends_at) VALUES ('e', 'ecommerce', 'other', now(), 'infinity');
 	INSERT INTO leadscore.offer (offer, model, segment, discount, valid_for, budget, ends_at) VALUES ('o', 'ecommerce', 'low', 5, '1 day', 100, 'infinity');
 	INSERT INTO leadscore.conversion (model, signal) VALUES ('ecommerce', 'load order');
 	INSERT INTO leadscore.spend (channel, day, amount) VALUES ('mail', '2026-01-01', 100);
@@ -111,9 +111,13 @@ $node->safe_psql('shop', q{
 	INSERT INTO leadscore.event (lead_id, kind, occurred_at, value, properties) VALUES ('2', 'purchase', now(), 5, '{"channel": "mail"}'), ('2', 'page_view', now() + interval '1 year', NULL, NULL);
 	INSERT INTO shop.clicks VALUES (0, '', now());
 	SELECT * FROM leadscore.derive();
-	SELECT leadscore.refresh_segments()});
+	SELECT leadscore.refresh_segments(), leadscore.refresh_figures()});
 
-my @views = split /\n/, $node->safe_psql('shop', q{SELECT relname FROM pg_class WHERE relnamespace = 'leadscore'::regnamespace AND relkind IN ('v', 'm') ORDER BY 1});
+my @views = split /\n/, $node->safe_psql('shop', q{
+	SELECT c.relname FROM pg_class c
+	WHERE c.relnamespace = 'leadscore'::regnamespace AND (c.relkind IN ('v', 'm') OR c.relname = 'segment_day'
+		OR c.relkind = 'r' AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'computed_at'))
+	ORDER BY 1});
 cmp_ok(scalar @views, '>', 10, 'there are views');
 my $expected = join "\n", map { "$_ " . $node->safe_psql('shop', "SELECT count(*) FROM leadscore.$_", extra_params => [ '-U', 'reader' ]) } @views;
 my @empty = grep { $expected =~ /^\Q$_\E 0$/m } @views;
