@@ -124,7 +124,7 @@ SELECT scorecard() -> 'report' AS report, round((scorecard() -> 'slope')::numeri
 SELECT round((card #> '{weights,3,points}')::numeric, 3) <> 0 AS german, card #> '{weights,3,max_points}' AS at_most
 FROM (SELECT fit('{"model": "m", "signals": [{"signal": "visit", "signal_id": 1}, {"signal": "view", "signal_id": 2}, {"signal": "german", "subject": "profile", "match": {"country": "DE"}}],
 	"weights": [{"signal": "visit", "points": 1}, {"signal": "view", "points": 1}, {"signal": "view", "points": 0}, {"signal": "german", "points": 0, "max_points": 3}]}', 'purchase', '2 days', cutoffs()) AS card) f;
-SELECT card #> '{weights,0,points}' AS visit, card #> '{weights,0,max_points}' AS at_most, round((card -> 'slope')::numeric, 5) AS slope, round((card -> 'intercept')::numeric, 3) AS intercept
+SELECT round((card #> '{weights,0,points}')::numeric, 6) AS visit, round((card #> '{weights,0,max_points}')::numeric, 6) AS at_most, round((card -> 'slope')::numeric, 5) AS slope, round((card -> 'intercept')::numeric, 3) AS intercept
 FROM (VALUES (20, 5), (20, 0.1), (50, NULL)) s (odds, round_to), LATERAL (SELECT fit(jsonb_set(scorecard(), '{weights}', (scorecard() -> 'weights') - 3), 'purchase', '2 days', cutoffs(), 0, odds, round_to => s.round_to) AS card) f;
 
 -- a weight that ought to have had another sign: its bounds change ends with it; or it is dropped

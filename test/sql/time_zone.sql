@@ -48,8 +48,9 @@ SELECT default_time_zone();
 INSERT INTO event (lead_id, kind, occurred_at, value)
 SELECT 'c' || i, 'order', '2026-01-01 22:30Z'::timestamptz + (i % 40) * interval '1 day' + j * (1 + i % 7) * interval '6 days', 10 + i % 9 FROM generate_series(1, 200) i, generate_series(0, i % 4) j;
 INSERT INTO event (lead_id, kind, occurred_at, value) SELECT 'c' || i, 'order', '2026-01-01 23:30Z'::timestamptz + (i % 40) * interval '1 day', 3 FROM generate_series(1, 200) i;
-SELECT f.params -> 'time_zone' AS zone, (clv('{1: 2026-06-30T21Z 1, 2026-06-30T22Z 1}'::timeline, f.params || jsonb_build_object('signal_id', 1), at => '2026-07-15Z')).purchases, (clv('{1: 2026-06-30T22Z 1, 2026-07-01T01Z 1}'::timeline, f.params || jsonb_build_object('signal_id', 1), at => '2026-07-15Z')).*
-FROM (SELECT fit_clv('order', '2026-06-01Z') AS params) f;
+SELECT f.params -> 'time_zone' AS zone, (clv('{1: 2026-06-30T21Z 1, 2026-06-30T22Z 1}'::timeline, f.params || jsonb_build_object('signal_id', 1), at => '2026-07-15Z')).purchases, c.purchases, c.last_purchase,
+	round(c.probability_alive::numeric, 6) AS probability_alive, round(c.expected_purchases::numeric, 6) AS expected_purchases, round(c.average_value::numeric, 6) AS average_value, round(c.expected_value::numeric, 6) AS expected_value, c.next_order
+FROM (SELECT fit_clv('order', '2026-06-01Z') AS params) f, clv('{1: 2026-06-30T22Z 1, 2026-07-01T01Z 1}'::timeline, f.params || jsonb_build_object('signal_id', 1), at => '2026-07-15Z') c;
 SELECT (clv('{1: 2026-06-30T21Z 1, 2026-06-30T22Z 1}'::timeline, f.params - 'time_zone' || jsonb_build_object('signal_id', 1), at => '2026-07-15Z')).purchases, (clv('{1: 2026-06-30T22Z 1, 2026-07-01T01Z 1}'::timeline, f.params - 'time_zone' || jsonb_build_object('signal_id', 1), at => '2026-07-15Z')).purchases
 FROM (SELECT fit_clv('order', '2026-06-01Z') AS params) f;
 -- the aggregate by UTC days and by days of the zone is the function's
