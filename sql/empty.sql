@@ -4,7 +4,8 @@ DO $$
 DECLARE
 	others pg_catalog.text;
 BEGIN
-	-- relations, types, functions, operators, and privileges that are to be granted on what is made: all depend on the schema
+	-- relations, types, functions, operators, and privileges that are to be granted on what is made: all depend on
+	-- the schema
 	SELECT pg_catalog.string_agg(o.object, ', '::pg_catalog.text) INTO others
 	FROM (
 		SELECT DISTINCT pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid) AS object

@@ -191,8 +191,8 @@ read_calendar(Figures *f, ArrayType *months, ArrayType *days, Scorecard *card)
 }
 
 /*
- * (state, scorecard, timeline, profile, at, months, days, conversion_id, look_back, stage_signals, stages, touch_signals,
- * channels, instants, timelines)
+ * (state, scorecard, timeline, profile, at, months, days, conversion_id, look_back, stage_signals, stages,
+ * touch_signals, channels, instants, timelines)
  */
 static Figures *
 figures_create(FunctionCallInfo fcinfo, MemoryContext context)

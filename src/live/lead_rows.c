@@ -101,7 +101,7 @@ are_read(LeadRows *all, bool profiles, void (*look) (LeadRows *))
 
 /* ---------- profiles ---------- */
 
-/* A column of one text argument and jsonb result of a query as the caller, whom policies bind. */
+/* A lead's profile as a query by the caller finds it, so that row-level security applies. */
 static Datum
 profile_by_query(Datum lead_id)
 {

@@ -6,10 +6,11 @@
  * and features(), so they cannot disagree. It walks the timeline's signals. Sums,
  * the most common weights, are added up while the hours of their signal are read
  * (add_up.h). If a signal has others, its hours are unpacked once, oldest first;
- * each weight then reads the part of them that lies within its window. Weights that count from the last hour of another signal follow, then the
- * weights that are worth something if nothing happened, and the rules. Most
- * leads have few hours of each signal, so the main cost is mispredicted
- * branches; the code has few branches that are hard to predict.
+ * each weight then reads the part of them that lies within its window. Weights
+ * that count from the last hour of another signal follow, then the weights that
+ * are worth something if nothing happened, and the rules. Most leads have few
+ * hours of each signal, so the main cost is mispredicted branches; the code has
+ * few branches that are hard to predict.
  */
 #include "model/add_up.h"
 #include "model/measure.h"

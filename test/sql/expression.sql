@@ -321,8 +321,8 @@ SELECT source, reason, rows FROM skipped_row;
 DELETE FROM shop.customer;
 SELECT * FROM current_profile ORDER BY 1;
 
--- A statement that is cancelled while an expression is evaluated, which would take years: the block that catches it has done
--- nothing.
+-- A statement that is cancelled while an expression is evaluated, which would take years: the block that catches it
+-- has done nothing.
 CREATE TABLE shop.mark (id text, at timestamptz DEFAULT '2026-01-01');
 SELECT track('shop.mark', lead_id => 'regexp_replace(id, ''^(a+)(a+)(a+)(a+)b\1\2\3\4\1\2\3\4$'', '''')', kind => 'order', occurred_at => 'at');
 CREATE FUNCTION shop.be_cancelled(OUT error text, OUT rows bigint) LANGUAGE plpgsql AS $$

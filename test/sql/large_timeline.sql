@@ -3,15 +3,16 @@
 \set helper :abs_srcdir '/helper.sql'
 \i :helper
 \set ECHO all
--- A timeline that is stored out of line is not written anew for each event: its deltas are appended, and fold() adds them.
+-- A timeline that is stored out of line is not written anew for each event: its deltas are appended, and fold() adds
+-- them.
 SELECT publish('{"model": "m",
 	"signals": [{"signal": "visit", "kind": "visit"}],
 	"weights": [{"signal": "visit", "points": 1}],
 	"segments": [{"segment": "gold", "position": 1, "min_score": 3010}, {"segment": "silver", "position": 2, "min_score": 3005}]}');
 CREATE FUNCTION visit(lead_id text, n integer DEFAULT 1) RETURNS void LANGUAGE sql
 	AS 'INSERT INTO leadscore.event (lead_id, kind, occurred_at) SELECT lead_id, ''visit'', ''2026-01-01''::timestamptz + i * interval ''1 hour'' FROM generate_series(1, n) i';
--- of each lead: the visits in its row; whether the row is large, and locked by this transaction; deltas that are pending; its score; how many leads are
--- not what the events say
+-- of each lead: the visits in its row; whether the row is large, and locked by this transaction; deltas that are
+-- pending; its score; how many leads are not what the events say
 CREATE VIEW state AS
 SELECT t.lead_id, (SELECT sum(occurrences) FROM timeline_entries(t.timeline)) AS stored, pg_column_size(t.timeline) > 2000 AS is_large, t.xmax = pg_current_xact_id_if_assigned()::xid AS is_locked,
 	(SELECT count(*) FROM pending_delta d WHERE d.lead_id = t.lead_id) AS pending, score(t.lead_id, 'm') AS score, (SELECT count(*) FROM verify()) AS wrong

@@ -3,8 +3,8 @@
 \set helper :abs_srcdir '/helper.sql'
 \i :helper
 \set ECHO all
--- Reading all leads at once finds what the tables say: leads with a timeline, with a profile or with both; with something
--- pending, also where nothing is left then; with aliases; and those that are excluded.
+-- Reading all leads at once finds what the tables say: leads with a timeline, with a profile or with both; with
+-- something pending, also where nothing is left then; with aliases; and those that are excluded.
 SELECT publish('{"model": "m", "signals": [{"signal": "visit", "kind": "visit"}, {"signal": "german", "subject": "profile", "match": {"country": "DE"}}],
 	"weights": [{"signal": "visit", "points": 1}, {"signal": "german", "points": 100}]}');
 CREATE FUNCTION visits(n bigint) RETURNS leadscore.timeline IMMUTABLE LANGUAGE sql AS $$
@@ -57,7 +57,8 @@ BEGIN
 END
 $$;
 
--- Timelines alone: nothing is asked of a lead but its row. (Without track_functions the functions that are not called would be missing, too.)
+-- Timelines alone: nothing is asked of a lead but its row. (Without track_functions the functions that are not called
+-- would be missing, too.)
 INSERT INTO lead_timeline SELECT 'lead ' || n, visits(n) FROM generate_series(1, 400) n;
 SELECT * FROM calls('SELECT count(profile) FROM leadscore_internal.visible_lead');
 SELECT * FROM wrong();
@@ -78,8 +79,8 @@ END
 $$;
 SELECT nodes_above_timelines('SELECT count(profile) FROM leadscore_internal.visible_lead');
 
--- Profiles: of every third lead, of 100 others, and some that are NULL. The first of a query are looked up, then all are
--- read; where they do not fit into the memory of a hash table, the others are looked up.
+-- Profiles: of every third lead, of 100 others, and some that are NULL. The first of a query are looked up, then all
+-- are read; where they do not fit into the memory of a hash table, the others are looked up.
 INSERT INTO lead SELECT 'lead ' || n, CASE WHEN n % 5 > 0 THEN jsonb_build_object('country', CASE WHEN n % 2 = 0 THEN 'DE' ELSE 'FR' END, 'note', repeat('x', 400)) END
 FROM generate_series(3, 1500, 3) n;
 SELECT * FROM calls('SELECT count(profile) FROM leadscore_internal.visible_lead');

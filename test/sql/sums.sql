@@ -3,12 +3,13 @@
 \set helper :abs_srcdir '/helper.sql'
 \i :helper
 \set ECHO all
--- Sums are added up while the hours of their signal are read, unless it has a weight of another kind: then its hours are
--- unpacked first. Both give the same figures to the bit, in tables of factors or without.
+-- Sums are added up while the hours of their signal are read, unless it has a weight of another kind: then its hours
+-- are unpacked first. Both give the same figures to the bit, in tables of factors or without.
 
 CREATE FUNCTION chance(n bigint, salt bigint) RETURNS float8 LANGUAGE sql AS $$SELECT (hashint8extended(n, salt) & 1048575) / 1048576.0$$;
 
--- 200 leads of 40 entries: hours next to each other and years apart, occurrences and values of one to ten bytes, and some below zero
+-- 200 leads of 40 entries: hours next to each other and years apart, occurrences and values of one to ten bytes, and
+-- some below zero
 CREATE TABLE sample AS
 SELECT n / 40 AS lead, timeline_sum(format('{%s: %s %s %s}', 1 + floor(7 * chance(n, 1)),
 	to_char('2026-01-01'::timestamp - interval '1 hour' * floor(exp(11 * chance(n, 2))), 'YYYY-MM-DD"T"HH24"Z"'),
@@ -18,8 +19,8 @@ FROM generate_series(0::bigint, 7999) AS n
 GROUP BY 1;
 SELECT count(*), max(pg_column_size(timeline)) < 2000 AS short FROM sample;
 
--- three counts; a value, a count and the days; a value in a window; the days alone; four counts and two values, which are unpacked; a signal
--- that is worth nothing if there is none
+-- three counts; a value, a count and the days; a value in a window; the days alone; four counts and two values, which
+-- are unpacked; a signal that is worth nothing if there is none
 CREATE FUNCTION card(more jsonb) RETURNS jsonb LANGUAGE sql AS $$SELECT jsonb_build_object(
 	'signals', (SELECT jsonb_agg(jsonb_build_object('signal', 's' || i, 'signal_id', i)) FROM generate_series(1, 6) AS i),
 	'categories', '[{"category": "some", "max_points": 1e20}]'::jsonb,

@@ -1,5 +1,6 @@
 # The drivers that shops use read every view, and every table of key figures: psycopg2, node-postgres and JDBC, each as
-# a reader, and each value as the driver's own type. None meets an error or an infinite timestamp, for which the languages have no value.
+# a reader, and each value as the driver's own type. None meets an error or an infinite timestamp, for which the
+# languages have no value.
 #
 # A driver that is missing is passed over with a word, unless LEADSCORE_NEEDS_DRIVERS is set.
 

@@ -1,6 +1,6 @@
 # 25: the score of a lead that has 10 deltas pending, among 10,000, beside the same lead when nothing is pending; and when all
-# has been folded and nothing vacuumed yet. And everybody's scores while a delta is pending for every fifth lead (100,000
-# with 10 million events), beside the same while nothing is pending.
+# has been folded and nothing vacuumed yet. And everybody's scores while a delta is pending for every fifth lead
+# (100,000 with 10 million events), beside the same while nothing is pending.
 
 sql -c 'ALTER TABLE leadscore.pending_delta SET (autovacuum_enabled = off)'
 wait_for 1000 0

@@ -1,5 +1,5 @@
-# 32: an event of a lead with five years' daily activity in eleven signals (a timeline of 20 kB), beside one of a lead with
-# ten events; and the same while a model is watched. No lead changes its segment.
+# 32: an event of a lead with five years' daily activity in eleven signals (a timeline of 20 kB), beside one of a lead
+# with ten events; and the same while a model is watched. No lead changes its segment.
 
 make_writers
 sql <<'SQL'

@@ -1,5 +1,5 @@
-# 34: a connection that inserts one row: the library, the signals and all else that a session reads first, beside a table
-# without triggers.
+# 34: a connection that inserts one row: the library, the signals and all else that a session reads first, beside a
+# table without triggers.
 
 make_writers
 connect=1

@@ -1,5 +1,6 @@
 # 35: what keeps a number a lead besides us: a row trigger and a statement trigger in PL/pgSQL, and pg_ivm where it is
-# installed. One lead is read; and the points of one kind change, and then everybody's number is read. (Inserts: bars 6 and 7.)
+# installed. One lead is read; and the points of one kind change, and then everybody's number is read. (Inserts: bars
+# 6 and 7.)
 
 make_writers
 sql <<'SQL'

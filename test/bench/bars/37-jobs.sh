@@ -1,10 +1,10 @@
-# 37: what jobs do in the background, and what a person waits for once: each beside a scoring of everyone, or beside plain
-# SQL for the same. (The key figures and a history are bar 31.)
+# 37: what jobs do in the background, and what a person waits for once: each beside a scoring of everyone, or beside
+# plain SQL for the same. (The key figures and a history are bar 31.)
 #
-# A look at everyone scores, finds each lead's state and compares the two, and so does refresh_crm(), by each column that
-# the CRM has. What is derived is compared with what is there, row by row, where the SQL beside it only counts. A name is
-# looked up, locked, and linked in two tables with two indexes each, where SQL fills one. A proposal is some hundred fits
-# (bar 18: 14 scorings each): one for each choice and fold.
+# A look at everyone scores, finds each lead's state and compares the two, and so does refresh_crm(), by each column
+# that the CRM has. What is derived is compared with what is there, row by row, where the SQL beside it only counts. A
+# name is looked up, locked, and linked in two tables with two indexes each, where SQL fills one. A proposal is some
+# hundred fits (bar 18: 14 scorings each): one for each choice and fold.
 
 # as many events as an hour has
 hour=$((EVENTS / 2160 + 1)) names=$((EVENTS / 10 < 1000000 ? EVENTS / 10 : 1000000))
