@@ -187,15 +187,15 @@ stays(const CrmCard *crm, const Told *told, Datum score, double crm_step)
 static Datum
 shown_score(FunctionCallInfo fcinfo, const CrmCard *crm, bool *stayed)
 {
-	Datum		score = rounded(crm->appraisal.score);
+	Datum		now = rounded(crm->appraisal.score);
 	Told		told;
 
 	*stayed = false;
 	if (PG_ARGISNULL(TOLD))
-		return score;
+		return now;
 	told = told_row(PG_GETARG_HEAPTUPLEHEADER(TOLD));
-	*stayed = stays(crm, &told, score, PG_ARGISNULL(CRM_STEP) ? 0 : PG_GETARG_FLOAT8(CRM_STEP));
-	return *stayed ? datumCopy(told.values[TOLD_SCORE], false, -1) : score;
+	*stayed = stays(crm, &told, now, PG_ARGISNULL(CRM_STEP) ? 0 : PG_GETARG_FLOAT8(CRM_STEP));
+	return *stayed ? datumCopy(told.values[TOLD_SCORE], false, -1) : now;
 }
 
 /* ---------- SQL functions: (model, timeline, profile, at, crm_step, what a CRM was told) ---------- */

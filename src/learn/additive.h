@@ -31,6 +31,15 @@ typedef struct Design
 	int		   *first;			/* column of each variable */
 } Design;
 
+/* What the codes of a variable are in one of its columns. */
+static inline const double *
+column_values(const Design *design, int variable, int column)
+{
+	const Variable *v = &design->variables[variable];
+
+	return v->table + (column - design->first[variable]) * v->n_codes;
+}
+
 /* What some rows have to be fitted: which take part, what the penalty is. */
 typedef struct Problem
 {

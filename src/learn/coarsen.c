@@ -77,7 +77,7 @@ know_curves(Card *card, const Learner *learner, const double *curves, const Prod
 			else if (column->test.kind == COLUMN_OWN)
 			{
 				/* a line through two of its points */
-				const double *values = &design->variables[v].table[(j - design->first[v]) * design->variables[v].n_codes];
+				const double *values = column_values(design, v, j);
 
 				card->beta[j] = (curve[candidate->n_used - 1] - curve[0]) / (values[candidate->n_used - 1] - values[0]);
 			}

@@ -388,7 +388,7 @@ grow(Grid *grid, const Rest *cells, Tree *best)
 static int
 leaf_of(const Tree *tree, int cell)
 {
-	int			groups[2] = {cell / MOST_GROUPS, cell % MOST_GROUPS};
+	const int	groups[2] = {cell / MOST_GROUPS, cell % MOST_GROUPS};
 	int			side = tree->grid->axes[tree->first]->holds[tree->test][groups[tree->first]];
 
 	return 2 * side + (tree->tests[side] >= 0 && tree->grid->axes[1 - tree->first]->holds[tree->tests[side]][groups[1 - tree->first]]);

@@ -106,7 +106,7 @@ rows_of(const Card *card, int column)
 
 	while (design->first[v] > column)
 		v--;
-	values = &design->variables[v].table[(column - design->first[v]) * design->variables[v].n_codes];
+	values = column_values(design, v, column);
 	for (int64 i = 0; i < design->n; i++)
 		n += values[design->variables[v].codes[i]] != 0;
 	return n;

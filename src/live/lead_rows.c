@@ -260,7 +260,7 @@ has_only_profile(PG_FUNCTION_ARGS)
 	}
 	if (are_read(all, false, mark_all))
 		row = rows_lookup(all->rows, text_label(name));
-	if (row == NULL || row->has_pending)
-		PG_RETURN_BOOL(look_up_has_only_profile(name));
-	PG_RETURN_BOOL(!row->has_more);
+	if (row != NULL && !row->has_pending)
+		PG_RETURN_BOOL(!row->has_more);
+	PG_RETURN_BOOL(look_up_has_only_profile(name));
 }

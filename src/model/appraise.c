@@ -398,7 +398,7 @@ rule_holds(const Scorecard *card, const Rule *rule)
 		any |= conditions[i].happened == turn;
 	for (int32 i = rule->none_of; i < rule->end; i++)
 		fails |= conditions[i].happened == turn;
-	return any & !fails;
+	return any && !fails;
 }
 
 static void
