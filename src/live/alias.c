@@ -8,11 +8,15 @@
  * edge does not record which row it belongs to: the trigger adds one edge for each new
  * row and removes one for each old row. No other transaction does that for the same row,
  * because the statement's transaction holds the row lock; so the trigger waits for
- * nobody. An edge that a statement removes and adds again is not touched.
+ * nobody. An edge that a statement removes and adds again is not touched. A statement of
+ * a trigger inside another one may have to remove an edge that the other has yet to add:
+ * it is removed once no statement is running.
  *
  * As in record.c, rows of a statement are read as the user who wrote them, whole tables
  * as their owner, and only our own tables are written as our owner.
  */
+#include "live/alias.h"
+
 #include "bulk.h"
 #include "catalog.h"
 #include "label.h"
@@ -74,6 +78,7 @@ typedef struct Edges
 	MemoryContext scratch;		/* holds the memory for reading one row */
 	edge_hash  *edges;
 	int			sign;			/* +1 or -1, for the rows of a whole table */
+	bool		inside;			/* of a statement inside another one: see runs_inside() */
 	Skips		skips;			/* new rows whose expressions fail */
 } Edges;
 
@@ -81,6 +86,7 @@ static void
 edges_begin(Edges *edges)
 {
 	memset(&edges->skips, 0, sizeof(Skips));
+	edges->inside = false;
 	edges->context = AllocSetContextCreate(CurrentMemoryContext, "leadscore edges", ALLOCSET_DEFAULT_SIZES);
 	edges->scratch = AllocSetContextCreate(CurrentMemoryContext, "leadscore row", ALLOCSET_DEFAULT_SIZES);
 	edges->edges = edge_create(edges->context, 8, NULL);
@@ -153,8 +159,8 @@ collect(Edges *edges, Reading *reading, TupleTableSlot *slot, int sign)
 
 /* ---------- writing ---------- */
 
-/* Remove one edge with this content; another transaction may be removing an equal one. */
-static void
+/* Remove one edge with this content; another transaction may be removing an equal one. False if there is none. */
+static bool
 remove_edge(Lookup *lookup, const text *alias, const text *lead, const text *latest)
 {
 	bool		removed = false;
@@ -171,6 +177,40 @@ remove_edge(Lookup *lookup, const text *alias, const text *lead, const text *lat
 			(latest == NULL || text_equal(DatumGetTextPP(its_latest), latest)))
 			removed = remove_row(lookup->table, &lookup->slot->tts_tid);
 	}
+	return removed;
+}
+
+/* Open alias_edge to look up the edges of an alias. */
+static void
+look_up_edges(Lookup *lookup, Relation table)
+{
+	if (!lookup_open(lookup, table, 1, SnapshotSelf))
+		fail_for_index("alias_edge has an index on alias.");
+}
+
+void
+remove_edges(Tuplestorestate *edges, TupleTableSlot *slot)
+{
+	Identity	user = switch_to_owner(our_owner(), 0);
+	Relation	table = table_open(our_table("alias_edge"), RowExclusiveLock);
+	Lookup		lookup = {0};
+
+	look_up_edges(&lookup, table);
+	while (tuplestore_gettupleslot(edges, true, false, slot))
+	{
+		bool		isnull;
+		text	   *alias;
+		text	   *lead;
+		text	   *latest;
+
+		CHECK_FOR_INTERRUPTS();
+		unpack(text_label(DatumGetTextPP(slot_getattr(slot, 1, &isnull))), &alias, &lead, &latest);
+		(void) remove_edge(&lookup, alias, lead, latest);
+	}
+	lookup_close(&lookup);
+	table_close(table, NoLock);
+	CommandCounterIncrement();
+	restore_user(user);
 }
 
 /* Edges to add: in bulk past the executor or, if somebody has changed the table, by a statement. */
@@ -303,10 +343,11 @@ edges_write(Edges *edges)
 
 		CHECK_FOR_INTERRUPTS();
 		unpack(entries[i]->edge, &alias, &lead, &latest);
-		if (entries[i]->n < 0 && lookup.scan == NULL && !lookup_open(&lookup, table, 1, SnapshotSelf))
-			fail_for_index("alias_edge has an index on alias.");
+		if (entries[i]->n < 0 && lookup.scan == NULL)
+			look_up_edges(&lookup, table);
 		for (int64 j = entries[i]->n; j < 0; j++)
-			remove_edge(&lookup, alias, lead, latest);
+			if (!remove_edge(&lookup, alias, lead, latest) && edges->inside)
+				remember_owed(label_text(entries[i]->edge.text, entries[i]->edge.length));
 		for (int64 j = 0; j < entries[i]->n; j++)
 			add_edge(&added, alias, lead, latest);
 		remember_edges(alias, entries[i]->n < 0);
@@ -392,6 +433,7 @@ write_statement(TriggerData *data, Source *source)
 	context = AllocSetContextCreate(CurrentMemoryContext, "leadscore record alias", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
 	edges_begin(&edges);
+	edges.inside = runs_inside(statement_of(data, source->family));
 	if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
 		collect_table(&edges, data->tg_relation, mapping_of(data->tg_trigger), false, -1);
 	else

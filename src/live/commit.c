@@ -26,6 +26,7 @@
 #include "attempt.h"
 #include "catalog.h"
 #include "label.h"
+#include "live/alias.h"
 #include "live/closure.h"
 #include "live/delta.h"
 #include "live/fold.h"
@@ -249,6 +250,7 @@ typedef struct Level
 	Names		profiles;
 	Names		edges;			/* names to settle once no statement is running */
 	Names		lost_edges;		/* names to settle before the transaction commits */
+	Names		owed;			/* edges (alias.c) to remove once no statement is running */
 	Names		touched[N_OF_WRITERS];
 	List	   *running;		/* of Running */
 	List	   *postponed;		/* of PostponedRebuild, in order */
@@ -261,6 +263,8 @@ typedef struct Running
 {
 	Statement	statement;
 	int			n;
+	int			depth;			/* of triggers, where the first of them began */
+	bool		overtaken;		/* see is_overtaken() */
 } Running;
 
 static void drop_postponed(List *postponed);
@@ -302,6 +306,7 @@ drop_level(void)
 	names_end(&dropped->profiles);
 	names_end(&dropped->edges);
 	names_end(&dropped->lost_edges);
+	names_end(&dropped->owed);
 	end_touched(dropped->touched);
 	level = dropped->outer;
 	pfree(dropped);
@@ -328,6 +333,7 @@ merge_level(void)
 	names_move(&inner->profiles, &inner->outer->profiles);
 	names_move(&inner->edges, &inner->outer->edges);
 	names_move(&inner->lost_edges, &inner->outer->lost_edges);
+	names_move(&inner->owed, &inner->outer->owed);
 	old = MemoryContextSwitchTo(TopTransactionContext);
 	inner->outer->running = list_concat(inner->outer->running, inner->running);
 	inner->outer->postponed = list_concat(inner->outer->postponed, inner->postponed);
@@ -374,6 +380,12 @@ remember_edges(const text *name, bool lost)
 	names_add(lost ? &l->lost_edges : &l->edges, name);
 }
 
+void
+remember_owed(const text *edge)
+{
+	names_add(&current_level()->owed, edge);
+}
+
 /* Leave all names in pending_identity. */
 static void
 leave_remembered(Names *names)
@@ -404,6 +416,23 @@ settle_remembered(Names *names)
 	sort_end(&sorted);
 	pfree(batch);
 	pfree(left);
+}
+
+/* Remove the edges that are owed: by now they have been added. */
+static void
+remove_owed(Names *remembered)
+{
+	Names		owed = *remembered;
+	TupleTableSlot *slot;
+
+	if (owed.store == NULL)
+		return;
+	*remembered = (Names) {0};
+	slot = MakeSingleTupleTableSlot(name_row(), &TTSOpsMinimalTuple);
+	tuplestore_rescan(owed.store);
+	remove_edges(owed.store, slot);
+	ExecDropSingleTupleTableSlot(slot);
+	names_end(&owed);
 }
 
 /* Settle the names whose edges have changed so far. */
@@ -461,6 +490,13 @@ find_running(Level *l, const Statement *statement)
 	return NULL;
 }
 
+/* How deep the current trigger is: 1 is fired by a statement of the user's. */
+static int
+trigger_depth(void)
+{
+	return DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0));
+}
+
 void
 running_begin(Statement statement)
 {
@@ -472,7 +508,7 @@ running_begin(Statement statement)
 		MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
 
 		running = palloc(sizeof(Running));
-		*running = (Running) {statement, 0};
+		*running = (Running) {.statement = statement, .depth = trigger_depth()};
 		l->running = lappend(l->running, running);
 		MemoryContextSwitchTo(old);
 	}
@@ -491,7 +527,7 @@ is_running(void)
 bool
 statement_is_transaction(void)
 {
-	if (IsTransactionBlock() || ActivePortal == NULL || DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0)) > 1)
+	if (IsTransactionBlock() || ActivePortal == NULL || trigger_depth() > 1)
 		return false;
 	switch (ActivePortal->commandTag)
 	{
@@ -504,6 +540,52 @@ statement_is_transaction(void)
 		default:				/* a function, procedure or DO block may run other statements */
 			return false;
 	}
+}
+
+/*
+ * Whether statements further out are running on the tables of a mapping; "mark" notes them
+ * as overtaken. (Those of the same depth are parts of one statement, such as an upsert.)
+ */
+static bool
+find_outer(const Statement *statement, bool mark)
+{
+	int			depth = trigger_depth();
+	bool		found = false;
+
+	for (Level *l = level; l; l = l->outer)
+	{
+		ListCell   *cell;
+
+		foreach(cell, l->running)
+		{
+			Running    *running = lfirst(cell);
+
+			if (running->statement.family != statement->family || running->depth >= depth)
+				continue;
+			found = true;
+			running->overtaken |= mark;
+		}
+	}
+	return found;
+}
+
+bool
+runs_inside(Statement statement)
+{
+	return find_outer(&statement, false);
+}
+
+bool
+is_overtaken(Statement statement)
+{
+	for (Level *l = level; l; l = l->outer)
+	{
+		Running    *running = find_running(l, &statement);
+
+		if (running)
+			return running->overtaken;
+	}
+	return false;
 }
 
 const Statement *
@@ -616,13 +698,14 @@ running_end(Statement statement)
 		}
 	}
 	/* what a subtransaction has put off is carried out in it; what outer ones have put off was requested since */
-	while (level && (level->edges.store || level->postponed || level->put_off) && !is_running())
+	while (level && (level->owed.store || level->edges.store || level->postponed || level->put_off) && !is_running())
 	{
 		List	   *postponed = level->postponed;
 		int64		put_off = level->put_off;
 
 		level->postponed = NIL;
 		level->put_off = 0;
+		remove_owed(&level->owed);
 		if (level->edges.store)
 			settle_now(&level->edges);
 		if (put_off)
@@ -684,7 +767,10 @@ statement_fired(TriggerData *data, StatementWriter write)
 	 * table do not count.
 	 */
 	if (before == truncates && (truncates || running_on(data->tg_relation, TRIGGER_EVENT_TRUNCATE, statement.family) == NULL))
+	{
 		write_rows_of(data, source, write);
+		(void) find_outer(&statement, true);
+	}
 	if (!before)
 		running_end(statement);
 }
@@ -850,6 +936,7 @@ carry_out_postponed(void)
 		return;
 	list_free_deep(level->running);
 	level->running = NIL;
+	remove_owed(&level->owed);
 	while (level->edges.store || level->lost_edges.store)
 	{
 		Names	   *from = level->edges.store ? &level->edges : &level->lost_edges;

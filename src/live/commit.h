@@ -53,6 +53,16 @@ extern void running_begin(Statement statement);
 extern void running_end(Statement statement);
 extern bool is_running(void);	/* whether any statement is running */
 
+/*
+ * A statement that a trigger runs while another one on the same tables is running is
+ * counted before it. So the rows that the other has written may have been changed since.
+ */
+extern bool runs_inside(Statement statement);	/* whether it is such a statement */
+extern bool is_overtaken(Statement statement);	/* whether one has been counted before it */
+
+/* An edge is to be removed that the other statement has yet to add: remove it once no statement is running. */
+extern void remember_owed(const text *edge);
+
 /* Whether the transaction consists of the statement whose trigger is running. */
 extern bool statement_is_transaction(void);
 

@@ -2,7 +2,7 @@
  * latest.c: the row of a customer table that counts, if several rows name one lead:
  * the row with the greatest value in the column latest_by. NULL is below all other
  * values. Among rows with the same value, the one with the smallest attributes
- * counts, in the order of jsonb.
+ * counts, in the order of jsonb. Without latest_by a lead has one row.
  *
  * Rows are found by an index that begins with the lead's column, in the table, its
  * partitions and its children, as far as these have triggers of the mapping and are
@@ -141,7 +141,7 @@ goes_on_with(Relation index, const SourceColumn *column, Oid collation)
 {
 	Oid			family;
 
-	if (index->rd_index->indnkeyatts < 2 || index->rd_index->indkey.values[1] != column->attnum || index->rd_indcollation[1] != collation)
+	if (column->attnum == 0 || index->rd_index->indnkeyatts < 2 || index->rd_index->indkey.values[1] != column->attnum || index->rd_indcollation[1] != collation)
 		return false;
 	family = get_opclass_family(GetDefaultOpClass(column->type, BTREE_AM_OID));
 	return index->rd_opfamily[1] == family;
@@ -168,24 +168,30 @@ open_index(Member *member, Oid oid)
 	member->equality = get_opcode(get_opfamily_member(index->rd_opfamily[0], index->rd_opcintype[0], index->rd_opcintype[0], BTEqualStrategyNumber));
 }
 
+/* How values of latest_by are compared; false if they cannot be. */
+static bool
+set_order(Member *member)
+{
+	const SourceColumn *latest_by = &member->source->latest_by;
+	TypeCacheEntry *type = lookup_type_cache(latest_by->type, TYPECACHE_CMP_PROC_FINFO);
+
+	member->compare = &type->cmp_proc_finfo;
+	member->by_value = type->typbyval;
+	member->length = type->typlen;
+	member->collation = TupleDescAttr(RelationGetDescr(member->table), latest_by->attnum - 1)->attcollation;
+	return OidIsValid(type->cmp_proc_finfo.fn_oid);
+}
+
 /* Open a table's index; false if no index fits. */
 static bool
 open_member(Member *member, Jsonb *mapping)
 {
 	Source	   *source = source_map(mapping, RelationGetDescr(member->table), member->table->rd_rel->relowner);
-	TypeCacheEntry *type;
 	ListCell   *cell;
 
 	member->source = source;
-	if (source->problem || source->latest_by.attnum == 0)
+	if (source->problem || (source->latest_by.attnum != 0 && !set_order(member)))
 		return false;
-	type = lookup_type_cache(source->latest_by.type, TYPECACHE_CMP_PROC_FINFO);
-	if (!OidIsValid(type->cmp_proc_finfo.fn_oid))
-		return false;
-	member->compare = &type->cmp_proc_finfo;
-	member->by_value = type->typbyval;
-	member->length = type->typlen;
-	member->collation = TupleDescAttr(RelationGetDescr(member->table), source->latest_by.attnum - 1)->attcollation;
 	foreach(cell, RelationGetIndexList(member->table))
 		open_index(member, lfirst_oid(cell));
 	if (member->index == NULL)
@@ -373,10 +379,12 @@ look_at_row(Member *member, Reading *reading, const text *lead_id, Best *best, M
 	MemoryContext context = MemoryContextSwitchTo(scratch);
 	SourceRow	row;
 	Jsonb	   *attributes = source_read_profile(reading, member->slot, &row);
-	NullableDatum latest_by;
+	AttrNumber	column = member->source->latest_by.attnum;
+	NullableDatum latest_by = {.isnull = true};
 	bool		goes_on = true;
 
-	latest_by.value = slot_getattr(member->slot, member->source->latest_by.attnum, &latest_by.isnull);
+	if (column != 0)
+		latest_by.value = slot_getattr(member->slot, column, &latest_by.isnull);
 	/* values that are equal by the column's type or collation may name different leads */
 	if (attributes && label_equal(text_label(lead_id), (Label) {row.lead_id, row.lead_id_length}))
 	{

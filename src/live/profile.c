@@ -59,6 +59,7 @@ typedef struct Collection
 	MemoryContext scratch;		/* for reading one row; reset after each */
 	rows_hash  *leads;
 	Latest	   *latest;			/* looks up the rows that count; NULL: each lead has one row */
+	Latest	   *current;		/* looks up that row, which may have been changed since; NULL: it is the statement's */
 } Collection;
 
 static Collection
@@ -69,7 +70,7 @@ collection_create(MemoryContext context)
 	c.context = AllocSetContextCreate(context, "leadscore profiles", ALLOCSET_DEFAULT_SIZES);
 	c.scratch = AllocSetContextCreate(context, "leadscore row", ALLOCSET_DEFAULT_SIZES);
 	c.leads = rows_create(c.context, 8, NULL);
-	c.latest = NULL;
+	c.latest = c.current = NULL;
 	return c;
 }
 
@@ -113,15 +114,15 @@ replace(Jsonb **place, MemoryContext context, const Jsonb *value)
 
 /*
  * Collect a row, which is an old row ("was_there") or a new one. If a lead has several
- * new rows, the one with the smallest attributes is kept. If the latest row counts, it
- * is looked up when the change is written, so only the keys of the rows matter here.
+ * new rows, the one with the smallest attributes is kept. If the row that counts is
+ * looked up when the change is written, only the keys of the rows matter here.
  */
 static void
 collect(Collection *c, Label lead_id, Jsonb *attributes, bool was_there)
 {
 	bool		found;
 	LeadRows   *lead = rows_insert(c->leads, lead_id, &found);
-	bool		is_old = was_there || c->latest;
+	bool		is_old = was_there || c->latest || c->current;
 
 	if (!found)
 	{
@@ -161,6 +162,8 @@ write_collected(Collection *c)
 	{
 		lead->change.lead_id = cstring_to_text_with_len(lead->lead_id.text, lead->lead_id.length);
 		lead->change.keys = c->latest ? lead->old : NULL;
+		if (c->current)
+			lead->new = latest_row(c->current, lead->change.lead_id).attributes;
 		lead->change.change = (ProfileChange) {lead->old ? keys_without(lead->old, lead->new) : NULL, lead->new, false};
 		changes[n++] = &lead->change;
 	}
@@ -281,7 +284,7 @@ collect_table(Collection *c, Relation relation, Jsonb *mapping, bool with_childr
 	MemoryContextDelete(table.scratch);
 }
 
-/* ---------- several rows of a lead ---------- */
+/* ---------- rows that are looked up ---------- */
 
 /*
  * Open a table to look up its latest rows; NULL if the mapping has no latest_by. The rows
@@ -301,12 +304,39 @@ open_latest(Oid table, Jsonb *mapping, List *excluded)
 	return latest;
 }
 
+/*
+ * Open a table to look up rows that a statement of a trigger has changed after this one
+ * wrote them; it has been counted before. NULL if there was none. The rows are ours until
+ * the transaction ends, so what is found stays.
+ */
+static Latest *
+open_current(TriggerData *data, Source *source)
+{
+	Jsonb	   *mapping = mapping_of(data->tg_trigger);
+	Identity	user;
+	Latest	   *current;
+
+	if (mapping_has_latest(mapping) || !is_overtaken(statement_of(data, source->family)))
+		return NULL;
+	user = switch_to_owner(our_owner(), 0);
+	current = latest_open(RelationGetRelid(data->tg_relation), mapping, NIL);
+	if (!latest_is_ready(current))
+	{
+		latest_close(current);
+		current = NULL;
+	}
+	restore_user(user);
+	return current;
+}
+
 static void
 close_latest(Collection *c)
 {
 	if (c->latest)
 		latest_close(c->latest);
-	c->latest = NULL;
+	if (c->current)
+		latest_close(c->current);
+	c->latest = c->current = NULL;
 }
 
 /* ---------- the trigger ---------- */
@@ -326,6 +356,7 @@ write_statement(TriggerData *data, Source *source)
 	old = MemoryContextSwitchTo(context);
 	c = collection_create(context);
 	c.latest = open_latest(RelationGetRelid(data->tg_relation), mapping_of(data->tg_trigger), NIL);
+	c.current = open_current(data, source);
 	if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
 		collect_table(&c, data->tg_relation, mapping_of(data->tg_trigger), false, true);
 	else
