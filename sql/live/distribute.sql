@@ -276,6 +276,8 @@ CREATE FUNCTION leadscore_internal.note_unsent() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM leadscore_internal.check_trigger(TG_RELID, CASE TG_TABLE_NAME WHEN 'model_document' THEN 'leadscore.model_document'::regclass
+		WHEN 'default_model' THEN 'leadscore.default_model' WHEN 'excluded_lead' THEN 'leadscore.excluded_lead' ELSE 'leadscore.signal' END);
 	IF leadscore_internal.has_distributed() AND NOT leadscore_internal.in_restore() THEN
 		INSERT INTO leadscore_internal.unsent_configuration VALUES (true) ON CONFLICT DO NOTHING;
 	END IF;

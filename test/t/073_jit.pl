@@ -63,6 +63,8 @@ my %call = (
 	compact => q{CALL leadscore.compact(now() - interval '80 days'); DELETE FROM leadscore.compaction; CALL leadscore.rebuild()});
 # These return rows of a document, of the catalog or of one timeline.
 my @others = qw(contributions timeline_entries diff templates rfm_groups schedule partitions);
+# These ask the workers of a cluster.
+push @others, grep { /^distributed_/ } split /\n/, query(q{SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = 'leadscore'::regnamespace ORDER BY 1});
 
 my $reference = slurp_file('doc/reference.md');
 my @tables = grep { $reference =~ /^### `\Q$_\E\(/m } split /\n/, query(q{SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = 'leadscore'::regnamespace AND proretset ORDER BY 1});

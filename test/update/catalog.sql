@@ -23,7 +23,9 @@ FROM pg_class c LEFT JOIN pg_init_privs i ON i.objoid = c.oid AND i.classoid = '
 WHERE x.extname = 'leadscore' AND c.relnamespace::regnamespace::text ~ '^leadscore';
 
 SELECT 'column', a.attrelid::regclass, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, a.attgenerated, a.attstorage, a.attcompression,
-	a.attcollation::regcollation, a.attoptions, a.attacl, pg_get_expr(d.adbin, d.adrelid), col_description(a.attrelid, a.attnum)
+	a.attcollation::regcollation,
+	-- (some versions of the server number a column's changes there)
+	(SELECT array_agg(o ORDER BY o) FROM unnest(a.attoptions) o WHERE o NOT LIKE 'pg\_attver=%') AS options, a.attacl, pg_get_expr(d.adbin, d.adrelid), col_description(a.attrelid, a.attnum)
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE c.relnamespace::regnamespace::text ~ '^leadscore' AND c.relkind IN ('r', 'v', 'm', 'c', 'S') AND (a.attnum > 0 OR a.attisdropped);
 
