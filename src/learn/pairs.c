@@ -412,7 +412,7 @@ take_step(Grids *grids, const Set *set, const Rest *rests, double *logits)
 			add_rest(&cells[grid->cells[i]], &rests[i]);
 		grow(grid, cells, &tree);
 	}
-	if (!(tree.gain > 1e-9))
+	if (tree.grid == NULL || !(tree.gain > 1e-9))
 		return false;
 	for (int64 i = 0; i < set->n; i++)
 		add_rest(&leaves[leaf_of(&tree, tree.grid->cells[i])], &rests[i]);
