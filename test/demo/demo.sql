@@ -50,8 +50,7 @@ CALL leadscore.rebuild();
 
 CREATE TEMPORARY VIEW appraised AS
 SELECT lead_id, a.*
-FROM leadscore.lead_timeline
-LEFT JOIN leadscore.lead USING (lead_id),
+FROM leadscore_internal.visible_lead,
 	leadscore.appraise((SELECT leadscore.scorecard(:'model')), timeline, profile, :'at') AS a;
 
 \echo
