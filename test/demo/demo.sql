@@ -50,7 +50,8 @@ CALL leadscore.rebuild();
 
 CREATE TEMPORARY VIEW appraised AS
 SELECT lead_id, a.*
-FROM leadscore_internal.visible_lead,
+FROM leadscore.current_timeline
+LEFT JOIN leadscore.current_profile USING (lead_id),
 	leadscore.appraise((SELECT leadscore.scorecard(:'model')), timeline, profile, :'at') AS a;
 
 \echo
