@@ -193,11 +193,13 @@ remove_edges(Tuplestorestate *edges, TupleTableSlot *slot)
 {
 	Identity	user = switch_to_owner(our_owner(), 0);
 	Relation	table = table_open(our_table("alias_edge"), RowExclusiveLock);
+	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "leadscore edge", ALLOCSET_SMALL_SIZES);
 	Lookup		lookup = {0};
 
 	look_up_edges(&lookup, table);
 	while (tuplestore_gettupleslot(edges, true, false, slot))
 	{
+		MemoryContext old = MemoryContextSwitchTo(scratch);
 		bool		isnull;
 		text	   *alias;
 		text	   *lead;
@@ -205,8 +207,11 @@ remove_edges(Tuplestorestate *edges, TupleTableSlot *slot)
 
 		CHECK_FOR_INTERRUPTS();
 		unpack(text_label(DatumGetTextPP(slot_getattr(slot, 1, &isnull))), &alias, &lead, &latest);
+		MemoryContextSwitchTo(old);
 		(void) remove_edge(&lookup, alias, lead, latest);
+		MemoryContextReset(scratch);
 	}
+	MemoryContextDelete(scratch);
 	lookup_close(&lookup);
 	table_close(table, NoLock);
 	CommandCounterIncrement();

@@ -423,12 +423,9 @@ static void
 remove_owed(Names *remembered)
 {
 	Names		owed = *remembered;
-	TupleTableSlot *slot;
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(name_row(), &TTSOpsMinimalTuple);
 
-	if (owed.store == NULL)
-		return;
 	*remembered = (Names) {0};
-	slot = MakeSingleTupleTableSlot(name_row(), &TTSOpsMinimalTuple);
 	tuplestore_rescan(owed.store);
 	remove_edges(owed.store, slot);
 	ExecDropSingleTupleTableSlot(slot);
@@ -705,7 +702,8 @@ running_end(Statement statement)
 
 		level->postponed = NIL;
 		level->put_off = 0;
-		remove_owed(&level->owed);
+		if (level->owed.store)
+			remove_owed(&level->owed);
 		if (level->edges.store)
 			settle_now(&level->edges);
 		if (put_off)
@@ -936,7 +934,9 @@ carry_out_postponed(void)
 		return;
 	list_free_deep(level->running);
 	level->running = NIL;
-	remove_owed(&level->owed);
+	if (level->owed.store)
+		(void) run_step(remove_owed, &level->owed, "names of tracked tables could not be brought up to date",
+						"CALL leadscore.rebuild() does it, once the cause is mended.");
 	while (level->edges.store || level->lost_edges.store)
 	{
 		Names	   *from = level->edges.store ? &level->edges : &level->lost_edges;

@@ -170,7 +170,7 @@ load_watching(SessionCache *cache pg_attribute_unused(), void *arg pg_attribute_
 	Watching   *loaded = palloc0(sizeof(Watching));
 	int			settings;
 
-	/* a fresh session of a shop that watches nothing plans no query; watch() sends an invalidation when it commits */
+	/* a new session plans no query if nothing is watched; watch() sends an invalidation when it commits */
 	if (!table_has_pages("watched_model"))
 		return loaded;
 	settings = pin_plans();

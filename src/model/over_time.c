@@ -161,6 +161,20 @@ is_ageless(const Weight *w)
 	return w->decay == NULL && w->measure != MEASURE_DAYS_SINCE_LAST && w->measure != MEASURE_DAYS_SINCE_FIRST;
 }
 
+/* Move on to an instant: the hours from "first" to the end of "part" lie in the weight's window. */
+static inline void
+move_window(const OverTime *over, const Weight *w, const Activity *a, const int32 *since, int32 k, Activity *part, int32 *first)
+{
+	int32		border = w->within == 0 ? NO_HOUR : over->hours[k] - w->within;
+
+	if (since)
+		border = Max(border, since[k]);
+	while (part->n < a->n && over->signal_hours[part->n] <= over->hours[k])
+		part->n++;
+	while (*first < part->n && over->signal_hours[*first] <= border)
+		(*first)++;
+}
+
 /* Such a figure: it stays the same until an hour comes into the window, or leaves it. */
 static void
 measure_runs(OverTime *over, const Weight *w, const Activity *a)
@@ -173,16 +187,10 @@ measure_runs(OverTime *over, const Weight *w, const Activity *a)
 	part.n = 0;
 	for (int32 k = over->first; k < over->n;)
 	{
-		int32		border = w->within == 0 ? NO_HOUR : over->hours[k] - w->within;
 		int64		change = PG_INT32_MAX;
 		Run		   *run = &over->runs[over->n_runs++];
 
-		if (since)
-			border = Max(border, since[k]);
-		while (part.n < a->n && over->signal_hours[part.n] <= over->hours[k])
-			part.n++;
-		while (first < part.n && over->signal_hours[first] <= border)
-			first++;
+		move_window(over, w, a, since, k, &part, &first);
 		part.max_per_day = 0;
 		run->first = k;
 		run->found = measure(w, &part, first, &run->measured);
@@ -206,14 +214,7 @@ measure_each(OverTime *over, const Weight *w, const Activity *a)
 	part.n = 0;
 	for (int32 k = over->first; k < over->n; k++)
 	{
-		int32		border = w->within == 0 ? NO_HOUR : over->hours[k] - w->within;
-
-		if (since)
-			border = Max(border, since[k]);
-		while (part.n < a->n && over->signal_hours[part.n] <= over->hours[k])
-			part.n++;
-		while (first < part.n && over->signal_hours[first] <= border)
-			first++;
+		move_window(over, w, a, since, k, &part, &first);
 		part.hour = over->hours[k];
 		part.max_per_day = 0;
 		for (int32 i = first; i < part.n; i++)
