@@ -233,7 +233,7 @@ CREATE FUNCTION leadscore_internal.takes_part(lead_id text, part integer, share 
 
 COMMENT ON FUNCTION leadscore_internal.takes_part(text, integer, float8) IS 'whether a lead is in a part, and in a sample, of all leads';
 
--- Who counts at a cutoff is said here alone.
+-- Whether a lead counts at a cutoff is decided here alone.
 CREATE FUNCTION leadscore_internal.outcomes_at(q leadscore_internal.question, timeline leadscore.timeline)
 	RETURNS TABLE (place bigint, cutoff timestamptz, outcome timestamptz)
 	LANGUAGE sql STABLE PARALLEL SAFE

@@ -217,7 +217,7 @@ COMMENT ON FUNCTION leadscore_internal.send(text, jsonb) IS 'calls a function on
 CREATE FUNCTION leadscore_internal.configuration_tables() RETURNS TABLE (n bigint, name regclass, key text[])
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	-- those that others refer to come first, and are updated by their key: a signal that is renamed keeps its number
+	-- tables that others refer to come first, and are updated by their key: a renamed signal keeps its number
 	SELECT t.n, t.name, t.key::text[]
 	FROM unnest('{leadscore.signal,leadscore.model,leadscore.category,leadscore.stage,leadscore.rule,leadscore.grade,leadscore.segment,leadscore.weight,leadscore.default_model,leadscore.excluded_lead}'::regclass[],
 		'{"{signal_id}","{model}","{model,category}","{model,stage}",NULL,NULL,NULL,NULL,"{only_row}",NULL}'::text[]) WITH ORDINALITY AS t (name, key, n)

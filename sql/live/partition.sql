@@ -123,7 +123,7 @@ BEGIN
 		(SELECT m.amname FROM pg_am m WHERE m.oid = parent.relam),
 		(SELECT 'WITH (' || string_agg(format('%s = %L', split_part(s, '=', 1), substr(s, strpos(s, '=') + 1)), ', ') || ')' FROM unnest(settings) s),
 		(SELECT format('TABLESPACE %I', t.spcname) FROM pg_tablespace t WHERE t.oid = parent.reltablespace));
-	-- who may read the parent may read it all the same; where policies bind him there, he must not get past them here
+	-- the rights on the parent, unless it has policies: a right on the child would bypass them
 	IF NOT parent.relrowsecurity THEN
 		FOR command IN
 			SELECT format('GRANT %s ON %s TO %s%s', a.privilege_type, child, coalesce(quote_ident(r.rolname), 'PUBLIC'),

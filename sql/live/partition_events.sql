@@ -165,7 +165,8 @@ BEGIN
 	END IF;
 	PERFORM leadscore_internal.check_not_published('leadscore.event'::regclass, 'deletes of events that are moved'::text);
 	PERFORM leadscore_internal.check_event_triggers();
-	-- one at a time makes the tables; forget() does not wait for that, which may wait for a CREATE INDEX CONCURRENTLY
+	-- one session at a time makes the tables; forget() does not wait for it, as it may wait for a CREATE INDEX
+	-- CONCURRENTLY
 	PERFORM leadscore_internal.lock_by_name('events'::text);
 	drops := EXISTS (SELECT FROM leadscore_internal.event_tables() t WHERE t.since < bounds.kept_since);
 	FOR present IN

@@ -217,8 +217,8 @@ SQL
 	is(query("SELECT count(*) <= 1 FROM learned, calibration_table(card, $question) WHERE predicted NOT BETWEEN observed_low AND observed_high"), 't', 'probabilities are within sampling error: of ten intervals of 95 % at most one misses');
 
 	# propose() in the same setup: the same leads, kinds, cutoffs and horizon, beside the shop's own card. A half of
-	# so few leads is off by .03 either way, so these two and sixteen random ones are learned from, each judged by the
-	# other.
+	# so few leads is off by .03 either way. So these two halves and sixteen random ones are learned from, each
+	# judged by the other.
 	query(<<"SQL");
 TRUNCATE leadscore.event;
 INSERT INTO event (lead_id, kind, occurred_at) SELECT user_id::text, CASE event_type WHEN 'pv' THEN 'product_view' WHEN 'cart' THEN 'add_to_cart' WHEN 'buy' THEN 'purchase' ELSE event_type END, event_time FROM taobao;

@@ -1,5 +1,5 @@
--- A dump of a small shop, by version 0.1.0, without comments and owners. score_of_old and timeline_of_old have what that
--- version said of it.
+-- A dump of a small shop, by version 0.1.0, without comments and owners. score_of_old and timeline_of_old have the
+-- scores and timelines of that version.
 SET statement_timeout = 0;
 SET lock_timeout = 0;
 SET idle_in_transaction_session_timeout = 0;
