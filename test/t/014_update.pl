@@ -25,7 +25,7 @@ sub restore
 	$node->safe_psql('postgres', "CREATE DATABASE $database");
 	$node->safe_psql($database, q{CREATE EXTENSION leadscore VERSION '0.1.0'});
 	my ($status, $out, $error) = $node->psql($database, $dump, on_error_stop => 0);
-	like($error, qr/\A\S+ ERROR:  schema "leadscore" already exists\Z/, "$database: the dump is restored into version 0.1.0");
+	like($error, qr/\A\S+ ERROR:  schema "leadscore" already exists\n\S+ WARNING:  this database still has version 0\.1\.0 .*HINT:  As a superuser: ALTER EXTENSION leadscore UPDATE\.\Z/s, "$database: the dump is restored into version 0.1.0");
 }
 
 # What the extension has made, as sorted lines; without the tables that lead_timeline is split into.
@@ -116,13 +116,33 @@ $node->safe_psql('busy', $_, on_error_die => 1) for (
 	q{INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('y', 'purchase', '2026-05-05')},
 	q{UPDATE shop.customer SET country = 'DE' WHERE id = 'c1'}, q{INSERT INTO shop.customer VALUES ('c4', 'DE')},
 	q{CREATE TABLE shop.visit_3 PARTITION OF shop.visit FOR VALUES FROM ('2027-01-01') TO ('2027-02-01')},
-	q{INSERT INTO shop.visit VALUES ('c4', '2027-01-05')}, 'CREATE TABLE shop.other (); DROP TABLE shop.other');
+	q{INSERT INTO shop.visit VALUES ('c4', '2027-01-05')}, 'CREATE TABLE shop.other (); DROP TABLE shop.other', 'CREATE TABLE shop.other_orders (LIKE shop.orders)');
 pass('statements of the shop go on before the update');
+is($node->safe_psql('busy', $_), '', 'each score and timeline of 0.1.0 is read before the update') for @same;
+is($node->safe_psql('busy', q{
+	SELECT count(*) FROM leadscore.lead_score WHERE score IS DISTINCT FROM leadscore.score(lead_id, model);
+	SELECT count(*) FROM (SELECT lead_id FROM leadscore.lead_score WHERE model = 'orders') l WHERE abs(leadscore.score(lead_id, 'orders') - (SELECT sum(points) FROM leadscore.explain(lead_id, 'orders'))) > 1e-9;
+	SELECT count(*) FROM leadscore.score_history('c1', 'orders', '2026-05-01', '2026-05-03') WHERE score = leadscore.score('c1', 'orders', at);
+	SELECT leadscore.refresh_segments(false); SELECT leadscore.refresh_segments();
+	SELECT sum(leads) = (SELECT count(*) FROM leadscore.lead_score) FROM leadscore.segment_summary;
+	SELECT lead_id = (SELECT lead_id FROM leadscore.lead_score WHERE model = 'orders' ORDER BY score DESC LIMIT 1) FROM leadscore.top(1, 'orders')}),
+	"0\n0\n3\n\n\nt\nt", '... as are views, explanations, histories and snapshots');
+is($node->safe_psql('busy', q{
+	SELECT leadscore.identify('late visitor', 'c3'), leadscore.fold();
+	BEGIN; SELECT leadscore.identify('c4', 'c5'); SELECT leadscore.score('c4', 'orders') = leadscore.score('c5', 'orders'); ROLLBACK;
+	BEGIN; SELECT (leadscore.redeem(code, lead_id, 'order 7', 10)).discount FROM leadscore.voucher; ROLLBACK}),
+	"c3|0\nc5\nt\n1.000000", '... names are joined, and vouchers redeemed');
+for my $statement (q{INSERT INTO shop.orders VALUES (103, 'c0', '2026-05-01', 5, 1); DELETE FROM shop.orders WHERE id = 103}, q{SELECT count(*) FROM leadscore.lead_score; SELECT leadscore.score('c1', 'orders')})
+{
+	my (undef, undef, $message) = $node->psql('busy', $statement);
+	is(() = $message =~ /WARNING:  this database still has version 0\.1\.0 of leadscore.*?not counted.*?HINT:  As a superuser: ALTER EXTENSION leadscore UPDATE/gs, 1, 'a session is told once that counting stands still');
+}
 refused('busy', $_, qr/ERROR:  this database still has version 0\.1\.0 of leadscore.*HINT:  As a superuser: ALTER EXTENSION leadscore UPDATE/s, "$_ is refused")
-  for (q{SELECT leadscore.score('c1', 'orders')}, 'SELECT * FROM leadscore.lead_score', 'SELECT leadscore.fold()');
+  for ('CALL leadscore.rebuild()', q{SELECT leadscore.track('shop.other_orders', 'customer', kind => 'order', occurred_at => 'placed_at')}, 'SELECT * FROM leadscore.verify()');
 
 # A transaction that has written one tracked table, and then writes another, is not waited for with locks held.
 my $shop = $node->background_psql('busy', on_error_stop => 1);
+$shop->query_safe('SET client_min_messages = error');		# (any message would be taken for a failure)
 $shop->query_safe('BEGIN');
 $shop->query_safe('UPDATE shop.orders SET total = total WHERE id = 3');
 my $update = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('busy'), '-c', 'ALTER EXTENSION leadscore UPDATE' ], '<', \undef, '2>&1', '>', \my $complaint);
