@@ -133,9 +133,13 @@ scratch_release(Scorecard *card)
 	card->scratch_capacity = 0;
 }
 
-int32
-add_up_slowly(const SignalWeights *group, TimelineReader *reader, int32 hour, int32 known, double *figures)
+/* ---------- the figures of one signal ---------- */
+
+/* add_up_hours() where the tables do not hold all that is looked up. */
+static pg_noinline int32
+add_up_slowly(const Scorecard *card, const SignalWeights *group, TimelineReader *reader, Walk walk, double *figures)
 {
+	DayCounts	days = day_counts_begin(group);
 	int32		last = NO_HOUR;
 
 	memset(figures, 0, FIGURES * sizeof(double));
@@ -143,17 +147,59 @@ add_up_slowly(const SignalWeights *group, TimelineReader *reader, int32 hour, in
 	{
 		int64		occurrences;
 		int64		value;
+		double		amounts[SUMS];
+		int32		age;
 
 		padded_next_entry(reader, &occurrences, &value);
-		if (reader->hour > known)
+		if (reader->hour > walk.known)
 			continue;
 		last = reader->hour;
+		age = walk.hour - last;
+		for (int i = 0; i < FIGURE_VALUE; i++)
+			amounts[i] = (double) occurrences;
+		amounts[FIGURE_VALUE] = (double) value / MILLIONTHS;
+		amounts[FIGURE_LIMITED] = group->by_day ? count_by_day(&days, group, age, day_of_hour(card->days, last) + 1, (double) occurrences) : 0;
+		amounts[FIGURE_LIMITED + 1] = amounts[FIGURE_LIMITED];
 		for (int i = 0; i < SUMS; i++)
 			if (group->sums[i])
-				figures[i] += (i == FIGURE_VALUE ? (double) value / MILLIONTHS : (double) occurrences) *
-					decay_factor(group->sums[i], hour - last);
+				figures[i] += amounts[i] * decay_factor(group->sums[i], age);
 	}
+	figures[FIGURE_ACTIVE_DAYS] = days.active;
 	return last;
+}
+
+/* Add up the rest of a signal's hours; returns the last known one, or NO_HOUR. */
+static pg_noinline int32
+add_up(const Scorecard *card, const SignalWeights *group, TimelineReader *reader, Walk walk, double *figures)
+{
+	int32		last;
+
+	if (unlikely(!walk.covered))
+		last = add_up_slowly(card, group, reader, walk, figures);
+	else if (group->by_day)
+		last = add_up_hours(card, group, reader, walk, true, figures);
+	else
+		last = add_up_hours(card, group, reader, walk, false, figures);
+	if (group->needs_last_age && last != NO_HOUR)
+		figures[FIGURE_SINCE_LAST] = (walk.hour - last) / (double) HOURS_A_DAY;
+	return last;
+}
+
+/* Read on until the next hour of the signal is after another hour. */
+static void
+skip_hours(TimelineReader *reader, int32 hour)
+{
+	while (reader->left > 0)
+	{
+		TimelineReader next = *reader;
+		int64		occurrences;
+		int64		value;
+
+		padded_next_entry(&next, &occurrences, &value);
+		if (next.hour > hour)
+			return;
+		*reader = next;
+	}
 }
 
 /* A weight's signal last occurred "age" hours ago: the lead may have reached a later stage. */
@@ -173,13 +219,13 @@ reach_stage(const Scorecard *card, const Weight *w, int32 age, Appraisal *apprai
 
 /* The unpacked hours of a signal. (What is left out need not be cleared.) */
 static inline void
-activity_begin(Activity *a, const Scorecard *card, int32 first, int32 n, int32 hour)
+activity_begin(Activity *a, const Scorecard *card, int32 n, int32 hour)
 {
 	a->n = n;
 	a->hour = hour;
-	a->ages = card->ages + first;
-	a->occurrences = card->occurrences + first;
-	a->values = card->values + first;
+	a->ages = card->ages;
+	a->occurrences = card->occurrences;
+	a->values = card->values;
 	a->card = card;
 	a->days_from = n;
 	a->max_per_day = 0;
@@ -193,22 +239,35 @@ note_last(const Scorecard *card, SignalWeights *group, int32 last)
 	group->last_hour = last;
 }
 
-/* Mark the conditions on a signal that need a figure, and hold. */
+/* Note the conditions on a signal that need a figure, and hold. */
 static pg_noinline void
 check_conditions(Scorecard *card, const SignalWeights *group, Activity *activity)
 {
 	for (int32 i = 0; i < group->measured.n; i++)
 	{
-		Weight	   *condition = &card->conditions[group->measured.items[i]];
+		const Weight *condition = &card->conditions[group->measured.items[i]];
 		double		measured;
 
-		if (measure_apart(condition, activity, first_within(activity, condition->within), &measured) &&
-			condition_holds(condition, measured))
-			condition->happened = card->turn;
+		note_condition(card, group->measured.items[i],
+					   measure_apart(condition, activity, first_within(activity, condition->within), &measured) &&
+					   condition_holds(condition, measured));
 	}
 }
 
-/* Mark the conditions that hold by the last hour of their signal. */
+/* The same, of a signal that has been added up. */
+static inline void
+check_sums(Scorecard *card, const ReadSignal *signal, int32 hour)
+{
+	for (Weight **next = signal->group->added_conditions; *next; next++)
+	{
+		const Weight *condition = *next;
+
+		note_condition(card, condition - card->conditions,
+					   (hour - signal->last_hour < condition->until) & condition_holds(condition, signal->figures[condition->figure]));
+	}
+}
+
+/* Note the conditions that hold by the last hour of their signal. */
 static inline void
 check_simple(Scorecard *card, int32 hour)
 {
@@ -216,11 +275,8 @@ check_simple(Scorecard *card, int32 hour)
 	uint64		turn = card->turn;
 
 	for (const Simple *simple = card->simple; simple < end; simple++)
-	{
-		bool		happened = (simple->group->seen == turn) & (hour - simple->group->last_hour < simple->within);
-
-		simple->what->happened = turn & -(uint64) happened;	/* without a branch */
-	}
+		note_condition(card, simple->condition,
+					   (simple->group->seen == turn) & (hour - simple->group->last_hour < simple->within));	/* no branch */
 }
 
 /*
@@ -250,38 +306,119 @@ appraise_weights(Scorecard *card, const Indexes *weights, bool later, Activity *
 	}
 }
 
-/* Appraise the weights of a signal that has been added up. */
+/* Book the points of a weight of a signal that has been added up, and last occurred "age" hours ago. */
 static inline void
-appraise_sums(Scorecard *card, const SignalWeights *group, const double *figures, int32 hour, int32 last,
-			  Appraisal *appraisal, Contribution *contributions)
+book_sum(const Scorecard *card, Weight *w, const double *figures, int32 age, int32 last_hour, Contribution *contributions)
 {
-	uint64		turn = card->turn;
-	int32		age = hour - last;
+	if (age >= w->until)
+		return;
+	w->happened = card->turn;
+	book(card, w, figures[w->figure], last_hour, contributions);
+}
 
-	for (Weight **next = group->added_up; *next; next++)
+static inline void
+appraise_sums(Scorecard *card, const ReadSignal *signal, int32 hour, Appraisal *appraisal, Contribution *contributions)
+{
+	int32		age = hour - signal->last_hour;
+
+	for (Weight **next = signal->group->added_up; *next; next++)
 	{
-		Weight	   *w = *next;
-
-		reach_stage(card, w, age, appraisal);
-		if (age >= w->until)
-			continue;
-		w->happened = turn;
-		book(card, w, figures[w->figure], last, contributions);
+		reach_stage(card, *next, age, appraisal);
+		book_sum(card, *next, signal->figures, age, signal->last_hour, contributions);
 	}
 }
 
-/* Appraise the weights that count from the last hour of another signal, which is known now. */
-static pg_noinline void
-appraise_waiting(Scorecard *card, int32 hour, Appraisal *appraisal, Contribution *contributions)
+/*
+ * Appraise the weights that count from the last hour of another signal, which is known now. Most leads do not have
+ * that signal; then all hours count, and have been added up.
+ */
+static void
+appraise_later_sums(Scorecard *card, const ReadSignal *signal, Walk walk, Appraisal *appraisal, Contribution *contributions)
 {
-	for (int32 i = 0; i < card->nwaiting; i++)
+	const SignalWeights *since = NULL;
+	double		since_figures[FIGURES];
+	int32		since_last = NO_HOUR;
+
+	for (Weight **next = signal->group->added_later; *next; next++)
 	{
-		const Waiting *waiting = &card->waiting[i];
+		Weight	   *w = *next;
+		bool		all = w->since->seen != card->turn;
+		const double *figures = all ? signal->figures : since_figures;
+
+		if (!all && w->since != since)
+		{
+			TimelineReader reader = signal->reader;
+
+			since = w->since;
+			skip_hours(&reader, since->last_hour);
+			since_last = add_up(card, signal->group, &reader, walk, since_figures);
+		}
+		reach_stage(card, w, walk.hour - signal->last_hour, appraisal);
+		if (all || since_last != NO_HOUR)
+			book_sum(card, w, figures, walk.hour - signal->last_hour, signal->last_hour, contributions);
+	}
+}
+
+static pg_noinline void
+appraise_later(Scorecard *card, Walk walk, Appraisal *appraisal, Contribution *contributions)
+{
+	for (int32 i = 0; i < card->nlater; i++)
+	{
+		ReadSignal *signal = &card->later[i];
+		SignalWeights *group = signal->group;
 		Activity	activity;
 
-		activity_begin(&activity, card, waiting->first, waiting->n, hour);
-		appraise_weights(card, &waiting->group->later, true, &activity, appraisal, contributions);
+		if (group->adds_up)
+		{
+			appraise_later_sums(card, signal, walk, appraisal, contributions);
+			continue;
+		}
+		activity_begin(&activity, card, unpack_signal(card, &signal->reader, walk.hour, walk.known, group->needs_values), walk.hour);
+		appraise_weights(card, &group->later, true, &activity, appraisal, contributions);
 	}
+}
+
+/* Appraise a signal whose hours are unpacked; returns its last hour, or NO_HOUR. */
+static int32
+appraise_unpacked(Scorecard *card, const SignalWeights *group, TimelineReader *reader, Walk walk,
+				  Appraisal *appraisal, Contribution *contributions)
+{
+	Activity	activity;
+	int32		n = unpack_signal(card, reader, walk.hour, walk.known, group->needs_values);
+
+	if (n == 0)
+		return NO_HOUR;
+	activity_begin(&activity, card, n, walk.hour);
+	appraise_weights(card, &group->weights, false, &activity, appraisal, contributions);
+	check_conditions(card, group, &activity);
+	return walk.hour - activity.ages[n - 1];
+}
+
+/* Appraise the reader's signal, of whatever kind; returns its last hour, or NO_HOUR. */
+static pg_noinline int32
+appraise_signal(Scorecard *card, SignalWeights *group, TimelineReader *reader, Walk walk,
+				Appraisal *appraisal, Contribution *contributions)
+{
+	ReadSignal *signal = &card->later[card->nlater];
+
+	signal->group = group;
+	signal->reader = *reader;
+	if (group->adds_up)
+	{
+		signal->last_hour = add_up(card, group, reader, walk, signal->figures);
+		if (signal->last_hour == NO_HOUR)
+			return NO_HOUR;
+		appraise_sums(card, signal, walk.hour, appraisal, contributions);
+		check_sums(card, signal, walk.hour);
+	}
+	else
+	{
+		signal->last_hour = appraise_unpacked(card, group, reader, walk, appraisal, contributions);
+		if (signal->last_hour == NO_HOUR)
+			return NO_HOUR;
+	}
+	card->nlater += group->later.n > 0;
+	return signal->last_hour;
 }
 
 static void
@@ -289,21 +426,22 @@ appraise_timeline(Scorecard *card, const struct varlena *timeline, int32 hour, i
 				  Appraisal *appraisal, Contribution *contributions)
 {
 	TimelineReader reader;
-	double		figures[FIGURES];
-	uint32		ages = card->covered_ages - (hour - known);
-	bool		covered;		/* by the factor tables */
+	Walk		walk = {hour, known, card->covered_ages - (hour - known), false};
+	bool		plain;			/* signals are appraised here, if they are plain */
+	int32		last_hour = NO_HOUR;
 
-	card->nwaiting = 0;
-	card->scratch_used = 0;
+	card->nlater = 0;
 	read_padded(card, &reader, timeline);
-	covered = reader.base <= known && hour - reader.base < card->covered_ages;
-	if (unlikely(!covered && reader.base <= known))
-		extend_sums(card, hour - reader.base);
+	if (likely(reader.base <= known))
+	{
+		walk.covered = hour - reader.base < card->covered_ages && known < local_days_until(card->days);
+		if (unlikely(!walk.covered))
+			extend_sums(card, hour - reader.base);
+	}
+	plain = walk.covered && contributions == NULL;
 	while (padded_next_signal(&reader))
 	{
 		SignalWeights *group;
-		Activity	activity;
-		int32		n;
 		int32		last;
 
 		CHECK_FOR_INTERRUPTS();
@@ -311,46 +449,29 @@ appraise_timeline(Scorecard *card, const struct varlena *timeline, int32 hour, i
 		if (group == NULL)
 		{
 			last = skip_signal(&reader, known);
-			appraisal->last_hour = Max(appraisal->last_hour, last);
+			last_hour = Max(last_hour, last);
 			continue;
 		}
-
-		if (group->adds_up)
+		if (likely(group->plain && plain))
 		{
-			last = covered ? add_up(group, &reader, hour, known, ages, figures) : add_up_slowly(group, &reader, hour, known, figures);
-			if (last == NO_HOUR)
-				continue;
-			if (group->needs_last_age)
-				figures[FIGURE_DAYS] = (hour - last) / (double) HOURS_A_DAY;
-			appraisal->last_hour = Max(appraisal->last_hour, last);
-			note_last(card, group, last);
-			appraise_sums(card, group, figures, hour, last, appraisal, contributions);
-			continue;
-		}
+			double		figures[FIGURES];
 
-		n = unpack_signal(card, &reader, hour, known, group->needs_values);
-		if (n == 0)
+			last = add_up_hours(card, group, &reader, walk, false, figures);
+			if (likely(last != NO_HOUR))
+				for (Weight **next = group->added_up; *next; next++)
+					book_sum(card, *next, figures, hour - last, last, NULL);
+		}
+		else
+			last = appraise_signal(card, group, &reader, walk, appraisal, contributions);
+		if (last == NO_HOUR)
 			continue;
-		activity_begin(&activity, card, card->scratch_used, n, hour);
-		last = hour - activity.ages[activity.n - 1];
-		appraisal->last_hour = Max(appraisal->last_hour, last);
+		last_hour = Max(last_hour, last);
 		note_last(card, group, last);
-		appraise_weights(card, &group->weights, false, &activity, appraisal, contributions);
-		if (group->measured.n > 0)
-			check_conditions(card, group, &activity);
-		if (group->later.n > 0)
-		{
-			Waiting    *waiting = &card->waiting[card->nwaiting++];
-
-			waiting->group = group;
-			waiting->first = card->scratch_used;
-			waiting->n = n;
-			card->scratch_used += n;
-		}
 	}
 
-	if (card->nwaiting > 0)
-		appraise_waiting(card, hour, appraisal, contributions);
+	if (card->nlater > 0)
+		appraise_later(card, walk, appraisal, contributions);
+	appraisal->last_hour = Max(appraisal->last_hour, last_hour);
 	appraisal->engagement += card->parts[card->nparts].sum;
 }
 
@@ -374,31 +495,30 @@ appraise_profile(Scorecard *card, Jsonb *profile, Appraisal *appraisal, Contribu
 		}
 		for (int32 j = 0; j < group->conditions.n; j++)
 		{
-			Weight	   *condition = &card->conditions[group->conditions.items[j]];
+			int32		condition = group->conditions.items[j];
 
-			if (condition_holds(condition, 1))
-				condition->happened = card->turn;
+			note_condition(card, condition, condition_holds(&card->conditions[condition], 1));
 		}
 	}
 	appraisal->fit += card->parts[card->nparts + 1].sum;
 }
 
-/* Whether a rule holds. All conditions are read: that is cheaper than a branch for each, which cannot be predicted. */
+/* Whether a rule holds. */
 static inline bool
 rule_holds(const Scorecard *card, const Rule *rule)
 {
-	const Weight *conditions = card->conditions;
-	uint64		turn = card->turn;
-	bool		fails = false;
-	bool		any = rule->any_of == rule->none_of;
+	uint64		fails = 0;
+	uint64		any = rule->any_of == rule->none_of;
 
-	for (int32 i = rule->all_of; i < rule->any_of; i++)
-		fails |= conditions[i].happened != turn;
-	for (int32 i = rule->any_of; i < rule->none_of; i++)
-		any |= conditions[i].happened == turn;
-	for (int32 i = rule->none_of; i < rule->end; i++)
-		fails |= conditions[i].happened == turn;
-	return any && !fails;
+	for (int32 i = 0; i < rule->nwords; i++)
+	{
+		const RuleWord *word = &rule->words[i];
+		uint64		held = card->held[word->word];
+
+		fails |= (word->all_of & ~held) | (word->none_of & held);
+		any |= word->any_of & held;
+	}
+	return any != 0 && fails == 0;
 }
 
 static void
@@ -432,6 +552,8 @@ appraise_begin(Scorecard *card, Appraisal *appraisal)
 	card->turn++;
 	for (int32 i = 0; i < card->nparts + 2; i++)
 		card->parts[i].sum = 0;
+	for (int32 i = 0; i < card->nheld; i++)
+		card->held[i] = 0;
 }
 
 void

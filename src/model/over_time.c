@@ -404,8 +404,7 @@ walk_timeline(OverTime *over, const struct varlena *timeline)
 	TimelineReader reader;
 	Activity	activity;
 
-	card->nwaiting = 0;
-	card->scratch_used = 0;
+	card->nlater = 0;
 	read_padded(card, &reader, timeline);
 	while (padded_next_signal(&reader))
 	{
@@ -417,7 +416,10 @@ walk_timeline(OverTime *over, const struct varlena *timeline)
 			continue;
 		}
 		if (group->later.n > 0)
-			card->waiting[card->nwaiting++] = (Waiting) {.group = group, .reader = reader};
+		{
+			card->later[card->nlater].group = group;
+			card->later[card->nlater++].reader = reader;
+		}
 		if (!read_signal(over, &reader, group, &activity))
 			continue;
 		if (group->is_start)
@@ -425,9 +427,9 @@ walk_timeline(OverTime *over, const struct varlena *timeline)
 		appraise_indexes(over, &group->weights, &activity);
 		check_conditions_over_time(over, group, &activity);
 	}
-	for (int32 i = 0; i < card->nwaiting; i++)
-		if (read_signal(over, &card->waiting[i].reader, card->waiting[i].group, &activity))
-			appraise_indexes(over, &card->waiting[i].group->later, &activity);
+	for (int32 i = 0; i < card->nlater; i++)
+		if (read_signal(over, &card->later[i].reader, card->later[i].group, &activity))
+			appraise_indexes(over, &card->later[i].group->later, &activity);
 	scratch_release(card);
 	if (over->capacity > MOST_HOURS)
 	{
@@ -450,7 +452,7 @@ walk_profile(OverTime *over, Jsonb *profile)
 		for (int32 k = over->first; card->parts[i].profile && k < over->n; k++)
 			over->parts[(Size) i * over->n + k] = card->parts[i].sum;
 	for (int32 i = 0; i < card->nconditions; i++)
-		if (card->conditions[i].happened == card->turn)
+		if (condition_noted(card, i))
 			memset(over->conditions + (Size) i * over->n + over->first, true, over->n - over->first);
 	return once.fit;
 }
@@ -468,8 +470,7 @@ finish_instant(OverTime *over, int32 k, double fit)
 	for (int32 i = 0; i < card->nparts; i++)
 		card->parts[i].sum = over->parts[(Size) i * over->n + k];
 	for (int32 i = 0; i < card->nconditions; i++)
-		if (over->conditions[(Size) i * over->n + k])
-			card->conditions[i].happened = card->turn;
+		note_condition(card, i, over->conditions[(Size) i * over->n + k]);
 	for (int32 i = 0; i < card->absences.n; i++)
 		if (over->happened[(Size) card->absences.items[i] * over->n + k])
 			card->weights[card->absences.items[i]].happened = card->turn;
