@@ -28,35 +28,35 @@ typedef struct Walk
 /* What is counted by the day, hour by hour. */
 typedef struct DayCounts
 {
-	uint32		limited_day;	/* the day of the hour before, as far as occurrences are limited */
+	uint32		day;			/* of the hour before */
 	double		left[2];		/* how many occurrences count: on the same day, on a new one */
-	uint32		active_day;		/* the day of the hour before, as far as days are counted */
-	int32		active;
+	int32		active;			/* days in their window */
 } DayCounts;
 
 static inline DayCounts
 day_counts_begin(const SignalWeights *group)
 {
-	return (DayCounts) {PG_UINT32_MAX, {0, group->max_per_day}, PG_UINT32_MAX, 0};
+	return (DayCounts) {PG_UINT32_MAX, {group->max_per_day, group->max_per_day}, 0};
 }
 
 /*
- * Count an hour; returns how many of its occurrences are within the limit. All hours before a window have the same day,
- * which is none. (Whether a day is a new one cannot be predicted, so there are no branches.)
+ * Count an hour; returns how many of its occurrences are within the limit. An hour before a window counts nothing, so
+ * that the first one in it begins a day. (Whether a day is a new one cannot be predicted, so there is no branch on it.)
  */
 static inline double
-count_by_day(DayCounts *counts, const SignalWeights *group, int32 age, uint32 day, double occurrences)
+count_by_day(DayCounts *counts, uint32 day, double occurrences, bool limited, bool active)
 {
-	uint32		limited_day = day | -(uint32) (age >= group->limited_until);
-	uint32		active_day = day | -(uint32) (age >= group->active_until);
-	double		left_today = counts->left[limited_day != counts->limited_day];
-	double		limited = Min(occurrences, left_today);
+	bool		is_new = day != counts->day;
+	int32		days = Max(counts->active + is_new, 1);
+	double		left_today = counts->left[is_new];
+	double		within = 0;
 
-	counts->left[0] = left_today - limited;
-	counts->limited_day = limited_day;
-	counts->active += active_day != counts->active_day;
-	counts->active_day = active_day;
-	return limited;
+	if (limited)				/* (after it has been once, it always is) */
+		within = Min(occurrences, left_today);
+	counts->left[0] = left_today - within;
+	counts->active = active ? days : 0;
+	counts->day = day;
+	return within;
 }
 
 /*
@@ -64,12 +64,12 @@ count_by_day(DayCounts *counts, const SignalWeights *group, int32 age, uint32 da
  * Returns the last known hour, or NO_HOUR if there is none. "by_day" is the group's, and a constant here.
  */
 static pg_attribute_always_inline int32
-add_up_hours(const Scorecard *card, const SignalWeights *group, TimelineReader *reader, Walk walk, bool by_day, double *figures)
+add_up_hours(const Scorecard *card, const SignalWeights *group, TimelineReader *reader, const Walk *walk, bool by_day, double *figures)
 {
 	const uint8 *next = reader->next;
-	uint32		before = walk.known - reader->hour; /* hours before the last known one */
+	uint32		before = walk->known - reader->hour; /* hours before the last known one */
 	uint32		last = PG_UINT32_MAX;
-	int32		lag = walk.hour - walk.known;
+	int32		lag = walk->hour - walk->known;
 	const double *factors_a = group->factors[FIGURE_COUNT] + lag;
 	const double *factors_b = group->factors[FIGURE_COUNT + 1] + lag;
 	const double *factors_c = group->factors[FIGURE_COUNT + 2] + lag;
@@ -83,7 +83,10 @@ add_up_hours(const Scorecard *card, const SignalWeights *group, TimelineReader *
 	double		d = 0;
 	double		e = 0;
 	DayCounts	days = day_counts_begin(group);
+	int32		limited_before = group->limited_until - lag;	/* windows, as "before" */
+	int32		active_before = group->active_until - lag;
 	const Stretch *stretch = by_day ? stretch_of_hour(card->days, reader->hour) : NULL;
+	int32		stretch_before = by_day ? walk->known - stretch->until : 0;	/* the next one begins */
 
 	for (uint32 left = reader->left; left > 0; left--)
 	{
@@ -93,7 +96,7 @@ add_up_hours(const Scorecard *card, const SignalWeights *group, TimelineReader *
 		before -= padded_distance(&next, reader->end, &numbers);
 		if (numbers == 0)
 		{
-			if (unlikely(before >= walk.ages))	/* it is later */
+			if (unlikely(before >= walk->ages))	/* it is later */
 				continue;
 			a += factors_a[before];
 			b += factors_b[before];
@@ -106,7 +109,7 @@ add_up_hours(const Scorecard *card, const SignalWeights *group, TimelineReader *
 			if (numbers & 2)
 				occurrences = (double) padded_number(&next, reader->end);
 			value = numbers & 1 ? (double) padded_number(&next, reader->end) / MILLIONTHS : 0;
-			if (unlikely(before >= walk.ages))
+			if (unlikely(before >= walk->ages))
 				continue;
 			a += occurrences * factors_a[before];
 			b += occurrences * factors_b[before];
@@ -115,12 +118,12 @@ add_up_hours(const Scorecard *card, const SignalWeights *group, TimelineReader *
 		}
 		if (by_day)
 		{
-			int32		hour = walk.known - (int32) before;
 			double		limited;
 
-			while (unlikely(hour >= stretch->until))
-				stretch++;
-			limited = count_by_day(&days, group, lag + (int32) before, day_in_stretch(stretch, hour), occurrences);
+			while (unlikely((int32) before <= stretch_before))
+				stretch_before = walk->known - (++stretch)->until;
+			limited = count_by_day(&days, day_in_stretch(stretch, walk->known - (int32) before), occurrences,
+								   (int32) before < limited_before, (int32) before < active_before);
 			d += limited * factors_d[before];
 			e += limited * factors_e[before];
 		}
@@ -138,7 +141,7 @@ add_up_hours(const Scorecard *card, const SignalWeights *group, TimelineReader *
 		figures[FIGURE_LIMITED + 1] = e;
 		figures[FIGURE_ACTIVE_DAYS] = days.active;
 	}
-	return last == PG_UINT32_MAX ? NO_HOUR : walk.known - (int32) last;
+	return last == PG_UINT32_MAX ? NO_HOUR : walk->known - (int32) last;
 }
 
 #endif							/* LEADSCORE_ADD_UP_H */

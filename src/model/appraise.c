@@ -3,12 +3,12 @@
  * at an instant.
  *
  * One routine, appraise_lead(), implements score(), appraise(), contributions()
- * and features(), so they cannot disagree. It walks the timeline's signals. Sums,
- * the most common weights, are added up while the hours of their signal are read
- * (add_up.h). If a signal has others, its hours are unpacked once, oldest first;
- * each weight then reads the part of them that lies within its window. Weights
- * that count from the last hour of another signal follow, then the weights that
- * are worth something if nothing happened, and the rules. Most leads have few
+ * and features(), so they cannot disagree. It walks the timeline's signals. Most of
+ * what can be measured is added up while the hours of a signal are read (add_up.h).
+ * If a signal has a weight or condition of another kind, its hours are unpacked once,
+ * oldest first; each weight then reads the part of them that lies within its window.
+ * Weights that count from the last hour of another signal follow, then the weights
+ * that are worth something if nothing happened, and the rules. Most leads have few
  * hours of each signal, so the main cost is mispredicted branches; the code has
  * few branches that are hard to predict.
  */
@@ -53,13 +53,12 @@ book(const Scorecard *card, const Weight *w, double measured, int32 last_hour, C
 
 /* Book the points of a weight with if_none: 0 if it had something to measure. */
 static inline void
-book_absence(Scorecard *card, int32 index, double *total, Contribution *contributions)
+book_absence(Scorecard *card, int32 index, Contribution *contributions)
 {
 	const Weight *w = &card->weights[index];
 	bool		absent = w->happened != card->turn;
 
-	total = w->part >= 0 ? &card->parts[w->part].sum : total;
-	*total += absent * w->absent_points;	/* without a branch */
+	*w->total += absent * w->absent_points; /* without a branch */
 	if (contributions && absent)
 	{
 		contributions[index].uncapped_points = w->if_none;
@@ -137,7 +136,7 @@ scratch_release(Scorecard *card)
 
 /* add_up_hours() where the tables do not hold all that is looked up. */
 static pg_noinline int32
-add_up_slowly(const Scorecard *card, const SignalWeights *group, TimelineReader *reader, Walk walk, double *figures)
+add_up_slowly(const Scorecard *card, const SignalWeights *group, TimelineReader *reader, const Walk *walk, double *figures)
 {
 	DayCounts	days = day_counts_begin(group);
 	int32		last = NO_HOUR;
@@ -151,14 +150,15 @@ add_up_slowly(const Scorecard *card, const SignalWeights *group, TimelineReader 
 		int32		age;
 
 		padded_next_entry(reader, &occurrences, &value);
-		if (reader->hour > walk.known)
+		if (reader->hour > walk->known)
 			continue;
 		last = reader->hour;
-		age = walk.hour - last;
+		age = walk->hour - last;
 		for (int i = 0; i < FIGURE_VALUE; i++)
 			amounts[i] = (double) occurrences;
 		amounts[FIGURE_VALUE] = (double) value / MILLIONTHS;
-		amounts[FIGURE_LIMITED] = group->by_day ? count_by_day(&days, group, age, day_of_hour(card->days, last) + 1, (double) occurrences) : 0;
+		amounts[FIGURE_LIMITED] = !group->by_day ? 0 :
+			count_by_day(&days, day_of_hour(card->days, last) + 1, (double) occurrences, age < group->limited_until, age < group->active_until);
 		amounts[FIGURE_LIMITED + 1] = amounts[FIGURE_LIMITED];
 		for (int i = 0; i < SUMS; i++)
 			if (group->sums[i])
@@ -168,21 +168,28 @@ add_up_slowly(const Scorecard *card, const SignalWeights *group, TimelineReader 
 	return last;
 }
 
-/* Add up the rest of a signal's hours; returns the last known one, or NO_HOUR. */
-static pg_noinline int32
-add_up(const Scorecard *card, const SignalWeights *group, TimelineReader *reader, Walk walk, double *figures)
+/* Add up the rest of a signal's hours, of whatever kind; returns the last known one, or NO_HOUR. */
+static pg_attribute_always_inline int32
+add_up(const Scorecard *card, const SignalWeights *group, TimelineReader *reader, const Walk *walk, double *figures)
 {
 	int32		last;
 
-	if (unlikely(!walk.covered))
+	if (unlikely(!walk->covered))
 		last = add_up_slowly(card, group, reader, walk, figures);
 	else if (group->by_day)
 		last = add_up_hours(card, group, reader, walk, true, figures);
 	else
 		last = add_up_hours(card, group, reader, walk, false, figures);
 	if (group->needs_last_age && last != NO_HOUR)
-		figures[FIGURE_SINCE_LAST] = (walk.hour - last) / (double) HOURS_A_DAY;
+		figures[FIGURE_SINCE_LAST] = (walk->hour - last) / (double) HOURS_A_DAY;
 	return last;
+}
+
+/* The same, not inlined, for rarer cases. */
+static pg_noinline int32
+add_up_apart(const Scorecard *card, const SignalWeights *group, TimelineReader *reader, const Walk *walk, double *figures)
+{
+	return add_up(card, group, reader, walk, figures);
 }
 
 /* Read on until the next hour of the signal is after another hour. */
@@ -256,14 +263,14 @@ check_conditions(Scorecard *card, const SignalWeights *group, Activity *activity
 
 /* The same, of a signal that has been added up. */
 static inline void
-check_sums(Scorecard *card, const ReadSignal *signal, int32 hour)
+check_sums(Scorecard *card, const SignalWeights *group, int32 age)
 {
-	for (Weight **next = signal->group->added_conditions; *next; next++)
+	for (Weight **next = group->added_conditions; *next; next++)
 	{
 		const Weight *condition = *next;
 
 		note_condition(card, condition - card->conditions,
-					   (hour - signal->last_hour < condition->until) & condition_holds(condition, signal->figures[condition->figure]));
+					   (age < condition->until) & condition_holds(condition, group->figures[condition->figure]));
 	}
 }
 
@@ -316,109 +323,92 @@ book_sum(const Scorecard *card, Weight *w, const double *figures, int32 age, int
 	book(card, w, figures[w->figure], last_hour, contributions);
 }
 
-static inline void
-appraise_sums(Scorecard *card, const ReadSignal *signal, int32 hour, Appraisal *appraisal, Contribution *contributions)
-{
-	int32		age = hour - signal->last_hour;
-
-	for (Weight **next = signal->group->added_up; *next; next++)
-	{
-		reach_stage(card, *next, age, appraisal);
-		book_sum(card, *next, signal->figures, age, signal->last_hour, contributions);
-	}
-}
-
 /*
  * Appraise the weights that count from the last hour of another signal, which is known now. Most leads do not have
  * that signal; then all hours count, and have been added up.
  */
 static void
-appraise_later_sums(Scorecard *card, const ReadSignal *signal, Walk walk, Appraisal *appraisal, Contribution *contributions)
+appraise_later_sums(Scorecard *card, const SignalWeights *group, const Walk *walk, Appraisal *appraisal, Contribution *contributions)
 {
+	int32		age = walk->hour - group->last_hour;
 	const SignalWeights *since = NULL;
 	double		since_figures[FIGURES];
 	int32		since_last = NO_HOUR;
 
-	for (Weight **next = signal->group->added_later; *next; next++)
+	for (Weight **next = group->added_later; *next; next++)
 	{
 		Weight	   *w = *next;
 		bool		all = w->since->seen != card->turn;
-		const double *figures = all ? signal->figures : since_figures;
 
 		if (!all && w->since != since)
 		{
-			TimelineReader reader = signal->reader;
+			TimelineReader reader = group->reader;
 
 			since = w->since;
 			skip_hours(&reader, since->last_hour);
-			since_last = add_up(card, signal->group, &reader, walk, since_figures);
+			since_last = add_up_apart(card, group, &reader, walk, since_figures);
 		}
-		reach_stage(card, w, walk.hour - signal->last_hour, appraisal);
+		reach_stage(card, w, age, appraisal);
 		if (all || since_last != NO_HOUR)
-			book_sum(card, w, figures, walk.hour - signal->last_hour, signal->last_hour, contributions);
+			book_sum(card, w, all ? group->figures : since_figures, age, group->last_hour, contributions);
 	}
 }
 
 static pg_noinline void
-appraise_later(Scorecard *card, Walk walk, Appraisal *appraisal, Contribution *contributions)
+appraise_later(Scorecard *card, const Walk *walk, Appraisal *appraisal, Contribution *contributions)
 {
 	for (int32 i = 0; i < card->nlater; i++)
 	{
-		ReadSignal *signal = &card->later[i];
-		SignalWeights *group = signal->group;
+		SignalWeights *group = card->later[i];
 		Activity	activity;
 
+		if (group->seen != card->turn)	/* all its hours are later than the last known one */
+			continue;
 		if (group->adds_up)
 		{
-			appraise_later_sums(card, signal, walk, appraisal, contributions);
+			appraise_later_sums(card, group, walk, appraisal, contributions);
 			continue;
 		}
-		activity_begin(&activity, card, unpack_signal(card, &signal->reader, walk.hour, walk.known, group->needs_values), walk.hour);
+		activity_begin(&activity, card, unpack_signal(card, &group->reader, walk->hour, walk->known, group->needs_values), walk->hour);
 		appraise_weights(card, &group->later, true, &activity, appraisal, contributions);
 	}
 }
 
 /* Appraise a signal whose hours are unpacked; returns its last hour, or NO_HOUR. */
 static int32
-appraise_unpacked(Scorecard *card, const SignalWeights *group, TimelineReader *reader, Walk walk,
+appraise_unpacked(Scorecard *card, const SignalWeights *group, TimelineReader *reader, const Walk *walk,
 				  Appraisal *appraisal, Contribution *contributions)
 {
 	Activity	activity;
-	int32		n = unpack_signal(card, reader, walk.hour, walk.known, group->needs_values);
+	int32		n = unpack_signal(card, reader, walk->hour, walk->known, group->needs_values);
 
 	if (n == 0)
 		return NO_HOUR;
-	activity_begin(&activity, card, n, walk.hour);
+	activity_begin(&activity, card, n, walk->hour);
 	appraise_weights(card, &group->weights, false, &activity, appraisal, contributions);
 	check_conditions(card, group, &activity);
-	return walk.hour - activity.ages[n - 1];
+	return walk->hour - activity.ages[n - 1];
 }
 
 /* Appraise the reader's signal, of whatever kind; returns its last hour, or NO_HOUR. */
 static pg_noinline int32
-appraise_signal(Scorecard *card, SignalWeights *group, TimelineReader *reader, Walk walk,
+appraise_signal(Scorecard *card, SignalWeights *group, TimelineReader *reader, const Walk *walk,
 				Appraisal *appraisal, Contribution *contributions)
 {
-	ReadSignal *signal = &card->later[card->nlater];
+	int32		last;
 
-	signal->group = group;
-	signal->reader = *reader;
-	if (group->adds_up)
+	if (!group->adds_up)
+		return appraise_unpacked(card, group, reader, walk, appraisal, contributions);
+	last = add_up(card, group, reader, walk, group->figures);
+	if (last == NO_HOUR)
+		return NO_HOUR;
+	for (Weight **next = group->added_up; *next; next++)
 	{
-		signal->last_hour = add_up(card, group, reader, walk, signal->figures);
-		if (signal->last_hour == NO_HOUR)
-			return NO_HOUR;
-		appraise_sums(card, signal, walk.hour, appraisal, contributions);
-		check_sums(card, signal, walk.hour);
+		reach_stage(card, *next, walk->hour - last, appraisal);
+		book_sum(card, *next, group->figures, walk->hour - last, last, contributions);
 	}
-	else
-	{
-		signal->last_hour = appraise_unpacked(card, group, reader, walk, appraisal, contributions);
-		if (signal->last_hour == NO_HOUR)
-			return NO_HOUR;
-	}
-	card->nlater += group->later.n > 0;
-	return signal->last_hour;
+	check_sums(card, group, walk->hour - last);
+	return last;
 }
 
 static void
@@ -452,17 +442,20 @@ appraise_timeline(Scorecard *card, const struct varlena *timeline, int32 hour, i
 			last_hour = Max(last_hour, last);
 			continue;
 		}
+		if (group->later.n > 0)
+		{
+			group->reader = reader;
+			card->later[card->nlater++] = group;
+		}
 		if (likely(group->plain && plain))
 		{
-			double		figures[FIGURES];
-
-			last = add_up_hours(card, group, &reader, walk, false, figures);
+			last = add_up_hours(card, group, &reader, &walk, false, group->figures);
 			if (likely(last != NO_HOUR))
 				for (Weight **next = group->added_up; *next; next++)
-					book_sum(card, *next, figures, hour - last, last, NULL);
+					book_sum(card, *next, group->figures, hour - last, last, NULL);
 		}
 		else
-			last = appraise_signal(card, group, &reader, walk, appraisal, contributions);
+			last = appraise_signal(card, group, &reader, &walk, appraisal, contributions);
 		if (last == NO_HOUR)
 			continue;
 		last_hour = Max(last_hour, last);
@@ -470,9 +463,8 @@ appraise_timeline(Scorecard *card, const struct varlena *timeline, int32 hour, i
 	}
 
 	if (card->nlater > 0)
-		appraise_later(card, walk, appraisal, contributions);
+		appraise_later(card, &walk, appraisal, contributions);
 	appraisal->last_hour = Max(appraisal->last_hour, last_hour);
-	appraisal->engagement += card->parts[card->nparts].sum;
 }
 
 /* Appraise a profile. An unknown profile matches only if a profile without any attributes does. */
@@ -500,7 +492,6 @@ appraise_profile(Scorecard *card, Jsonb *profile, Appraisal *appraisal, Contribu
 			note_condition(card, condition, condition_holds(&card->conditions[condition], 1));
 		}
 	}
-	appraisal->fit += card->parts[card->nparts + 1].sum;
 }
 
 /* Whether a rule holds. */
@@ -528,11 +519,10 @@ appraise_rules(Scorecard *card, Appraisal *appraisal, Contribution *contribution
 	{
 		const Rule *rule = &card->rules[i];
 		bool		holds = rule_holds(card, rule);
-		double	   *total = rule->part >= 0 ? &card->parts[rule->part].sum : rule->profile ? &appraisal->fit : &appraisal->engagement;
 
 		CHECK_FOR_INTERRUPTS();
 		appraisal->rules |= rule->bit & -(uint64) holds;
-		*total += holds * rule->points; /* without a branch */
+		*rule->total += holds * rule->points;	/* without a branch */
 		if (contributions)
 		{
 			double		points = holds ? rule->points : 0;
@@ -545,13 +535,12 @@ appraise_rules(Scorecard *card, Appraisal *appraisal, Contribution *contribution
 void
 appraise_begin(Scorecard *card, Appraisal *appraisal)
 {
-	appraisal->engagement = appraisal->fit = 0;
 	appraisal->stage = -1;
 	appraisal->last_hour = NO_HOUR;
 	appraisal->rules = 0;
 	card->turn++;
 	for (int32 i = 0; i < card->nparts + 2; i++)
-		card->parts[i].sum = 0;
+		card->totals[i] = 0;
 	for (int32 i = 0; i < card->nheld; i++)
 		card->held[i] = 0;
 }
@@ -560,13 +549,15 @@ void
 appraise_end(Scorecard *card, Appraisal *appraisal, Contribution *contributions)
 {
 	for (int32 i = 0; i < card->absences.n; i++)
-		book_absence(card, card->absences.items[i], &appraisal->engagement, contributions);
+		book_absence(card, card->absences.items[i], contributions);
 	appraise_rules(card, appraisal, contributions);
 
+	appraisal->engagement = card->totals[card->nparts];
+	appraisal->fit = card->totals[card->nparts + 1];
 	for (int32 i = 0; i < card->nparts; i++)
 	{
 		const CategoryPart *part = &card->parts[i];
-		double		sum = clamp(part->sum, part->min_points, part->max_points);
+		double		sum = clamp(card->totals[i], part->min_points, part->max_points);
 
 		if (part->profile)
 			appraisal->fit += sum;
@@ -588,8 +579,10 @@ appraise_lead(Scorecard *card, const struct varlena *timeline, Jsonb *profile,
 	if (timeline)
 		appraise_timeline(card, timeline, hour, known, appraisal, contributions);
 	check_simple(card, hour);
-	scratch_release(card);
-	appraise_profile(card, profile, appraisal, contributions);
+	if (unlikely(card->bytes_size > MOST_BYTES || card->scratch_capacity > MOST_SCRATCH))
+		scratch_release(card);
+	if (card->nprofiles > 0)
+		appraise_profile(card, profile, appraisal, contributions);
 	appraise_end(card, appraisal, contributions);
 }
 

@@ -347,7 +347,7 @@ read_categories(CardReader *reader, JsonbContainer *document, const DocPath *roo
 					"max_points", &category->max_points, true);
 	}
 	names_finish(&reader->category_names, &array.path);
-	reader->card->parts = palloc0((2 * array.n + 2) * sizeof(CategoryPart));
+	reader->card->parts = palloc0(Max(2 * array.n, 1) * sizeof(CategoryPart));
 }
 
 static void
@@ -962,7 +962,7 @@ find_sums(CardReader *reader, SignalWeights *group)
 	group->added_up = find_figures(reader, group, &group->weights, reader->card->weights);
 	group->added_later = find_figures(reader, group, &group->later, reader->card->weights);
 	group->added_conditions = find_figures(reader, group, &group->measured, reader->card->conditions);
-	group->plain = group->adds_up && !group->by_day && group->later.n == 0 && group->measured.n == 0;
+	group->plain = group->adds_up && !group->by_day && group->measured.n == 0;
 	for (int32 i = 0; i < group->weights.n; i++)
 	{
 		const Weight *w = &reader->card->weights[group->weights.items[i]];
@@ -1027,7 +1027,14 @@ finish_groups(CardReader *reader, const DocPath *root)
 			continue;
 		card->weights[i].since = bsearch(&key, card->groups, card->ngroups, sizeof(SignalWeights), group_compare);
 	}
-	card->later = palloc((card->ngroups + 1) * sizeof(ReadSignal));
+	card->later = palloc(Max(card->ngroups, 1) * sizeof(SignalWeights *));
+}
+
+/* Where the points of a weight or rule go. */
+static double *
+total_of(Scorecard *card, int32 part, bool profile)
+{
+	return &card->totals[part >= 0 ? part : card->nparts + profile];
 }
 
 static Scorecard *
@@ -1068,12 +1075,11 @@ read_card(Jsonb *document, bool needs_ids)
 	read_segments(&reader, object, &root);
 	finish_groups(&reader, &root);
 	hash_destroy(reader.decays);
+	card->totals = palloc0((card->nparts + 2) * sizeof(double));
 	for (int32 i = 0; i < card->nweights; i++)
-	{
-		Weight	   *w = &card->weights[i];
-
-		w->total = &card->parts[w->part >= 0 ? w->part : card->nparts + (w->measure == MEASURE_PRESENT)].sum;
-	}
+		card->weights[i].total = total_of(card, card->weights[i].part, card->weights[i].measure == MEASURE_PRESENT);
+	for (int32 i = 0; i < card->nrules; i++)
+		card->rules[i].total = total_of(card, card->rules[i].part, card->rules[i].profile);
 	return card;
 }
 

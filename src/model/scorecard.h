@@ -132,7 +132,7 @@ typedef struct SignalWeights
 	bool		needs_last_age; /* something measures days since the last hour */
 	bool		adds_up;		/* all that is measured is added up while the hours are read */
 	bool		by_day;			/* some of it by the day */
-	bool		plain;			/* it adds up, and has nothing but sums that count from the beginning */
+	bool		plain;			/* it adds up, and has nothing but sums, some of which may be added up later */
 	int32		max_per_day;	/* of FIGURE_LIMITED; 0: there is none */
 	int32		limited_until;	/* its window, and that of FIGURE_ACTIVE_DAYS, as Weight.until */
 	int32		active_until;
@@ -149,24 +149,17 @@ typedef struct SignalWeights
 	/* while a lead is scored */
 	uint64		seen;			/* the turn that set last_hour */
 	int32		last_hour;
+	double		figures[FIGURES];	/* if it adds up */
+	TimelineReader reader;		/* before its hours, if weights wait until the whole timeline has been read */
 } SignalWeights;
 
 /* A condition that the last hour of its signal decides: it happened if that lies within a window. */
 typedef struct Simple
 {
 	const SignalWeights *group;
-	int32		condition;
+	uint32		condition;
 	int32		within;			/* hours */
 } Simple;
-
-/* A signal of a lead that has been read. */
-typedef struct ReadSignal
-{
-	SignalWeights *group;
-	TimelineReader reader;		/* before its hours, if weights wait until the whole timeline has been read */
-	int32		last_hour;
-	double		figures[FIGURES];	/* if it adds up */
-} ReadSignal;
 
 /* A category's event or profile part, limited by itself. */
 typedef struct CategoryPart
@@ -175,7 +168,6 @@ typedef struct CategoryPart
 	bool		profile;
 	double		min_points;
 	double		max_points;
-	double		sum;			/* while a lead is scored */
 } CategoryPart;
 
 typedef struct Stage
@@ -210,6 +202,7 @@ typedef struct Rule
 	bool		has_points;
 	bool		profile;		/* it concerns only profiles, so its points are fit */
 	int32		part;			/* of a category, or -1 */
+	double	   *total;			/* where its points go, as those of a weight */
 	uint64		bit;			/* in Appraisal.rules; 0: no segment names it */
 	/* conditions[]: from all_of on, those that must all hold; then the "any", then the "none" conditions */
 	int32		all_of;
@@ -260,7 +253,7 @@ typedef struct Scorecard
 	Simple	   *simple;
 	SignalWeights *groups;
 	SignalWeights *profiles;
-	CategoryPart *parts;		/* and two more, for event and profile weights without a category */
+	CategoryPart *parts;
 	Stage	   *stages;
 	Grade	   *grades;
 	Segment    *segments;
@@ -277,10 +270,11 @@ typedef struct Scorecard
 
 	/* while a lead is scored */
 	uint64		turn;			/* the number of the lead */
+	double	   *totals;			/* points of each part, then of events and of profiles without a category */
 	int32		nheld;			/* words */
 	uint64	   *held;			/* a bit for each condition that holds */
 	int32		nlater;
-	ReadSignal *later;			/* signals whose weights wait; room for one more than there are groups */
+	SignalWeights **later;		/* signals whose weights wait */
 
 	/* room for a timeline's bytes, and for the hours of one signal */
 	uint8	   *bytes;
@@ -302,13 +296,13 @@ nterms(const Scorecard *card)
 
 /* Note that a condition holds, and whether one does. */
 static inline void
-note_condition(Scorecard *card, int32 condition, bool holds)
+note_condition(Scorecard *card, uint32 condition, bool holds)
 {
 	card->held[condition / 64] |= (uint64) holds << condition % 64;
 }
 
 static inline bool
-condition_noted(const Scorecard *card, int32 condition)
+condition_noted(const Scorecard *card, uint32 condition)
 {
 	return card->held[condition / 64] >> condition % 64 & 1;
 }

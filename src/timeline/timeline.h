@@ -321,7 +321,7 @@ padded_distance(const uint8 **next, const uint8 *end, uint32 *numbers)
 	if (likely((bytes & 0x8080) != 0x8080))
 	{
 		/* one byte about as often as two, so without a branch: see timeline_next_entry() */
-		uint32		two = (uint8) bytes >> 7;
+		uint32		two = bytes >> 7 & 1;
 
 		*next += 1 + two;
 		return (int32) ((bytes >> 2 & 0x1f) + (bytes >> 3 & 0xfe0) * two);
