@@ -9,40 +9,94 @@
  * Most signals of a lead have few hours, so the main cost is the mispredicted end of a loop. Here
  * one loop does the work of all weights, and is the same for all signals: it always adds three
  * counts, and a value if the hour has one. (A sum that no weight asks for has another's factors.)
+ * A second loop serves the signals of which something is counted by the day.
  */
 #ifndef LEADSCORE_ADD_UP_H
 #define LEADSCORE_ADD_UP_H
 
 #include "model/appraise.h"
 
+/* Which hours are added up, and how. */
+typedef struct Walk
+{
+	int32		hour;			/* of the instant */
+	int32		known;			/* the last hour */
+	uint32		ages;			/* the factor tables reach from hour - known for so many hours */
+	bool		covered;		/* they reach back to all hours of the timeline, and the time zone's stretches forward */
+} Walk;
+
+/* What is counted by the day, hour by hour. */
+typedef struct DayCounts
+{
+	uint32		day;			/* of the hour before */
+	double		left[2];		/* how many occurrences count: on the same day, on a new one */
+	int32		active;			/* days in their window */
+} DayCounts;
+
+static inline DayCounts
+day_counts_begin(const SignalWeights *group)
+{
+	return (DayCounts) {PG_UINT32_MAX, {group->max_per_day, group->max_per_day}, 0};
+}
+
 /*
- * Read the hours of a signal up to "known", whose group is added up, and set what its weights measure
- * at "hour". The factor tables reach from hour - known for "ages" hours. Returns the last known hour,
- * or NO_HOUR if there is none.
+ * Count an hour; returns how many of its occurrences are within the limit. An hour before a window counts nothing, so
+ * that the first one in it begins a day. (Whether a day is a new one cannot be predicted, so there is no branch on it.)
  */
-static inline int32
-add_up(const SignalWeights *group, TimelineReader *reader, int32 hour, int32 known, uint32 ages, double *figures)
+static inline double
+count_by_day(DayCounts *counts, uint32 day, double occurrences, bool limited, bool active)
+{
+	bool		is_new = day != counts->day;
+	int32		days = Max(counts->active + is_new, 1);
+	double		left_today = counts->left[is_new];
+	double		within = 0;
+
+	if (limited)				/* (after it has been once, it always is) */
+		within = Min(occurrences, left_today);
+	counts->left[0] = left_today - within;
+	counts->active = active ? days : 0;
+	counts->day = day;
+	return within;
+}
+
+/*
+ * Read the rest of a signal's hours up to the last known one, and set the figures of its group, which is added up.
+ * Returns the last known hour, or NO_HOUR if there is none. "by_day" is the group's, and a constant here.
+ */
+static pg_attribute_always_inline int32
+add_up_hours(const Scorecard *card, const SignalWeights *group, TimelineReader *reader, const Walk *walk, bool by_day, double *figures)
 {
 	const uint8 *next = reader->next;
-	uint32		before = known - reader->base;	/* hours before "known" */
+	uint32		before = walk->known - reader->hour; /* hours before the last known one */
 	uint32		last = PG_UINT32_MAX;
-	const double *factors_a = group->factors[0] + (hour - known);
-	const double *factors_b = group->factors[1] + (hour - known);
-	const double *factors_c = group->factors[2] + (hour - known);
-	const double *factors_v = group->factors[FIGURE_VALUE] + (hour - known);
+	int32		lag = walk->hour - walk->known;
+	const double *factors_a = group->factors[FIGURE_COUNT] + lag;
+	const double *factors_b = group->factors[FIGURE_COUNT + 1] + lag;
+	const double *factors_c = group->factors[FIGURE_COUNT + 2] + lag;
+	const double *factors_v = group->factors[FIGURE_VALUE] + lag;
+	const double *factors_d = group->factors[FIGURE_LIMITED] + lag;
+	const double *factors_e = group->factors[FIGURE_LIMITED + 1] + lag;
 	double		a = 0;
 	double		b = 0;
 	double		c = 0;
 	double		v = 0;
+	double		d = 0;
+	double		e = 0;
+	DayCounts	days = day_counts_begin(group);
+	int32		limited_before = group->limited_until - lag;	/* windows, as "before" */
+	int32		active_before = group->active_until - lag;
+	const Stretch *stretch = by_day ? stretch_of_hour(card->days, reader->hour) : NULL;
+	int32		stretch_before = by_day ? walk->known - stretch->until : 0;	/* the next one begins */
 
 	for (uint32 left = reader->left; left > 0; left--)
 	{
+		double		occurrences = 1;
 		uint32		numbers;
 
 		before -= padded_distance(&next, reader->end, &numbers);
 		if (numbers == 0)
 		{
-			if (unlikely(before >= ages))	/* it is later */
+			if (unlikely(before >= walk->ages))	/* it is later */
 				continue;
 			a += factors_a[before];
 			b += factors_b[before];
@@ -50,28 +104,44 @@ add_up(const SignalWeights *group, TimelineReader *reader, int32 hour, int32 kno
 		}
 		else
 		{
-			double		occurrences = numbers & 2 ? (double) padded_number(&next, reader->end) : 1;
-			double		value = numbers & 1 ? (double) padded_number(&next, reader->end) / MILLIONTHS : 0;
+			double		value;
 
-			if (unlikely(before >= ages))
+			if (numbers & 2)
+				occurrences = (double) padded_number(&next, reader->end);
+			value = numbers & 1 ? (double) padded_number(&next, reader->end) / MILLIONTHS : 0;
+			if (unlikely(before >= walk->ages))
 				continue;
 			a += occurrences * factors_a[before];
 			b += occurrences * factors_b[before];
 			c += occurrences * factors_c[before];
 			v += value * factors_v[before];
 		}
+		if (by_day)
+		{
+			double		limited;
+
+			while (unlikely((int32) before <= stretch_before))
+				stretch_before = walk->known - (++stretch)->until;
+			limited = count_by_day(&days, day_in_stretch(stretch, walk->known - (int32) before), occurrences,
+								   (int32) before < limited_before, (int32) before < active_before);
+			d += limited * factors_d[before];
+			e += limited * factors_e[before];
+		}
 		last = before;
 	}
 	reader->next = next;
 	reader->left = 0;
-	figures[0] = a;
-	figures[1] = b;
-	figures[2] = c;
+	figures[FIGURE_COUNT] = a;
+	figures[FIGURE_COUNT + 1] = b;
+	figures[FIGURE_COUNT + 2] = c;
 	figures[FIGURE_VALUE] = v;
-	return last == PG_UINT32_MAX ? NO_HOUR : known - (int32) last;
+	if (by_day)
+	{
+		figures[FIGURE_LIMITED] = d;
+		figures[FIGURE_LIMITED + 1] = e;
+		figures[FIGURE_ACTIVE_DAYS] = days.active;
+	}
+	return last == PG_UINT32_MAX ? NO_HOUR : walk->known - (int32) last;
 }
-
-/* The same, where the tables do not reach back to all hours. */
-extern int32 add_up_slowly(const SignalWeights *group, TimelineReader *reader, int32 hour, int32 known, double *figures);
 
 #endif							/* LEADSCORE_ADD_UP_H */

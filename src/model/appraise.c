@@ -3,12 +3,12 @@
  * at an instant.
  *
  * One routine, appraise_lead(), implements score(), appraise(), contributions()
- * and features(), so they cannot disagree. It walks the timeline's signals. Sums,
- * the most common weights, are added up while the hours of their signal are read
- * (add_up.h). If a signal has others, its hours are unpacked once, oldest first;
- * each weight then reads the part of them that lies within its window. Weights
- * that count from the last hour of another signal follow, then the weights that
- * are worth something if nothing happened, and the rules. Most leads have few
+ * and features(), so they cannot disagree. It walks the timeline's signals. Most of
+ * what can be measured is added up while the hours of a signal are read (add_up.h).
+ * If a signal has a weight or condition of another kind, its hours are unpacked once,
+ * oldest first; each weight then reads the part of them that lies within its window.
+ * Weights that count from the last hour of another signal follow, then the weights
+ * that are worth something if nothing happened, and the rules. Most leads have few
  * hours of each signal, so the main cost is mispredicted branches; the code has
  * few branches that are hard to predict.
  */
@@ -53,13 +53,12 @@ book(const Scorecard *card, const Weight *w, double measured, int32 last_hour, C
 
 /* Book the points of a weight with if_none: 0 if it had something to measure. */
 static inline void
-book_absence(Scorecard *card, int32 index, double *total, Contribution *contributions)
+book_absence(Scorecard *card, int32 index, Contribution *contributions)
 {
 	const Weight *w = &card->weights[index];
 	bool		absent = w->happened != card->turn;
 
-	total = w->part >= 0 ? &card->parts[w->part].sum : total;
-	*total += absent * w->absent_points;	/* without a branch */
+	*w->total += absent * w->absent_points; /* without a branch */
 	if (contributions && absent)
 	{
 		contributions[index].uncapped_points = w->if_none;
@@ -133,9 +132,13 @@ scratch_release(Scorecard *card)
 	card->scratch_capacity = 0;
 }
 
-int32
-add_up_slowly(const SignalWeights *group, TimelineReader *reader, int32 hour, int32 known, double *figures)
+/* ---------- the figures of one signal ---------- */
+
+/* add_up_hours() where the tables do not hold all that is looked up. */
+static pg_noinline int32
+add_up_slowly(const Scorecard *card, const SignalWeights *group, TimelineReader *reader, const Walk *walk, double *figures)
 {
+	DayCounts	days = day_counts_begin(group);
 	int32		last = NO_HOUR;
 
 	memset(figures, 0, FIGURES * sizeof(double));
@@ -143,17 +146,67 @@ add_up_slowly(const SignalWeights *group, TimelineReader *reader, int32 hour, in
 	{
 		int64		occurrences;
 		int64		value;
+		double		amounts[SUMS];
+		int32		age;
 
 		padded_next_entry(reader, &occurrences, &value);
-		if (reader->hour > known)
+		if (reader->hour > walk->known)
 			continue;
 		last = reader->hour;
+		age = walk->hour - last;
+		for (int i = 0; i < FIGURE_VALUE; i++)
+			amounts[i] = (double) occurrences;
+		amounts[FIGURE_VALUE] = (double) value / MILLIONTHS;
+		amounts[FIGURE_LIMITED] = !group->by_day ? 0 :
+			count_by_day(&days, day_of_hour(card->days, last) + 1, (double) occurrences, age < group->limited_until, age < group->active_until);
+		amounts[FIGURE_LIMITED + 1] = amounts[FIGURE_LIMITED];
 		for (int i = 0; i < SUMS; i++)
 			if (group->sums[i])
-				figures[i] += (i == FIGURE_VALUE ? (double) value / MILLIONTHS : (double) occurrences) *
-					decay_factor(group->sums[i], hour - last);
+				figures[i] += amounts[i] * decay_factor(group->sums[i], age);
 	}
+	figures[FIGURE_ACTIVE_DAYS] = days.active;
 	return last;
+}
+
+/* Add up the rest of a signal's hours, of whatever kind; returns the last known one, or NO_HOUR. */
+static pg_attribute_always_inline int32
+add_up(const Scorecard *card, const SignalWeights *group, TimelineReader *reader, const Walk *walk, double *figures)
+{
+	int32		last;
+
+	if (unlikely(!walk->covered))
+		last = add_up_slowly(card, group, reader, walk, figures);
+	else if (group->by_day)
+		last = add_up_hours(card, group, reader, walk, true, figures);
+	else
+		last = add_up_hours(card, group, reader, walk, false, figures);
+	if (group->needs_last_age && last != NO_HOUR)
+		figures[FIGURE_SINCE_LAST] = (walk->hour - last) / (double) HOURS_A_DAY;
+	return last;
+}
+
+/* The same, not inlined, for rarer cases. */
+static pg_noinline int32
+add_up_apart(const Scorecard *card, const SignalWeights *group, TimelineReader *reader, const Walk *walk, double *figures)
+{
+	return add_up(card, group, reader, walk, figures);
+}
+
+/* Read on until the next hour of the signal is after another hour. */
+static void
+skip_hours(TimelineReader *reader, int32 hour)
+{
+	while (reader->left > 0)
+	{
+		TimelineReader next = *reader;
+		int64		occurrences;
+		int64		value;
+
+		padded_next_entry(&next, &occurrences, &value);
+		if (next.hour > hour)
+			return;
+		*reader = next;
+	}
 }
 
 /* A weight's signal last occurred "age" hours ago: the lead may have reached a later stage. */
@@ -173,13 +226,13 @@ reach_stage(const Scorecard *card, const Weight *w, int32 age, Appraisal *apprai
 
 /* The unpacked hours of a signal. (What is left out need not be cleared.) */
 static inline void
-activity_begin(Activity *a, const Scorecard *card, int32 first, int32 n, int32 hour)
+activity_begin(Activity *a, const Scorecard *card, int32 n, int32 hour)
 {
 	a->n = n;
 	a->hour = hour;
-	a->ages = card->ages + first;
-	a->occurrences = card->occurrences + first;
-	a->values = card->values + first;
+	a->ages = card->ages;
+	a->occurrences = card->occurrences;
+	a->values = card->values;
 	a->card = card;
 	a->days_from = n;
 	a->max_per_day = 0;
@@ -193,22 +246,35 @@ note_last(const Scorecard *card, SignalWeights *group, int32 last)
 	group->last_hour = last;
 }
 
-/* Mark the conditions on a signal that need a figure, and hold. */
+/* Note the conditions on a signal that need a figure, and hold. */
 static pg_noinline void
 check_conditions(Scorecard *card, const SignalWeights *group, Activity *activity)
 {
 	for (int32 i = 0; i < group->measured.n; i++)
 	{
-		Weight	   *condition = &card->conditions[group->measured.items[i]];
+		const Weight *condition = &card->conditions[group->measured.items[i]];
 		double		measured;
 
-		if (measure_apart(condition, activity, first_within(activity, condition->within), &measured) &&
-			condition_holds(condition, measured))
-			condition->happened = card->turn;
+		note_condition(card, group->measured.items[i],
+					   measure_apart(condition, activity, first_within(activity, condition->within), &measured) &&
+					   condition_holds(condition, measured));
 	}
 }
 
-/* Mark the conditions that hold by the last hour of their signal. */
+/* The same, of a signal that has been added up. */
+static inline void
+check_sums(Scorecard *card, const SignalWeights *group, int32 age)
+{
+	for (Weight **next = group->added_conditions; *next; next++)
+	{
+		const Weight *condition = *next;
+
+		note_condition(card, condition - card->conditions,
+					   (age < condition->until) & condition_holds(condition, group->figures[condition->figure]));
+	}
+}
+
+/* Note the conditions that hold by the last hour of their signal. */
 static inline void
 check_simple(Scorecard *card, int32 hour)
 {
@@ -216,11 +282,8 @@ check_simple(Scorecard *card, int32 hour)
 	uint64		turn = card->turn;
 
 	for (const Simple *simple = card->simple; simple < end; simple++)
-	{
-		bool		happened = (simple->group->seen == turn) & (hour - simple->group->last_hour < simple->within);
-
-		simple->what->happened = turn & -(uint64) happened;	/* without a branch */
-	}
+		note_condition(card, simple->condition,
+					   (simple->group->seen == turn) & (hour - simple->group->last_hour < simple->within));	/* no branch */
 }
 
 /*
@@ -250,38 +313,102 @@ appraise_weights(Scorecard *card, const Indexes *weights, bool later, Activity *
 	}
 }
 
-/* Appraise the weights of a signal that has been added up. */
+/* Book the points of a weight of a signal that has been added up, and last occurred "age" hours ago. */
 static inline void
-appraise_sums(Scorecard *card, const SignalWeights *group, const double *figures, int32 hour, int32 last,
-			  Appraisal *appraisal, Contribution *contributions)
+book_sum(const Scorecard *card, Weight *w, const double *figures, int32 age, int32 last_hour, Contribution *contributions)
 {
-	uint64		turn = card->turn;
-	int32		age = hour - last;
+	if (age >= w->until)
+		return;
+	w->happened = card->turn;
+	book(card, w, figures[w->figure], last_hour, contributions);
+}
 
-	for (Weight **next = group->added_up; *next; next++)
+/*
+ * Appraise the weights that count from the last hour of another signal, which is known now. Most leads do not have
+ * that signal; then all hours count, and have been added up.
+ */
+static void
+appraise_later_sums(Scorecard *card, const SignalWeights *group, const Walk *walk, Appraisal *appraisal, Contribution *contributions)
+{
+	int32		age = walk->hour - group->last_hour;
+	const SignalWeights *since = NULL;
+	double		since_figures[FIGURES];
+	int32		since_last = NO_HOUR;
+
+	for (Weight **next = group->added_later; *next; next++)
 	{
 		Weight	   *w = *next;
+		bool		all = w->since->seen != card->turn;
 
+		if (!all && w->since != since)
+		{
+			TimelineReader reader = group->reader;
+
+			since = w->since;
+			skip_hours(&reader, since->last_hour);
+			since_last = add_up_apart(card, group, &reader, walk, since_figures);
+		}
 		reach_stage(card, w, age, appraisal);
-		if (age >= w->until)
-			continue;
-		w->happened = turn;
-		book(card, w, figures[w->figure], last, contributions);
+		if (all || since_last != NO_HOUR)
+			book_sum(card, w, all ? group->figures : since_figures, age, group->last_hour, contributions);
 	}
 }
 
-/* Appraise the weights that count from the last hour of another signal, which is known now. */
 static pg_noinline void
-appraise_waiting(Scorecard *card, int32 hour, Appraisal *appraisal, Contribution *contributions)
+appraise_later(Scorecard *card, const Walk *walk, Appraisal *appraisal, Contribution *contributions)
 {
-	for (int32 i = 0; i < card->nwaiting; i++)
+	for (int32 i = 0; i < card->nlater; i++)
 	{
-		const Waiting *waiting = &card->waiting[i];
+		SignalWeights *group = card->later[i];
 		Activity	activity;
 
-		activity_begin(&activity, card, waiting->first, waiting->n, hour);
-		appraise_weights(card, &waiting->group->later, true, &activity, appraisal, contributions);
+		if (group->seen != card->turn)	/* all its hours are later than the last known one */
+			continue;
+		if (group->adds_up)
+		{
+			appraise_later_sums(card, group, walk, appraisal, contributions);
+			continue;
+		}
+		activity_begin(&activity, card, unpack_signal(card, &group->reader, walk->hour, walk->known, group->needs_values), walk->hour);
+		appraise_weights(card, &group->later, true, &activity, appraisal, contributions);
 	}
+}
+
+/* Appraise a signal whose hours are unpacked; returns its last hour, or NO_HOUR. */
+static int32
+appraise_unpacked(Scorecard *card, const SignalWeights *group, TimelineReader *reader, const Walk *walk,
+				  Appraisal *appraisal, Contribution *contributions)
+{
+	Activity	activity;
+	int32		n = unpack_signal(card, reader, walk->hour, walk->known, group->needs_values);
+
+	if (n == 0)
+		return NO_HOUR;
+	activity_begin(&activity, card, n, walk->hour);
+	appraise_weights(card, &group->weights, false, &activity, appraisal, contributions);
+	check_conditions(card, group, &activity);
+	return walk->hour - activity.ages[n - 1];
+}
+
+/* Appraise the reader's signal, of whatever kind; returns its last hour, or NO_HOUR. */
+static pg_noinline int32
+appraise_signal(Scorecard *card, SignalWeights *group, TimelineReader *reader, const Walk *walk,
+				Appraisal *appraisal, Contribution *contributions)
+{
+	int32		last;
+
+	if (!group->adds_up)
+		return appraise_unpacked(card, group, reader, walk, appraisal, contributions);
+	last = add_up(card, group, reader, walk, group->figures);
+	if (last == NO_HOUR)
+		return NO_HOUR;
+	for (Weight **next = group->added_up; *next; next++)
+	{
+		reach_stage(card, *next, walk->hour - last, appraisal);
+		book_sum(card, *next, group->figures, walk->hour - last, last, contributions);
+	}
+	check_sums(card, group, walk->hour - last);
+	return last;
 }
 
 static void
@@ -289,21 +416,22 @@ appraise_timeline(Scorecard *card, const struct varlena *timeline, int32 hour, i
 				  Appraisal *appraisal, Contribution *contributions)
 {
 	TimelineReader reader;
-	double		figures[FIGURES];
-	uint32		ages = card->covered_ages - (hour - known);
-	bool		covered;		/* by the factor tables */
+	Walk		walk = {hour, known, card->covered_ages - (hour - known), false};
+	bool		plain;			/* signals are appraised here, if they are plain */
+	int32		last_hour = NO_HOUR;
 
-	card->nwaiting = 0;
-	card->scratch_used = 0;
+	card->nlater = 0;
 	read_padded(card, &reader, timeline);
-	covered = reader.base <= known && hour - reader.base < card->covered_ages;
-	if (unlikely(!covered && reader.base <= known))
-		extend_sums(card, hour - reader.base);
+	if (likely(reader.base <= known))
+	{
+		walk.covered = hour - reader.base < card->covered_ages && known < local_days_until(card->days);
+		if (unlikely(!walk.covered))
+			extend_sums(card, hour - reader.base);
+	}
+	plain = walk.covered && contributions == NULL;
 	while (padded_next_signal(&reader))
 	{
 		SignalWeights *group;
-		Activity	activity;
-		int32		n;
 		int32		last;
 
 		CHECK_FOR_INTERRUPTS();
@@ -311,47 +439,32 @@ appraise_timeline(Scorecard *card, const struct varlena *timeline, int32 hour, i
 		if (group == NULL)
 		{
 			last = skip_signal(&reader, known);
-			appraisal->last_hour = Max(appraisal->last_hour, last);
+			last_hour = Max(last_hour, last);
 			continue;
 		}
-
-		if (group->adds_up)
-		{
-			last = covered ? add_up(group, &reader, hour, known, ages, figures) : add_up_slowly(group, &reader, hour, known, figures);
-			if (last == NO_HOUR)
-				continue;
-			if (group->needs_last_age)
-				figures[FIGURE_DAYS] = (hour - last) / (double) HOURS_A_DAY;
-			appraisal->last_hour = Max(appraisal->last_hour, last);
-			note_last(card, group, last);
-			appraise_sums(card, group, figures, hour, last, appraisal, contributions);
-			continue;
-		}
-
-		n = unpack_signal(card, &reader, hour, known, group->needs_values);
-		if (n == 0)
-			continue;
-		activity_begin(&activity, card, card->scratch_used, n, hour);
-		last = hour - activity.ages[activity.n - 1];
-		appraisal->last_hour = Max(appraisal->last_hour, last);
-		note_last(card, group, last);
-		appraise_weights(card, &group->weights, false, &activity, appraisal, contributions);
-		if (group->measured.n > 0)
-			check_conditions(card, group, &activity);
 		if (group->later.n > 0)
 		{
-			Waiting    *waiting = &card->waiting[card->nwaiting++];
-
-			waiting->group = group;
-			waiting->first = card->scratch_used;
-			waiting->n = n;
-			card->scratch_used += n;
+			group->reader = reader;
+			card->later[card->nlater++] = group;
 		}
+		if (likely(group->plain && plain))
+		{
+			last = add_up_hours(card, group, &reader, &walk, false, group->figures);
+			if (likely(last != NO_HOUR))
+				for (Weight **next = group->added_up; *next; next++)
+					book_sum(card, *next, group->figures, hour - last, last, NULL);
+		}
+		else
+			last = appraise_signal(card, group, &reader, &walk, appraisal, contributions);
+		if (last == NO_HOUR)
+			continue;
+		last_hour = Max(last_hour, last);
+		note_last(card, group, last);
 	}
 
-	if (card->nwaiting > 0)
-		appraise_waiting(card, hour, appraisal, contributions);
-	appraisal->engagement += card->parts[card->nparts].sum;
+	if (card->nlater > 0)
+		appraise_later(card, &walk, appraisal, contributions);
+	appraisal->last_hour = Max(appraisal->last_hour, last_hour);
 }
 
 /* Appraise a profile. An unknown profile matches only if a profile without any attributes does. */
@@ -374,31 +487,29 @@ appraise_profile(Scorecard *card, Jsonb *profile, Appraisal *appraisal, Contribu
 		}
 		for (int32 j = 0; j < group->conditions.n; j++)
 		{
-			Weight	   *condition = &card->conditions[group->conditions.items[j]];
+			int32		condition = group->conditions.items[j];
 
-			if (condition_holds(condition, 1))
-				condition->happened = card->turn;
+			note_condition(card, condition, condition_holds(&card->conditions[condition], 1));
 		}
 	}
-	appraisal->fit += card->parts[card->nparts + 1].sum;
 }
 
-/* Whether a rule holds. All conditions are read: that is cheaper than a branch for each, which cannot be predicted. */
+/* Whether a rule holds. */
 static inline bool
 rule_holds(const Scorecard *card, const Rule *rule)
 {
-	const Weight *conditions = card->conditions;
-	uint64		turn = card->turn;
-	bool		fails = false;
-	bool		any = rule->any_of == rule->none_of;
+	uint64		fails = 0;
+	uint64		any = rule->any_of == rule->none_of;
 
-	for (int32 i = rule->all_of; i < rule->any_of; i++)
-		fails |= conditions[i].happened != turn;
-	for (int32 i = rule->any_of; i < rule->none_of; i++)
-		any |= conditions[i].happened == turn;
-	for (int32 i = rule->none_of; i < rule->end; i++)
-		fails |= conditions[i].happened == turn;
-	return any && !fails;
+	for (int32 i = 0; i < rule->nwords; i++)
+	{
+		const RuleWord *word = &rule->words[i];
+		uint64		held = card->held[word->word];
+
+		fails |= (word->all_of & ~held) | (word->none_of & held);
+		any |= word->any_of & held;
+	}
+	return any != 0 && fails == 0;
 }
 
 static void
@@ -408,11 +519,10 @@ appraise_rules(Scorecard *card, Appraisal *appraisal, Contribution *contribution
 	{
 		const Rule *rule = &card->rules[i];
 		bool		holds = rule_holds(card, rule);
-		double	   *total = rule->part >= 0 ? &card->parts[rule->part].sum : rule->profile ? &appraisal->fit : &appraisal->engagement;
 
 		CHECK_FOR_INTERRUPTS();
 		appraisal->rules |= rule->bit & -(uint64) holds;
-		*total += holds * rule->points; /* without a branch */
+		*rule->total += holds * rule->points;	/* without a branch */
 		if (contributions)
 		{
 			double		points = holds ? rule->points : 0;
@@ -425,26 +535,29 @@ appraise_rules(Scorecard *card, Appraisal *appraisal, Contribution *contribution
 void
 appraise_begin(Scorecard *card, Appraisal *appraisal)
 {
-	appraisal->engagement = appraisal->fit = 0;
 	appraisal->stage = -1;
 	appraisal->last_hour = NO_HOUR;
 	appraisal->rules = 0;
 	card->turn++;
 	for (int32 i = 0; i < card->nparts + 2; i++)
-		card->parts[i].sum = 0;
+		card->totals[i] = 0;
+	for (int32 i = 0; i < card->nheld; i++)
+		card->held[i] = 0;
 }
 
 void
 appraise_end(Scorecard *card, Appraisal *appraisal, Contribution *contributions)
 {
 	for (int32 i = 0; i < card->absences.n; i++)
-		book_absence(card, card->absences.items[i], &appraisal->engagement, contributions);
+		book_absence(card, card->absences.items[i], contributions);
 	appraise_rules(card, appraisal, contributions);
 
+	appraisal->engagement = card->totals[card->nparts];
+	appraisal->fit = card->totals[card->nparts + 1];
 	for (int32 i = 0; i < card->nparts; i++)
 	{
 		const CategoryPart *part = &card->parts[i];
-		double		sum = clamp(part->sum, part->min_points, part->max_points);
+		double		sum = clamp(card->totals[i], part->min_points, part->max_points);
 
 		if (part->profile)
 			appraisal->fit += sum;
@@ -466,8 +579,10 @@ appraise_lead(Scorecard *card, const struct varlena *timeline, Jsonb *profile,
 	if (timeline)
 		appraise_timeline(card, timeline, hour, known, appraisal, contributions);
 	check_simple(card, hour);
-	scratch_release(card);
-	appraise_profile(card, profile, appraisal, contributions);
+	if (unlikely(card->bytes_size > MOST_BYTES || card->scratch_capacity > MOST_SCRATCH))
+		scratch_release(card);
+	if (card->nprofiles > 0)
+		appraise_profile(card, profile, appraisal, contributions);
 	appraise_end(card, appraisal, contributions);
 }
 

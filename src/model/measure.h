@@ -72,7 +72,7 @@ first_since(const Weight *w, const Activity *a, uint64 turn)
 static inline const int32 *
 days_of(Activity *a, int32 first)
 {
-	int32	   *days = a->card->day_numbers + (a->ages - a->card->ages);
+	int32	   *days = a->card->day_numbers;
 
 	if (first < a->days_from)
 	{
@@ -102,7 +102,7 @@ count_limited(Activity *a, int32 first, int32 max_per_day)
 		return a->counted = a->occurrences;
 
 	days = days_of(a, first);
-	limited = a->card->limited + (a->ages - a->card->ages);
+	limited = a->card->limited;
 	for (int32 i = first; i < a->n; i++)
 	{
 		/* (whether a day is a new one cannot be predicted) */
@@ -229,10 +229,7 @@ condition_holds(const Weight *condition, double measured)
 	return measured >= condition->at_least && measured < condition->below;
 }
 
-/*
- * Unpack the known hours of the reader's signal, with values if needed, into
- * the free part of the scratch arrays; returns the number of hours.
- */
+/* Unpack the known hours of the reader's signal, with values if needed, into the scratch arrays; returns how many there are. */
 static inline int32
 unpack_signal(Scorecard *card, TimelineReader *reader, int32 hour, int32 known, bool needs_values)
 {
@@ -242,11 +239,11 @@ unpack_signal(Scorecard *card, TimelineReader *reader, int32 hour, int32 known, 
 	double	   *values;
 	int32		n = 0;
 
-	if (unlikely(r.left > (uint32) (card->scratch_capacity - card->scratch_used)))
-		scratch_enlarge(card, card->scratch_used + r.left);
-	ages = card->ages + card->scratch_used;
-	occurrences = card->occurrences + card->scratch_used;
-	values = card->values + card->scratch_used;
+	if (unlikely(r.left > (uint32) card->scratch_capacity))
+		scratch_enlarge(card, r.left);
+	ages = card->ages;
+	occurrences = card->occurrences;
+	values = card->values;
 	while (r.left > 0)
 	{
 		int64		o;

@@ -404,8 +404,7 @@ walk_timeline(OverTime *over, const struct varlena *timeline)
 	TimelineReader reader;
 	Activity	activity;
 
-	card->nwaiting = 0;
-	card->scratch_used = 0;
+	card->nlater = 0;
 	read_padded(card, &reader, timeline);
 	while (padded_next_signal(&reader))
 	{
@@ -417,7 +416,10 @@ walk_timeline(OverTime *over, const struct varlena *timeline)
 			continue;
 		}
 		if (group->later.n > 0)
-			card->waiting[card->nwaiting++] = (Waiting) {.group = group, .reader = reader};
+		{
+			group->reader = reader;
+			card->later[card->nlater++] = group;
+		}
 		if (!read_signal(over, &reader, group, &activity))
 			continue;
 		if (group->is_start)
@@ -425,9 +427,9 @@ walk_timeline(OverTime *over, const struct varlena *timeline)
 		appraise_indexes(over, &group->weights, &activity);
 		check_conditions_over_time(over, group, &activity);
 	}
-	for (int32 i = 0; i < card->nwaiting; i++)
-		if (read_signal(over, &card->waiting[i].reader, card->waiting[i].group, &activity))
-			appraise_indexes(over, &card->waiting[i].group->later, &activity);
+	for (int32 i = 0; i < card->nlater; i++)
+		if (read_signal(over, &card->later[i]->reader, card->later[i], &activity))
+			appraise_indexes(over, &card->later[i]->later, &activity);
 	scratch_release(card);
 	if (over->capacity > MOST_HOURS)
 	{
@@ -448,11 +450,11 @@ walk_profile(OverTime *over, Jsonb *profile)
 	appraise_profile(card, profile, &once, NULL);
 	for (int32 i = 0; i < card->nparts; i++)
 		for (int32 k = over->first; card->parts[i].profile && k < over->n; k++)
-			over->parts[(Size) i * over->n + k] = card->parts[i].sum;
+			over->parts[(Size) i * over->n + k] = card->totals[i];
 	for (int32 i = 0; i < card->nconditions; i++)
-		if (card->conditions[i].happened == card->turn)
+		if (condition_noted(card, i))
 			memset(over->conditions + (Size) i * over->n + over->first, true, over->n - over->first);
-	return once.fit;
+	return card->totals[card->nparts + 1];
 }
 
 /* Collect the results of the walk at one instant, as appraise_end() expects them. */
@@ -463,13 +465,12 @@ finish_instant(OverTime *over, int32 k, double fit)
 	Appraisal  *appraisal = &over->appraisals[k];
 
 	appraise_begin(card, appraisal);
-	appraisal->engagement = over->engagement[k];
-	appraisal->fit = fit;
 	for (int32 i = 0; i < card->nparts; i++)
-		card->parts[i].sum = over->parts[(Size) i * over->n + k];
+		card->totals[i] = over->parts[(Size) i * over->n + k];
+	card->totals[card->nparts] = over->engagement[k];
+	card->totals[card->nparts + 1] = fit;
 	for (int32 i = 0; i < card->nconditions; i++)
-		if (over->conditions[(Size) i * over->n + k])
-			card->conditions[i].happened = card->turn;
+		note_condition(card, i, over->conditions[(Size) i * over->n + k]);
 	for (int32 i = 0; i < card->absences.n; i++)
 		if (over->happened[(Size) card->absences.items[i] * over->n + k])
 			card->weights[card->absences.items[i]].happened = card->turn;
@@ -498,7 +499,7 @@ finish_plain(OverTime *over, double fit)
 		const CategoryPart *part = &card->parts[i];
 
 		if (part->profile)
-			fit += clamp(part->sum, part->min_points, part->max_points);
+			fit += clamp(card->totals[i], part->min_points, part->max_points);
 		else
 			add_part(over->engagement + over->first, over->parts + (Size) i * over->n + over->first, part, over->n - over->first);
 	}

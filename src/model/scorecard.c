@@ -347,7 +347,7 @@ read_categories(CardReader *reader, JsonbContainer *document, const DocPath *roo
 					"max_points", &category->max_points, true);
 	}
 	names_finish(&reader->category_names, &array.path);
-	reader->card->parts = palloc0((2 * array.n + 2) * sizeof(CategoryPart));
+	reader->card->parts = palloc0(Max(2 * array.n, 1) * sizeof(CategoryPart));
 }
 
 static void
@@ -806,6 +806,24 @@ read_conditions(CardReader *reader, JsonbContainer *object, const DocPath *path,
 	return profile;
 }
 
+/* The bits of a rule's conditions. */
+static void
+find_words(Rule *rule)
+{
+	int32		first = rule->all_of / 64;
+
+	rule->nwords = (rule->end - 1) / 64 - first + 1;
+	rule->words = palloc0(rule->nwords * sizeof(RuleWord));
+	for (int32 i = 0; i < rule->nwords; i++)
+		rule->words[i].word = first + i;
+	for (int32 i = rule->all_of; i < rule->end; i++)
+	{
+		RuleWord   *word = &rule->words[i / 64 - first];
+
+		*(i < rule->any_of ? &word->all_of : i < rule->none_of ? &word->any_of : &word->none_of) |= UINT64CONST(1) << i % 64;
+	}
+}
+
 static void
 read_rule(CardReader *reader, JsonbContainer *object, const DocPath *path, Rule *rule)
 {
@@ -827,6 +845,7 @@ read_rule(CardReader *reader, JsonbContainer *object, const DocPath *path, Rule 
 	if (rule->all_of == rule->end)
 		doc_fail(path, "It has no conditions.", "Write at least one of all_of, any_of and none_of, each an array of conditions.");
 	rule->part = read_category(reader, object, path, rule->profile, &rule->category);
+	find_words(rule);
 }
 
 static void
@@ -848,6 +867,8 @@ read_rules(CardReader *reader, JsonbContainer *document, const DocPath *root)
 		names_add(&reader->rule_names, card->rules[i].rule);
 	}
 	names_finish(&reader->rule_names, &array.path);
+	card->nheld = (card->nconditions + 63) / 64;
+	card->held = palloc0(Max(card->nheld, 1) * sizeof(uint64));
 }
 
 /* ---------- the whole document ---------- */
@@ -882,35 +903,76 @@ find_sum(SignalWeights *group, int32 first, int32 last, Decay *decay)
 	return -1;
 }
 
-/* Have a signal's weights added up while its hours are read, if that can be done with all of them. */
+/* Whether a group has, or now gets, one value of what all its figures of a kind must share. */
+static bool
+shares(int32 *shared, int32 wanted)
+{
+	if (*shared == 0)
+		*shared = wanted;
+	return *shared == wanted;
+}
+
+/* Which figure of its group a weight measures; -1: none. */
+static int32
+find_figure(CardReader *reader, SignalWeights *group, const Weight *w)
+{
+	Decay	   *decay = shared_decay(reader, w->decay ? w->decay->half_life : 0, w->decay ? w->decay->fades_over : 0, w->within);
+
+	switch (w->measure)
+	{
+		case MEASURE_COUNT:
+			if (w->max_per_day == 0)
+				return find_sum(group, FIGURE_COUNT, FIGURE_VALUE - 1, decay);
+			if (!shares(&group->max_per_day, w->max_per_day) || !shares(&group->limited_until, w->until))
+				return -1;
+			group->by_day = true;
+			return find_sum(group, FIGURE_LIMITED, SUMS - 1, decay);
+		case MEASURE_VALUE:
+			return find_sum(group, FIGURE_VALUE, FIGURE_VALUE, decay);
+		case MEASURE_ACTIVE_DAYS:
+			group->by_day = true;
+			return shares(&group->active_until, w->until) ? FIGURE_ACTIVE_DAYS : -1;
+		case MEASURE_DAYS_SINCE_LAST:
+			return FIGURE_SINCE_LAST;
+		default:
+			return -1;
+	}
+}
+
+/* Find the figures of some of a group's weights or conditions; the result ends with NULL. */
+static Weight **
+find_figures(CardReader *reader, SignalWeights *group, const Indexes *indexes, Weight *weights)
+{
+	Weight	  **found = palloc0((indexes->n + 1) * sizeof(Weight *));
+
+	for (int32 i = 0; group->adds_up && i < indexes->n; i++)
+	{
+		found[i] = &weights[indexes->items[i]];
+		found[i]->figure = find_figure(reader, group, found[i]);
+		group->adds_up = found[i]->figure >= 0;
+	}
+	return found;
+}
+
+/* Have all that a signal's weights and conditions measure added up while its hours are read, if that can be done. */
 static void
 find_sums(CardReader *reader, SignalWeights *group)
 {
-	group->adds_up = group->weights.n > 0 && group->later.n == 0 && group->measured.n == 0;
-	group->added_up = palloc0((group->weights.n + 1) * sizeof(Weight *));
-	for (int32 i = 0; group->adds_up && i < group->weights.n; i++)
+	group->adds_up = true;
+	group->added_up = find_figures(reader, group, &group->weights, reader->card->weights);
+	group->added_later = find_figures(reader, group, &group->later, reader->card->weights);
+	group->added_conditions = find_figures(reader, group, &group->measured, reader->card->conditions);
+	group->plain = group->adds_up && !group->by_day && group->measured.n == 0;
+	for (int32 i = 0; i < group->weights.n; i++)
 	{
-		Weight	   *w = &reader->card->weights[group->weights.items[i]];
-		Decay	   *decay = shared_decay(reader, w->decay ? w->decay->half_life : 0, w->decay ? w->decay->fades_over : 0, w->within);
+		const Weight *w = &reader->card->weights[group->weights.items[i]];
 
-		w->figure = -1;
-		if (w->measure == MEASURE_COUNT && w->max_per_day == 0)
-			w->figure = find_sum(group, 0, FIGURE_VALUE - 1, decay);
-		else if (w->measure == MEASURE_VALUE)
-			w->figure = find_sum(group, FIGURE_VALUE, FIGURE_VALUE, decay);
-		else if (w->measure == MEASURE_DAYS_SINCE_LAST)
-			w->figure = FIGURE_DAYS;
-		group->adds_up = w->figure >= 0;
-		group->added_up[i] = w;
+		group->plain = group->plain && w->figure < SUMS && w->stage < 0;
 	}
-	if (group->adds_up && group->sums[FIGURE_VALUE] == NULL)	/* at least one sum: the loop looks its factors up */
-		(void) find_sum(group, 0, 0, shared_decay(reader, 0, 0, 0));
-}
-
-static void
-add_simple(Scorecard *card, Weight *what, SignalWeights *group)
-{
-	card->simple[card->nsimple++] = (Simple) {what, group, what->until};
+	for (int i = 0; i < SUMS; i++)
+		if (group->sums[i])
+			return;
+	group->sums[0] = shared_decay(reader, 0, 0, 0); /* at least one: the loop looks factors up */
 }
 
 /* List the conditions that the last hour of a signal decides. */
@@ -920,11 +982,11 @@ find_simple(Scorecard *card)
 	card->simple = palloc(Max(card->nconditions, 1) * sizeof(Simple));
 	for (int i = 0; i < card->ngroups; i++)
 	{
-		SignalWeights *group = &card->groups[i];
+		const Indexes *conditions = &card->groups[i].conditions;
 
-		for (int32 j = 0; j < group->conditions.n; j++)
-			if (card->conditions[group->conditions.items[j]].any_figure)
-				add_simple(card, &card->conditions[group->conditions.items[j]], group);
+		for (int32 j = 0; j < conditions->n; j++)
+			if (card->conditions[conditions->items[j]].any_figure)
+				card->simple[card->nsimple++] = (Simple) {&card->groups[i], conditions->items[j], card->conditions[conditions->items[j]].until};
 	}
 }
 
@@ -933,7 +995,6 @@ static void
 finish_groups(CardReader *reader, const DocPath *root)
 {
 	Scorecard  *card = reader->card;
-	bool		waiting = false;
 
 	qsort(card->groups, card->ngroups, sizeof(SignalWeights), group_compare);
 	for (int i = 1; reader->needs_ids && i < card->ngroups; i++)
@@ -965,10 +1026,15 @@ finish_groups(CardReader *reader, const DocPath *root)
 		if (reader->since[i] == NULL || !reader->needs_ids)
 			continue;
 		card->weights[i].since = bsearch(&key, card->groups, card->ngroups, sizeof(SignalWeights), group_compare);
-		waiting = true;
 	}
-	if (waiting)
-		card->waiting = palloc(card->ngroups * sizeof(Waiting));
+	card->later = palloc(Max(card->ngroups, 1) * sizeof(SignalWeights *));
+}
+
+/* Where the points of a weight or rule go. */
+static double *
+total_of(Scorecard *card, int32 part, bool profile)
+{
+	return &card->totals[part >= 0 ? part : card->nparts + profile];
 }
 
 static Scorecard *
@@ -1009,12 +1075,11 @@ read_card(Jsonb *document, bool needs_ids)
 	read_segments(&reader, object, &root);
 	finish_groups(&reader, &root);
 	hash_destroy(reader.decays);
+	card->totals = palloc0((card->nparts + 2) * sizeof(double));
 	for (int32 i = 0; i < card->nweights; i++)
-	{
-		Weight	   *w = &card->weights[i];
-
-		w->total = &card->parts[w->part >= 0 ? w->part : card->nparts + (w->measure == MEASURE_PRESENT)].sum;
-	}
+		card->weights[i].total = total_of(card, card->weights[i].part, card->weights[i].measure == MEASURE_PRESENT);
+	for (int32 i = 0; i < card->nrules; i++)
+		card->rules[i].total = total_of(card, card->rules[i].part, card->rules[i].profile);
 	return card;
 }
 

@@ -81,7 +81,7 @@ typedef struct Weight
 	Decay	   *decay;			/* or NULL */
 	struct SignalWeights *since;	/* only hours after the last hour of this signal are measured; NULL: all */
 	double	   *total;			/* where its points go: the sum of a part, or of what has no category */
-	uint64		happened;		/* the turn in which it measured something; for a condition, in which it held */
+	uint64		happened;		/* the turn in which it measured something */
 	double		points;
 	double		if_none;		/* points if there is nothing to measure */
 	double		absent_points;	/* the same within the weight's limits */
@@ -105,12 +105,15 @@ typedef struct Indexes
 	int32	   *items;
 } Indexes;
 
-/* What is added up while the hours of a signal are read: three sums of occurrences, and one of values. */
+/* What is added up while the hours of a signal are read. */
 enum
 {
-	FIGURE_VALUE = 3,
-	SUMS,
-	FIGURE_DAYS = SUMS,			/* since the last hour, which is no sum */
+	FIGURE_COUNT,				/* three sums of occurrences */
+	FIGURE_VALUE = 3,			/* one of values */
+	FIGURE_LIMITED,				/* two of occurrences, at most so many a day */
+	SUMS = 6,
+	FIGURE_ACTIVE_DAYS = SUMS,	/* and figures that are no sums */
+	FIGURE_SINCE_LAST,
 	FIGURES
 };
 
@@ -127,10 +130,17 @@ typedef struct SignalWeights
 	bool		nobody_matches; /* an unknown profile has this signal */
 	bool		is_start;		/* some weight counts from its last hour */
 	bool		needs_last_age; /* something measures days since the last hour */
-	bool		adds_up;		/* all weights are added up, conditions need only one hour */
+	bool		adds_up;		/* all that is measured is added up while the hours are read */
+	bool		by_day;			/* some of it by the day */
+	bool		plain;			/* it adds up, and has nothing but sums, some of which may be added up later */
+	int32		max_per_day;	/* of FIGURE_LIMITED; 0: there is none */
+	int32		limited_until;	/* its window, and that of FIGURE_ACTIVE_DAYS, as Weight.until */
+	int32		active_until;
 	Decay	   *sums[SUMS];		/* what is added up: NULL: nothing */
 	const double *factors[SUMS];	/* its table; if nothing is added up, any */
 	Weight	  **added_up;		/* the weights, then NULL */
+	Weight	  **added_later;	/* the same of those that count from the last hour of another signal */
+	Weight	  **added_conditions;
 	Indexes		weights;		/* those that count from the beginning */
 	Indexes		later;			/* those that count from the last hour of another signal */
 	Indexes		conditions;
@@ -139,24 +149,17 @@ typedef struct SignalWeights
 	/* while a lead is scored */
 	uint64		seen;			/* the turn that set last_hour */
 	int32		last_hour;
+	double		figures[FIGURES];	/* if it adds up */
+	TimelineReader reader;		/* before its hours, if weights wait until the whole timeline has been read */
 } SignalWeights;
 
 /* A condition that the last hour of its signal decides: it happened if that lies within a window. */
 typedef struct Simple
 {
-	Weight	   *what;
-	SignalWeights *group;
+	const SignalWeights *group;
+	uint32		condition;
 	int32		within;			/* hours */
 } Simple;
-
-/* A signal of a lead whose weights wait until the whole timeline has been read. */
-typedef struct Waiting
-{
-	SignalWeights *group;
-	int32		first;			/* its hours in the scratch arrays, in appraise.c */
-	int32		n;
-	TimelineReader reader;		/* or unread, in over_time.c */
-} Waiting;
 
 /* A category's event or profile part, limited by itself. */
 typedef struct CategoryPart
@@ -165,7 +168,6 @@ typedef struct CategoryPart
 	bool		profile;
 	double		min_points;
 	double		max_points;
-	double		sum;			/* while a lead is scored */
 } CategoryPart;
 
 typedef struct Stage
@@ -181,6 +183,15 @@ typedef struct Grade
 	double		min_fit;
 } Grade;
 
+/* Conditions of a rule that share a word of Scorecard.held: a bit for each. */
+typedef struct RuleWord
+{
+	int32		word;
+	uint64		all_of;
+	uint64		any_of;
+	uint64		none_of;
+} RuleWord;
+
 /* A condition across signals. */
 typedef struct Rule
 {
@@ -191,12 +202,15 @@ typedef struct Rule
 	bool		has_points;
 	bool		profile;		/* it concerns only profiles, so its points are fit */
 	int32		part;			/* of a category, or -1 */
+	double	   *total;			/* where its points go, as those of a weight */
 	uint64		bit;			/* in Appraisal.rules; 0: no segment names it */
 	/* conditions[]: from all_of on, those that must all hold; then the "any", then the "none" conditions */
 	int32		all_of;
 	int32		any_of;
 	int32		none_of;
 	int32		end;
+	int32		nwords;			/* the same as bits */
+	RuleWord   *words;
 } Rule;
 
 typedef struct Segment
@@ -239,7 +253,7 @@ typedef struct Scorecard
 	Simple	   *simple;
 	SignalWeights *groups;
 	SignalWeights *profiles;
-	CategoryPart *parts;		/* and two more, for event and profile weights without a category */
+	CategoryPart *parts;
 	Stage	   *stages;
 	Grade	   *grades;
 	Segment    *segments;
@@ -256,14 +270,16 @@ typedef struct Scorecard
 
 	/* while a lead is scored */
 	uint64		turn;			/* the number of the lead */
-	int32		nwaiting;
-	Waiting    *waiting;		/* room for one per group, if a weight waits */
+	double	   *totals;			/* points of each part, then of events and of profiles without a category */
+	int32		nheld;			/* words */
+	uint64	   *held;			/* a bit for each condition that holds */
+	int32		nlater;
+	SignalWeights **later;		/* signals whose weights wait */
 
 	/* room for a timeline's bytes, and for the hours of one signal */
 	uint8	   *bytes;
 	Size		bytes_size;
 	int32		scratch_capacity;
-	int32		scratch_used;	/* by signals that wait */
 	int32	   *ages;
 	double	   *occurrences;
 	double	   *values;
@@ -276,6 +292,19 @@ static inline int32
 nterms(const Scorecard *card)
 {
 	return card->nweights + card->nrules;
+}
+
+/* Note that a condition holds, and whether one does. */
+static inline void
+note_condition(Scorecard *card, uint32 condition, bool holds)
+{
+	card->held[condition / 64] |= (uint64) holds << condition % 64;
+}
+
+static inline bool
+condition_noted(const Scorecard *card, uint32 condition)
+{
+	return card->held[condition / 64] >> condition % 64 & 1;
 }
 
 extern void *scorecard_compile(Jsonb *document);

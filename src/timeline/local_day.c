@@ -14,6 +14,8 @@ PG_FUNCTION_INFO_V1(day_start);
 /* 2100-01-01: from then on, each call looks up the zone. */
 #define LAST_SECOND INT64CONST(4102444800)
 
+const Stretch utc_stretch = {0, PG_INT32_MAX, 0, 0};
+
 /* Whether a name is a POSIX time zone rule, such as EST5EDT, and not the name of a zone's file. */
 static bool
 is_posix_rule(pg_tz *zone)
@@ -132,9 +134,8 @@ days_of_hours(LocalDays *days, int32 hour, const int32 *ages, int32 n, int32 *re
 
 		result[i] = day_of_hour(days, hour - ages[i]);
 		stretch = &days->stretches[days->last];
-		/* (the first hours of 1970 may be on the day before) */
 		for (i++; i < n && hour - ages[i] < stretch->until; i++)
-			result[i] = (int32) ((uint32) (hour - ages[i] + stretch->hours + HOURS_A_DAY) / HOURS_A_DAY) - 1;
+			result[i] = (int32) day_in_stretch(stretch, hour - ages[i]) - 1;
 	}
 }
 

@@ -29,6 +29,8 @@ typedef struct LocalDays
 	Stretch    *stretches;
 } LocalDays;
 
+extern const Stretch utc_stretch;
+
 extern LocalDays *local_days(const char *zone);
 extern int32 local_offset_elsewhere(LocalDays *days, int32 hour);
 extern const char *time_zone_fault(const char *name);
@@ -42,6 +44,29 @@ local_offset(LocalDays *days, int32 hour)
 	const Stretch *last = &days->stretches[days->last];
 
 	return hour >= last->from && hour < last->until ? last->offset : local_offset_elsewhere(days, hour);
+}
+
+/* The stretch of an hour; NULL days: UTC. Hours from local_days_until() on are in none. */
+static inline const Stretch *
+stretch_of_hour(LocalDays *days, int32 hour)
+{
+	if (days == NULL)
+		return &utc_stretch;
+	(void) local_offset(days, hour);
+	return &days->stretches[days->last];
+}
+
+static inline int32
+local_days_until(const LocalDays *days)
+{
+	return days == NULL ? PG_INT32_MAX : days->stretches[days->n - 1].until;
+}
+
+/* The day of an hour in a stretch, one more than day_of_hour(): the first hours of 1970 may be on the day before. */
+static inline uint32
+day_in_stretch(const Stretch *stretch, int32 hour)
+{
+	return (uint32) (hour + stretch->hours + HOURS_A_DAY) / HOURS_A_DAY;
 }
 
 /* The number of days from 1970-01-01 to an hour's day; NULL days: in UTC. */

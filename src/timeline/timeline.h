@@ -318,7 +318,7 @@ padded_distance(const uint8 **next, const uint8 *end, uint32 *numbers)
 	uint64		token;
 
 	*numbers = bytes & 3;
-	if (likely((~bytes & 0x8080) != 0))
+	if (likely((bytes & 0x8080) != 0x8080))
 	{
 		/* one byte about as often as two, so without a branch: see timeline_next_entry() */
 		uint32		two = bytes >> 7 & 1;

@@ -3,8 +3,9 @@
 \set helper :abs_srcdir '/helper.sql'
 \i :helper
 \set ECHO all
--- Sums are added up while the hours of their signal are read, unless it has a weight of another kind: then its hours
--- are unpacked first. Both give the same figures to the bit, in tables of factors or without.
+-- Sums are added up while the hours of their signal are read, and so is what is counted by the day, from the last hour
+-- of another signal on, or for a condition. If a signal has a weight of another kind, its hours are unpacked first. Both
+-- give the same figures to the bit, in tables of factors or without.
 
 CREATE FUNCTION chance(n bigint, salt bigint) RETURNS float8 LANGUAGE sql AS $$SELECT (hashint8extended(n, salt) & 1048575) / 1048576.0$$;
 
@@ -20,10 +21,14 @@ GROUP BY 1;
 SELECT count(*), max(pg_column_size(timeline)) < 2000 AS short FROM sample;
 
 -- three counts; a value, a count and the days; a value in a window; the days alone; four counts and two values, which
--- are unpacked; a signal that is worth nothing if there is none
+-- are unpacked; a signal that is worth nothing if there is none; by the day of a time zone, some after another signal
 CREATE FUNCTION card(more jsonb) RETURNS jsonb LANGUAGE sql AS $$SELECT jsonb_build_object(
 	'signals', (SELECT jsonb_agg(jsonb_build_object('signal', 's' || i, 'signal_id', i)) FROM generate_series(1, 6) AS i),
-	'categories', '[{"category": "some", "max_points": 1e20}]'::jsonb,
+	'time_zone', 'America/New_York', 'categories', '[{"category": "some", "max_points": 1e20}]'::jsonb,
+	'rules', '[
+		{"rule": "often", "all_of": [{"signal": "s1", "at_least": 2, "within": "30 days"}], "points": 1},
+		{"rule": "little", "any_of": [{"signal": "s3", "measure": "value", "below": 10}, {"signal": "s2", "measure": "active_days", "at_least": 5}],
+			"none_of": [{"signal": "s4", "measure": "days_since_last", "below": 20}, {"signal": "s5"}], "points": 2}]'::jsonb,
 	'stages', '[{"stage": "early", "position": 1}, {"stage": "late", "position": 2, "within": "30 days"}]'::jsonb,
 	'weights', '[
 		{"signal": "s1", "points": 1, "half_life": "3 days", "category": "some"},
@@ -37,16 +42,25 @@ CREATE FUNCTION card(more jsonb) RETURNS jsonb LANGUAGE sql AS $$SELECT jsonb_bu
 		{"signal": "s4", "points": -0.5, "measure": "days_since_last"},
 		{"signal": "s5", "points": 1, "half_life": "1 day"}, {"signal": "s5", "points": 1, "half_life": "2 days"},
 		{"signal": "s5", "points": 1, "half_life": "4 days"}, {"signal": "s5", "points": 1, "half_life": "8 days", "curve": "log"},
-		{"signal": "s6", "points": 1e-3, "measure": "value"}, {"signal": "s6", "points": 1e-3, "measure": "value", "within": "1 year"}]'::jsonb || more)$$;
+		{"signal": "s6", "points": 1e-3, "measure": "value"}, {"signal": "s6", "points": 1e-3, "measure": "value", "within": "1 year"},
+		{"signal": "s3", "points": 1, "max_per_day": 2, "half_life": "5 days"}, {"signal": "s3", "points": 1e-3, "max_per_day": 2},
+		{"signal": "s3", "points": 1, "measure": "active_days", "within": "1 year", "category": "some"},
+		{"signal": "s4", "points": 0.01, "max_per_day": 3, "within": "2 years", "since_signal": "s3"},
+		{"signal": "s4", "points": 1, "measure": "active_days", "since_signal": "s6", "if_none": -3},
+		{"signal": "s4", "points": 0.1, "half_life": "90 days", "since_signal": "s3", "stage": "late"},
+		{"signal": "s1", "points": 1, "half_life": "3 days", "since_signal": "s2", "if_none": 1},
+		{"signal": "s5", "points": 1, "measure": "value", "since_signal": "s1"}]'::jsonb || more)$$;
 
 CREATE FUNCTION unpacked() RETURNS jsonb LANGUAGE sql AS $$SELECT card((SELECT jsonb_agg(jsonb_build_object(
-	'signal', 's' || i, 'measure', 'active_days', 'points', 0)) FROM generate_series(1, 6) AS i))$$;
+	'signal', 's' || i, 'measure', 'days_since_first', 'points', 0)) FROM generate_series(1, 6) AS i))$$;
 
 -- at the last hour, and at two when many hours are still to come
 SELECT at, count(*), count(*) FILTER (WHERE a.score <> 0) > 100 AS scored,
 	count(*) FILTER (WHERE float8send(a.score) <> float8send(b.score) OR a IS DISTINCT FROM b) AS differing,
-	count(*) FILTER (WHERE (features((SELECT card('[]')), timeline, NULL, at))::text
-		IS DISTINCT FROM (features((SELECT unpacked()), timeline, NULL, at))[:15]::text) AS differing_figures
+	count(*) FILTER (WHERE (features((SELECT card('[]')), timeline, NULL, at))[:23]::text
+		IS DISTINCT FROM (features((SELECT unpacked()), timeline, NULL, at))[:23]::text) AS differing_figures,
+	count(*) FILTER (WHERE (features((SELECT card('[]')), timeline, NULL, at))[24:]
+		IS DISTINCT FROM (features((SELECT unpacked()), timeline, NULL, at))[30:]) AS differing_rules
 FROM (VALUES ('2026-01-01 00:30+00'::timestamptz), ('2025-12-24 12:00+00'), ('2024-06-01 00:00+00')) AS instant (at), sample,
 	appraise((SELECT card('[]')), timeline, NULL, at) AS a, appraise((SELECT unpacked()), timeline, NULL, at) AS b
 GROUP BY 1 ORDER BY 1;
