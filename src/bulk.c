@@ -6,15 +6,13 @@
  */
 #include "bulk.h"
 
-#include "label.h"
+#include "label_order.h"
 
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/index.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
-#include "port/pg_bswap.h"
 #include "utils/memutils.h"
 
 /* Rows inserted at a time. */
@@ -31,37 +29,9 @@ typedef struct Row
 	ItemPointerData place;
 } Row;
 
-/* A row's place in the order of an index. Keys share a beginning, such as "order:"; their next bytes mostly decide. */
-typedef struct Order
-{
-	uint64		head;			/* those bytes, as a number */
-	const text *key;
-	int			row;
-} Order;
-
-/* Equal keys go by the place of their rows, as they do in the index. */
-static inline int
-order_compare(const Order *a, const Order *b)
-{
-	int			order;
-
-	if (a->head != b->head)
-		return a->head < b->head ? -1 : 1;
-	order = text_compare(a->key, b->key);
-	return order != 0 ? order : a->row - b->row;
-}
-
-#define ST_SORT sort_order
-#define ST_ELEMENT_TYPE Order
-#define ST_COMPARE(a, b) order_compare(a, b)
-#define ST_SCOPE static
-#define ST_DEFINE
-#include "lib/sort_template.h"
-
 struct Bulk
 {
 	Relation	table;
-	EState	   *estate;
 	ResultRelInfo *result;		/* with its indexes open */
 	MemoryContext context;		/* holds the rows of a batch */
 	MemoryContext scratch;		/* working memory for writing them */
@@ -69,7 +39,7 @@ struct Bulk
 	int			nwritten;		/* those already in the heap */
 	int			capacity;
 	Row		   *rows;
-	Order	   *order;			/* of the rows, for an index */
+	LabelOrder *order;			/* of the rows, for an index */
 	TupleTableSlot *slots[AT_ONCE]; /* NULL: not made yet */
 };
 
@@ -105,7 +75,6 @@ free_bulk(Bulk *bulk)
 	for (int i = 0; i < AT_ONCE && bulk->slots[i]; i++)
 		ExecDropSingleTupleTableSlot(bulk->slots[i]);
 	ExecCloseIndices(bulk->result);
-	FreeExecutorState(bulk->estate);
 	MemoryContextDelete(bulk->scratch);
 	MemoryContextDelete(bulk->context);
 	pfree(bulk->rows);
@@ -124,10 +93,9 @@ bulk_open(Relation table, int ncolumns)
 	bulk->table = table;
 	bulk->capacity = 16;
 	bulk->rows = palloc(bulk->capacity * sizeof(Row));
-	bulk->order = palloc(bulk->capacity * sizeof(Order));
+	bulk->order = palloc(bulk->capacity * sizeof(LabelOrder));
 	bulk->context = AllocSetContextCreate(CurrentMemoryContext, "leadscore rows", ALLOCSET_DEFAULT_SIZES);
 	bulk->scratch = AllocSetContextCreate(CurrentMemoryContext, "leadscore row", ALLOCSET_DEFAULT_SIZES);
-	bulk->estate = CreateExecutorState();
 	bulk->result = makeNode(ResultRelInfo);
 	InitResultRelInfo(bulk->result, table, 0, NULL, 0);
 	ExecOpenIndices(bulk->result, false);
@@ -169,77 +137,46 @@ write_rows(Bulk *bulk)
 	MemoryContextReset(bulk->scratch);
 }
 
-/* How many bytes all keys begin with. */
-static int
-common_beginning(const Order *order, int n)
-{
-	Label		first = text_label(order[0].key);
-	int			length = first.length;
-
-	for (int i = 1; i < n; i++)
-	{
-		Label		key = text_label(order[i].key);
-		int			same = 0;
-
-		length = Min(length, key.length);
-		while (same < length && key.text[same] == first.text[same])
-			same++;
-		length = same;
-	}
-	return length;
-}
-
-/* The eight bytes of a key after its first ones, as a number. */
-static uint64
-head_of(const text *key, int after)
-{
-	Label		label = text_label(key);
-	uint64		head = 0;
-
-	memcpy(&head, label.text + after, Min(label.length - after, (int) sizeof(head)));
-	return pg_ntoh64(head);
-}
-
-/* Sort the rows for an index, approximately: by the bytes of its first column. */
+/* Sort the rows for an index, approximately: by the bytes of its first column. Equal keys go by place, as in the index. */
 static void
 sort_for(Bulk *bulk, Relation index)
 {
 	int			column = index->rd_index->indkey.values[0] - 1;
-	bool		by_text = column >= 0 && TupleDescAttr(RelationGetDescr(bulk->table), column)->atttypid == TEXTOID;
-	int			beginning;
+	bool		by_text = TupleDescAttr(RelationGetDescr(bulk->table), column)->atttypid == TEXTOID;
 
 	for (int i = 0; i < bulk->n; i++)
 	{
 		by_text = by_text && !bulk->rows[i].nulls[column];
-		bulk->order[i].row = i;
-		bulk->order[i].key = by_text ? (const text *) DatumGetPointer(bulk->rows[i].values[column]) : NULL;
+		bulk->order[i].place = i;
+		if (by_text)
+			bulk->order[i].label = text_label((const text *) DatumGetPointer(bulk->rows[i].values[column]));
 	}
-	if (!by_text)
-		return;
-	beginning = common_beginning(bulk->order, bulk->n);
-	for (int i = 0; i < bulk->n; i++)
-		bulk->order[i].head = head_of(bulk->order[i].key, beginning);
-	sort_order(bulk->order, bulk->n);
+	if (by_text)
+		order_labels(bulk->order, bulk->n);
 }
 
-/* Insert the entries of one index. */
+/* Insert the entries of one index. Its columns are columns of the table: see are_plain(). */
 static void
 write_entries(Bulk *bulk, Relation index, IndexInfo *info)
 {
+	IndexUniqueCheck check = index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO;
 	Datum		values[INDEX_MAX_KEYS];
 	bool		nulls[INDEX_MAX_KEYS];
 
 	sort_for(bulk, index);
 	for (int i = 0; i < bulk->n; i++)
 	{
-		Row		   *row = &bulk->rows[bulk->order[i].row];
+		Row		   *row = &bulk->rows[bulk->order[i].place];
 
 		CHECK_FOR_INTERRUPTS();
-		fill_slot(bulk, bulk->slots[0], row);
-		FormIndexDatum(info, bulk->slots[0], bulk->estate, values, nulls);
-		(void) index_insert(index, values, nulls, &row->place, bulk->table,
-							index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, info);
-		ResetPerTupleExprContext(bulk->estate);
+		for (int j = 0; j < info->ii_NumIndexAttrs; j++)
+		{
+			int			column = info->ii_IndexAttrNumbers[j] - 1;
+
+			values[j] = row->values[column];
+			nulls[j] = row->nulls[column];
+		}
+		(void) index_insert(index, values, nulls, &row->place, bulk->table, check, false, info);
 	}
 }
 
@@ -252,12 +189,14 @@ write_batch(Bulk *bulk)
 	if (bulk->n == 0)
 		return;
 	write_rows(bulk);
-	old = MemoryContextSwitchTo(GetPerTupleMemoryContext(bulk->estate));
+	old = MemoryContextSwitchTo(bulk->scratch);
 	for (int i = 0; i < bulk->result->ri_NumIndices; i++)
 		if (bulk->result->ri_IndexRelationDescs[i]->rd_index->indisready)
+		{
 			write_entries(bulk, bulk->result->ri_IndexRelationDescs[i], bulk->result->ri_IndexRelationInfo[i]);
+			MemoryContextReset(bulk->scratch);
+		}
 	MemoryContextSwitchTo(old);
-	ExecClearTuple(bulk->slots[0]);
 	bulk->n = bulk->nwritten = 0;
 	MemoryContextReset(bulk->context);
 }
@@ -274,7 +213,7 @@ bulk_add(Bulk *bulk, const Datum *values, const bool *nulls)
 	{
 		bulk->capacity *= 2;
 		bulk->rows = repalloc(bulk->rows, bulk->capacity * sizeof(Row));
-		bulk->order = repalloc(bulk->order, bulk->capacity * sizeof(Order));
+		bulk->order = repalloc(bulk->order, bulk->capacity * sizeof(LabelOrder));
 	}
 	row = &bulk->rows[bulk->n++];
 	row->values = memcpy(copy, values, columns * sizeof(Datum));

@@ -6,6 +6,7 @@ CREATE FUNCTION leadscore_internal.person_tables() RETURNS TABLE (part text, sou
 	LANGUAGE sql STABLE ROWS 20 SET search_path = pg_catalog, pg_temp
 AS $$
 	VALUES ('aliases', 'leadscore.lead_alias'::regclass, '{alias,lead_id}'::text[]), ('alias_steps', 'leadscore_internal.alias_edge', '{alias,lead_id}'),
+		('alias_paths', 'leadscore_internal.alias_path', '{alias,lead_id}'),
 		('pending_aliases', 'leadscore_internal.pending_identity', '{alias,lead_id}'), ('profiles', 'leadscore.lead', '{lead_id}'),
 		('pending_profiles', 'leadscore.pending_profile', '{lead_id}'), ('seen_profiles', 'leadscore_internal.seen_profile', '{lead_id}'),
 		('timelines', 'leadscore.lead_timeline', '{lead_id}'), ('pending_timelines', 'leadscore.pending_delta', '{lead_id}'),

@@ -11,16 +11,30 @@ CREATE TABLE leadscore_internal.alias_edge (
 	identified boolean NOT NULL DEFAULT false
 );
 
-CREATE INDEX alias_edge_alias_idx ON leadscore_internal.alias_edge (alias);
-CREATE INDEX alias_edge_lead_id_idx ON leadscore_internal.alias_edge (lead_id);
+-- (in the order of bytes, in which names are added and looked up, whatever the collation of the database)
+CREATE INDEX alias_edge_alias_idx ON leadscore_internal.alias_edge (alias text_pattern_ops);
 
 ALTER TABLE leadscore_internal.alias_edge REPLICA IDENTITY FULL;
+
+-- Which names count for a name directly stands in lead_alias, unless that name is itself an alias, or is in a circle.
+CREATE TABLE leadscore_internal.alias_path (
+	alias text NOT NULL,
+	lead_id text NOT NULL
+);
+
+CREATE UNIQUE INDEX alias_path_alias_idx ON leadscore_internal.alias_path (alias text_pattern_ops);
+CREATE INDEX alias_path_lead_id_idx ON leadscore_internal.alias_path (lead_id text_pattern_ops);
+
+ALTER TABLE leadscore_internal.alias_path REPLICA IDENTITY FULL;
 
 COMMENT ON TABLE leadscore_internal.alias_edge IS 'which lead a name counts for, one step each: a row for each row of a tracked table that says so, and what identify() says where the lead is itself an alias';
 COMMENT ON COLUMN leadscore_internal.alias_edge.alias IS 'the name';
 COMMENT ON COLUMN leadscore_internal.alias_edge.lead_id IS 'the lead that it counts for, which may itself be an alias';
 COMMENT ON COLUMN leadscore_internal.alias_edge.latest IS 'of several rows the one with the greatest bytes counts; NULL is below all';
 COMMENT ON COLUMN leadscore_internal.alias_edge.identified IS 'whether identify() says so, which wins';
+COMMENT ON TABLE leadscore_internal.alias_path IS 'names whose edge leads to another name than the lead that they count for, as they were settled last';
+COMMENT ON COLUMN leadscore_internal.alias_path.alias IS 'the name';
+COMMENT ON COLUMN leadscore_internal.alias_path.lead_id IS 'the name that its edge leads to';
 
 -- writing edges
 
@@ -85,9 +99,23 @@ AS $$
 	INSERT INTO leadscore_internal.alias_edge (alias, lead_id, identified) SELECT n.alias, n.lead_id, true FROM unnest(aliases, lead_ids) n (alias, lead_id)
 $$;
 
+CREATE FUNCTION leadscore_internal.add_paths(aliases text[], lead_ids text[]) RETURNS void
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+	INSERT INTO leadscore_internal.alias_path (alias, lead_id) SELECT * FROM unnest(aliases, lead_ids)
+$$;
+
+CREATE FUNCTION leadscore_internal.remove_paths(aliases text[]) RETURNS void
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
+AS $$
+	DELETE FROM leadscore_internal.alias_path p WHERE p.alias = ANY (aliases)
+$$;
+
 COMMENT ON FUNCTION leadscore_internal.make_aliases(text[], text[], boolean[]) IS 'makes names aliases that were leads';
 COMMENT ON FUNCTION leadscore_internal.point_aliases(text[], text[], boolean[]) IS 'changes whose aliases names are; one of itself is none any more';
 COMMENT ON FUNCTION leadscore_internal.keep_edges(text[], text[], boolean[], text[]) IS 'keeps what identify() has said of names whose leads have become aliases';
+COMMENT ON FUNCTION leadscore_internal.add_paths(text[], text[]) IS 'notes where the edges of names lead to, where that is not the lead that they count for';
+COMMENT ON FUNCTION leadscore_internal.remove_paths(text[]) IS 'removes what add_paths() has noted';
 
 -- What the old leads' rows hold of the names is given to the new ones: left pending, so that no row has to be taken.
 CREATE FUNCTION leadscore_internal.move_names(aliases text[], lead_ids text[], tracked boolean[], old_lead_ids text[]) RETURNS boolean
@@ -254,8 +282,8 @@ AS $$
 	GROUP BY e.alias COLLATE "C", e.lead_id COLLATE "C", e.latest COLLATE "C", e.alias, e.lead_id, e.latest HAVING sum(e.n) <> 0
 $$;
 
--- In a circle the smallest name is the lead.
-CREATE FUNCTION leadscore_internal.alias_closure(said boolean) RETURNS TABLE (alias text, lead_id text)
+-- In a circle the smallest name is the lead: it is there, too, and counts for itself.
+CREATE FUNCTION leadscore_internal.alias_closure(said boolean) RETURNS TABLE (alias text, lead_id text, first_step text)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 	WITH RECURSIVE edge AS MATERIALIZED (
@@ -266,29 +294,33 @@ AS $$
 			UNION ALL SELECT a.alias, a.lead_id, a.latest, 2 FROM leadscore_internal.alias_edge a WHERE NOT a.identified AND NOT said) e
 		ORDER BY e.alias, e.place, e.latest COLLATE "C" DESC NULLS LAST, e.lead_id COLLATE "C"
 	), way AS (
-		SELECT e.alias, e.lead_id, ARRAY[e.alias] AS passed FROM edge e
+		SELECT e.alias, e.lead_id, e.lead_id AS first_step, ARRAY[e.alias] AS passed FROM edge e
 		UNION ALL
-		SELECT w.alias, e.lead_id, w.passed || e.alias FROM way w JOIN edge e ON e.alias = w.lead_id WHERE w.lead_id <> ALL (w.passed)
+		SELECT w.alias, e.lead_id, w.first_step, w.passed || e.alias FROM way w JOIN edge e ON e.alias = w.lead_id WHERE w.lead_id <> ALL (w.passed)
 	), finish AS (
-		SELECT w.alias, CASE WHEN w.lead_id = ANY (w.passed)
+		SELECT w.alias, w.first_step, CASE WHEN w.lead_id = ANY (w.passed)
 			THEN (SELECT min(p COLLATE "C") FROM unnest(w.passed[array_position(w.passed, w.lead_id):]) p) ELSE w.lead_id END AS lead_id
 		FROM way w WHERE w.lead_id = ANY (w.passed) OR NOT EXISTS (SELECT FROM edge e WHERE e.alias = w.lead_id)
 	)
-	SELECT f.alias, f.lead_id FROM finish f WHERE f.alias <> f.lead_id
+	SELECT f.alias, f.lead_id, f.first_step FROM finish f WHERE f.alias <> f.first_step
 $$;
 
 CREATE FUNCTION leadscore_internal.unsettled_names() RETURNS TABLE (name text)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT coalesce(c.alias, a.alias) FROM leadscore_internal.alias_closure(false) c FULL JOIN leadscore.lead_alias a ON a.alias = c.alias
-	WHERE a.lead_id IS DISTINCT FROM c.lead_id
+	WITH closure AS MATERIALIZED (SELECT * FROM leadscore_internal.alias_closure(false))
+	SELECT coalesce(c.alias, a.alias) FROM closure c FULL JOIN leadscore.lead_alias a ON a.alias = c.alias
+	WHERE a.lead_id IS DISTINCT FROM nullif(c.lead_id, c.alias)
+	UNION
+	SELECT coalesce(c.alias, p.alias) FROM closure c FULL JOIN leadscore_internal.alias_path p ON p.alias = c.alias
+	WHERE p.lead_id IS DISTINCT FROM nullif(c.first_step, c.lead_id)
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.lock_alias_sources() IS 'keeps the tables of aliases from being truncated, dropped or detached until the transaction ends; says whether there are any';
 COMMENT ON FUNCTION leadscore_internal.said_edges() IS 'the edges that the rows of tracked tables say';
 COMMENT ON FUNCTION leadscore_internal.edge_differences() IS 'edges of which alias_edge has fewer (rows > 0) or more than the tracked tables say: none';
 COMMENT ON FUNCTION leadscore_internal.alias_closure(boolean) IS 'which leads aliases count for, as the rows of tracked tables say or else as alias_edge has it';
-COMMENT ON FUNCTION leadscore_internal.unsettled_names() IS 'names that lead_alias has another lead of than alias_edge: those that wait';
+COMMENT ON FUNCTION leadscore_internal.unsettled_names() IS 'names of which lead_alias or alias_path say something else than alias_edge: those that wait';
 
 CREATE FUNCTION leadscore_internal.aliases_differ() RETURNS boolean
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off
@@ -336,3 +368,4 @@ COMMENT ON FUNCTION leadscore_internal.apply_edges(text[], text[], text[], bigin
 COMMENT ON FUNCTION leadscore_internal.correct_edges() IS 'makes aliases those that the tracked tables say';
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.alias_edge', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.alias_path', '');

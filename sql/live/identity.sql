@@ -67,7 +67,7 @@ CREATE FUNCTION leadscore_internal.aliases_are_seen(name text) RETURNS boolean
 
 COMMENT ON FUNCTION leadscore_internal.lead_now(text) IS 'the lead that a name is an alias of, whatever the snapshot';
 COMMENT ON FUNCTION leadscore_internal.is_tracked(text) IS 'whether a name is an alias because a tracked table says so, whatever the snapshot';
-COMMENT ON FUNCTION leadscore_internal.has_edges(text) IS 'whether alias_edge has the name, as an alias or as a lead, whatever the snapshot';
+COMMENT ON FUNCTION leadscore_internal.has_edges(text) IS 'whether alias_edge has an edge of a name, or one that leads to it, whatever the snapshot';
 COMMENT ON FUNCTION leadscore_internal.has_aliases(text) IS 'whether a name has aliases, whatever the snapshot';
 COMMENT ON FUNCTION leadscore_internal.names_are_seen(text[]) IS 'whether the snapshot sees whose aliases some names are, and the changes of them that wait, as they are now';
 COMMENT ON FUNCTION leadscore_internal.aliases_are_seen(text) IS 'whether the snapshot sees the aliases of a name, and the changes that wait to make some, as they are now';
@@ -253,8 +253,9 @@ BEGIN
 		-- what identify() has made its aliases become aliases of the same lead
 		names := names
 			|| ARRAY(SELECT a.alias FROM leadscore.lead_alias a WHERE a.lead_id = change_edges.alias AND NOT a.tracked
-				AND NOT EXISTS (SELECT FROM leadscore_internal.alias_edge e WHERE e.alias = a.alias AND e.identified))
-			|| ARRAY(SELECT e.alias FROM leadscore_internal.alias_edge e WHERE e.lead_id = change_edges.alias AND e.identified);
+				AND NOT EXISTS (SELECT FROM leadscore_internal.alias_edge e WHERE e.alias = a.alias AND e.identified AND e.lead_id <> change_edges.alias))
+			|| ARRAY(SELECT p.alias FROM leadscore_internal.alias_path p WHERE p.lead_id = change_edges.alias
+				AND EXISTS (SELECT FROM leadscore_internal.alias_edge e WHERE e.alias = p.alias AND e.identified));
 		DELETE FROM leadscore_internal.alias_edge e WHERE e.alias = ANY (names) AND e.identified;
 		INSERT INTO leadscore_internal.alias_edge (alias, lead_id, identified)
 		SELECT n, leadscore_internal.identified_lead(change_edges.lead_id), true FROM unnest(names) n;

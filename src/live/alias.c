@@ -19,9 +19,10 @@
 
 #include "bulk.h"
 #include "catalog.h"
-#include "label.h"
+#include "label_order.h"
 #include "lookup.h"
 #include "session_cache.h"
+#include "live/closure.h"
 #include "live/commit.h"
 #include "live/delta.h"
 #include "live/skipped.h"
@@ -286,45 +287,95 @@ add_end(Added *added)
 		add_arrays(added);
 }
 
-/* The alias of an edge, and what follows it. */
-static void
-split(Label edge, Label *alias, Label *rest)
+static Label
+alias_of(Label edge)
 {
 	EdgeHeader	header;
 
 	memcpy(&header, edge.text, sizeof(header));
-	*alias = (Label) {edge.text + sizeof(header), header.alias};
-	*rest = (Label) {alias->text + header.alias, edge.length - sizeof(header) - header.alias};
-}
-
-static int
-edge_compare(const void *a, const void *b)
-{
-	Label		aliases[2];
-	Label		rests[2];
-	int			order;
-
-	split((*(EdgeEntry *const *) a)->edge, &aliases[0], &rests[0]);
-	split((*(EdgeEntry *const *) b)->edge, &aliases[1], &rests[1]);
-	order = label_compare(aliases[0], aliases[1]);
-	return order != 0 ? order : label_compare(rests[0], rests[1]);
+	return (Label) {edge.text + sizeof(header), header.alias};
 }
 
 /* The edges whose number has changed, in the order of their aliases. */
 static int
 changed_edges(Edges *edges, EdgeEntry ***entries)
 {
+	Size		most = Max(edges->edges->members, 1);
+	EdgeEntry **changed = palloc_extended(most * sizeof(EdgeEntry *), MCXT_ALLOC_HUGE);
+	LabelOrder *order = palloc_extended(most * sizeof(LabelOrder), MCXT_ALLOC_HUGE);
 	edge_iterator it;
 	EdgeEntry  *entry;
 	int			n = 0;
 
-	*entries = palloc_extended(Max(edges->edges->members, 1) * sizeof(EdgeEntry *), MCXT_ALLOC_HUGE);
 	edge_start_iterate(edges->edges, &it);
 	while ((entry = edge_iterate(edges->edges, &it)) != NULL)
 		if (entry->n != 0)
-			(*entries)[n++] = entry;
-	qsort(*entries, n, sizeof(EdgeEntry *), edge_compare);
+		{
+			order[n] = (LabelOrder) {.label = alias_of(entry->edge), .place = n};
+			changed[n++] = entry;
+		}
+	order_labels(order, n);
+	*entries = palloc_extended(most * sizeof(EdgeEntry *), MCXT_ALLOC_HUGE);
+	for (int i = 0; i < n; i++)
+		(*entries)[i] = changed[order[i].place];
+	pfree(order);
+	pfree(changed);
 	return n;
+}
+
+/* Whether an edge is a new one, and the only one of its alias that changes. A table with latest_by mostly has others. */
+static bool
+is_single(EdgeEntry *const *entries, int n, int i)
+{
+	EdgeHeader	header;
+
+	memcpy(&header, entries[i]->edge.text, sizeof(header));
+	return entries[i]->n == 1 && !header.has_latest &&
+		(i == 0 || !label_equal(alias_of(entries[i]->edge), alias_of(entries[i - 1]->edge))) &&
+		(i + 1 == n || !label_equal(alias_of(entries[i]->edge), alias_of(entries[i + 1]->edge)));
+}
+
+/* Settle the names of such edges among these where that is easily done now; marks the edges. */
+static void
+settle_singles(EdgeEntry *const *entries, int n, bool *settled)
+{
+	NewEdge    *edges = palloc(n * sizeof(NewEdge));
+	int		   *places = palloc(n * sizeof(int));
+	text	   *latest;
+	int			nedges = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		settled[i] = false;
+		if (!is_single(entries, n, i))
+			continue;
+		unpack(entries[i]->edge, &edges[nedges].alias, &edges[nedges].lead, &latest);
+		places[nedges++] = i;
+	}
+	if (nedges > 0)
+		settle_new_edges(edges, nedges);
+	for (int i = 0; i < nedges; i++)
+		settled[places[i]] = edges[i].is_settled;
+}
+
+/* Write one edge, or remove it, as often as its number has changed. */
+static void
+write_edge(Edges *edges, const EdgeEntry *entry, Added *added, Lookup *lookup, Relation table, bool settled)
+{
+	text	   *alias;
+	text	   *lead;
+	text	   *latest;
+
+	unpack(entry->edge, &alias, &lead, &latest);
+	if (entry->n < 0 && lookup->scan == NULL)
+		look_up_edges(lookup, table);
+	for (int64 j = entry->n; j < 0; j++)
+		if (!remove_edge(lookup, alias, lead, latest) && edges->inside)
+			remember_owed(label_text(entry->edge.text, entry->edge.length));
+	for (int64 j = 0; j < entry->n; j++)
+		add_edge(added, alias, lead, latest);
+	if (!settled)
+		remember_edges(alias, entry->n < 0);
 }
 
 /* Write the collected edges as our owner, remember their names to be settled, and empty the collection. */
@@ -334,6 +385,9 @@ edges_write(Edges *edges)
 	Identity	user = switch_to_owner(our_owner(), 0);
 	MemoryContext old = MemoryContextSwitchTo(edges->context);
 	Relation	table = table_open(our_table("alias_edge"), RowExclusiveLock);
+	/* at REPEATABLE READ and above, what the snapshot does not see makes a name wait: see settle_names() */
+	bool		may_settle = !IsolationUsesXactSnapshot() && is_last_running();
+	bool	   *settled = palloc0(BATCH * sizeof(bool));
 	Added		added;
 	EdgeEntry **entries;
 	int			n = changed_edges(edges, &entries);
@@ -342,20 +396,10 @@ edges_write(Edges *edges)
 	add_begin(&added, table);
 	for (int i = 0; i < n; i++)
 	{
-		text	   *alias;
-		text	   *lead;
-		text	   *latest;
-
 		CHECK_FOR_INTERRUPTS();
-		unpack(entries[i]->edge, &alias, &lead, &latest);
-		if (entries[i]->n < 0 && lookup.scan == NULL)
-			look_up_edges(&lookup, table);
-		for (int64 j = entries[i]->n; j < 0; j++)
-			if (!remove_edge(&lookup, alias, lead, latest) && edges->inside)
-				remember_owed(label_text(entries[i]->edge.text, entries[i]->edge.length));
-		for (int64 j = 0; j < entries[i]->n; j++)
-			add_edge(&added, alias, lead, latest);
-		remember_edges(alias, entries[i]->n < 0);
+		if (may_settle && i % BATCH == 0)
+			settle_singles(entries + i, Min(n - i, BATCH), settled);
+		write_edge(edges, entries[i], &added, &lookup, table, settled[i % BATCH]);
 	}
 	add_end(&added);
 	lookup_close(&lookup);

@@ -13,6 +13,12 @@
  * of the path, for the name and for all names whose path leads through it. In a cycle the
  * smallest name is the lead.
  *
+ * The names whose edges lead to a name are found without an index of all edges by lead.
+ * Mostly the name is their lead, and lead_alias has them. The others, where the name is
+ * an alias itself or in a cycle, are in alias_path: above, line and order. An edge that is
+ * not settled yet is not found, and need not be: whoever has written it settles its name,
+ * under a lock on that name and, in share mode, on the one that the edge leads to.
+ *
  * Locks. Settling a name locks the name, and all names whose path leads through it, in
  * exclusive mode, and the names on its path in share mode (advisory locks, see
  * identity.c). They are held to the end of the transaction. Every lock is taken
@@ -57,7 +63,7 @@ PG_FUNCTION_INFO_V1(settle);
 /* From this many names on, those that their edges lead to are read along the indexes, too. */
 #define MANY_NAMES 100
 
-/* alias_edge: alias, lead_id, latest, identified; lead_alias: alias, lead_id, tracked */
+/* alias_edge: alias, lead_id, latest, identified; lead_alias: alias, lead_id, tracked; alias_path: alias, lead_id */
 #define ALIAS 1
 #define LEAD 2
 #define LATEST 3
@@ -74,6 +80,7 @@ typedef struct NameNode
 	text	   *next;			/* the name that its edge leads to; NULL: it has no edge */
 	bool		is_tracked;
 	bool		is_flat;		/* the edge is in lead_alias only */
+	text	   *path;			/* the name that alias_path has for it; NULL: none */
 	text	   *root;			/* the lead that it counts for from now on; NULL: not known yet */
 	int			walk;			/* number of the last walk that visited it */
 	bool		has_before;		/* "before" has been read */
@@ -94,11 +101,13 @@ typedef struct NodeEntry
 #define SH_KEY name
 #include "label_table.h"
 
-/* A table of names with its look-ups by alias and by lead; the look-ups are open only if it has rows. */
+/* A table of names with its look-ups by alias and, except for alias_edge, by lead. */
 typedef struct Steps
 {
 	Relation	table;
-	bool		any;
+	bool		with_leads;
+	bool		sorted;			/* most look-ups come in the order of the names, which are all locked already */
+	bool		is_open;		/* the look-ups are open; not before the table has rows */
 	Lookup		by_alias;
 	Lookup		by_lead;
 } Steps;
@@ -110,33 +119,72 @@ typedef struct Closure
 	NameNode   *last;
 	Steps		edges;
 	Steps		aliases;
+	Steps		paths;
 	int			walks;
 	NameNode   *circle;			/* the last one reported by a WARNING */
 } Closure;
 
 /* ---------- reading ---------- */
 
-/* Open a table of names; "sorted": most look-ups come in the order of the names. */
-static void
-steps_open(Steps *steps, const char *name, bool sorted)
+/*
+ * Whether a table of names has rows; opens the look-ups. If it had none when we began, the
+ * transaction that has just released the lock on a name may have added the first one.
+ */
+static bool
+has_steps(Steps *steps)
 {
-	bool		(*open) (Lookup *, Relation, AttrNumber, Snapshot) = sorted ? lookup_open_sorted : lookup_open;
+	bool		(*open) (Lookup *, Relation, AttrNumber, Snapshot) = steps->sorted ? lookup_open_sorted : lookup_open;
 
+	if (steps->is_open || !has_pages(steps->table))
+		return steps->is_open;
+	if (!open(&steps->by_alias, steps->table, ALIAS, SnapshotSelf) ||
+		(steps->with_leads && !open(&steps->by_lead, steps->table, LEAD, SnapshotSelf)))
+		fail_for_index("alias_edge has an index on alias, lead_alias and alias_path have indexes on alias and on lead_id.");
+	return steps->is_open = true;
+}
+
+static void
+steps_open(Steps *steps, const char *name, bool with_leads, bool sorted)
+{
+	memset(steps, 0, sizeof(Steps));
 	steps->table = table_open(our_table(name), AccessShareLock);
-	steps->any = has_pages(steps->table);
-	if (steps->any && (!open(&steps->by_alias, steps->table, ALIAS, SnapshotSelf) || !open(&steps->by_lead, steps->table, LEAD, SnapshotSelf)))
-		fail_for_index("lead_alias and alias_edge have indexes on alias and on lead_id.");
+	steps->with_leads = with_leads;
+	steps->sorted = sorted;
+	(void) has_steps(steps);
+}
+
+/* Whether to look into a table of names. */
+static bool
+may_have(Steps *steps)
+{
+	return steps->is_open || (!steps->sorted && has_steps(steps));
 }
 
 static void
 steps_close(Steps *steps)
 {
-	if (steps->any)
+	if (steps->is_open)
 	{
 		lookup_close(&steps->by_alias);
 		lookup_close(&steps->by_lead);
 	}
 	table_close(steps->table, NoLock);
+}
+
+static void
+names_open(Closure *c, bool sorted)
+{
+	steps_open(&c->edges, "alias_edge", false, sorted);
+	steps_open(&c->aliases, "lead_alias", true, sorted);
+	steps_open(&c->paths, "alias_path", true, sorted);
+}
+
+static void
+names_close(Closure *c)
+{
+	steps_close(&c->edges);
+	steps_close(&c->aliases);
+	steps_close(&c->paths);
 }
 
 static text *
@@ -251,15 +299,27 @@ own_node(NameNode *node)
 	return node->exclusive;
 }
 
+static void
+read_path(Closure *c, NameNode *node)
+{
+	Lookup	   *paths = &c->paths.by_alias;
+
+	lookup_begin(paths, node->name);
+	if (lookup_next(paths))
+		node->path = text_column(paths->slot, LEAD);
+}
+
 /* Read the state of a locked name. */
 static void
 read_node(Closure *c, NameNode *node)
 {
 	Lookup	   *aliases = &c->aliases.by_alias;
 
-	if (c->edges.any)
+	if (may_have(&c->edges))
 		read_edges(c, node);
-	if (!c->aliases.any)
+	if (may_have(&c->paths))
+		read_path(c, node);
+	if (!may_have(&c->aliases))
 		return;
 	lookup_begin(aliases, node->name);
 	if (!lookup_next(aliases))
@@ -292,17 +352,17 @@ node_of(Closure *c, text *name, bool exclusive)
 	return node;
 }
 
-/* Names whose edges may lead to a name, and its current aliases. */
+/* Names whose edges led to a name when they were settled, and its current aliases. */
 static List *
 names_before(Closure *c, NameNode *node)
 {
-	Steps	   *all[2] = {&c->edges, &c->aliases};
+	Steps	   *all[2] = {&c->paths, &c->aliases};
 
 	for (int i = 0; !node->has_before && i < 2; i++)
 	{
 		Lookup	   *lookup = &all[i]->by_lead;
 
-		if (!all[i]->any)
+		if (!may_have(all[i]))
 			continue;
 		lookup_begin(lookup, node->name);
 		while (lookup_next(lookup))
@@ -436,8 +496,10 @@ find_root(Closure *c, NameNode *node)
 
 	if (!own_node(node) || (root = walk(c, node)) == NULL)
 		return false;
-	if (root->old && root != node)
-		return find_root(c, root);
+	if (root->old && root != node && root->root == NULL && !find_root(c, root))
+		return false;
+	if (node->root)
+		return true;
 	if (!find_along(c, node, &along, &strays) || !all_are_seen(along))
 		return false;
 	set_roots(along, root->name);
@@ -504,6 +566,8 @@ typedef struct Changes
 	Change		renamed;		/* they follow their old lead, or only was_tracked has changed */
 	Change		moved;
 	Change		kept;			/* edges of identify() that lead_alias no longer holds */
+	Change		paths_added;	/* rows of alias_path; "leads" are the names that the edges lead to */
+	Change		paths_removed;
 	bool		done;
 } Changes;
 
@@ -601,6 +665,22 @@ keep_edges(const Change *kept)
 }
 
 static void
+write_paths(const Change *removed, const Change *added)
+{
+	static SPIPlanPtr remove = NULL;
+	static SPIPlanPtr add = NULL;
+
+	if (removed->n == 0 && added->n == 0)
+		return;
+	SPI_connect();
+	if (removed->n > 0)
+		run(&remove, "SELECT leadscore_internal.remove_paths($1)", 1, removed, false);
+	if (added->n > 0)
+		run(&add, "SELECT leadscore_internal.add_paths($1, $2)", 2, added, false);
+	SPI_finish();
+}
+
+static void
 rename_aliases(const Change *renamed)
 {
 	static SPIPlanPtr plan = NULL;
@@ -632,17 +712,36 @@ lead_of(Closure *c, const text *name)
 	return node && node->root ? node->root : name;
 }
 
+/* Collect what changes of a name in alias_path. */
+static void
+find_path(Changes *changes, const NameNode *node)
+{
+	const text *path = node->next && !text_equal(node->next, node->root) ? node->next : NULL;
+
+	if (path == NULL ? node->path == NULL : node->path && text_equal(path, node->path))
+		return;
+	if (node->path)
+		change_add(&changes->paths_removed, node);
+	if (path)
+	{
+		change_add(&changes->paths_added, node);
+		changes->paths_added.leads[changes->paths_added.n - 1] = PointerGetDatum(path);
+	}
+}
+
 /* Collect the changes to write. */
 static Changes
 find_changes(Closure *c)
 {
-	Changes		changes = {change_create(c->nodes->members), change_create(c->nodes->members), change_create(c->nodes->members),
-	change_create(c->nodes->members), true};
+	int			most = c->nodes->members;
+	Changes		changes = {change_create(most), change_create(most), change_create(most), change_create(most), change_create(most), change_create(most), true};
 
 	for (NameNode *node = c->first; node; node = node->following)
 	{
 		bool		is_alias = node->root && !text_equal(node->root, node->name);
 
+		if (node->root)
+			find_path(&changes, node);
 		if (node->root == NULL || (node->old == NULL && !is_alias))
 			continue;
 		if (node->is_flat && !text_equal(node->next, node->root))
@@ -668,8 +767,7 @@ find_changes(Closure *c)
 static void
 read_along(Closure *c, NameNode *from, bool with_before)
 {
-	steps_open(&c->edges, "alias_edge", true);
-	steps_open(&c->aliases, "lead_alias", true);
+	names_open(c, true);
 	for (NameNode *node = from; node; node = node->following)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -677,21 +775,27 @@ read_along(Closure *c, NameNode *from, bool with_before)
 		if (with_before)
 			(void) names_before(c, node);
 	}
-	steps_close(&c->edges);
-	steps_close(&c->aliases);
+	names_close(c);
 }
 
 /* Lock the names that the edges of the nodes lead to, as far as the locks are free, and read them likewise. */
 static void
 read_next(Closure *c)
 {
+	node_hash  *next = node_create(CurrentMemoryContext, MANY_NAMES, NULL);
 	text	  **names = palloc(c->nodes->members * sizeof(text *));
 	NameNode   *last = c->last;
 	int			n = 0;
 
 	for (NameNode *node = c->first; node; node = node->following)
+	{
+		bool		found = true;
+
 		if (node->next && known_node(c, node->next) == NULL)
+			(void) node_insert(next, text_label(node->next), &found);
+		if (!found)
 			names[n++] = node->next;
+	}
 	n = sort_names(names, n);
 	for (int i = 0; i < n; i++)
 		(void) lock_node(c, names[i], false);
@@ -731,23 +835,21 @@ settle_some(text **names, int n, text **left, bool asked)
 	int			nleft = 0;
 
 	nodes = read_names(&c, names, n);
-	steps_open(&c.edges, "alias_edge", false);
-	steps_open(&c.aliases, "lead_alias", false);
+	names_open(&c, false);
 	for (int i = 0; i < n; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (nodes[i] && nodes[i]->root == NULL)
 			(void) find_root(&c, nodes[i]);
 	}
-	steps_close(&c.edges);
-	steps_close(&c.aliases);
+	names_close(&c);
 	for (int i = 0; i < n; i++)
 		if (nodes[i] == NULL || nodes[i]->root == NULL)
 			left[nleft++] = names[i];
 
 	changes = find_changes(&c);
 	if (!asked && IsolationIsSerializable())
-		changes.done = changes.moved.n == 0 && changes.renamed.n == 0;
+		changes.done = changes.moved.n == 0 && changes.renamed.n == 0 && changes.paths_removed.n == 0;
 	else if (changes.moved.n > 0)
 	{
 		changes.done = false;
@@ -759,6 +861,7 @@ settle_some(text **names, int n, text **left, bool asked)
 		return n;
 	}
 	keep_edges(&changes.kept);
+	write_paths(&changes.paths_removed, &changes.paths_added);
 	rename_aliases(&changes.renamed);
 	make(&changes.made);
 	touch(&changes.moved);
@@ -783,6 +886,55 @@ settle_names(text **names, int n, text **left, bool asked)
 		MemoryContextDelete(batch);
 	}
 	return nleft;
+}
+
+/*
+ * settle_new_edges() spares most names of a load to be read once more, after their edges have been
+ * written. It does what settle_names() would do then, under the same locks: an edge of another
+ * transaction that is not seen yet is followed by the attempt to settle its name.
+ */
+static void
+settle_some_new(NewEdge *edges, int n)
+{
+	Closure		c = {.nodes = node_create(CurrentMemoryContext, n, NULL)};
+	NameNode  **nodes = palloc(n * sizeof(NameNode *));
+	Changes		changes;
+
+	for (int i = 0; i < n; i++)
+		nodes[i] = lock_node(&c, edges[i].alias, true);
+	read_along(&c, c.first, true);
+	for (int i = 0; i < n; i++)
+	{
+		NameNode   *node = nodes[i];
+
+		edges[i].is_settled = node && node->next == NULL && node->old == NULL && node->path == NULL && node->before == NIL;
+		if (!edges[i].is_settled)
+			continue;
+		node->next = edges[i].lead;
+		node->is_tracked = true;
+	}
+	read_next(&c);
+	for (int i = 0; i < n; i++)
+	{
+		NameNode   *lead = edges[i].is_settled ? known_node(&c, edges[i].lead) : NULL;
+
+		edges[i].is_settled = lead && lead->next == NULL && lead->old == NULL;
+		if (edges[i].is_settled)
+			nodes[i]->root = lead->name;
+	}
+	changes = find_changes(&c);
+	make(&changes.made);
+}
+
+void
+settle_new_edges(NewEdge *edges, int n)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "leadscore closure", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	settle_some_new(edges, n);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
 }
 
 /* ---------- for SQL ---------- */

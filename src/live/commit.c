@@ -522,6 +522,23 @@ is_running(void)
 }
 
 bool
+is_last_running(void)
+{
+	int			n = 0;
+
+	for (Level *l = level; l; l = l->outer)
+	{
+		ListCell   *cell;
+
+		if (l->owed.store)
+			return false;
+		foreach(cell, l->running)
+			n += ((Running *) lfirst(cell))->n;
+	}
+	return n <= 1;
+}
+
+bool
 statement_is_transaction(void)
 {
 	if (IsTransactionBlock() || ActivePortal == NULL || trigger_depth() > 1)

@@ -53,6 +53,9 @@ extern void running_begin(Statement statement);
 extern void running_end(Statement statement);
 extern bool is_running(void);	/* whether any statement is running */
 
+/* Whether no more than one statement is running: what its trigger writes need not wait for others. */
+extern bool is_last_running(void);
+
 /*
  * A statement that a trigger runs while another one on the same tables is running is
  * counted before it. So the rows that the other has written may have been changed since.

@@ -374,7 +374,7 @@ typedef struct NameTable
 
 /*
  * pending_identity: change_id, alias, lead_id, look_again; lead_alias: alias, lead_id, tracked;
- * alias_edge: alias, lead_id
+ * alias_edge, alias_path: alias, lead_id
  */
 #define PENDING_ALIAS 2
 #define PENDING_LEAD 3
@@ -397,7 +397,7 @@ names_open(NameTable *names, const char *table, AttrNumber column, Snapshot snap
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("our table \"%s\" has lost an index", table),
-				 errdetail("lead_alias has indexes on alias and on lead_id, and so has pending_identity."),
+				 errdetail("lead_alias, alias_path and pending_identity have indexes on alias and on lead_id, alias_edge has one on alias."),
 				 errhint("Make the index again that was dropped.")));
 	return true;
 }
@@ -447,11 +447,35 @@ has_aliases(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(has_name("lead_alias", ALIAS_LEAD, PG_GETARG_TEXT_PP(0)));
 }
 
-/* has_edges(name): whether alias_edge contains a name, as an alias or as a lead. */
+/* Whether an alias of a name has an edge in alias_edge. */
+static bool
+aliases_have_edges(const text *name)
+{
+	NameTable	aliases;
+	bool		any = false;
+
+	if (!names_open(&aliases, "lead_alias", ALIAS_LEAD, SnapshotSelf))
+		return false;
+	lookup_begin(&aliases.lookup, name);
+	while (!any && lookup_next(&aliases.lookup))
+	{
+		bool		isnull;
+
+		CHECK_FOR_INTERRUPTS();
+		any = DatumGetBool(slot_getattr(aliases.lookup.slot, ALIAS_TRACKED, &isnull)) ||
+			has_name("alias_edge", ALIAS, DatumGetTextPP(slot_getattr(aliases.lookup.slot, ALIAS, &isnull)));
+	}
+	names_close(&aliases);
+	return any;
+}
+
+/* has_edges(name): whether a name has an edge in alias_edge, or names have whose edges lead to it. */
 Datum
 has_edges(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(has_name("alias_edge", ALIAS, PG_GETARG_TEXT_PP(0)) || has_name("alias_edge", ALIAS_LEAD, PG_GETARG_TEXT_PP(0)));
+	text	   *name = PG_GETARG_TEXT_PP(0);
+
+	PG_RETURN_BOOL(has_name("alias_edge", ALIAS, name) || has_name("alias_path", ALIAS_LEAD, name) || aliases_have_edges(name));
 }
 
 /* is_tracked(name): whether a name is an alias because of a tracked table. */
@@ -517,7 +541,8 @@ edges_are_seen(text **names, int n)
 	Snapshot	snapshot = GetTransactionSnapshot();
 
 	return rows_are_seen("lead_alias", ALIAS, names, n, snapshot) && rows_are_seen("lead_alias", ALIAS_LEAD, names, n, snapshot) &&
-		rows_are_seen("alias_edge", ALIAS, names, n, snapshot) && rows_are_seen("alias_edge", ALIAS_LEAD, names, n, snapshot);
+		rows_are_seen("alias_path", ALIAS, names, n, snapshot) && rows_are_seen("alias_path", ALIAS_LEAD, names, n, snapshot) &&
+		rows_are_seen("alias_edge", ALIAS, names, n, snapshot);
 }
 
 /*

@@ -148,7 +148,7 @@ ROLLBACK;
 -- Days. The first refresh writes those of the past, by the model of now.
 DELETE FROM model WHERE model <> 'm' AND model <> 'n';
 TRUNCATE event, lead, lead_timeline, pending_delta, excluded_lead;
-DELETE FROM lead_alias; DELETE FROM alias_edge;
+DELETE FROM lead_alias; DELETE FROM alias_edge; DELETE FROM alias_path;
 INSERT INTO event (lead_id, kind, occurred_at) SELECT 'a', 'visit', date_trunc('day', now()) - n * interval '1 day' + interval '1 hour' FROM generate_series(1, 5) n;
 INSERT INTO event (lead_id, kind, occurred_at) VALUES ('b', 'visit', date_trunc('day', now()) - interval '2 days'), ('b', 'purchase', date_trunc('day', now()) - interval '1 day');
 SELECT refresh_figures();

@@ -35,7 +35,7 @@ SELECT everything_about('anna@x') IS NULL AS nothing;
 INSERT INTO event (lead_id, kind, occurred_at) VALUES ('anna@x', 'visit', '2026-01-01 10:10Z'), ('anna@x', 'visit', '2026-01-01 10:20Z'), ('cookie', 'visit', '2026-01-02 10:00Z'), ('tablet', 'visit', '2026-01-03 10:00Z'), ('other', 'visit', '2026-01-03 10:00Z');
 INSERT INTO shop.orders VALUES (1, 'Anna@X', now(), 79.9, 'green', NULL), (2, 'other', now(), 1, 'red', 'not hers');
 INSERT INTO shop.customers VALUES ('anna@x', 'DE'), ('other', 'FR');
-INSERT INTO shop.logins VALUES ('cookie', 'anna@x'), ('c2', 'other');
+INSERT INTO shop.logins VALUES ('cookie', 'anna@x'), ('cookie of old', 'cookie'), ('c2', 'other');
 SELECT identify('tablet', 'anna@x'), identify('phone', 'other');
 SELECT discount FROM redeem((SELECT code FROM voucher WHERE lead_id = 'anna@x'), 'anna@x', 'order 1', 79.9);
 SELECT count(*) > 0 AS derived FROM derive();

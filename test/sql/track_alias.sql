@@ -98,6 +98,15 @@ DELETE FROM shop.customers WHERE id = 7;
 SELECT lead_id FROM leadscore.lead_alias WHERE alias = 'n@x';
 DELETE FROM shop.customers WHERE id = 8;
 
+-- a name whose path leads through one that has lost its edge, and is settled only before the commit, does not wait
+INSERT INTO shop.customers VALUES (30, NULL, 31);
+BEGIN;
+DELETE FROM shop.customers WHERE id = 30;
+INSERT INTO shop.orders VALUES (30, 30);
+SELECT a.lead_id, (SELECT count(*) FROM leadscore_internal.pending_identity) AS waiting FROM leadscore.lead_alias a WHERE a.alias = 'order:30';
+ROLLBACK;
+DELETE FROM shop.customers WHERE id = 30;
+
 -- a circle is told of, and mended
 INSERT INTO shop.customers VALUES (20, NULL, 21);
 SELECT leadscore.track_alias('shop.identifies', 'user_id', 'anonymous_id', latest_by => 'received_at');

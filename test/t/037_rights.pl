@@ -95,7 +95,7 @@ my %functions = (
 		figures_of due_days event_moments month_number channel_names model_stages month_of month_start conversions monthly_figure_rows sales_cycle_rows funnel_rows attribution_rows
 		rfm_lead_now offer_figure_now experiment_figure_now write_segment_days write_model_quality
 		query_refreshed deliver insert_query key_columns difference_statement follow_tables follow_drop look_at_columns look_at_names look_at_own note_dropped note_subscribed check_trigger utf8 check_seen is_seen check_sources_seen lock_by_name release_timelines lock_lead_rows
-		add_edges append_look_again change_edges has_edges identified_lead is_tracked keep_edges look_again make_aliases move_names point_aliases settle
+		add_edges add_paths append_look_again change_edges has_edges identified_lead is_tracked keep_edges look_again make_aliases move_names point_aliases remove_paths settle
 		give_up_row append_delta wait_for_names try_names try_aliases try_leads line_is_free lead_now has_aliases names_are_seen aliases_are_seen append_change remove_change change_waits
 		waiting_lead waiting_changes is_first_change statement_is_running change_problem moved_timelines begin_parting try_sources try_table try_change make_change
 		carry_out_one carry_out change_name add_by_statement fold_by_statements
@@ -149,7 +149,7 @@ my %tables = (
 	'admin=arwd' => 'voucher parted_lead timeline_base archived_event derived_event derivation_due derivation_state change_consumer',
 	'writer=a admin=arwd' => 'event',		# and columns of it
 	'reader=r admin=rd' => 'lead_timeline known_source segment_day model_quality rfm_lead',
-	'reader=r admin=r' => 'lead_alias alias_edge pending_delta counted_signal snapshot_state model_document signal_definition skipped skipped_row source source_trigger trigger_set query_table tracked_query known_event_trigger known_collation own_column distributed_source tracked_placement part_key task status current_timeline pending_timeline alias_profile current_profile visible_lead served_lead
+	'reader=r admin=r' => 'lead_alias alias_edge alias_path pending_delta counted_signal snapshot_state model_document signal_definition skipped skipped_row source source_trigger trigger_set query_table tracked_query known_event_trigger known_collation own_column distributed_source tracked_placement part_key task status current_timeline pending_timeline alias_profile current_profile visible_lead served_lead
 		lead_score lead_segment segment_summary delivered_sentence wording_document model_conversion signal_use monthly_figure sales_cycle funnel attribution rfm_grid offer_figure experiment_figure crm_lead',
 	'monitor=r reader=r admin=r' => 'health progress',
 	'admin=rd' => 'pending_profile seen_profile voucher_order',
