@@ -27,5 +27,5 @@ FROM pg_read_file('/proc/self/status') s;
 SQL
 )
 figure 38 'propose() for 100,000 leads, computing' "$computed" ' s' 'at most' 60
-figure 38 'propose() for 100,000 leads, memory' "$memory" ' MB' 'at most' 200
+figure 38 'propose() for 100,000 leads, memory' "$memory" ' MB' 'at most' 400
 sql -c 'DROP DATABASE learn'
