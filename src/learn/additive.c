@@ -223,6 +223,8 @@ log_loss_of(const bool *outcomes, const double *logits, int64 n)
 	{
 		double		towards = outcomes[i] ? logits[i] : -logits[i];
 
+		if (i % BLOCK == 0)
+			CHECK_FOR_INTERRUPTS();
 		loss += log1p(exp(-fabs(towards))) + Max(-towards, 0);
 	}
 	return n > 0 ? loss / n : 0;

@@ -263,12 +263,14 @@ put_attribute(Gathering *gathering, const JsonbValue *attribute, JsonbValue *val
 		JsonbValue	element;
 
 		while ((token = JsonbIteratorNext(&it, &element, true)) != WJB_DONE)
-			if (token == WJB_ELEM && is_scalar(&element))
-			{
-				candidate = candidate_of(gathering, CANDIDATE_ELEMENT, attribute, &element);
-				if (candidate)
-					put(gathering, candidate, 1);
-			}
+		{
+			CHECK_FOR_INTERRUPTS();
+			if (token != WJB_ELEM || !is_scalar(&element))
+				continue;
+			candidate = candidate_of(gathering, CANDIDATE_ELEMENT, attribute, &element);
+			if (candidate)
+				put(gathering, candidate, 1);
+		}
 	}
 }
 
@@ -313,6 +315,7 @@ gathering_add(Gathering *gathering, const struct varlena *timeline, Jsonb *profi
 		(void) JsonbIteratorNext(&it, &key, true);
 		while (JsonbIteratorNext(&it, &key, true) == WJB_KEY)
 		{
+			CHECK_FOR_INTERRUPTS();
 			(void) JsonbIteratorNext(&it, &value, true);
 			put_attribute(gathering, &key, &value);
 		}
@@ -367,6 +370,8 @@ cut(const double *sorted, int64 n, int most, int64 *begins)
 	{
 		double		wanted = n * (1 - cos(M_PI * next / most)) / 2;
 
+		if (i % 1024 == 0)
+			CHECK_FOR_INTERRUPTS();
 		if (i > 0 && sorted[i] == sorted[i - 1])
 			continue;
 		if (i > 0 && distinct > most && i < wanted)
@@ -410,6 +415,8 @@ code_numbers(Gathering *gathering, Candidate *candidate, int most)
 		int			low = 0;
 		int			high = bins - 1;
 
+		if (i % 1024 == 0)
+			CHECK_FOR_INTERRUPTS();
 		while (low < high)
 		{
 			int			middle = (low + high + 1) / 2;

@@ -153,6 +153,8 @@ advantage(const Set *set, const double *logits, const double *others)
 		double		b = sign * others[i];
 		double		less = log1p(exp(-fabs(b))) + Max(-b, 0) - log1p(exp(-fabs(a))) - Max(-a, 0);
 
+		if (i % 1024 == 0)
+			CHECK_FOR_INTERRUPTS();
 		sum += less;
 		squares += less * less;
 	}

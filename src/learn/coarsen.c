@@ -297,13 +297,14 @@ line_through(const double *targets, const double *scores, int64 n, double *inter
 		double		h[3] = {1e-9, 0, 1e-9};
 		double		determinant;
 
-		CHECK_FOR_INTERRUPTS();
 		for (int64 i = 0; i < n; i++)
 		{
 			double		x = scores[i] - mean;
 			double		p = 1 / (1 + exp(-(*intercept + *slope * x)));
 			double		w = p * (1 - p);
 
+			if (i % 1024 == 0)
+				CHECK_FOR_INTERRUPTS();
 			g[0] += targets[i] - p;
 			g[1] += (targets[i] - p) * x;
 			h[0] += w;

@@ -447,6 +447,7 @@ limit_candidates(Learner *learner)
 	{
 		int			worst = -1;
 
+		CHECK_FOR_INTERRUPTS();
 		for (int c = 0; c < learner->n_candidates; c++)
 			if (learner->is_used[c] && (worst < 0 || information[c] < information[worst]))
 				worst = c;

@@ -104,6 +104,7 @@ rows_of(const Card *card, int column)
 	const double *values;
 	int64		n = 0;
 
+	CHECK_FOR_INTERRUPTS();
 	while (design->first[v] > column)
 		v--;
 	values = column_values(design, v, column);
@@ -233,7 +234,11 @@ scale_card(const Learner *learner, const Mixture *chosen, const double *logits, 
 
 	calibrate(learner, chosen, &line[0], &line[1]);
 	for (int64 i = 0; i < n; i++)
+	{
+		if (i % 1024 == 0)
+			CHECK_FOR_INTERRUPTS();
 		targets[i] = 1 / (1 + exp(-(line[0] + line[1] * logits[i])));
+	}
 	(void) line_through(targets, scores, n, intercept, slope);
 	pfree(targets);
 }

@@ -7,6 +7,7 @@ use warnings FATAL => 'all';
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 my $generous = 30;    # seconds, after a statement_timeout of one: to end at all is what matters
 
@@ -163,4 +164,48 @@ $node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity 
 $node->safe_psql('postgres', q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'endless'});
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'endless' AND state = 'active'}), 'pg_cancel_backend() ends a score');
 $running->quit;
+
+# ---------- how soon ----------
+
+# propose() notices a cancel within a second of its own processor time, at ten moments that lie as far apart.
+SKIP:
+{
+	skip 'the system does not tell how long a process has computed', 1 unless -r "/proc/$$/schedstat";
+
+	$running = $node->background_psql('postgres', on_error_stop => 0);
+	my $pid = $running->query_safe('SELECT pg_backend_pid()');
+	my $asking = $node->background_psql('postgres');
+	my $computed = sub { return (split ' ', slurp_file("/proc/$pid/schedstat"))[0] / 1e9 };
+	my $is_active = sub { return $asking->query_safe("SELECT state = 'active' FROM pg_stat_activity WHERE pid = $pid") eq 't' };
+	my $from;
+	my $start = sub {
+		$from = $computed->();
+		$running->query_until(qr/begun/, q{\echo begun
+			SELECT length(leadscore.propose('buy', '2 days', '{2026-01-02Z}', active_within => '2 days')::text);
+		});
+		usleep(20000) until $is_active->();
+	};
+
+	# 20,000 leads, of which two numbers tell together what neither tells alone, and one whose profile is very large
+	$node->safe_psql('postgres', q{
+		INSERT INTO leadscore.lead SELECT n, (SELECT jsonb_object_agg('x' || i, n::bigint * (7919 + 104729 * i) % 9973) FROM generate_series(1, 12) i) FROM generate_series(1, 20000) n;
+		INSERT INTO leadscore.lead SELECT 'large', jsonb_build_object('many', (SELECT jsonb_agg(n) FROM generate_series(1, 3000000) n));
+		INSERT INTO leadscore.event (lead_id, kind, occurred_at) SELECT lead_id, 'kind ' || i, timestamptz '2026-01-01 12:00Z' - i * interval '1 hour' FROM leadscore.lead, generate_series(1, 3) i
+			UNION ALL SELECT lead_id, 'buy', '2026-01-02 12:00Z' FROM leadscore.lead WHERE lead_id = 'large' OR ((profile -> 'x1')::int < 4986) = ((profile -> 'x2')::int < 4986) AND hashtext(lead_id) % 3 = 0});
+	$start->();
+	usleep(50000) while $is_active->();
+	my $whole = $computed->() - $from;
+	for my $part (1 .. 10)
+	{
+		$start->();
+		usleep(20000) until $computed->() - $from > $whole * $part / 11 || !$is_active->();
+		kill 'INT', $pid;
+		my $cancelled = $computed->();    # not before it was: what else the machine does cannot make the rest longer
+		usleep(50000) while $is_active->();
+		cmp_ok($computed->() - $cancelled, '<', 1, sprintf 'propose() that is cancelled after %.1f of %.1f s goes on for less than a second', $whole * $part / 11, $whole);
+	}
+	$asking->quit;
+	$running->quit;
+	like($running->{stderr}, qr/canceling statement due to user request/, '... and was cancelled');
+}
 done_testing();
