@@ -220,6 +220,7 @@ COMMENT ON PROCEDURE leadscore.archive(timestamptz)
 CREATE FUNCTION leadscore_internal.drop_former_base() RETURNS void
 	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+	LOCK TABLE leadscore.lead_timeline IN ACCESS SHARE MODE;
 	DELETE FROM leadscore_internal.timeline_base b
 	WHERE b.archived_before NOT IN (SELECT a.archived_before FROM leadscore.archive a UNION ALL SELECT a.archiving_before FROM leadscore_internal.archiving a);
 	DELETE FROM leadscore_internal.archived_event e WHERE NOT EXISTS (SELECT FROM leadscore.archive)

@@ -169,7 +169,8 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.base_tables() IS 'the tables that timeline_base is split into';
 
--- The caller holds lead_timeline in ACCESS EXCLUSIVE mode. Who writes or reads the base has locked lead_timeline before.
+-- The caller holds lead_timeline in ACCESS EXCLUSIVE mode until its transaction ends. All that writes or reads the base
+-- locks lead_timeline first.
 CREATE FUNCTION leadscore_internal.split_base(tables integer) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
