@@ -91,7 +91,7 @@ is(query(q{SELECT has_column_privilege('columns', 'leadscore.lead_timeline_3', '
 	't', '... to columns, too');
 is(query(q{SELECT count(*) FROM pg_depend WHERE objid IN ('leadscore.lead_timeline_0'::regclass, 'leadscore_internal.timeline_base_0'::regclass) AND deptype = 'e'}), '0', 'they are no members of the extension');
 is(query(q{SELECT string_agg(DISTINCT format('%s %s %s', c.relacl, c.relreplident, (SELECT count(*) FROM pg_index i WHERE i.indrelid = c.oid)), ' ') FROM pg_class c WHERE c.oid = 'leadscore_internal.timeline_base_whole'::regclass OR c.oid IN (SELECT name FROM leadscore_internal.base_tables())}),
-	query(q{SELECT relacl || ' f 1' FROM pg_class WHERE oid = 'leadscore_internal.timeline_base_whole'::regclass}), '... and those of the base are all alike');
+	query(q{SELECT format('%s f 1', relacl) FROM pg_class WHERE oid = 'leadscore_internal.timeline_base_whole'::regclass}), '... and those of the base are all alike');
 
 # ---------- plans ----------
 
