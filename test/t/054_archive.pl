@@ -128,6 +128,8 @@ my $shop = 'shop';
 my $tables_of_weeks = q{SELECT string_agg(name::text, ', ') FROM leadscore_internal.event_tables()};
 shop(q{SELECT leadscore.partition_events('1 week')});
 my $instant = q('2000-01-01');
+# What the signals visit, purchase and mobile count, and what all of them count from the archive on: derived events
+# before it stay as they are.
 sub timelines
 {
 	return qq{SELECT t.lead_id, leadscore_internal.only(t.timeline, '{1,2,4}') || ' ' || (t.timeline OPERATOR(leadscore.-) leadscore.timeline_before(t.timeline, $instant))
