@@ -9,19 +9,26 @@
 -- A base belongs to the name that the events had, so that it follows that name as its
 -- events did.
 
+-- partition_timelines() splits it, too. Nothing but statements writes it, so the server
+-- can do the routing.
 CREATE TABLE leadscore_internal.timeline_base (
 	lead_id text NOT NULL,
 	archived_before timestamptz NOT NULL,
 	timeline leadscore.timeline NOT NULL
-);
+) PARTITION BY RANGE (leadscore.timeline_partition(lead_id, 1024));
 
-CREATE INDEX timeline_base_lead_id_idx ON leadscore_internal.timeline_base (lead_id);
+-- The default partition: pg_dump carries its rows, as those of any table of an extension, and other partitions can be
+-- attached beside it. An index of timeline_base itself would make a second one on each partition that a dump restores.
+CREATE TABLE leadscore_internal.timeline_base_whole PARTITION OF leadscore_internal.timeline_base DEFAULT;
+CREATE INDEX timeline_base_whole_lead_id_idx ON leadscore_internal.timeline_base_whole (lead_id);
 ALTER TABLE leadscore_internal.timeline_base REPLICA IDENTITY FULL;
+ALTER TABLE leadscore_internal.timeline_base_whole REPLICA IDENTITY FULL;
 
 COMMENT ON TABLE leadscore_internal.timeline_base IS 'what archived events have counted for; the rows of a name add up';
 COMMENT ON COLUMN leadscore_internal.timeline_base.lead_id IS 'the lead, as the events named it';
 COMMENT ON COLUMN leadscore_internal.timeline_base.archived_before IS 'the instant of the archive that the row belongs to: it counts if leadscore.archive has that instant';
 COMMENT ON COLUMN leadscore_internal.timeline_base.timeline IS 'the hours before the instant';
+COMMENT ON TABLE leadscore_internal.timeline_base_whole IS 'the rows of timeline_base while it is not split';
 
 -- derive() looks for what happened before an event, which may be long ago.
 CREATE TABLE leadscore_internal.archived_event (
@@ -36,7 +43,7 @@ COMMENT ON COLUMN leadscore_internal.archived_event.lead_id IS 'the lead, as the
 COMMENT ON COLUMN leadscore_internal.archived_event.kind IS 'its kind';
 COMMENT ON COLUMN leadscore_internal.archived_event.occurred_at IS 'when';
 
-SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.timeline_base', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.timeline_base_whole', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.archived_event', '');
 
 CREATE FUNCTION leadscore_internal.counted(timeline leadscore.timeline, signals jsonb) RETURNS leadscore.timeline
@@ -213,6 +220,7 @@ COMMENT ON PROCEDURE leadscore.archive(timestamptz)
 CREATE FUNCTION leadscore_internal.drop_former_base() RETURNS void
 	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+	LOCK TABLE leadscore.lead_timeline IN ACCESS SHARE MODE;
 	DELETE FROM leadscore_internal.timeline_base b
 	WHERE b.archived_before NOT IN (SELECT a.archived_before FROM leadscore.archive a UNION ALL SELECT a.archiving_before FROM leadscore_internal.archiving a);
 	DELETE FROM leadscore_internal.archived_event e WHERE NOT EXISTS (SELECT FROM leadscore.archive)

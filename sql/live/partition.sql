@@ -3,6 +3,8 @@
 -- The tables are children of lead_timeline by inheritance, and no members of
 -- the extension: so pg_dump carries them, and views and plans that depend on
 -- lead_timeline know nothing of them. src/live/partition.c tells the rest.
+--
+-- The base of archived hours (archive.sql) is split with it, by PARTITION BY.
 
 CREATE FUNCTION leadscore.timeline_partition(lead_id text, partitions integer) RETURNS integer
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
@@ -107,23 +109,23 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.follow_tablespace() IS 'moves the tables that lead_timeline is split into, and their indexes, to where it is';
 
-CREATE FUNCTION leadscore_internal.create_child(of_table regclass, name text, more text) RETURNS void
+CREATE FUNCTION leadscore_internal.create_like(of_table regclass, name text, more text, inherits boolean) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	parent CONSTANT pg_class := (SELECT c FROM pg_class c WHERE c.oid = of_table);
-	child CONSTANT text := format('leadscore.%I', name);
+	child CONSTANT text := format('%s.%I', parent.relnamespace::regnamespace, name);
 	settings CONSTANT text[] := parent.reloptions
 		|| ARRAY(SELECT 'toast.' || unnest(t.reloptions) FROM pg_class t WHERE t.oid = parent.reltoastrelid);
 	command text;
 BEGIN
 	EXECUTE format('CREATE %s TABLE %s (LIKE %s INCLUDING STORAGE INCLUDING COMPRESSION INCLUDING INDEXES INCLUDING STATISTICS INCLUDING COMMENTS%s)'
-		' INHERITS (%s) USING %I %s %s',
-		CASE parent.relpersistence WHEN 'u' THEN 'UNLOGGED' END, child, of_table, more, of_table,
+		' %s USING %I %s %s',
+		CASE parent.relpersistence WHEN 'u' THEN 'UNLOGGED' END, child, of_table, more, CASE WHEN inherits THEN format('INHERITS (%s)', of_table) END,
 		(SELECT m.amname FROM pg_am m WHERE m.oid = parent.relam),
 		(SELECT 'WITH (' || string_agg(format('%s = %L', split_part(s, '=', 1), substr(s, strpos(s, '=') + 1)), ', ') || ')' FROM unnest(settings) s),
 		(SELECT format('TABLESPACE %I', t.spcname) FROM pg_tablespace t WHERE t.oid = parent.reltablespace));
-	-- the rights on the parent, unless it has policies: a right on the child would bypass them
+	-- its rights, unless it has policies: a right on the new table would bypass them
 	IF NOT parent.relrowsecurity THEN
 		FOR command IN
 			SELECT format('GRANT %s ON %s TO %s%s', a.privilege_type, child, coalesce(quote_ident(r.rolname), 'PUBLIC'),
@@ -142,19 +144,61 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.create_child(regclass, text, text) IS 'makes a child of one of our tables, like it in all else, with more constraints';
+COMMENT ON FUNCTION leadscore_internal.create_like(regclass, text, text, boolean) IS 'makes a table that is like one of ours, with more constraints, and inherits from it or not';
 
 CREATE FUNCTION leadscore_internal.create_split_table(number integer, of integer) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM leadscore_internal.create_child('leadscore.lead_timeline'::regclass, format('lead_timeline_%s', number),
-		format(', CONSTRAINT lead_timeline_%s_leads CHECK (leadscore.timeline_partition(lead_id, %s) = %1$s)', number, of));
+	PERFORM leadscore_internal.create_like('leadscore.lead_timeline'::regclass, format('lead_timeline_%s', number),
+		format(', CONSTRAINT lead_timeline_%s_leads CHECK (leadscore.timeline_partition(lead_id, %s) = %1$s)', number, of), true);
 	EXECUTE format('COMMENT ON TABLE leadscore.lead_timeline_%s IS %L', number, format('timelines of the leads with leadscore.timeline_partition(lead_id, %s) = %s', of, number));
 END
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.create_split_table(integer, integer) IS 'makes one of the tables that lead_timeline is split into';
+
+CREATE FUNCTION leadscore_internal.base_tables() RETURNS TABLE (number integer, name regclass)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT substring(c.relname FROM '[0-9]+$')::integer, c.oid::regclass
+	FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+	WHERE i.inhparent = 'leadscore_internal.timeline_base'::regclass AND c.relname ~ '^timeline_base_[0-9]+$'
+	ORDER BY 1
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.base_tables() IS 'the tables that timeline_base is split into';
+
+-- The caller holds lead_timeline in ACCESS EXCLUSIVE mode until its transaction ends. All that writes or reads the base
+-- locks lead_timeline first.
+CREATE FUNCTION leadscore_internal.split_base(tables integer) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	child regclass;
+BEGIN
+	FOREACH child IN ARRAY ARRAY(SELECT t.name FROM leadscore_internal.base_tables() t) LOOP
+		EXECUTE format('ALTER TABLE leadscore_internal.timeline_base DETACH PARTITION %s', child);
+		EXECUTE format('INSERT INTO leadscore_internal.timeline_base_whole SELECT * FROM %s', child);
+		EXECUTE format('DROP TABLE %s', child);
+	END LOOP;
+	IF tables > 1 THEN
+		ALTER TABLE leadscore_internal.timeline_base DETACH PARTITION leadscore_internal.timeline_base_whole;
+		FOR n IN 0 .. tables - 1 LOOP
+			PERFORM leadscore_internal.create_like('leadscore_internal.timeline_base_whole'::regclass, format('timeline_base_%s', n), ''::text, false);
+			EXECUTE format('ALTER TABLE leadscore_internal.timeline_base_%s REPLICA IDENTITY FULL', n);
+			EXECUTE format('ALTER TABLE leadscore_internal.timeline_base ATTACH PARTITION leadscore_internal.timeline_base_%s FOR VALUES FROM (%s) TO (%s)',
+				n, 1024 * n / tables, 1024 * (n + 1) / tables);
+		END LOOP;
+		INSERT INTO leadscore_internal.timeline_base SELECT * FROM leadscore_internal.timeline_base_whole;
+		TRUNCATE leadscore_internal.timeline_base_whole;
+		ALTER TABLE leadscore_internal.timeline_base ATTACH PARTITION leadscore_internal.timeline_base_whole DEFAULT;
+	END IF;
+	ANALYZE leadscore_internal.timeline_base;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.split_base(integer) IS 'splits timeline_base into so many tables; 1 puts it together again';
 
 CREATE FUNCTION leadscore_internal.check_not_published(source regclass, what text) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -181,6 +225,8 @@ AS $$
 DECLARE
 	columns CONSTANT text := (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a
 		WHERE a.attrelid = 'leadscore.lead_timeline'::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '');
+	-- little but archive() writes it, and to attach a table takes longer the more there are
+	base_partitions CONSTANT integer := least(partitions, 64);
 	tables regclass[];
 	child regclass;
 	problem record;
@@ -203,7 +249,8 @@ BEGIN
 			DETAIL = 'They would not apply to the tables into which it is split.', HINT = 'Drop them.';
 	END IF;
 	tables := ARRAY(SELECT t.name FROM leadscore_internal.split_tables() t ORDER BY t.number);
-	IF partitions = greatest(cardinality(tables), 1) AND NOT EXISTS (SELECT FROM leadscore_internal.split_problem()) THEN
+	IF partitions = greatest(cardinality(tables), 1) AND base_partitions = (SELECT greatest(count(*), 1) FROM leadscore_internal.base_tables())
+		AND NOT EXISTS (SELECT FROM leadscore_internal.split_problem()) THEN
 		RETURN;
 	END IF;
 
@@ -233,10 +280,11 @@ BEGIN
 		DROP INDEX leadscore.lead_timeline_partition;
 		TRUNCATE ONLY leadscore.lead_timeline;
 	END IF;
+	PERFORM leadscore_internal.split_base(base_partitions);
 	INSERT INTO leadscore_internal.timeline_move AS m (moved_at) VALUES (now()) ON CONFLICT (only_row) DO UPDATE SET moved_at = excluded.moved_at;
 	ANALYZE leadscore.lead_timeline;
 END
 $$;
 
 COMMENT ON FUNCTION leadscore.partition_timelines(integer)
-	IS 'splits lead_timeline into so many tables, by a hash of lead_id; 1 puts it together again';
+	IS 'splits lead_timeline, and the base of archived hours, into so many tables, by a hash of lead_id; 1 puts them together again';

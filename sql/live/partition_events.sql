@@ -127,7 +127,7 @@ AS $$
 DECLARE
 	command text;
 BEGIN
-	PERFORM leadscore_internal.create_child('leadscore.event'::regclass, name, ''::text);
+	PERFORM leadscore_internal.create_like('leadscore.event'::regclass, name, ''::text, true);
 	FOR command IN
 		SELECT CASE WHEN k.conname IS NULL THEN format('DROP INDEX %s', i.indexrelid::regclass) ELSE format('ALTER TABLE %s DROP CONSTRAINT %I', i.indrelid::regclass, k.conname) END
 		FROM pg_index i LEFT JOIN pg_constraint k ON k.conindid = i.indexrelid AND k.conrelid = i.indrelid

@@ -48,7 +48,7 @@ BEGIN
 		END LOOP;
 		EXECUTE format('ALTER EXTENSION leadscore DROP VIEW %s', made.name);
 	END LOOP;
-	FOR made IN SELECT t.name FROM leadscore_internal.split_tables() t LOOP
+	FOR made IN SELECT t.name FROM leadscore_internal.split_tables() t UNION ALL SELECT b.name FROM leadscore_internal.base_tables() b LOOP
 		EXECUTE format('ALTER EXTENSION leadscore DROP TABLE %s', made.name);
 	END LOOP;
 END

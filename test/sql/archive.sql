@@ -104,6 +104,17 @@ SELECT * FROM verify();
 SELECT track('shop.orders', lead_id => 'customer', kind => 'purchase', occurred_at => 'placed_at', value => 'total');
 SELECT * FROM changed();
 
+-- the base is split with the timelines; from here on all that reads it reads its tables
+CREATE VIEW base_tables_used AS
+SELECT b.tableoid::regclass AS base, count(*) > 0 AS used, bool_and(b.tableoid::regclass::text ~ ('_' || timeline_partition(b.lead_id, 1024) * partitions() / 1024 || '$')) AS in_place
+FROM timeline_base b GROUP BY 1 ORDER BY 1;
+SELECT base, used FROM base_tables_used;
+SELECT partition_timelines(2);
+SELECT * FROM base_tables_used;
+SELECT * FROM changed();
+CALL rebuild();
+SELECT * FROM changed();
+
 -- names: what was archived under a name goes where that name goes
 SELECT unidentify('lead 6');
 SELECT lead_id, first_hour(timeline, 1) AS first FROM current_timeline WHERE lead_id IN ('lead 0', 'lead 6') ORDER BY 1;
@@ -130,6 +141,10 @@ DELETE FROM event WHERE occurred_at < '2026-02-15';
 DELETE FROM shop.orders WHERE placed_at < '2026-02-15';
 SELECT * FROM changed();
 SELECT count(*), count(DISTINCT lead_id) AS names, min(archived_before) AS archived_before FROM timeline_base;
+SELECT * FROM base_tables_used;
+SELECT partition_timelines(4);
+SELECT * FROM base_tables_used;
+SELECT * FROM changed();
 CALL compact('2026-01-20', 'Europe/Berlin');
 SELECT * FROM verify();
 CALL compact('2026-03-01', 'Europe/Berlin');
@@ -171,6 +186,14 @@ SELECT count(*) FROM timeline_base WHERE lead_id IN ('lead 0', 'lead 6');
 SELECT * FROM current_timeline WHERE lead_id IN ('lead 0', 'lead 6');
 SELECT * FROM verify();
 
+-- put together again, and split once more
+SELECT partition_timelines(1);
+SELECT base, used FROM base_tables_used;
+SELECT * FROM verify();
+SELECT partition_timelines(4);
+SELECT * FROM base_tables_used;
+SELECT * FROM verify();
+
 -- events that were purged before, unseen by triggers: what timelines hold is kept
 SET session_replication_role = replica;
 DELETE FROM shop.orders WHERE customer = 'lead 2' AND placed_at < '2026-03-05';
@@ -205,6 +228,10 @@ CALL archive('2026-03-14');
 SELECT * FROM status;
 SELECT * FROM changed();
 SELECT count(*) FROM timeline_base WHERE archived_before <> (SELECT archived_before FROM archive);
+
+SELECT partition_timelines(1);
+SELECT * FROM verify();
+SELECT * FROM changed();
 
 -- without events, and what is refused
 TRUNCATE shop.orders, event;

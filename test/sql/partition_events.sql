@@ -112,7 +112,7 @@ SELECT timelines, differences, tables FROM changed();
 SELECT min(occurred_at) FROM event;
 CALL rebuild();
 SELECT timelines, differences FROM changed();
-VACUUM ANALYZE event_2024_02;
+VACUUM ANALYZE event, event_2024_02;
 SELECT regexp_replace(detail, ': [^,;]*', ': …', 'g') AS detail FROM health WHERE name = 'archive';
 UPDATE event SET occurred_at = '2024-02-20' WHERE event_id = (SELECT min(event_id) FROM event_2024_02);
 CALL move_events('2024-05-10');

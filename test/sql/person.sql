@@ -8,7 +8,7 @@
 -- A column that may name a lead is one of a table that both know.
 SELECT c.oid::regclass AS source, a.attname AS column
 FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-WHERE c.relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND c.relkind IN ('r', 'p', 'm', 'f')
+WHERE c.relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND c.relkind IN ('r', 'p', 'm', 'f') AND NOT c.relispartition
 AND a.attname ~ '(^|_)(lead|alias|person|customer|visitor|contact|user)s?(_|$)' AND a.atttypid NOT IN ('bigint'::regtype, 'numeric'::regtype)
 EXCEPT
 SELECT p.source, unnest(p.columns) FROM person_tables() p

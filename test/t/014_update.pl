@@ -157,6 +157,8 @@ is($node->safe_psql('busy', q{SELECT lead_id, round(leadscore.score(lead_id, 'or
 is($node->safe_psql('busy', q{SELECT string_agg(lead_id || ' ' || profile, ', ' ORDER BY lead_id) FROM leadscore.lead}),
 	'by hand {"vip": true, "country": "DE"}, c0 {"country": "DE"}, c1 {"country": "DE"}, c2 {"country": "DE"}, c3 {"vip": true}, c4 {"country": "DE"}', '... as do profiles');
 is($node->safe_psql('busy', q{SELECT leadscore.partitions(), (SELECT count(*) FROM ONLY leadscore.lead_timeline), (SELECT count(*) > 0 FROM leadscore.lead_timeline_1)}), '2|0|t', 'split timelines are split again');
+is($node->safe_psql('busy', q{SELECT b.name FROM leadscore_internal.base_tables() b WHERE NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = b.name AND d.deptype = 'e')}),
+	"leadscore_internal.timeline_base_0\nleadscore_internal.timeline_base_1", '... and so is the base of archived hours, into tables that are no members');
 is($node->safe_psql('busy', q{SELECT source, count(*) FROM leadscore_internal.trigger_set WHERE complete AND NOT disabled GROUP BY source ORDER BY source::text}),
 	"leadscore.derived_event|1\nleadscore.event|1\nshop.customer|1\nshop.orders|1\nshop.visit|1\nshop.visit_1|1\nshop.visit_2|1\nshop.visit_3|1", 'all tracked tables and partitions have triggers');
 

@@ -14,6 +14,10 @@ my $node = new_node('main');
 $node->start;
 setup_shop($node);
 run_load($node, 2);
+# what is archived
+$node->safe_psql('shop', q{INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('old', 'visit', '2023-12-31'), ('hot 1', 'visit', '2023-12-31')});
+$node->safe_psql('shop', q{CALL leadscore.archive('2024-01-01')});
+$node->safe_psql('shop', q{DELETE FROM leadscore.event WHERE occurred_at < '2024-01-01'});
 # no alias, so that every alias is new to the restored database, and then one
 $node->safe_psql('shop', q{
 	INSERT INTO shop.clicks VALUES (0, 'pending', '2026-01-01');
@@ -63,6 +67,8 @@ $node->safe_psql('shop', q{CALL leadscore.move_events('2024-06-01')});
 # What must come back the same.
 my %state = (
 	timelines => 'SELECT lead_id, timeline FROM leadscore.lead_timeline ORDER BY 1',
+	base => 'SELECT tableoid::regclass, * FROM leadscore_internal.timeline_base ORDER BY 2',
+	'the instant of the archive' => 'TABLE leadscore.archive',
 	pending => 'SELECT lead_id, delta::text FROM leadscore.pending_delta ORDER BY 1, 2',
 	aliases => 'SELECT * FROM leadscore.lead_alias ORDER BY 1',
 	leads => 'SELECT * FROM leadscore.lead ORDER BY 1',

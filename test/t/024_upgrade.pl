@@ -23,6 +23,9 @@ $old->safe_psql('shop', q{
 	INSERT INTO leadscore.offer (offer, model, segment, discount, valid_for, budget, holdout_share)
 		SELECT 'offer', model, segment, 10, '1 day', 50, 0.5 FROM leadscore.segment WHERE position = 1 AND model = 'ecommerce'});
 $old->safe_psql('shop', q{CALL leadscore.watch('ecommerce', notify => false)});
+$old->safe_psql('shop', q{INSERT INTO leadscore.event (lead_id, kind, occurred_at) SELECT 'old ' || i, 'visit', '2023-12-31' FROM generate_series(1, 20) i});
+$old->safe_psql('shop', q{CALL leadscore.archive('2024-01-01')});
+$old->safe_psql('shop', q{DELETE FROM leadscore.event WHERE occurred_at < '2024-01-01'});
 $old->safe_psql('shop', q{
 	SELECT leadscore.partition_events();
 	INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('old', 'visit', '2024-01-03'), ('old', 'visit', '2024-02-03')});
@@ -38,6 +41,7 @@ $old->safe_psql('unread', 'CREATE EXTENSION leadscore; REFRESH MATERIALIZED VIEW
 
 my %state = map { $_ => $old->safe_psql('shop', $_) } (
 	'SELECT lead_id, timeline FROM leadscore.lead_timeline ORDER BY 1', 'SELECT * FROM leadscore.lead_alias ORDER BY 1',
+	'SELECT tableoid::regclass, * FROM leadscore_internal.timeline_base ORDER BY lead_id', 'TABLE leadscore.archive',
 	'SELECT tableoid::regclass, * FROM leadscore.event ORDER BY event_id', 'TABLE leadscore_internal.event_partitioning',
 	'SELECT * FROM leadscore_internal.source_trigger ORDER BY source::text, trigger_prefix', 'SELECT * FROM leadscore.lead_segment ORDER BY 1, 2',
 	'SELECT * FROM leadscore.signal ORDER BY 1', q{SELECT leadscore.scorecard('default') FROM leadscore.model}, 'SELECT * FROM leadscore_internal.counted_signal ORDER BY 1',

@@ -22,7 +22,7 @@ sub tables { return query(q{SELECT coalesce(string_agg(inhrelid::regclass::text,
 	FROM pg_inherits WHERE inhparent = 'leadscore.lead_timeline'::regclass}); }
 sub session { return $node->background_psql('shop', on_error_stop => 0); }
 
-# Each row lies where its lead belongs, once; heap and index agree.
+# Each row lies where its lead belongs, once; heap and index agree; and the base of archived hours is split alike.
 sub in_order
 {
 	my ($name) = @_;
@@ -37,6 +37,9 @@ sub in_order
 	is(query(q{
 		SELECT count(bt_index_check(c.oid::regclass, true)) > 0 FROM pg_class c
 		WHERE c.relnamespace = 'leadscore'::regnamespace AND c.relname ~ '^lead_timeline(_[0-9]+)?_pkey$'}), 't', '... with sound indexes');
+	is(query(q{SELECT count(*), (SELECT greatest(count(*), 1) FROM leadscore_internal.base_tables()) - least(leadscore.partitions(), 64),
+		count(*) FILTER (WHERE (tableoid = 'leadscore_internal.timeline_base_whole'::regclass) <> (leadscore.partitions() = 1)) FROM leadscore_internal.timeline_base}),
+		'1003|0|0', '... and so is the base of archived hours');
 	is(query('SELECT * FROM leadscore.status WHERE object = $$lead_timeline$$'), '', '... and nothing to be done');
 	return is(query($Workload::differences), '', '... and timelines equal events');
 }
@@ -52,10 +55,13 @@ query(q{
 	ALTER TABLE leadscore.lead_timeline ALTER timeline SET STORAGE extended;
 	CREATE STATISTICS leadscore.own ON lead_id, (length(lead_id)) FROM leadscore.lead_timeline;
 	INSERT INTO leadscore.event (lead_id, kind, occurred_at) SELECT 'lead ' || i % 1000, 'visit', timestamptz '2026-01-01' + i * interval '1 hour' FROM generate_series(1, 2000) i;
+	INSERT INTO leadscore.event (lead_id, kind, occurred_at) SELECT 'lead ' || i, 'visit', '2000-06-01' FROM generate_series(0, 999) i;
 	-- out of line
 	INSERT INTO leadscore.event (lead_id, kind, occurred_at, value) SELECT 'bot ' || i % 3, 'visit', timestamptz '2000-01-01' + i * interval '5 hours', i * 0.37 FROM generate_series(1, 4000) i;
 	INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('Zoë', 'visit', '2026-01-01'), ('顧客', 'visit', '2026-01-01'), (repeat('x', 1024), 'visit', '2026-01-01');
 	CREATE TABLE shop.kept AS TABLE leadscore.lead_timeline});
+query(q{CALL leadscore.archive('2001-01-01')});
+query(q{DELETE FROM leadscore.event WHERE occurred_at < '2001-01-01'});
 my $changed = q{SELECT count(*) FROM shop.kept k FULL JOIN leadscore.lead_timeline t USING (lead_id) WHERE (k.timeline OPERATOR(leadscore.=) t.timeline) IS NOT TRUE};
 my $scores = q{SELECT sum(leadscore.score(lead_id, 'ecommerce', '2026-02-01')) FROM (SELECT lead_id FROM shop.kept UNION ALL VALUES ('nobody')) k};
 my $score = query($scores);
@@ -63,6 +69,7 @@ is(query('SELECT leadscore.partitions()'), '1', 'it is whole at first');
 is(split_into(4), '', 'split into four');
 is(query('SELECT leadscore.partitions()'), '4', '... four');
 is(tables(), join(' ', map { "leadscore.lead_timeline_$_" } 0 .. 3), '... tables');
+is(query(q{SELECT count(*), min(number), max(number) FROM leadscore_internal.base_tables()}), '4|0|3', '... the base, too');
 is(query('SELECT count(*) FROM ONLY leadscore.lead_timeline'), '0', '... lead_timeline itself is empty');
 is(query($changed), '0', '... all rows are there, as they were');
 is(query($scores), $score, '... score() finds them');
@@ -82,7 +89,9 @@ is(query(q{SELECT string_agg(DISTINCT relacl::text, ' ') FROM pg_class WHERE rel
 	query(q{SELECT relacl::text FROM pg_class WHERE oid = 'leadscore.lead_timeline'::regclass}), '... and rights');
 is(query(q{SELECT has_column_privilege('columns', 'leadscore.lead_timeline_3', 'lead_id', 'SELECT WITH GRANT OPTION') AND NOT has_column_privilege('columns', 'leadscore.lead_timeline_3', 'timeline', 'SELECT')}),
 	't', '... to columns, too');
-is(query(q{SELECT count(*) FROM pg_depend WHERE objid = 'leadscore.lead_timeline_0'::regclass AND deptype = 'e'}), '0', 'they are no members of the extension');
+is(query(q{SELECT count(*) FROM pg_depend WHERE objid IN ('leadscore.lead_timeline_0'::regclass, 'leadscore_internal.timeline_base_0'::regclass) AND deptype = 'e'}), '0', 'they are no members of the extension');
+is(query(q{SELECT string_agg(DISTINCT format('%s %s %s', c.relacl, c.relreplident, (SELECT count(*) FROM pg_index i WHERE i.indrelid = c.oid)), ' ') FROM pg_class c WHERE c.oid = 'leadscore_internal.timeline_base_whole'::regclass OR c.oid IN (SELECT name FROM leadscore_internal.base_tables())}),
+	query(q{SELECT format('%s f 1', relacl) FROM pg_class WHERE oid = 'leadscore_internal.timeline_base_whole'::regclass}), '... and those of the base are all alike');
 
 # ---------- plans ----------
 
@@ -197,6 +206,7 @@ for my $case ([ 1, 4 ], [ 4, 6 ], [ 6, 1 ], [ 1, 3 ])
 	my $what = "from $from to $to";
 
 	split_into($from);
+	query(q{SELECT leadscore.identify('lead 20', 'lead 21')});
 	my ($one, $writer, $reader, $caller, $rebuild, $verify, $old) = map { session() } 1 .. 7;
 	$old->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM leadscore.signal');
 	query(q{INSERT INTO leadscore.event (lead_id, kind, occurred_at) SELECT l, 'visit', '2026-01-09' FROM unnest('{lead 1,lead 2,lead 3,lead 4,just born,bot 1}'::text[]) l;
@@ -212,7 +222,7 @@ for my $case ([ 1, 4 ], [ 4, 6 ], [ 6, 1 ], [ 1, 3 ])
 	$one->query_safe('COMMIT');
 	# rather an error than a table that looks empty
 	for my $query ('SELECT count(*) FROM leadscore.current_timeline', 'SELECT count(*) FROM leadscore.lead_score', 'SELECT * FROM leadscore.top(3)',
-		q{SELECT leadscore.score('lead 7', 'ecommerce', '2026-02-01')}, q{SELECT * FROM leadscore.explain('lead 7')}, 'SELECT count(*) FROM leadscore.verify()')
+		q{SELECT leadscore.score('lead 7', 'ecommerce', '2026-02-01')}, q{SELECT * FROM leadscore.explain('lead 7')}, 'SELECT count(*) FROM leadscore.verify()', q{SELECT * FROM leadscore.forget('lead 22')})
 	{
 		$old->{stderr} = '';
 		$old->query("SAVEPOINT s; $query; ROLLBACK TO s");
@@ -220,8 +230,9 @@ for my $case ([ 1, 4 ], [ 4, 6 ], [ 6, 1 ], [ 1, 3 ])
 		$old->query('ROLLBACK TO s');
 	}
 	$old->{stderr} = '';
-	$old->query(q{INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('lead 7', 'visit', '2026-01-11'), ('new old', 'visit', '2026-01-11'); COMMIT});
-	is($old->{stderr}, '', '... but a writer writes');
+	$old->query(q{INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('lead 7', 'visit', '2026-01-11'), ('new old', 'visit', '2026-01-11')});
+	$old->query(q{SELECT leadscore.unidentify('lead 20'); COMMIT});
+	is($old->{stderr}, '', '... but a writer writes, and gives a name back');
 	like($reader->query('SELECT 1'), qr/score true/, "$what: a reader who has waited finds the lead");
 	like($verify->query('SELECT 1'), qr/differences 0/, '... verify() no difference');
 	$_->query('SELECT 1') for $writer, $caller, $rebuild;
@@ -267,7 +278,7 @@ is(query(q{SELECT deadlocks FROM pg_stat_database WHERE datname = 'shop'}), '0',
 
 my @connection = ('-h', $node->host, '-p', $node->port);
 my $dumps = $node->basedir;
-my $state = q{SELECT tableoid::regclass, lead_id, timeline FROM leadscore.lead_timeline ORDER BY 2};
+my $state = q{SELECT tableoid::regclass, lead_id, timeline FROM leadscore.lead_timeline UNION ALL SELECT tableoid::regclass, lead_id, timeline FROM leadscore_internal.timeline_base ORDER BY 2, 1};
 split_into(4);
 query(q{INSERT INTO shop.clicks VALUES (0, 'pending', '2026-01-01')});
 my $rows = query($state);

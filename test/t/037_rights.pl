@@ -100,7 +100,7 @@ my %functions = (
 		waiting_lead waiting_changes is_first_change statement_is_running change_problem moved_timelines begin_parting try_sources try_table try_change make_change
 		carry_out_one carry_out change_name add_by_statement fold_by_statements
 		see_leads change_horizon set_clock run_latest edition tombstone_keys voucher_code is_held_out fill_slots history_exists has_rows has_events fold_rows fold_profiles fold_profile follow_tablespace by_bytes keyed_by_lead merge_rows merge_profile look_up_again profile_tables latest_profile add_delta note_skipped condense_skipped
-		source_sample add_rows table_of_lead create_split_table create_child check_not_published create_event_table event_table_name check_event_triggers begin_move end_move changes_to_log models_watched offers_to_issue vouchers_to_issue condition_card issue_to give_back takes_slot
+		source_sample add_rows table_of_lead create_split_table create_like base_tables split_base check_not_published create_event_table event_table_name check_event_triggers begin_move end_move changes_to_log models_watched offers_to_issue vouchers_to_issue condition_card issue_to give_back takes_slot
 		cron_interval cron_jobs server_setting server_problem default_for patience size_of our_sizes archived_shares kinds_uncounted metric_label
 		health_of_tasks health_of_jobs health_of_ages health_of_sizes health_of_archive health_of_models health_of_quality health_of_kinds health_of_version
 		voucher_with check_voucher_owner lock_order check_redeemable discount_of take_money},
@@ -155,7 +155,7 @@ my %tables = (
 	'admin=rd' => 'pending_profile seen_profile voucher_order',
 	'admin=r' => 'tombstone offer_slot offer_money offer_stop change_clock event_partitioning',
 	'admin=U' => 'weight_weight_id_seq crm_change_id_seq',
-	'nobody' => 'unsent_configuration lead_segment_now timeline_move tombstone_salt signal_signal_id_seq event_event_id_seq pending_identity_change_id_seq pending_profile_change_id_seq derived_event_derived_event_id_seq segment_change_change_id_seq voucher_voucher_id_seq offer_slot_seq scheduled_job',
+	'nobody' => 'unsent_configuration lead_segment_now timeline_move timeline_base_whole tombstone_salt signal_signal_id_seq event_event_id_seq pending_identity_change_id_seq pending_profile_change_id_seq derived_event_derived_event_id_seq segment_change_change_id_seq voucher_voucher_id_seq offer_slot_seq scheduled_job',
 );
 my $letters = join ', ', map {
 	my $role = $_;

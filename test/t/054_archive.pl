@@ -1,5 +1,6 @@
-# Random histories with archives and purges between, and events that move into tables of a week each, beside a database
-# in which nothing is ever archived, purged or moved: every timeline is the same in both, after each step.
+# Random histories with archives and purges between, events that move into tables of a week each, and timelines that are
+# split into tables, beside a database in which nothing is ever archived, purged, moved or split. After each step the
+# timelines are the same in both: all of them but for what is derived, of which what is found from the archive on.
 
 use strict;
 use warnings FATAL => 'all';
@@ -31,6 +32,12 @@ my $tables = q{
 	CREATE INDEX ON clicks (who);
 	SELECT leadscore.track('orders', lead_id => 'who', kind => 'purchase', occurred_at => 'at', value => 'amount');
 	SELECT leadscore.track('clicks', lead_id => 'who', kind => 'visit', occurred_at => 'at', maintenance => 'deferred');
+	CREATE TABLE accounts (guest text PRIMARY KEY, account text);
+	SELECT leadscore.track_alias('accounts', alias => 'guest', lead_id => 'account');
+	INSERT INTO leadscore.derivation (derivation, behaviour, derived_kind, delay, kinds, until_kinds, then_kinds) VALUES
+		('session', 'visit', 'session', NULL, NULL, NULL, NULL), ('cart', 'cart_abandoned', 'cart', '3 days', '{other}', '{purchase}', NULL),
+		('back', 'returned_visit', 'back', '5 days', '{visit,purchase}', NULL, NULL), ('sequence', 'sequence', 'sequence', '7 days', '{visit}', NULL, '{purchase}');
+	INSERT INTO leadscore.signal (signal, kind) SELECT 'derived ' || d.derivation, d.derived_kind FROM leadscore.derivation d;
 	-- what cannot be done is not done in either database
 	CREATE PROCEDURE attempt(command text) LANGUAGE plpgsql AS $$
 	BEGIN
@@ -78,7 +85,7 @@ sub round_of_steps
 	my ($phase) = @_;
 	my $since = day($phase - 1);
 	my %rows;
-	my %chances = (insert => 30, update => 10, delete => 5, delete_all => 4, order => 12, update_order => 5, click => 8, identify => 12, unidentify => 6, forget => 1,
+	my %chances = (insert => 30, update => 10, delete => 5, delete_all => 4, order => 12, update_order => 5, click => 8, identify => 12, unidentify => 6, forget => 1, account => 8, no_account => 3,
 		$phase > 1 ? (late => 6, correct => 4) : ());
 
 	for my $history (1 .. $histories)
@@ -104,6 +111,8 @@ sub round_of_steps
 		both("INSERT INTO orders SELECT v.name, v.at, v.value FROM $v true") if $what eq 'order';
 		both("UPDATE orders o SET amount = amount + 1, at = v.at FROM $v who = v.name AND o.at >= $since") if $what eq 'update_order';
 		both("INSERT INTO clicks SELECT v.name, v.at FROM $v true") if $what eq 'click';
+		both("INSERT INTO accounts SELECT v.name, v.other FROM $v true ON CONFLICT (guest) DO UPDATE SET account = excluded.account") if $what eq 'account';
+		both("DELETE FROM accounts a USING $v guest = v.name") if $what eq 'no_account';
 		both(join ";\n", map { "CALL attempt(\$\$SELECT leadscore.$what($_->[0]" . ($what eq 'identify' ? ", $_->[1]" : $what eq 'forget' ? ', tracked => true' : '') . ')$$)' } @{ $rows{$what} })
 		  if $what =~ /identify|forget/;
 		# what is of the archived past, a database without an archive must not do
@@ -118,7 +127,16 @@ sub round_of_steps
 my $shop = 'shop';
 my $tables_of_weeks = q{SELECT string_agg(name::text, ', ') FROM leadscore_internal.event_tables()};
 shop(q{SELECT leadscore.partition_events('1 week')});
-my $timelines = q{SELECT lead_id, timeline FROM leadscore.current_timeline ORDER BY lead_id COLLATE "C"};
+my $instant = q('2000-01-01');
+# What the signals visit, purchase and mobile count, and what all of them count from the archive on: derived events
+# before it stay as they are.
+sub timelines
+{
+	return qq{SELECT t.lead_id, leadscore_internal.only(t.timeline, '{1,2,4}') || ' ' || (t.timeline OPERATOR(leadscore.-) leadscore.timeline_before(t.timeline, $instant))
+		FROM leadscore.current_timeline t WHERE leadscore_internal.only(t.timeline, '{1,2,4}') OPERATOR(leadscore.<>) '{}' OR leadscore.timeline_before(t.timeline, $instant) OPERATOR(leadscore.<>) t.timeline};
+}
+my $derived = q{SELECT count(*) FROM leadscore.derived_event d WHERE d.occurred_at >= };
+sub split_into { my ($n) = @_; return shop("SELECT leadscore.partition_timelines($n)"); }
 
 sub go_on
 {
@@ -135,25 +153,37 @@ sub same
 {
 	my ($what) = @_;
 	go_on();
-	my %oracle = map { split /\|/ } split /\n/, $node->safe_psql('oracle', $timelines);
-	my %shop = map { split /\|/ } split /\n/, $node->safe_psql($shop, $timelines);
+	my %oracle = map { split /\|/ } split /\n/, $node->safe_psql('oracle', timelines());
+	my %shop = map { split /\|/ } split /\n/, $node->safe_psql($shop, timelines());
 	my @differ = grep { ($oracle{$_} // '') ne ($shop{$_} // '') } sort keys %{ { %oracle, %shop } };
-	is("@differ[0 .. ($#differ > 9 ? 9 : $#differ)]", '', "$what: timelines are those of the oracle");
+	is("@differ[0 .. ($#differ > 9 ? 9 : $#differ)]", '', "$what: timelines are those of the oracle")
+	  or diag(join "\n", map { sprintf "%s: %s\noracle: %s", $_, $shop{$_} // '', $oracle{$_} // '' } $differ[0]);
 	is($node->safe_psql($shop, 'SELECT count(*) FROM leadscore.verify()'), '0', "$what: verify() finds nothing");
 	return scalar keys %oracle;
 }
 
 for my $phase (1 .. $phases)
 {
-	round_of_steps($phase) for 1 .. 2;
-	same("phase $phase");
 	my $day = day($phase);
 	my $later = day($phase + 1);
+	my $derive = sprintf 'SELECT count(*) FROM leadscore.derive(%s::timestamptz, everybody => %s)', (day($phase), $later)[rand 2], ('true', 'false')[rand 2];
+
+	round_of_steps($phase);
+	both($derive);
+	round_of_steps($phase);
+	same("phase $phase");
+	split_into((1, 2, 3, 5)[rand 4]) if rand() < 0.7;
 	shop("CALL leadscore.move_events($later)");
+	both($derive) if rand() < 0.7;
 	shop("CALL leadscore.archive($day)");
+	$instant = $day;
 	same('archived');
+	both("SELECT count(*) FROM leadscore.derive($later)");
+	same('derived');
+	cmp_ok($node->safe_psql($shop, "$derived $day"), '>', $histories / 10, 'there are derived events');
 	# purged in every way that there is
 	shop("DELETE FROM leadscore.event WHERE occurred_at < $day AND (event_id % 3 = 0 OR $phase % 2 = 0)");
+	shop("DELETE FROM leadscore.derived_event WHERE occurred_at < $day") if rand() < 0.5;
 	shop("DROP TABLE orders_$phase") if $phase != 2;
 	shop('ALTER TABLE orders DETACH PARTITION orders_2') if $phase == 2;
 	if ($phase == 3)
@@ -165,6 +195,7 @@ for my $phase (1 .. $phases)
 		shop(q{SELECT leadscore.partition_events('1 week', keep => '10 days')}), shop("CALL leadscore.move_events($later)");
 	}
 	same('purged');
+	split_into($phase == 2 ? 3 : (1, 2, 3, 5)[rand 4]);
 	both(q{CALL leadscore.compact('2026-01-15 12:00')}) if $phase == 2;
 	shop('CALL leadscore.rebuild()') if $phase % 2;
 	shop(q{SELECT leadscore.untrack('orders')}), shop(q{SELECT leadscore.track('orders', lead_id => 'who', kind => 'purchase', occurred_at => 'at', value => 'amount')}) if $phase == 3;
