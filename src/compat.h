@@ -208,16 +208,16 @@ lock_is_held(const LOCKTAG *lock, LOCKMODE mode)
 }
 
 /*
- * Take a session-level lock without waiting; false if there is a conflict or the lock table is
- * full. 18 added an argument.
+ * Take a lock without waiting, for the session or for the transaction; false if there is a conflict
+ * or the lock table is full. 18 added an argument.
  */
 static inline bool
-try_session_lock(const LOCKTAG *lock, LOCKMODE mode)
+try_lock(const LOCKTAG *lock, LOCKMODE mode, bool session)
 {
 #if PG_VERSION_NUM >= 180000
-	return LockAcquireExtended(lock, mode, true, true, false, NULL, false) != LOCKACQUIRE_NOT_AVAIL;
+	return LockAcquireExtended(lock, mode, session, true, false, NULL, false) != LOCKACQUIRE_NOT_AVAIL;
 #else
-	return LockAcquireExtended(lock, mode, true, true, false, NULL) != LOCKACQUIRE_NOT_AVAIL;
+	return LockAcquireExtended(lock, mode, session, true, false, NULL) != LOCKACQUIRE_NOT_AVAIL;
 #endif
 }
 
