@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 #include "parser/parse_relation.h"
 #include "storage/lock.h"
+#include "storage/smgr.h"
 #include "utils/acl.h"
 #include "utils/jsonb.h"
 #include "utils/relcache.h"
@@ -218,6 +219,21 @@ try_lock(const LOCKTAG *lock, LOCKMODE mode, bool session)
 	return LockAcquireExtended(lock, mode, session, true, false, NULL, false) != LOCKACQUIRE_NOT_AVAIL;
 #else
 	return LockAcquireExtended(lock, mode, session, true, false, NULL) != LOCKACQUIRE_NOT_AVAIL;
+#endif
+}
+
+/* The files of a table that is not temporary; 16 renamed their key, and 17 the number of no session. */
+static inline SMgrRelation
+files_of(Form_pg_class table)
+{
+	Oid			tablespace = OidIsValid(table->reltablespace) ? table->reltablespace : MyDatabaseTableSpace;
+
+#if PG_VERSION_NUM >= 170000
+	return smgropen((RelFileLocator) {tablespace, MyDatabaseId, table->relfilenode}, INVALID_PROC_NUMBER);
+#elif PG_VERSION_NUM >= 160000
+	return smgropen((RelFileLocator) {tablespace, MyDatabaseId, table->relfilenode}, InvalidBackendId);
+#else
+	return smgropen((RelFileNode) {tablespace, MyDatabaseId, table->relfilenode}, InvalidBackendId);
 #endif
 }
 
