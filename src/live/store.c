@@ -14,20 +14,21 @@
  *     version, whatever the transaction's snapshot; that is correct because additions
  *     commute. If another transaction is inserting, updating or deleting the row, it
  *     is busy.
- *   - A row of lead_timeline that is to be written at once is not locked: that would be
- *     a record in the log for each event. Instead, lock_tuple() takes the server's own
- *     lock on the tuple (AccessExclusiveLock, "tuple" in pg_locks), if it is free, and
- *     looks at the version once more. If nobody has written or locked it, the row is
- *     taken; store_put() writes it and releases the lock. From then on the version
- *     itself says that the row is busy. Invariant: every session of ours that writes or
- *     locks a row of lead_timeline holds the lock on its tuple meanwhile, so the write
- *     never has to wait for one of them. (Somebody who writes to the table or locks its
- *     rows by hand may get in between: the writer then waits for that transaction. An
- *     error releases the lock, as the resource owner holds it.)
- *   - If the row must stay ours without being written, as for a comparison of segments,
- *     it is locked, too, under the lock on its tuple, with LockWaitSkip. Rows of lead,
- *     which forget() locks by a statement, are only locked in this way, and so are
- *     rows that something has been done to, such as FOR KEY SHARE or a lock of our own.
+ *   - A row of lead_timeline that is written at once is not locked: that would be a record
+ *     in the log for each event. Instead, lock_tuple() takes the server's own lock on the
+ *     tuple (AccessExclusiveLock, "tuple" in pg_locks), if it is free, and looks at the
+ *     version once more. If nobody has written or locked it, the row is taken; store_put()
+ *     writes it and releases the lock. From then on the version itself says that the row
+ *     is busy. Invariant: every session of ours that writes or locks a row of
+ *     lead_timeline holds the lock on its tuple meanwhile, so the write never waits for
+ *     one of them. (A statement by hand that changes or locks the row may come in between:
+ *     then the write waits for its transaction. After an error, the resource owner
+ *     releases the lock.)
+ *   - A row that must stay ours without being written, as for a comparison of segments, is
+ *     locked with LockWaitSkip, under the lock on its tuple. So is a version to which
+ *     something has been done, such as FOR KEY SHARE or a lock of our own. Rows of lead,
+ *     which forget() locks by a statement, and those of other tables than heaps are locked
+ *     without it.
  *   - A missing row is inserted speculatively, as ON CONFLICT does. If another
  *     transaction inserts it at the same time, both may back off; the row is then busy
  *     for both. After many missing rows in succession, as in a rebuild, the next one is
