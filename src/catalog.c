@@ -6,12 +6,15 @@
 
 #include "access/table.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_am.h"
 #include "storage/bufmgr.h"
+#include "storage/lmgr.h"
 #include "storage/smgr.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
+#include "utils/syscache.h"
 
 /* ---------- our tables ---------- */
 
@@ -120,11 +123,17 @@ forget_looks(void)
 	locking++;
 }
 
-Relation
-open_once(const char *name, LOCKMODE mode, Look *look)
+static void
+look_again(Look *look)
 {
 	look->again = look->locking == locking;
 	look->locking = locking;
+}
+
+Relation
+open_once(const char *name, LOCKMODE mode, Look *look)
+{
+	look_again(look);
 	return table_open(our_table(name), look->again ? NoLock : mode);
 }
 
@@ -134,15 +143,39 @@ has_pages_once(Relation table, const Look *look)
 	return look->again ? had_pages(table) : has_pages(table);
 }
 
+/*
+ * has_pages() or, if "known", had_pages() of a table that is locked. Looks only at its row of pg_class:
+ * to open a table for the first time in a session means to read its columns, indexes and constraints.
+ */
+static bool
+locked_table_has_pages(Oid oid, bool known)
+{
+	HeapTuple	row = SearchSysCache1(RELOID, ObjectIdGetDatum(oid));
+	Form_pg_class table;
+	bool		has = true;
+
+	if (!HeapTupleIsValid(row))
+		elog(ERROR, "cache lookup failed for relation %u", oid);
+	table = (Form_pg_class) GETSTRUCT(row);
+	if (table->relkind == RELKIND_RELATION && table->relam == HEAP_TABLE_AM_OID)
+	{
+		SMgrRelation files = files_of(table);
+		BlockNumber blocks = known ? files->smgr_cached_nblocks[MAIN_FORKNUM] : InvalidBlockNumber;
+
+		has = (BlockNumberIsValid(blocks) ? blocks : smgrnblocks(files, MAIN_FORKNUM)) > 0;
+	}
+	ReleaseSysCache(row);
+	return has;
+}
+
 /* Keeps the lock on the table, so that the next check in this transaction finds it locked. */
 bool
 table_has_pages(const char *name)
 {
-	Relation	table = table_open(our_table(name), AccessShareLock);
-	bool		has = has_pages(table);
+	Oid			oid = our_table(name);
 
-	table_close(table, NoLock);
-	return has;
+	LockRelationOid(oid, AccessShareLock);
+	return locked_table_has_pages(oid, false);
 }
 
 /*
@@ -166,15 +199,14 @@ bool
 is_derived_from(Oid source)
 {
 	static Look look;
-	Relation	table;
-	bool		any;
+	Oid			rules = our_table("derivation");
 
-	if (!OidIsValid(our_table("derivation")))
+	if (!OidIsValid(rules))
 		return false;			/* the library may be newer than the extension's objects */
-	table = open_once("derivation", AccessShareLock, &look);
-	any = has_pages_once(table, &look);
-	table_close(table, NoLock);
-	return any && source != our_table("derived_event");
+	look_again(&look);
+	if (!look.again)
+		LockRelationOid(rules, AccessShareLock);
+	return locked_table_has_pages(rules, look.again) && source != our_table("derived_event");
 }
 
 /*

@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 #include "parser/parse_relation.h"
 #include "storage/lock.h"
+#include "storage/smgr.h"
 #include "utils/acl.h"
 #include "utils/jsonb.h"
 #include "utils/relcache.h"
@@ -208,16 +209,31 @@ lock_is_held(const LOCKTAG *lock, LOCKMODE mode)
 }
 
 /*
- * Take a session-level lock without waiting; false if there is a conflict or the lock table is
- * full. 18 added an argument.
+ * Take a lock without waiting, for the session or for the transaction; false if there is a conflict
+ * or the lock table is full. 18 added an argument.
  */
 static inline bool
-try_session_lock(const LOCKTAG *lock, LOCKMODE mode)
+try_lock(const LOCKTAG *lock, LOCKMODE mode, bool session)
 {
 #if PG_VERSION_NUM >= 180000
-	return LockAcquireExtended(lock, mode, true, true, false, NULL, false) != LOCKACQUIRE_NOT_AVAIL;
+	return LockAcquireExtended(lock, mode, session, true, false, NULL, false) != LOCKACQUIRE_NOT_AVAIL;
 #else
-	return LockAcquireExtended(lock, mode, true, true, false, NULL) != LOCKACQUIRE_NOT_AVAIL;
+	return LockAcquireExtended(lock, mode, session, true, false, NULL) != LOCKACQUIRE_NOT_AVAIL;
+#endif
+}
+
+/* The files of a table that is not temporary; 16 renamed their key, and 17 the number of no session. */
+static inline SMgrRelation
+files_of(Form_pg_class table)
+{
+	Oid			tablespace = OidIsValid(table->reltablespace) ? table->reltablespace : MyDatabaseTableSpace;
+
+#if PG_VERSION_NUM >= 170000
+	return smgropen((RelFileLocator) {tablespace, MyDatabaseId, table->relfilenode}, INVALID_PROC_NUMBER);
+#elif PG_VERSION_NUM >= 160000
+	return smgropen((RelFileLocator) {tablespace, MyDatabaseId, table->relfilenode}, InvalidBackendId);
+#else
+	return smgropen((RelFileNode) {tablespace, MyDatabaseId, table->relfilenode}, InvalidBackendId);
 #endif
 }
 

@@ -219,6 +219,9 @@ lookup_next_entry(Lookup *lookup, bool *found)
 	return entry;
 }
 
+/* Bytes that a row may grow by when it is written: an event adds a few. */
+#define ROOM_TO_GROW 32
+
 bool
 fetch_to_write(IndexFetchTableData *fetch, const ItemPointerData *begin, Snapshot snapshot, TupleTableSlot *slot, bool *all_dead)
 {
@@ -232,7 +235,7 @@ fetch_to_write(IndexFetchTableData *fetch, const ItemPointerData *begin, Snapsho
 	ExecClearTuple(slot);
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	found = heap_hot_search_buffer(&tid, fetch->rel, buffer, snapshot, row, all_dead, true);
-	has_room = found && PageGetHeapFreeSpace(BufferGetPage(buffer)) >= 2 * MAXALIGN(row->t_len);
+	has_room = found && PageGetHeapFreeSpace(BufferGetPage(buffer)) >= MAXALIGN(row->t_len + ROOM_TO_GROW);
 	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 	if (has_room)
 	{

@@ -80,7 +80,7 @@ extern bool scan_unique(IndexScanDesc scan, const text *key, TupleTableSlot *slo
 
 /*
  * Fetch the visible version of a row of a heap that is to be updated, by the TID where its HOT
- * chain begins. The page is cleaned up only if it lacks room for two more versions of the row:
+ * chain begins. The page is cleaned up only if it lacks room for one more version of the row:
  * the server's own fetch does it, and logs it, almost each time that a row is updated.
  * "all_dead": no transaction can see any version.
  */

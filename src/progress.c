@@ -75,7 +75,7 @@ replace(HeldLock *lock, uint32 first, uint32 second, uint16 class)
 	SET_LOCKTAG_ADVISORY(lock->tag, MyDatabaseId, first, second, class);
 	if (former.held && memcmp(&former.tag, &lock->tag, sizeof(LOCKTAG)) == 0)
 		return;
-	lock->held = try_session_lock(&lock->tag, AccessShareLock);
+	lock->held = try_lock(&lock->tag, AccessShareLock, true);
 	release(&former);
 }
 

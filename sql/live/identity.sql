@@ -758,6 +758,8 @@ BEGIN
 		ORDER BY 3, 1
 	LOOP
 		CONTINUE WHEN pending.lead IS NOT NULL AND NOT leadscore_internal.try_names(pending.name, NULL::text);
+		-- a writer in between would wait for this transaction: rows are locked as writers take them
+		PERFORM leadscore_internal.lock_lead_rows(ARRAY[pending.name, coalesce(pending.lead, pending.name)], true);
 		WITH taken AS (DELETE FROM leadscore.pending_delta p WHERE p.lead_id = pending.name RETURNING p.delta)
 		SELECT count(*) AS n, leadscore_internal.stored_sum(t.delta) AS delta INTO folded FROM taken t;
 		n := n + folded.n;

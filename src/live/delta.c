@@ -62,7 +62,7 @@ PG_FUNCTION_INFO_V1(lock_lead_rows);
 /* A statement of more names appends under aliases: it would keep others from changing them for too long. */
 #define MOST_KEPT 10000
 
-/* From this many names on, their aliases are looked up by walking along the index. */
+/* From this many names on, aliases and what is pending are looked up by walking along an index. */
 #define MANY_NAMES 100
 
 /* ---------- collecting ---------- */
@@ -314,8 +314,11 @@ typedef struct Writer
 	Stores	   *stores;
 	Relation	aliases;
 	Pending		pending;
-	Relation	pending_table;	/* NULL: pending rows cannot be merged */
-	Store	   *pending_rows;
+	bool		walks;			/* of many leads, only those in "entries" are looked up in "pending" */
+	Lookup		entries;		/* of its index, in the order of the leads */
+	MemoryContext context;		/* lasts as long as the writer */
+	Relation	pending_table;	/* to remove pending rows; NULL: none has been found yet */
+	Store	   *pending_rows;	/* NULL: none has been found yet, or the table is not as the extension created it */
 	Snapshot	seen;			/* at REPEATABLE READ and above, merge only pending rows that it sees */
 	const Watching *watching;
 	bool		recounts;		/* called by rebuild(), which does not leave large timelines to fold() */
@@ -323,12 +326,13 @@ typedef struct Writer
 } Writer;
 
 static void
-writer_open(Writer *writer, Relation timelines, bool recounts)
+writer_open(Writer *writer, Relation timelines, int n, bool recounts)
 {
 	static Look look;
 	static Look look_at_aliases;
 
 	memset(writer, 0, sizeof(Writer));
+	writer->context = CurrentMemoryContext;
 	writer->recounts = recounts;
 	writer->stores = stores_open(timelines, false);
 	if (!recounts)
@@ -337,10 +341,23 @@ writer_open(Writer *writer, Relation timelines, bool recounts)
 	writer->watching = segments_logged();
 	writer->seen = IsolationUsesXactSnapshot() ? GetTransactionSnapshot() : NULL;
 	pending_open(&writer->pending, SnapshotSelf, &look);	/* rows that it misses are left to fold() */
-	if (!writer->pending.may_look_up)
-		return;
-	writer->pending_table = table_open(our_table("pending_delta"), RowExclusiveLock);
-	writer->pending_rows = store_open(writer->pending_table, false, false);
+	writer->walks = n >= MANY_NAMES && writer->pending.may_look_up &&
+		lookup_open_sorted(&writer->entries, writer->pending.table, 1, SnapshotAny);
+}
+
+/* Open pending_delta to remove rows of it; NULL if it is not as the extension created it. */
+static Store *
+pending_rows_of(Writer *writer)
+{
+	if (writer->pending_table == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(writer->context);
+
+		writer->pending_table = table_open(our_table("pending_delta"), RowExclusiveLock);
+		writer->pending_rows = store_open(writer->pending_table, false, false);
+		MemoryContextSwitchTo(old);
+	}
+	return writer->pending_rows;
 }
 
 static void
@@ -350,9 +367,19 @@ writer_close(Writer *writer)
 		store_close(writer->pending_rows);
 	if (writer->pending_table)
 		table_close(writer->pending_table, NoLock);
+	if (writer->walks)
+		lookup_close(&writer->entries);
 	pending_close(&writer->pending);
 	table_close(writer->aliases, NoLock);
 	stores_close(writer->stores);
+}
+
+/* Whether an index that is walked along has an entry for a name. */
+static bool
+has_entry(Lookup *entries, const text *name)
+{
+	lookup_begin(entries, name);
+	return lookup_has_entry(entries);
 }
 
 /* Merge what is pending under a name whose row we have locked, and return its sum; NULL: nothing was pending. */
@@ -364,10 +391,10 @@ take_along(Writer *writer, const text *name, struct varlena **timeline)
 	struct varlena *sum;
 	bool		overflowed;
 
-	if (writer->pending_rows == NULL)
+	if (!writer->pending.may_look_up || (writer->walks && !has_entry(&writer->entries, name)))
 		return NULL;
 	found = pending_find(&writer->pending, name, writer->seen, TAKE_ALONG);
-	if (found.n == 0)
+	if (found.n == 0 || pending_rows_of(writer) == NULL)
 		return NULL;
 	taken = timeline_builder_create(CurrentMemoryContext);
 	taken->lenient = true;
@@ -553,13 +580,7 @@ static bool
 is_or_becomes_alias(Lookup *entries, Lookup *dirty, const text *name)
 {
 	CHECK_FOR_INTERRUPTS();
-	if (entries)
-	{
-		lookup_begin(entries, name);
-		if (!lookup_has_entry(entries))
-			return false;
-	}
-	return lookup_unique(dirty, name);
+	return (entries == NULL || has_entry(entries, name)) && lookup_unique(dirty, name);
 }
 
 /*
@@ -632,7 +653,7 @@ write_leads(LeadDelta **leads, int n, Relation timelines, bool recounts)
 
 	if (n == 0)
 		return;
-	writer_open(&writer, timelines, recounts);
+	writer_open(&writer, timelines, n, recounts);
 	/* shops without anonymous visitors have no aliases; this may miss the very first one */
 	if (had_pages(writer.aliases))
 	{

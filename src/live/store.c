@@ -14,8 +14,21 @@
  *     version, whatever the transaction's snapshot; that is correct because additions
  *     commute. If another transaction is inserting, updating or deleting the row, it
  *     is busy.
- *   - It then locks the row with LockWaitSkip. This closes the gap between the look-up
- *     and the write: the write that follows never has to wait.
+ *   - A row of lead_timeline that is written at once is not locked: that would be a record
+ *     in the log for each event. Instead, lock_tuple() takes the server's own lock on the
+ *     tuple (AccessExclusiveLock, "tuple" in pg_locks), if it is free, and looks at the
+ *     version once more. If nobody has written or locked it, the row is taken; store_put()
+ *     writes it and releases the lock. From then on the version itself says that the row
+ *     is busy. Invariant: every session of ours that writes or locks a row of
+ *     lead_timeline holds the lock on its tuple meanwhile, so the write never waits for
+ *     one of them. (A statement by hand that changes or locks the row may come in between:
+ *     then the write waits for its transaction. After an error, the resource owner
+ *     releases the lock.)
+ *   - A row that must stay ours without being written, as for a comparison of segments, is
+ *     locked with LockWaitSkip, under the lock on its tuple. So is a version to which
+ *     something has been done, such as FOR KEY SHARE or a lock of our own. Rows of lead,
+ *     which forget() locks by a statement, and those of other tables than heaps are locked
+ *     without it.
  *   - A missing row is inserted speculatively, as ON CONFLICT does. If another
  *     transaction inserts it at the same time, both may back off; the row is then busy
  *     for both. After many missing rows in succession, as in a rebuild, the next one is
@@ -38,6 +51,7 @@
 #include "live/partition.h"
 
 #include "access/genam.h"
+#include "access/heapam.h"
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
@@ -89,6 +103,8 @@ struct Store
 	MemoryContext row_context;	/* lasts as long as the taken row */
 	bool		newest;			/* also take rows that the transaction's snapshot does not see */
 	bool		leaves_large;	/* store_take() leaves rows whose timeline is stored out of line */
+	bool		spares_locks;	/* store_take() need not lock rows: it is lead_timeline, a heap */
+	bool		holds_tuple;	/* we hold the lock on the tuple that was found, until it is written */
 	bool		dated;			/* it is pending_delta, whose third column is its transaction's start */
 	EState	   *estate;			/* NULL: no index written yet */
 	ResultRelInfo *result;		/* with its indexes open */
@@ -443,6 +459,49 @@ lock_row(Store *store, bool wait)
 	return result;
 }
 
+/*
+ * Take the server's lock on the tuple that was found; false if somebody else has it. (If the lock
+ * table is full, it counts as taken, unless we wait.) Release it with unlock_tuple().
+ */
+static bool
+lock_tuple(Store *store, bool wait)
+{
+	if (wait)
+		LockTuple(store->table, &store->found->tts_tid, AccessExclusiveLock);
+	else
+	{
+		LOCKTAG		tag;
+
+		SET_LOCKTAG_TUPLE(tag, store->table->rd_lockInfo.lockRelId.dbId, store->table->rd_lockInfo.lockRelId.relId,
+						  ItemPointerGetBlockNumber(&store->found->tts_tid), ItemPointerGetOffsetNumber(&store->found->tts_tid));
+		if (!try_lock(&tag, AccessExclusiveLock, false))
+			return false;
+	}
+	store->holds_tuple = true;
+	return true;
+}
+
+static void
+unlock_tuple(Store *store)
+{
+	if (store->holds_tuple)
+		UnlockTuple(store->table, &store->found->tts_tid, AccessExclusiveLock);
+	store->holds_tuple = false;
+}
+
+/* Whether nobody has written or locked the version that was found, in a heap: a write of it would not wait. */
+static bool
+is_untouched(Store *store)
+{
+	BufferHeapTupleTableSlot *slot = (BufferHeapTupleTableSlot *) store->found;
+	TM_Result	result;
+
+	LockBuffer(slot->buffer, BUFFER_LOCK_SHARE);
+	result = HeapTupleSatisfiesUpdate(slot->base.tuple, GetCurrentCommandId(false), slot->buffer);
+	LockBuffer(slot->buffer, BUFFER_LOCK_UNLOCK);
+	return result == TM_Ok;
+}
+
 /* Whether the row was locked or written; false if another transaction has changed it since it was found. */
 static bool
 was_done(TM_Result result)
@@ -469,9 +528,12 @@ is_large(Store *store)
 	return !isnull && VARATT_IS_EXTERNAL(DatumGetPointer(timeline));
 }
 
-/* Look up a lead's row and, if there is one, it is free and not left for its size, lock it. */
+/*
+ * Look up a lead's row and, if there is one, it is free and not left for its size, take it: lock it
+ * or, if it is "to_write" at once and the table allows it, only its tuple.
+ */
 static Found
-take_row(Store *store, text *lead_id, bool wait)
+take_row(Store *store, text *lead_id, bool wait, bool to_write)
 {
 	for (;;)
 	{
@@ -482,7 +544,12 @@ take_row(Store *store, text *lead_id, bool wait)
 			return found;
 		if (store->leaves_large && is_large(store))
 			return LARGE;
+		if (store->spares_locks && !lock_tuple(store, wait))
+			return BUSY;
+		if (to_write && store->spares_locks && is_untouched(store))
+			return FOUND;
 		result = lock_row(store, wait);
+		unlock_tuple(store);
 		if (result == TM_WouldBlock)
 			return BUSY;
 		if (was_done(result))
@@ -492,7 +559,7 @@ take_row(Store *store, text *lead_id, bool wait)
 
 /* ---------- writing ---------- */
 
-/* Store a timeline in the row that was found; this transaction holds its lock. */
+/* Store a timeline in the row that was found and taken. */
 static void
 update_row(Store *store, struct varlena *timeline)
 {
@@ -508,7 +575,7 @@ update_row(Store *store, struct varlena *timeline)
 		index_row(store, store->row, true, NULL, indexes);
 }
 
-/* Delete the row that was found; this transaction holds its lock. */
+/* Delete the row that was found and taken. */
 static void
 delete_row(Store *store)
 {
@@ -542,7 +609,7 @@ store_take(Store *store, text *lead_id, bool guess, struct varlena **timeline)
 
 	*timeline = NULL;
 	if (!guess || store->misses < MANY_MISSES || IsolationUsesXactSnapshot())
-		found = take_row(store, lead_id, false);
+		found = take_row(store, lead_id, false, true);
 	if (found == FOUND)
 	{
 		MemoryContext old = MemoryContextSwitchTo(store->row_context);
@@ -586,12 +653,14 @@ store_set(Store *store, struct varlena *value)
 		update_row(store, value);
 	else
 		delete_row(store);
+	unlock_tuple(store);
 	store_leave(store);
 }
 
 void
 store_leave(Store *store)
 {
+	Assert(!store->holds_tuple);
 	ExecClearTuple(store->found);
 	free_row_memory(store);
 }
@@ -611,7 +680,7 @@ store_lock(Store *store, text *lead_id, bool wait, bool *made)
 {
 	for (;;)
 	{
-		Found		found = take_row(store, lead_id, wait);
+		Found		found = take_row(store, lead_id, wait, false);
 		bool		held = found == FOUND;
 
 		*made = false;
@@ -716,7 +785,10 @@ part_of(Stores *stores, const text *lead_id)
 		part->table = stores->n > 0 ? table_open(stores->tables[number], RowExclusiveLock) : stores->timelines;
 		part->store = store_open(part->table, true, stores->newest);
 		if (part->store)
+		{
 			part->store->leaves_large = stores->leaves_large;
+			part->store->spares_locks = part->store->fetch != NULL;
+		}
 		MemoryContextSwitchTo(old);
 	}
 	return part;

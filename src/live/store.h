@@ -24,7 +24,7 @@ extern void store_close(Store *store);
 
 typedef enum Taken
 {
-	TAKEN,						/* we hold the row's lock until the transaction ends */
+	TAKEN,						/* the row is ours: see store_take() */
 	FREE,						/* no row: store_insert() may insert it */
 	TAKEN_BY_ANOTHER,
 	TOO_LARGE					/* not taken: see stores_leave_large() */
@@ -33,8 +33,9 @@ typedef enum Taken
 /*
  * Take a lead's row; never waits. "guess": after many leads in succession without a row,
  * assume that the next one has none either; store_insert() finds out. The row's timeline
- * (perhaps toasted) is valid until store_put(), store_set() or store_leave(), one of which
- * must follow TAKEN. (In the table lead it is a profile, or NULL.)
+ * (perhaps toasted) is valid until store_put() or store_set(), one of which must follow
+ * TAKEN: once the row is written, it is ours until the transaction ends. (In the table
+ * lead it is a profile, or NULL, and the row is locked. So store_leave() may follow, too.)
  */
 extern Taken store_take(Store *store, text *lead_id, bool guess, struct varlena **timeline);
 extern void store_put(Store *store, struct varlena *timeline);	/* an empty timeline removes the row */

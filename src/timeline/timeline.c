@@ -437,6 +437,24 @@ typedef struct KeptEntries
 	int32		hour;
 } KeptEntries;
 
+/* Pass over the entries of the reader's signal. Its hour is not read. */
+static inline void
+skip_entries(TimelineReader *reader)
+{
+	const uint8 *p = reader->next;
+
+	for (; reader->left > 0; reader->left--)
+	{
+		/* an hour alone takes one byte about as often as two, so without a branch: see timeline_next_entry() */
+		if (likely(reader->end - p >= 2 && (p[0] & p[1] & 0x80) == 0 && (p[0] & 3) == 0))
+			p += 1 + (p[0] >> 7);
+		else
+			for (int numbers = 1 + (p[0] & 1) + (p[0] >> 1 & 1); numbers > 0; p++)
+				numbers -= *p < 0x80;
+	}
+	reader->next = p;
+}
+
 /*
  * Read all entries of a signal. "first" is the first of the new entries (NULL:
  * there are none). If the last old entry has the same hour, it is added to "first"
@@ -450,6 +468,8 @@ keep_entries(TimelineReader *reader, TimelineEntry *first, KeptEntries *kept)
 	int64		value = 0;
 
 	kept->n = reader->left;
+	if (first == NULL)
+		skip_entries(reader);
 	while (reader->left > 0)
 	{
 		kept->to = reader->next;

@@ -76,3 +76,34 @@ $$;
 SET enable_indexscan = off;
 SET enable_bitmapscan = off;
 SELECT first_branch('SELECT sum(score(''{"model": "m"}''::jsonb, timeline, NULL::jsonb, now())) FROM leadscore.current_timeline');
+RESET enable_indexscan;
+RESET enable_bitmapscan;
+
+-- a row that is written at once is not locked: the log has a record for the event and one for the lead's new version,
+-- and the lock on the tuple is released with it; an event that is taken off again, in a savepoint too, leaves none
+CREATE TABLE noted (lead text, at timestamptz DEFAULT '2026-01-12');
+SELECT track('noted', 'lead', kind => 'visit', occurred_at => 'at');
+CREATE FUNCTION records(lead text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	plan jsonb;
+BEGIN
+	EXECUTE format('EXPLAIN (ANALYZE, WAL, FORMAT json) SELECT note(%L)', lead) INTO plan;
+	RETURN jsonb_path_query_first(plan, '$[0]."Plan"."WAL Records"') #>> '{}';
+END
+$$;
+CREATE FUNCTION note(lead text) RETURNS void LANGUAGE sql VOLATILE AS 'INSERT INTO public.noted VALUES (lead)';
+INSERT INTO noted VALUES ('w1'), ('w2');
+BEGIN;
+SELECT records('w1') AS "not locked";
+SELECT leadscore_internal.lock_lead_rows('{w2}', false);
+SELECT records('w2') AS "locked before";
+SELECT records('w1') AS "written before";
+SAVEPOINT s;
+SELECT records('w1') AS "written before, in a savepoint";
+ROLLBACK TO s;
+SELECT records('w1') AS "after that was rolled back";
+SELECT count(*) AS tuples FROM pg_locks WHERE locktype = 'tuple' AND pid = pg_backend_pid();
+COMMIT;
+DELETE FROM noted;
+SELECT lead_id FROM lead_timeline WHERE lead_id IN ('w1', 'w2');
+SELECT * FROM verify();
