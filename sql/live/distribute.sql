@@ -707,20 +707,32 @@ $$;
 COMMENT ON FUNCTION leadscore_internal.verify_workers() IS 'verify() on all workers; no rows where nothing is distributed';
 COMMENT ON FUNCTION leadscore_internal.verify_here(jsonb) IS 'on a worker: verify()';
 
-CREATE FUNCTION leadscore_internal.rebuild_workers(lead_ids text[], signals text[]) RETURNS void
-	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+-- In transactions of their own, which may commit and notify. (A transaction of ours that has written on a worker could
+-- be what they wait for.)
+CREATE FUNCTION leadscore_internal.run_on_workers(command text, hint text) RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET client_min_messages = 'error'
 AS $$
 DECLARE
 	failed record;
 BEGIN
+	PERFORM leadscore_internal.cluster_state();
+	EXECUTE 'SELECT r.nodename, r.nodeport, r.result FROM pg_catalog.run_command_on_workers($1) r WHERE NOT r.success LIMIT 1' INTO failed USING command;
+	IF failed.nodename IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('node %s:%s has failed', failed.nodename, failed.nodeport),
+			DETAIL = failed.result, HINT = hint;
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.run_on_workers(text, text) IS 'runs a command on all workers at once, each by itself; an error if one fails';
+
+CREATE FUNCTION leadscore_internal.rebuild_workers(lead_ids text[], signals text[]) RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
 	IF leadscore_internal.has_distributed() THEN
-		PERFORM leadscore_internal.cluster_state();
-		EXECUTE 'SELECT r.nodename, r.nodeport, r.result FROM pg_catalog.run_command_on_workers($1) r WHERE NOT r.success LIMIT 1'
-			INTO failed USING format('CALL leadscore.rebuild(%L::text[], %L::text[])', lead_ids, signals);
-		IF failed.nodename IS NOT NULL THEN
-			RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('node %s:%s could not rebuild', failed.nodename, failed.nodeport),
-				DETAIL = failed.result, HINT = 'CALL leadscore.rebuild() again when that is mended; the others have.';
-		END IF;
+		PERFORM leadscore_internal.run_on_workers(format('CALL leadscore.rebuild(%L::text[], %L::text[])', lead_ids, signals),
+			'CALL leadscore.rebuild() again when that is mended; the others have.'::text);
 	END IF;
 END
 $$;

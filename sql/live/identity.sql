@@ -725,8 +725,11 @@ BEGIN
 	RETURN NEXT;
 
 	source := 'leadscore.lead_segment';
-	removed := 0;
 	remaining := 0;
+	-- (on a coordinator of Citus, a part of it is a table; a worker knows whose rows it has are not whole)
+	DELETE FROM leadscore_internal.split_segment s WHERE s.lead_id = ANY (names);
+	GET DIAGNOSTICS removed = ROW_COUNT;
+	DELETE FROM leadscore_internal.split_lead s WHERE s.lead_id = ANY (names);
 	-- (before its first refresh it cannot be read)
 	IF (SELECT c.relispopulated FROM pg_class c WHERE c.oid = 'leadscore.lead_segment'::regclass) THEN
 		SELECT count(*) INTO remaining FROM leadscore.lead_segment g WHERE g.lead_id = ANY (names);

@@ -82,6 +82,33 @@ message_of(StringInfo buf, bytea *bytes)
 	buf->cursor = 0;
 }
 
+/*
+ * (state, bytes of another state) -> state, by an aggregate's deserial and combine functions. Bytes of other servers
+ * are put together as those of parallel workers are.
+ */
+Datum
+add_part(FunctionCallInfo fcinfo, PGFunction deserialize, PGFunction merge)
+{
+	LOCAL_FCINFO(call, 2);
+	Datum		state;
+
+	if (PG_ARGISNULL(1))
+	{
+		if (PG_ARGISNULL(0))
+			PG_RETURN_NULL();
+		PG_RETURN_DATUM(PG_GETARG_DATUM(0));
+	}
+	InitFunctionCallInfoData(*call, fcinfo->flinfo, 2, InvalidOid, fcinfo->context, NULL);
+	call->args[0] = fcinfo->args[1];
+	call->args[1] = (NullableDatum) {(Datum) 0, true};
+	state = deserialize(call);
+	call->args[0] = fcinfo->args[0];
+	call->args[1] = (NullableDatum) {state, false};
+	state = merge(call);
+	fcinfo->isnull = call->isnull;
+	return state;
+}
+
 Ranking *
 ranking_create(MemoryContext context)
 {
