@@ -106,7 +106,7 @@ BEGIN
 		' leadscore.distributed_leads(float8), leadscore.distributed_segment_history(text, timestamptz, timestamptz, interval), leadscore.distributed_score(text, text, timestamptz), leadscore.distributed_scores(text, timestamptz),'
 		' leadscore.distributed_top(integer, text, timestamptz), leadscore.distributed_segments(text, timestamptz),'
 		' leadscore_internal.summary_here(jsonb), leadscore_internal.snapshot_here(jsonb), leadscore.distributed_segment_summary(), leadscore.distributed_segment_leads(text, integer, text),'
-		' leadscore_internal.joined_leads(), leadscore_internal.whole_buyers_here(jsonb), leadscore.distributed_rfm(text[], timestamptz, integer), leadscore.distributed_rfm(text, timestamptz, integer),'
+		' leadscore_internal.joined_leads(), leadscore_internal.whole_buyers_here(jsonb), leadscore.distributed_rfm(text, timestamptz, integer),'
 		' leadscore_internal.assess_part(jsonb, leadscore.timeline, jsonb, timestamptz, boolean), leadscore_internal.assess_parts(bytea), leadscore_internal.tallies(bigint[]), leadscore_internal.assess_here(jsonb), leadscore_internal.end_here(jsonb),'
 		' leadscore_internal.filtered_names(text, text[], jsonb[]), leadscore_internal.assessed_everywhere(jsonb, leadscore_internal.question), leadscore_internal.evaluation(leadscore_internal.assessment),'
 		' leadscore.distributed_evaluate(jsonb, text, interval, timestamptz[], interval, boolean, interval, text),'
@@ -254,7 +254,7 @@ BEGIN
 		' leadscore_internal.fresh_timelines(jsonb), leadscore_internal.fresh_pasts(jsonb, boolean, text), leadscore_internal.fresh_examples(leadscore_internal.question, jsonb), leadscore_internal.measures_document(jsonb, interval), leadscore_internal.without_proposed(jsonb),'
 		' leadscore_internal.report_text(text, interval, jsonb, jsonb), leadscore_internal.with_segments(jsonb, jsonb, timestamptz),'
 		-- maintenance
-		' leadscore.verify(), leadscore_internal.verify_workers(), leadscore_internal.verify_here(jsonb), leadscore_internal.rebuild_workers(text[], text[]), leadscore.fold(bigint), leadscore_internal.check_not_running(text), leadscore_internal.postpone_rebuild(text[], text[]), leadscore.partition_timelines(integer), leadscore.partition_events(interval, interval), leadscore_internal.find_corrections(text[], jsonb), leadscore_internal.leads_named(text[]),'
+		' leadscore.verify(), leadscore_internal.verify_workers(), leadscore_internal.verify_here(jsonb), leadscore_internal.on_workers(text), leadscore.fold(bigint), leadscore_internal.check_not_running(text), leadscore_internal.postpone_rebuild(text[], text[]), leadscore.partition_timelines(integer), leadscore.partition_events(interval, interval), leadscore_internal.find_corrections(text[], jsonb), leadscore_internal.leads_named(text[]),'
 		' leadscore_internal.apply_corrections(bigint, bigint), leadscore_internal.add_deltas(text[], leadscore.timeline[]), leadscore_internal.find_hours(),'
 		' leadscore_internal.check_before(timestamptz, text, text, text, text), leadscore_internal.check_archive(timestamptz), leadscore_internal.begin_archive(timestamptz), leadscore_internal.keep_base(timestamptz), leadscore_internal.keep_last_events(timestamptz), leadscore_internal.tell_of_unaccounted(bigint), leadscore_internal.forget_base(text[]), leadscore_internal.drop_former_base(),'
 		' leadscore_internal.counted(leadscore.timeline, jsonb),'
@@ -273,7 +273,7 @@ BEGIN
 		' leadscore.affinity(text, timestamptz, interval, text[], float8), leadscore.make_signals(text, text, integer),'
 		' leadscore_internal.check_property(text, integer), leadscore_internal.check_kinds(text[]), leadscore.refresh_crm(), leadscore_internal.refresh_crm_at(timestamptz), leadscore.crm_forget(bigint),'
 		-- scores, transitions and offers
-		' leadscore.refresh_segments(boolean), leadscore.distributed_refresh_segments(boolean), leadscore_internal.refresh_here(boolean), leadscore_internal.refresh_split_segments(), leadscore_internal.run_on_workers(text, text), leadscore.refresh_figures(), leadscore.unwatch(text), leadscore_internal.begin_watching(text, boolean), leadscore_internal.finish_watching(text, jsonb),'
+		' leadscore.refresh_segments(boolean), leadscore_internal.refresh_here(boolean), leadscore_internal.refresh_split_segments(), leadscore_internal.borrow_split_leads(), leadscore_internal.return_split_leads(), leadscore.refresh_figures(), leadscore.unwatch(text), leadscore_internal.begin_watching(text, boolean), leadscore_internal.finish_watching(text, jsonb),'
 		' leadscore_internal.leads_to_see(text, integer), leadscore_internal.see_written(), leadscore_internal.see_batch(text[], text, boolean), leadscore.drop_consumer(text),'
 		' leadscore_internal.watched_documents(), leadscore_internal.look_completed(jsonb), leadscore.prune_changes(timestamptz), leadscore.expire_vouchers(), leadscore.offer_result(text, text), leadscore_internal.money(numeric, text),'
 		' leadscore_internal.to_unit(numeric, numeric), leadscore_internal.offer_named(text), leadscore_internal.voucher_key(text, text), leadscore.issue_offer(text, integer),'

@@ -76,19 +76,6 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.refresh_split_segments() IS 'writes the rows of lead_segment of leads that have aliases, on a coordinator';
 
-CREATE FUNCTION leadscore.distributed_refresh_segments("concurrently" boolean DEFAULT true) RETURNS void
-	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	PERFORM leadscore_internal.run_on_workers(format('SELECT leadscore_internal.refresh_here(%L)', coalesce("concurrently", true)),
-		'Call distributed_refresh_segments() again when that is mended; the others have refreshed.'::text);
-	PERFORM leadscore_internal.refresh_split_segments();
-END
-$$;
-
-COMMENT ON FUNCTION leadscore.distributed_refresh_segments(boolean)
-	IS 'refreshes lead_segment of each worker, where the leads are; concurrently: without blocking readers';
-
 -- reading
 
 CREATE FUNCTION leadscore_internal.summary_here(request jsonb)

@@ -32,16 +32,6 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.whole_buyers_here(jsonb) IS 'on a worker: its leads that have bought';
 
-CREATE FUNCTION leadscore.distributed_rfm(signals text[], at timestamptz DEFAULT now(), n integer DEFAULT 5)
-	RETURNS TABLE (lead_id text, last_at timestamptz, frequency bigint, monetary numeric,
-		recency_tile integer, frequency_tile integer, monetary_tile integer, rfm_group text)
-	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET max_parallel_workers_per_gather = 0
-AS $$
-BEGIN
-	RETURN QUERY SELECT r.* FROM leadscore_internal.rfm_checked(signals, at, n, NULL::interval[], NULL::bigint[], NULL::numeric[], true) r;
-END
-$$;
-
 CREATE FUNCTION leadscore.distributed_rfm(model text DEFAULT 'default', at timestamptz DEFAULT now(), n integer DEFAULT 5)
 	RETURNS TABLE (lead_id text, last_at timestamptz, frequency bigint, monetary numeric,
 		recency_tile integer, frequency_tile integer, monetary_tile integer, rfm_group text)
@@ -53,8 +43,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.distributed_rfm(text[], timestamptz, integer) IS 'rfm() of the leads of all workers: tiles over all of them';
-COMMENT ON FUNCTION leadscore.distributed_rfm(text, timestamptz, integer) IS 'the same for the conversion of a model; five tiles have its cut points';
+COMMENT ON FUNCTION leadscore.distributed_rfm(text, timestamptz, integer) IS 'rfm() of the leads of all workers: tiles over all of them';
 
 -- evaluate
 
@@ -314,14 +303,24 @@ COMMENT ON FUNCTION leadscore.distributed_fit_clv(text, timestamptz, interval) I
 -- them, come to the coordinator: into its own tables, in a subtransaction that is rolled back when they have been read.
 -- Nobody else sees them, and nothing of them stays but space that vacuum reclaims.
 
-CREATE FUNCTION leadscore_internal.borrow_leads(share float8) RETURNS void
-	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
+CREATE FUNCTION leadscore_internal.check_no_leads() RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF EXISTS (SELECT FROM leadscore.lead_timeline) OR EXISTS (SELECT FROM leadscore.lead) OR EXISTS (SELECT FROM leadscore.pending_delta) OR EXISTS (SELECT FROM leadscore.pending_profile) THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = 'the coordinator has leads of its own',
-			DETAIL = 'Those of the workers are read in their place.', HINT = 'Copy the leads of distributed_leads() into another database, and learn there.';
+			DETAIL = 'Those of the workers are to be read in their place.', HINT = 'Copy the leads of distributed_leads() into another database, and learn there.';
 	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.check_no_leads() IS 'refuses a coordinator that has leads itself';
+
+CREATE FUNCTION leadscore_internal.borrow_leads(share float8) RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+BEGIN
+	PERFORM leadscore_internal.check_no_leads();
 	WITH borrowed AS MATERIALIZED (
 		SELECT l.lead_id, l.timeline, l.profile FROM leadscore.distributed_leads(share) l
 	), timelines AS (

@@ -474,7 +474,7 @@ BEGIN
 	PERFORM leadscore_internal.wait_for_names(alias, NULL::text);
 	known := coalesce(leadscore_internal.waiting_lead(alias), leadscore_internal.lead_now(alias));
 	PERFORM leadscore_internal.change_name(alias, NULL::text, true);
-	PERFORM leadscore_internal.send_changes_of_names(ARRAY[alias], ARRAY[NULL]::text[]);
+	PERFORM leadscore_internal.send_changes_of_names(ARRAY[alias], ARRAY[NULL]::text[], known);
 	RETURN known;
 END
 $$;

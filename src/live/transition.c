@@ -431,7 +431,32 @@ typedef struct Reader
 	Relation	seen_table;
 	Lookup		seen;
 	Pending		pending;
+	bool		is_worker;		/* leads with aliases are compared elsewhere */
 } Reader;
+
+/*
+ * Whether this server is a worker of a coordinator, which compares the leads that have aliases: their events may lie on
+ * several workers. (The library may be newer than the extension's objects.)
+ */
+static bool
+is_worker(void)
+{
+	Relation	table;
+	TableScanDesc scan;
+	TupleTableSlot *slot;
+	bool		found;
+
+	if (!OidIsValid(our_table("worker")) || !table_has_pages("worker"))
+		return false;
+	table = table_open(our_table("worker"), NoLock);
+	slot = table_slot_create(table, NULL);
+	scan = begin_table_scan(table, SnapshotSelf);
+	found = table_scan_getnextslot(scan, ForwardScanDirection, slot);
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(table, NoLock);
+	return found;
+}
 
 static void
 reader_open(Reader *reader, Relation timelines, Relation state_table)
@@ -440,6 +465,7 @@ reader_open(Reader *reader, Relation timelines, Relation state_table)
 	reader->lead_table = table_open(our_table("lead"), AccessShareLock);
 	reader->seen_table = table_open(our_table("seen_profile"), RowExclusiveLock);
 	pending_profiles_open(&reader->pending, SnapshotSelf);
+	reader->is_worker = is_worker();
 	if (reader->current == NULL || !lookup_open(&reader->seen, reader->seen_table, 1, SnapshotSelf) || !lookup_open(&reader->states, state_table, 1, SnapshotSelf) ||
 		!lookup_open(&reader->profiles, reader->lead_table, 1, SnapshotSelf) ||
 		(reader->pending.table && !reader->pending.may_look_up))
@@ -527,6 +553,16 @@ typedef struct Lead
 	Profile		seen;			/* the one it was last compared by, if it has a new one */
 } Lead;
 
+static bool
+is_elsewhere(Reader *reader, const text *lead_id)
+{
+	int			n = 0;
+
+	if (reader->is_worker)
+		(void) current_aliases(reader->current, lead_id, &n);
+	return n > 0;
+}
+
 /* A name without events is a lead if it has a row of lead, or a pending one. Aliases and excluded names are not. */
 static Lead
 read_lead(Reader *reader, text *lead_id, bool with_profiles)
@@ -534,7 +570,8 @@ read_lead(Reader *reader, text *lead_id, bool with_profiles)
 	Lead		lead = {0};
 	ItemPointerData place;
 
-	if (current_lead_of(reader->current, lead_id) == NULL && !(lead.is_excluded = current_is_excluded(reader->current, lead_id)))
+	if (current_lead_of(reader->current, lead_id) == NULL && !(lead.is_excluded = current_is_excluded(reader->current, lead_id)) &&
+		!is_elsewhere(reader, lead_id))
 	{
 		lead.timeline = current_timeline(reader->current, lead_id);
 		lead.profile = read_profile(reader, lead_id);

@@ -39,7 +39,7 @@ my %functions = (
 		warn_of_censoring(leadscore_internal.question) warn_of_censoring(leadscore_internal.question) assessed outcome past_score past_probability past_features past_measures tally_measures past_points assess
 		has_distributed placements untracked_shards cluster_state worker_rows ask cards_request card_for split_leads own_profile joined_profile scores_here top_here segments_here timeline_here
 		leads_here history_here cards_of_history distributed_leads distributed_segment_history distributed_score distributed_scores distributed_top distributed_segments
-		joined_leads buyers_here buyers_of_workers whole_buyers_here distributed_rfm(text) distributed_rfm(text[]) assess_part assess_parts tallies assess_here end_here filtered_names assessed_everywhere
+		joined_leads buyers_here buyers_of_workers whole_buyers_here distributed_rfm assess_part assess_parts tallies assess_here end_here filtered_names assessed_everywhere
 		evaluation distributed_evaluate compare_part compare_parts compare_here check_preview comparison_rows distributed_preview fit_clv_part fit_clv_parts fit_clv_here distributed_fit_clv
 		summary_here snapshot_here distributed_segment_summary distributed_segment_leads
 		compacted_day hour_text default_time_zone unbounded card_terms rounded with_points with_coefficients check_fitting fit_points judge_points report_terms short_regression held_out_loss is_proposed is_proposed_rule without_unused without_fitted without_dropped
@@ -55,7 +55,7 @@ my %functions = (
 	admin => q{
 		publish lint tell_of_findings document_findings lint_weights lint_caps lint_segments lint_signals document_weights document_categories document_rules document_segments highest_sums lint_crm_step signals_never_met signals_unmet profile_signals_unmet why_never properties_asked property_types
 		check_redefined keep_version set_default_model restore_version keep_documents keep_wordings
-		checked_mapping checked_profile_mapping is_distributed check_not_distributed end_distribution verify_workers verify_here rebuild_workers forget_on_workers forget_here shard_of begin_sending
+		checked_mapping checked_profile_mapping is_distributed check_not_distributed end_distribution verify_workers verify_here on_workers forget_on_workers forget_here shard_of begin_sending
 		track track_query qualified_query make_query_table check_query_key note_query query_of query_named refresh_query query_failed refresh_queries
 		tell_of_size add_past tell_of_column equal_may_differ merge_duplicates track_profile is_ordered untrack check_source check_properties begin_tracking end_tracking check_children retrack check_mapping repair_triggers rename_source replace_source look_at_source note_due forget_mapping drop_trigger_sets present_mappings sources_due sources_counted create_triggers
 		drop_triggers record record_profile record_alias trigger_function track_alias check_event_index add_aliases alias_rows
@@ -68,13 +68,14 @@ my %functions = (
 		unlock_rebuild check_read_committed
 		everything_about person_tables row_as_json rows_of_person scores_of_person timeline_of_person names_of forgotten_at leave_tombstones drop_tombstone prune_tombstones
 		forget count_rows check_lead_id lock_person try_unidentify fold_leads rebuild_is_at_work check_not_running postpone_rebuild lock_derivations lock_crm_numbers derive derive_once duration affinity make_signals check_property check_kinds
-		refresh_crm refresh_crm_at crm_forget refresh_segments distributed_refresh_segments refresh_here refresh_split_segments run_on_workers refresh_figures see_changes look watch unwatch begin_watching finish_watching leads_to_see see_written see_batch
+		refresh_crm refresh_crm_at crm_forget refresh_segments refresh_here refresh_split_segments borrow_split_leads return_split_leads refresh_figures see_changes look watch unwatch begin_watching finish_watching leads_to_see see_written see_batch
 		drop_consumer watched_documents look_completed prune_changes expire_vouchers offer_result money to_unit offer_named voucher_key issue_offer resume_offer revoke_vouchers in_restore schedule unschedule prune_runs has_cron job_problem jobs cron_line note_scheduled shell_word},
 	# nobody but the owner: rights to others
 	internal => q{
 		distribute() distribute(regclass) distribute_profile begin_distribution distribute_all check_nodes check_distributed make_part drop_part send configuration configuration_tables take_configuration note_unsent send_configuration
 		names_digest take_names send_names take_changes_of_names send_changes_of_names take_shards send_shards
-		borrow_leads distributed_fit distributed_propose
+		check_no_leads borrow_leads distributed_fit distributed_propose take_watching give_states_here take_states_here hand_over_states node_here changes_here acknowledge_here
+		distributed_take_changes distributed_acknowledge_changes
 		log_has(text[]) refresh_snapshot grant_monitor grant_reader grant_writer grant_identifier grant_redeemer grant_admin grant_backup check_role}
 	# ... what aggregates call
 	  . q{
@@ -159,7 +160,7 @@ my %tables = (
 	'admin=rd' => 'pending_profile seen_profile voucher_order',
 	'admin=r' => 'tombstone offer_slot offer_money offer_stop change_clock event_partitioning',
 	'admin=U' => 'weight_weight_id_seq crm_change_id_seq',
-	'nobody' => 'unsent_configuration lead_segment_now timeline_move tombstone_salt signal_signal_id_seq event_event_id_seq pending_identity_change_id_seq pending_profile_change_id_seq derived_event_derived_event_id_seq segment_change_change_id_seq voucher_voucher_id_seq offer_slot_seq scheduled_job',
+	'nobody' => 'unsent_configuration worker lead_segment_now timeline_move tombstone_salt signal_signal_id_seq event_event_id_seq pending_identity_change_id_seq pending_profile_change_id_seq derived_event_derived_event_id_seq segment_change_change_id_seq voucher_voucher_id_seq offer_slot_seq scheduled_job',
 );
 my $letters = join ', ', map {
 	my $role = $_;
