@@ -8,7 +8,7 @@
 # WERROR=1 turns the compiler's warnings about our files into errors.
 
 HARNESS = check check-long check-assert check-sanitize check-valgrind check-versions check-vendure check-citus lint fuzz sqlsmith \
-          demo bench profile dist check-dist deb
+          demo bench bench-citus profile dist check-dist deb
 
 ifneq (,$(filter dashboard,$(MAKECMDGOALS)))
 
