@@ -465,6 +465,7 @@ BEGIN
 	IF leadscore_internal.in_transaction_block() THEN
 		PERFORM leadscore_internal.refuse_block('watch()'::pg_catalog.text);
 	END IF;
+	PERFORM leadscore_internal.check_no_leads() WHERE leadscore_internal.has_distributed();
 	PERFORM leadscore_internal.on_workers(pg_catalog.format('CALL leadscore.watch(%L, false)', name));
 	PERFORM leadscore_internal.begin_watching(name, coalesce(notify, true));
 	COMMIT;

@@ -309,7 +309,8 @@ AS $$
 BEGIN
 	IF EXISTS (SELECT FROM leadscore.lead_timeline) OR EXISTS (SELECT FROM leadscore.lead) OR EXISTS (SELECT FROM leadscore.pending_delta) OR EXISTS (SELECT FROM leadscore.pending_profile) THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = 'the coordinator has leads of its own',
-			DETAIL = 'Those of the workers are to be read in their place.', HINT = 'Copy the leads of distributed_leads() into another database, and learn there.';
+			DETAIL = 'Those of the workers are to be read in their place.',
+			HINT = 'Distribute its tables, too. To learn, you can copy the leads of distributed_leads() into another database.';
 	END IF;
 END
 $$;
