@@ -570,8 +570,8 @@ read_lead(Reader *reader, text *lead_id, bool with_profiles)
 	Lead		lead = {0};
 	ItemPointerData place;
 
-	if (current_lead_of(reader->current, lead_id) == NULL && !(lead.is_excluded = current_is_excluded(reader->current, lead_id)) &&
-		!is_elsewhere(reader, lead_id))
+	if (current_lead_of(reader->current, lead_id) == NULL &&
+		!(lead.is_excluded = current_is_excluded(reader->current, lead_id)) && !is_elsewhere(reader, lead_id))
 	{
 		lead.timeline = current_timeline(reader->current, lead_id);
 		lead.profile = read_profile(reader, lead_id);
