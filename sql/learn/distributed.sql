@@ -1,7 +1,7 @@
 -- distributed.sql: learning from, and reporting on, leads that lie on several workers of Citus
 --
 -- An aggregate's state travels from a worker to the coordinator as it does from a parallel worker to its leader: X_part()
--- ends with the serialised state, X_parts() begins with some. Leads with aliases may have events on several workers; the
+-- returns the serialised state, X_parts() adds up such parts. Leads with aliases may have events on several workers; the
 -- coordinator adds up their timelines, and makes a part of them itself.
 
 -- what both sides need
@@ -47,11 +47,14 @@ COMMENT ON FUNCTION leadscore.distributed_rfm(text, timestamptz, integer) IS 'rf
 
 -- evaluate
 
+CREATE FUNCTION leadscore_internal.assess_end_part(internal) RETURNS bytea
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
 CREATE AGGREGATE leadscore_internal.assess_part(scorecard jsonb, timeline leadscore.timeline, profile jsonb, cutoff timestamptz, converted boolean) (
 	SFUNC = leadscore_internal.assess_transition,
 	STYPE = internal,
 	SSPACE = 8192,
-	FINALFUNC = leadscore_internal.assess_serialize,
+	FINALFUNC = leadscore_internal.assess_end_part,
 	COMBINEFUNC = leadscore_internal.assess_merge,
 	SERIALFUNC = leadscore_internal.assess_serialize,
 	DESERIALFUNC = leadscore_internal.assess_deserialize,
@@ -75,6 +78,7 @@ CREATE AGGREGATE leadscore_internal.tallies(tally bigint[]) (
 );
 
 COMMENT ON AGGREGATE leadscore_internal.assess_part(jsonb, leadscore.timeline, jsonb, timestamptz, boolean) IS 'a part of assess(), as bytes';
+COMMENT ON FUNCTION leadscore_internal.assess_end_part(internal) IS 'aggregate final function';
 COMMENT ON FUNCTION leadscore_internal.assess_add_part(internal, bytea) IS 'aggregate transition function';
 COMMENT ON AGGREGATE leadscore_internal.assess_parts(bytea) IS 'assess() of parts';
 COMMENT ON AGGREGATE leadscore_internal.tallies(bigint[]) IS 'several results of tally() added up';
@@ -174,11 +178,14 @@ COMMENT ON FUNCTION leadscore.distributed_evaluate(jsonb, text, interval, timest
 
 -- preview
 
+CREATE FUNCTION leadscore_internal.compare_end_part(internal) RETURNS bytea
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
 CREATE AGGREGATE leadscore_internal.compare_part(before jsonb, after jsonb, lead_id text, timeline leadscore.timeline, profile jsonb, at timestamptz) (
 	SFUNC = leadscore_internal.compare_transition,
 	STYPE = internal,
 	SSPACE = 8192,
-	FINALFUNC = leadscore_internal.compare_serialize,
+	FINALFUNC = leadscore_internal.compare_end_part,
 	COMBINEFUNC = leadscore_internal.compare_merge,
 	SERIALFUNC = leadscore_internal.compare_serialize,
 	DESERIALFUNC = leadscore_internal.compare_deserialize,
@@ -196,6 +203,7 @@ CREATE AGGREGATE leadscore_internal.compare_parts(part bytea) (
 );
 
 COMMENT ON AGGREGATE leadscore_internal.compare_part(jsonb, jsonb, text, leadscore.timeline, jsonb, timestamptz) IS 'a part of compare(), as bytes';
+COMMENT ON FUNCTION leadscore_internal.compare_end_part(internal) IS 'aggregate final function';
 COMMENT ON FUNCTION leadscore_internal.compare_add_part(internal, bytea) IS 'aggregate transition function';
 COMMENT ON AGGREGATE leadscore_internal.compare_parts(bytea) IS 'compare() of parts';
 
@@ -237,11 +245,14 @@ COMMENT ON FUNCTION leadscore.distributed_preview(jsonb, text, timestamptz) IS '
 
 -- fit_clv
 
+CREATE FUNCTION leadscore_internal.fit_clv_end_part(internal) RETURNS bytea
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
 CREATE AGGREGATE leadscore_internal.fit_clv_part(timeline leadscore.timeline, signal_id integer, until timestamptz, unit interval, time_zone text) (
 	SFUNC = leadscore_internal.fit_clv_transition,
 	STYPE = internal,
 	SSPACE = 2048,
-	FINALFUNC = leadscore_internal.fit_clv_serialize,
+	FINALFUNC = leadscore_internal.fit_clv_end_part,
 	COMBINEFUNC = leadscore_internal.fit_clv_merge,
 	SERIALFUNC = leadscore_internal.fit_clv_serialize,
 	DESERIALFUNC = leadscore_internal.fit_clv_deserialize,
@@ -259,6 +270,7 @@ CREATE AGGREGATE leadscore_internal.fit_clv_parts(part bytea) (
 );
 
 COMMENT ON AGGREGATE leadscore_internal.fit_clv_part(leadscore.timeline, integer, timestamptz, interval, text) IS 'a part of fit_clv(), as bytes';
+COMMENT ON FUNCTION leadscore_internal.fit_clv_end_part(internal) IS 'aggregate final function';
 COMMENT ON FUNCTION leadscore_internal.fit_clv_add_part(internal, bytea) IS 'aggregate transition function';
 COMMENT ON AGGREGATE leadscore_internal.fit_clv_parts(bytea) IS 'fit_clv() of parts';
 

@@ -25,6 +25,7 @@ PG_FUNCTION_INFO_V1(compare_transition);
 PG_FUNCTION_INFO_V1(compare_merge);
 PG_FUNCTION_INFO_V1(compare_serialize);
 PG_FUNCTION_INFO_V1(compare_deserialize);
+PG_FUNCTION_INFO_V1(compare_end_part);
 PG_FUNCTION_INFO_V1(compare_add_part);
 PG_FUNCTION_INFO_V1(compare_final);
 
@@ -258,6 +259,13 @@ compare_deserialize(PG_FUNCTION_ARGS)
 	comparison->scores = ranking_receive(&buf);
 	pq_getmsgend(&buf);
 	PG_RETURN_POINTER(comparison);
+}
+
+/* state -> bytea */
+Datum
+compare_end_part(PG_FUNCTION_ARGS)
+{
+	return end_part(fcinfo, compare_serialize);
 }
 
 /* (state, bytea) -> state */
