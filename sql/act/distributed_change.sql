@@ -117,29 +117,34 @@ COMMENT ON FUNCTION leadscore_internal.hand_over_states(text[])
 -- The leads with aliases are in the coordinator's tables as long as look() compares them. It does not commit meanwhile, so
 -- nobody else sees them.
 
-CREATE FUNCTION leadscore_internal.borrow_split_leads() RETURNS void
+CREATE FUNCTION leadscore_internal.borrow_split_leads() RETURNS text[]
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
+DECLARE
+	borrowed text[];
 BEGIN
 	PERFORM leadscore_internal.check_no_leads();
 	WITH split AS MATERIALIZED (
 		SELECT l.lead_id, l.timeline, l.profile FROM leadscore_internal.joined_leads() l
 	), timelines AS (
 		INSERT INTO leadscore.lead_timeline (lead_id, timeline) SELECT s.lead_id, s.timeline FROM split s WHERE s.timeline IS NOT NULL
+	), profiles AS (
+		INSERT INTO leadscore.lead (lead_id, profile) SELECT s.lead_id, s.profile FROM split s WHERE s.profile IS NOT NULL
 	)
-	INSERT INTO leadscore.lead (lead_id, profile) SELECT s.lead_id, s.profile FROM split s WHERE s.profile IS NOT NULL;
+	SELECT coalesce(array_agg(s.lead_id), '{}') INTO borrowed FROM split s;
+	RETURN borrowed;
 END
 $$;
 
-CREATE FUNCTION leadscore_internal.return_split_leads() RETURNS void
+CREATE FUNCTION leadscore_internal.return_split_leads(borrowed text[]) RETURNS void
 	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	DELETE FROM leadscore.lead_timeline;
-	DELETE FROM leadscore.lead;
+	DELETE FROM leadscore.lead_timeline t WHERE t.lead_id = ANY (borrowed);
+	DELETE FROM leadscore.lead l WHERE l.lead_id = ANY (borrowed);
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.borrow_split_leads() IS 'on a coordinator: has the leads with aliases in its tables, to be compared';
-COMMENT ON FUNCTION leadscore_internal.return_split_leads() IS 'removes what borrow_split_leads() has borrowed';
+COMMENT ON FUNCTION leadscore_internal.borrow_split_leads() IS 'on a coordinator: has the leads with aliases in its tables, to be compared, and says which';
+COMMENT ON FUNCTION leadscore_internal.return_split_leads(text[]) IS 'removes what borrow_split_leads() has borrowed';
 
 -- consumers
 

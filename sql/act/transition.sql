@@ -374,9 +374,10 @@ DECLARE
 	after pg_catalog.text := '';
 	busy pg_catalog.text[] := '{}';
 	done pg_catalog.int8 := 0;
+	borrowed pg_catalog.text[];
 BEGIN
 	IF is_coordinator THEN
-		PERFORM leadscore_internal.borrow_split_leads();
+		borrowed := leadscore_internal.borrow_split_leads();
 	END IF;
 	LOOP
 		PERFORM leadscore_internal.report_progress('refresh_segments'::pg_catalog.text, 'comparing'::pg_catalog.text, done, NULL::pg_catalog.int8);
@@ -407,7 +408,7 @@ BEGIN
 		PERFORM leadscore_internal.look_completed(documents);
 	END IF;
 	IF is_coordinator THEN
-		PERFORM leadscore_internal.return_split_leads();
+		PERFORM leadscore_internal.return_split_leads(borrowed);
 	END IF;
 END
 $$;

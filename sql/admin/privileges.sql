@@ -273,7 +273,7 @@ BEGIN
 		' leadscore.affinity(text, timestamptz, interval, text[], float8), leadscore.make_signals(text, text, integer),'
 		' leadscore_internal.check_property(text, integer), leadscore_internal.check_kinds(text[]), leadscore.refresh_crm(), leadscore_internal.refresh_crm_at(timestamptz), leadscore.crm_forget(bigint),'
 		-- scores, transitions and offers
-		' leadscore.refresh_segments(boolean), leadscore_internal.refresh_here(boolean), leadscore_internal.refresh_split_segments(), leadscore_internal.check_no_leads(), leadscore_internal.borrow_split_leads(), leadscore_internal.return_split_leads(), leadscore.refresh_figures(), leadscore.unwatch(text), leadscore_internal.begin_watching(text, boolean), leadscore_internal.finish_watching(text, jsonb),'
+		' leadscore.refresh_segments(boolean), leadscore_internal.refresh_here(boolean), leadscore_internal.refresh_split_segments(), leadscore_internal.check_no_leads(), leadscore_internal.borrow_split_leads(), leadscore_internal.return_split_leads(text[]), leadscore.refresh_figures(), leadscore.unwatch(text), leadscore_internal.begin_watching(text, boolean), leadscore_internal.finish_watching(text, jsonb),'
 		' leadscore_internal.leads_to_see(text, integer), leadscore_internal.see_written(), leadscore_internal.see_batch(text[], text, boolean), leadscore.drop_consumer(text),'
 		' leadscore_internal.watched_documents(), leadscore_internal.look_completed(jsonb), leadscore.prune_changes(timestamptz), leadscore.expire_vouchers(), leadscore.offer_result(text, text), leadscore_internal.money(numeric, text),'
 		' leadscore_internal.to_unit(numeric, numeric), leadscore_internal.offer_named(text), leadscore_internal.voucher_key(text, text), leadscore.issue_offer(text, integer),'
