@@ -2,8 +2,9 @@
 --
 -- Each worker watches, and has lead_state and segment_change of the leads that lie there; the coordinator has those of
 -- leads with aliases, whose events may lie on several workers. It compares them at each look, with what all workers have.
--- When a lead goes from one server to another, because its shard moves or it gets an alias, its state goes along in the
--- same transaction, and nothing is logged.
+-- When a lead goes from one server to another, because its shard moves or it gets an alias, its state goes along, and
+-- nothing is logged. A worker keeps the state of a lead that has nothing there any more: whether it has moved or is gone
+-- is known to the coordinator, at the next look or distribute().
 
 CREATE FUNCTION leadscore_internal.take_watching(has_shards boolean, models jsonb) RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
@@ -29,6 +30,16 @@ COMMENT ON FUNCTION leadscore_internal.take_watching(boolean, jsonb) IS 'on a wo
 
 -- states that go along
 
+-- (what is pending may cancel what is stored)
+CREATE FUNCTION leadscore_internal.is_here(lead_id text) RETURNS boolean
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(leadscore_internal.timeline_of(lead_id), '{}') OPERATOR(leadscore.<>) '{}'::leadscore.timeline
+		OR EXISTS (SELECT FROM leadscore.current_profile p WHERE p.lead_id = is_here.lead_id)
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.is_here(text) IS 'on a worker: whether it has events or a profile of a lead';
+
 CREATE FUNCTION leadscore_internal.give_states_here(request jsonb)
 	RETURNS TABLE (lead_id text, model text, segment text, since timestamptz, cause text, edition bigint)
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
@@ -40,10 +51,14 @@ DECLARE
 	held text[];
 BEGIN
 	IF names IS NULL THEN
-		gone := ARRAY(SELECT DISTINCT s.lead_id FROM leadscore.lead_state s
-			WHERE EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.lead_id = s.lead_id)
-			OR s.segment IS NOT NULL AND leadscore_internal.timeline_of(s.lead_id) IS NULL AND NOT EXISTS (SELECT FROM leadscore.current_profile p WHERE p.lead_id = s.lead_id)
-				AND NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.alias = s.lead_id));
+		gone := ARRAY(
+			SELECT s.lead_id FROM leadscore.lead_state s WHERE EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.lead_id = s.lead_id)
+			UNION
+			SELECT s.lead_id FROM leadscore.lead_state s
+			WHERE s.segment IS NOT NULL
+			AND NOT EXISTS (SELECT FROM leadscore.current_timeline t WHERE t.lead_id = s.lead_id AND t.timeline OPERATOR(leadscore.<>) '{}'::leadscore.timeline)
+			AND NOT EXISTS (SELECT FROM leadscore.current_profile p WHERE p.lead_id = s.lead_id)
+			AND NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.alias = s.lead_id));
 	ELSE
 		gone := ARRAY(SELECT DISTINCT a.lead_id FROM leadscore.lead_alias a WHERE a.lead_id = ANY (names));
 	END IF;
@@ -61,8 +76,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
 	held CONSTANT text[] := leadscore_internal.lock_lead_rows(ARRAY(
-		SELECT DISTINCT s.lead_id FROM jsonb_to_recordset(request) AS s (lead_id text)
-		WHERE leadscore_internal.timeline_of(s.lead_id) IS NOT NULL OR EXISTS (SELECT FROM leadscore.current_profile p WHERE p.lead_id = s.lead_id)), false);
+		SELECT DISTINCT s.lead_id FROM jsonb_to_recordset(request) AS s (lead_id text) WHERE leadscore_internal.is_here(s.lead_id)), false);
 BEGIN
 	RETURN QUERY INSERT INTO leadscore.lead_state AS n (lead_id, model, segment, since, tick, cause, edition)
 		SELECT s.lead_id, s.model, s.segment, s.since, 0, s.cause, s.edition
@@ -78,7 +92,7 @@ COMMENT ON FUNCTION leadscore_internal.give_states_here(jsonb) IS 'on a worker: 
 COMMENT ON FUNCTION leadscore_internal.take_states_here(jsonb) IS 'on a worker: keeps the states of leads that lie here, and says which';
 
 CREATE FUNCTION leadscore_internal.hand_over_states(names text[]) RETURNS void
-	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
 	after text := '';
@@ -87,6 +101,7 @@ BEGIN
 	IF NOT leadscore_internal.has_distributed() OR NOT EXISTS (SELECT FROM leadscore.watched_model w WHERE w.active) THEN
 		RETURN;
 	END IF;
+	PERFORM leadscore_internal.begin_sending();
 	INSERT INTO leadscore.lead_state (lead_id, model, segment, since, tick, cause, edition)
 	SELECT g.lead_id, g.model, g.segment, g.since, 0, g.cause, g.edition
 	FROM leadscore_internal.ask('give_states_here(d.request)'::text, jsonb_build_object('names', names))

@@ -217,7 +217,7 @@ CREATE TABLE leadscore_internal.worker (
 	only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row)
 );
 
-COMMENT ON TABLE leadscore_internal.worker IS 'has a row where shards of distributed tables lie: leads with aliases, whose events may lie on several workers, are compared by their coordinator';
+COMMENT ON TABLE leadscore_internal.worker IS 'has a row where shards of distributed tables lie: leads whose events may lie elsewhere are compared by the coordinator';
 COMMENT ON COLUMN leadscore_internal.worker.only_row IS 'true';
 
 CREATE FUNCTION leadscore_internal.see_leads(lead_ids text[], cause text) RETURNS text[]
@@ -272,8 +272,11 @@ AS $$
 			ON s.lead_id = l.lead_id
 			WHERE s.segment IS DISTINCT FROM CASE WHEN l.lead_id IS NOT NULL
 				AND (NOT (SELECT leadscore_internal.anybody_excluded()) OR NOT leadscore_internal.is_excluded(l.lead_id))
-				AND (NOT (SELECT EXISTS (SELECT FROM leadscore_internal.worker)) OR NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.lead_id = l.lead_id))
 				THEN leadscore.next_segment(d.card, l.timeline, l.profile, clock_timestamp(), s.segment, s.since) END
+			-- a worker leaves leads to its coordinator that have aliases, or nothing here any more
+			AND (NOT (SELECT EXISTS (SELECT FROM leadscore_internal.worker))
+				OR CASE WHEN l.lead_id IS NOT NULL THEN NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.lead_id = l.lead_id)
+					ELSE EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.alias = s.lead_id) OR leadscore_internal.is_excluded(s.lead_id) END)
 		) c
 		WHERE w.active
 		UNION
@@ -420,6 +423,11 @@ CREATE PROCEDURE leadscore.see_changes()
 AS $$
 BEGIN
 	PERFORM leadscore_internal.on_workers('CALL leadscore.see_changes()'::pg_catalog.text);
+	PERFORM leadscore_internal.hand_over_states(NULL::pg_catalog.text[]);
+	-- (a state that a transaction has written is compared by later ones)
+	IF NOT leadscore_internal.in_transaction_block() THEN
+		COMMIT;
+	END IF;
 	PERFORM leadscore.fold(NULL::pg_catalog.int8);
 	PERFORM leadscore_internal.see_written();
 	CALL leadscore_internal.look('time'::pg_catalog.text);

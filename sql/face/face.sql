@@ -195,6 +195,7 @@ CREATE FUNCTION leadscore.refresh_segments("concurrently" boolean DEFAULT true) 
 AS $$
 BEGIN
 	PERFORM leadscore_internal.on_workers(format('SELECT leadscore_internal.refresh_here(%L)', coalesce("concurrently", true)));
+	PERFORM leadscore_internal.hand_over_states(NULL::text[]);
 	PERFORM leadscore_internal.begin_progress('refresh_segments'::text, 'leadscore.lead_segment'::regclass::oid);
 	PERFORM leadscore_internal.report_progress('refresh_segments'::text, 'folding'::text, NULL::bigint, NULL::bigint);
 	PERFORM leadscore.fold(NULL::bigint);

@@ -431,12 +431,13 @@ typedef struct Reader
 	Relation	seen_table;
 	Lookup		seen;
 	Pending		pending;
-	bool		is_worker;		/* leads with aliases are compared elsewhere */
+	bool		is_worker;
 } Reader;
 
 /*
- * Whether this server is a worker of a coordinator, which compares the leads that have aliases: their events may lie on
- * several workers. (The library may be newer than the extension's objects.)
+ * Whether this server is a worker of a coordinator. That compares leads whose events may lie elsewhere: those that have
+ * aliases, and those that have nothing here any more, for their shard may have moved. (The library may be newer than the
+ * extension's objects.)
  */
 static bool
 is_worker(void)
@@ -547,6 +548,7 @@ typedef struct Lead
 {
 	bool		exists;
 	bool		is_excluded;	/* not a lead, whatever its events */
+	bool		is_elsewhere;	/* the coordinator compares it */
 	struct varlena *timeline;	/* NULL: empty */
 	Profile		profile;
 	bool		has_new_profile;
@@ -554,12 +556,11 @@ typedef struct Lead
 } Lead;
 
 static bool
-is_elsewhere(Reader *reader, const text *lead_id)
+has_aliases(Reader *reader, const text *lead_id)
 {
-	int			n = 0;
+	int			n;
 
-	if (reader->is_worker)
-		(void) current_aliases(reader->current, lead_id, &n);
+	(void) current_aliases(reader->current, lead_id, &n);
 	return n > 0;
 }
 
@@ -570,12 +571,12 @@ read_lead(Reader *reader, text *lead_id, bool with_profiles)
 	Lead		lead = {0};
 	ItemPointerData place;
 
-	if (current_lead_of(reader->current, lead_id) == NULL &&
-		!(lead.is_excluded = current_is_excluded(reader->current, lead_id)) && !is_elsewhere(reader, lead_id))
+	if (current_lead_of(reader->current, lead_id) == NULL && !(lead.is_excluded = current_is_excluded(reader->current, lead_id)))
 	{
 		lead.timeline = current_timeline(reader->current, lead_id);
 		lead.profile = read_profile(reader, lead_id);
 		lead.exists = lead.profile.exists || lead.timeline != NULL;
+		lead.is_elsewhere = reader->is_worker && (!lead.exists || has_aliases(reader, lead_id));
 	}
 	if (with_profiles)
 	{
@@ -752,7 +753,7 @@ compare_lead(Comparing *c, text *lead_id)
 
 	MemoryContextSwitchTo(keep);
 	read_states(&c->reader.states, c->watched, lead_id, c->states, c->scratch);
-	for (int m = 0; m < c->watched->n; m++)
+	for (int m = 0; m < c->watched->n && !lead.is_elsewhere; m++)
 	{
 		const Watched *model = &c->watched->models[m];
 		const State *state = &c->states[m];
