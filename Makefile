@@ -8,7 +8,7 @@
 # WERROR=1 turns the compiler's warnings about our files into errors.
 
 HARNESS = check check-long check-assert check-sanitize check-valgrind check-versions check-vendure check-citus lint fuzz sqlsmith \
-          demo bench profile dist check-dist deb
+          demo bench bench-citus profile dist check-dist deb
 
 ifneq (,$(filter dashboard,$(MAKECMDGOALS)))
 
@@ -43,7 +43,7 @@ SQL_PARTS  = schema empty timeline/timeline model/score model/catalog model/temp
              live/follow live/partition live/maintenance live/archive live/identity live/alias live/exclusion live/derive live/partition_events act/experiment \
              model/sentence face/face face/change face/rfm face/history face/journey face/figures face/affinity face/crm learn/quality learn/learn learn/fit learn/bins \
              learn/profile_report learn/choice learn/propose learn/preview face/describe learn/segment_limits customer/clv act/transition \
-             act/offer face/snapshot act/tombstone face/person live/distribute face/distributed model/lint admin/schedule admin/progress \
+             act/offer face/snapshot face/distributed_snapshot act/tombstone face/person live/distribute face/distributed learn/distributed act/distributed_change model/lint admin/schedule admin/progress \
              admin/health admin/privileges
 UPDATE     = sql/leadscore--0.1.0--$(EXTVERSION).sql
 DATA_built = sql/leadscore--$(EXTVERSION).sql $(UPDATE)

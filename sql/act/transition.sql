@@ -213,6 +213,13 @@ CREATE TRIGGER model_renamed AFTER UPDATE OF model ON leadscore.watched_model
 
 -- looking at leads
 
+CREATE TABLE leadscore_internal.worker (
+	only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row)
+);
+
+COMMENT ON TABLE leadscore_internal.worker IS 'has a row where shards of distributed tables lie: leads whose events may lie elsewhere are compared by the coordinator';
+COMMENT ON COLUMN leadscore_internal.worker.only_row IS 'true';
+
 CREATE FUNCTION leadscore_internal.see_leads(lead_ids text[], cause text) RETURNS text[]
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
@@ -266,6 +273,10 @@ AS $$
 			WHERE s.segment IS DISTINCT FROM CASE WHEN l.lead_id IS NOT NULL
 				AND (NOT (SELECT leadscore_internal.anybody_excluded()) OR NOT leadscore_internal.is_excluded(l.lead_id))
 				THEN leadscore.next_segment(d.card, l.timeline, l.profile, clock_timestamp(), s.segment, s.since) END
+			-- a worker leaves leads to its coordinator that have aliases, or nothing here any more
+			AND (NOT (SELECT EXISTS (SELECT FROM leadscore_internal.worker))
+				OR CASE WHEN l.lead_id IS NOT NULL THEN NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.lead_id = l.lead_id)
+					ELSE EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.alias = s.lead_id) OR leadscore_internal.is_excluded(s.lead_id) END)
 		) c
 		WHERE w.active
 		UNION
@@ -273,7 +284,8 @@ AS $$
 		SELECT coalesce(p.lead_id, s.lead_id) COLLATE "C"
 		FROM (SELECT q.lead_id, q.profile FROM leadscore.current_profile q
 			WHERE q.lead_id COLLATE "C" > after AND NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.alias = q.lead_id)
-			AND (NOT (SELECT leadscore_internal.anybody_excluded()) OR NOT leadscore_internal.is_excluded(q.lead_id))) p
+			AND (NOT (SELECT leadscore_internal.anybody_excluded()) OR NOT leadscore_internal.is_excluded(q.lead_id))
+			AND (NOT (SELECT EXISTS (SELECT FROM leadscore_internal.worker)) OR NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.lead_id = q.lead_id))) p
 		FULL JOIN (SELECT q.lead_id, q.profile FROM leadscore_internal.seen_profile q WHERE q.lead_id COLLATE "C" > after) s ON s.lead_id = p.lead_id
 		WHERE (p.lead_id IS NULL OR s.lead_id IS NULL OR p.profile IS DISTINCT FROM s.profile)
 		AND (SELECT EXISTS (SELECT FROM leadscore.watched_model w JOIN leadscore_internal.signal_use e ON e.model = w.model
@@ -355,7 +367,9 @@ CREATE PROCEDURE leadscore_internal.look(cause text)
 	LANGUAGE plpgsql
 AS $$
 DECLARE
-	may_commit CONSTANT boolean := NOT leadscore_internal.in_transaction_block();
+	-- a coordinator compares the leads that its workers cannot
+	is_coordinator CONSTANT boolean := leadscore_internal.has_distributed() AND EXISTS (SELECT FROM leadscore.watched_model w WHERE w.active);
+	may_commit CONSTANT boolean := NOT is_coordinator AND NOT leadscore_internal.in_transaction_block();
 	documents CONSTANT pg_catalog.jsonb := leadscore_internal.watched_documents();
 	page pg_catalog.text[];
 	n CONSTANT integer := 100000;
@@ -363,7 +377,11 @@ DECLARE
 	after pg_catalog.text := '';
 	busy pg_catalog.text[] := '{}';
 	done pg_catalog.int8 := 0;
+	borrowed pg_catalog.text[];
 BEGIN
+	IF is_coordinator THEN
+		borrowed := leadscore_internal.borrow_split_leads();
+	END IF;
 	LOOP
 		PERFORM leadscore_internal.report_progress('refresh_segments'::pg_catalog.text, 'comparing'::pg_catalog.text, done, NULL::pg_catalog.int8);
 		page := leadscore_internal.leads_to_see(after, n);
@@ -392,6 +410,9 @@ BEGIN
 	IF busy OPERATOR(pg_catalog.=) '{}'::pg_catalog.text[] THEN
 		PERFORM leadscore_internal.look_completed(documents);
 	END IF;
+	IF is_coordinator THEN
+		PERFORM leadscore_internal.return_split_leads(borrowed);
+	END IF;
 END
 $$;
 
@@ -401,6 +422,12 @@ CREATE PROCEDURE leadscore.see_changes()
 	LANGUAGE plpgsql
 AS $$
 BEGIN
+	PERFORM leadscore_internal.on_workers('CALL leadscore.see_changes()'::pg_catalog.text);
+	PERFORM leadscore_internal.hand_over_states(NULL::pg_catalog.text[]);
+	-- (a state that a transaction has written is compared by later ones)
+	IF NOT leadscore_internal.in_transaction_block() THEN
+		COMMIT;
+	END IF;
 	PERFORM leadscore.fold(NULL::pg_catalog.int8);
 	PERFORM leadscore_internal.see_written();
 	CALL leadscore_internal.look('time'::pg_catalog.text);
@@ -447,6 +474,8 @@ BEGIN
 	IF leadscore_internal.in_transaction_block() THEN
 		PERFORM leadscore_internal.refuse_block('watch()'::pg_catalog.text);
 	END IF;
+	PERFORM leadscore_internal.check_no_leads() WHERE leadscore_internal.has_distributed();
+	PERFORM leadscore_internal.on_workers(pg_catalog.format('CALL leadscore.watch(%L, false)', name));
 	PERFORM leadscore_internal.begin_watching(name, coalesce(notify, true));
 	COMMIT;
 	PERFORM leadscore_internal.wait_for_writers();
@@ -465,6 +494,7 @@ AS $$
 DECLARE
 	name CONSTANT text := leadscore_internal.model_named(model);
 BEGIN
+	PERFORM leadscore_internal.on_workers(format('SELECT leadscore.unwatch(w.model) FROM leadscore.watched_model w WHERE w.active AND w.model = %L', name));
 	UPDATE leadscore.watched_model w SET active = false WHERE w.model = name AND w.active;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('model "%s" is not watched', name),

@@ -77,7 +77,7 @@ BEGIN
 	SELECT v.lead_id, NULL::text, NULL::leadscore.timeline, NULL::jsonb,
 		leadscore.appraise(CASE WHEN leadscore_internal.treated(salt, share, v.lead_id) THEN treatment ELSE control END, v.timeline, v.profile, at)
 	FROM leadscore_internal.visible_lead v
-	WHERE v.lead_id NOT IN (SELECT a.lead_id FROM leadscore.lead_alias a);
+	WHERE NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.lead_id = v.lead_id);
 	RETURN QUERY SELECT s.lead_id, s.name, s.timeline, s.profile, NULL::leadscore.appraisal FROM leadscore_internal.split_leads() s;
 END
 $$;
@@ -98,7 +98,7 @@ BEGIN
 		SELECT leadscore.score(CASE WHEN leadscore_internal.treated(salt, share, v.lead_id) THEN treatment ELSE control END, v.timeline, v.profile, at) AS score,
 			v.lead_id, v.timeline, v.profile
 		FROM leadscore_internal.visible_lead v
-		WHERE v.lead_id NOT IN (SELECT a.lead_id FROM leadscore.lead_alias a)
+		WHERE NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.lead_id = v.lead_id)
 		ORDER BY 1 DESC, 2
 		LIMIT (request ->> 'n')::bigint
 	) r;
@@ -134,9 +134,11 @@ CREATE FUNCTION leadscore_internal.leads_here(request jsonb) RETURNS TABLE (lead
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT v.lead_id, v.lead_id, v.timeline, v.profile FROM leadscore_internal.visible_lead v
-	WHERE v.lead_id NOT IN (SELECT a.lead_id FROM leadscore.lead_alias a)
+	WHERE NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.lead_id = v.lead_id)
+	AND leadscore_internal.takes_part(v.lead_id, NULL::integer, (request ->> 'share')::float8)
 	UNION ALL
 	SELECT s.* FROM leadscore_internal.split_leads() s
+	WHERE leadscore_internal.takes_part(s.lead_id, NULL::integer, (request ->> 'share')::float8)
 $$;
 
 CREATE FUNCTION leadscore_internal.history_here(request jsonb) RETURNS TABLE (card bigint, figures float8[], lead_id text, name text, timeline leadscore.timeline, profile jsonb)
@@ -149,7 +151,7 @@ BEGIN
 		RETURN QUERY
 		SELECT served.card, leadscore_internal.census(served.scorecard, v.timeline, v.profile, served.instants), NULL::text, NULL::text, NULL::leadscore.timeline, NULL::jsonb
 		FROM leadscore_internal.visible_lead v
-		WHERE v.lead_id NOT IN (SELECT a.lead_id FROM leadscore.lead_alias a)
+		WHERE NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.lead_id = v.lead_id)
 		AND (served.treated IS NULL OR leadscore_internal.treated(served.salt, served.share, v.lead_id) = served.treated);
 	END LOOP;
 	RETURN QUERY SELECT NULL::bigint, NULL::float8[], s.* FROM leadscore_internal.split_leads() s;
@@ -285,19 +287,24 @@ $$;
 
 COMMENT ON FUNCTION leadscore.distributed_segments(text, timestamptz) IS 'how many leads of all workers each segment has at an instant, and their scores';
 
-CREATE FUNCTION leadscore.distributed_leads() RETURNS TABLE (lead_id text, timeline leadscore.timeline, profile jsonb)
+CREATE FUNCTION leadscore.distributed_leads(share float8 DEFAULT 1) RETURNS TABLE (lead_id text, timeline leadscore.timeline, profile jsonb)
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN
+	IF NOT coalesce(share > 0 AND share <= 1, false) THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'share is not above 0 and at most 1',
+			DETAIL = format('It is %s.', coalesce(share::text, 'NULL')), HINT = 'Write the share of leads to read, such as 0.01 for a hundredth of them, or 1 for all.';
+	END IF;
 	RETURN QUERY
 	SELECT t.lead_id, leadscore_internal.stored_sum(t.timeline), leadscore_internal.joined_profile(t.profile ORDER BY t.name = t.lead_id, t.name COLLATE "C" DESC)
-	FROM leadscore_internal.ask('leads_here(d.request)'::text, NULL::jsonb) AS t (lead_id text, name text, timeline leadscore.timeline, profile jsonb)
+	FROM leadscore_internal.ask('leads_here(d.request)'::text, jsonb_build_object('share', nullif(share, 1))) AS t (lead_id text, name text, timeline leadscore.timeline, profile jsonb)
 	GROUP BY t.lead_id HAVING bool_or(t.name = t.lead_id);
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.distributed_leads() IS 'the leads of all workers with timelines and profiles, for functions that take them, and to be copied';
+COMMENT ON FUNCTION leadscore.distributed_leads(float8)
+	IS 'the leads of all workers, or a share of them that is always the same, with timelines and profiles, for functions that take them, and to be copied';
 
 CREATE FUNCTION leadscore.distributed_segment_history(model text DEFAULT 'default', since timestamptz DEFAULT now() - interval '90 days',
 	until timestamptz DEFAULT now(), step interval DEFAULT '1 day')

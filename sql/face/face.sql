@@ -194,6 +194,8 @@ CREATE FUNCTION leadscore.refresh_segments("concurrently" boolean DEFAULT true) 
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 BEGIN
+	PERFORM leadscore_internal.on_workers(format('SELECT leadscore_internal.refresh_here(%L)', coalesce("concurrently", true)));
+	PERFORM leadscore_internal.hand_over_states(NULL::text[]);
 	PERFORM leadscore_internal.begin_progress('refresh_segments'::text, 'leadscore.lead_segment'::regclass::oid);
 	PERFORM leadscore_internal.report_progress('refresh_segments'::text, 'folding'::text, NULL::bigint, NULL::bigint);
 	PERFORM leadscore.fold(NULL::bigint);
@@ -204,6 +206,9 @@ BEGIN
 		PERFORM leadscore_internal.refresh_snapshot();
 	ELSE
 		REFRESH MATERIALIZED VIEW leadscore.lead_segment;
+	END IF;
+	IF leadscore_internal.has_distributed() THEN
+		PERFORM leadscore_internal.refresh_split_segments();
 	END IF;
 	INSERT INTO leadscore_internal.snapshot_state (first_refreshed_at)
 	SELECT now() WHERE NOT EXISTS (SELECT FROM leadscore_internal.snapshot_state) ON CONFLICT (only_row) DO NOTHING;

@@ -15,7 +15,8 @@ AS $$
 		('derived_events', 'leadscore.derived_event', '{lead_id}'), ('changed_leads', 'leadscore_internal.changed_lead', '{lead_id}'),
 		('derivations_due', 'leadscore_internal.derivation_due', '{lead_id}'), ('exclusions', 'leadscore.excluded_lead', '{lead_id}'),
 		('segments', 'leadscore.lead_state', '{lead_id}'), ('segment_changes', 'leadscore.segment_change', '{lead_id}'),
-		('snapshots', 'leadscore.lead_segment', '{lead_id}'), ('crm', 'leadscore_internal.crm_state', '{lead_id}'),
+		('snapshots', 'leadscore.lead_segment', '{lead_id}'), ('split_snapshots', 'leadscore_internal.split_segment', '{lead_id}'),
+		('split_leads', 'leadscore_internal.split_lead', '{lead_id}'), ('crm', 'leadscore_internal.crm_state', '{lead_id}'),
 		('rfm', 'leadscore.rfm_lead', '{lead_id}'), ('vouchers', 'leadscore.voucher', '{lead_id}'), ('voucher_orders', 'leadscore_internal.voucher_order', '{lead_id}')
 $$;
 

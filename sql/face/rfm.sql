@@ -147,16 +147,49 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.tile_shares(bigint, integer) IS 'the places that end each of n tiles but the last, as shares for percentile_disc()';
 
-CREATE FUNCTION leadscore_internal.rfm_tiles(signal_ids integer[], at timestamptz, n integer, recency_cuts interval[], frequency_cuts bigint[], monetary_cuts numeric[])
+CREATE FUNCTION leadscore_internal.buyers_here(signal_ids integer[], at timestamptz)
+	RETURNS TABLE (lead_id text, last_at timestamptz, frequency bigint, monetary numeric)
+	LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT v.lead_id, (t.bought).last_at, (t.bought).orders, (t.bought).revenue
+	FROM leadscore_internal.visible_lead v
+	CROSS JOIN LATERAL (SELECT leadscore_internal.bought(v.timeline, signal_ids, buyers_here.at) AS bought OFFSET 0) t
+	WHERE (t.bought).orders > 0;
+END;
+
+COMMENT ON FUNCTION leadscore_internal.buyers_here(integer[], timestamptz) IS 'recency, frequency and monetary value of the leads that have bought';
+
+-- (On a coordinator of Citus; called with max_parallel_workers_per_gather = 0, for a parallel worker could not ask. Where
+-- nobody is asked, buyers_here() is read in parallel all the same.)
+CREATE FUNCTION leadscore_internal.buyers_of_workers(signal_ids integer[], at timestamptz)
+	RETURNS TABLE (lead_id text, last_at timestamptz, frequency bigint, monetary numeric)
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN QUERY
+	SELECT b.lead_id, b.last_at, b.frequency, b.monetary
+	FROM leadscore_internal.ask('whole_buyers_here(d.request)'::text, jsonb_build_object('signal_ids', signal_ids, 'at', at))
+		AS b (lead_id text, last_at timestamptz, frequency bigint, monetary numeric)
+	UNION ALL
+	SELECT l.lead_id, (t.bought).last_at, (t.bought).orders, (t.bought).revenue
+	FROM leadscore_internal.joined_leads() l
+	CROSS JOIN LATERAL (SELECT leadscore_internal.bought(l.timeline, signal_ids, buyers_of_workers.at) AS bought OFFSET 0) t
+	WHERE (t.bought).orders > 0;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.buyers_of_workers(integer[], timestamptz) IS 'buyers_here() of all workers';
+
+CREATE FUNCTION leadscore_internal.rfm_tiles(signal_ids integer[], at timestamptz, n integer, recency_cuts interval[], frequency_cuts bigint[], monetary_cuts numeric[],
+	everywhere boolean DEFAULT false)
 	RETURNS TABLE (lead_id text, last_at timestamptz, frequency bigint, monetary numeric,
 		recency_tile integer, frequency_tile integer, monetary_tile integer, rfm_group text, rfm_position integer)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 	WITH bought AS MATERIALIZED (
-		SELECT v.lead_id, (t.bought).last_at AS last_at, (t.bought).orders AS frequency, (t.bought).revenue AS monetary
-		FROM leadscore_internal.visible_lead v
-		CROSS JOIN LATERAL (SELECT leadscore_internal.bought(v.timeline, signal_ids, rfm_tiles.at) AS bought OFFSET 0) t
-		WHERE (t.bought).orders > 0
+		SELECT h.lead_id, h.last_at, h.frequency, h.monetary FROM leadscore_internal.buyers_here(signal_ids, rfm_tiles.at) h WHERE NOT everywhere
+		UNION ALL
+		SELECT w.lead_id, w.last_at, w.frequency, w.monetary FROM leadscore_internal.buyers_of_workers(signal_ids, rfm_tiles.at) w WHERE everywhere
 	), share AS MATERIALIZED (
 		SELECT leadscore_internal.tile_shares(count(*), 5) AS fifths, leadscore_internal.tile_shares(count(*), n) AS parts FROM bought
 	), border AS MATERIALIZED (
@@ -196,10 +229,11 @@ AS $$
 	FROM cut c JOIN grouped g ON g.r5 = c.r5 AND g.f5 = c.f5 AND g.m5 = c.m5
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.rfm_tiles(integer[], timestamptz, integer, interval[], bigint[], numeric[])
-	IS 'recency, frequency and monetary value by signals, in n tiles; five have the cut points, if there are any, and the groups always';
+COMMENT ON FUNCTION leadscore_internal.rfm_tiles(integer[], timestamptz, integer, interval[], bigint[], numeric[], boolean)
+	IS 'recency, frequency and monetary value by signals, in n tiles; five have the cut points, if there are any, and the groups always; everywhere: of all workers';
 
-CREATE FUNCTION leadscore_internal.rfm_checked(signals text[], at timestamptz, n integer, recency_cuts interval[], frequency_cuts bigint[], monetary_cuts numeric[])
+CREATE FUNCTION leadscore_internal.rfm_checked(signals text[], at timestamptz, n integer, recency_cuts interval[], frequency_cuts bigint[], monetary_cuts numeric[],
+	everywhere boolean DEFAULT false)
 	RETURNS TABLE (lead_id text, last_at timestamptz, frequency bigint, monetary numeric,
 		recency_tile integer, frequency_tile integer, monetary_tile integer, rfm_group text)
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
@@ -215,7 +249,7 @@ BEGIN
 	END IF;
 	RETURN QUERY
 	SELECT r.lead_id, r.last_at, r.frequency, r.monetary, r.recency_tile, r.frequency_tile, r.monetary_tile, r.rfm_group
-	FROM leadscore_internal.rfm_tiles(signal_ids, rfm_checked.at, n, recency_cuts, frequency_cuts, monetary_cuts) r
+	FROM leadscore_internal.rfm_tiles(signal_ids, rfm_checked.at, n, recency_cuts, frequency_cuts, monetary_cuts, everywhere) r
 	ORDER BY r.lead_id;
 	GET DIAGNOSTICS leads = ROW_COUNT;
 	IF leads BETWEEN 1 AND n - 1 AND (n <> 5 OR recency_cuts IS NULL OR frequency_cuts IS NULL OR monetary_cuts IS NULL) THEN
@@ -225,7 +259,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.rfm_checked(text[], timestamptz, integer, interval[], bigint[], numeric[])
+COMMENT ON FUNCTION leadscore_internal.rfm_checked(text[], timestamptz, integer, interval[], bigint[], numeric[], boolean)
 	IS 'what rfm() returns: rfm_tiles() by the names of signals, with at least as many leads as tiles';
 
 CREATE FUNCTION leadscore.rfm(signals text[], at timestamptz DEFAULT now(), n integer DEFAULT 5)

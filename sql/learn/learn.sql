@@ -472,16 +472,13 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.assessed(jsonb, leadscore_internal.question) IS 'how well a scorecard predicts; warns where the data end before the horizon does';
 
-CREATE FUNCTION leadscore.evaluate(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[], active_within interval DEFAULT '90 days',
-	once boolean DEFAULT false, cutoff_after interval DEFAULT NULL, lead_filter text DEFAULT NULL)
-	-- a set of one row: the server calls such a function once for (evaluate(...)).*, and another once a column
+CREATE FUNCTION leadscore_internal.evaluation(a leadscore_internal.assessment)
 	RETURNS TABLE (leads bigint, conversions bigint, base_rate float8, auc float8, auc_low float8, auc_high float8,
 		average_precision float8, log_loss float8, brier float8, ks float8, lift_10 float8)
-	LANGUAGE plpgsql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp SET jit = off
+	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE ROWS 1 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	z CONSTANT float8 := 1.959963984540054;	-- 97.5 % of a normal distribution lie below it
-	a CONSTANT leadscore_internal.assessment := leadscore_internal.assessed(scorecard, leadscore_internal.check_outcome(scorecard, conversion, horizon, cutoffs, active_within, once, cutoff_after, lead_filter));
 BEGIN
 	leads := a.leads;
 	conversions := a.conversions;
@@ -497,6 +494,21 @@ BEGIN
 	ks := a.ks;
 	lift_10 := a.tenths[1][2] / a.tenths[1][1] / nullif(base_rate, 0);
 	RETURN NEXT;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.evaluation(leadscore_internal.assessment) IS 'the figures that evaluate() returns';
+
+CREATE FUNCTION leadscore.evaluate(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[], active_within interval DEFAULT '90 days',
+	once boolean DEFAULT false, cutoff_after interval DEFAULT NULL, lead_filter text DEFAULT NULL)
+	-- a set of one row: the server calls such a function once for (evaluate(...)).*, and another once a column
+	RETURNS TABLE (leads bigint, conversions bigint, base_rate float8, auc float8, auc_low float8, auc_high float8,
+		average_precision float8, log_loss float8, brier float8, ks float8, lift_10 float8)
+	LANGUAGE plpgsql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+BEGIN
+	RETURN QUERY SELECT e.* FROM leadscore_internal.evaluation(leadscore_internal.assessed(scorecard,
+		leadscore_internal.check_outcome(scorecard, conversion, horizon, cutoffs, active_within, once, cutoff_after, lead_filter))) e;
 END
 $$;
 

@@ -112,6 +112,53 @@ COMMENT ON FUNCTION leadscore_internal.tell_of_uncounted(jsonb) IS 'a NOTICE abo
 
 -- before it is published
 
+CREATE FUNCTION leadscore_internal.check_preview(document jsonb, model text, at timestamptz) RETURNS void
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF document IS NULL OR model IS NULL OR at IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('the %s is NULL', CASE WHEN document IS NULL THEN 'document' WHEN model IS NULL THEN 'model' ELSE 'instant' END),
+			DETAIL = 'A preview compares a document with a model as of an instant.', HINT = 'Such as leadscore.preview(leadscore.fit(...), ''shop'', now()).';
+	END IF;
+	PERFORM leadscore_internal.check_scorecard(document);
+	PERFORM leadscore_internal.tell_of_uncounted(document);
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.check_preview(jsonb, text, timestamptz) IS 'refuses what cannot be compared, and tells what is not counted yet';
+
+CREATE FUNCTION leadscore_internal.comparison_rows(before jsonb, after jsonb, c leadscore_internal.comparison)
+	RETURNS TABLE (part text, segment_before text, segment_after text, quantile float8, lead_id text, leads bigint,
+		score_before float8, score_after float8, change float8)
+	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE ROWS 50 SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+DECLARE
+	segments_before CONSTANT text[] := ARRAY(SELECT s.segment FROM jsonb_to_recordset(nullif(before -> 'segments', 'null')) AS s (segment text, position numeric) ORDER BY s.position);
+	segments_after CONSTANT text[] := ARRAY(SELECT s.segment FROM jsonb_to_recordset(nullif(after -> 'segments', 'null')) AS s (segment text, position numeric) ORDER BY s.position);
+BEGIN
+	RETURN QUERY
+		WITH moved AS (
+			SELECT c.moves[i][1] AS b, c.moves[i][2] AS a, c.moves[i][3]::bigint AS leads, c.moves[i][4] AS score_before, c.moves[i][5] AS score_after
+			FROM generate_series(1, array_length(c.moves, 1)) i
+		)
+		(
+			SELECT 'move', segments_before[b.i], segments_after[a.i], NULL::float8, NULL, coalesce(m.leads, 0), m.score_before, m.score_after, m.score_after - m.score_before
+			FROM (SELECT i FROM generate_series(1, cardinality(segments_before)) i UNION ALL SELECT 0 WHERE EXISTS (SELECT FROM moved WHERE moved.b = 0)) b
+			CROSS JOIN (SELECT i FROM generate_series(1, cardinality(segments_after)) i UNION ALL SELECT 0 WHERE EXISTS (SELECT FROM moved WHERE moved.a = 0)) a
+			LEFT JOIN moved m ON m.b = b.i AND m.a = a.i
+			ORDER BY nullif(b.i, 0), nullif(a.i, 0)
+		) UNION ALL (
+			SELECT 'distribution', NULL, NULL, (i - 1) / 10.0, NULL, c.leads, c.quantiles[i][1], c.quantiles[i][2], c.quantiles[i][2] - c.quantiles[i][1]
+			FROM generate_series(1, array_length(c.quantiles, 1)) i ORDER BY i
+		) UNION ALL (
+			SELECT CASE WHEN m.change > 0 THEN 'gain' ELSE 'loss' END, NULL, NULL, NULL, m.lead_id, 1, c.mover_scores[m.i][1], c.mover_scores[m.i][2], m.change
+			FROM (SELECT u.lead_id, u.i, c.mover_scores[u.i][2] - c.mover_scores[u.i][1] AS change FROM unnest(c.movers) WITH ORDINALITY AS u (lead_id, i)) m ORDER BY m.i
+		);
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.comparison_rows(jsonb, jsonb, leadscore_internal.comparison) IS 'the rows of preview() that come from a comparison of scores';
+
 CREATE FUNCTION leadscore.preview(document jsonb, model text DEFAULT 'default', at timestamptz DEFAULT now())
 	RETURNS TABLE (part text, segment_before text, segment_after text, quantile float8, lead_id text, leads bigint,
 		score_before float8, score_after float8, change float8, offer text, vouchers bigint, cost numeric)
@@ -120,38 +167,13 @@ AS $$
 DECLARE
 	before CONSTANT jsonb := leadscore.scorecard(model);
 	after CONSTANT jsonb := leadscore_internal.with_signal_ids(document);
-	segments_before text[];
-	segments_after text[];
 	c leadscore_internal.comparison;
 BEGIN
-	IF document IS NULL OR model IS NULL OR at IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('the %s is NULL', CASE WHEN document IS NULL THEN 'document' WHEN model IS NULL THEN 'model' ELSE 'instant' END),
-			DETAIL = 'A preview compares a document with a model as of an instant.', HINT = 'Such as leadscore.preview(leadscore.fit(...), ''shop'', now()).';
-	END IF;
-	PERFORM leadscore_internal.check_scorecard(document);
-	PERFORM leadscore_internal.tell_of_uncounted(document);
-	segments_before := ARRAY(SELECT s.segment FROM jsonb_to_recordset(nullif(before -> 'segments', 'null')) AS s (segment text, position numeric) ORDER BY s.position);
-	segments_after := ARRAY(SELECT s.segment FROM jsonb_to_recordset(nullif(after -> 'segments', 'null')) AS s (segment text, position numeric) ORDER BY s.position);
+	PERFORM leadscore_internal.check_preview(document, model, at);
 	c := (SELECT leadscore_internal.compare(before, after, e.lead_id, e.timeline, e.profile, preview.at) FROM leadscore_internal.visible_lead e);
 	RETURN QUERY
-		WITH moved AS (
-			SELECT c.moves[i][1] AS b, c.moves[i][2] AS a, c.moves[i][3]::bigint AS leads, c.moves[i][4] AS score_before, c.moves[i][5] AS score_after
-			FROM generate_series(1, array_length(c.moves, 1)) i
-		)
-		(
-			SELECT 'move', segments_before[b.i], segments_after[a.i], NULL::float8, NULL, coalesce(m.leads, 0), m.score_before, m.score_after, m.score_after - m.score_before,
-				NULL::text, NULL::bigint, NULL::numeric
-			FROM (SELECT i FROM generate_series(1, cardinality(segments_before)) i UNION ALL SELECT 0 WHERE EXISTS (SELECT FROM moved WHERE moved.b = 0)) b
-			CROSS JOIN (SELECT i FROM generate_series(1, cardinality(segments_after)) i UNION ALL SELECT 0 WHERE EXISTS (SELECT FROM moved WHERE moved.a = 0)) a
-			LEFT JOIN moved m ON m.b = b.i AND m.a = a.i
-			ORDER BY nullif(b.i, 0), nullif(a.i, 0)
-		) UNION ALL (
-			SELECT 'distribution', NULL, NULL, (i - 1) / 10.0, NULL, c.leads, c.quantiles[i][1], c.quantiles[i][2], c.quantiles[i][2] - c.quantiles[i][1], NULL, NULL, NULL
-			FROM generate_series(1, array_length(c.quantiles, 1)) i ORDER BY i
-		) UNION ALL (
-			SELECT CASE WHEN m.change > 0 THEN 'gain' ELSE 'loss' END, NULL, NULL, NULL, m.lead_id, 1, c.mover_scores[m.i][1], c.mover_scores[m.i][2], m.change, NULL, NULL, NULL
-			FROM (SELECT u.lead_id, u.i, c.mover_scores[u.i][2] - c.mover_scores[u.i][1] AS change FROM unnest(c.movers) WITH ORDINALITY AS u (lead_id, i)) m ORDER BY m.i
-		) UNION ALL (
+		SELECT r.*, NULL::text, NULL::bigint, NULL::numeric FROM leadscore_internal.comparison_rows(before, after, c) r
+		UNION ALL (
 			SELECT 'voucher', NULL, v.segment, NULL, NULL, v.leads, NULL, NULL, NULL, v.offer, v.vouchers,
 				CASE WHEN v.kind <> 'percent' OR v.vouchers = 0 THEN v.vouchers * v.discount END
 			FROM leadscore_internal.voucher_preview(after, before ->> 'model', preview.at) v

@@ -378,18 +378,22 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.take_changes_of_names(jsonb) IS 'on a worker: what identify() and unidentify() have done on the coordinator';
 
-CREATE FUNCTION leadscore_internal.send_changes_of_names(aliases text[], lead_ids text[]) RETURNS void
+CREATE FUNCTION leadscore_internal.send_changes_of_names(aliases text[], lead_ids text[], former text DEFAULT NULL) RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF leadscore_internal.has_distributed() AND cardinality(aliases) > 0 THEN
 		PERFORM leadscore_internal.send('take_changes_of_names(d.document)'::text,
 			(SELECT jsonb_agg(jsonb_build_object('alias', c.alias, 'lead_id', c.lead_id) ORDER BY c.n) FROM unnest(aliases, lead_ids) WITH ORDINALITY AS c (alias, lead_id, n)));
+		PERFORM leadscore_internal.hand_over_states(ARRAY(
+			SELECT n.name FROM unnest(aliases || lead_ids || former) AS n (name) WHERE n.name IS NOT NULL
+			UNION SELECT a.lead_id FROM leadscore.lead_alias a WHERE a.alias = ANY (aliases)));
 	END IF;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.send_changes_of_names(text[], text[]) IS 'has the workers of a coordinator do what identify() and unidentify() have done (lead NULL: unidentify)';
+COMMENT ON FUNCTION leadscore_internal.send_changes_of_names(text[], text[], text)
+	IS 'has the workers of a coordinator do what identify() and unidentify() have done (lead NULL: unidentify, which gives the lead that it was)';
 
 -- shards
 
@@ -402,6 +406,7 @@ DECLARE
 	known boolean;
 BEGIN
 	PERFORM set_config('citus.enable_manual_changes_to_shards', 'on', true);
+	PERFORM leadscore_internal.take_watching(wanted <> '[]', document -> 'watched');
 	-- a shard that has moved stays for a while where it was
 	FOR shard IN SELECT s.source, s.feeds, s.mapping FROM leadscore.source s
 		WHERE NOT EXISTS (SELECT FROM jsonb_array_elements(wanted) w
@@ -439,17 +444,19 @@ DECLARE
 	wanted jsonb;
 BEGIN
 	-- the shards of a worker, by the key of the row that stands for it
-	EXECUTE 'SELECT jsonb_object_agg(w.key, jsonb_build_object(''shards'', w.shards, ''untracked'', $2)) FROM (
+	EXECUTE 'SELECT jsonb_object_agg(w.key, jsonb_build_object(''shards'', w.shards, ''untracked'', $2, ''watched'', $3)) FROM (
 			SELECT DISTINCT ON (q.groupid) k.key, coalesce(l.shards, ''[]'') AS shards
 			FROM leadscore_internal.part_key k JOIN pg_catalog.pg_dist_placement q ON q.shardid = k.shard_id
 			LEFT JOIN (
 				SELECT p.group_id, jsonb_agg(jsonb_build_object(''shard'', leadscore_internal.shard_of(p.source, p.shard_id), ''feeds'', d.feeds, ''mapping'', d.mapping, ''past'', $1)) AS shards
 				FROM leadscore_internal.placements() p JOIN leadscore_internal.distributed_source d ON d.source = p.source
 				GROUP BY p.group_id) l ON l.group_id = q.groupid
-			ORDER BY q.groupid, k.shard_id) w' INTO wanted USING past, untracked;
+			ORDER BY q.groupid, k.shard_id) w' INTO wanted
+		USING past, untracked, (SELECT coalesce(jsonb_agg(w.model), '[]') FROM leadscore.watched_model w WHERE w.active);
 	PERFORM leadscore_internal.send('take_shards(d.document -> p.key::text)'::text, wanted);
 	DELETE FROM leadscore_internal.tracked_placement;
 	INSERT INTO leadscore_internal.tracked_placement (placement_id, source) SELECT p.placement_id, p.source FROM leadscore_internal.placements() p;
+	PERFORM leadscore_internal.hand_over_states(NULL::text[]);
 END
 $$;
 
@@ -707,25 +714,26 @@ $$;
 COMMENT ON FUNCTION leadscore_internal.verify_workers() IS 'verify() on all workers; no rows where nothing is distributed';
 COMMENT ON FUNCTION leadscore_internal.verify_here(jsonb) IS 'on a worker: verify()';
 
-CREATE FUNCTION leadscore_internal.rebuild_workers(lead_ids text[], signals text[]) RETURNS void
-	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+-- In transactions of their own, which may commit. (One of ours that has written on a worker could be what they wait for.)
+CREATE FUNCTION leadscore_internal.on_workers(command text) RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET client_min_messages = 'error'
 AS $$
 DECLARE
 	failed record;
 BEGIN
-	IF leadscore_internal.has_distributed() THEN
-		PERFORM leadscore_internal.cluster_state();
-		EXECUTE 'SELECT r.nodename, r.nodeport, r.result FROM pg_catalog.run_command_on_workers($1) r WHERE NOT r.success LIMIT 1'
-			INTO failed USING format('CALL leadscore.rebuild(%L::text[], %L::text[])', lead_ids, signals);
-		IF failed.nodename IS NOT NULL THEN
-			RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('node %s:%s could not rebuild', failed.nodename, failed.nodeport),
-				DETAIL = failed.result, HINT = 'CALL leadscore.rebuild() again when that is mended; the others have.';
-		END IF;
+	IF NOT leadscore_internal.has_distributed() THEN
+		RETURN;
+	END IF;
+	PERFORM leadscore_internal.cluster_state();
+	EXECUTE 'SELECT r.nodename, r.nodeport, r.result FROM pg_catalog.run_command_on_workers($1) r WHERE NOT r.success LIMIT 1' INTO failed USING command;
+	IF failed.nodename IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('node %s:%s has failed', failed.nodename, failed.nodeport),
+			DETAIL = failed.result, HINT = 'Call it again when that is mended; the other workers have done it.';
 	END IF;
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.rebuild_workers(text[], text[]) IS 'rebuild() on all workers at once, where something is distributed';
+COMMENT ON FUNCTION leadscore_internal.on_workers(text) IS 'runs a command on all workers at once, each by itself, where something is distributed; an error if one fails';
 
 CREATE FUNCTION leadscore_internal.forget_here(request jsonb) RETURNS TABLE (shard text, removed bigint, remaining bigint)
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp

@@ -475,7 +475,7 @@ BEGIN
 	PERFORM leadscore_internal.wait_for_names(alias, NULL::text);
 	known := coalesce(leadscore_internal.waiting_lead(alias), leadscore_internal.lead_now(alias));
 	PERFORM leadscore_internal.change_name(alias, NULL::text, true);
-	PERFORM leadscore_internal.send_changes_of_names(ARRAY[alias], ARRAY[NULL]::text[]);
+	PERFORM leadscore_internal.send_changes_of_names(ARRAY[alias], ARRAY[NULL]::text[], known);
 	RETURN known;
 END
 $$;
@@ -726,8 +726,11 @@ BEGIN
 	RETURN NEXT;
 
 	source := 'leadscore.lead_segment';
-	removed := 0;
 	remaining := 0;
+	-- (on a coordinator of Citus, a part of it is a table; a worker knows whose rows it has are not whole)
+	DELETE FROM leadscore_internal.split_segment s WHERE s.lead_id = ANY (names);
+	GET DIAGNOSTICS removed = ROW_COUNT;
+	DELETE FROM leadscore_internal.split_lead s WHERE s.lead_id = ANY (names);
 	-- (before its first refresh it cannot be read)
 	IF (SELECT c.relispopulated FROM pg_class c WHERE c.oid = 'leadscore.lead_segment'::regclass) THEN
 		SELECT count(*) INTO remaining FROM leadscore.lead_segment g WHERE g.lead_id = ANY (names);

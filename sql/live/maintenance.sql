@@ -573,7 +573,7 @@ BEGIN
 	END IF;
 	DROP TABLE pg_temp.leadscore_correction;
 	PERFORM leadscore_internal.unlock_rebuild();
-	PERFORM leadscore_internal.rebuild_workers(lead_ids, signals);
+	PERFORM leadscore_internal.on_workers(pg_catalog.format('CALL leadscore.rebuild(%L::text[], %L::text[])', lead_ids, signals));
 	PERFORM leadscore_internal.end_progress('rebuild'::pg_catalog.text);
 END
 $$;

@@ -31,6 +31,8 @@ PG_FUNCTION_INFO_V1(fit_clv_transition);
 PG_FUNCTION_INFO_V1(fit_clv_merge);
 PG_FUNCTION_INFO_V1(fit_clv_serialize);
 PG_FUNCTION_INFO_V1(fit_clv_deserialize);
+PG_FUNCTION_INFO_V1(fit_clv_end_part);
+PG_FUNCTION_INFO_V1(fit_clv_add_part);
 PG_FUNCTION_INFO_V1(fit_clv_final);
 PG_FUNCTION_INFO_V1(clv);
 
@@ -356,6 +358,20 @@ fit_clv_deserialize(PG_FUNCTION_ARGS)
 		state_add(state, &c);
 	}
 	PG_RETURN_POINTER(state);
+}
+
+/* state -> bytea */
+Datum
+fit_clv_end_part(PG_FUNCTION_ARGS)
+{
+	return end_part(fcinfo, fit_clv_serialize);
+}
+
+/* (state, bytea) -> state */
+Datum
+fit_clv_add_part(PG_FUNCTION_ARGS)
+{
+	return add_part(fcinfo, fit_clv_deserialize, fit_clv_merge);
 }
 
 /* ---------- the document ---------- */

@@ -31,6 +31,8 @@ PG_FUNCTION_INFO_V1(assess_transition);
 PG_FUNCTION_INFO_V1(assess_merge);
 PG_FUNCTION_INFO_V1(assess_serialize);
 PG_FUNCTION_INFO_V1(assess_deserialize);
+PG_FUNCTION_INFO_V1(assess_end_part);
+PG_FUNCTION_INFO_V1(assess_add_part);
 PG_FUNCTION_INFO_V1(assess_final);
 PG_FUNCTION_INFO_V1(tally_transition);
 PG_FUNCTION_INFO_V1(tally_merge);
@@ -408,6 +410,20 @@ assess_deserialize(PG_FUNCTION_ARGS)
 	assessment->ranking = ranking_receive(&buf);
 	pq_getmsgend(&buf);
 	PG_RETURN_POINTER(assessment);
+}
+
+/* state -> bytea */
+Datum
+assess_end_part(PG_FUNCTION_ARGS)
+{
+	return end_part(fcinfo, assess_serialize);
+}
+
+/* (state, bytea) -> state */
+Datum
+assess_add_part(PG_FUNCTION_ARGS)
+{
+	return add_part(fcinfo, assess_deserialize, assess_merge);
 }
 
 /* One figure of a state. */

@@ -25,6 +25,8 @@ PG_FUNCTION_INFO_V1(compare_transition);
 PG_FUNCTION_INFO_V1(compare_merge);
 PG_FUNCTION_INFO_V1(compare_serialize);
 PG_FUNCTION_INFO_V1(compare_deserialize);
+PG_FUNCTION_INFO_V1(compare_end_part);
+PG_FUNCTION_INFO_V1(compare_add_part);
 PG_FUNCTION_INFO_V1(compare_final);
 
 #define MOST_MOVERS 10			/* leads listed in each direction: gainers and losers */
@@ -257,6 +259,20 @@ compare_deserialize(PG_FUNCTION_ARGS)
 	comparison->scores = ranking_receive(&buf);
 	pq_getmsgend(&buf);
 	PG_RETURN_POINTER(comparison);
+}
+
+/* state -> bytea */
+Datum
+compare_end_part(PG_FUNCTION_ARGS)
+{
+	return end_part(fcinfo, compare_serialize);
+}
+
+/* (state, bytea) -> state */
+Datum
+compare_add_part(PG_FUNCTION_ARGS)
+{
+	return add_part(fcinfo, compare_deserialize, compare_merge);
 }
 
 static Datum

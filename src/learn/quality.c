@@ -14,6 +14,7 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "libpq/pqformat.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -80,6 +81,75 @@ message_of(StringInfo buf, bytea *bytes)
 	buf->data = VARDATA_ANY(bytes);
 	buf->len = buf->maxlen = VARSIZE_ANY_EXHDR(bytes);
 	buf->cursor = 0;
+}
+
+/*
+ * Parts of aggregates, which other servers send: a state as it comes from a parallel worker, serialised, behind a hash
+ * of its bytes. Whoever calls the aggregate with others is told so.
+ */
+
+/* state -> bytea, by an aggregate's serial function; NULL: no row */
+Datum
+end_part(FunctionCallInfo fcinfo, PGFunction serialize)
+{
+	bytea	   *state;
+	bytea	   *part;
+	uint64		hash;
+	Size		size;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	state = DatumGetByteaPP(serialize(fcinfo));
+	size = VARSIZE_ANY_EXHDR(state);
+	hash = hash_bytes_extended((const unsigned char *) VARDATA_ANY(state), size, 0);
+	part = palloc(VARHDRSZ + sizeof(hash) + size);
+	SET_VARSIZE(part, VARHDRSZ + sizeof(hash) + size);
+	memcpy(VARDATA(part), &hash, sizeof(hash));
+	memcpy(VARDATA(part) + sizeof(hash), VARDATA_ANY(state), size);
+	PG_RETURN_BYTEA_P(part);
+}
+
+/* The state in a part. */
+static bytea *
+open_part(bytea *part)
+{
+	Size		size = VARSIZE_ANY_EXHDR(part);
+	const char *bytes = VARDATA_ANY(part);
+	uint64		hash = 0;
+
+	if (size >= sizeof(hash))
+		memcpy(&hash, bytes, sizeof(hash));
+	if (size < sizeof(hash) || hash_bytes_extended((const unsigned char *) bytes + sizeof(hash), size - sizeof(hash), 0) != hash)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+				 errmsg("invalid bytes for a part of an aggregate"),
+				 errdetail("They do not have the hash that they begin with."),
+				 errhint("Pass what the aggregate for parts has returned.")));
+	return (bytea *) cstring_to_text_with_len(bytes + sizeof(hash), size - sizeof(hash));
+}
+
+/* (state, part) -> state, by an aggregate's deserial and combine functions */
+Datum
+add_part(FunctionCallInfo fcinfo, PGFunction deserialize, PGFunction merge)
+{
+	LOCAL_FCINFO(call, 2);
+	Datum		state;
+
+	if (PG_ARGISNULL(1))
+	{
+		if (PG_ARGISNULL(0))
+			PG_RETURN_NULL();
+		PG_RETURN_DATUM(PG_GETARG_DATUM(0));
+	}
+	InitFunctionCallInfoData(*call, fcinfo->flinfo, 2, InvalidOid, fcinfo->context, NULL);
+	call->args[0] = (NullableDatum) {PointerGetDatum(open_part(PG_GETARG_BYTEA_PP(1))), false};
+	call->args[1] = (NullableDatum) {(Datum) 0, true};
+	state = deserialize(call);
+	call->args[0] = fcinfo->args[0];
+	call->args[1] = (NullableDatum) {state, false};
+	state = merge(call);
+	fcinfo->isnull = call->isnull;
+	return state;
 }
 
 Ranking *

@@ -50,6 +50,8 @@ extern void mean_loss_receive(StringInfo buf, MeanLoss *loss);
 /* of aggregates */
 extern void message_of(StringInfo buf, bytea *bytes);
 extern MemoryContext aggregate_context(FunctionCallInfo fcinfo);
+extern Datum end_part(FunctionCallInfo fcinfo, PGFunction serialize);
+extern Datum add_part(FunctionCallInfo fcinfo, PGFunction deserialize, PGFunction merge);
 
 pg_noreturn extern void refuse_nan(void);
 

@@ -431,7 +431,33 @@ typedef struct Reader
 	Relation	seen_table;
 	Lookup		seen;
 	Pending		pending;
+	bool		is_worker;
 } Reader;
+
+/*
+ * Whether this server is a worker of a coordinator. That compares leads whose events may lie elsewhere: those that have
+ * aliases, and those that have nothing here any more, for their shard may have moved. (The library may be newer than the
+ * extension's objects.)
+ */
+static bool
+is_worker(void)
+{
+	Relation	table;
+	TableScanDesc scan;
+	TupleTableSlot *slot;
+	bool		found;
+
+	if (!OidIsValid(our_table("worker")) || !table_has_pages("worker"))
+		return false;
+	table = table_open(our_table("worker"), NoLock);
+	slot = table_slot_create(table, NULL);
+	scan = begin_table_scan(table, SnapshotSelf);
+	found = table_scan_getnextslot(scan, ForwardScanDirection, slot);
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(table, NoLock);
+	return found;
+}
 
 static void
 reader_open(Reader *reader, Relation timelines, Relation state_table)
@@ -440,6 +466,7 @@ reader_open(Reader *reader, Relation timelines, Relation state_table)
 	reader->lead_table = table_open(our_table("lead"), AccessShareLock);
 	reader->seen_table = table_open(our_table("seen_profile"), RowExclusiveLock);
 	pending_profiles_open(&reader->pending, SnapshotSelf);
+	reader->is_worker = is_worker();
 	if (reader->current == NULL || !lookup_open(&reader->seen, reader->seen_table, 1, SnapshotSelf) || !lookup_open(&reader->states, state_table, 1, SnapshotSelf) ||
 		!lookup_open(&reader->profiles, reader->lead_table, 1, SnapshotSelf) ||
 		(reader->pending.table && !reader->pending.may_look_up))
@@ -521,11 +548,21 @@ typedef struct Lead
 {
 	bool		exists;
 	bool		is_excluded;	/* not a lead, whatever its events */
+	bool		is_elsewhere;	/* the coordinator compares it */
 	struct varlena *timeline;	/* NULL: empty */
 	Profile		profile;
 	bool		has_new_profile;
 	Profile		seen;			/* the one it was last compared by, if it has a new one */
 } Lead;
+
+static bool
+has_aliases(Reader *reader, const text *lead_id)
+{
+	int			n;
+
+	(void) current_aliases(reader->current, lead_id, &n);
+	return n > 0;
+}
 
 /* A name without events is a lead if it has a row of lead, or a pending one. Aliases and excluded names are not. */
 static Lead
@@ -539,6 +576,7 @@ read_lead(Reader *reader, text *lead_id, bool with_profiles)
 		lead.timeline = current_timeline(reader->current, lead_id);
 		lead.profile = read_profile(reader, lead_id);
 		lead.exists = lead.profile.exists || lead.timeline != NULL;
+		lead.is_elsewhere = reader->is_worker && (!lead.exists || has_aliases(reader, lead_id));
 	}
 	if (with_profiles)
 	{
@@ -715,7 +753,7 @@ compare_lead(Comparing *c, text *lead_id)
 
 	MemoryContextSwitchTo(keep);
 	read_states(&c->reader.states, c->watched, lead_id, c->states, c->scratch);
-	for (int m = 0; m < c->watched->n; m++)
+	for (int m = 0; m < c->watched->n && !lead.is_elsewhere; m++)
 	{
 		const Watched *model = &c->watched->models[m];
 		const State *state = &c->states[m];

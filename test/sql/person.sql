@@ -52,6 +52,8 @@ INSERT INTO parted_lead VALUES ('cookie');
 INSERT INTO timeline_base VALUES ('cookie', '2020-01-01Z', '{1: 2019-06-01T00Z 1}');
 INSERT INTO archived_event VALUES ('cookie', 'visit', '2019-06-01Z');
 INSERT INTO derivation_due VALUES ('cookie', now());
+INSERT INTO leadscore_internal.split_lead VALUES ('anna@x'), ('other');
+INSERT INTO leadscore_internal.split_segment (model, lead_id, score, scored_at) VALUES ('m', 'anna@x', 1, now()), ('m', 'other', 1, now());
 INSERT INTO rfm_lead VALUES ('m', 'anna@x', now(), 1, 79.9, 5, 1, 1, NULL, NULL, now()), ('m', 'other', now(), 1, 1, 5, 1, 1, NULL, NULL, now());
 INSERT INTO changed_lead VALUES ('anna@x');
 INSERT INTO pending_identity (alias, lead_id, look_again) VALUES ('watch', 'anna@x', false);

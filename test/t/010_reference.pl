@@ -77,7 +77,7 @@ my @public = map { s/::[\w ]+(\[\])?(?=[,)])//gr =~ s/DEFAULT \(([^()]*\(\)[^()]
 });
 same(\@headings, \@public, 'the reference has every public function, aggregate and procedure, with its defaults');
 
-cmp_ok(scalar @public, '<=', 145, 'the schema leadscore is short enough to be a table of contents');
+cmp_ok(scalar @public, '<=', 151, 'the schema leadscore is short enough to be a table of contents');
 
 # Sections such as "### Table `lead`", each with a table of its columns.
 my %kind = (r => 'Table', v => 'View', m => 'Materialized view', c => 'Type');

@@ -39,6 +39,7 @@ my %of_type = (
 	'integer[]' => q{'{1}'}, 'bigint[]' => q{'{1}'}, 'interval[]' => q{'{1 day}'}, 'numeric[]' => q{'{1}'},
 	'leadscore_internal.question' => q{(SELECT leadscore_internal.check_outcome(leadscore.scorecard('ecommerce'), 'purchase', '1 day', '{2026-01-02Z}', '90 days'))},
 	'leadscore.regression' => q{(SELECT leadscore.logistic_regression(ARRAY[n::float8], n % 3 = 0) FROM generate_series(1, 20) n)},
+	'leadscore_internal.assessment' => q{'(10,1,0.5,0.1,0.5,0.5,,,)'}, 'leadscore_internal.comparison' => q{'(1,"{{1,1,1,2,3}}","{{1,2}}",{a},"{{1,2}}")'},
 	'leadscore_internal.figures' => q{(SELECT leadscore_internal.figures_of('ecommerce'))},
 	'leadscore.offer' => '(SELECT o FROM leadscore.offer o)', 'leadscore_internal.crm_state' => q{'(m,a,1,,,,,,,,f,1,2026-01-01,1)'}, 'leadscore.voucher' => '(SELECT v FROM leadscore.voucher v LIMIT 1)', 'boolean[]' => q{'{true}'}, 'jsonb[]' => q{ARRAY['{"lead_id": "lead", "kind": "v", "occurred_at": "placed"}'::jsonb]},
 	'regclass[]' => q{'{public.orders}'}, 'leadscore.timeline[]' => q{ARRAY['{1: 2026-01-01T00Z 1}'::leadscore.timeline]},

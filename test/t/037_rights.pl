@@ -39,6 +39,9 @@ my %functions = (
 		warn_of_censoring(leadscore_internal.question) warn_of_censoring(leadscore_internal.question) assessed outcome past_score past_probability past_features past_measures tally_measures past_points assess
 		has_distributed placements untracked_shards cluster_state worker_rows ask cards_request card_for split_leads own_profile joined_profile scores_here top_here segments_here timeline_here
 		leads_here history_here cards_of_history distributed_leads distributed_segment_history distributed_score distributed_scores distributed_top distributed_segments
+		joined_leads buyers_here buyers_of_workers whole_buyers_here distributed_rfm assess_part assess_parts tallies assess_here end_here filtered_names assessed_everywhere
+		evaluation distributed_evaluate compare_part compare_parts compare_here check_preview comparison_rows distributed_preview fit_clv_part fit_clv_parts fit_clv_here distributed_fit_clv
+		summary_here snapshot_here distributed_segment_summary distributed_segment_leads
 		compacted_day hour_text default_time_zone unbounded card_terms rounded with_points with_coefficients check_fitting fit_points judge_points report_terms short_regression held_out_loss is_proposed is_proposed_rule without_unused without_fitted without_dropped
 		pair_measures with_pairs proposed_name profile_test profile_test_signals learned_document learn chosen_card wanted_signs sample_for_choices cross_validated choose fit normal_tails student_tails student_bound profile_values with_profile profile_report
 		merge_bands likelihood measured_once with_bands with_half_lives sample_likelihood learn_decay information_value signal_report
@@ -52,7 +55,7 @@ my %functions = (
 	admin => q{
 		publish lint tell_of_findings document_findings lint_weights lint_caps lint_segments lint_signals document_weights document_categories document_rules document_segments highest_sums lint_crm_step signals_never_met signals_unmet profile_signals_unmet why_never properties_asked property_types
 		check_redefined keep_version set_default_model restore_version keep_documents keep_wordings
-		checked_mapping checked_profile_mapping is_distributed check_not_distributed end_distribution verify_workers verify_here rebuild_workers forget_on_workers forget_here shard_of begin_sending
+		checked_mapping checked_profile_mapping is_distributed check_not_distributed end_distribution verify_workers verify_here on_workers forget_on_workers forget_here shard_of begin_sending
 		track track_query qualified_query make_query_table check_query_key note_query query_of query_named refresh_query query_failed refresh_queries
 		tell_of_size add_past tell_of_column equal_may_differ merge_duplicates track_profile is_ordered untrack check_source check_properties begin_tracking end_tracking check_children retrack check_mapping repair_triggers rename_source replace_source look_at_source note_due forget_mapping drop_trigger_sets present_mappings sources_due sources_counted create_triggers
 		drop_triggers record record_profile record_alias trigger_function track_alias check_event_index add_aliases alias_rows
@@ -65,19 +68,21 @@ my %functions = (
 		unlock_rebuild check_read_committed
 		everything_about person_tables row_as_json rows_of_person scores_of_person timeline_of_person names_of forgotten_at leave_tombstones drop_tombstone prune_tombstones
 		forget count_rows check_lead_id lock_person try_unidentify fold_leads rebuild_is_at_work check_not_running postpone_rebuild lock_derivations lock_crm_numbers derive derive_once duration affinity make_signals check_property check_kinds
-		refresh_crm refresh_crm_at crm_forget refresh_segments refresh_figures see_changes look watch unwatch begin_watching finish_watching leads_to_see see_written see_batch
+		refresh_crm refresh_crm_at crm_forget refresh_segments refresh_here refresh_split_segments check_no_leads hand_over_states borrow_split_leads return_split_leads refresh_figures see_changes look watch unwatch begin_watching finish_watching leads_to_see see_written see_batch
 		drop_consumer watched_documents look_completed prune_changes expire_vouchers offer_result money to_unit offer_named voucher_key issue_offer resume_offer revoke_vouchers in_restore schedule unschedule prune_runs has_cron job_problem jobs cron_line note_scheduled shell_word},
 	# nobody but the owner: rights to others
 	internal => q{
 		distribute() distribute(regclass) distribute_profile begin_distribution distribute_all check_nodes check_distributed make_part drop_part send configuration configuration_tables take_configuration note_unsent send_configuration
 		names_digest take_names send_names take_changes_of_names send_changes_of_names take_shards send_shards
+		borrow_leads distributed_fit distributed_propose take_watching is_here give_states_here take_states_here node_here changes_here acknowledge_here
+		distributed_take_changes distributed_acknowledge_changes
 		log_has(text[]) refresh_snapshot grant_monitor grant_reader grant_writer grant_identifier grant_redeemer grant_admin grant_backup check_role}
 	# ... what aggregates call
 	  . q{
 		timeline_agg_transition timeline_agg_inverse timeline_agg_final timeline_sum_transition timeline_sum_inverse timeline_sum_final
 		timeline_builder_merge timeline_builder_serialize timeline_builder_deserialize stored_sum_transition stored_sum_merge
 		regression_transition(internal) regression_transition(internal) held_out_transition held_out_final tally_transition tally_merge regression_merge regression_serialize regression_deserialize regression_final
-		assess_transition assess_merge assess_serialize assess_deserialize assess_final learn_transition learn_final
+		assess_transition assess_merge assess_serialize assess_deserialize assess_final assess_end_part assess_add_part compare_end_part compare_add_part fit_clv_end_part fit_clv_add_part learn_transition learn_final
 		figures_transition figures_final gather_figures tied_leads_transition tied_leads_final tied_leads tally_measures_transition tally_measures_final
 		census_transition census_merge census_serialize census_deserialize census_final
 		compare_transition compare_merge compare_serialize compare_deserialize compare_final
@@ -148,14 +153,14 @@ my %tables = (
 		offer excluded_lead pending_identity changed_lead crm_state watched_model lead_state segment_change',
 	'admin=arwd' => 'voucher parted_lead timeline_base archived_event derived_event derivation_due derivation_state change_consumer',
 	'writer=a admin=arwd' => 'event',		# and columns of it
-	'reader=r admin=rd' => 'lead_timeline known_source segment_day model_quality rfm_lead',
+	'reader=r admin=rd' => 'lead_timeline known_source segment_day model_quality rfm_lead split_lead split_segment',
 	'reader=r admin=r' => 'lead_alias alias_edge alias_path pending_delta counted_signal snapshot_state model_document signal_definition skipped skipped_row source source_trigger trigger_set query_table tracked_query known_event_trigger known_collation own_column distributed_source tracked_placement part_key task status current_timeline pending_timeline alias_profile current_profile visible_lead served_lead
 		lead_score lead_segment segment_summary delivered_sentence wording_document model_conversion signal_use monthly_figure sales_cycle funnel attribution rfm_grid offer_figure experiment_figure crm_lead',
 	'monitor=r reader=r admin=r' => 'health progress',
 	'admin=rd' => 'pending_profile seen_profile voucher_order',
 	'admin=r' => 'tombstone offer_slot offer_money offer_stop change_clock event_partitioning',
 	'admin=U' => 'weight_weight_id_seq crm_change_id_seq',
-	'nobody' => 'unsent_configuration lead_segment_now timeline_move timeline_base_whole tombstone_salt signal_signal_id_seq event_event_id_seq pending_identity_change_id_seq pending_profile_change_id_seq derived_event_derived_event_id_seq segment_change_change_id_seq voucher_voucher_id_seq offer_slot_seq scheduled_job',
+	'nobody' => 'unsent_configuration worker lead_segment_now timeline_move timeline_base_whole tombstone_salt signal_signal_id_seq event_event_id_seq pending_identity_change_id_seq pending_profile_change_id_seq derived_event_derived_event_id_seq segment_change_change_id_seq voucher_voucher_id_seq offer_slot_seq scheduled_job',
 );
 my $letters = join ', ', map {
 	my $role = $_;
