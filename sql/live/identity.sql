@@ -151,7 +151,7 @@ BEGIN
 		message := format('"%s" is an alias by the rows of a tracked table', alias);
 		detail := format('It counts for "%s" as long as they say so.', known);
 		hint := 'Change the rows: leadscore.source names the tables. identify() wins over them.';
-	ELSIF alias = target THEN
+	ELSIF alias IN (target, lead_id) THEN
 		code := 'invalid_parameter_value';
 		message := format('"%s" cannot be an alias of itself', alias);
 		detail := CASE WHEN alias = lead_id THEN 'Alias and lead are the same.' ELSE format('"%s" is an alias of "%s".', lead_id, alias) END;
@@ -258,7 +258,7 @@ BEGIN
 				AND EXISTS (SELECT FROM leadscore_internal.alias_edge e WHERE e.alias = p.alias AND e.identified));
 		DELETE FROM leadscore_internal.alias_edge e WHERE e.alias = ANY (names) AND e.identified;
 		INSERT INTO leadscore_internal.alias_edge (alias, lead_id, identified)
-		SELECT n, leadscore_internal.identified_lead(change_edges.lead_id), true FROM unnest(names) n;
+		SELECT n, l, true FROM unnest(names) n CROSS JOIN leadscore_internal.identified_lead(change_edges.lead_id) l WHERE n <> l;
 	END IF;
 	PERFORM leadscore_internal.settle(names, true);
 END

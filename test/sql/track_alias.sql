@@ -399,3 +399,18 @@ UPDATE bare.orders SET customer_id = 2;
 SELECT alias, lead_id FROM leadscore.lead_alias;
 SELECT count(*) FROM leadscore.verify();
 SELECT leadscore.untrack('bare.orders'), leadscore.untrack('bare.seen'), leadscore.untrack('bare.lines');
+
+-- a name is never identified with itself, whatever rows say of it
+CREATE TABLE bare.account (guest text PRIMARY KEY, account text);
+SELECT leadscore.track_alias('bare.account', alias => 'guest', lead_id => 'account');
+INSERT INTO bare.account VALUES ('c', 'a');
+\set VERBOSITY terse
+SELECT leadscore.identify('c', 'c');
+DELETE FROM bare.account;
+SELECT leadscore.identify('a', 'c');
+INSERT INTO bare.account VALUES ('c', 'a');
+SELECT leadscore.identify('c', 'a');
+\set VERBOSITY default
+SELECT alias, lead_id, identified FROM leadscore_internal.alias_edge WHERE alias IN ('a', 'c') ORDER BY 1, 2, 3;
+SELECT leadscore_internal.aliases_differ();
+SELECT * FROM leadscore.verify();
