@@ -82,7 +82,8 @@ BEGIN
 		SELECT s.lead_id, s.model, s.segment, s.since, 0, s.cause, s.edition
 		FROM jsonb_to_recordset(request) AS s (lead_id text, model text, segment text, since timestamptz, cause text, edition bigint)
 		WHERE s.lead_id = ANY (held)
-		ON CONFLICT DO NOTHING
+		ON CONFLICT (lead_id, model) DO UPDATE SET segment = excluded.segment, since = excluded.since, cause = excluded.cause, edition = excluded.edition
+			WHERE n.segment IS NULL
 		RETURNING n.lead_id, n.model;
 	PERFORM leadscore_internal.release_timelines(VARIADIC held);
 END
@@ -102,11 +103,14 @@ BEGIN
 		RETURN;
 	END IF;
 	PERFORM leadscore_internal.begin_sending();
-	INSERT INTO leadscore.lead_state (lead_id, model, segment, since, tick, cause, edition)
+	-- (a lead that has left and is back has a state of no segment)
+	INSERT INTO leadscore.lead_state AS n (lead_id, model, segment, since, tick, cause, edition)
 	SELECT g.lead_id, g.model, g.segment, g.since, 0, g.cause, g.edition
 	FROM leadscore_internal.ask('give_states_here(d.request)'::text, jsonb_build_object('names', names))
 		AS g (lead_id text, model text, segment text, since timestamptz, cause text, edition bigint)
-	ON CONFLICT DO NOTHING;
+	WHERE g.segment IS NOT NULL
+	ON CONFLICT (lead_id, model) DO UPDATE SET segment = excluded.segment, since = excluded.since, cause = excluded.cause, edition = excluded.edition
+		WHERE n.segment IS NULL;
 	LOOP
 		SELECT count(*) AS n, max(s.lead_id COLLATE "C") AS up_to, jsonb_agg(to_jsonb(s)) AS states INTO page
 		FROM (
