@@ -29,6 +29,9 @@ COMMENT ON COLUMN leadscore_internal.timeline_base.lead_id IS 'the lead, as the 
 COMMENT ON COLUMN leadscore_internal.timeline_base.archived_before IS 'the instant of the archive that the row belongs to: it counts if leadscore.archive has that instant';
 COMMENT ON COLUMN leadscore_internal.timeline_base.timeline IS 'the hours before the instant';
 COMMENT ON TABLE leadscore_internal.timeline_base_whole IS 'the rows of timeline_base while it is not split';
+COMMENT ON COLUMN leadscore_internal.timeline_base_whole.lead_id IS 'as in timeline_base';
+COMMENT ON COLUMN leadscore_internal.timeline_base_whole.archived_before IS 'as in timeline_base';
+COMMENT ON COLUMN leadscore_internal.timeline_base_whole.timeline IS 'as in timeline_base';
 
 -- derive() looks for what happened before an event, which may be long ago.
 CREATE TABLE leadscore_internal.archived_event (
