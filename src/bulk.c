@@ -137,7 +137,7 @@ write_rows(Bulk *bulk)
 	MemoryContextReset(bulk->scratch);
 }
 
-/* Sort the rows for an index, approximately: by the bytes of its first column. Equal keys go by place, as in the index. */
+/* Sort the rows for an index, approximately: by the bytes of its first column; equal keys by place, as in the index. */
 static void
 sort_for(Bulk *bulk, Relation index)
 {

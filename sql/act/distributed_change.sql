@@ -1,10 +1,10 @@
 -- distributed_change.sql: leads of several workers of Citus that change their segment
 --
 -- Each worker watches, and has lead_state and segment_change of the leads that lie there; the coordinator has those of
--- leads with aliases, whose events may lie on several workers. It compares them at each look, with what all workers have.
--- When a lead goes from one server to another, because its shard moves or it gets an alias, its state goes along, and
--- nothing is logged. A worker keeps the state of a lead that has nothing there any more: whether it has moved or is gone
--- is known to the coordinator, at the next look or distribute().
+-- leads with aliases, whose events may lie on several workers. It compares them at each look, with what all workers
+-- have. When a lead goes from one server to another, because its shard moves or it gets an alias, its state goes along,
+-- and nothing is logged. A worker keeps the state of a lead that has nothing there any more: whether it has moved or is
+-- gone is known to the coordinator, at the next look or distribute().
 
 CREATE FUNCTION leadscore_internal.take_watching(has_shards boolean, models jsonb) RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
@@ -133,8 +133,8 @@ COMMENT ON FUNCTION leadscore_internal.hand_over_states(text[])
 
 -- looking
 --
--- The leads with aliases are in the coordinator's tables as long as look() compares them. It does not commit meanwhile, so
--- nobody else sees them.
+-- The leads with aliases are in the coordinator's tables as long as look() compares them. It does not commit meanwhile,
+-- so nobody else sees them.
 
 CREATE FUNCTION leadscore_internal.borrow_split_leads() RETURNS text[]
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off

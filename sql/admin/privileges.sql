@@ -294,8 +294,8 @@ DECLARE
 	object regclass;
 BEGIN
 	PERFORM leadscore_internal.check_role(role);
-	-- what pg_dump reads: the tables and sequences that are part of a dump, and those that lead_timeline, the base and
-	-- event are split into
+	-- what pg_dump reads: the tables and sequences that are part of a dump, and those that lead_timeline, the base
+	-- and event are split into
 	FOR object IN
 		SELECT unnest(x.extconfig) FROM pg_extension x WHERE x.extname = 'leadscore'
 		UNION

@@ -1,7 +1,7 @@
 -- distributed_snapshot.sql: lead_segment of each worker, as one
 --
--- Each worker refreshes its own snapshot: so a lead's row lies with its events, nothing travels, and what has not changed
--- is not written. A lead with aliases has no whole row on any of them. Its rows are made on the coordinator.
+-- Each worker refreshes its own snapshot: so a lead's row lies with its events, nothing travels, and what has not
+-- changed is not written. A lead with aliases has no whole row on any of them. Its rows are made on the coordinator.
 
 CREATE TABLE leadscore_internal.split_lead (
 	lead_id text PRIMARY KEY

@@ -159,8 +159,8 @@ END;
 
 COMMENT ON FUNCTION leadscore_internal.buyers_here(integer[], timestamptz) IS 'recency, frequency and monetary value of the leads that have bought';
 
--- (On a coordinator of Citus; called with max_parallel_workers_per_gather = 0, for a parallel worker could not ask. Where
--- nobody is asked, buyers_here() is read in parallel all the same.)
+-- (On a coordinator of Citus; called with max_parallel_workers_per_gather = 0, for a parallel worker could not ask.
+-- Where nobody is asked, buyers_here() is read in parallel all the same.)
 CREATE FUNCTION leadscore_internal.buyers_of_workers(signal_ids integer[], at timestamptz)
 	RETURNS TABLE (lead_id text, last_at timestamptz, frequency bigint, monetary numeric)
 	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp

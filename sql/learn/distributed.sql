@@ -1,8 +1,8 @@
 -- distributed.sql: learning from, and reporting on, leads that lie on several workers of Citus
 --
--- An aggregate's state travels from a worker to the coordinator as it does from a parallel worker to its leader: X_part()
--- returns the serialised state, X_parts() adds up such parts. Leads with aliases may have events on several workers; the
--- coordinator adds up their timelines, and makes a part of them itself.
+-- An aggregate's state travels from a worker to the coordinator as it does from a parallel worker to its leader:
+-- X_part() returns the serialised state, X_parts() adds up such parts. Leads with aliases may have events on several
+-- workers; the coordinator adds up their timelines, and makes a part of them itself.
 
 -- what both sides need
 

@@ -714,7 +714,8 @@ $$;
 COMMENT ON FUNCTION leadscore_internal.verify_workers() IS 'verify() on all workers; no rows where nothing is distributed';
 COMMENT ON FUNCTION leadscore_internal.verify_here(jsonb) IS 'on a worker: verify()';
 
--- In transactions of their own, which may commit. (One of ours that has written on a worker could be what they wait for.)
+-- In transactions of their own, which may commit. (One of ours that has written on a worker could be what they wait
+-- for.)
 CREATE FUNCTION leadscore_internal.on_workers(command text) RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET client_min_messages = 'error'
 AS $$

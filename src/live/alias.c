@@ -323,7 +323,7 @@ changed_edges(Edges *edges, EdgeEntry ***entries)
 	return n;
 }
 
-/* Whether an edge is a new one, and the only one of its alias that changes. A table with latest_by mostly has others. */
+/* Whether an edge is new, and the only one of its alias that changes. A table with latest_by mostly has others. */
 static bool
 is_single(EdgeEntry *const *entries, int n, int i)
 {

@@ -16,7 +16,7 @@
  * The names whose edges lead to a name are found without an index of all edges by lead.
  * Mostly the name is their lead, and lead_alias has them. The others, where the name is
  * an alias itself or in a cycle, are in alias_path: above, line and order. An edge that is
- * not settled yet is not found, and need not be: whoever has written it settles its name,
+ * not settled yet is not found, and need not be: the transaction that has written it settles its name,
  * under a lock on that name and, in share mode, on the one that the edge leads to.
  *
  * Locks. Settling a name locks the name, and all names whose path leads through it, in

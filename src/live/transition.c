@@ -436,8 +436,8 @@ typedef struct Reader
 
 /*
  * Whether this server is a worker of a coordinator. That compares leads whose events may lie elsewhere: those that have
- * aliases, and those that have nothing here any more, for their shard may have moved. (The library may be newer than the
- * extension's objects.)
+ * aliases, and those that have nothing here any more, for their shard may have moved. (The library may be newer than
+ * the extension's objects.)
  */
 static bool
 is_worker(void)

@@ -819,8 +819,9 @@ find_words(Rule *rule)
 	for (int32 i = rule->all_of; i < rule->end; i++)
 	{
 		RuleWord   *word = &rule->words[i / 64 - first];
+		uint64	   *mask = i < rule->any_of ? &word->all_of : i < rule->none_of ? &word->any_of : &word->none_of;
 
-		*(i < rule->any_of ? &word->all_of : i < rule->none_of ? &word->any_of : &word->none_of) |= UINT64CONST(1) << i % 64;
+		*mask |= UINT64CONST(1) << i % 64;
 	}
 }
 

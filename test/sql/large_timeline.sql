@@ -11,8 +11,8 @@ SELECT publish('{"model": "m",
 	"segments": [{"segment": "gold", "position": 1, "min_score": 3010}, {"segment": "silver", "position": 2, "min_score": 3005}]}');
 CREATE FUNCTION visit(lead_id text, n integer DEFAULT 1) RETURNS void LANGUAGE sql
 	AS 'INSERT INTO leadscore.event (lead_id, kind, occurred_at) SELECT lead_id, ''visit'', ''2026-01-01''::timestamptz + i * interval ''1 hour'' FROM generate_series(1, n) i';
--- of each lead: the visits in its row; whether the row is large, and written or locked by this transaction; deltas that are
--- pending; its score; how many leads are not what the events say
+-- of each lead: the visits in its row; whether the row is large, and written or locked by this transaction; deltas that
+-- are pending; its score; how many leads are not what the events say
 CREATE VIEW state AS
 SELECT t.lead_id, (SELECT sum(occurrences) FROM timeline_entries(t.timeline)) AS stored, pg_column_size(t.timeline) > 2000 AS is_large, pg_current_xact_id_if_assigned()::xid IN (t.xmin, t.xmax) AS is_taken,
 	(SELECT count(*) FROM pending_delta d WHERE d.lead_id = t.lead_id) AS pending, score(t.lead_id, 'm') AS score, (SELECT count(*) FROM verify()) AS wrong

@@ -4,8 +4,8 @@
 \i :helper
 \set ECHO all
 -- Sums are added up while the hours of their signal are read, and so is what is counted by the day, from the last hour
--- of another signal on, or for a condition. If a signal has a weight of another kind, its hours are unpacked first. Both
--- give the same figures to the bit, in tables of factors or without.
+-- of another signal on, or for a condition. If a signal has a weight of another kind, its hours are unpacked first.
+-- Both give the same figures to the bit, in tables of factors or without.
 
 CREATE FUNCTION chance(n bigint, salt bigint) RETURNS float8 LANGUAGE sql AS $$SELECT (hashint8extended(n, salt) & 1048575) / 1048576.0$$;
 
