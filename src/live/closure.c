@@ -106,7 +106,7 @@ typedef struct Steps
 {
 	Relation	table;
 	bool		with_leads;
-	bool		sorted;			/* most look-ups come in the order of the names, which are all locked already */
+	bool		sorted;			/* most look-ups come in the order of the names, all locked already */
 	bool		is_open;		/* the look-ups are open; not before the table has rows */
 	Lookup		by_alias;
 	Lookup		by_lead;

@@ -318,7 +318,7 @@ typedef struct Writer
 	Lookup		entries;		/* of its index, in the order of the leads */
 	MemoryContext context;		/* lasts as long as the writer */
 	Relation	pending_table;	/* to remove pending rows; NULL: none has been found yet */
-	Store	   *pending_rows;	/* NULL: none has been found yet, or the table is not as the extension created it */
+	Store	   *pending_rows;	/* NULL: none found yet, or the table is not as the extension created it */
 	Snapshot	seen;			/* at REPEATABLE READ and above, merge only pending rows that it sees */
 	const Watching *watching;
 	bool		recounts;		/* called by rebuild(), which does not leave large timelines to fold() */

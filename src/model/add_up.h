@@ -22,7 +22,7 @@ typedef struct Walk
 	int32		hour;			/* of the instant */
 	int32		known;			/* the last hour */
 	uint32		ages;			/* the factor tables reach from hour - known for so many hours */
-	bool		covered;		/* they reach back to all hours of the timeline, and the time zone's stretches forward */
+	bool		covered;		/* they reach all hours of the timeline, and so do the time zone's stretches */
 } Walk;
 
 /* What is counted by the day, hour by hour. */

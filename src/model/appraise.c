@@ -281,9 +281,10 @@ check_simple(Scorecard *card, int32 hour)
 	const Simple *end = card->simple + card->nsimple;
 	uint64		turn = card->turn;
 
+	/* (& is no branch, which could not be predicted) */
 	for (const Simple *simple = card->simple; simple < end; simple++)
 		note_condition(card, simple->condition,
-					   (simple->group->seen == turn) & (hour - simple->group->last_hour < simple->within));	/* no branch */
+					   (simple->group->seen == turn) & (hour - simple->group->last_hour < simple->within));
 }
 
 /*

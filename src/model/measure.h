@@ -229,7 +229,7 @@ condition_holds(const Weight *condition, double measured)
 	return measured >= condition->at_least && measured < condition->below;
 }
 
-/* Unpack the known hours of the reader's signal, with values if needed, into the scratch arrays; returns their number. */
+/* Unpack the known hours of the reader's signal, with values if needed, into the scratch arrays; returns how many. */
 static inline int32
 unpack_signal(Scorecard *card, TimelineReader *reader, int32 hour, int32 known, bool needs_values)
 {

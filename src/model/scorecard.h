@@ -132,7 +132,7 @@ typedef struct SignalWeights
 	bool		needs_last_age; /* something measures days since the last hour */
 	bool		adds_up;		/* all that is measured is added up while the hours are read */
 	bool		by_day;			/* some of it by the day */
-	bool		plain;			/* it adds up, and has nothing but sums, some of which may be added up later */
+	bool		plain;			/* it adds up and has only sums, some of which may be added up later */
 	int32		max_per_day;	/* of FIGURE_LIMITED; 0: there is none */
 	int32		limited_until;	/* its window, and that of FIGURE_ACTIVE_DAYS, as Weight.until */
 	int32		active_until;
@@ -270,7 +270,7 @@ typedef struct Scorecard
 
 	/* while a lead is scored */
 	uint64		turn;			/* the number of the lead */
-	double	   *totals;			/* points of each part, then of events and of profiles without a category */
+	double	   *totals;			/* points of each part, then of events and profiles without a category */
 	int32		nheld;			/* words */
 	uint64	   *held;			/* a bit for each condition that holds */
 	int32		nlater;

@@ -30,7 +30,12 @@
 PG_MODULE_MAGIC;
 
 #define LIBRARY "$libdir/leadscore-1"
-#define UPDATE_HINT "As a superuser: ALTER EXTENSION leadscore UPDATE."
+
+/* What every message of ours begins and ends with. */
+#define NOT_UPDATED \
+	errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), \
+	errmsg("this database still has version 0.1.0 of leadscore, and a newer one is installed"), \
+	errhint("As a superuser: ALTER EXTENSION leadscore UPDATE.")
 
 /* Tell each session once that counting stands still. */
 static void
@@ -42,72 +47,55 @@ warn_once(void)
 		return;
 	warned = true;
 	ereport(WARNING,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("this database still has version 0.1.0 of leadscore, and a newer one is installed"),
-			 errdetail("Rows written since then are not counted, and scores do not change. The update counts them."),
-			 errhint(UPDATE_HINT)));
+			(NOT_UPDATED,
+			 errdetail("Rows written since then are not counted, and scores do not change. The update counts them.")));
 }
 
-/* Event triggers, triggers on configuration, locks, the log of transitions: nothing is done. */
-#define PASSED_OVER(name) \
+/* Call the function of the same name in the new library. */
+static Datum
+hand_on(PGFunction *function, const char *name, FunctionCallInfo fcinfo)
+{
+	if (*function == NULL)
+		*function = load_external_function(LIBRARY, name, true, NULL);
+	return (*function) (fcinfo);
+}
+
+/* The error of a function that is not served. */
+static Datum
+refuse(const char *name)
+{
+	ereport(ERROR,
+			(NOT_UPDATED,
+			 errdetail("The function %s() is no longer there. Tracked tables can be written; "
+					   "the update counts their rows.", name)));
+	return (Datum) 0;
+}
+
+#define DEFINED(name, body) \
 	PG_FUNCTION_INFO_V1(name); \
 	Datum \
 	name(PG_FUNCTION_ARGS) \
 	{ \
-		PG_RETURN_POINTER(NULL); \
+		body \
 	}
 
+/* Event triggers, triggers on configuration, locks, the log of transitions: nothing is done. */
+#define PASSED_OVER(name) DEFINED(name, PG_RETURN_POINTER(NULL);)
+
 /* Triggers on tracked tables. */
-#define NOT_COUNTED(name) \
-	PG_FUNCTION_INFO_V1(name); \
-	Datum \
-	name(PG_FUNCTION_ARGS) \
-	{ \
-		warn_once(); \
-		PG_RETURN_POINTER(NULL); \
-	}
+#define NOT_COUNTED(name) DEFINED(name, warn_once(); PG_RETURN_POINTER(NULL);)
 
 /*
  * Functions of values that are the same in the new library, and what a dump, its restore and the
  * update call. (Where a result has more columns now, they are the last ones, and are left out.)
  */
-#define HANDED_ON(name) HANDED_ON_AFTER(name, (void) 0)
+#define HANDED_ON(name) DEFINED(name, static PGFunction function = NULL; return hand_on(&function, #name, fcinfo);)
 
 /* What every score goes through. */
-#define SCORED(name) HANDED_ON_AFTER(name, warn_once())
+#define SCORED(name) \
+	DEFINED(name, static PGFunction function = NULL; warn_once(); return hand_on(&function, #name, fcinfo);)
 
-#define HANDED_ON_AFTER(name, action) \
-	PG_FUNCTION_INFO_V1(name); \
-	Datum \
-	name(PG_FUNCTION_ARGS) \
-	{ \
-		static PGFunction function = NULL; \
-		\
-		if (function == NULL) \
-			function = load_external_function(LIBRARY, #name, true, NULL); \
-		action; \
-		return function(fcinfo); \
-	}
-
-#define REFUSED(name) \
-	PG_FUNCTION_INFO_V1(name); \
-	Datum \
-	name(PG_FUNCTION_ARGS) \
-	{ \
-		return refuse(#name); \
-	}
-
-static Datum
-refuse(const char *name)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("this database still has version 0.1.0 of leadscore, and a newer one is installed"),
-			 errdetail("The function %s() is no longer there. Tracked tables can be written; "
-					   "the update counts their rows.", name),
-			 errhint(UPDATE_HINT)));
-	return (Datum) 0;
-}
+#define REFUSED(name) DEFINED(name, return refuse(#name);)
 
 NOT_COUNTED(record) NOT_COUNTED(record_profile)
 PASSED_OVER(follow_children) PASSED_OVER(follow_drops) PASSED_OVER(hold_lock)

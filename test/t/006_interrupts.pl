@@ -200,7 +200,7 @@ SKIP:
 		$start->();
 		usleep(20000) until $computed->() - $from > $whole * $part / 11 || !$is_active->();
 		kill 'INT', $pid;
-		my $cancelled = $computed->();    # not before it was: what else the machine does cannot make the rest longer
+		my $cancelled = $computed->();    # not before it was: other work cannot make the rest longer
 		usleep(50000) while $is_active->();
 		cmp_ok($computed->() - $cancelled, '<', 1, sprintf 'propose() that is cancelled after %.1f of %.1f s goes on for less than a second', $whole * $part / 11, $whole);
 	}
