@@ -712,6 +712,29 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.lock_order(text, text, text[]) IS 'locks an order, which belongs to one lead, and returns its discounts so far';
 
+-- For forget(), which locks rows that redeem() comes to one after the other: it waits for none while it has others.
+CREATE FUNCTION leadscore_internal.lock_vouchers(lead_id text, names text[]) RETURNS void
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	FOR attempt IN 1 .. 20 LOOP
+		BEGIN
+			PERFORM FROM leadscore.voucher v WHERE v.lead_id = ANY (names) FOR UPDATE NOWAIT;
+			-- (seen after the vouchers are ours: what redeem() has committed has made orders, and it makes no more)
+			PERFORM FROM leadscore_internal.voucher_order o WHERE o.lead_id = ANY (names) FOR UPDATE NOWAIT;
+			RETURN;
+		EXCEPTION WHEN lock_not_available THEN
+			-- (leaving the block has let go of all)
+			PERFORM pg_sleep(0.01);
+		END;
+	END LOOP;
+	RAISE EXCEPTION USING ERRCODE = 'lock_not_available', MESSAGE = format('a voucher of "%s" is being redeemed by another transaction', lead_id),
+		DETAIL = 'What it does could not be forgotten.', HINT = 'Try again when it has ended.';
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.lock_vouchers(text, text[]) IS 'locks all vouchers and orders of a person; an error, if another transaction is redeeming one';
+
 CREATE FUNCTION leadscore_internal.check_redeemable(voucher leadscore.voucher, names text[]) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$

@@ -91,7 +91,11 @@ COMMENT ON FUNCTION leadscore.drop_tombstone(text) IS 'removes the tombstone of 
 CREATE FUNCTION leadscore.prune_tombstones(before timestamptz) RETURNS bigint
 	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	WITH gone AS (DELETE FROM leadscore_internal.tombstone t WHERE t.forgotten_at < prune_tombstones.before RETURNING 1)
+	-- (one that is being written is a new one, and is not waited for)
+	WITH gone AS (
+		DELETE FROM leadscore_internal.tombstone t
+		WHERE t.key IN (SELECT o.key FROM leadscore_internal.tombstone o WHERE o.forgotten_at < prune_tombstones.before FOR UPDATE SKIP LOCKED)
+		RETURNING 1)
 	SELECT count(*) FROM gone
 $$;
 

@@ -245,6 +245,23 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.release_timelines(text[]) IS 'removes rows of lead_timeline that are empty; they must be held';
 
+-- What profiles leads had is kept, to know when a change is a profile's.
+CREATE FUNCTION leadscore_internal.leads_with_new_profile(after text) RETURNS TABLE (lead_id text)
+	LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT coalesce(p.lead_id, s.lead_id) COLLATE "C"
+	FROM (SELECT q.lead_id, q.profile FROM leadscore.current_profile q
+		WHERE q.lead_id COLLATE "C" > after AND NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.alias = q.lead_id)
+		AND (NOT (SELECT leadscore_internal.anybody_excluded()) OR NOT leadscore_internal.is_excluded(q.lead_id))
+		AND (NOT (SELECT EXISTS (SELECT FROM leadscore_internal.worker)) OR NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.lead_id = q.lead_id))) p
+	FULL JOIN (SELECT q.lead_id, q.profile FROM leadscore_internal.seen_profile q WHERE q.lead_id COLLATE "C" > after) s ON s.lead_id = p.lead_id
+	WHERE (p.lead_id IS NULL OR s.lead_id IS NULL OR p.profile IS DISTINCT FROM s.profile)
+	AND (SELECT EXISTS (SELECT FROM leadscore.watched_model w JOIN leadscore_internal.signal_use e ON e.model = w.model
+		JOIN leadscore.signal g ON g.signal = e.signal AND g.subject = 'profile' WHERE w.active));
+END;
+
+COMMENT ON FUNCTION leadscore_internal.leads_with_new_profile(text) IS 'the leads after a name whose profile is another than when they were compared; none, if no watched model uses profiles';
+
 CREATE FUNCTION leadscore_internal.leads_to_see(after text, n integer) RETURNS text[]
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off SET jit = off
 AS $$
@@ -280,16 +297,7 @@ AS $$
 		) c
 		WHERE w.active
 		UNION
-		-- what profiles they had is kept, to know when a change is a profile's
-		SELECT coalesce(p.lead_id, s.lead_id) COLLATE "C"
-		FROM (SELECT q.lead_id, q.profile FROM leadscore.current_profile q
-			WHERE q.lead_id COLLATE "C" > after AND NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.alias = q.lead_id)
-			AND (NOT (SELECT leadscore_internal.anybody_excluded()) OR NOT leadscore_internal.is_excluded(q.lead_id))
-			AND (NOT (SELECT EXISTS (SELECT FROM leadscore_internal.worker)) OR NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.lead_id = q.lead_id))) p
-		FULL JOIN (SELECT q.lead_id, q.profile FROM leadscore_internal.seen_profile q WHERE q.lead_id COLLATE "C" > after) s ON s.lead_id = p.lead_id
-		WHERE (p.lead_id IS NULL OR s.lead_id IS NULL OR p.profile IS DISTINCT FROM s.profile)
-		AND (SELECT EXISTS (SELECT FROM leadscore.watched_model w JOIN leadscore_internal.signal_use e ON e.model = w.model
-			JOIN leadscore.signal g ON g.signal = e.signal AND g.subject = 'profile' WHERE w.active))
+		SELECT p.lead_id FROM leadscore_internal.leads_with_new_profile(after) p
 		ORDER BY 1
 		LIMIT n
 	) f
@@ -338,21 +346,39 @@ $$;
 COMMENT ON FUNCTION leadscore_internal.watched_documents() IS 'the models that are watched, as a look begins, and since when it can miss what others write';
 
 CREATE FUNCTION leadscore_internal.look_completed(documents jsonb) RETURNS void
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off SET jit = off
 AS $$
 DECLARE
 	models text[];
+	profiles text[];
+	held text[];
 BEGIN
-	-- A model that was edited meanwhile waits for the next look; one that is seen through an older snapshot may have been.
+	-- Models that were edited meanwhile wait for the next look; those that are seen through an older snapshot may have been.
 	IF current_setting('transaction_isolation') <> 'read committed' THEN
 		RETURN;
 	END IF;
 	models := ARRAY(SELECT d.model FROM leadscore.model_document d WHERE d.xmin::text = documents #>> ARRAY['models', d.model, 'version']);
+	-- (profiles are kept for all models together)
+	IF EXISTS (SELECT FROM leadscore.watched_model w JOIN leadscore.model_document d USING (model)
+			WHERE w.active AND w.seen AND w.model <> ALL (models) AND w.document IS DISTINCT FROM d.document) THEN
+		RETURN;
+	END IF;
 	-- (a statement, be it of no row, makes all sessions compile the models anew)
 	IF EXISTS (SELECT FROM leadscore.watched_model w WHERE w.active AND w.seen AND w.model = ANY (models)
 			AND w.document IS DISTINCT FROM documents #> ARRAY['models', w.model, 'document']) THEN
-		UPDATE leadscore.watched_model w SET document = documents #> ARRAY['models', w.model, 'document']
-		WHERE w.active AND w.seen AND w.model = ANY (models) AND w.document IS DISTINCT FROM documents #> ARRAY['models', w.model, 'document'];
+		-- Since the edit, comparisons have not kept profiles. The look vouches for those of now: they are kept together
+		-- with its documents, while nobody else compares these leads.
+		profiles := ARRAY(SELECT p.lead_id FROM leadscore_internal.leads_with_new_profile('') p);
+		held := leadscore_internal.lock_lead_rows(profiles, false);
+		IF cardinality(held) = cardinality(profiles) THEN
+			UPDATE leadscore.watched_model w SET document = documents #> ARRAY['models', w.model, 'document']
+			WHERE w.active AND w.seen AND w.model = ANY (models) AND w.document IS DISTINCT FROM documents #> ARRAY['models', w.model, 'document'];
+			PERFORM leadscore_internal.see_leads(held, 'time');
+		END IF;
+		PERFORM leadscore_internal.release_timelines(VARIADIC held);
+		IF cardinality(held) <> cardinality(profiles) THEN
+			RETURN;
+		END IF;
 	END IF;
 	UPDATE leadscore.watched_model w SET looked_at = greatest(w.looked_at, (documents ->> 'looked_at')::timestamptz)
 	WHERE w.active AND w.seen AND w.model = ANY (models);

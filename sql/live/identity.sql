@@ -695,6 +695,7 @@ BEGIN
 	-- a person that still has events is still a lead, in a segment
 	source := 'leadscore.segment_change';
 	IF remaining = 0 THEN
+		PERFORM leadscore_internal.lock_vouchers(lead, names);
 		DELETE FROM leadscore.lead_state s WHERE s.lead_id = ANY (names);
 		DELETE FROM leadscore_internal.seen_profile s WHERE s.lead_id = ANY (names);
 		DELETE FROM leadscore.segment_change c WHERE c.lead_id = ANY (names);
@@ -702,11 +703,9 @@ BEGIN
 		RETURN NEXT;
 		-- what has been offered and earned stays true, but nobody's
 		source := 'leadscore.voucher';
-		-- as redeem() locks: the orders, then the vouchers; what it has redeemed while we have waited has made an order
 		DELETE FROM leadscore_internal.voucher_order o WHERE o.lead_id = ANY (names);
 		UPDATE leadscore.voucher v SET lead_id = NULL, order_ref = NULL, already = NULL WHERE v.lead_id = ANY (names);
 		GET DIAGNOSTICS removed = ROW_COUNT;
-		DELETE FROM leadscore_internal.voucher_order o WHERE o.lead_id = ANY (names);
 		RETURN NEXT;
 	ELSE
 		removed := 0;

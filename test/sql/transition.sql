@@ -109,6 +109,22 @@ SELECT from_segment, to_segment, cause FROM log WHERE lead_id = 'mia';
 UPDATE weight SET points = 1 WHERE signal = 'visit';
 SELECT refresh_segments();
 
+-- a profile that goes after an edit, and comes again after the look at another one
+SELECT visits('ole', 3);
+INSERT INTO lead VALUES ('ole', '{"country": "DE"}');
+SELECT refresh_segments();
+UPDATE weight SET points = 1.5 WHERE signal = 'visit';
+DELETE FROM lead WHERE lead_id = 'ole';
+SELECT refresh_segments();
+UPDATE weight SET points = 1.6 WHERE signal = 'visit';
+SELECT refresh_segments();
+INSERT INTO lead VALUES ('ole', '{"country": "DE"}');
+SELECT refresh_segments();
+SELECT from_segment, to_segment, cause FROM log WHERE lead_id = 'ole';
+DELETE FROM lead WHERE lead_id = 'ole';
+UPDATE weight SET points = 1 WHERE signal = 'visit';
+SELECT refresh_segments();
+
 -- while lead_timeline is split
 SELECT partition_timelines(4);
 SELECT visits('nora', 10), visits('nora', 1);

@@ -64,7 +64,9 @@ $node->safe_psql('shop', q{
 		WHEN action = 16 THEN
 			PERFORM leadscore.identify('lead ' || pick(8), 'person ' || pick(8));
 		WHEN action < 25 THEN
-			SELECT v.* INTO voucher FROM leadscore.voucher v WHERE v.code IS NOT NULL AND v.lead_id IS NOT NULL ORDER BY random() LIMIT 1;
+			-- mostly one that is open: most are not any more after a while
+			SELECT v.* INTO voucher FROM leadscore.voucher v WHERE v.code IS NOT NULL AND v.lead_id IS NOT NULL
+			ORDER BY v.redeemed_at IS NULL AND NOT v.expired AND v.revoked_at IS NULL AND random() < 0.8 DESC, random() LIMIT 1;
 			ref := 'order ' || coalesce((SELECT a.lead_id FROM leadscore.lead_alias a WHERE a.alias = voucher.lead_id), voucher.lead_id) || ' ' || pick(4);
 			ref := CASE WHEN random() < 0.1 THEN 'order of somebody' ELSE ref END;
 			PERFORM leadscore.redeem(CASE WHEN random() < 0.5 THEN lower(replace(voucher.code, '-', ' ')) ELSE voucher.code END, voucher.lead_id, ref, worth(ref)) WHERE voucher.code IS NOT NULL;
