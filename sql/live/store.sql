@@ -345,7 +345,7 @@ CREATE FUNCTION leadscore_internal.equal_may_differ(source regclass, name text) 
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT coalesce(bool_or(NOT c.collisdeterministic OR t.typcategory = 'S' AND t.oid NOT IN ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype, 'name'::regtype)), false)
-	FROM pg_attribute a JOIN pg_type t ON t.oid = leadscore_internal.column_type(source, name) LEFT JOIN pg_collation c ON c.oid = a.attcollation
+	FROM pg_attribute a JOIN pg_type t ON t.oid = leadscore_internal.column_type(source, a.attname::text) LEFT JOIN pg_collation c ON c.oid = a.attcollation
 	WHERE a.attrelid = source AND a.attname::text = name AND a.attnum > 0 AND NOT a.attisdropped
 $$;
 
