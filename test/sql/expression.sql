@@ -133,16 +133,28 @@ SELECT * FROM reads(properties => ARRAY['payload']);
 SELECT * FROM reads(properties => ARRAY['p => payload']);
 SELECT * FROM reads(properties => ARRAY['tag', 'net => price / 1.25', 'n => payload -> ''n'' -> ''m''', 'day => day + 1']);
 -- the text means the same, whatever the session's settings are
-SET standard_conforming_strings = off;
-SET escape_string_warning = off;
+DO $$
+BEGIN
+	IF current_setting('server_version_num')::integer < 190000 THEN	-- later servers have one kind of literals
+		SET standard_conforming_strings = off;
+		SET escape_string_warning = off;
+	END IF;
+END
+$$;
 SET DateStyle = 'German';
 SET TimeZone = 'Asia/Tokyo';
 SET extra_float_digits = -15;
 SET transform_null_equals = on;
 SELECT * FROM reads(lead_id => 'f::text', occurred_at => '(payload ->> ''at'')::timestamp', filter => 'tag <> ''\o''');
 SELECT count(*) FROM reads(filter => 'user_id = NULL');
-RESET standard_conforming_strings;
-RESET escape_string_warning;
+DO $$
+BEGIN
+	IF current_setting('server_version_num')::integer < 190000 THEN
+		RESET standard_conforming_strings;
+		RESET escape_string_warning;
+	END IF;
+END
+$$;
 RESET transform_null_equals;
 SET DateStyle = 'ISO, MDY';
 SET TimeZone = 'UTC';

@@ -38,7 +38,13 @@ SELECT * FROM changed();
 SELECT count(*) FROM (SELECT lead_id, xmin, ctid FROM lead_timeline EXCEPT TABLE places) t;
 SELECT count(*) AS pending, (SELECT count(*) FROM archive) AS archives FROM pending_delta;
 SELECT * FROM event_tables();
-\d event_2024_01
+SELECT a.attname, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull, pg_get_expr(d.adbin, d.adrelid) AS "default"
+FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+WHERE a.attrelid = 'event_2024_01'::regclass AND a.attnum > 0 ORDER BY a.attnum;
+SELECT pg_get_indexdef(indexrelid) AS index, indisprimary FROM pg_index WHERE indrelid = 'event_2024_01'::regclass ORDER BY 1;
+SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'event_2024_01'::regclass AND contype = 'c' ORDER BY 1;
+SELECT pg_get_triggerdef(oid) AS trigger FROM pg_trigger WHERE tgrelid = 'event_2024_01'::regclass ORDER BY tgname;
+SELECT inhparent::regclass FROM pg_inherits WHERE inhrelid = 'event_2024_01'::regclass;
 CALL move_events('2024-04-10');
 SELECT * FROM changed();
 
