@@ -81,7 +81,7 @@ sub is_derived
 	my $actual = 'SELECT derivation, kind, lead_id, occurred_at, value, properties FROM leadscore.derived_event';
 
 	is($node->safe_psql($database, qq{
-		SET jit = off;
+		SET jit = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
 		SET oracle.until = '$until';
 		DO \$\$BEGIN PERFORM oracle.read_log('$until'); END\$\$;
 		CREATE TEMPORARY TABLE expected AS SELECT derivation, kind, lead_id, occurred_at, value, properties FROM oracle.expected;
