@@ -437,7 +437,9 @@ CREATE FUNCTION leadscore_internal.segment_renamed() RETURNS trigger
 AS $$
 BEGIN
 	PERFORM leadscore_internal.check_trigger(TG_RELID, 'leadscore.segment'::regclass);
-	IF EXISTS (SELECT FROM leadscore.watched_model w WHERE w.model = NEW.model) THEN
+	-- the model's row first, then lead_state, as who renames or deletes a model
+	PERFORM FROM leadscore.watched_model w WHERE w.model = NEW.model FOR NO KEY UPDATE;
+	IF FOUND THEN
 		-- by then, transactions that know the segment by its old name have ended
 		LOCK TABLE leadscore.lead_state IN SHARE ROW EXCLUSIVE MODE;
 		-- (what they have written is newer than our snapshot may be)

@@ -357,7 +357,11 @@ BEGIN
 	IF current_setting('transaction_isolation') <> 'read committed' THEN
 		RETURN;
 	END IF;
-	models := ARRAY(SELECT d.model FROM leadscore.model_document d WHERE d.xmin::text = documents #>> ARRAY['models', d.model, 'version']);
+	-- Who renames or deletes a model or a segment has its row of watched_model, and waits for those who compare leads: it
+	-- is not waited for while we hold lead_state.
+	LOCK TABLE leadscore.lead_state IN ROW EXCLUSIVE MODE;
+	models := ARRAY(SELECT w.model FROM leadscore.watched_model w JOIN leadscore.model_document d ON d.model = w.model
+		WHERE w.active AND w.seen AND d.xmin::text = documents #>> ARRAY['models', d.model, 'version'] FOR NO KEY UPDATE OF w SKIP LOCKED);
 	-- (profiles are kept for all models together)
 	IF EXISTS (SELECT FROM leadscore.watched_model w JOIN leadscore.model_document d USING (model)
 			WHERE w.active AND w.seen AND w.model <> ALL (models) AND w.document IS DISTINCT FROM d.document) THEN
@@ -508,6 +512,8 @@ BEGIN
 	COMMIT;
 	documents := leadscore_internal.watched_documents();
 	CALL leadscore_internal.look('watch'::pg_catalog.text);
+	-- (lead_state is let go of before the model's row is waited for)
+	COMMIT;
 	PERFORM leadscore_internal.finish_watching(name, documents);
 END
 $$;
