@@ -1234,7 +1234,9 @@ DECLARE
 	problem text;
 	n integer := 0;
 BEGIN
-	EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source);
+	-- as DROP TRIGGER locks it: a transaction that has read the table goes on to write it, which a lesser lock would keep
+	-- waiting for us, while we wait for it
+	EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', source);
 	FOR tracked IN
 		SELECT m.feeds, m.mapping, bool_or(m.registered) AS registered
 		FROM (
