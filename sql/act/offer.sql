@@ -270,6 +270,40 @@ END;
 COMMENT ON FUNCTION leadscore_internal.vouchers_to_issue(text, text[], boolean[], bigint[], leadscore.timeline[], timestamptz) IS 'rows of voucher for leads that get one, or are held out';
 
 -- offers that are made, changed and deleted
+--
+-- What depends on an offer's vouchers is checked before the statement, and again when transactions that were issuing
+-- some have ended: see fill_slots().
+
+CREATE FUNCTION leadscore_internal.check_offer_gone(name text) RETURNS void
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM leadscore_internal.check_seen('The vouchers of the offer'::text,
+		'SELECT count(*)::text FROM leadscore.voucher v WHERE v.offer = $1[1]'::text, ARRAY[name]);
+	IF EXISTS (SELECT FROM leadscore.voucher v WHERE v.offer = name) THEN
+		RAISE EXCEPTION USING ERRCODE = 'foreign_key_violation', MESSAGE = format('offer "%s" has vouchers', name),
+			DETAIL = 'They could no longer be redeemed, and their result could not be measured.',
+			HINT = 'UPDATE leadscore.offer SET ends_at = now() ends it.';
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.check_offer_gone(text) IS 'the error of an offer that is deleted and has vouchers';
+
+CREATE FUNCTION leadscore_internal.check_counted(o leadscore.offer) RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF o.max_cost IS NOT NULL AND EXISTS (SELECT FROM leadscore.voucher v
+			WHERE v.offer = o.offer AND (v.kind = 'percent') <> (o.kind = 'percent') AND v.code IS NOT NULL AND NOT v.expired AND v.revoked_at IS NULL) THEN
+		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = format('offer "%s" has vouchers that max_cost cannot be counted for', o.offer),
+			DETAIL = 'The cost of a percentage is known when it is redeemed, the cost of other kinds when they are issued.',
+			HINT = 'Make another offer.';
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.check_counted(leadscore.offer) IS 'the error of an offer with max_cost that has vouchers of another sort than it issues now';
 
 CREATE FUNCTION leadscore_internal.check_offer() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -284,11 +318,7 @@ BEGIN
 		RETURN NEW;
 	END IF;
 	IF TG_OP = 'DELETE' THEN
-		IF EXISTS (SELECT FROM leadscore.voucher v WHERE v.offer = OLD.offer) THEN
-			RAISE EXCEPTION USING ERRCODE = 'foreign_key_violation', MESSAGE = format('offer "%s" has vouchers', OLD.offer),
-				DETAIL = 'They could no longer be redeemed, and their result could not be measured.',
-				HINT = 'UPDATE leadscore.offer SET ends_at = now() ends it.';
-		END IF;
+		PERFORM leadscore_internal.check_offer_gone(OLD.offer);
 		RETURN OLD;
 	END IF;
 	IF TG_OP = 'UPDATE' AND NEW.offer <> OLD.offer THEN
@@ -308,12 +338,7 @@ BEGIN
 			DETAIL = format('The condition of the offer "%s" names it.', NEW.offer),
 			HINT = leadscore_internal.known('profile signals'::text, ARRAY(SELECT s.signal FROM leadscore.signal s WHERE s.subject = 'profile' ORDER BY 1));
 	END IF;
-	IF NEW.max_cost IS NOT NULL AND EXISTS (SELECT FROM leadscore.voucher v
-			WHERE v.offer = NEW.offer AND (v.kind = 'percent') <> (NEW.kind = 'percent') AND v.code IS NOT NULL AND NOT v.expired AND v.revoked_at IS NULL) THEN
-		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = format('offer "%s" has vouchers that max_cost cannot be counted for', NEW.offer),
-			DETAIL = 'The cost of a percentage is known when it is redeemed, the cost of other kinds when they are issued.',
-			HINT = 'Make another offer.';
-	END IF;
+	PERFORM leadscore_internal.check_counted(NEW);
 	NEW.discount := leadscore_internal.money(NEW.discount, 'the discount'::text);
 	IF NEW.kind <> 'percent' AND NEW.minor_unit > 0 AND NEW.discount <> leadscore_internal.to_unit(NEW.discount, NEW.minor_unit) THEN
 		RAISE NOTICE USING MESSAGE = 'the discount is rounded to minor_unit',
@@ -358,15 +383,17 @@ DECLARE
 	n bigint;
 	parts CONSTANT integer := 16;
 BEGIN
-	-- nobody issues, redeems for a percentage or gives back while we count
+	-- nobody issues, redeems for a percentage or gives back while we count; who has done so has ended
 	LOCK TABLE leadscore_internal.offer_slot IN SHARE ROW EXCLUSIVE MODE;
 	DELETE FROM leadscore_internal.offer_slot s WHERE s.offer = name;
 	DELETE FROM leadscore_internal.offer_money m WHERE m.offer = name;
 	SELECT f.* INTO o FROM leadscore.offer f WHERE f.offer = name;
 	IF NOT FOUND THEN
+		PERFORM leadscore_internal.check_offer_gone(name);
 		DELETE FROM leadscore_internal.offer_stop s WHERE s.offer = name;
 		RETURN;
 	END IF;
+	PERFORM leadscore_internal.check_counted(o);
 	cost := CASE o.kind WHEN 'percent' THEN 0 ELSE o.discount END;
 	-- (one that is redeemed for less than it was worth may become open again)
 	SELECT count(*), coalesce(sum(CASE v.kind WHEN 'percent' THEN coalesce(v.discount, 0) ELSE v.terms END), 0) INTO spent, spent_money
@@ -714,6 +741,18 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.lock_order(text, text, text[]) IS 'locks an order, which belongs to one lead, and returns its discounts so far';
 
+-- All vouchers of a lead, of whatever offer, in the order of their numbers: so transactions that redeem several, or take
+-- some back, wait for each other at the first one, in whatever order they name them.
+CREATE FUNCTION leadscore_internal.wait_for_vouchers(names text[]) RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM FROM leadscore.voucher v WHERE v.lead_id = ANY (names) ORDER BY v.voucher_id FOR UPDATE;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.wait_for_vouchers(text[]) IS 'locks all vouchers of a lead, after who is redeeming one';
+
 -- For forget(), which locks rows that redeem() comes to one after the other: it waits for none while it has others.
 CREATE FUNCTION leadscore_internal.lock_vouchers(lead_id text, names text[]) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -799,24 +838,42 @@ CREATE FUNCTION leadscore_internal.take_money(name text, amount numeric) RETURNS
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	taken numeric := 0;
+	taken numeric;
+	busy boolean;
 	place record;
 BEGIN
 	IF amount IS NULL OR (SELECT o.max_cost IS NULL FROM leadscore.offer o WHERE o.offer = name) THEN
 		RETURN;
 	END IF;
-	WHILE taken < amount LOOP
-		-- what another order has taken, and has not committed, is not waited for
-		SELECT m.part, m.amount INTO place FROM leadscore_internal.offer_money m WHERE m.offer = name ORDER BY m.amount DESC LIMIT 1 FOR UPDATE SKIP LOCKED;
-		IF NOT FOUND THEN
-			RAISE EXCEPTION USING ERRCODE = 'configuration_limit_exceeded', MESSAGE = format('offer "%s" has no money left for this order', name),
-				DETAIL = format('The voucher is worth %s; %s of max_cost is left.', amount, taken), HINT = 'UPDATE leadscore.offer SET max_cost raises it.';
-		END IF;
-		DELETE FROM leadscore_internal.offer_money m WHERE m.offer = name AND m.part = place.part;
-		taken := taken + place.amount;
+	FOR attempt IN 1 .. 20 LOOP
+		BEGIN
+			taken := 0;
+			WHILE taken < amount LOOP
+				-- what another order has taken, and has not committed, is not waited for
+				SELECT m.part, m.amount INTO place FROM leadscore_internal.offer_money m WHERE m.offer = name ORDER BY m.amount DESC LIMIT 1 FOR UPDATE SKIP LOCKED;
+				EXIT WHEN NOT FOUND;
+				DELETE FROM leadscore_internal.offer_money m WHERE m.offer = name AND m.part = place.part;
+				taken := taken + place.amount;
+			END LOOP;
+			IF taken >= amount THEN
+				INSERT INTO leadscore_internal.offer_money (offer, part, amount)
+				SELECT name, nextval('leadscore_internal.offer_slot_seq'), taken - amount WHERE taken > amount;
+				RETURN;
+			END IF;
+			busy := EXISTS (SELECT FROM leadscore_internal.offer_money m WHERE m.offer = name);
+			RAISE SQLSTATE 'LS001';
+		EXCEPTION WHEN SQLSTATE 'LS001' THEN
+			NULL;	-- leaving the block has put back what was taken: another order may need less
+		END;
+		EXIT WHEN NOT busy;
+		PERFORM pg_sleep(0.01);
 	END LOOP;
-	INSERT INTO leadscore_internal.offer_money (offer, part, amount)
-	SELECT name, nextval('leadscore_internal.offer_slot_seq'), taken - amount WHERE taken > amount;
+	IF busy THEN
+		RAISE EXCEPTION USING ERRCODE = 'lock_not_available', MESSAGE = format('other orders are using the money of the offer "%s"', name),
+			DETAIL = format('The voucher is worth %s; %s of max_cost is left beside them.', amount, taken), HINT = 'Try again when they have ended: they may put some back.';
+	END IF;
+	RAISE EXCEPTION USING ERRCODE = 'configuration_limit_exceeded', MESSAGE = format('offer "%s" has no money left for this order', name),
+		DETAIL = format('The voucher is worth %s; %s of max_cost is left.', amount, taken), HINT = 'UPDATE leadscore.offer SET max_cost raises it.';
 END
 $$;
 
@@ -848,9 +905,8 @@ BEGIN
 		-- a transaction that changes max_cost has ended, and is seen, or it waits for us
 		LOCK TABLE leadscore_internal.offer_slot IN ROW EXCLUSIVE MODE;
 	END IF;
-	already := leadscore_internal.lock_order(redeem.order_ref, redeem.lead_id, names);
 	-- two at once: the second waits here until the first has committed; of visitors that were found out to be one lead, each may have got one
-	PERFORM FROM leadscore.voucher v WHERE v.offer = voucher.offer AND v.lead_id = ANY (names) ORDER BY v.voucher_id FOR UPDATE;
+	PERFORM leadscore_internal.wait_for_vouchers(names);
 	SELECT v.* INTO STRICT voucher FROM leadscore.voucher v WHERE v.voucher_id = voucher.voucher_id;
 	-- (the lead may have been forgotten while we have waited)
 	PERFORM leadscore_internal.check_voucher_owner(voucher, redeem.lead_id, names);
@@ -858,6 +914,9 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'lock_not_available', MESSAGE = format('the names of "%s" have changed', left(redeem.lead_id, 100)),
 			DETAIL = 'Another transaction has made or given back an alias while this one has waited.', HINT = 'Try again.';
 	END IF;
+	PERFORM leadscore_internal.check_seen('The names of the lead'::text,
+		'SELECT string_agg(n, '','' ORDER BY n) FROM unnest(leadscore_internal.names_of($1[1])) n'::text, ARRAY[redeem.lead_id]);
+	already := leadscore_internal.lock_order(redeem.order_ref, redeem.lead_id, names);
 	offer := voucher.offer;
 	kind := voucher.kind;
 	IF voucher.redeemed_at IS NOT NULL THEN
@@ -895,8 +954,9 @@ BEGIN
 			DETAIL = 'A voucher was redeemed for one order.', HINT = 'For example: SELECT leadscore.unredeem(''7QX2-...'', ''order 17'').';
 	END IF;
 	voucher := leadscore_internal.voucher_with(unredeem.code);
-	-- as redeem() locks: max_cost, the order, the voucher
+	-- as redeem() locks: max_cost, the vouchers of the lead, the order
 	LOCK TABLE leadscore_internal.offer_slot IN ROW EXCLUSIVE MODE;
+	PERFORM leadscore_internal.wait_for_vouchers(leadscore_internal.names_of(voucher.lead_id));
 	PERFORM FROM leadscore_internal.voucher_order r WHERE r.order_ref = unredeem.order_ref FOR UPDATE;
 	SELECT v.* INTO voucher FROM leadscore.voucher v
 	WHERE v.voucher_id = voucher.voucher_id AND v.redeemed_at IS NOT NULL AND v.order_ref = unredeem.order_ref FOR UPDATE;

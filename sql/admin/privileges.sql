@@ -276,7 +276,7 @@ BEGIN
 		' leadscore.refresh_segments(boolean), leadscore_internal.refresh_here(boolean), leadscore_internal.refresh_split_segments(), leadscore_internal.check_no_leads(), leadscore_internal.hand_over_states(text[]), leadscore_internal.borrow_split_leads(), leadscore_internal.return_split_leads(text[]), leadscore.refresh_figures(), leadscore.unwatch(text), leadscore_internal.begin_watching(text, boolean), leadscore_internal.finish_watching(text, jsonb),'
 		' leadscore_internal.leads_to_see(text, integer), leadscore_internal.see_written(), leadscore_internal.see_batch(text[], text, boolean), leadscore.drop_consumer(text),'
 		' leadscore_internal.watched_documents(), leadscore_internal.look_completed(jsonb), leadscore.prune_changes(timestamptz), leadscore.expire_vouchers(), leadscore.offer_result(text, text), leadscore_internal.money(numeric, text),'
-		' leadscore_internal.to_unit(numeric, numeric), leadscore_internal.offer_named(text), leadscore_internal.voucher_key(text, text), leadscore.issue_offer(text, integer),'
+		' leadscore_internal.to_unit(numeric, numeric), leadscore_internal.offer_named(text), leadscore_internal.check_offer_gone(text), leadscore_internal.check_counted(leadscore.offer), leadscore_internal.voucher_key(text, text), leadscore.issue_offer(text, integer),'
 		' leadscore.resume_offer(text), leadscore.revoke_vouchers(text, timestamptz),'
 		' leadscore_internal.in_restore(), leadscore.schedule(interval), leadscore.unschedule(), leadscore.prune_runs(interval), leadscore_internal.has_cron(), leadscore_internal.job_problem(), leadscore_internal.jobs(), leadscore_internal.cron_line(interval), leadscore_internal.note_scheduled(bigint),'
 		' leadscore_internal.shell_word(text) TO %s', role);

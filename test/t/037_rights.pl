@@ -69,7 +69,7 @@ my %functions = (
 		everything_about person_tables row_as_json rows_of_person scores_of_person timeline_of_person names_of forgotten_at leave_tombstones drop_tombstone prune_tombstones
 		forget count_rows check_lead_id lock_person lock_vouchers try_unidentify fold_leads rebuild_is_at_work check_not_running postpone_rebuild lock_derivations lock_crm_numbers derive derive_once duration affinity make_signals check_property check_kinds
 		refresh_crm refresh_crm_at crm_forget refresh_segments refresh_here refresh_split_segments check_no_leads hand_over_states borrow_split_leads return_split_leads refresh_figures see_changes look watch unwatch begin_watching finish_watching leads_to_see see_written see_batch
-		drop_consumer watched_documents look_completed prune_changes expire_vouchers offer_result money to_unit offer_named voucher_key issue_offer resume_offer revoke_vouchers in_restore schedule unschedule prune_runs has_cron job_problem jobs cron_line note_scheduled shell_word},
+		drop_consumer watched_documents look_completed prune_changes expire_vouchers offer_result money to_unit offer_named check_offer_gone check_counted voucher_key issue_offer resume_offer revoke_vouchers in_restore schedule unschedule prune_runs has_cron job_problem jobs cron_line note_scheduled shell_word},
 	# nobody but the owner: rights to others
 	internal => q{
 		distribute() distribute(regclass) distribute_profile begin_distribution distribute_all check_nodes check_distributed make_part drop_part send configuration configuration_tables take_configuration note_unsent send_configuration
@@ -108,7 +108,7 @@ my %functions = (
 		source_sample add_rows table_of_lead create_split_table create_like base_tables split_base check_not_published create_event_table event_table_name check_event_triggers begin_move end_move changes_to_log models_watched offers_to_issue vouchers_to_issue condition_card issue_to give_back takes_slot
 		cron_interval cron_jobs server_setting server_problem default_for patience size_of our_sizes archived_shares kinds_uncounted metric_label
 		health_of_tasks health_of_jobs health_of_ages health_of_sizes health_of_archive health_of_models health_of_quality health_of_kinds health_of_version
-		voucher_with check_voucher_owner lock_order check_redeemable discount_of take_money},
+		voucher_with check_voucher_owner lock_order wait_for_vouchers check_redeemable discount_of take_money},
 );
 
 # (a reader is a monitor, too)
