@@ -685,11 +685,15 @@ AS $$
 DECLARE
 	n bigint;
 BEGIN
-	-- the last of each lead stays: what is left still tells where everybody is
-	DELETE FROM leadscore.segment_change c
-	WHERE c.changed_at < before
-	AND NOT EXISTS (SELECT FROM leadscore.change_consumer r WHERE (c.tick, c.change_id) > (r.tick, r.change_id))
-	AND EXISTS (SELECT FROM leadscore.segment_change l WHERE l.lead_id = c.lead_id AND l.model = c.model AND l.change_id > c.change_id);
+	-- the last of each lead stays: what is left still tells where everybody is; rows of a person who is being forgotten go
+	-- with that
+	DELETE FROM leadscore.segment_change g
+	WHERE g.change_id IN (
+		SELECT c.change_id FROM leadscore.segment_change c
+		WHERE c.changed_at < before
+		AND NOT EXISTS (SELECT FROM leadscore.change_consumer r WHERE (c.tick, c.change_id) > (r.tick, r.change_id))
+		AND EXISTS (SELECT FROM leadscore.segment_change l WHERE l.lead_id = c.lead_id AND l.model = c.model AND l.change_id > c.change_id)
+		FOR UPDATE OF c SKIP LOCKED);
 	GET DIAGNOSTICS n = ROW_COUNT;
 	RETURN n;
 END

@@ -269,7 +269,7 @@ BEGIN
 		' leadscore_internal.leave_tombstones(text[]), leadscore.drop_tombstone(text), leadscore.prune_tombstones(timestamptz),'
 		' leadscore.forget(text, boolean), leadscore_internal.forget_on_workers(text, boolean), leadscore_internal.forget_here(jsonb), leadscore_internal.shard_of(regclass, bigint), leadscore_internal.begin_sending(), leadscore_internal.count_rows(regclass, jsonb, text[]), leadscore_internal.find_rows(regclass, jsonb, text[]), leadscore_internal.delete_rows(regclass, text, text[]), leadscore_internal.check_lead_id(text, text), leadscore_internal.lock_person(text), leadscore_internal.lock_vouchers(text, text[]),'
 		' leadscore_internal.try_unidentify(text), leadscore_internal.fold_leads(text[]), leadscore_internal.rebuild_is_at_work(), leadscore_internal.lock_derivations(),'
-		' leadscore_internal.lock_crm_numbers(), leadscore.derive(timestamptz, boolean), leadscore_internal.derive_once(timestamptz, boolean), leadscore_internal.duration(interval),'
+		' leadscore_internal.lock_crm_numbers(), leadscore_internal.lock_figures(), leadscore.derive(timestamptz, boolean), leadscore_internal.are_all_due(timestamptz, boolean), leadscore_internal.derive_once(timestamptz, boolean), leadscore_internal.duration(interval),'
 		' leadscore.affinity(text, timestamptz, interval, text[], float8), leadscore.make_signals(text, text, integer),'
 		' leadscore_internal.check_property(text, integer), leadscore_internal.check_kinds(text[]), leadscore.refresh_crm(), leadscore_internal.refresh_crm_at(timestamptz), leadscore.crm_forget(bigint),'
 		-- scores, transitions and offers

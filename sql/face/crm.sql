@@ -201,7 +201,11 @@ COMMENT ON FUNCTION leadscore.crm_changes(bigint, integer) IS 'the rows that hav
 CREATE FUNCTION leadscore.crm_forget(until bigint) RETURNS bigint
 	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	WITH gone AS (DELETE FROM leadscore_internal.crm_state s WHERE s.deleted AND s.change_id <= crm_forget.until RETURNING 1)
+	-- (one that is being written gets a number of its own)
+	WITH gone AS (
+		DELETE FROM leadscore_internal.crm_state s
+		WHERE s.change_id IN (SELECT o.change_id FROM leadscore_internal.crm_state o WHERE o.deleted AND o.change_id <= crm_forget.until FOR UPDATE SKIP LOCKED)
+		RETURNING 1)
 	SELECT count(*) FROM gone
 $$;
 

@@ -301,6 +301,14 @@ COMMENT ON FUNCTION leadscore_internal.write_model_quality(integer) IS 'evaluate
 
 -- all of them
 
+CREATE FUNCTION leadscore_internal.lock_figures() RETURNS void
+	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT leadscore_internal.lock_by_name('figures'::text)
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.lock_figures() IS 'keeps other calls of refresh_figures() waiting until the transaction ends';
+
 CREATE FUNCTION leadscore.refresh_figures() RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off SET jit = off
 AS $$
@@ -309,7 +317,7 @@ DECLARE
 	figures leadscore_internal.figures;
 BEGIN
 	-- one at a time: the next one replaces what this one has committed
-	PERFORM leadscore_internal.lock_by_name('figures'::text);
+	PERFORM leadscore_internal.lock_figures();
 	DELETE FROM leadscore.monthly_figure;
 	DELETE FROM leadscore.sales_cycle;
 	DELETE FROM leadscore.funnel;

@@ -422,32 +422,58 @@ COMMENT ON FUNCTION leadscore_internal.derive_once(timestamptz, boolean) IS 'one
 
 -- derive
 
+CREATE FUNCTION leadscore_internal.are_all_due(until timestamptz, everybody boolean) RETURNS boolean
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT everybody OR EXISTS (SELECT FROM leadscore_internal.changed_lead c WHERE c.lead_id IS NULL)
+		OR NOT EXISTS (SELECT FROM leadscore_internal.derivation_state s WHERE s.derived_until <= coalesce(until, clock_timestamp()))
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.are_all_due(timestamptz, boolean) IS 'whether a pass of derive() has to look at all leads';
+
 CREATE FUNCTION leadscore.derive(until timestamptz DEFAULT NULL, everybody boolean DEFAULT false)
 	RETURNS TABLE (derivation text, added bigint, removed bigint)
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET row_security = off SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-	instant timestamptz := derive.until;
-	all_of_them boolean := derive.everybody;
+	instant timestamptz;
+	all_of_them boolean;
+	waited boolean;
+	known text[];
 	unknown_kinds text[];
 BEGIN
 	PERFORM leadscore_internal.check_read_committed('derive()'::text, 'passed over'::text);
-	IF NOT isfinite(instant) OR all_of_them IS NULL THEN
+	IF NOT isfinite(derive.until) OR derive.everybody IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'derive() needs an instant',
-			DETAIL = format('until is %s, everybody is %s.', coalesce(instant::text, 'NULL'), coalesce(all_of_them::text, 'NULL')),
+			DETAIL = format('until is %s, everybody is %s.', coalesce(derive.until::text, 'NULL'), coalesce(derive.everybody::text, 'NULL')),
 			HINT = 'SELECT * FROM leadscore.derive() derives what follows as of now.';
 	END IF;
-	PERFORM leadscore_internal.lock_derivations();
-	-- now, not when the transaction began: another pass may have come since
-	instant := coalesce(instant, clock_timestamp());
-
-	all_of_them := all_of_them OR EXISTS (SELECT FROM leadscore_internal.changed_lead c WHERE c.lead_id IS NULL)
-		OR NOT EXISTS (SELECT FROM leadscore_internal.derivation_state s WHERE s.derived_until <= instant);
-	IF all_of_them THEN
-		-- those who began before there were rules have not said whose events they write
-		PERFORM leadscore_internal.wait_for_writers();
-	END IF;
+	-- Those who began before there were rules have not said whose events they write, so all of them are waited for: without
+	-- the lock, for which one of them may wait, to forget() somebody or to change a rule. If rules have changed meanwhile, we
+	-- begin anew (but not for ever).
+	FOR attempt IN 1 .. 3 LOOP
+		known := ARRAY(SELECT DISTINCT c.xmin::text FROM leadscore_internal.changed_lead c WHERE c.lead_id IS NULL);
+		waited := leadscore_internal.are_all_due(derive.until, derive.everybody);
+		IF waited THEN
+			PERFORM leadscore_internal.wait_for_writers();
+		END IF;
+		BEGIN
+			PERFORM leadscore_internal.lock_derivations();
+			-- now, not when the transaction began: another pass may have come since
+			instant := coalesce(derive.until, clock_timestamp());
+			all_of_them := leadscore_internal.are_all_due(instant, derive.everybody);
+			EXIT WHEN NOT all_of_them
+				OR waited AND NOT EXISTS (SELECT FROM leadscore_internal.changed_lead c WHERE c.lead_id IS NULL AND c.xmin::text <> ALL (known));
+			IF attempt = 3 THEN
+				PERFORM leadscore_internal.wait_for_writers();
+				EXIT;
+			END IF;
+			RAISE SQLSTATE 'LS001';
+		EXCEPTION WHEN SQLSTATE 'LS001' THEN
+			NULL;	-- leaving the block has let go of the lock
+		END;
+	END LOOP;
 	IF all_of_them OR EXISTS (SELECT FROM leadscore_internal.changed_lead) OR EXISTS (SELECT FROM leadscore_internal.derivation_due d WHERE d.due_at <= instant) THEN
 		PERFORM leadscore_internal.lock_sources();
 		FOR derivation, added, removed, unknown_kinds IN SELECT * FROM leadscore_internal.derive_once(instant, all_of_them) LOOP

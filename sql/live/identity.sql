@@ -716,8 +716,9 @@ BEGIN
 		RETURN NEXT;
 	END IF;
 
-	-- (a snapshot, which is written again)
+	-- (a snapshot, which is written again; who is writing it now has read of the person)
 	source := 'leadscore.rfm_lead';
+	PERFORM leadscore_internal.lock_figures();
 	removed := 0;
 	remaining := 0;
 	DELETE FROM leadscore.rfm_lead r WHERE r.lead_id = ANY (names);
