@@ -211,6 +211,25 @@ mark_aliases(Folder *f, FoldName *names, int n)
 			store_append(f->pending_rows, names[i].name, timeline_encode(NULL, 0));
 }
 
+/*
+ * Have aliases compared whose rows were moved, or that have an empty delta: a writer had the row
+ * when the name became an alias. If the writer had compared it as a lead before that, whoever made
+ * the alias could not compare it again.
+ */
+static void
+touch_aliases(const FoldName *names, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		bool		was_lead = names[i].row != NULL;
+
+		for (int j = 0; !was_lead && j < names[i].pending.n; j++)
+			was_lead = timeline_is_empty(names[i].pending.deltas[j]);
+		if (names[i].locked && was_lead)
+			remember_touched(names[i].name, CAUSE_IDENTITY);
+	}
+}
+
 /* ---------- one lead ---------- */
 
 /*
@@ -306,7 +325,10 @@ fold_lead(Folder *f, Store *store, FoldName *names, int n)
 	}
 	mark_aliases(f, names, n);
 	if (f->watching)
+	{
 		remember_touched(lead, cause_of_delta(sum));
+		touch_aliases(names, n);
+	}
 	return removed;
 }
 
