@@ -574,6 +574,30 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.delete_rows(regclass, text, text[]) IS 'deletes the rows of a table that belong to some leads, and says how many; as the caller';
 
+-- A shop's transaction may be waiting for rows that we have deleted already: we do not wait so long that the server looks
+-- for deadlocks, and ends that.
+CREATE FUNCTION leadscore_internal.delete_free_rows(source regclass, key text, names text[]) RETURNS bigint
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	patience CONSTANT text := current_setting('lock_timeout');
+	removed bigint;
+BEGIN
+	PERFORM set_config('lock_timeout', least(nullif(l.setting::integer, 0), greatest(d.setting::integer / 10, 1))::text, true)
+	FROM pg_settings l CROSS JOIN pg_settings d WHERE l.name = 'lock_timeout' AND d.name = 'deadlock_timeout';
+	BEGIN
+		removed := leadscore_internal.delete_rows(source, key, names);
+	EXCEPTION WHEN lock_not_available THEN
+		RAISE EXCEPTION USING ERRCODE = 'lock_not_available', MESSAGE = format('rows of %s are being changed by another transaction', source),
+			DETAIL = 'They are to be deleted.', HINT = 'Try again when it has ended.';
+	END;
+	PERFORM set_config('lock_timeout', patience, true);
+	RETURN removed;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.delete_free_rows(regclass, text, text[]) IS 'delete_rows(), or an error if somebody else is changing them';
+
 CREATE FUNCTION leadscore.forget(lead_id text, tracked boolean DEFAULT false)
 	RETURNS TABLE (source regclass, removed bigint, remaining bigint)
 	-- the text of a lead's column is to be what the triggers read: see pin_settings() in src/live/source.c
@@ -618,8 +642,10 @@ BEGIN
 			RETURN NEXT;
 			CONTINUE;
 		END IF;
-		IF tracked OR rows.source = 'leadscore.event'::regclass THEN
+		IF rows.source = 'leadscore.event'::regclass THEN
 			removed := leadscore_internal.delete_rows(rows.source, rows.key, names);
+		ELSIF tracked THEN
+			removed := leadscore_internal.delete_free_rows(rows.source, rows.key, names);
 		END IF;
 		remaining := leadscore_internal.count_rows(rows.source, jsonb_build_object('lead_id', rows.key), names);
 		RETURN NEXT;

@@ -62,7 +62,7 @@ my %functions = (
 		lock_alias_sources said_edges edge_differences alias_closure unsettled_names aliases_differ apply_edges correct_edges add_source add_profiles note_everybody
 		lock_sources lock_source source_timelines gather gather_parts rows_estimated source_events log_events row_condition column_text difference only
 		propose fresh_signals data_range fresh_timelines fresh_pasts fresh_examples measures_document without_proposed report_text with_segments
-		term_condition find_rows delete_rows gather_alone has_expression forget_skipped(oid) forget_skipped(regclass) attributes tell_of_attributes
+		term_condition find_rows delete_rows delete_free_rows gather_alone has_expression forget_skipped(oid) forget_skipped(regclass) attributes tell_of_attributes
 		verify rebuild compact fold partition_timelines partition_events move_events event_tables event_bounds event_blocks archive_for prepare_move wait_for_readers move_rows delete_archived_rows drop_event_table find_corrections leads_named apply_corrections add_corrections add_deltas find_hours compaction_zone check_compaction
 		archive check_before check_archive begin_archive keep_base keep_last_events tell_of_unaccounted forget_base drop_former_base counted begin_compaction compaction_finished signal_definitions signals_counted in_transaction_block refuse_block wait_for_writers writers rebuilders transaction_name wait_for_partings take_parted correct_parted lock_rebuild
 		unlock_rebuild check_read_committed
