@@ -63,6 +63,9 @@ $node->safe_psql('shop', q{
 		END LOOP;
 	END
 	$do$});
+# (nor is it ours when a vacuum gives back the last pages of a table)
+$node->safe_psql('shop', q{DO $$DECLARE t regclass; BEGIN FOR t IN SELECT c.oid FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) LOOP
+	EXECUTE format('ALTER TABLE %s SET (vacuum_truncate = off)', t); END LOOP; END$$});
 $node->safe_psql('shop', q{CALL leadscore.watch('m', notify => false)});
 
 # ---------------------------------------------------------------- loads
@@ -91,12 +94,13 @@ sub load
 	my ($failed) = $out =~ /number of failed transactions: (\d+)/;
 	return ($transactions, $ok ? $failed : 'some', PostgreSQL::Test::Utils::slurp_file($node->logfile, $offset));
 }
-# Reports of the log about waits, deadlocks and conflicts that name an object of ours.
+# Reports of the log about waits, deadlocks and conflicts that name an object of ours. (A table that grows is the server's
+# matter: where a disk is slow, its extension takes longer than what is a wait here.)
 my $ours = qr/leadscore|lead_timeline|lead_state|lead_alias|pending_|segment_change|voucher|offer_slot|relation "lead"/;
 sub reports
 {
 	my ($log, $what) = @_;
-	return grep { /$what/ } $log =~ /^(\d{4}-\d\d-\d\d [^\n]*(?:LOG|ERROR): .*?)(?=^\d{4}-\d\d-\d\d [^\n]*(?:LOG|ERROR|WARNING|FATAL|NOTICE): |\z)/gms;
+	return grep { /$what/ && !/ on extension of relation / } $log =~ /^(\d{4}-\d\d-\d\d [^\n]*(?:LOG|ERROR): .*?)(?=^\d{4}-\d\d-\d\d [^\n]*(?:LOG|ERROR|WARNING|FATAL|NOTICE): |\z)/gms;
 }
 sub is_right
 {
