@@ -622,29 +622,39 @@ timeline_builder_create(MemoryContext context)
 	return builder;
 }
 
-/* Limits of distribute_entries(): signal_ids below this, and at most so many entries. */
+/*
+ * Limits of distribute_entries(): signal_ids below the first, and at most so many entries. A copy of as many as the
+ * last says lies on the stack.
+ */
 #define DISTRIBUTED_SIGNALS 128
-#define DISTRIBUTED_ENTRIES 256
+#define DISTRIBUTED_ENTRIES 16384
+#define DISTRIBUTED_ON_STACK 256
 
 /*
- * Sort entries whose hours ascend by distributing them to their signals. The hours
- * ascend if a lead's events came in the order of time. False, and unsorted, if the
- * hours do not ascend or the entries exceed the limits.
+ * Sort entries by distributing them to their signals, if the hours of each signal ascend.
+ * They do if a lead's events came in the order of time, also if some of them have been
+ * put in order before. False, and unsorted, if they do not or the entries exceed the
+ * limits.
  */
 static bool
 distribute_entries(TimelineEntry *entries, uint32 n)
 {
-	TimelineEntry copy[DISTRIBUTED_ENTRIES];
+	TimelineEntry on_stack[DISTRIBUTED_ON_STACK];
+	TimelineEntry *copy = on_stack;
 	uint32		place[DISTRIBUTED_SIGNALS] = {0};
+	int32		hour[DISTRIBUTED_SIGNALS];	/* the last one of a signal that has a place */
 	uint32		next = 0;
 
 	if (n > DISTRIBUTED_ENTRIES)
 		return false;
 	for (uint32 i = 0; i < n; i++)
 	{
-		if ((uint32) entries[i].signal_id >= DISTRIBUTED_SIGNALS || (i > 0 && entries[i].hour < entries[i - 1].hour))
+		uint32		signal_id = entries[i].signal_id;
+
+		if (signal_id >= DISTRIBUTED_SIGNALS || (place[signal_id] > 0 && entries[i].hour < hour[signal_id]))
 			return false;
-		place[entries[i].signal_id]++;
+		place[signal_id]++;
+		hour[signal_id] = entries[i].hour;
 	}
 	for (int i = 0; i < DISTRIBUTED_SIGNALS; i++)
 	{
@@ -653,9 +663,13 @@ distribute_entries(TimelineEntry *entries, uint32 n)
 		place[i] = next;
 		next += count;
 	}
+	if (n > DISTRIBUTED_ON_STACK)
+		copy = palloc(n * sizeof(TimelineEntry));
 	for (uint32 i = 0; i < n; i++)
 		copy[place[entries[i].signal_id]++] = entries[i];
 	memcpy(entries, copy, n * sizeof(TimelineEntry));
+	if (copy != on_stack)
+		pfree(copy);
 	return true;
 }
 
