@@ -13,9 +13,9 @@
  * at work, archiving_before has its instant, for writers: see append_base() in delta.c.
  */
 #include "model/signal.h"
-#include "label.h"
 
 #include "common/hashfn.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
@@ -153,86 +153,239 @@ check_condition(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(true);
 }
 
+/*
+ * Most conditions compare properties with constants. Such a condition, and a match whose members are
+ * all scalars, is compiled to tests, which cost a look-up of the property each. A test holds exactly
+ * if jsonpath says true (JsonPathBool in jsonpath_exec.c): in a conjunction of comparisons it does not
+ * matter which of the others are false and which unknown.
+ */
+static PropertyTest *
+add_test(PropertyMatcher *matcher, Label name, JsonPathItemType comparison, bool unwraps)
+{
+	PropertyTest *test;
+
+	matcher->tests = matcher->tests ? repalloc(matcher->tests, (matcher->ntests + 1) * sizeof(PropertyTest))
+		: palloc(sizeof(PropertyTest));
+	test = &matcher->tests[matcher->ntests++];
+	*test = (PropertyTest) {name, comparison, {0}, unwraps};
+	return test;
+}
+
+/* Add a test for each member of match; false if a member is no scalar. */
+static bool
+test_match(PropertyMatcher *matcher)
+{
+	JsonbIterator *it = JsonbIteratorInit(&matcher->match->root);
+	JsonbValue	v;
+	JsonbIteratorToken token;
+	Label		name = {0};
+
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			name = (Label) {v.val.string.val, v.val.string.len};
+		else if (token == WJB_VALUE && v.type == jbvBinary)
+			return false;
+		else if (token == WJB_VALUE)
+			add_test(matcher, name, jpiEqual, false)->constant = v;
+	}
+	return true;
+}
+
+/* Read a constant of a jsonpath; false if the item is something else. */
+static bool
+read_constant(JsonPathItem *item, JsonbValue *constant)
+{
+	if (jspHasNext(item))
+		return false;
+	switch (item->type)
+	{
+		case jpiNull:
+			constant->type = jbvNull;
+			return true;
+		case jpiBool:
+			constant->type = jbvBool;
+			constant->val.boolean = jspGetBool(item);
+			return true;
+		case jpiNumeric:
+			constant->type = jbvNumeric;
+			constant->val.numeric = jspGetNumeric(item);
+			return true;
+		case jpiString:
+			constant->type = jbvString;
+			constant->val.string.val = jspGetString(item, &constant->val.string.len);
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* Whether jsonpath compares strings by their bytes: for other than equality, it converts them to UTF-8. */
+static bool
+compares_bytes(JsonPathItemType comparison)
+{
+	return comparison == jpiEqual || comparison == jpiStartsWith ||
+		GetDatabaseEncoding() == PG_UTF8 || GetDatabaseEncoding() == PG_SQL_ASCII;
+}
+
+/* Add a test for each comparison $.property with a constant; false if the condition says anything else. */
+static bool
+test_condition(PropertyMatcher *matcher, JsonPathItem *item)
+{
+	JsonPathItem left;
+	JsonPathItem key;
+	JsonPathItem right;
+	JsonbValue	constant;
+	Label		name;
+
+	check_stack_depth();
+	if (jspHasNext(item))
+		return false;
+	switch (item->type)
+	{
+		case jpiAnd:
+			jspGetLeftArg(item, &left);
+			jspGetRightArg(item, &right);
+			return test_condition(matcher, &left) && test_condition(matcher, &right);
+		case jpiEqual:
+		case jpiNotEqual:
+		case jpiLess:
+		case jpiGreater:
+		case jpiLessOrEqual:
+		case jpiGreaterOrEqual:
+		case jpiStartsWith:
+			jspGetLeftArg(item, &left);
+			jspGetRightArg(item, &right);
+			if (left.type != jpiRoot || !jspGetNext(&left, &key) || key.type != jpiKey || jspHasNext(&key) ||
+				!read_constant(&right, &constant) || (constant.type == jbvString && !compares_bytes(item->type)))
+				return false;
+			name.text = jspGetString(&key, &name.length);
+			add_test(matcher, name, item->type, true)->constant = constant;
+			return true;
+		default:
+			return false;
+	}
+}
+
 /* Compile the members match and condition of an object. */
 void
 property_matcher_compile(PropertyMatcher *matcher, JsonbContainer *object, const DocPath *path)
 {
 	char	   *condition = doc_string(object, path, "condition", false);
 
+	memset(matcher, 0, sizeof(PropertyMatcher));
 	matcher->match = doc_object(object, path, "match");
-	matcher->condition = NULL;
+	if (matcher->match && !(matcher->match_is_tested = test_match(matcher)))
+		matcher->ntests = 0;
 	if (condition)
 	{
 		DocPath		member = {path, "condition", 0};
+		JsonPathItem item;
 		const char *hint;
 		const char *fault;
+		int			ntests = matcher->ntests;
 
 		matcher->condition = doc_input(path, "condition", jsonpath_in, condition, -1,
 									   "Write a jsonpath predicate such as $.price > 100.");
 		fault = condition_fault(matcher->condition, &hint);
 		if (fault)
 			doc_fail(&member, fault, hint);
-	}
-
-	matcher->flat = true;
-	matcher->nmembers = 0;
-	if (matcher->match)
-	{
-		JsonbIterator *it = JsonbIteratorInit(&matcher->match->root);
-		JsonbValue	v;
-		JsonbIteratorToken token;
-
-		matcher->members = palloc(2 * Max(JB_ROOT_COUNT(matcher->match), 1) * sizeof(JsonbValue));
-		while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
-		{
-			if (token == WJB_KEY)
-				matcher->members[2 * matcher->nmembers] = v;
-			else if (token == WJB_VALUE)
-			{
-				matcher->flat = matcher->flat && v.type != jbvBinary;
-				matcher->members[2 * matcher->nmembers++ + 1] = v;
-			}
-		}
+		jspInit(&item, matcher->condition);
+		matcher->condition_is_tested = (matcher->condition->header & JSONPATH_LAX) != 0 && test_condition(matcher, &item);
+		if (!matcher->condition_is_tested)
+			matcher->ntests = ntests;
 	}
 }
 
-static bool
-scalars_equal(const JsonbValue *a, const JsonbValue *b)
+/* -1, 0 or 1, as jsonpath orders two scalars of one type. */
+static int
+compare_scalars(const JsonbValue *a, const JsonbValue *b)
 {
-	if (a->type != b->type)
-		return false;
 	switch (a->type)
 	{
-		case jbvNull:
-			return true;
 		case jbvString:
-			return a->val.string.len == b->val.string.len &&
-				memcmp(a->val.string.val, b->val.string.val, a->val.string.len) == 0;
+			return label_compare((Label) {a->val.string.val, a->val.string.len}, (Label) {b->val.string.val, b->val.string.len});
 		case jbvNumeric:
-			return DatumGetBool(DirectFunctionCall2(numeric_eq,
-													NumericGetDatum(a->val.numeric),
-													NumericGetDatum(b->val.numeric)));
+			return DatumGetInt32(DirectFunctionCall2(numeric_cmp, NumericGetDatum(a->val.numeric), NumericGetDatum(b->val.numeric)));
 		case jbvBool:
-			return a->val.boolean == b->val.boolean;
+			return (int) a->val.boolean - (int) b->val.boolean;
 		default:
-			return false;
+			return 0;			/* null */
 	}
 }
 
-/* properties @> match, if match has only scalar members: one look-up each. */
 static bool
-contains_flat(JsonbContainer *properties, const PropertyMatcher *matcher)
+starts_with(const JsonbValue *whole, const JsonbValue *beginning)
 {
-	for (int i = 0; i < matcher->nmembers; i++)
-	{
-		const JsonbValue *key = &matcher->members[2 * i];
-		JsonbValue	found;
+	return whole->type == jbvString && whole->val.string.len >= beginning->val.string.len &&
+		memcmp(whole->val.string.val, beginning->val.string.val, beginning->val.string.len) == 0;
+}
 
-		if (getKeyJsonValueFromContainer(properties, key->val.string.val, key->val.string.len, &found) == NULL ||
-			!scalars_equal(&found, &matcher->members[2 * i + 1]))
-			return false;
+/* Whether a value compares so with the test's constant: compareItems() and executeStartsWith() of jsonpath. */
+static bool
+value_passes(const PropertyTest *test, const JsonbValue *value)
+{
+	int			order;
+
+	if (test->comparison == jpiStartsWith)
+		return starts_with(value, &test->constant);
+	if (value->type != test->constant.type)
+		return test->comparison == jpiNotEqual && (value->type == jbvNull || test->constant.type == jbvNull);
+	if (test->comparison == jpiEqual && value->type == jbvString)
+		return value->val.string.len == test->constant.val.string.len && starts_with(value, &test->constant);
+	order = compare_scalars(value, &test->constant);
+	switch (test->comparison)
+	{
+		case jpiEqual:
+			return order == 0;
+		case jpiNotEqual:
+			return order != 0;
+		case jpiLess:
+			return order < 0;
+		case jpiGreater:
+			return order > 0;
+		case jpiLessOrEqual:
+			return order <= 0;
+		default:
+			return order >= 0;
 	}
-	return true;
+}
+
+/* A property that has been looked up: several signals of a kind often ask for the same one. */
+typedef struct PropertyLookup
+{
+	Label		name;			/* NULL: none yet */
+	bool		is_there;
+	JsonbValue	value;
+} PropertyLookup;
+
+static void
+look_up(PropertyLookup *lookup, JsonbContainer *properties, Label name)
+{
+	if (lookup->name.text && label_equal(lookup->name, name))
+		return;
+	lookup->name = name;
+	lookup->is_there = getKeyJsonValueFromContainer(properties, name.text, name.length, &lookup->value) != NULL;
+}
+
+static bool
+test_holds(const PropertyTest *test, JsonbContainer *properties, PropertyLookup *lookup)
+{
+	JsonbContainer *array;
+
+	look_up(lookup, properties, test->name);
+	if (!lookup->is_there)
+		return false;
+	if (lookup->value.type != jbvBinary || !test->unwraps || !JsonContainerIsArray(lookup->value.val.binary.data))
+		return value_passes(test, &lookup->value);
+	array = lookup->value.val.binary.data;
+	for (uint32 i = 0; i < JsonContainerSize(array); i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (value_passes(test, getIthJsonbValueFromContainer(array, i)))
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -271,31 +424,33 @@ condition_holds(JsonPath *condition, Jsonb *properties)
 	return result;
 }
 
-/* Whether properties match. */
-bool
-property_matcher_matches(const PropertyMatcher *matcher, Jsonb *properties)
+/* Whether properties match; "lookup" is kept for the next matcher of the same properties. */
+static bool
+matches(const PropertyMatcher *matcher, Jsonb *properties, PropertyLookup *lookup)
 {
 	if (!JB_ROOT_IS_OBJECT(properties))
 		return false;
 
-	if (matcher->match)
+	for (int i = 0; i < matcher->ntests; i++)
+		if (!test_holds(&matcher->tests[i], &properties->root, lookup))
+			return false;
+	if (matcher->match && !matcher->match_is_tested)
 	{
-		if (matcher->flat)
-		{
-			if (!contains_flat(&properties->root, matcher))
-				return false;
-		}
-		else
-		{
-			JsonbIterator *have = JsonbIteratorInit(&properties->root);
-			JsonbIterator *want = JsonbIteratorInit(&matcher->match->root);
+		JsonbIterator *have = JsonbIteratorInit(&properties->root);
+		JsonbIterator *want = JsonbIteratorInit(&matcher->match->root);
 
-			if (!JsonbDeepContains(&have, &want))
-				return false;
-		}
+		if (!JsonbDeepContains(&have, &want))
+			return false;
 	}
+	return matcher->condition == NULL || matcher->condition_is_tested || condition_holds(matcher->condition, properties);
+}
 
-	return matcher->condition == NULL || condition_holds(matcher->condition, properties);
+bool
+property_matcher_matches(const PropertyMatcher *matcher, Jsonb *properties)
+{
+	PropertyLookup lookup = {0};
+
+	return matches(matcher, properties, &lookup);
 }
 
 /* Whether a matcher accepts unknown properties, which are treated as {}. */
@@ -466,8 +621,11 @@ match(const SignalSet *set, const Event *event)
 	KindEntry  *entry = kind_lookup(set->kinds, name);
 	const Signal *chains[2] = {entry ? entry->signals : NULL, set->any_kind};
 	Jsonb	   *properties = NULL;
+	PropertyLookup lookup;
 	bool		fetched = false;
 	int			n = 0;
+
+	lookup.name.text = NULL;
 
 	for (int i = 0; i < 2; i++)
 	{
@@ -479,7 +637,7 @@ match(const SignalSet *set, const Event *event)
 				if (!fetched)
 					properties = event->fetch_properties(event->row);
 				fetched = true;
-				if (properties == NULL ? !signal->matches_nothing : !property_matcher_matches(&signal->matcher, properties))
+				if (properties == NULL ? !signal->matches_nothing : !matches(&signal->matcher, properties, &lookup))
 					continue;
 			}
 			set->matched[n++] = signal->signal_id;

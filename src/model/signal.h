@@ -4,6 +4,7 @@
 #ifndef LEADSCORE_SIGNAL_H
 #define LEADSCORE_SIGNAL_H
 
+#include "label.h"
 #include "model/document.h"
 #include "timeline/local_day.h"
 #include "timeline/timeline.h"
@@ -11,14 +12,24 @@
 #include "utils/jsonb.h"
 #include "utils/jsonpath.h"
 
+/* A comparison of one property with a constant. */
+typedef struct PropertyTest
+{
+	Label		name;
+	JsonPathItemType comparison;	/* jpiEqual and the like, or jpiStartsWith */
+	JsonbValue	constant;		/* a scalar */
+	bool		unwraps;		/* of an array, it is enough that an element compares so */
+} PropertyTest;
+
 /* A condition on the properties of an event, or on a profile. */
 typedef struct PropertyMatcher
 {
 	Jsonb	   *match;			/* properties @> match, or NULL */
 	JsonPath   *condition;		/* properties @@ condition, or NULL */
-	bool		flat;			/* match has only scalar members: */
-	int			nmembers;
-	JsonbValue *members;		/* name, value, name, value, ... */
+	bool		match_is_tested;	/* the tests say all of match */
+	bool		condition_is_tested;	/* the tests say all of condition */
+	int			ntests;
+	PropertyTest *tests;		/* all must hold */
 } PropertyMatcher;
 
 /* One event signal. */

@@ -118,3 +118,43 @@ FROM serial_total;
 SELECT timeline_agg((SELECT test_signals()), kind, at, value, properties) FROM many WHERE n = 3;
 SELECT timeline_agg((SELECT test_signals()), kind, at, value, properties) IS NULL AS nothing FROM many WHERE n < 0;
 SELECT timeline_sum(timeline) IS NULL AS nothing FROM serial WHERE lead < 0;
+
+-- A condition counts what jsonpath says, and a match what @> says, however they are compiled: each comparison with each
+-- constant, random conjunctions, and conditions that are more than these, of each pair of values.
+CREATE TEMP TABLE value AS SELECT n - 1 AS n, nullif(v, 'none')::jsonb AS value
+FROM unnest(ARRAY['none', 'null', 'true', 'false', '0', '-1', '1', '1.00', '100', '99.995', '1e2', '""', '"a"', '"ab"', '"b"', '"/docs/a"', '"ä"', '"100"',
+	'[]', '["/docs"]', '[1, "ab"]', '[null]', '[[1]]', '[{"a": 1}, true, 100]', '{}', '{"a": 1}']) WITH ORDINALITY v (v, n);
+CREATE TEMP TABLE properties AS
+SELECT a.n * 100 + b.n AS n, '{"x": 1}'::jsonb || CASE WHEN a.value IS NULL THEN '{}' ELSE jsonb_build_object('a', a.value) END ||
+	CASE WHEN b.value IS NULL THEN '{}' ELSE jsonb_build_object('b c', b.value) END AS properties
+FROM value a, value b;
+SELECT setseed(0.5);
+CREATE TEMP TABLE comparison AS
+SELECT format('%s %s %s', p, o, c) AS condition
+FROM unnest('{$.a,"$.\"b c\""}'::text[]) p, unnest('{==,!=,<>,<,<=,>,>=,starts with}'::text[]) o,
+	unnest(ARRAY['null', 'true', 'false', '0', '-1', '1.0', '100', '99.99', '""', '"a"', '"ab"', '"/docs"', '"ä"', '"100"']) c
+WHERE o <> 'starts with' OR c LIKE '"%';
+CREATE TEMP TABLE said AS
+SELECT row_number() OVER () AS signal_id, c.condition, c.match
+FROM (
+	SELECT condition, NULL::jsonb AS match FROM comparison
+	UNION ALL SELECT 'strict ' || condition, NULL FROM comparison
+	UNION ALL (SELECT x.condition || ' && ' || y.condition, NULL FROM comparison x, comparison y ORDER BY random() LIMIT 300)
+	UNION ALL (SELECT x.condition || ' || ' || y.condition, NULL FROM comparison x, comparison y ORDER BY random() LIMIT 50)
+	UNION ALL (SELECT format('!(%s) && %s', x.condition, y.condition), NULL FROM comparison x, comparison y ORDER BY random() LIMIT 50)
+	UNION ALL SELECT c, NULL FROM unnest(ARRAY['1 == $.a', '$.a == $."b c"', '$.a.a == 1', '$.a[*] == 1', '$[*].a == 1', '$.* == 1', '$.a + 1 == 2', '-$.a == 1',
+		'$ == 1', '($.a == 1) is unknown', 'exists($.a)', '$.a.size() == 2', '($.a == 1 && $.x == 1)',
+		'$.a == 1 && ($.x == 1 && $.x < 2)', '$.a like_regex "^a"', '"ab" starts with "a" && $.x == 1', '$.a == -(-1)', '$.nothing != null']) c
+	UNION ALL SELECT NULL, jsonb_build_object('a', v.value) FROM value v WHERE v.value IS NOT NULL
+	UNION ALL SELECT '$."b c" != "a"', jsonb_build_object('a', v.value, 'x', 1) FROM value v WHERE v.value IS NOT NULL
+) c;
+CREATE TEMP TABLE says AS
+SELECT p.n, s.signal_id FROM properties p, said s
+WHERE (s.condition IS NULL OR p.properties @@ s.condition::jsonpath) AND (s.match IS NULL OR p.properties @> s.match);
+CREATE TEMP TABLE counts AS
+SELECT t.n, e.signal_id
+FROM (SELECT p.n, timeline_agg((SELECT jsonb_build_object('signals', jsonb_agg(jsonb_strip_nulls(jsonb_build_object('signal_id', signal_id, 'condition', condition)) ||
+		CASE WHEN match IS NULL THEN '{}' ELSE jsonb_build_object('match', match) END)) FROM said), 'x', '2026-01-01', NULL, p.properties) AS timeline
+	FROM properties p GROUP BY p.n) t, timeline_entries(t.timeline) e;
+SELECT (SELECT count(*) FROM says) > 50000 AS many, (SELECT count(*) FROM (TABLE says EXCEPT ALL TABLE counts) x) AS missing,
+	(SELECT count(*) FROM (TABLE counts EXCEPT ALL TABLE says) x) AS too_many;
