@@ -1,16 +1,17 @@
 /*
  * gather.c: the timelines of whole tables.
  *
- * Rows in time order name a different lead almost every time, so an aggregate by
- * lead spends most of its time on cache misses. Here rows are matched in batches, and
- * the memory of their leads is prefetched while other rows are processed:
+ * Rows in time order name a different lead almost every time. An aggregate by lead
+ * would wait for memory with each of them, and the longer the more leads there are. So
+ * the matched rows are first put aside in portions, by a hash of their leads. Then one
+ * portion after the other is counted, whose leads fit into a processor's cache:
  *
- *     row ──signals──▶ pending ──hash──▶ slot ──▶ lead ──▶ builder
- *                              each step for the whole batch
+ *     row ──signals──▶ portion ──hash──▶ lead ──▶ builder ──▶ timeline
+ *         while tables are read          when they have been read
  *
- * When the leads need more than maintenance_work_mem, they are put into a sort, and
- * the parts of one lead are added up when they come out of it. So memory use is
- * bounded, and leads can be returned in byte order.
+ * When the rows need more than maintenance_work_mem, they are counted, and their leads
+ * put into a sort; the parts of one lead are added up when they come out of it. So
+ * memory use is bounded, and leads can be returned in byte order.
  *
  * An hour that overflows wraps around. So the sum does not depend on the order of the
  * rows, and equals the sum that the triggers have stored.
@@ -33,34 +34,53 @@
 
 PG_FUNCTION_INFO_V1(gather);
 
-/* Rows in a batch. */
-#define BATCH 256
+/* Portions, of which a row belongs to one by the low bits of its hash. */
+#define PORTION_BITS 8
+#define PORTIONS (1 << PORTION_BITS)
 
-typedef struct GatheredLead
-{
-	TimelineBuilder *builder;
-	int			length;
-	char		lead_id[FLEXIBLE_ARRAY_MEMBER];
-} GatheredLead;
+/*
+ * The rows of a portion lie in chunks of memory, each twice as large as the one before, within these limits, or as large
+ * as a row needs.
+ */
+#define FIRST_CHUNK 512
+#define LAST_CHUNK 8192
 
-typedef struct LeadSlot
-{
-	GatheredLead *lead;
-	uint32		hash;
-} LeadSlot;
+/* The slots of the first portion that is counted; a power of two. */
+#define FIRST_SLOTS 64
 
-/* A row that is to be added to its lead. */
-typedef struct PendingRow
+/* A row that matches signals. The bytes of its lead_id follow the signals. */
+typedef struct MatchedRow
 {
-	const char *lead_id;
-	int			length;
-	uint32		hash;
-	uint32		slot;
+	uint32		hash;			/* of lead_id */
 	int32		hour;
 	int64		value;
+	int32		length;			/* of lead_id */
 	int32		nsignals;
-	int32	   *signals;
-} PendingRow;
+	int32		signals[FLEXIBLE_ARRAY_MEMBER];
+} MatchedRow;
+
+typedef struct Chunk
+{
+	struct Chunk *next;
+	char	   *end;			/* of its rows */
+	char		rows[FLEXIBLE_ARRAY_MEMBER];
+} Chunk;
+
+typedef struct Portion
+{
+	Chunk	   *first;			/* NULL: no rows */
+	Chunk	   *last;
+	char	   *limit;			/* of the last chunk's memory */
+	Size		nentries;		/* that its leads' builders can get: one for each signal of a row */
+} Portion;
+
+/* A lead of the portion that is being counted: a slot of a hash table with open addressing. */
+typedef struct LeadSlot
+{
+	const MatchedRow *row;		/* the first one, which has its lead_id; NULL: the slot is empty */
+	TimelineBuilder *builder;
+	uint32		hash;
+} LeadSlot;
 
 struct Gathering
 {
@@ -71,35 +91,108 @@ struct Gathering
 	RowTally   *tally;			/* NULL: rows are not tallied */
 	TimestampTz now;
 
-	/* leads, in a hash table with open addressing */
+	/* rows */
+	MemoryContext row_context;	/* memory for reading one row */
+	MemoryContext rows_context; /* holds the matched rows */
+	Size		most_entries;	/* of a portion */
+	bool		is_full;		/* there is no memory for more */
+	int			nread;			/* rows since progress was last reported */
+	Portion		portions[PORTIONS];
+
+	/* the leads of one portion */
 	MemoryContext leads_context;
 	LeadSlot   *slots;
 	uint32		nslots;			/* a power of two */
 	uint32		nleads;
 
-	/* rows */
-	MemoryContext row_context;	/* memory for reading one row */
-	MemoryContext batch_context;	/* memory for the pending rows of a batch */
-	int			nread;			/* rows since progress was last reported */
-	int			npending;
-	PendingRow	pending[BATCH];
-
-	/* output of the leads: from the slots or, in order, from a sort */
+	/* output of the leads: from one portion after the other or, in order, from a sort */
 	bool		in_order;
+	int			next_portion;
 	uint32		next_slot;
 	Tuplesortstate *sort;
 	TupleTableSlot *unsorted;	/* the next row to put into the sort */
 	TupleTableSlot *sorted;		/* the next row to come out of it */
+	MemoryContext output_context;	/* holds what goes into the sort, or has come out of it */
 };
+
+/* ---------- rows ---------- */
+
+static inline const char *
+row_lead_id(const MatchedRow *row)
+{
+	return (const char *) &row->signals[row->nsignals];
+}
+
+static inline Size
+row_size(int nsignals, int length)
+{
+	return MAXALIGN(offsetof(MatchedRow, signals) + nsignals * sizeof(int32) + length);
+}
+
+/* The rows, and the largest portion's builders, which can be twice as large as their entries. */
+static Size
+memory_needed(const Gathering *g)
+{
+	return MemoryContextMemAllocated(g->rows_context, false) + 2 * g->most_entries * sizeof(TimelineEntry);
+}
+
+/* Make room for a row in its portion. */
+static MatchedRow *
+portion_add(Gathering *g, Portion *portion, Size size)
+{
+	char	   *place = portion->last ? portion->last->end : NULL;
+
+	if (place == NULL || size > (Size) (portion->limit - place))
+	{
+		Size		former = portion->last ? portion->limit - (char *) portion->last : FIRST_CHUNK / 2;
+		Size		bytes = Max(Min(2 * former, LAST_CHUNK), offsetof(Chunk, rows) + size);
+		Chunk	   *chunk = MemoryContextAlloc(g->rows_context, bytes);
+
+		chunk->next = NULL;
+		*(portion->last ? &portion->last->next : &portion->first) = chunk;
+		portion->last = chunk;
+		portion->limit = (char *) chunk + bytes;
+		place = chunk->rows;
+		g->is_full = memory_needed(g) / 1024 > (Size) maintenance_work_mem;
+	}
+	portion->last->end = place + size;
+	return (MatchedRow *) place;
+}
+
+/* Put aside a row that matches signals. */
+static void
+rows_add(Gathering *g, const SourceRow *read, uint32 hash, int nsignals)
+{
+	Portion    *portion = &g->portions[hash % PORTIONS];
+	MatchedRow *row = portion_add(g, portion, row_size(nsignals, read->lead_id_length));
+
+	portion->nentries += nsignals;
+	g->most_entries = Max(g->most_entries, portion->nentries);
+	row->hash = hash;
+	row->hour = signal_set_hour(g->signals, read->event.hour);
+	row->value = read->event.value;
+	row->length = read->lead_id_length;
+	row->nsignals = nsignals;
+	memcpy(row->signals, g->signals->matched, nsignals * sizeof(int32));
+	memcpy(&row->signals[nsignals], read->lead_id, row->length);
+}
 
 /* ---------- leads ---------- */
 
+/* Start with an empty hash table. */
 static void
 leads_init(Gathering *g, uint32 nslots)
 {
 	g->nslots = nslots;
 	g->nleads = 0;
 	g->slots = MemoryContextAllocExtended(g->leads_context, nslots * sizeof(LeadSlot), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+}
+
+/* The first slot to try for a hash. (The low bits are those of the portion.) */
+static inline uint32
+slot_of(const Gathering *g, uint32 hash)
+{
+	return (hash >> PORTION_BITS) & (g->nslots - 1);
 }
 
 static void
@@ -113,101 +206,89 @@ leads_enlarge(Gathering *g)
 	g->nleads = nleads;
 	for (uint32 i = 0; i < nold; i++)
 	{
-		uint32		slot = old[i].hash & (g->nslots - 1);
+		uint32		slot = slot_of(g, old[i].hash);
 
-		if (old[i].lead == NULL)
+		if (old[i].row == NULL)
 			continue;
-		while (g->slots[slot].lead)
+		while (g->slots[slot].row)
 			slot = (slot + 1) & (g->nslots - 1);
 		g->slots[slot] = old[i];
 	}
 	pfree(old);
 }
 
-static GatheredLead *
-lead_create(Gathering *g, const PendingRow *row)
+static inline bool
+is_of_lead(const MatchedRow *row, const LeadSlot *lead)
 {
-	GatheredLead *lead = MemoryContextAlloc(g->leads_context, offsetof(GatheredLead, lead_id) + row->length);
+	return lead->hash == row->hash && lead->row->length == row->length &&
+		memcmp(row_lead_id(lead->row), row_lead_id(row), row->length) == 0;
+}
 
-	lead->builder = timeline_builder_create(g->leads_context);
-	lead->builder->lenient = true;
-	lead->length = row->length;
-	memcpy(lead->lead_id, row->lead_id, row->length);
-	g->nleads++;
+static LeadSlot *
+lead_of(Gathering *g, const MatchedRow *row)
+{
+	uint32		slot = slot_of(g, row->hash);
+	LeadSlot   *lead;
+
+	while ((lead = &g->slots[slot])->row && !is_of_lead(row, lead))
+		slot = (slot + 1) & (g->nslots - 1);
+	if (lead->row == NULL)
+	{
+		*lead = (LeadSlot) {row, timeline_builder_create(g->leads_context), row->hash};
+		lead->builder->lenient = true;
+		g->nleads++;
+	}
 	return lead;
 }
 
-/* The first slot, from a given one on, that is empty or has the given hash. */
-static inline uint32
-slot_of(const Gathering *g, uint32 hash, uint32 slot)
+/* Count the rows of a portion, in place of those of the one before. */
+static void
+portion_count(Gathering *g, const Portion *portion)
 {
-	while (g->slots[slot].lead && g->slots[slot].hash != hash)
-		slot = (slot + 1) & (g->nslots - 1);
-	return slot;
+	MemoryContextReset(g->leads_context);
+	leads_init(g, g->nslots);
+	for (const Chunk *chunk = portion->first; chunk; chunk = chunk->next)
+		for (const char *p = chunk->rows; p < chunk->end;)
+		{
+			const MatchedRow *row = (const MatchedRow *) p;
+			LeadSlot   *lead;
+
+			CHECK_FOR_INTERRUPTS();
+			if (g->nleads * 2 >= g->nslots)
+				leads_enlarge(g);
+			lead = lead_of(g, row);
+			for (int i = 0; i < row->nsignals; i++)
+				lead->builder = timeline_builder_add(lead->builder, row->signals[i], row->hour, 1, row->value);
+			p += row_size(row->nsignals, row->length);
+		}
 }
 
-/* ---------- rows ---------- */
-
-/* Add the pending rows to their leads. */
-static void
-batch_count(Gathering *g)
+/* The next lead of the portions, with its compacted timeline; NULL at the end. */
+static const LeadSlot *
+next_lead(Gathering *g)
 {
-	while ((g->nleads + BATCH) * 2 > g->nslots)
-		leads_enlarge(g);
-
-	for (int i = 0; i < g->npending; i++)
+	for (;;)
 	{
-		PendingRow *row = &g->pending[i];
-
-		row->slot = row->hash & (g->nslots - 1);
-		__builtin_prefetch(&g->slots[row->slot]);
-	}
-	for (int i = 0; i < g->npending; i++)
-	{
-		PendingRow *row = &g->pending[i];
-
-		row->slot = slot_of(g, row->hash, row->slot);
-		__builtin_prefetch(g->slots[row->slot].lead);
-	}
-	for (int i = 0; i < g->npending; i++)
-	{
-		GatheredLead *lead = g->slots[g->pending[i].slot].lead;
-
-		if (lead)
-			__builtin_prefetch(lead->builder);
-	}
-	for (int i = 0; i < g->npending; i++)
-	{
-		GatheredLead *lead = g->slots[g->pending[i].slot].lead;
-
-		if (lead && lead->builder->n > 1)
-			__builtin_prefetch(&lead->builder->entries[lead->builder->n]);
-	}
-	for (int i = 0; i < g->npending; i++)
-	{
-		PendingRow *row = &g->pending[i];
-		LeadSlot   *slot;
-		TimelineBuilder *builder;
-
-		/* an earlier row of the batch may have taken the slot */
-		for (;;)
+		for (; g->next_slot < g->nslots; g->next_slot++)
 		{
-			row->slot = slot_of(g, row->hash, row->slot);
-			slot = &g->slots[row->slot];
-			if (slot->lead == NULL ||
-				(slot->lead->length == row->length && memcmp(slot->lead->lead_id, row->lead_id, row->length) == 0))
-				break;
-			row->slot = (row->slot + 1) & (g->nslots - 1);
+			LeadSlot   *lead = &g->slots[g->next_slot];
+
+			CHECK_FOR_INTERRUPTS();
+			if (lead->row == NULL)
+				continue;
+			timeline_builder_compact(lead->builder);
+			if (lead->builder->n == 0)
+				continue;
+			g->next_slot++;
+			return lead;
 		}
-		if (slot->lead == NULL)
-			*slot = (LeadSlot) {lead_create(g, row), row->hash};
-		builder = slot->lead->builder;
-		for (int j = 0; j < row->nsignals; j++)
-			builder = timeline_builder_add(builder, row->signals[j], row->hour, 1, row->value);
-		slot->lead->builder = builder;
+		while (g->next_portion < PORTIONS && g->portions[g->next_portion].first == NULL)
+			g->next_portion++;
+		if (g->next_portion == PORTIONS)
+			return NULL;
+		portion_count(g, &g->portions[g->next_portion++]);
+		g->next_slot = 0;
 	}
-	g->npending = 0;
-	MemoryContextReset(g->batch_context);
 }
 
 /* Begin a sort by the bytes of lead_id. */
@@ -230,41 +311,36 @@ sort_begin(Gathering *g)
 	MemoryContextSwitchTo(old);
 }
 
-/* Put all leads into the sort, and start with an empty hash table again. */
+/* Put the leads of all rows into the sort, and forget the rows. */
 static void
 leads_put_out(Gathering *g)
 {
+	const LeadSlot *lead;
+
 	if (g->sort == NULL)
 		sort_begin(g);
-
-	for (uint32 i = 0; i < g->nslots; i++)
+	while ((lead = next_lead(g)) != NULL)
 	{
-		GatheredLead *lead = g->slots[i].lead;
-		MemoryContext old;
+		MemoryContext old = MemoryContextSwitchTo(g->output_context);
 
-		CHECK_FOR_INTERRUPTS();
-		if (lead == NULL)
-			continue;
-		timeline_builder_compact(lead->builder);
-		if (lead->builder->n == 0)
-			continue;
-		old = MemoryContextSwitchTo(g->batch_context);
 		ExecClearTuple(g->unsorted);
-		g->unsorted->tts_values[0] = PointerGetDatum(cstring_to_text_with_len(lead->lead_id, lead->length));
+		g->unsorted->tts_values[0] = PointerGetDatum(cstring_to_text_with_len(row_lead_id(lead->row), lead->row->length));
 		g->unsorted->tts_values[1] = PointerGetDatum(timeline_encode(lead->builder->entries, lead->builder->n));
 		g->unsorted->tts_isnull[0] = g->unsorted->tts_isnull[1] = false;
 		ExecStoreVirtualTuple(g->unsorted);
 		tuplesort_puttupleslot(g->sort, g->unsorted);
 		MemoryContextSwitchTo(old);
-		if (i % 64 == 0)
-			MemoryContextReset(g->batch_context);
+		MemoryContextReset(g->output_context);
 	}
-	MemoryContextReset(g->batch_context);
 	MemoryContextReset(g->leads_context);
-	leads_init(g, 4 * BATCH);
+	MemoryContextReset(g->rows_context);
+	memset(g->portions, 0, sizeof(g->portions));
+	g->most_entries = 0;
+	g->next_portion = 0;
+	g->is_full = false;
 }
 
-/* Whether a lead belongs to our part: by the high bits of its hash, since the low bits choose its slot. */
+/* Whether a lead belongs to our part: by the high bits of its hash, since the low bits choose its portion. */
 static inline bool
 is_ours(const Gathering *g, uint32 hash)
 {
@@ -303,41 +379,27 @@ static bool
 gather_row(Reading *reading, TupleTableSlot *slot, void *argument)
 {
 	Gathering  *g = argument;
-	PendingRow *row = &g->pending[g->npending];
 	MemoryContext old = MemoryContextSwitchTo(g->row_context);
 	SourceRow	read;
 	bool		is_event = source_read(reading, slot, &read);
+	int			nsignals = 0;
+	uint32		hash;
 
 	if (++g->nread == PROGRESS_ROWS)
 	{
 		progress_advance("reading", g->nread);
 		g->nread = 0;
 	}
-	row->nsignals = 0;
-	if (is_event &&
-		is_ours(g, row->hash = hash_bytes((const unsigned char *) read.lead_id, read.lead_id_length)))
-		row->nsignals = signal_set_match(g->signals, &read.event);
+	if (is_event && is_ours(g, hash = hash_bytes((const unsigned char *) read.lead_id, read.lead_id_length)))
+		nsignals = signal_set_match(g->signals, &read.event);
 	if (g->tally)
-		tally(g, reading, slot, is_event, &read, row->nsignals);
-	if (row->nsignals > 0)
-	{
-		MemoryContextSwitchTo(g->batch_context);
-		row->length = read.lead_id_length;
-		row->lead_id = memcpy(palloc(row->length), read.lead_id, row->length);
-		row->hour = signal_set_hour(g->signals, read.event.hour);
-		row->value = read.event.value;
-		row->signals = memcpy(palloc(row->nsignals * sizeof(int32)), g->signals->matched, row->nsignals * sizeof(int32));
-		g->npending++;
-	}
+		tally(g, reading, slot, is_event, &read, nsignals);
+	if (nsignals > 0)
+		rows_add(g, &read, hash, nsignals);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(g->row_context);
-
-	if (g->npending == BATCH)
-	{
-		batch_count(g);
-		if (MemoryContextMemAllocated(g->leads_context, false) / 1024 > (Size) maintenance_work_mem)
-			leads_put_out(g);
-	}
+	if (g->is_full)
+		leads_put_out(g);
 	return true;
 }
 
@@ -353,10 +415,11 @@ gather_begin(const SignalSet *signals, bool in_order)
 	g->signals = signals;
 	g->parts = 1;
 	g->in_order = in_order;
-	g->leads_context = AllocSetContextCreate(CurrentMemoryContext, "leadscore gathered leads", ALLOCSET_DEFAULT_SIZES);
 	g->row_context = AllocSetContextCreate(CurrentMemoryContext, "leadscore row", ALLOCSET_DEFAULT_SIZES);
-	g->batch_context = AllocSetContextCreate(CurrentMemoryContext, "leadscore gathered rows", ALLOCSET_DEFAULT_SIZES);
-	leads_init(g, 4 * BATCH);
+	g->rows_context = AllocSetContextCreate(CurrentMemoryContext, "leadscore gathered rows", ALLOCSET_DEFAULT_SIZES);
+	g->leads_context = AllocSetContextCreate(CurrentMemoryContext, "leadscore gathered leads", ALLOCSET_DEFAULT_SIZES);
+	g->output_context = AllocSetContextCreate(CurrentMemoryContext, "leadscore gathered lead", ALLOCSET_SMALL_SIZES);
+	g->nslots = g->next_slot = FIRST_SLOTS;
 	return g;
 }
 
@@ -374,7 +437,6 @@ gather_table(Gathering *g, Relation relation, Jsonb *mapping, bool with_children
 {
 	source_read_table(relation, mapping, with_children, lead_ids, kinds,
 					  g->part == 0 ? "its rows are left out" : NULL, gather_row, g);
-	batch_count(g);
 	progress_advance("reading", g->nread);
 	g->nread = 0;
 }
@@ -397,22 +459,14 @@ gather_next(Gathering *g, const char **lead_id, int *length, TimelineBuilder **b
 {
 	if (g->sort == NULL)
 	{
-		while (g->next_slot < g->nslots)
-		{
-			GatheredLead *lead = g->slots[g->next_slot++].lead;
+		const LeadSlot *found = next_lead(g);
 
-			CHECK_FOR_INTERRUPTS();
-			if (lead == NULL)
-				continue;
-			timeline_builder_compact(lead->builder);
-			if (lead->builder->n == 0)
-				continue;
-			*lead_id = lead->lead_id;
-			*length = lead->length;
-			*builder = lead->builder;
-			return true;
-		}
-		return false;
+		if (found == NULL)
+			return false;
+		*lead_id = row_lead_id(found->row);
+		*length = found->row->length;
+		*builder = found->builder;
+		return true;
 	}
 
 	/* the parts of a lead are adjacent in the sort */
@@ -422,11 +476,11 @@ gather_next(Gathering *g, const char **lead_id, int *length, TimelineBuilder **b
 		text	   *lead;
 
 		CHECK_FOR_INTERRUPTS();
-		MemoryContextReset(g->batch_context);
-		old = MemoryContextSwitchTo(g->batch_context);
+		MemoryContextReset(g->output_context);
+		old = MemoryContextSwitchTo(g->output_context);
 		slot_getallattrs(g->sorted);
 		lead = DatumGetTextPCopy(g->sorted->tts_values[0]);
-		*builder = timeline_builder_create(g->batch_context);
+		*builder = timeline_builder_create(g->output_context);
 		(*builder)->lenient = true;
 		do
 		{
@@ -456,9 +510,10 @@ gather_end(Gathering *g)
 		ExecDropSingleTupleTableSlot(g->sorted);
 		tuplesort_end(g->sort);
 	}
-	MemoryContextDelete(g->leads_context);
 	MemoryContextDelete(g->row_context);
-	MemoryContextDelete(g->batch_context);
+	MemoryContextDelete(g->rows_context);
+	MemoryContextDelete(g->leads_context);
+	MemoryContextDelete(g->output_context);
 	pfree(g);
 }
 

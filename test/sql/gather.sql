@@ -29,6 +29,16 @@ CREATE TABLE parallel AS SELECT * FROM source_timelines();
 SELECT count(*) AS leads, count(*) FILTER (WHERE s.timeline = p.timeline) AS equal FROM serial s FULL JOIN parallel p USING (lead_id);
 SELECT count(*) FROM verify();
 
+-- So are those that are put together from parts, because memory is full before all rows are read.
+BEGIN;
+INSERT INTO visit SELECT customer, happened_at + n * interval '1 year', page FROM visit, generate_series(1, 6) n;
+CREATE TABLE whole AS SELECT * FROM source_timelines();
+SET LOCAL maintenance_work_mem = '1MB';
+SET LOCAL max_parallel_workers_per_gather = 0;
+CREATE TABLE parts AS SELECT * FROM source_timelines();
+SELECT count(*) AS leads, count(*) FILTER (WHERE w.timeline = p.timeline) AS equal FROM whole w FULL JOIN parts p USING (lead_id);
+ROLLBACK;
+
 -- Each lead is in one part.
 SELECT mapping FROM source WHERE source = 'visit'::regclass \gset
 EXPLAIN (COSTS OFF) SELECT * FROM gather('{visit}', ARRAY[:'mapping'::jsonb], signals(), NULL, NULL, 0, 2)
