@@ -217,7 +217,7 @@ BEGIN
 	FOREACH present IN ARRAY ARRAY(SELECT q.target::pg_catalog.oid FROM leadscore.tracked_query q ORDER BY 1) LOOP
 		BEGIN
 			IF NOT leadscore_internal.refresh_query(present, false) THEN
-				RAISE NOTICE USING MESSAGE = pg_catalog.format('%s is not refreshed: another transaction is writing it', present::pg_catalog.regclass);
+				RAISE NOTICE USING MESSAGE = pg_catalog.format('%s is not refreshed: another session has locked it', present::pg_catalog.regclass);
 			END IF;
 		EXCEPTION WHEN OTHERS THEN
 			GET STACKED DIAGNOSTICS reason = MESSAGE_TEXT, details = PG_EXCEPTION_DETAIL;

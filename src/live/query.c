@@ -18,6 +18,7 @@
 
 #include "access/table.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "parser/analyze.h"
 #include "parser/parser.h"
@@ -233,10 +234,28 @@ write_differences(Relation target, const char *query)
 	restore_user(user);
 }
 
+/* How often, and how long in between, a lock is tried. */
+#define LOCK_ATTEMPTS 100
+#define LOCK_PAUSE 10000		/* microseconds */
+
+/* Lock a table unless another session keeps it locked for a second: autovacuum needs less, as a rule. */
+static bool
+lock_soon(Oid table)
+{
+	for (int i = 0; !ConditionalLockRelationOid(table, ShareRowExclusiveLock); i++)
+	{
+		if (i == LOCK_ATTEMPTS)
+			return false;
+		pg_usleep(LOCK_PAUSE);
+		CHECK_FOR_INTERRUPTS();
+	}
+	return true;
+}
+
 /*
  * refresh_query(target, wait): SHARE ROW EXCLUSIVE conflicts with other writers, but
  * not with readers. Returns false if there is nothing to refresh or, without "wait",
- * if another transaction holds a conflicting lock.
+ * if another session keeps a conflicting lock.
  */
 Datum
 refresh_query(PG_FUNCTION_ARGS)
@@ -254,7 +273,7 @@ refresh_query(PG_FUNCTION_ARGS)
 		PG_RETURN_BOOL(false);
 	if (PG_GETARG_BOOL(1))
 		LockRelationOid(target, ShareRowExclusiveLock);
-	else if (!ConditionalLockRelationOid(target, ShareRowExclusiveLock))
+	else if (!lock_soon(target))
 		PG_RETURN_BOOL(false);
 	/* it may have been dropped while we waited for the lock */
 	if (get_rel_relkind(target) != RELKIND_RELATION)
