@@ -49,6 +49,16 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.own_profile(text, jsonb) IS 'the profile of a lead without what its aliases have, of the one with them';
 
+-- A lead that has aliases may have events on other workers, too.
+CREATE VIEW leadscore_internal.whole_lead AS
+SELECT v.lead_id, v.timeline, v.profile FROM leadscore_internal.visible_lead v
+WHERE NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.lead_id = v.lead_id);
+
+COMMENT ON VIEW leadscore_internal.whole_lead IS 'on a worker: the leads of visible_lead that have all their events here';
+COMMENT ON COLUMN leadscore_internal.whole_lead.lead_id IS 'the lead';
+COMMENT ON COLUMN leadscore_internal.whole_lead.timeline IS 'what it did; NULL: nothing';
+COMMENT ON COLUMN leadscore_internal.whole_lead.profile IS 'its attributes; NULL: none';
+
 CREATE FUNCTION leadscore_internal.split_leads() RETURNS TABLE (lead_id text, name text, timeline leadscore.timeline, profile jsonb)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -76,8 +86,7 @@ BEGIN
 	RETURN QUERY
 	SELECT v.lead_id, NULL::text, NULL::leadscore.timeline, NULL::jsonb,
 		leadscore.appraise(CASE WHEN leadscore_internal.treated(salt, share, v.lead_id) THEN treatment ELSE control END, v.timeline, v.profile, at)
-	FROM leadscore_internal.visible_lead v
-	WHERE NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.lead_id = v.lead_id);
+	FROM leadscore_internal.whole_lead v;
 	RETURN QUERY SELECT s.lead_id, s.name, s.timeline, s.profile, NULL::leadscore.appraisal FROM leadscore_internal.split_leads() s;
 END
 $$;
@@ -97,8 +106,7 @@ BEGIN
 	FROM (
 		SELECT leadscore.score(CASE WHEN leadscore_internal.treated(salt, share, v.lead_id) THEN treatment ELSE control END, v.timeline, v.profile, at) AS score,
 			v.lead_id, v.timeline, v.profile
-		FROM leadscore_internal.visible_lead v
-		WHERE NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.lead_id = v.lead_id)
+		FROM leadscore_internal.whole_lead v
 		ORDER BY 1 DESC, 2
 		LIMIT (request ->> 'n')::bigint
 	) r;
@@ -133,9 +141,8 @@ $$;
 CREATE FUNCTION leadscore_internal.leads_here(request jsonb) RETURNS TABLE (lead_id text, name text, timeline leadscore.timeline, profile jsonb)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT v.lead_id, v.lead_id, v.timeline, v.profile FROM leadscore_internal.visible_lead v
-	WHERE NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.lead_id = v.lead_id)
-	AND leadscore_internal.takes_part(v.lead_id, NULL::integer, (request ->> 'share')::float8)
+	SELECT v.lead_id, v.lead_id, v.timeline, v.profile FROM leadscore_internal.whole_lead v
+	WHERE leadscore_internal.takes_part(v.lead_id, NULL::integer, (request ->> 'share')::float8)
 	UNION ALL
 	SELECT s.* FROM leadscore_internal.split_leads() s
 	WHERE leadscore_internal.takes_part(s.lead_id, NULL::integer, (request ->> 'share')::float8)
@@ -150,9 +157,8 @@ BEGIN
 	FOR served IN SELECT c.card, c.scorecard, c.treated, c.salt, c.share, c.instants FROM leadscore_internal.cards_of_history(request) c LOOP
 		RETURN QUERY
 		SELECT served.card, leadscore_internal.census(served.scorecard, v.timeline, v.profile, served.instants), NULL::text, NULL::text, NULL::leadscore.timeline, NULL::jsonb
-		FROM leadscore_internal.visible_lead v
-		WHERE NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.lead_id = v.lead_id)
-		AND (served.treated IS NULL OR leadscore_internal.treated(served.salt, served.share, v.lead_id) = served.treated);
+		FROM leadscore_internal.whole_lead v
+		WHERE served.treated IS NULL OR leadscore_internal.treated(served.salt, served.share, v.lead_id) = served.treated;
 	END LOOP;
 	RETURN QUERY SELECT NULL::bigint, NULL::float8[], s.* FROM leadscore_internal.split_leads() s;
 END

@@ -216,7 +216,7 @@ DECLARE
 	at CONSTANT timestamptz := request ->> 'at';
 BEGIN
 	RETURN QUERY SELECT leadscore_internal.compare_part(before, after, v.lead_id, v.timeline, v.profile, at)
-		FROM leadscore_internal.visible_lead v WHERE NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.lead_id = v.lead_id);
+		FROM leadscore_internal.whole_lead v;
 END
 $$;
 
@@ -284,7 +284,7 @@ DECLARE
 	zone CONSTANT text := request ->> 'time_zone';
 BEGIN
 	RETURN QUERY SELECT leadscore_internal.fit_clv_part(v.timeline, signal_id, until, unit, zone)
-		FROM leadscore_internal.visible_lead v WHERE NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.lead_id = v.lead_id);
+		FROM leadscore_internal.whole_lead v;
 END
 $$;
 
