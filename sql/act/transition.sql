@@ -230,6 +230,11 @@ CREATE FUNCTION leadscore_internal.see_written() RETURNS void
 
 COMMENT ON FUNCTION leadscore_internal.see_written() IS 'logs segment changes of the leads that the transaction has written, without waiting for its end';
 
+CREATE FUNCTION leadscore_internal.leave_to_look() RETURNS void
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
+
+COMMENT ON FUNCTION leadscore_internal.leave_to_look() IS 'leaves the leads that the subtransaction has written to the next look, which compares all';
+
 CREATE FUNCTION leadscore_internal.lock_lead_rows(lead_ids text[], wait boolean) RETURNS text[]
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 

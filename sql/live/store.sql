@@ -1408,6 +1408,7 @@ CREATE FUNCTION leadscore_internal.follow_drop(dropped regclass) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	is_worker CONSTANT boolean := EXISTS (SELECT FROM leadscore_internal.worker);
 	tracked record;
 BEGIN
 	PERFORM leadscore_internal.check_sources_seen();
@@ -1419,6 +1420,8 @@ BEGIN
 	LOOP
 		BEGIN
 			PERFORM leadscore_internal.add_rows(tracked.source, tracked.feeds, tracked.mapping, subtract => true);
+			-- a shard may have moved: its leads are where it is now, and have not changed
+			PERFORM leadscore_internal.leave_to_look() WHERE is_worker;
 		EXCEPTION WHEN data_exception OR undefined_object OR undefined_function OR undefined_column OR program_limit_exceeded THEN
 			PERFORM leadscore_internal.note_everybody();
 			PERFORM leadscore_internal.note_due(dropped::oid, 'its rows could not be taken out'::text);

@@ -55,6 +55,7 @@
 #include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(see_written);
+PG_FUNCTION_INFO_V1(leave_to_look);
 
 void		_PG_init(void);
 
@@ -926,6 +927,18 @@ see_written(PG_FUNCTION_ARGS)
 	take_touched(touched);
 	compare_touched(touched);
 	end_touched(touched);
+	PG_RETURN_VOID();
+}
+
+/* leave_to_look(): what this subtransaction has written so far is merged and compared by the next look. */
+Datum
+leave_to_look(PG_FUNCTION_ARGS)
+{
+	if (level && level->nest == GetCurrentTransactionNestLevel())
+	{
+		names_end(&level->appended);
+		end_touched(level->touched);
+	}
 	PG_RETURN_VOID();
 }
 

@@ -99,7 +99,7 @@ my %functions = (
 	  . q{
 		figures_of due_days event_moments month_number channel_names model_stages month_of month_start conversions monthly_figure_rows sales_cycle_rows funnel_rows attribution_rows
 		rfm_lead_now offer_figure_now experiment_figure_now write_segment_days write_model_quality
-		query_refreshed deliver insert_query key_columns difference_statement follow_tables follow_drop look_at_columns look_at_names look_at_own note_dropped note_subscribed check_trigger utf8 check_seen is_seen check_sources_seen lock_by_name release_timelines lock_lead_rows
+		query_refreshed deliver insert_query key_columns difference_statement follow_tables follow_drop leave_to_look look_at_columns look_at_names look_at_own note_dropped note_subscribed check_trigger utf8 check_seen is_seen check_sources_seen lock_by_name release_timelines lock_lead_rows
 		add_edges add_paths append_look_again change_edges has_edges identified_lead is_tracked keep_edges look_again make_aliases move_names point_aliases remove_paths settle
 		give_up_row append_delta wait_for_names try_names try_aliases try_leads line_is_free lead_now has_aliases names_are_seen aliases_are_seen append_change remove_change change_waits
 		waiting_lead waiting_changes is_first_change statement_is_running change_problem moved_timelines begin_parting try_sources try_table try_change make_change
