@@ -491,8 +491,22 @@ AS $$
 	WHERE model = name AND active AND NOT seen
 $$;
 
+CREATE FUNCTION leadscore_internal.end_watching(name text) RETURNS boolean
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	UPDATE leadscore.watched_model w SET active = false WHERE w.model = name AND w.active;
+	IF NOT FOUND THEN
+		RETURN false;
+	END IF;
+	PERFORM leadscore_internal.send('end_watching(d.document ->> ''model'')'::text, jsonb_build_object('model', name)) WHERE leadscore_internal.has_distributed();
+	RETURN true;
+END
+$$;
+
 COMMENT ON FUNCTION leadscore_internal.begin_watching(text, boolean) IS 'from its commit on, writers watch a model';
 COMMENT ON FUNCTION leadscore_internal.finish_watching(text, jsonb) IS 'notes that every lead has been looked at, by a model as it was when that began';
+COMMENT ON FUNCTION leadscore_internal.end_watching(text) IS 'a model is no longer watched, on all servers in this transaction; false: it was not';
 
 CREATE PROCEDURE leadscore.watch(model text DEFAULT 'default', notify boolean DEFAULT true)
 	LANGUAGE plpgsql
@@ -531,9 +545,7 @@ AS $$
 DECLARE
 	name CONSTANT text := leadscore_internal.model_named(model);
 BEGIN
-	PERFORM leadscore_internal.on_workers(format('SELECT leadscore.unwatch(w.model) FROM leadscore.watched_model w WHERE w.active AND w.model = %L', name));
-	UPDATE leadscore.watched_model w SET active = false WHERE w.model = name AND w.active;
-	IF NOT FOUND THEN
+	IF NOT leadscore_internal.end_watching(name) THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('model "%s" is not watched', name),
 			DETAIL = 'Its transitions are not logged.',
 			HINT = leadscore_internal.known('watched models'::text, ARRAY(SELECT w.model FROM leadscore.watched_model w WHERE w.active ORDER BY 1));

@@ -68,7 +68,7 @@ my %functions = (
 		unlock_rebuild check_read_committed
 		everything_about person_tables row_as_json rows_of_person scores_of_person timeline_of_person names_of forgotten_at leave_tombstones drop_tombstone prune_tombstones
 		forget count_rows check_lead_id lock_person lock_vouchers try_unidentify fold_leads rebuild_is_at_work check_not_running postpone_rebuild lock_derivations lock_crm_numbers lock_figures derive are_all_due derive_once duration affinity make_signals check_property check_kinds
-		refresh_crm refresh_crm_at crm_forget refresh_segments refresh_here refresh_split_segments check_no_leads hand_over_states borrow_split_leads return_split_leads refresh_figures see_changes look watch unwatch begin_watching finish_watching leads_to_see see_written see_batch
+		refresh_crm refresh_crm_at crm_forget refresh_segments refresh_here refresh_split_segments check_no_leads hand_over_states borrow_split_leads return_split_leads refresh_figures see_changes look watch unwatch begin_watching finish_watching end_watching leads_to_see see_written see_batch
 		drop_consumer watched_documents look_completed prune_changes expire_vouchers offer_result money to_unit offer_named check_offer_gone check_counted voucher_key issue_offer resume_offer revoke_vouchers in_restore schedule unschedule prune_runs has_cron job_problem jobs cron_line note_scheduled shell_word},
 	# nobody but the owner: rights to others
 	internal => q{
