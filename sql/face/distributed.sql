@@ -14,7 +14,7 @@ COMMENT ON FUNCTION leadscore_internal.cards_request(text, timestamptz) IS 'what
 CREATE FUNCTION leadscore_internal.card_for(request jsonb, lead_id text) RETURNS jsonb
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT CASE WHEN leadscore_internal.treated(request ->> 'salt', (request ->> 'share')::float8, lead_id) THEN request -> 'treatment' ELSE request -> 'control' END;
+	SELECT nullif(CASE WHEN leadscore_internal.treated(request ->> 'salt', (request ->> 'share')::float8, lead_id) THEN request -> 'treatment' ELSE request -> 'control' END, 'null');
 END;
 
 COMMENT ON FUNCTION leadscore_internal.card_for(jsonb, text) IS 'the scorecard of a lead, of a request';
@@ -77,7 +77,7 @@ CREATE FUNCTION leadscore_internal.scores_here(request jsonb)
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
-	control CONSTANT jsonb := request -> 'control';
+	control CONSTANT jsonb := nullif(request -> 'control', 'null');
 	treatment CONSTANT jsonb := nullif(request -> 'treatment', 'null');
 	salt CONSTANT text := request ->> 'salt';
 	share CONSTANT float8 := request ->> 'share';
@@ -95,7 +95,7 @@ CREATE FUNCTION leadscore_internal.top_here(request jsonb) RETURNS TABLE (lead_i
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
-	control CONSTANT jsonb := request -> 'control';
+	control CONSTANT jsonb := nullif(request -> 'control', 'null');
 	treatment CONSTANT jsonb := nullif(request -> 'treatment', 'null');
 	salt CONSTANT text := request ->> 'salt';
 	share CONSTANT float8 := request ->> 'share';
@@ -269,7 +269,7 @@ BEGIN
 			AS s (segment text, leads bigint, score_sum float8, lowest float8, highest float8, lead_id text, name text, timeline leadscore.timeline, profile jsonb)
 	), defined AS (
 		SELECT DISTINCT ON (c.segment) c.segment, c.position
-		FROM (VALUES (request -> 'control'), (nullif(request -> 'treatment', 'null'))) AS d (card) CROSS JOIN LATERAL leadscore_internal.card_segments(d.card) c ORDER BY 1, 2
+		FROM (VALUES (nullif(request -> 'control', 'null')), (nullif(request -> 'treatment', 'null'))) AS d (card) CROSS JOIN LATERAL leadscore_internal.card_segments(d.card) c ORDER BY 1, 2
 	), part AS (
 		SELECT a.segment, a.leads, a.score_sum, a.lowest, a.highest FROM answer a WHERE a.lead_id IS NULL
 		UNION ALL
@@ -323,6 +323,9 @@ DECLARE
 	instants CONSTANT timestamptz[] := leadscore_internal.instants(since, until, step, time_zone);
 	request CONSTANT jsonb := (SELECT jsonb_agg(to_jsonb(c)) FROM leadscore_internal.serving_cards(model, instants) c);
 BEGIN
+	IF model IS NULL THEN
+		RETURN;
+	END IF;
 	RETURN QUERY
 	WITH answer AS MATERIALIZED (
 		SELECT h.* FROM leadscore_internal.ask('history_here(d.request)'::text, request)

@@ -496,6 +496,7 @@ DECLARE
 	distributed_by text;
 	is_coordinator boolean;
 	has_shards boolean;
+	is_replicated boolean;
 	others text;
 BEGIN
 	IF NOT leadscore_internal.is_distributed(source) THEN
@@ -515,6 +516,13 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('shards of %s lie on the coordinator', source),
 			DETAIL = 'The coordinator has the configuration; the timelines of leads are kept by workers.',
 			HINT = 'SELECT citus_drain_node(...) with the coordinator''s name and port moves them to the workers.';
+	END IF;
+	EXECUTE 'SELECT EXISTS (SELECT FROM pg_catalog.pg_dist_shard s JOIN pg_catalog.pg_dist_placement p ON p.shardid = s.shardid WHERE s.logicalrelid = $1
+		GROUP BY s.shardid HAVING count(*) > 1)' INTO is_replicated USING source;
+	IF is_replicated THEN
+		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('shards of %s lie on several workers each', source),
+			DETAIL = 'Each of these workers would count the same rows.',
+			HINT = format('SELECT undistribute_table(%L), then distribute it with citus.shard_replication_factor = 1.', source::text);
 	END IF;
 	IF distributed_by IS DISTINCT FROM lead_id THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('%s is distributed by "%s", not by the lead', source, distributed_by),
