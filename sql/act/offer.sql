@@ -978,7 +978,7 @@ COMMENT ON FUNCTION leadscore.unredeem(text, text) IS 'undoes redeem() for a can
 
 -- what a change would cost
 
-CREATE FUNCTION leadscore_internal.vouchers_due(offer text, lead_ids text[], at timestamptz) RETURNS bigint
+CREATE FUNCTION leadscore_internal.vouchers_due(offer text, lead_ids text[], at timestamptz, profiles jsonb[] DEFAULT NULL) RETURNS bigint
 	LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
@@ -989,7 +989,7 @@ BEGIN
 		RETURN 0;
 	END IF;
 	SELECT count(*) INTO n
-	FROM unnest(lead_ids) AS l (lead_id)
+	FROM unnest(lead_ids, profiles) AS l (lead_id, profile)
 	WHERE NOT leadscore_internal.is_held_out(o.offer, l.lead_id, o.holdout_share)
 	AND NOT EXISTS (SELECT FROM (
 			SELECT coalesce(a.lead_id, v.lead_id) AS lead_id FROM leadscore.voucher v LEFT JOIN leadscore.lead_alias a ON a.alias = v.lead_id
@@ -998,38 +998,57 @@ BEGIN
 		SELECT FROM leadscore_internal.forgotten_at(leadscore_internal.names_of(l.lead_id)) AS f (forgotten_at)
 		WHERE f.forgotten_at IS NOT NULL AND (o.again_after IS NULL OR f.forgotten_at + o.again_after > at)))
 	AND (o.condition IS NULL OR leadscore.score(leadscore_internal.condition_card(o.condition), NULL::leadscore.timeline,
-		(SELECT p.profile FROM leadscore.current_profile p WHERE p.lead_id = l.lead_id), at) >= 1);
+		CASE WHEN profiles IS NULL THEN (SELECT p.profile FROM leadscore.current_profile p WHERE p.lead_id = l.lead_id) ELSE l.profile END, at) >= 1);
 	RETURN least(n, o.brake,
 		CASE WHEN o.budget IS NOT NULL OR o.max_cost IS NOT NULL AND o.kind <> 'percent'
 			THEN (SELECT count(*) FROM leadscore_internal.offer_slot s WHERE s.offer = o.offer AND s.slot > 0) END);
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.vouchers_due(text, text[], timestamptz) IS 'how many vouchers would be issued to leads that enter an offer''s segment together';
+COMMENT ON FUNCTION leadscore_internal.vouchers_due(text, text[], timestamptz, jsonb[])
+	IS 'how many vouchers would be issued to leads that enter an offer''s segment together; with these profiles, or (NULL) those that they have here';
+
+CREATE FUNCTION leadscore_internal.vouchers_for_entering(model text, at timestamptz, lead_ids text[], segments text[], profiles jsonb[] DEFAULT NULL)
+	RETURNS TABLE (offer text, segment text, kind text, discount numeric, leads bigint, vouchers bigint)
+	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+	WITH entering AS (
+		SELECT n.segment, array_agg(n.lead_id) AS lead_ids, CASE WHEN profiles IS NOT NULL THEN array_agg(n.profile) END AS profiles
+		FROM unnest(lead_ids, segments, profiles) AS n (lead_id, segment, profile)
+		GROUP BY n.segment
+	)
+	SELECT o.offer, o.segment, o.kind, o.discount, coalesce(cardinality(n.lead_ids), 0)::bigint,
+		-- an edit of the model issues vouchers of offers that ask for it
+		CASE WHEN 'model' = ANY (o.issue_on) AND w.model IS NOT NULL THEN leadscore_internal.vouchers_due(o.offer, coalesce(n.lead_ids, '{}'), at, n.profiles) ELSE 0 END
+	FROM leadscore.offer o
+	LEFT JOIN leadscore.watched_model w ON w.model = o.model AND w.active
+	LEFT JOIN entering n ON n.segment = o.segment
+	WHERE o.model = vouchers_for_entering.model AND (o.ends_at > at) IS NOT FALSE
+	ORDER BY o.offer
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.vouchers_for_entering(text, timestamptz, text[], text[], jsonb[])
+	IS 'how many vouchers of each offer of a model would be issued, if leads entered these segments because of an edit';
 
 CREATE FUNCTION leadscore_internal.voucher_preview(document jsonb, model text, at timestamptz)
 	RETURNS TABLE (offer text, segment text, kind text, discount numeric, leads bigint, vouchers bigint)
 	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
-	WITH entering AS (
+	SELECT v.offer, v.segment, v.kind, v.discount, v.leads, v.vouchers
+	FROM (
 		-- as the next look would see them
-		SELECT n.segment, array_agg(n.lead_id) AS lead_ids
+		SELECT array_agg(n.lead_id) AS lead_ids, array_agg(n.segment) AS segments
 		FROM (
 			SELECT e.lead_id, s.segment AS segment_before, leadscore.next_segment(document, e.timeline, e.profile, at, s.segment, s.since) AS segment
 			FROM leadscore_internal.visible_lead e LEFT JOIN leadscore.lead_state s ON s.lead_id = e.lead_id AND s.model = voucher_preview.model
-			WHERE EXISTS (SELECT FROM leadscore.offer o WHERE o.model = voucher_preview.model) OFFSET 0
+			WHERE EXISTS (SELECT FROM leadscore.offer o WHERE o.model = voucher_preview.model)
+			-- (a worker leaves leads with aliases to its coordinator)
+			AND (NOT (SELECT EXISTS (SELECT FROM leadscore_internal.worker)) OR NOT EXISTS (SELECT FROM leadscore.lead_alias a WHERE a.lead_id = e.lead_id))
+			OFFSET 0
 		) n
 		WHERE n.segment IS DISTINCT FROM n.segment_before
-		GROUP BY n.segment
-	)
-	SELECT o.offer, o.segment, o.kind, o.discount, coalesce(cardinality(n.lead_ids), 0)::bigint,
-		-- an edit of the model issues vouchers of offers that ask for it
-		CASE WHEN 'model' = ANY (o.issue_on) AND w.model IS NOT NULL THEN leadscore_internal.vouchers_due(o.offer, coalesce(n.lead_ids, '{}'), at) ELSE 0 END
-	FROM leadscore.offer o
-	LEFT JOIN leadscore.watched_model w ON w.model = o.model AND w.active
-	LEFT JOIN entering n ON n.segment = o.segment
-	WHERE o.model = voucher_preview.model AND (o.ends_at > at) IS NOT FALSE
-	ORDER BY o.offer
+	) e
+	CROSS JOIN LATERAL leadscore_internal.vouchers_for_entering(voucher_preview.model, at, e.lead_ids, e.segments) v
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.voucher_preview(jsonb, text, timestamptz) IS 'how many vouchers of each offer of a model would be issued if a document replaced the model';

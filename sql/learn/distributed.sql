@@ -222,9 +222,40 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.compare_here(jsonb) IS 'on a worker: the scores of its leads by two scorecards';
 
+-- Each server issues vouchers of its own offers, to the leads that it compares.
+
+CREATE FUNCTION leadscore_internal.vouchers_here(request jsonb)
+	RETURNS TABLE (offer text, segment text, kind text, discount numeric, leads bigint, vouchers bigint)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+	SELECT v.offer, v.segment, v.kind, v.discount, v.leads, v.vouchers
+	FROM leadscore_internal.voucher_preview(request -> 'after', request ->> 'model', (request ->> 'at')::timestamptz) v
+$$;
+
+CREATE FUNCTION leadscore_internal.vouchers_of_split_leads(document jsonb, model text, at timestamptz)
+	RETURNS TABLE (offer text, segment text, kind text, discount numeric, leads bigint, vouchers bigint)
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+	SELECT v.offer, v.segment, v.kind, v.discount, v.leads, v.vouchers
+	FROM (
+		SELECT array_agg(n.lead_id) AS lead_ids, array_agg(n.segment) AS segments, array_agg(n.profile) AS profiles
+		FROM (
+			SELECT l.lead_id, l.profile, s.segment AS segment_before, leadscore.next_segment(document, l.timeline, l.profile, at, s.segment, s.since) AS segment
+			FROM leadscore_internal.joined_leads() l LEFT JOIN leadscore.lead_state s ON s.lead_id = l.lead_id AND s.model = vouchers_of_split_leads.model
+			OFFSET 0
+		) n
+		WHERE n.segment IS DISTINCT FROM n.segment_before
+	) e
+	CROSS JOIN LATERAL leadscore_internal.vouchers_for_entering(vouchers_of_split_leads.model, at, e.lead_ids, e.segments, e.profiles) v
+	WHERE EXISTS (SELECT FROM leadscore.offer o WHERE o.model = vouchers_of_split_leads.model)
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.vouchers_here(jsonb) IS 'on a worker: voucher_preview()';
+COMMENT ON FUNCTION leadscore_internal.vouchers_of_split_leads(jsonb, text, timestamptz) IS 'voucher_preview() of a coordinator, for the leads with aliases of all workers';
+
 CREATE FUNCTION leadscore.distributed_preview(document jsonb, model text DEFAULT 'default', at timestamptz DEFAULT now())
 	RETURNS TABLE (part text, segment_before text, segment_after text, quantile float8, lead_id text, leads bigint,
-		score_before float8, score_after float8, change float8)
+		score_before float8, score_after float8, change float8, offer text, vouchers bigint, cost numeric)
 	LANGUAGE plpgsql VOLATILE ROWS 50 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
@@ -237,11 +268,24 @@ BEGIN
 			SELECT w.part FROM leadscore_internal.ask('compare_here(d.request)'::text, jsonb_build_object('before', before, 'after', after, 'at', distributed_preview.at)) AS w (part bytea)
 			UNION ALL
 			SELECT leadscore_internal.compare_part(before, after, l.lead_id, l.timeline, l.profile, distributed_preview.at) FROM leadscore_internal.joined_leads() l) a);
-	RETURN QUERY SELECT r.* FROM leadscore_internal.comparison_rows(before, after, c) r;
+	RETURN QUERY
+		SELECT r.*, NULL::text, NULL::bigint, NULL::numeric FROM leadscore_internal.comparison_rows(before, after, c) r
+		UNION ALL (
+			SELECT 'voucher', NULL, v.segment, NULL, NULL, sum(v.leads)::bigint, NULL, NULL, NULL, v.offer, sum(v.vouchers)::bigint,
+				CASE WHEN bool_and(v.kind <> 'percent' OR v.vouchers = 0) THEN sum(v.vouchers * v.discount) END
+			FROM (
+				SELECT w.* FROM leadscore_internal.ask('vouchers_here(d.request)'::text, jsonb_build_object('after', after, 'model', before -> 'model', 'at', distributed_preview.at))
+					AS w (offer text, segment text, kind text, discount numeric, leads bigint, vouchers bigint)
+				UNION ALL
+				SELECT l.* FROM leadscore_internal.vouchers_of_split_leads(after, before ->> 'model', distributed_preview.at) l
+			) v
+			GROUP BY v.offer, v.segment
+			ORDER BY v.offer, v.segment
+		);
 END
 $$;
 
-COMMENT ON FUNCTION leadscore.distributed_preview(jsonb, text, timestamptz) IS 'preview() of the leads of all workers, without vouchers';
+COMMENT ON FUNCTION leadscore.distributed_preview(jsonb, text, timestamptz) IS 'preview() of the leads of all workers';
 
 -- fit_clv
 
@@ -345,6 +389,78 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.borrow_leads(float8) IS 'has the leads of all workers, or a share of them, in this server''s tables, until the subtransaction is rolled back';
 
+-- What no signal counts yet is known to the events alone, which stay where they are. What is common on all workers
+-- together is, on one of them, at least as common as on the average.
+
+CREATE FUNCTION leadscore_internal.event_counts_here(request jsonb) RETURNS TABLE (kind text, key text, value jsonb, events bigint)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+	SELECT c.kind, c.key, c.value, c.events
+	FROM leadscore_internal.event_counts((request -> 'at_least')::bigint, (request ->> 'share')::float8, nullif(request -> 'wanted', 'null')) c
+	UNION ALL
+	SELECT NULL, NULL, NULL, NULL WHERE EXISTS (SELECT FROM leadscore.archive)
+$$;
+
+CREATE FUNCTION leadscore_internal.event_counts_of_workers(at_least bigint, share float8)
+	RETURNS TABLE (kind text, key text, value jsonb, events bigint)
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+	workers CONSTANT bigint := (SELECT count(DISTINCT p.group_id) FROM leadscore_internal.placements() p);
+	at_least_here CONSTANT bigint := (at_least + workers - 1) / workers;
+	request CONSTANT jsonb := jsonb_build_object('at_least', at_least_here, 'share', nullif(share, 1));
+	archived boolean;
+	wanted jsonb;
+BEGIN
+	-- the ten commonest of each property, and those that may be
+	WITH answer AS MATERIALIZED (
+		SELECT a.* FROM leadscore_internal.ask('event_counts_here(d.request)'::text, request) AS a (kind text, key text, value jsonb, events bigint)
+	), bound AS (
+		SELECT a.kind, a.key, a.value, sum(a.events) AS events, sum(a.events) + (workers - count(*)) * (at_least_here - 1) AS most
+		FROM answer a WHERE a.key IS NOT NULL GROUP BY a.kind, a.key, a.value
+	), ranked AS (
+		SELECT b.*, nth_value(b.events, 10) OVER (PARTITION BY b.kind, b.key ORDER BY b.events DESC ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS tenth
+		FROM bound b
+	)
+	SELECT (SELECT bool_or(a.events IS NULL) FROM answer a), coalesce(jsonb_agg(jsonb_build_object('kind', r.kind, 'key', r.key, 'value', r.value)), '[]')
+	INTO archived, wanted FROM ranked r WHERE r.most >= greatest(at_least, r.tenth);
+	IF archived THEN
+		RETURN;
+	END IF;
+	RETURN QUERY
+	SELECT a.kind, a.key, a.value, sum(a.events)::bigint
+	FROM leadscore_internal.ask('event_counts_here(d.request)'::text, request || jsonb_build_object('at_least', 1, 'wanted', wanted))
+		AS a (kind text, key text, value jsonb, events bigint)
+	GROUP BY a.kind, a.key, a.value
+	HAVING a.key IS NULL OR sum(a.events) >= at_least;
+END
+$$;
+
+CREATE FUNCTION leadscore_internal.fresh_timelines_here(request jsonb) RETURNS TABLE (lead_id text, timeline leadscore.timeline)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+	SELECT f.lead_id, f.timeline FROM leadscore_internal.fresh_timelines(request - 'share') f
+	WHERE leadscore_internal.takes_part(f.lead_id, NULL::integer, nullif((request -> 'share')::float8, 1))
+$$;
+
+CREATE FUNCTION leadscore_internal.fresh_timelines_of_workers(fresh_signals jsonb) RETURNS TABLE (lead_id text, timeline leadscore.timeline)
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+#variable_conflict use_column
+BEGIN
+	RETURN QUERY
+	SELECT w.lead_id, leadscore_internal.stored_sum(w.timeline)
+	FROM leadscore_internal.ask('fresh_timelines_here(d.request)'::text, fresh_signals) AS w (lead_id text, timeline leadscore.timeline)
+	GROUP BY w.lead_id;
+END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.event_counts_here(jsonb) IS 'on a worker: event_counts(); a row without a count: some events are archived, and not known';
+COMMENT ON FUNCTION leadscore_internal.event_counts_of_workers(bigint, float8) IS 'event_counts() of the leads of all workers, or of a share of them: of each property, the ten commonest values at least';
+COMMENT ON FUNCTION leadscore_internal.fresh_timelines_here(jsonb) IS 'on a worker: fresh_timelines() of its leads, or of a share of them';
+COMMENT ON FUNCTION leadscore_internal.fresh_timelines_of_workers(jsonb) IS 'fresh_timelines() of all workers';
+
 CREATE FUNCTION leadscore.distributed_fit(scorecard jsonb, conversion text, horizon interval, cutoffs timestamptz[],
 	l2 float8 DEFAULT 1, points_to_double_odds float8 DEFAULT 20, keep_signs boolean DEFAULT false, round_to float8 DEFAULT NULL,
 	active_within interval DEFAULT '90 days', bins boolean DEFAULT false, decay text DEFAULT 'keep', profile boolean DEFAULT false,
@@ -379,7 +495,7 @@ DECLARE
 BEGIN
 	BEGIN
 		PERFORM leadscore_internal.borrow_leads(share);
-		document := leadscore.propose(conversion, horizon, cutoffs, model, active_within, once, cutoff_after, events, profile, pairs, lead_filter, max_weights);
+		document := leadscore_internal.proposed(conversion, horizon, cutoffs, model, active_within, once, cutoff_after, events, profile, pairs, lead_filter, max_weights, share);
 		RAISE SQLSTATE 'LS001';
 	EXCEPTION WHEN SQLSTATE 'LS001' THEN
 		RETURN document;
@@ -388,4 +504,4 @@ END
 $$;
 
 COMMENT ON FUNCTION leadscore.distributed_propose(text, interval, timestamptz[], text, interval, boolean, interval, boolean, boolean, integer, text, integer, float8)
-	IS 'propose() of the leads of all workers, or of a share of them, by the signals that there are';
+	IS 'propose() of the leads of all workers, or of a share of them';

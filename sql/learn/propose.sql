@@ -24,11 +24,14 @@ CREATE AGGREGATE leadscore_internal.learn(measures jsonb, timeline leadscore.tim
 COMMENT ON AGGREGATE leadscore_internal.learn(jsonb, leadscore.timeline, jsonb, timestamptz, boolean, bigint, float8, integer, integer, float8, integer, float8, boolean)
 	IS 'terms that predict a conversion, chosen by cross-validation, and how they were chosen';
 
+-- (A document of new signals that has a "share" comes from the workers of Citus, which have the events.)
 CREATE FUNCTION leadscore_internal.fresh_timelines(fresh_signals jsonb) RETURNS TABLE (lead_id text, timeline leadscore.timeline)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 	SELECT s.lead_id, s.timeline FROM leadscore_internal.source_timelines(NULL::text[], fresh_signals, true) s
-	WHERE fresh_signals IS NOT NULL AND leadscore_internal.is_visible(s.lead_id) AND NOT leadscore_internal.is_excluded(s.lead_id)
+	WHERE fresh_signals IS NOT NULL AND NOT fresh_signals ? 'share' AND leadscore_internal.is_visible(s.lead_id) AND NOT leadscore_internal.is_excluded(s.lead_id)
+	UNION ALL
+	SELECT w.lead_id, w.timeline FROM leadscore_internal.fresh_timelines_of_workers(fresh_signals) w WHERE fresh_signals ? 'share'
 $$;
 
 COMMENT ON FUNCTION leadscore_internal.fresh_timelines(jsonb) IS 'what signals that are not there yet would have counted, of leads that count; NULL: nothing';
@@ -91,20 +94,40 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.data_range(jsonb, OUT timestamptz, OUT timestamptz) IS 'from when to when there are events of leads that count, but for strays at the beginning';
 
--- What no signal counts yet: each kind, anything at all, and the commonest values of properties. Their numbers are
--- none that timelines have.
-CREATE FUNCTION leadscore_internal.fresh_signals() RETURNS jsonb
+CREATE FUNCTION leadscore_internal.event_counts(at_least bigint, share float8 DEFAULT NULL, wanted jsonb DEFAULT NULL)
+	RETURNS TABLE (kind text, key text, value jsonb, events bigint)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
-	WITH kind AS MATERIALIZED (
-		SELECT e.kind, count(*) AS events FROM leadscore_internal.log_events(NULL::text[]) e WHERE NOT leadscore_internal.is_excluded(e.lead_id) GROUP BY e.kind
+	SELECT e.kind, NULL::text, NULL::jsonb, count(*) FROM leadscore_internal.log_events(NULL::text[]) e
+	WHERE NOT leadscore_internal.is_excluded(e.lead_id) AND leadscore_internal.takes_part(e.lead_id, NULL::integer, share)
+	GROUP BY e.kind
+	UNION ALL
+	SELECT e.kind, p.key, p.value, count(*)
+	FROM leadscore_internal.log_events(NULL::text[]) e
+	CROSS JOIN LATERAL jsonb_each(CASE WHEN jsonb_typeof(e.properties) = 'object' THEN e.properties END) p
+	WHERE jsonb_typeof(p.value) IN ('string', 'number', 'boolean') AND octet_length(p.value::text) <= 100
+	AND NOT leadscore_internal.is_excluded(e.lead_id) AND leadscore_internal.takes_part(e.lead_id, NULL::integer, share)
+	AND (wanted IS NULL OR (e.kind, p.key, p.value) IN (SELECT w.kind, w.key, w.value FROM jsonb_to_recordset(wanted) AS w (kind text, key text, value jsonb)))
+	GROUP BY e.kind, p.key, p.value
+	HAVING count(*) >= at_least
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.event_counts(bigint, float8, jsonb)
+	IS 'how many events of leads that count there are of each kind (key NULL), and with each value of a property, if there are so many; of a share of the leads, of some values';
+
+-- What no signal counts yet: each kind, anything at all, and the commonest values of properties. Their numbers are
+-- none that timelines have. (share NULL: of the events of this server.)
+CREATE FUNCTION leadscore_internal.fresh_signals(share float8 DEFAULT NULL) RETURNS jsonb
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+	WITH counted AS MATERIALIZED (
+		SELECT c.* FROM leadscore_internal.event_counts(20::bigint, NULL::float8, NULL::jsonb) c WHERE share IS NULL
+		UNION ALL
+		SELECT w.* FROM leadscore_internal.event_counts_of_workers(20::bigint, share) w WHERE share IS NOT NULL
+	), kind AS MATERIALIZED (
+		SELECT c.kind, c.events FROM counted c WHERE c.key IS NULL
 	), value AS (
-		SELECT e.kind, p.key, p.value, count(*) AS events
-		FROM leadscore_internal.log_events(NULL::text[]) e
-		CROSS JOIN LATERAL jsonb_each(CASE WHEN jsonb_typeof(e.properties) = 'object' THEN e.properties END) p
-		WHERE jsonb_typeof(p.value) IN ('string', 'number', 'boolean') AND octet_length(p.value::text) <= 100 AND NOT leadscore_internal.is_excluded(e.lead_id)
-		GROUP BY e.kind, p.key, p.value
-		HAVING count(*) >= 20
+		SELECT c.* FROM counted c WHERE c.key IS NOT NULL
 	), common AS (
 		SELECT v.kind, jsonb_build_object(v.key, v.value) AS match, concat(v.kind, ' ', v.key, ': ', v.value #>> '{}') AS reads, v.events, row_number() OVER (PARTITION BY v.kind, v.key ORDER BY v.events DESC, v.value) AS place
 		FROM value v JOIN kind k ON k.kind = v.kind
@@ -123,12 +146,12 @@ AS $$
 	)
 	SELECT jsonb_build_object('signals', jsonb_agg(jsonb_strip_nulls(jsonb_build_object('signal_id', 2147480000 + f.n, 'kind', f.kind, 'match', f.match,
 		-- 42 and "42" are two values
-		'signal', CASE WHEN EXISTS (SELECT FROM leadscore.signal s WHERE s.signal = f.reads) OR EXISTS (SELECT FROM fresh o WHERE o.reads = f.reads AND o.n < f.n) THEN concat_ws(' ', 'kind', f.kind, f.match) ELSE f.reads END)) ORDER BY f.n))
+		'signal', CASE WHEN EXISTS (SELECT FROM leadscore.signal s WHERE s.signal = f.reads) OR EXISTS (SELECT FROM fresh o WHERE o.reads = f.reads AND o.n < f.n) THEN concat_ws(' ', 'kind', f.kind, f.match) ELSE f.reads END)) ORDER BY f.n)) || CASE WHEN share IS NULL THEN '{}' ELSE jsonb_build_object('share', share) END
 	FROM fresh f
 	HAVING count(*) > 0
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.fresh_signals() IS 'signals for the most frequent kinds of events, and values of their properties, that none counts yet; NULL: there are none';
+COMMENT ON FUNCTION leadscore_internal.fresh_signals(float8) IS 'signals for the most frequent kinds of events, and values of their properties, that none counts yet; NULL: there are none';
 
 CREATE FUNCTION leadscore_internal.measures_document(signals jsonb, span interval) RETURNS jsonb
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -294,9 +317,8 @@ COMMENT ON FUNCTION leadscore_internal.with_segments(jsonb, jsonb, timestamptz) 
 
 -- propose
 
-CREATE FUNCTION leadscore.propose(conversion text, horizon interval DEFAULT '30 days', cutoffs timestamptz[] DEFAULT NULL, model text DEFAULT 'default', active_within interval DEFAULT '90 days',
-	once boolean DEFAULT false, cutoff_after interval DEFAULT NULL, events boolean DEFAULT true, profile boolean DEFAULT true, pairs integer DEFAULT 5,
-	lead_filter text DEFAULT NULL, max_weights integer DEFAULT 60) RETURNS jsonb
+CREATE FUNCTION leadscore_internal.proposed(conversion text, horizon interval, cutoffs timestamptz[], model text, active_within interval, once boolean, cutoff_after interval,
+	events boolean, profile boolean, pairs integer, lead_filter text, max_weights integer, share float8) RETURNS jsonb
 	LANGUAGE plpgsql STABLE
 	SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 SET IntervalStyle = 'postgres' SET TimeZone = 'UTC' SET jit = off
 AS $$
@@ -317,7 +339,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = CASE WHEN pairs < 0 THEN 'pairs is below zero' ELSE 'max_weights is below one' END,
 			DETAIL = format('The value is %s.', CASE WHEN pairs < 0 THEN pairs ELSE max_weights END), HINT = 'Write a whole number such as 5 pairs, or 60 weights; NULL weights are any number.';
 	END IF;
-	fresh := leadscore_internal.fresh_signals();
+	fresh := leadscore_internal.fresh_signals(share);
 	data := leadscore_internal.data_range(fresh);
 	IF data.data_end IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = 'there are no events',
@@ -327,7 +349,7 @@ BEGIN
 		instants := ARRAY(SELECT date_trunc('hour', data.data_end, 'UTC') - n * horizon FROM generate_series(3, 1, -1) n
 			WHERE n = 1 OR date_trunc('hour', data.data_end, 'UTC') - n * horizon > data.data_start ORDER BY 1);
 	END IF;
-	own := CASE WHEN EXISTS (SELECT FROM leadscore.model m WHERE m.model = propose.model) THEN leadscore_internal.without_proposed(leadscore.scorecard(model)) - '{floor,ceiling}'::text[]
+	own := CASE WHEN EXISTS (SELECT FROM leadscore.model m WHERE m.model = proposed.model) THEN leadscore_internal.without_proposed(leadscore.scorecard(model)) - '{floor,ceiling}'::text[]
 		ELSE jsonb_build_object('model', model) END;
 	measured := coalesce((SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('signal', s.signal, 'signal_id', s.signal_id, 'kind', s.kind, 'match', s.match, 'condition', s.condition, 'label', s.label, 'description', s.description)) ORDER BY s.signal_id)
 			FROM leadscore.signal s WHERE s.subject = 'event'), '[]') || coalesce((
@@ -343,9 +365,10 @@ BEGIN
 
 	PERFORM leadscore_internal.begin_progress('propose'::text, q.signal_id::oid), leadscore_internal.report_progress('propose'::text, 'reading'::text, 0::bigint, NULL::bigint);
 	learned := (
-		SELECT leadscore_internal.learn(measures, e.timeline, CASE WHEN propose.profile THEN e.profile END, e.cutoff, e.outcome < 'infinity', hashtextextended(e.lead_id, 0),
+		SELECT leadscore_internal.learn(measures, e.timeline, CASE WHEN proposed.profile THEN e.profile END, e.cutoff, e.outcome < 'infinity', hashtextextended(e.lead_id, 0),
 			leadscore_internal.past_score(bare, e.timeline, e.profile, e.cutoff), max_weights, pairs, NULL::float8, NULL::integer, slope, true)
-		FROM leadscore_internal.fresh_examples(q, fresh) e);
+		-- in one order, wherever the rows lie: what is chosen depends on the last digits of sums
+		FROM (SELECT x.* FROM leadscore_internal.fresh_examples(q, fresh) x ORDER BY x.lead_id COLLATE "C", x.cutoff) e);
 	IF learned -> 'terms' IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'there is too little to learn from',
 			DETAIL = format('Of %s leads at the cutoffs %s converted within the horizon.', coalesce(learned -> 'leads', '0'), coalesce(learned -> 'conversions', '0')),
@@ -362,6 +385,17 @@ BEGIN
 		'loss_of_coarsening', (learned -> 'auc_fine')::float8 - (learned -> 'auc_card')::float8,
 		'text', leadscore_internal.report_text(conversion, horizon, learned, document)));
 END
+$$;
+
+COMMENT ON FUNCTION leadscore_internal.proposed(text, interval, timestamptz[], text, interval, boolean, interval, boolean, boolean, integer, text, integer, float8)
+	IS 'propose() of the leads that are here, and of the events here or (share of leads not NULL) on the workers of Citus';
+
+CREATE FUNCTION leadscore.propose(conversion text, horizon interval DEFAULT '30 days', cutoffs timestamptz[] DEFAULT NULL, model text DEFAULT 'default', active_within interval DEFAULT '90 days',
+	once boolean DEFAULT false, cutoff_after interval DEFAULT NULL, events boolean DEFAULT true, profile boolean DEFAULT true, pairs integer DEFAULT 5,
+	lead_filter text DEFAULT NULL, max_weights integer DEFAULT 60) RETURNS jsonb
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT leadscore_internal.proposed(conversion, horizon, cutoffs, model, active_within, once, cutoff_after, events, profile, pairs, lead_filter, max_weights, NULL::float8)
 $$;
 
 COMMENT ON FUNCTION leadscore.propose(text, interval, timestamptz[], text, interval, boolean, interval, boolean, boolean, integer, text, integer)

@@ -40,12 +40,12 @@ my %functions = (
 		has_distributed placements untracked_shards cluster_state worker_rows ask cards_request card_for split_leads own_profile joined_profile scores_here top_here segments_here timeline_here
 		leads_here history_here cards_of_history distributed_leads distributed_segment_history distributed_score distributed_scores distributed_top distributed_segments
 		joined_leads buyers_here buyers_of_workers whole_buyers_here distributed_rfm assess_part assess_parts tallies assess_here end_here filtered_names assessed_everywhere
-		evaluation distributed_evaluate compare_part compare_parts compare_here check_preview comparison_rows distributed_preview fit_clv_part fit_clv_parts fit_clv_here distributed_fit_clv
+		evaluation distributed_evaluate compare_part compare_parts compare_here check_preview comparison_rows vouchers_here vouchers_of_split_leads distributed_preview fit_clv_part fit_clv_parts fit_clv_here distributed_fit_clv
 		summary_here snapshot_here distributed_segment_summary distributed_segment_leads
 		compacted_day hour_text default_time_zone unbounded card_terms rounded with_points with_coefficients check_fitting fit_points judge_points report_terms short_regression held_out_loss is_proposed is_proposed_rule without_unused without_fitted without_dropped
 		pair_measures with_pairs proposed_name profile_test profile_test_signals learned_document learn chosen_card wanted_signs sample_for_choices cross_validated choose fit normal_tails student_tails student_bound profile_values with_profile profile_report
 		merge_bands likelihood measured_once with_bands with_half_lives sample_likelihood learn_decay information_value signal_report
-		compare with_signal_ids document_signals tell_of_uncounted stability_index preview voucher_preview vouchers_due segment_limits score_limit has_limit check_shares shares_today stability_report anybody_forgotten came_again treated is_running arm experiment_result training_set evaluate lift_table
+		compare with_signal_ids document_signals tell_of_uncounted stability_index preview voucher_preview vouchers_due vouchers_for_entering segment_limits score_limit has_limit check_shares shares_today stability_report anybody_forgotten came_again treated is_running arm experiment_result training_set evaluate lift_table
 		calibration_table gains bands fine_bands check_fit fit_clv(text) clv(text) not_a_timeline},
 	monitor => q{metrics health_checks samples progress_names progress_object},
 	writer => q{take_changes acknowledge_changes},
@@ -61,7 +61,7 @@ my %functions = (
 		drop_triggers record record_profile record_alias trigger_function track_alias check_event_index add_aliases alias_rows
 		lock_alias_sources said_edges edge_differences alias_closure unsettled_names aliases_differ apply_edges correct_edges add_source add_profiles note_everybody
 		lock_sources lock_source source_timelines gather gather_parts rows_estimated source_events log_events row_condition column_text difference only
-		propose fresh_signals data_range fresh_timelines fresh_pasts fresh_examples measures_document without_proposed report_text with_segments
+		propose proposed event_counts event_counts_here event_counts_of_workers fresh_signals fresh_timelines_here fresh_timelines_of_workers data_range fresh_timelines fresh_pasts fresh_examples measures_document without_proposed report_text with_segments
 		term_condition find_rows delete_rows delete_free_rows gather_alone has_expression forget_skipped(oid) forget_skipped(regclass) attributes tell_of_attributes
 		verify rebuild compact fold partition_timelines partition_events move_events event_tables event_bounds event_blocks archive_for prepare_move wait_for_readers move_rows delete_archived_rows drop_event_table find_corrections leads_named apply_corrections add_corrections add_deltas find_hours compaction_zone check_compaction
 		archive check_before check_archive begin_archive keep_base keep_last_events tell_of_unaccounted forget_base drop_former_base counted begin_compaction compaction_finished signal_definitions signals_counted in_transaction_block refuse_block wait_for_writers writers rebuilders transaction_name wait_for_partings take_parted correct_parted lock_rebuild
@@ -154,13 +154,13 @@ my %tables = (
 	'admin=arwd' => 'voucher parted_lead timeline_base archived_event derived_event derivation_due derivation_state change_consumer',
 	'writer=a admin=arwd' => 'event',		# and columns of it
 	'reader=r admin=rd' => 'lead_timeline known_source segment_day model_quality rfm_lead split_lead split_segment',
-	'reader=r admin=r' => 'lead_alias alias_edge alias_path pending_delta counted_signal snapshot_state model_document signal_definition skipped skipped_row source source_trigger trigger_set query_table tracked_query known_event_trigger known_collation own_column distributed_source tracked_placement part_key task status current_timeline pending_timeline alias_profile current_profile visible_lead whole_lead served_lead
+	'reader=r admin=r' => 'lead_alias alias_edge alias_path pending_delta counted_signal snapshot_state model_document signal_definition skipped skipped_row source source_trigger trigger_set query_table tracked_query known_event_trigger known_collation own_column distributed_source tracked_placement part_key worker task status current_timeline pending_timeline alias_profile current_profile visible_lead whole_lead served_lead
 		lead_score lead_segment segment_summary delivered_sentence wording_document model_conversion signal_use monthly_figure sales_cycle funnel attribution rfm_grid offer_figure experiment_figure crm_lead',
 	'monitor=r reader=r admin=r' => 'health progress',
 	'admin=rd' => 'pending_profile seen_profile voucher_order',
 	'admin=r' => 'tombstone offer_slot offer_money offer_stop change_clock event_partitioning',
 	'admin=U' => 'weight_weight_id_seq crm_change_id_seq',
-	'nobody' => 'unsent_configuration worker lead_segment_now timeline_move timeline_base_whole tombstone_salt signal_signal_id_seq event_event_id_seq pending_identity_change_id_seq pending_profile_change_id_seq derived_event_derived_event_id_seq segment_change_change_id_seq voucher_voucher_id_seq offer_slot_seq scheduled_job',
+	'nobody' => 'unsent_configuration lead_segment_now timeline_move timeline_base_whole tombstone_salt signal_signal_id_seq event_event_id_seq pending_identity_change_id_seq pending_profile_change_id_seq derived_event_derived_event_id_seq segment_change_change_id_seq voucher_voucher_id_seq offer_slot_seq scheduled_job',
 );
 my $letters = join ', ', map {
 	my $role = $_;
