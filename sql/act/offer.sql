@@ -271,7 +271,7 @@ COMMENT ON FUNCTION leadscore_internal.vouchers_to_issue(text, text[], boolean[]
 
 -- offers that are made, changed and deleted
 --
--- What depends on an offer's vouchers is checked before the statement, and again when transactions that were issuing
+-- Conditions on an offer's vouchers are checked before the statement, and again when transactions that were issuing
 -- some have ended: see fill_slots().
 
 CREATE FUNCTION leadscore_internal.check_offer_gone(name text) RETURNS void
@@ -383,7 +383,7 @@ DECLARE
 	n bigint;
 	parts CONSTANT integer := 16;
 BEGIN
-	-- nobody issues, redeems for a percentage or gives back while we count; who has done so has ended
+	-- nobody issues, redeems for a percentage or gives back while we count; those that did have ended
 	LOCK TABLE leadscore_internal.offer_slot IN SHARE ROW EXCLUSIVE MODE;
 	DELETE FROM leadscore_internal.offer_slot s WHERE s.offer = name;
 	DELETE FROM leadscore_internal.offer_money m WHERE m.offer = name;
@@ -464,7 +464,7 @@ CREATE FUNCTION leadscore_internal.segment_renamed() RETURNS trigger
 AS $$
 BEGIN
 	PERFORM leadscore_internal.check_trigger(TG_RELID, 'leadscore.segment'::regclass);
-	-- the model's row first, then lead_state, as who renames or deletes a model
+	-- the model's row first, then lead_state: the order in which a model is renamed or deleted
 	PERFORM FROM leadscore.watched_model w WHERE w.model = NEW.model FOR NO KEY UPDATE;
 	IF FOUND THEN
 		-- by then, transactions that know the segment by its old name have ended
@@ -751,7 +751,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION leadscore_internal.wait_for_vouchers(text[]) IS 'locks all vouchers of a lead, after who is redeeming one';
+COMMENT ON FUNCTION leadscore_internal.wait_for_vouchers(text[]) IS 'locks all vouchers of a lead; waits for transactions that redeem one';
 
 -- For forget(), which locks rows that redeem() comes to one after the other: it waits for none while it has others.
 CREATE FUNCTION leadscore_internal.lock_vouchers(lead_id text, names text[]) RETURNS void
@@ -765,7 +765,7 @@ BEGIN
 			PERFORM FROM leadscore_internal.voucher_order o WHERE o.lead_id = ANY (names) FOR UPDATE NOWAIT;
 			RETURN;
 		EXCEPTION WHEN lock_not_available THEN
-			-- (leaving the block has let go of all)
+			-- (leaving the block has released all locks)
 			PERFORM pg_sleep(0.01);
 		END;
 	END LOOP;

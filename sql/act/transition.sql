@@ -362,8 +362,8 @@ BEGIN
 	IF current_setting('transaction_isolation') <> 'read committed' THEN
 		RETURN;
 	END IF;
-	-- Who renames or deletes a model or a segment has its row of watched_model, and waits for those who compare leads: it
-	-- is not waited for while we hold lead_state.
+	-- A session that renames or deletes a model or a segment locks its row of watched_model, then waits for sessions
+	-- that compare leads. We do not wait for it while we hold lead_state.
 	LOCK TABLE leadscore.lead_state IN ROW EXCLUSIVE MODE;
 	models := ARRAY(SELECT w.model FROM leadscore.watched_model w JOIN leadscore.model_document d ON d.model = w.model
 		WHERE w.active AND w.seen AND d.xmin::text = documents #>> ARRAY['models', d.model, 'version'] FOR NO KEY UPDATE OF w SKIP LOCKED);
@@ -375,8 +375,8 @@ BEGIN
 	-- (a statement, be it of no row, makes all sessions compile the models anew)
 	IF EXISTS (SELECT FROM leadscore.watched_model w WHERE w.active AND w.seen AND w.model = ANY (models)
 			AND w.document IS DISTINCT FROM documents #> ARRAY['models', w.model, 'document']) THEN
-		-- Since the edit, comparisons have not kept profiles. The look vouches for those of now: they are kept together
-		-- with its documents, while nobody else compares these leads.
+		-- Since the edit, comparisons have not kept profiles. The look vouches for the present ones: they are kept
+		-- together with its documents, while nobody else compares these leads.
 		profiles := ARRAY(SELECT p.lead_id FROM leadscore_internal.leads_with_new_profile('') p);
 		held := leadscore_internal.lock_lead_rows(profiles, false);
 		IF cardinality(held) = cardinality(profiles) THEN
@@ -531,7 +531,7 @@ BEGIN
 	COMMIT;
 	documents := leadscore_internal.watched_documents();
 	CALL leadscore_internal.look('watch'::pg_catalog.text);
-	-- (lead_state is let go of before the model's row is waited for)
+	-- (this unlocks lead_state before we wait for the model's row)
 	COMMIT;
 	PERFORM leadscore_internal.finish_watching(name, documents);
 END

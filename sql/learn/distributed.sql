@@ -389,7 +389,7 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.borrow_leads(float8) IS 'has the leads of all workers, or a share of them, in this server''s tables, until the subtransaction is rolled back';
 
--- What no signal counts yet is known to the events alone, which stay where they are. What is common on all workers
+-- Only the events, which stay where they are, tell what no signal counts yet. What is common on all workers
 -- together is, on one of them, at least as common as on the average.
 
 CREATE FUNCTION leadscore_internal.event_counts_here(request jsonb) RETURNS TABLE (kind text, key text, value jsonb, events bigint)

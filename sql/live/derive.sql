@@ -449,9 +449,9 @@ BEGIN
 			DETAIL = format('until is %s, everybody is %s.', coalesce(derive.until::text, 'NULL'), coalesce(derive.everybody::text, 'NULL')),
 			HINT = 'SELECT * FROM leadscore.derive() derives what follows as of now.';
 	END IF;
-	-- Those who began before there were rules have not said whose events they write, so all of them are waited for: without
-	-- the lock, for which one of them may wait, to forget() somebody or to change a rule. If rules have changed meanwhile, we
-	-- begin anew (but not for ever).
+	-- Writers that began before there were rules have not noted their leads, so we wait for all of them. We do so
+	-- without the lock, because one of them may wait for it, to forget() somebody or to change a rule. If rules have
+	-- changed meanwhile, we begin again (three attempts at most).
 	FOR attempt IN 1 .. 3 LOOP
 		known := ARRAY(SELECT DISTINCT c.xmin::text FROM leadscore_internal.changed_lead c WHERE c.lead_id IS NULL);
 		waited := leadscore_internal.are_all_due(derive.until, derive.everybody);
@@ -471,7 +471,7 @@ BEGIN
 			END IF;
 			RAISE SQLSTATE 'LS001';
 		EXCEPTION WHEN SQLSTATE 'LS001' THEN
-			NULL;	-- leaving the block has let go of the lock
+			NULL;	-- leaving the block has released the lock
 		END;
 	END LOOP;
 	IF all_of_them OR EXISTS (SELECT FROM leadscore_internal.changed_lead) OR EXISTS (SELECT FROM leadscore_internal.derivation_due d WHERE d.due_at <= instant) THEN

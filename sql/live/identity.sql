@@ -742,7 +742,7 @@ BEGIN
 		RETURN NEXT;
 	END IF;
 
-	-- (a snapshot, which is written again; who is writing it now has read of the person)
+	-- (a snapshot, which is written again; a session that is writing it now has read the person's rows)
 	source := 'leadscore.rfm_lead';
 	PERFORM leadscore_internal.lock_figures();
 	removed := 0;

@@ -213,8 +213,8 @@ mark_aliases(Folder *f, FoldName *names, int n)
 
 /*
  * Have aliases compared whose rows were moved, or that have an empty delta: a writer had the row
- * when the name became an alias. If the writer had compared it as a lead before that, whoever made
- * the alias could not compare it again.
+ * when the name became an alias. If the writer had compared it as a lead before that, the session that
+ * made the alias could not compare it again.
  */
 static void
 touch_aliases(const FoldName *names, int n)

@@ -75,7 +75,7 @@ is($node->safe_psql('shop', $differences), '0', '... while they are there');
 $node->safe_psql('shop', 'UPDATE orders SET total = 7');
 my $vacuum = IPC::Run::start([ 'psql', '-X', '-q', '-d', $node->connstr('shop'), '-c', 'BEGIN; LOCK TABLE marketing.paid IN SHARE UPDATE EXCLUSIVE MODE; SELECT pg_sleep(0.3); COMMIT' ], '>', \my $nothing);
 $node->poll_query_until('shop', q{SELECT count(*) > 0 FROM pg_locks WHERE relation = 'marketing.paid'::regclass AND mode = 'ShareUpdateExclusiveLock' AND granted});
-is(as('postgres', 'CALL leadscore.refresh_queries()'), '', 'a lock that is let go of soon is waited for');
+is(as('postgres', 'CALL leadscore.refresh_queries()'), '', 'a lock that is released soon is waited for');
 $vacuum->finish;
 is($node->safe_psql('shop', $differences), '0', '... and the table refreshed');
 
