@@ -144,38 +144,26 @@ has_pages_once(Relation table, const Look *look)
 }
 
 /*
- * has_pages() or, if "known", had_pages() of a table that is locked. Looks only at its row of pg_class:
- * to open a table for the first time in a session means to read its columns, indexes and constraints.
+ * Keeps the lock on the table, so that the next check in this transaction finds it locked. Looks only at its row of
+ * pg_class: to open a table for the first time in a session means to read its columns, indexes and constraints.
  */
-static bool
-locked_table_has_pages(Oid oid, bool known)
-{
-	HeapTuple	row = SearchSysCache1(RELOID, ObjectIdGetDatum(oid));
-	Form_pg_class table;
-	bool		has = true;
-
-	if (!HeapTupleIsValid(row))
-		elog(ERROR, "cache lookup failed for relation %u", oid);
-	table = (Form_pg_class) GETSTRUCT(row);
-	if (table->relkind == RELKIND_RELATION && table->relam == HEAP_TABLE_AM_OID)
-	{
-		SMgrRelation files = files_of(table);
-		BlockNumber blocks = known ? files->smgr_cached_nblocks[MAIN_FORKNUM] : InvalidBlockNumber;
-
-		has = (BlockNumberIsValid(blocks) ? blocks : smgrnblocks(files, MAIN_FORKNUM)) > 0;
-	}
-	ReleaseSysCache(row);
-	return has;
-}
-
-/* Keeps the lock on the table, so that the next check in this transaction finds it locked. */
 bool
 table_has_pages(const char *name)
 {
 	Oid			oid = our_table(name);
+	HeapTuple	row;
+	Form_pg_class table;
+	bool		has = true;
 
 	LockRelationOid(oid, AccessShareLock);
-	return locked_table_has_pages(oid, false);
+	row = SearchSysCache1(RELOID, ObjectIdGetDatum(oid));
+	if (!HeapTupleIsValid(row))
+		elog(ERROR, "cache lookup failed for relation %u", oid);
+	table = (Form_pg_class) GETSTRUCT(row);
+	if (table->relkind == RELKIND_RELATION && table->relam == HEAP_TABLE_AM_OID)
+		has = smgrnblocks(files_of(table), MAIN_FORKNUM) > 0;
+	ReleaseSysCache(row);
+	return has;
 }
 
 /*
@@ -189,24 +177,36 @@ aliases_exist(void)
 	return table_has_pages("lead_alias");
 }
 
+static SessionCache rules = {.name = "leadscore rules"};
+
+/* Whether there can be rules of derive(). */
+static void *
+load_rules(SessionCache *cache, void *arg pg_attribute_unused())
+{
+	bool	   *exist = palloc(sizeof(bool));
+
+	session_cache_depends_on(cache, our_table("derivation"));
+	*exist = table_has_pages("derivation");
+	return exist;
+}
+
 /*
  * Whether events can be derived from the events of a source. If so, writers of
  * such events note their leads for derive(). Nothing is derived from derived
- * events. A rule that is being created counts as well; derive() waits for writers
- * that began earlier.
+ * events.
+ *
+ * A session looks once, and again when a change of the rules has been committed,
+ * which invalidates signal. The first derive() after that waits for the holders of
+ * ROW EXCLUSIVE locks on lead_timeline and looks at all leads. A writer takes that
+ * lock before it calls this function, and thereby processes invalidations: either
+ * derive() waits for it, or it knows of the rule.
  */
 bool
 is_derived_from(Oid source)
 {
-	static Look look;
-	Oid			rules = our_table("derivation");
-
-	if (!OidIsValid(rules))
+	if (!OidIsValid(our_table("derivation")))
 		return false;			/* the library may be newer than the extension's objects */
-	look_again(&look);
-	if (!look.again)
-		LockRelationOid(rules, AccessShareLock);
-	return locked_table_has_pages(rules, look.again) && source != our_table("derived_event");
+	return *(bool *) session_cache_get(&rules, our_table("signal"), load_rules, NULL) && source != our_table("derived_event");
 }
 
 /*

@@ -196,6 +196,11 @@ COMMENT ON FUNCTION leadscore_internal.derivations_changed() IS 'trigger: the ne
 CREATE TRIGGER derivations_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON leadscore.derivation
 	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.derivations_changed();
 
+-- a session remembers whether there are rules
+CREATE TRIGGER signals_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON leadscore.derivation
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.signals_changed();
+ALTER TABLE leadscore.derivation ENABLE ALWAYS TRIGGER signals_changed;
+
 CREATE FUNCTION leadscore_internal.alias_changed() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$

@@ -52,13 +52,20 @@ signal_row_compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* A column of table signal; 0: it is NULL. */
+/* A column of table signal; 0: it is NULL. By the row type, as a first look-up in pg_attribute is dear. */
 static Datum
 column_of(TupleTableSlot *slot, const char *column)
 {
+	TupleDesc	row = slot->tts_tupleDescriptor;
+	Datum		value;
 	bool		isnull;
-	Datum		value = slot_getattr(slot, get_attnum(slot->tts_tableOid, column), &isnull);
+	int			i = 0;
 
+	while (i < row->natts && (TupleDescAttr(row, i)->attisdropped || strcmp(NameStr(TupleDescAttr(row, i)->attname), column) != 0))
+		i++;
+	if (i == row->natts)
+		elog(ERROR, "table signal has no column \"%s\"", column);
+	value = slot_getattr(slot, i + 1, &isnull);
 	return isnull ? (Datum) 0 : value;
 }
 
@@ -215,9 +222,10 @@ current_signals(void)
 }
 
 /*
- * Trigger on the tables that signals() reads, signal and compaction: makes every
- * session compile the signals again. Sessions watch only the table signal, so a change
- * of either table invalidates signal.
+ * Trigger on the tables that signals() reads, signal and compaction among them, and on
+ * derivation: makes every session compile the signals again, and look for rules (see
+ * is_derived_from()). Sessions watch only the table signal, so a change of any of these
+ * tables invalidates signal.
  */
 Datum
 signals_changed(PG_FUNCTION_ARGS)
