@@ -57,11 +57,16 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.anybody_forgotten() IS 'false: there are no tombstones, and came_again() need not be asked';
 
+CREATE FUNCTION leadscore_internal.keeps_tombstones() RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
+
+COMMENT ON FUNCTION leadscore_internal.keeps_tombstones() IS 'the setting leadscore.keep_tombstones';
+
 CREATE FUNCTION leadscore_internal.leave_tombstones(names text[]) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF current_setting('leadscore.keep_tombstones', true) = 'off' THEN
+	IF NOT leadscore_internal.keeps_tombstones() THEN
 		DELETE FROM leadscore_internal.tombstone t WHERE t.key IN (SELECT k FROM leadscore_internal.tombstone_keys(names) k);
 		RETURN;
 	END IF;

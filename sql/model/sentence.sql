@@ -179,11 +179,16 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.sentences_changed() IS 'trigger: keeps wording_document up to date';
 
+CREATE FUNCTION leadscore_internal.chosen_language() RETURNS text
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE;
+
+COMMENT ON FUNCTION leadscore_internal.chosen_language() IS 'the setting leadscore.language';
+
 CREATE FUNCTION leadscore_internal.wording() RETURNS jsonb
 	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	chosen CONSTANT text := coalesce(current_setting('leadscore.language'::text, true), 'en');
+	chosen CONSTANT text := leadscore_internal.chosen_language();
 	templates jsonb;
 BEGIN
 	SELECT w.templates INTO templates FROM leadscore_internal.wording_document w WHERE w.language = chosen;

@@ -45,6 +45,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+PG_FUNCTION_INFO_V1(keeps_tombstones);
 PG_FUNCTION_INFO_V1(voucher_code);
 PG_FUNCTION_INFO_V1(voucher_key);
 
@@ -131,15 +132,19 @@ is_held_out(const Offer *offer, const text *lead_id)
 
 /* ---------- tombstones ---------- */
 
-/* The setting is read by leave_tombstones(). */
-static bool keep_tombstones = true;
-
-void
-define_keep_tombstones(void)
+/* keeps_tombstones(): the setting leadscore.keep_tombstones, defined when it is first read: see chosen_language(). */
+Datum
+keeps_tombstones(PG_FUNCTION_ARGS)
 {
-	DefineCustomBoolVariable("leadscore.keep_tombstones", "Whether forget() keeps hashes of the names.",
-							 "A person who comes back is not taken for somebody new by offers and experiments.",
-							 &keep_tombstones, true, PGC_USERSET, 0, NULL, NULL, NULL);
+	static bool keep = true;
+	static bool defined = false;
+
+	if (!defined)
+		DefineCustomBoolVariable("leadscore.keep_tombstones", "Whether forget() keeps hashes of the names.",
+								 "A person who comes back is not taken for somebody new by offers and experiments.",
+								 &keep, true, PGC_USERSET, 0, NULL, NULL, NULL);
+	defined = true;
+	PG_RETURN_BOOL(keep);
 }
 
 /* ---------- offers ---------- */

@@ -70,7 +70,4 @@ extern int64 issue_vouchers(const Offer *offer, Recipient *leads, int n, int64 m
  */
 extern int	pin_plans(void);
 
-/* Define the setting leadscore.keep_tombstones. */
-extern void define_keep_tombstones(void);
-
 #endif							/* LEADSCORE_OFFER_H */

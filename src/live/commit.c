@@ -22,7 +22,6 @@
  */
 #include "live/commit.h"
 
-#include "act/offer.h"
 #include "attempt.h"
 #include "catalog.h"
 #include "label.h"
@@ -34,7 +33,6 @@
 #include "live/nested.h"
 #include "live/profile.h"
 #include "live/source.h"
-#include "model/sentence.h"
 
 #include "access/table.h"
 #include "access/xact.h"
@@ -1089,8 +1087,6 @@ at_subtransaction(SubXactEvent event, SubTransactionId mine pg_attribute_unused(
 void
 _PG_init(void)
 {
-	define_keep_tombstones();
-	define_language();
 	RegisterXactCallback(at_transaction, NULL);
 	RegisterSubXactCallback(at_subtransaction, NULL);
 }

@@ -9,6 +9,7 @@
 
 #include <math.h>
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/shortest_dec.h"
 #include "utils/array.h"
@@ -16,6 +17,7 @@
 #include "utils/guc.h"
 #include "utils/numeric.h"
 
+PG_FUNCTION_INFO_V1(chosen_language);
 PG_FUNCTION_INFO_V1(sentence_placeholders);
 PG_FUNCTION_INFO_V1(sentence_filled);
 
@@ -24,7 +26,7 @@ PG_FUNCTION_INFO_V1(sentence_filled);
 
 /* ---------- the setting ---------- */
 
-static char *language;
+static char *language = NULL;	/* NULL: the setting is not defined yet */
 
 /* A code such as "en", "de_AT" or "pt-BR"; empty: the default. */
 static bool
@@ -39,12 +41,23 @@ check_language(char **value, void **extra pg_attribute_unused(), GucSource sourc
 	return true;
 }
 
-void
-define_language(void)
+/*
+ * chosen_language(): the setting leadscore.language. It is defined here, not when the library is
+ * loaded: PostgreSQL 15 sorts all settings to add one, which would be a fifth of what the library
+ * costs a session that writes a single row. In parallel mode no setting can be defined, as its
+ * value would be set anew.
+ */
+Datum
+chosen_language(PG_FUNCTION_ARGS)
 {
-	DefineCustomStringVariable("leadscore.language", "The language of explanations.",
-							   "Sentences that the table leadscore.sentence does not have in it are English.",
-							   &language, "en", PGC_USERSET, 0, check_language, NULL, NULL);
+	const char *chosen;
+
+	if (language == NULL && !IsInParallelMode())
+		DefineCustomStringVariable("leadscore.language", "The language of explanations.",
+								   "Sentences that the table leadscore.sentence does not have in it are English.",
+								   &language, "en", PGC_USERSET, 0, check_language, NULL, NULL);
+	chosen = language ? language : GetConfigOption("leadscore.language", true, false);
+	PG_RETURN_TEXT_P(cstring_to_text(chosen ? chosen : "en"));
 }
 
 /* ---------- templates ---------- */

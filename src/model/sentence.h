@@ -43,7 +43,4 @@ extern char *fill_in(const Wording *wording, const char *name, int n, const Fill
 extern const char *plural_name(const Wording *wording, const char *name, const char *n);
 extern char *number_in_words(const Wording *wording, double number, NumberStyle style);
 
-/* The setting leadscore.language. */
-extern void define_language(void);
-
 #endif							/* LEADSCORE_SENTENCE_H */

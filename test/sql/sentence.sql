@@ -138,3 +138,15 @@ SELECT object, problem FROM lint('shop') WHERE problem ~ 'label';
 -- a document without labels leaves those that there are
 SELECT publish(jsonb_set(scorecard('shop'), '{signals}', (SELECT jsonb_agg(s - 'label') FROM jsonb_array_elements(scorecard('shop') -> 'signals') s)));
 SELECT signal, label FROM signal ORDER BY signal_id;
+
+-- the setting is defined when a session first reads it: what was set before counts, also in a parallel query, unless it is no code
+\c -
+SET leadscore.language = 'de';
+SET parallel_setup_cost = 0;
+SET parallel_tuple_cost = 0;
+SET min_parallel_table_scan_size = 0;
+SELECT count(*) > 0 AS in_a_parallel_query FROM leadscore_internal.delivered_sentence WHERE language = leadscore_internal.chosen_language();
+SELECT leadscore_internal.chosen_language();
+\c -
+SET leadscore.language = 'd e';
+SELECT leadscore_internal.chosen_language();

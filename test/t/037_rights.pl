@@ -28,7 +28,7 @@ my %functions = (
 		sentence_placeholders sentence_filled described signal_noun signal_in_words},
 	reader => q{
 		begin_progress report_progress end_progress
-		signals scorecard make_document model_named wording say describe date_in_words lead_named is_excluded anybody_excluded is_visible model_cards served_models
+		signals scorecard make_document model_named wording chosen_language say describe date_in_words lead_named is_excluded anybody_excluded is_visible model_cards served_models
 		timeline_of has_pending check_timelines_seen with_pending_profile stored_profile has_only_profile alias_profiles top score(text) score(bigint) score(uuid) score_by_query explain(text) explain(bigint) explain(uuid) segment_history segment_flow check_span instants serving_cards card_segments segment_counts census score_history serving_model cards_at
 		explain_change(text) explain_change(bigint) explain_change(uuid) score_lines events_of_change weight_change change_in_words weights_in_words score_change percentile_rank(text) percentile_rank(bigint) percentile_rank(uuid)
 		rfm(text) rfm(text[]) rfm_groups conversion_of bought rfm_tiles tile_shares rfm_checked signals_named crm_changes crm_appraise crm_score crm_stays crm_row crm_reasons(jsonb) crm_reasons(text) explained stored_sum
@@ -66,7 +66,7 @@ my %functions = (
 		verify rebuild compact fold partition_timelines partition_events move_events event_tables event_bounds event_blocks archive_for prepare_move wait_for_readers move_rows delete_archived_rows drop_event_table find_corrections leads_named apply_corrections add_corrections add_deltas find_hours compaction_zone check_compaction
 		archive check_before check_archive begin_archive keep_base keep_last_events tell_of_unaccounted forget_base drop_former_base counted begin_compaction compaction_finished signal_definitions signals_counted in_transaction_block refuse_block wait_for_writers writers rebuilders transaction_name wait_for_partings take_parted correct_parted lock_rebuild
 		unlock_rebuild check_read_committed
-		everything_about person_tables row_as_json rows_of_person scores_of_person timeline_of_person names_of forgotten_at leave_tombstones drop_tombstone prune_tombstones
+		everything_about person_tables row_as_json rows_of_person scores_of_person timeline_of_person names_of forgotten_at leave_tombstones keeps_tombstones drop_tombstone prune_tombstones
 		forget count_rows check_lead_id lock_person lock_vouchers try_unidentify fold_leads rebuild_is_at_work check_not_running postpone_rebuild lock_derivations lock_crm_numbers lock_figures derive are_all_due derive_once duration affinity make_signals check_property check_kinds
 		refresh_crm refresh_crm_at crm_forget refresh_segments refresh_here refresh_split_segments check_no_leads hand_over_states borrow_split_leads return_split_leads refresh_figures see_changes look watch unwatch begin_watching finish_watching end_watching leads_to_see see_written see_batch
 		drop_consumer watched_documents look_completed prune_changes expire_vouchers offer_result money to_unit offer_named check_offer_gone check_counted voucher_key issue_offer resume_offer revoke_vouchers in_restore schedule unschedule prune_runs has_cron job_problem jobs cron_line note_scheduled shell_word},
