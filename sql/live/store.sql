@@ -47,7 +47,7 @@ COMMENT ON COLUMN leadscore.lead.profile IS 'attributes that profile signals rea
 CREATE TABLE leadscore.lead_timeline (
 	lead_id text PRIMARY KEY,
 	timeline leadscore.timeline NOT NULL
-) WITH (fillfactor = 90);		-- room for the versions that a transaction of several statements makes of a row
+) WITH (fillfactor = 75);		-- room for versions: a page that lacks it is cleaned up, which is logged
 
 COMMENT ON TABLE leadscore.lead_timeline IS 'each lead''s timeline, kept by record(); a lead that no signal has counted has no row';
 COMMENT ON COLUMN leadscore.lead_timeline.lead_id IS 'the lead';
