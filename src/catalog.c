@@ -196,10 +196,11 @@ load_rules(SessionCache *cache, void *arg pg_attribute_unused())
  * events.
  *
  * A session looks once, and again when a change of the rules has been committed,
- * which invalidates signal. The first derive() after that waits for the holders of
- * ROW EXCLUSIVE locks on lead_timeline and looks at all leads. A writer takes that
- * lock before it calls this function, and thereby processes invalidations: either
- * derive() waits for it, or it knows of the rule.
+ * which invalidates signal. The first derive() after that waits until that change has
+ * released its lock, so has invalidated, and then for the holders of ROW EXCLUSIVE
+ * locks on lead_timeline, and looks at all leads. A writer takes that lock before it
+ * calls this function, and thereby processes invalidations: either derive() waits for
+ * it, or it knows of the rule.
  */
 bool
 is_derived_from(Oid source)

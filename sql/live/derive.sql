@@ -427,6 +427,11 @@ COMMENT ON FUNCTION leadscore_internal.derive_once(timestamptz, boolean) IS 'one
 
 -- derive
 
+CREATE FUNCTION leadscore_internal.wait_for_rules() RETURNS void
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
+
+COMMENT ON FUNCTION leadscore_internal.wait_for_rules() IS 'waits for the transactions that are changing the rules of derive() now';
+
 CREATE FUNCTION leadscore_internal.are_all_due(until timestamptz, everybody boolean) RETURNS boolean
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -454,13 +459,14 @@ BEGIN
 			DETAIL = format('until is %s, everybody is %s.', coalesce(derive.until::text, 'NULL'), coalesce(derive.everybody::text, 'NULL')),
 			HINT = 'SELECT * FROM leadscore.derive() derives what follows as of now.';
 	END IF;
-	-- Writers that began before there were rules have not noted their leads, so we wait for all of them. We do so
-	-- without the lock, because one of them may wait for it, to forget() somebody or to change a rule. If rules have
-	-- changed meanwhile, we begin again (three attempts at most).
+	-- Writers that do not know of a rule have not noted their leads, so we wait until all sessions have been told of
+	-- the rules, and then for those that are writing. We do so without the lock, because one of them may wait for it, to
+	-- forget() somebody or to change a rule. If rules have changed meanwhile, we begin again (three attempts at most).
 	FOR attempt IN 1 .. 3 LOOP
 		known := ARRAY(SELECT DISTINCT c.xmin::text FROM leadscore_internal.changed_lead c WHERE c.lead_id IS NULL);
 		waited := leadscore_internal.are_all_due(derive.until, derive.everybody);
 		IF waited THEN
+			PERFORM leadscore_internal.wait_for_rules();
 			PERFORM leadscore_internal.wait_for_writers();
 		END IF;
 		BEGIN

@@ -22,6 +22,7 @@ PG_FUNCTION_INFO_V1(in_transaction_block);
 PG_FUNCTION_INFO_V1(wait_for_writers);
 PG_FUNCTION_INFO_V1(wait_for_readers);
 PG_FUNCTION_INFO_V1(wait_for_partings);
+PG_FUNCTION_INFO_V1(wait_for_rules);
 PG_FUNCTION_INFO_V1(lock_rebuild);
 PG_FUNCTION_INFO_V1(unlock_rebuild);
 PG_FUNCTION_INFO_V1(rebuild_is_at_work);
@@ -119,6 +120,17 @@ Datum
 wait_for_partings(PG_FUNCTION_ARGS)
 {
 	wait_for_holders("parted_lead", ShareLock);
+	PG_RETURN_VOID();
+}
+
+/*
+ * wait_for_rules(): the same for transactions that change the rules of derive(). A commit is
+ * seen a moment before it invalidates what other sessions remember, and then releases its locks.
+ */
+Datum
+wait_for_rules(PG_FUNCTION_ARGS)
+{
+	wait_for_holders("derivation", ShareLock);
 	PG_RETURN_VOID();
 }
 
