@@ -167,8 +167,8 @@ install_extension()
     for directory in "$("$REAL_PG_CONFIG" --pkglibdir)" "$("$REAL_PG_CONFIG" --sharedir)"; do
         mkdir -p "$copy$directory"
         cp -rs "$directory/." "$copy$directory"
+        find "$copy$directory" -mindepth 1 -depth -name 'leadscore*' -exec rm -r {} +    # the machine may have one installed
     done
-    find "$copy" -depth -name 'leadscore*' -exec rm -r {} +    # the machine may have one installed
     mkdir -p "$bindir"
     cp -L "$("$REAL_PG_CONFIG" --bindir)"/* "$bindir"
     quietly make --silent --jobs="$(nproc)" install PG_CONFIG="$REAL_PG_CONFIG" DESTDIR="$copy" ${BUILD:-} "$@"

@@ -247,8 +247,9 @@ $$;
 
 COMMENT ON FUNCTION leadscore_internal.delete_archived_rows(bigint, bigint, timestamptz) IS 'deletes archived events of some blocks of leadscore.event, and says how many';
 
--- Nobody waits for the lock: it is taken if it is free, and for as long as it takes to drop the table. The triggers go
--- first, for the rows count for nothing, and need not be subtracted.
+-- Nobody waits for the lock: it is taken once it is free, within a second, which is more than autovacuum needs as a
+-- rule, and for as long as it takes to drop the table. The triggers go first, for the rows count for nothing, and need
+-- not be subtracted.
 
 CREATE FUNCTION leadscore_internal.drop_event_table(name regclass, before timestamptz) RETURNS boolean
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off SET jit = off
@@ -268,11 +269,17 @@ BEGIN
 	IF is_used OR before > (SELECT a.archived_before FROM leadscore.archive a) IS NOT FALSE THEN
 		RETURN false;
 	END IF;
-	BEGIN
-		EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE NOWAIT', name);
-	EXCEPTION WHEN lock_not_available THEN
-		RETURN false;
-	END;
+	FOR attempt IN 1 .. 100 LOOP
+		BEGIN
+			EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE NOWAIT', name);
+			EXIT;
+		EXCEPTION WHEN lock_not_available THEN
+			IF attempt = 100 THEN
+				RETURN false;
+			END IF;
+			PERFORM pg_sleep(0.01);
+		END;
+	END LOOP;
 	EXECUTE later INTO is_used USING before;
 	IF is_used THEN
 		RETURN false;

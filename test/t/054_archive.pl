@@ -215,4 +215,20 @@ cmp_ok($node->safe_psql($shop, q{SELECT count(*) FROM leadscore_internal.timelin
 cmp_ok($node->safe_psql($shop, q{SELECT sum(rows) FROM leadscore.skipped_row WHERE reason = 'archived'}), '>', $histories / 100, '... and what came too late');
 cmp_ok($node->safe_psql($shop, q{SELECT count(*) FROM leadscore.lead_alias}), '>', $histories / 20, '... and aliases');
 
+# ---------- a table that is in use for a moment, by autovacuum or a query, is dropped all the same ----------
+
+$node->safe_psql('postgres', 'CREATE DATABASE used');
+$node->safe_psql('used', q{
+	CREATE EXTENSION leadscore;
+	INSERT INTO leadscore.event (lead_id, kind, occurred_at) VALUES ('anna', 'visit', '2024-01-10'), ('anna', 'visit', '2024-04-10');
+	SELECT leadscore.partition_events('1 month', keep => '2 months');
+	CALL leadscore.move_events('2024-03-01');
+});
+is($node->safe_psql('used', $tables_of_weeks), 'leadscore.event_2024_01', 'a month has moved');
+my $reader = IPC::Run::start([ 'psql', '-X', '-d', $node->connstr('used'), '-c', 'BEGIN', '-c', 'TABLE leadscore.event_2024_01', '-c', 'SELECT pg_sleep(0.5)', '-c', 'COMMIT' ], '>', \my $read);
+$node->poll_query_until('used', q{SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'leadscore.event_2024_01'::regclass)});
+$node->safe_psql('used', q{CALL leadscore.move_events('2024-05-20')});
+is($node->safe_psql('used', $tables_of_weeks), '', 'and is dropped once the query has ended');
+$reader->finish;
+
 done_testing();
